@@ -1,0 +1,1 @@
+//! Tables as the OVSDB tools print them: table, list, html, csv, json.
