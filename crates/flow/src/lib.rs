@@ -1,1 +1,10 @@
-//! (to be written)
+//! The datapath language: what a flow matches on ([`FlowKey`], [`Mask`], [`MaskedKey`]) and what it does ([`Action`]).
+//!
+//! `xlate` writes it, `datapath` runs it, `text` prints and parses it as `ovs-dpctl` does. Flows and actions are plain data
+//! without references into an executor, so that another engine could run them.
+
+pub mod action;
+pub mod key;
+
+pub use action::{Action, DropCause, SlowReason, TnlPush};
+pub use key::{DpPort, FlowKey, Mask, MaskedKey, RecircId, TunnelKey, Vlan, WORDS, frag, tcp_flag, tunnel_flag};

@@ -1,0 +1,101 @@
+//! What a datapath flow does to its packets.
+
+use std::sync::Arc;
+
+use crate::key::{DpPort, FlowKey, Mask, RecircId, Vlan};
+
+/// One step. A flow has a list; an empty list drops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send a copy out of a port.
+    Output(DpPort),
+    /// Push this tag.
+    PushVlan(Vlan),
+    /// Pop the outermost tag.
+    PopVlan,
+    /// Overwrite the bits of `key` that `mask` selects: Ethernet, IPv4/IPv6 and transport fields, marks; and, with
+    /// `tunnel.*`, the metadata that a following tunnel output uses.
+    Set(Box<(FlowKey, Mask)>),
+    /// Encapsulate, and go on as a packet for `out_port` (the underlay bridge's next actions follow in the list that
+    /// [`TnlPush`] does not contain: each is compiled in line).
+    TnlPush(Arc<TnlPush>),
+    /// Take the outer headers off and re-enter the datapath with `in_port` set to this tunnel's number.
+    TnlPop(DpPort),
+    /// Re-enter the datapath with this id.
+    Recirc(RecircId),
+    /// Limit the next output to this many bytes.
+    Trunc(u32),
+    /// Run these on a copy.
+    Clone(Vec<Action>),
+    /// Give the packet to the slow path each time.
+    Userspace(SlowReason),
+    /// Drop under a named counter. Only last.
+    Drop(DropCause),
+}
+
+/// Why a flow's packets keep going to the slow path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SlowReason {
+    /// A protocol that the switch itself terminates (CFM, BFD, LACP, STP, LLDP ..).
+    Protocol,
+    /// A controller asked for it.
+    Controller,
+    /// The packet waits for a tunnel neighbour's address.
+    Neighbour,
+    /// Only the slow path can do these actions.
+    Action,
+}
+
+/// Why a translated flow drops: one named counter each (the reference's `drop_action_*` names where it has the same).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DropCause {
+    /// Nothing in the OpenFlow tables or the forwarding database wants it (`drop_action_of_pipeline`).
+    Pipeline,
+    /// Too many resubmits or patch hops (`drop_action_resubmit_too_deep`, `drop_action_bridge_not_found` ..).
+    RecursionTooDeep,
+    /// A port or bridge that no longer exists (`drop_action_bridge_not_found`).
+    BridgeNotFound,
+    /// No route to the tunnel's remote end (`drop_action_tunnel_routing_failed`).
+    TunnelNoRoute,
+    /// Route without a usable device bridge (`drop_action_tunnel_output_no_ethernet` is another matter).
+    TunnelNoDevice,
+    /// The remote end's neighbour address is not known and the waiting queue is full or given up
+    /// (`drop_action_tunnel_neigh_cache_miss`).
+    TunnelNoNeighbour,
+    /// Came in through a tunnel that nobody configured (unknown VNI or endpoint) (`drop_action_unknown_tunnel`).
+    UnknownTunnel,
+    /// VLAN tag not allowed on this port (`drop_action_vlan_not_allowed`).
+    VlanNotAllowed,
+    /// The input port is down, or forbids flooding or receiving (`drop_action_port_down`).
+    PortDisabled,
+    /// Reserved link-local multicast that a bridge does not forward (`drop_action_forwarding_disabled` family).
+    ReservedMulticast,
+    /// Output to the port it came from (hairpin) is the only choice (`drop_action_hairpin`).
+    Hairpin,
+    /// The flow arrived on a port that the switch does not know (`drop_action_unknown_port`).
+    UnknownPort,
+    /// ECN marks that RFC 6040 forbids to combine (`drop_action_ecn`).
+    InvalidEcn,
+}
+
+/// Encapsulation prepared once: outer headers as bytes; what differs per packet is patched by the executor: lengths, the
+/// IPv4 header checksum, and the UDP source port (flow hash).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TnlPush {
+    /// The tunnel's datapath port number (for the text form and for statistics).
+    pub tnl_port: DpPort,
+    /// Where the encapsulated packet is headed: the underlay bridge's internal port (for the text form).
+    pub out_port: DpPort,
+    /// Ethernet + IP + UDP/GRE + tunnel header.
+    pub header: Vec<u8>,
+    /// Offset of the outer IP header in `header`.
+    pub l3: u16,
+    /// Offset of the outer UDP or GRE header in `header`.
+    pub l4: u16,
+    /// Whether the outer transport is UDP (length and source port to be patched).
+    pub udp: bool,
+    /// Whether the outer UDP (or GRE) checksum is to be computed.
+    pub csum: bool,
+    /// Range of the UDP source port, inclusive.
+    pub src_ports: (u16, u16),
+}
