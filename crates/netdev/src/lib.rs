@@ -1,1 +1,154 @@
-//! (to be written)
+//! Devices that carry real bytes.
+//!
+//! A [`Device`] is one network interface as the switch sees it: system (any host interface, by packet socket), tap, internal
+//! (a tap that belongs to a bridge), dummy (for tests). It hands out receive and transmit *queues*, which workers own; all
+//! else (addresses, MTU, statistics, link state) is the control side, called from the configuration thread.
+//!
+//! Packets cross the border with their offload state: a receive queue fills it in from the virtio-net header, a transmit queue
+//! says by [`Accepts`] what it can take unfinished, and whoever calls [`TxQueue::send`] has finished the rest.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use packet::Packet;
+
+/// What a device can take unfinished. The default: nothing, complete packets only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepts {
+    /// Unfinished transport checksums ([`packet::Csum::Partial`]), also one inside a tunnel.
+    pub csum: bool,
+    /// TCP super-packets.
+    pub tso: bool,
+    /// UDP super-packets ([`packet::GsoKind::Udp`]).
+    pub uso: bool,
+    /// Encapsulated TCP super-packets (tunnel segmentation by the device).
+    pub tunnel: bool,
+    /// Largest super-packet in bytes, link-layer header included; 0 means no super-packets.
+    pub gso_max: u32,
+    /// Largest frame that is not a super-packet, link-layer header (and one VLAN tag) included.
+    pub frame_max: u32,
+}
+
+/// Counters of one device, in the terms of the Interface table's `statistics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Stats {
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+    pub rx_dropped: u64,
+    pub tx_dropped: u64,
+    pub rx_errors: u64,
+    pub tx_errors: u64,
+    pub rx_frame_err: u64,
+    pub rx_over_err: u64,
+    pub rx_crc_err: u64,
+    pub rx_missed_errors: u64,
+    pub collisions: u64,
+}
+
+/// What the control side knows of a device's state now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Hardware address.
+    pub mac: [u8; 6],
+    /// Largest payload behind the Ethernet header.
+    pub mtu: u32,
+    /// Kernel interface index; 0 for devices that the kernel does not know.
+    pub ifindex: u32,
+    /// Administratively up.
+    pub admin_up: bool,
+    /// Carrier present.
+    pub link_up: bool,
+    /// How often the carrier has changed.
+    pub link_resets: u64,
+    /// Bits per second, when known.
+    pub link_speed: Option<u64>,
+    /// Whether full duplex, when known.
+    pub full_duplex: Option<bool>,
+    /// The Interface row's `status` (driver_name, driver_version, firmware_version ..).
+    pub details: BTreeMap<String, String>,
+}
+
+/// One network interface. All methods take `&self`: the device is shared between the configuration thread and workers'
+/// queues.
+pub trait Device: Send + Sync {
+    /// The interface's name.
+    fn name(&self) -> &str;
+    /// The interface's type as `dpif/show` prints it: "system", "tap", "internal", "dummy" ..
+    fn kind(&self) -> &'static str;
+    /// The receive queues. Taken once: later calls give none.
+    fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>>;
+    /// A new handle for transmitting; each worker has its own.
+    fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>>;
+    /// The present state (asks the system where need be).
+    fn status(&self) -> io::Result<Status>;
+    /// The counters.
+    fn stats(&self) -> io::Result<Stats>;
+    /// Sets the hardware address.
+    fn set_mac(&self, mac: [u8; 6]) -> io::Result<()>;
+    /// Sets the MTU.
+    fn set_mtu(&self, mtu: u32) -> io::Result<()>;
+    /// Sets the device administratively up or down.
+    fn set_up(&self, up: bool) -> io::Result<()>;
+    /// For the tests' control commands (`netdev-dummy/receive` ..): the dummy device behind this, if it is one.
+    fn as_dummy(&self) -> Option<&dummy::Dummy> {
+        None
+    }
+}
+
+/// What a call of [`RxQueue::recv`] left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Nothing more is waiting: sleep on the descriptor.
+    Drained,
+    /// More may be waiting.
+    More,
+}
+
+/// The receiving side of one queue, owned by one worker.
+pub trait RxQueue: Send {
+    /// Readable when there is something to receive.
+    fn fd(&self) -> BorrowedFd<'_>;
+    /// Appends at most `max` packets to `out`. Buffers come from `pool` and go back to it when the worker is done with them.
+    /// Errors that mean "the device is gone" are returned; transient ones are counted by the device.
+    fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received>;
+}
+
+/// The transmitting side, owned by one worker.
+pub trait TxQueue: Send {
+    /// What may be handed to [`TxQueue::send`] unfinished. May change while running (ethtool): asked once per batch.
+    fn accepts(&self) -> Accepts;
+    /// Sends all packets of `batch` in order, leaving it empty (buffers are given back to `pool`). What cannot be sent is
+    /// dropped and counted in the device's `tx_dropped`/`tx_errors`; a super-packet that the device refuses after all
+    /// (`EINVAL`, `EMSGSIZE`, `ENOBUFS` at once) is segmented and tried again before it counts as lost.
+    fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>);
+}
+
+/// A worker's free list of receive buffers, so that the hit path allocates nothing. Bounded.
+#[derive(Default)]
+pub struct Pool {
+    free: Vec<packet::Buf>,
+}
+
+impl Pool {
+    /// Buffers kept for reuse at most.
+    pub const KEEP: usize = 2 * packet::BATCH;
+
+    /// A buffer with default headroom and room for the largest super-packet.
+    pub fn take(&mut self) -> packet::Buf {
+        self.free.pop().unwrap_or_else(|| packet::Buf::with_capacity(packet::buf::HEADROOM, packet::buf::FRAME_MAX))
+    }
+
+    /// Gives a buffer back; small ones (copies made for queues) are simply freed.
+    pub fn put(&mut self, mut buf: packet::Buf) {
+        if self.free.len() < Self::KEEP && buf.footprint() >= packet::buf::HEADROOM + packet::buf::FRAME_MAX {
+            buf.reset(packet::buf::HEADROOM);
+            self.free.push(buf);
+        }
+    }
+}
+
+pub mod dummy;
