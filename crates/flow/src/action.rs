@@ -40,8 +40,9 @@ pub enum SlowReason {
     Protocol,
     /// A controller asked for it.
     Controller,
-    /// The packet waits for a tunnel neighbour's address.
-    Neighbour,
+    /// The packet, edited up to this point, waits for a tunnel neighbour's address. The number says which tunnel output
+    /// waits; only the slow path knows what it means.
+    Neighbour(u64),
     /// Only the slow path can do these actions.
     Action,
 }
