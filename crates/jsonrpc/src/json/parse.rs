@@ -1,0 +1,491 @@
+//! The incremental parser: bytes arrive in pieces, values come out.
+//!
+//! # Design
+//! A lexer that can stop after any byte feeds a grammar with an explicit stack, so depth costs no call stack and every byte is
+//! looked at once however it was cut into pieces. A token that lies whole in one piece is taken from there; only a token cut in
+//! two passes through a buffer. Errors carry the position and text that Open vSwitch's parser gives for the same input, which
+//! explains some odd positions: errors inside a string or number are noticed at its end.
+//!
+//! The reference accepts a lone trailing surrogate and bytes that are not UTF-8; both are refused here, for a Rust string (and
+//! RFC 7047 §1.1) has no room for them.
+
+use super::{Json, Object, number, text};
+use std::fmt;
+use std::sync::Arc;
+
+/// How deep arrays and objects may be nested.
+pub const MAX_DEPTH: usize = 1000;
+
+/// No keyword is longer than this; a longer one is refused at once instead of being collected.
+const KEYWORD_MAX: usize = 64;
+
+/// What was wrong and where: line from 0, column (in bytes) from 0, byte from 0, all from the start of the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    /// Newlines before the error.
+    pub line: usize,
+    /// Bytes since the last newline.
+    pub column: usize,
+    /// Bytes since the start of the document.
+    pub byte: usize,
+    /// What was wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "line {}, column {}, byte {}: {}",
+            self.line, self.column, self.byte, self.message
+        )
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// An open array or object.
+enum Frame {
+    Array(Vec<Json>),
+    Object { members: Vec<(Arc<str>, Json)>, name: Option<Arc<str>> },
+}
+
+/// What the grammar waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Expect {
+    Document,
+    /// Right after `[`: a value or `]`.
+    FirstElement,
+    /// After `,` in an array or `:` in an object.
+    Value,
+    /// After an element: `,` or `]`.
+    ArrayNext,
+    /// Right after `{`: a name or `}`.
+    FirstName,
+    /// After `,` in an object.
+    Name,
+    Colon,
+    /// After a member: `,` or `}`.
+    ObjectNext,
+}
+
+/// The token that the input was cut in, its bytes so far in `Parser::partial`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lex {
+    Between,
+    Keyword,
+    Number,
+    String { escapes: bool, after_backslash: bool },
+}
+
+enum Token {
+    Punct(u8),
+    Value(Json),
+    String(Arc<str>),
+}
+
+/// An incremental parser for a sequence of documents.
+pub struct Parser {
+    stack: Vec<Frame>,
+    expect: Expect,
+    lex: Lex,
+    partial: Vec<u8>,
+    names: Names,
+    /// Bytes of this document before the piece being fed.
+    before: usize,
+    line: usize,
+    line_start: usize,
+    max_bytes: usize,
+}
+
+impl Parser {
+    /// A parser that refuses documents longer than `max_bytes`.
+    pub fn new(max_bytes: usize) -> Parser {
+        Parser {
+            stack: Vec::new(),
+            expect: Expect::Document,
+            lex: Lex::Between,
+            partial: Vec::new(),
+            names: Names::default(),
+            before: 0,
+            line: 0,
+            line_start: 0,
+            max_bytes,
+        }
+    }
+
+    /// Consumes bytes from the front of `input` until a document is complete or the input is used up. The parser is then ready
+    /// for the next document. After an error it must not be fed again.
+    pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Json>, ParseError> {
+        let piece = *input;
+        let mut pos = 0;
+        while let Some(token) = self.next_token(piece, &mut pos)? {
+            // `pos` stands at a string's or punctuation's last byte, but behind a keyword or number.
+            let step = usize::from(!matches!(token, Token::Value(_)));
+            if let Some(document) = self.accept(token, pos)? {
+                *input = piece.get(pos + 1..).unwrap_or_default();
+                self.start_over();
+                return Ok(Some(document));
+            }
+            pos += step;
+        }
+        *input = &[];
+        self.before += piece.len();
+        if self.before > self.max_bytes {
+            return Err(self.error_at(
+                0,
+                format!("document exceeds maximum size of {} bytes", self.max_bytes),
+            ));
+        }
+        Ok(None)
+    }
+
+    /// Whether the parser is between documents, no byte of the next seen (white space does not count).
+    pub fn is_idle(&self) -> bool {
+        self.expect == Expect::Document && self.lex == Lex::Between
+    }
+
+    /// To be called at the end of the input: the error that an incomplete document is.
+    pub fn finish(&mut self) -> Result<(), ParseError> {
+        match self.lex {
+            Lex::String { .. } => {
+                return Err(self.error_at(0, "unexpected end of input in quoted string"));
+            }
+            Lex::Keyword | Lex::Number => {
+                // The end of input ends the token as white space would.
+                self.feed(&mut &b" "[..])?;
+            }
+            Lex::Between => {}
+        }
+        let what = if self.expect == Expect::Document {
+            "empty input stream"
+        } else {
+            "unexpected end of input"
+        };
+        Err(self.error_at(0, what))
+    }
+
+    fn start_over(&mut self) {
+        self.expect = Expect::Document;
+        (self.before, self.line, self.line_start) = (0, 0, 0);
+    }
+
+    fn error_at(&self, pos: usize, message: impl Into<String>) -> ParseError {
+        let byte = self.before + pos;
+        ParseError {
+            line: self.line,
+            column: byte - self.line_start,
+            byte,
+            message: message.into(),
+        }
+    }
+
+    // ---- lexer ----
+
+    /// The next token, or `None` when the piece ends first. On return `pos` is at the byte that ended the token: for a string
+    /// or punctuation its last byte, for a keyword or number the byte behind it.
+    fn next_token(&mut self, piece: &[u8], pos: &mut usize) -> Result<Option<Token>, ParseError> {
+        if self.lex == Lex::Between {
+            let Some(first) = self.skip_space(piece, pos) else { return Ok(None) };
+            match first {
+                b'{' | b'}' | b'[' | b']' | b':' | b',' => return Ok(Some(Token::Punct(first))),
+                b'"' => {
+                    *pos += 1;
+                    self.lex = Lex::String { escapes: false, after_backslash: false };
+                }
+                b'a'..=b'z' => self.lex = Lex::Keyword,
+                b'-' | b'0'..=b'9' => self.lex = Lex::Number,
+                b if b.is_ascii_graphic() => {
+                    return Err(
+                        self.error_at(*pos, format!("invalid character '{}'", char::from(b)))
+                    );
+                }
+                b => return Err(self.error_at(*pos, format!("invalid character U+{b:04x}"))),
+            }
+        }
+        match self.lex {
+            Lex::Keyword => self.word(piece, pos, |b| b.is_ascii_lowercase(), Self::keyword),
+            Lex::Number => {
+                let part_of_number =
+                    |b: &u8| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+                self.word(piece, pos, part_of_number, |s| number::parse(s).map_err(str::to_owned))
+            }
+            Lex::String { .. } => self.string(piece, pos),
+            Lex::Between => Ok(None),
+        }
+    }
+
+    fn skip_space(&mut self, piece: &[u8], pos: &mut usize) -> Option<u8> {
+        while let Some(&b) = piece.get(*pos) {
+            match b {
+                b'\n' => {
+                    self.line += 1;
+                    self.line_start = self.before + *pos + 1;
+                }
+                b' ' | b'\t' | b'\r' => {}
+                _ => return Some(b),
+            }
+            *pos += 1;
+        }
+        None
+    }
+
+    /// A keyword or number: all bytes that can be part of one, up to the first that cannot.
+    fn word(
+        &mut self,
+        piece: &[u8],
+        pos: &mut usize,
+        part_of_word: impl Fn(&u8) -> bool,
+        parse: impl Fn(&str) -> Result<Json, String>,
+    ) -> Result<Option<Token>, ParseError> {
+        let rest = piece.get(*pos..).unwrap_or_default();
+        let len = rest.iter().take_while(|b| part_of_word(b)).count();
+        let (word, after) = rest.split_at(len);
+        *pos += len;
+        if after.is_empty() || !self.partial.is_empty() {
+            self.partial.extend_from_slice(word);
+        }
+        if self.lex == Lex::Keyword && word.len().max(self.partial.len()) > KEYWORD_MAX {
+            return Err(self.error_at(*pos, "invalid keyword"));
+        }
+        if after.is_empty() {
+            return Ok(None);
+        }
+        let whole = if self.partial.is_empty() { word } else { &self.partial };
+        // Only ASCII bytes are parts of words.
+        let parsed = parse(std::str::from_utf8(whole).unwrap_or_default());
+        self.partial.clear();
+        self.lex = Lex::Between;
+        parsed.map(|value| Some(Token::Value(value))).map_err(|e| self.error_at(*pos, e))
+    }
+
+    fn keyword(word: &str) -> Result<Json, String> {
+        match word {
+            "true" => Ok(Json::Bool(true)),
+            "false" => Ok(Json::Bool(false)),
+            "null" => Ok(Json::Null),
+            _ => Err(format!("invalid keyword '{word}'")),
+        }
+    }
+
+    fn string(&mut self, piece: &[u8], pos: &mut usize) -> Result<Option<Token>, ParseError> {
+        let Lex::String { mut escapes, mut after_backslash } = self.lex else { return Ok(None) };
+        let start = *pos;
+        let end = loop {
+            let rest = piece.get(*pos..).unwrap_or_default();
+            if after_backslash && let Some(b) = rest.first() {
+                self.refuse_control(*b, *pos)?;
+                *pos += 1;
+                after_backslash = false;
+                continue;
+            }
+            let plain = rest.iter().take_while(|b| !ENDS_PLAIN[usize::from(**b)]).count();
+            *pos += plain;
+            match rest.get(plain) {
+                None => {
+                    self.partial.extend_from_slice(piece.get(start..).unwrap_or_default());
+                    self.lex = Lex::String { escapes, after_backslash };
+                    return Ok(None);
+                }
+                Some(b'"') => break *pos,
+                Some(b'\\') => {
+                    (escapes, after_backslash) = (true, true);
+                    *pos += 1;
+                }
+                Some(b) => self.refuse_control(*b, *pos)?,
+            }
+        };
+        let body = piece.get(start..end).unwrap_or_default();
+        let result = if self.partial.is_empty() {
+            finish_string(body, escapes, &mut self.names)
+        } else {
+            self.partial.extend_from_slice(body);
+            finish_string(&self.partial, escapes, &mut self.names)
+        };
+        self.partial.clear();
+        self.lex = Lex::Between;
+        let string = result.map_err(|e| self.error_at(end, e))?;
+        Ok(Some(Token::String(string)))
+    }
+
+    fn refuse_control(&self, b: u8, pos: usize) -> Result<(), ParseError> {
+        if b >= 0x20 {
+            return Ok(());
+        }
+        Err(self.error_at(pos, format!("U+{b:04X} must be escaped in quoted string")))
+    }
+
+    // ---- grammar ----
+
+    /// Takes a token that was found at `pos`; returns the document when this token completed it.
+    fn accept(&mut self, token: Token, pos: usize) -> Result<Option<Json>, ParseError> {
+        match (self.expect, token) {
+            (Expect::Document, Token::Punct(b @ (b'[' | b'{'))) => self.open(b, pos),
+            (Expect::Document, _) => Err(self.error_at(pos, "syntax error at beginning of input")),
+
+            (Expect::FirstElement, Token::Punct(b']')) => Ok(self.close()),
+            (Expect::FirstElement | Expect::Value, Token::Punct(b @ (b'[' | b'{'))) => {
+                self.open(b, pos)
+            }
+            (Expect::FirstElement | Expect::Value, Token::Value(value)) => Ok(self.put(value)),
+            (Expect::FirstElement | Expect::Value, Token::String(s)) => {
+                Ok(self.put(Json::String(s)))
+            }
+            (Expect::FirstElement | Expect::Value, _) => {
+                Err(self.error_at(pos, "syntax error expecting value"))
+            }
+
+            (Expect::ArrayNext, Token::Punct(b',')) => self.then(Expect::Value),
+            (Expect::ArrayNext, Token::Punct(b']')) => Ok(self.close()),
+            (Expect::ArrayNext, _) => Err(self.error_at(pos, "syntax error expecting ']' or ','")),
+
+            (Expect::FirstName, Token::Punct(b'}')) => Ok(self.close()),
+            (Expect::FirstName | Expect::Name, Token::String(s)) => {
+                if let Some(Frame::Object { name, .. }) = self.stack.last_mut() {
+                    *name = Some(s);
+                }
+                self.then(Expect::Colon)
+            }
+            (Expect::FirstName | Expect::Name, _) => {
+                Err(self.error_at(pos, "syntax error parsing object expecting string"))
+            }
+
+            (Expect::Colon, Token::Punct(b':')) => self.then(Expect::Value),
+            (Expect::Colon, _) => {
+                Err(self.error_at(pos, "syntax error parsing object expecting ':'"))
+            }
+
+            (Expect::ObjectNext, Token::Punct(b',')) => self.then(Expect::Name),
+            (Expect::ObjectNext, Token::Punct(b'}')) => Ok(self.close()),
+            (Expect::ObjectNext, _) => Err(self.error_at(pos, "syntax error expecting '}' or ','")),
+        }
+    }
+
+    fn then(&mut self, expect: Expect) -> Result<Option<Json>, ParseError> {
+        self.expect = expect;
+        Ok(None)
+    }
+
+    fn open(&mut self, bracket: u8, pos: usize) -> Result<Option<Json>, ParseError> {
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(
+                self.error_at(pos, format!("input exceeds maximum nesting depth {MAX_DEPTH}"))
+            );
+        }
+        if bracket == b'[' {
+            self.stack.push(Frame::Array(Vec::new()));
+            self.then(Expect::FirstElement)
+        } else {
+            self.stack.push(Frame::Object { members: Vec::new(), name: None });
+            self.then(Expect::FirstName)
+        }
+    }
+
+    fn close(&mut self) -> Option<Json> {
+        let value = match self.stack.pop()? {
+            Frame::Array(items) => Json::Array(items.into()),
+            Frame::Object { members, .. } => Json::Object(Object::from_members(members)),
+        };
+        self.put(value)
+    }
+
+    /// Puts a finished value into the innermost open container; a value outside of all is the document.
+    fn put(&mut self, value: Json) -> Option<Json> {
+        match self.stack.last_mut() {
+            None => return Some(value),
+            Some(Frame::Array(items)) => {
+                items.push(value);
+                self.expect = Expect::ArrayNext;
+            }
+            Some(Frame::Object { members, name }) => {
+                if let Some(name) = name.take() {
+                    members.push((name, value));
+                }
+                self.expect = Expect::ObjectNext;
+            }
+        }
+        None
+    }
+}
+
+/// One whole document; anything but white space behind it is refused.
+pub(super) fn parse_document(text: &[u8]) -> Result<Json, ParseError> {
+    let mut parser = Parser::new(usize::MAX);
+    let mut rest = text;
+    let Some(document) = parser.feed(&mut rest)? else {
+        parser.finish()?;
+        return Err(parser.error_at(0, "unexpected end of input")); // finish() always errs here
+    };
+    // Positions go on from where the document ended.
+    parser.locate(text, text.len() - rest.len());
+    let mut pos = 0;
+    loop {
+        match parser.next_token(rest, &mut pos)? {
+            Some(_) => return Err(parser.error_at(pos, "trailing garbage at end of input")),
+            None if parser.lex == Lex::Between => return Ok(document),
+            None if matches!(parser.lex, Lex::String { .. }) => {
+                return Err(parser.error_at(pos, "unexpected end of input in quoted string"));
+            }
+            None => {
+                parser.before += rest.len();
+                (rest, pos) = (b" ", 0); // ends the keyword or number
+            }
+        }
+    }
+}
+
+impl Parser {
+    /// Sets the position to `byte` in `text`.
+    fn locate(&mut self, text: &[u8], byte: usize) {
+        let done = text.get(..byte).unwrap_or_default();
+        self.before = byte;
+        self.line = done.iter().filter(|b| **b == b'\n').count();
+        self.line_start = done.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+    }
+}
+
+/// Bytes that end a run of plain characters in a string: control characters, quote, backslash.
+static ENDS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 0x20 {
+        table[b] = true;
+        b += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
+fn finish_string(body: &[u8], escapes: bool, names: &mut Names) -> Result<Arc<str>, String> {
+    let body = std::str::from_utf8(body).map_err(|_| "quoted string is not valid UTF-8")?;
+    if escapes { text::unescape(body).map(Into::into) } else { Ok(names.share(body)) }
+}
+
+/// Short strings seen lately. A large update repeats the same dozen column names and words such as "uuid" for every row;
+/// sharing them saves most allocations of a parse.
+#[derive(Default)]
+struct Names {
+    slots: Vec<Option<Arc<str>>>,
+}
+
+impl Names {
+    const SLOTS: usize = 128;
+    const LEN_MAX: usize = 24;
+
+    fn share(&mut self, s: &str) -> Arc<str> {
+        let &[first, .., last] = s.as_bytes() else { return s.into() };
+        if s.len() > Self::LEN_MAX {
+            return s.into();
+        }
+        if self.slots.is_empty() {
+            self.slots = vec![None; Self::SLOTS];
+        }
+        let mix = usize::from(first) * 31 + usize::from(last) * 7 + s.len();
+        match self.slots.get_mut(mix % Self::SLOTS) {
+            Some(Some(known)) if **known == *s => known.clone(),
+            Some(slot) => slot.insert(s.into()).clone(),
+            None => s.into(),
+        }
+    }
+}
