@@ -1,1 +1,10 @@
-//! (to be written)
+//! End to end: the real programs, real packets, in network namespaces. All of these tests need root and say so.
+//!
+//! `FERROSWITCH_BIN` chooses the programs: a folder, or `reference` for Debian's Open vSwitch, which then has to pass what
+//! any Open vSwitch must; what ours must do better is not asked of it. Without the variable, the programs built with the
+//! tests are taken.
+
+#![cfg(test)]
+
+mod guide;
+mod support;
