@@ -27,6 +27,7 @@ pub mod exec;
 pub mod guest;
 pub mod guide;
 pub mod host;
+pub mod iperf;
 pub mod kernel;
 pub mod netns;
 pub mod probe;

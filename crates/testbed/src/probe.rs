@@ -56,6 +56,12 @@ impl Echoes {
         self.0.first().copied().flatten()
     }
 
+    /// How long after the first request the first answer to any of them came, if they were sent `interval` apart.
+    pub fn silence(&self, interval: Duration) -> Option<Duration> {
+        let answered = (0u32..).zip(&self.0).filter_map(|(i, rtt)| Some(interval * i + (*rtt)?));
+        answered.min()
+    }
+
     /// The median of the answered requests' round trips.
     pub fn median(&self) -> Option<Duration> {
         let mut answered: Vec<Duration> = self.0.iter().flatten().copied().collect();

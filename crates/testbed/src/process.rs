@@ -11,6 +11,11 @@ use crate::{Error, Result, exec};
 /// How long a program may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The length of a second in the kernel's accounting of CPU time.
+pub fn ticks_per_second() -> u64 {
+    rustix::param::clock_ticks_per_second().max(1)
+}
+
 /// A background program that we started and that ends with us: dropping kills it.
 #[derive(Debug)]
 pub struct Process {
@@ -103,8 +108,7 @@ impl Process {
         let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         let ticks: u64 =
             after_name.split(' ').skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();
-        let per_second = rustix::param::clock_ticks_per_second().max(1);
-        Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / per_second))
+        Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / ticks_per_second()))
     }
 
     /// Resident memory in bytes.
