@@ -1,0 +1,279 @@
+//! The table of non-overlapping masked keys.
+//!
+//! # Design
+//! A [`Subtable`] holds all patterns of one mask. Its rows (the masked words that matter, back to back in one vector) and
+//! values are dense arrays; a `hashbrown::HashTable` of row numbers indexes them, so a probe touches one group of control
+//! bytes, one index and one row. Removal swaps the last row into the hole.
+
+use std::fmt;
+
+use flow::{FlowKey, Mask, MaskedKey, WORDS};
+use hashbrown::HashTable;
+
+use crate::Mixer;
+
+/// A table refuses a pattern whose mask it has not seen yet, because it already has as many different masks as it may: each
+/// costs every lookup a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyMasks {
+    /// The bound.
+    pub limit: usize,
+}
+
+impl fmt::Display for TooManyMasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the flow's mask would be the {}th different one; the limit is {}",
+            self.limit + 1,
+            self.limit
+        )
+    }
+}
+
+impl std::error::Error for TooManyMasks {}
+
+/// Non-overlapping masked keys and their values. See the crate's essay.
+pub struct Megaflows<V> {
+    /// In the order of lookup: most hits first, as of the last [`Megaflows::rank`].
+    subtables: Vec<Subtable<V>>,
+    seed: u64,
+    mask_limit: usize,
+    len: usize,
+}
+
+impl<V> Megaflows<V> {
+    /// An empty table that accepts `mask_limit` different masks. `seed` should be secret: it keeps senders from choosing keys
+    /// that collide.
+    pub fn new(seed: u64, mask_limit: usize) -> Self {
+        Self { subtables: Vec::new(), seed, mask_limit, len: 0 }
+    }
+
+    /// How many patterns.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many different masks.
+    pub fn masks(&self) -> usize {
+        self.subtables.len()
+    }
+
+    /// Adds `key`, or gives an equal one a new value; the old value comes back.
+    pub fn insert(&mut self, key: &MaskedKey, value: V) -> Result<Option<V>, TooManyMasks> {
+        let at = match self.position(key.mask()) {
+            Some(at) => at,
+            None if self.subtables.len() >= self.mask_limit => {
+                return Err(TooManyMasks { limit: self.mask_limit });
+            }
+            None => {
+                self.subtables.push(Subtable::new(key.mask()));
+                self.subtables.len() - 1
+            }
+        };
+        let old = self.subtables[at].insert(self.seed, key.key(), value);
+        self.len += usize::from(old.is_none());
+        Ok(old)
+    }
+
+    /// Takes out the pattern equal to `key` (not one that merely overlaps it).
+    pub fn remove(&mut self, key: &MaskedKey) -> Option<V> {
+        let at = self.position(key.mask())?;
+        let value = self.subtables[at].remove(self.seed, key.key())?;
+        self.len -= 1;
+        if self.subtables[at].values.is_empty() {
+            self.subtables.remove(at);
+        }
+        Some(value)
+    }
+
+    /// The value of the pattern equal to `key`.
+    pub fn get(&self, key: &MaskedKey) -> Option<&V> {
+        let table = &self.subtables[self.position(key.mask())?];
+        table.find(self.seed, key.key()).map(|row| &table.values[row])
+    }
+
+    /// The value of the pattern that matches a packet with this key.
+    #[inline]
+    pub fn lookup(&mut self, key: &FlowKey) -> Option<&V> {
+        let seed = self.seed;
+        for table in &mut self.subtables {
+            if let Some(row) = table.find(seed, key) {
+                table.hits += 1;
+                return Some(&table.values[row]);
+            }
+        }
+        None
+    }
+
+    /// Looks up `keys[i]` for each `i` in `wanted`, subtable by subtable, so that a subtable's mask and index stay in the cache
+    /// for the whole batch. `found(i, value)` is told of each match; what is left in `wanted` matched nothing.
+    pub fn lookup_batch(
+        &mut self,
+        keys: &[FlowKey],
+        wanted: &mut Vec<u16>,
+        mut found: impl FnMut(u16, &V),
+    ) {
+        let seed = self.seed;
+        for table in &mut self.subtables {
+            if wanted.is_empty() {
+                return;
+            }
+            wanted.retain(|&i| {
+                let Some(row) = keys.get(usize::from(i)).and_then(|key| table.find(seed, key))
+                else {
+                    return true;
+                };
+                table.hits += 1;
+                found(i, &table.values[row]);
+                false
+            });
+        }
+    }
+
+    /// Sorts subtables by their hits since the last call (older hits count half, each time again), so that the busiest are
+    /// tried first. To be called now and then.
+    pub fn rank(&mut self) {
+        self.subtables.sort_by_key(|t| std::cmp::Reverse(t.hits));
+        for table in &mut self.subtables {
+            table.hits /= 2;
+        }
+    }
+
+    /// All patterns and values, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (MaskedKey, &V)> {
+        self.subtables
+            .iter()
+            .flat_map(|t| (0..).zip(&t.values).map(|(row, value)| (t.key(row), value)))
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.subtables.clear();
+        self.len = 0;
+    }
+
+    fn position(&self, mask: &Mask) -> Option<usize> {
+        self.subtables.iter().position(|t| t.mask == *mask)
+    }
+}
+
+/// All patterns of one mask.
+struct Subtable<V> {
+    mask: Mask,
+    /// The words that the mask looks at: where they are in a key, and which bits of them.
+    words: Box<[(u8, u64)]>,
+    /// Row numbers by hash of row.
+    index: HashTable<u32>,
+    /// `words.len()` words per row.
+    rows: Vec<u64>,
+    values: Vec<V>,
+    hits: u64,
+}
+
+impl<V> Subtable<V> {
+    fn new(mask: &Mask) -> Self {
+        let words = mask
+            .0
+            .words()
+            .iter()
+            .zip(0u8..)
+            .filter(|(m, _)| **m != 0)
+            .map(|(&m, i)| (i, m))
+            .collect();
+        Self {
+            mask: *mask,
+            words,
+            index: HashTable::new(),
+            rows: Vec::new(),
+            values: Vec::new(),
+            hits: 0,
+        }
+    }
+
+    /// The words of `key` that matter, masked, into `out`, and their hash. The one inner loop of every lookup.
+    #[inline]
+    fn compress<'a>(
+        &self,
+        seed: u64,
+        key: &FlowKey,
+        out: &'a mut [u64; WORDS],
+    ) -> (u64, &'a [u64]) {
+        let words = key.words();
+        for (slot, &(i, mask)) in out.iter_mut().zip(&self.words) {
+            *slot = words[usize::from(i)] & mask;
+        }
+        let row = &out[..self.words.len().min(WORDS)];
+        (hash(seed, row), row)
+    }
+
+    fn row(&self, row: u32) -> &[u64] {
+        let n = self.words.len();
+        &self.rows[row as usize * n..][..n]
+    }
+
+    #[inline]
+    fn find(&self, seed: u64, key: &FlowKey) -> Option<usize> {
+        let mut space = [0; WORDS];
+        let (hash, want) = self.compress(seed, key, &mut space);
+        self.index.find(hash, |&row| self.row(row) == want).map(|&row| row as usize)
+    }
+
+    fn insert(&mut self, seed: u64, key: &FlowKey, value: V) -> Option<V> {
+        if let Some(row) = self.find(seed, key) {
+            return Some(std::mem::replace(&mut self.values[row], value));
+        }
+        let mut space = [0; WORDS];
+        let (h, want) = self.compress(seed, key, &mut space);
+        // Row numbers are 32 bits: four thousand million patterns do not fit into memory.
+        let row = self.values.len() as u32;
+        self.rows.extend_from_slice(want);
+        self.values.push(value);
+        let (rows, n) = (&self.rows, self.words.len());
+        self.index.insert_unique(h, row, |&row| hash(seed, &rows[row as usize * n..][..n]));
+        None
+    }
+
+    fn remove(&mut self, seed: u64, key: &FlowKey) -> Option<V> {
+        let mut space = [0; WORDS];
+        let (h, want) = self.compress(seed, key, &mut space);
+        let (rows, n) = (&self.rows, self.words.len());
+        let entry = self.index.find_entry(h, |&row| rows[row as usize * n..][..n] == *want).ok()?;
+        let (hole, _) = entry.remove();
+        let last = (self.values.len() - 1) as u32;
+        if hole != last {
+            let moved = hash(seed, self.row(last));
+            if let Some(row) = self.index.find_mut(moved, |&row| row == last) {
+                *row = hole;
+            }
+            let n = self.words.len();
+            self.rows.copy_within(last as usize * n..(last as usize + 1) * n, hole as usize * n);
+        }
+        self.rows.truncate(last as usize * self.words.len());
+        Some(self.values.swap_remove(hole as usize))
+    }
+
+    /// The pattern of a row.
+    fn key(&self, row: u32) -> MaskedKey {
+        let mut key = FlowKey::default();
+        for (&(i, _), &word) in self.words.iter().zip(self.row(row)) {
+            key.words_mut()[usize::from(i)] = word;
+        }
+        MaskedKey::new(&key, &self.mask)
+    }
+}
+
+#[inline]
+fn hash(seed: u64, words: &[u64]) -> u64 {
+    let mut mixer = Mixer::new(seed);
+    mixer.words(words);
+    mixer.finish()
+}
+
+#[cfg(test)]
+mod tests;
