@@ -1,7 +1,7 @@
 //! A non-blocking connection to a peer.
 
 use crate::endpoint::Endpoint;
-use crate::poller::Interest;
+use crate::poller::{Interest, Poller, Watch};
 use crate::unix_path::UnixAddress;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -27,6 +27,7 @@ pub struct Stream {
     fd: OwnedFd,
     name: String,
     connected: Connected,
+    watch: Watch,
 }
 
 impl Stream {
@@ -48,13 +49,13 @@ impl Stream {
             Err(Errno::INPROGRESS) => Connected::InProgress,
             Err(error) => return Err(error.into()),
         };
-        Ok(Stream { fd, name: endpoint.to_string(), connected })
+        Ok(Stream { fd, name: endpoint.to_string(), connected, watch: Watch::default() })
     }
 
     /// A stream on a connected socket, which is made non-blocking. `name` says in logs who the peer is.
     pub fn from_fd(fd: OwnedFd, name: impl Into<String>) -> io::Result<Stream> {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(Stream { fd, name: name.into(), connected: Connected::Yes })
+        Ok(Stream { fd, name: name.into(), connected: Connected::Yes, watch: Watch::default() })
     }
 
     /// Two streams connected to each other.
@@ -104,6 +105,12 @@ impl Stream {
                 other => return Ok(other?),
             }
         }
+    }
+
+    /// Has `poller` watch this stream for `interest` under `token`, until the stream is dropped. To be called before each sleep:
+    /// it does nothing when nothing changed.
+    pub fn watch(&mut self, poller: &Poller, token: u64, interest: Interest) -> io::Result<()> {
+        self.watch.set(poller, &self.fd, token, interest)
     }
 
     /// Sleeps until the stream is ready for `interest` (or broken) or the timeout has passed: for programs that have nothing

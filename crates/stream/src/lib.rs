@@ -19,7 +19,7 @@ mod unix_path;
 pub use byte_stream::{Connected, Stream};
 pub use endpoint::{Endpoint, EndpointError, Host};
 pub use listener::Listener;
-pub use poller::{Event, Interest, Poller, Waker};
+pub use poller::{Event, Interest, Poller, Waker, Watch};
 
 use std::io;
 

@@ -2,7 +2,9 @@
 
 use crate::byte_stream::{Stream, connect_unix, socket, ssl_missing};
 use crate::endpoint::{Endpoint, is_abstract};
+use crate::poller::{Interest, Poller, Watch};
 use crate::unix_path::UnixAddress;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags};
@@ -23,6 +25,7 @@ pub struct Listener {
     accepted: u64,
     /// Held back for the day the process runs out of descriptors, see [`Listener::accept`].
     spare: Option<OwnedFd>,
+    watch: Watch,
 }
 
 impl Listener {
@@ -47,6 +50,7 @@ impl Listener {
             endpoint: endpoint.clone(),
             accepted: 0,
             spare: open_spare(),
+            watch: Watch::default(),
         })
     }
 
@@ -84,6 +88,19 @@ impl Listener {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Has `poller` watch this listener under `token`, until the listener is dropped.
+    pub fn watch(&mut self, poller: &Poller, token: u64, interest: Interest) -> io::Result<()> {
+        self.watch.set(poller, &self.fd, token, interest)
+    }
+
+    /// Sleeps until a connection waits (or a signal comes): for programs that have nothing else to do.
+    pub fn wait(&self) -> io::Result<()> {
+        match rustix::event::poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], None) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -38,6 +38,29 @@ impl Interest {
     }
 }
 
+/// What a descriptor is registered for at present. It lives and dies with its descriptor, so it cannot go stale.
+#[derive(Debug, Default)]
+pub struct Watch(Option<(u64, Interest)>);
+
+impl Watch {
+    /// Registers `fd` at the first call, afterwards changes the registration if it has to change.
+    pub fn set(
+        &mut self,
+        poller: &Poller,
+        fd: impl AsFd,
+        token: u64,
+        interest: Interest,
+    ) -> io::Result<()> {
+        match self.0 {
+            Some(known) if known == (token, interest) => return Ok(()),
+            Some(_) => poller.modify(fd, token, interest)?,
+            None => poller.register(fd, token, interest)?,
+        }
+        self.0 = Some((token, interest));
+        Ok(())
+    }
+}
+
 /// A descriptor is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {

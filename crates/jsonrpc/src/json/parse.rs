@@ -19,6 +19,9 @@ pub const MAX_DEPTH: usize = 1000;
 /// No keyword is longer than this; a longer one is refused at once instead of being collected.
 const KEYWORD_MAX: usize = 64;
 
+/// A token buffer larger than this is given back after the document that needed it.
+const PARTIAL_KEPT: usize = 64 << 10;
+
 /// What was wrong and where: line from 0, column (in bytes) from 0, byte from 0, all from the start of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
@@ -168,6 +171,9 @@ impl Parser {
     fn start_over(&mut self) {
         self.expect = Expect::Document;
         (self.before, self.line, self.line_start) = (0, 0, 0);
+        if self.partial.capacity() > PARTIAL_KEPT {
+            self.partial = Vec::new();
+        }
     }
 
     fn error_at(&self, pos: usize, message: impl Into<String>) -> ParseError {

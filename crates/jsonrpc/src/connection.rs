@@ -1,0 +1,333 @@
+//! Messages over one byte stream, without blocking, within bounds.
+
+use crate::json::{ParseError, Parser};
+use crate::message::{Message, MessageError};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use stream::{Interest, Poller, Stream, strerror};
+
+/// What a peer may make us hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one incoming message.
+    pub message: usize,
+    /// Bytes waiting to be sent. One message alone is always taken, however large.
+    pub backlog: usize,
+}
+
+impl Default for Limits {
+    /// Enough for the largest databases seen in the field.
+    fn default() -> Limits {
+        Limits { message: 512 << 20, backlog: 512 << 20 }
+    }
+}
+
+/// Why a connection is of no use any more.
+#[derive(Debug)]
+pub enum ConnectionError {
+    /// The peer closed it.
+    Closed,
+    /// The operating system reports an error.
+    Io(io::Error),
+    /// The peer sent what is not JSON.
+    Json(ParseError),
+    /// The peer sent JSON that is no message.
+    Message(MessageError),
+    /// The peer does not read what we send.
+    Backlog(usize),
+}
+
+impl ConnectionError {
+    /// The short text that the OVS programs print in brackets.
+    pub fn errno_text(&self) -> String {
+        match self {
+            ConnectionError::Closed => "End of file".to_owned(),
+            ConnectionError::Io(error) => strerror(error),
+            ConnectionError::Json(_) | ConnectionError::Message(_) => "Protocol error".to_owned(),
+            ConnectionError::Backlog(_) => "No buffer space available".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectionError::Closed => f.write_str("connection closed by peer"),
+            ConnectionError::Io(error) => f.write_str(&strerror(error)),
+            ConnectionError::Json(error) => write!(f, "error parsing stream: {error}"),
+            ConnectionError::Message(error) => write!(f, "received bad JSON-RPC message: {error}"),
+            ConnectionError::Backlog(bytes) => {
+                write!(f, "peer is too slow: {bytes} bytes wait to be sent")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConnectionError {}
+
+impl From<io::Error> for ConnectionError {
+    fn from(error: io::Error) -> ConnectionError {
+        ConnectionError::Io(error)
+    }
+}
+
+/// Bytes to be sent: one message's own, or shared with other connections.
+enum Chunk {
+    Owned(String),
+    Shared(Arc<str>),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Chunk::Owned(text) => text.as_bytes(),
+            Chunk::Shared(text) => text.as_bytes(),
+        }
+    }
+}
+
+/// Small messages are joined in chunks up to about this size, to be sent by one system call.
+const CHUNK: usize = 64 << 10;
+/// Bytes asked from the kernel at once.
+const READ: usize = 16 << 10;
+
+/// A connection. After any error it is of no use and should be dropped.
+pub struct Connection {
+    stream: Stream,
+    limits: Limits,
+    parser: Parser,
+    /// Received but not parsed yet: what followed a complete message.
+    unparsed: Vec<u8>,
+    parsed: usize,
+    chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that are sent.
+    sent: usize,
+    backlog: usize,
+    received: u64,
+}
+
+impl Connection {
+    /// Messages over `stream`, which may be still connecting.
+    pub fn new(stream: Stream, limits: Limits) -> Connection {
+        Connection {
+            stream,
+            limits,
+            parser: Parser::new(limits.message),
+            unparsed: Vec::new(),
+            parsed: 0,
+            chunks: VecDeque::new(),
+            sent: 0,
+            backlog: 0,
+            received: 0,
+        }
+    }
+
+    /// Who the peer is.
+    pub fn name(&self) -> &str {
+        self.stream.name()
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn backlog(&self) -> usize {
+        self.backlog
+    }
+
+    /// Bytes received since the connection was made: a sign of life.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether something waits for the stream to become writable.
+    pub fn wants_write(&self) -> bool {
+        self.backlog > 0
+    }
+
+    /// Whether [`Connection::recv`] has something to look at even if the stream never becomes readable again.
+    pub fn has_unparsed(&self) -> bool {
+        self.parsed < self.unparsed.len()
+    }
+
+    /// Queues a message and sends what the stream takes at once.
+    pub fn send(&mut self, message: &Message) -> Result<(), ConnectionError> {
+        let room = matches!(self.chunks.back(), Some(Chunk::Owned(last)) if last.len() < CHUNK);
+        if !room {
+            self.chunks.push_back(Chunk::Owned(String::new()));
+        }
+        if let Some(Chunk::Owned(last)) = self.chunks.back_mut() {
+            let before = last.len();
+            message.write(last);
+            let added = last.len() - before;
+            return self.queued(added);
+        }
+        Ok(())
+    }
+
+    /// As [`Connection::send`], for text that many connections get: a whole message in JSON.
+    pub fn send_shared(&mut self, message: Arc<str>) -> Result<(), ConnectionError> {
+        let added = message.len();
+        self.chunks.push_back(Chunk::Shared(message));
+        self.queued(added)
+    }
+
+    fn queued(&mut self, added: usize) -> Result<(), ConnectionError> {
+        let was_waiting = self.backlog;
+        self.backlog += added;
+        self.flush()?;
+        if was_waiting > 0 && self.backlog > self.limits.backlog {
+            return Err(ConnectionError::Backlog(self.backlog));
+        }
+        Ok(())
+    }
+
+    /// Sends as much as the stream takes. To be called when it is writable.
+    pub fn flush(&mut self) -> Result<(), ConnectionError> {
+        while let Some(chunk) = self.chunks.front() {
+            let rest = chunk.bytes().get(self.sent..).unwrap_or_default();
+            if rest.is_empty() {
+                self.chunks.pop_front();
+                self.sent = 0;
+                continue;
+            }
+            match self.stream.send(rest) {
+                Ok(n) => {
+                    self.sent += n;
+                    self.backlog -= n;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message, or `None` if it has not arrived in full.
+    pub fn recv(&mut self) -> Result<Option<Message>, ConnectionError> {
+        loop {
+            if self.has_unparsed() {
+                let mut rest = self.unparsed.get(self.parsed..).unwrap_or_default();
+                let document = self.parser.feed(&mut rest).map_err(ConnectionError::Json)?;
+                self.parsed = self.unparsed.len() - rest.len();
+                if let Some(document) = document {
+                    return Message::from_json(&document)
+                        .map(Some)
+                        .map_err(ConnectionError::Message);
+                }
+            }
+            self.unparsed.clear();
+            self.parsed = 0;
+            let mut buf = [0; READ];
+            match self.stream.recv(&mut buf) {
+                Ok(0) => return Err(ConnectionError::Closed),
+                Ok(n) => {
+                    self.received += n as u64;
+                    self.unparsed.extend_from_slice(buf.get(..n).unwrap_or_default());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// What to wait for: reading, and writing while something waits to be sent.
+    pub fn interest(&self) -> Interest {
+        Interest { readable: true, writable: self.wants_write() }
+    }
+
+    /// Has `poller` watch this connection, see [`Stream::watch`].
+    pub fn watch(&mut self, poller: &Poller, token: u64) -> io::Result<()> {
+        let interest = self.interest();
+        self.stream.watch(poller, token, interest)
+    }
+
+    /// As [`Connection::watch`], but for writing only: while the peer's requests must wait.
+    pub fn watch_write_only(&mut self, poller: &Poller, token: u64) -> io::Result<()> {
+        self.stream.watch(poller, token, Interest { readable: false, writable: self.wants_write() })
+    }
+
+    /// The stream underneath.
+    pub fn stream_mut(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    fn pair(limits: Limits) -> (Connection, Stream) {
+        let (a, b) = Stream::pair().unwrap();
+        (Connection::new(a, limits), b)
+    }
+
+    #[test]
+    fn messages_arrive_in_order_however_they_are_cut() {
+        let (mut connection, mut peer) = pair(Limits::default());
+        let text = r#" {"id":1,"method":"a","params":[]}{"id":null,"method":"b","params":[2]} "#;
+        let mut got = Vec::new();
+        for byte in text.as_bytes() {
+            peer.send(&[*byte]).unwrap();
+            got.extend(connection.recv().unwrap());
+        }
+        assert_eq!(got, [Message::request(1, "a", []), Message::notify("b", [json!(2)])]);
+        peer.send(text.as_bytes()).unwrap();
+        assert_eq!(connection.recv().unwrap().as_ref(), got.first());
+        assert!(connection.has_unparsed());
+        assert_eq!(connection.recv().unwrap().as_ref(), got.get(1));
+        assert_eq!(connection.recv().unwrap(), None);
+        drop(peer);
+        assert!(matches!(connection.recv(), Err(ConnectionError::Closed)));
+    }
+
+    #[test]
+    fn a_slow_reader_is_bounded_but_one_large_message_passes() {
+        let (mut connection, _peer) = pair(Limits { message: 1000, backlog: 1000 });
+        let large = Message::notify("x", [json!("y".repeat(4 << 20))]);
+        connection.send(&large).unwrap();
+        assert!(connection.wants_write());
+        let small = Message::notify("x", []);
+        assert!(matches!(connection.send(&small), Err(ConnectionError::Backlog(_))));
+
+        let mut connection = Connection::new(Stream::pair().unwrap().0, Limits::default());
+        assert!(connection.send(&small).is_err(), "the other end is gone");
+
+        // What is queued arrives whole once the peer reads.
+        let (a, b) = Stream::pair().unwrap();
+        let (mut connection, mut reader) =
+            (Connection::new(a, Limits::default()), Connection::new(b, Limits::default()));
+        connection.send(&large).unwrap();
+        connection.send_shared(small.to_string().into()).unwrap();
+        let mut got = Vec::new();
+        while got.len() < 2 {
+            got.extend(reader.recv().unwrap());
+            connection.flush().unwrap();
+        }
+        assert_eq!(got, [large, small]);
+        assert_eq!(connection.backlog(), 0);
+    }
+
+    #[test]
+    fn hostile_bytes_are_errors() {
+        for (bytes, error) in [
+            (&b"hello"[..], "error parsing stream: line 0, column 5"),
+            (b"[\xff", "invalid character U+00ff"),
+            (b"{\"id\":1}", "bad JSON-RPC message"),
+            (&[b' '; 2000], "maximum size of 1000 bytes"),
+        ] {
+            let (mut connection, mut peer) = pair(Limits { message: 1000, backlog: 1000 });
+            peer.send(bytes).unwrap();
+            peer.send(b" ").unwrap();
+            let got = connection.recv().unwrap_err();
+            assert!(got.to_string().contains(error), "{got}");
+        }
+    }
+}

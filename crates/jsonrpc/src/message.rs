@@ -1,0 +1,184 @@
+//! JSON-RPC 1.0 messages.
+//!
+//! Open vSwitch reads them a little more strictly than the specification (unknown members are refused) and so do we, except that
+//! a reply whose result is `null` is a reply.
+
+use crate::json::{Json, text};
+use std::fmt;
+use std::sync::Arc;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// Wants an answer that carries the same id.
+    Request {
+        /// Any value but `null`.
+        id: Json,
+        /// What to do.
+        method: Arc<str>,
+        /// With what; an array.
+        params: Arc<[Json]>,
+    },
+    /// Wants no answer.
+    Notify {
+        /// What happened.
+        method: Arc<str>,
+        /// Details; an array.
+        params: Arc<[Json]>,
+    },
+    /// A request went well.
+    Reply {
+        /// The request's id.
+        id: Json,
+        /// What came of it.
+        result: Json,
+    },
+    /// A request failed.
+    Error {
+        /// The request's id.
+        id: Json,
+        /// Why; not `null`.
+        error: Json,
+    },
+}
+
+/// Why a JSON value is no message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageError(String);
+
+impl fmt::Display for MessageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for MessageError {}
+
+impl Message {
+    /// A request.
+    pub fn request(id: impl Into<Json>, method: &str, params: impl Into<Arc<[Json]>>) -> Message {
+        Message::Request { id: id.into(), method: method.into(), params: params.into() }
+    }
+
+    /// A notification.
+    pub fn notify(method: &str, params: impl Into<Arc<[Json]>>) -> Message {
+        Message::Notify { method: method.into(), params: params.into() }
+    }
+
+    /// Reads a message.
+    pub fn from_json(json: &Json) -> Result<Message, MessageError> {
+        let fail = |text: &str| Err(MessageError(text.to_owned()));
+        let Some(object) = json.as_object() else { return fail("message is not a JSON object") };
+        let known = |name: &str| matches!(name, "method" | "params" | "result" | "error" | "id");
+        if let Some(name) = object.keys().find(|name| !known(name)) {
+            return Err(MessageError(format!("message has unexpected member \"{name}\"")));
+        }
+        let present = |name: &str| object.get(name).filter(|value| !value.is_null());
+        let id = present("id");
+        if let Some(method) = object.get("method") {
+            let Json::String(method) = method else { return fail("method is not a JSON string") };
+            let Some(Json::Array(params)) = object.get("params") else {
+                return fail("\"params\" must be JSON array");
+            };
+            if present("result").is_some() || present("error").is_some() {
+                return fail("a request must not have \"result\" or \"error\"");
+            }
+            let (method, params) = (method.clone(), params.clone());
+            return Ok(match id {
+                Some(id) => Message::Request { id: id.clone(), method, params },
+                None => Message::Notify { method, params },
+            });
+        }
+        if object.contains_key("params") {
+            return fail("\"params\" without \"method\"");
+        }
+        let Some(id) = id.cloned() else { return fail("a reply must have an \"id\"") };
+        match (present("error"), object.get("result")) {
+            (Some(_), Some(result)) if !result.is_null() => {
+                fail("a reply must not have both \"result\" and \"error\"")
+            }
+            (Some(error), _) => Ok(Message::Error { id, error: error.clone() }),
+            (None, Some(result)) => Ok(Message::Reply { id, result: result.clone() }),
+            (None, None) => fail("message has neither \"method\" nor \"result\" nor \"error\""),
+        }
+    }
+
+    /// Appends the text that goes over the wire.
+    pub fn write(&self, out: &mut String) {
+        match self {
+            Message::Request { id, method, params } => write_call(id, method, params, out),
+            Message::Notify { method, params } => write_call(&Json::Null, method, params, out),
+            Message::Reply { id, result } => write_answer(id, &Json::Null, result, out),
+            Message::Error { id, error } => write_answer(id, error, &Json::Null, out),
+        }
+    }
+}
+
+fn write_call(id: &Json, method: &str, params: &Arc<[Json]>, out: &mut String) {
+    out.push_str("{\"id\":");
+    id.write_compact(out);
+    out.push_str(",\"method\":");
+    text::quote_into(method, out);
+    out.push_str(",\"params\":");
+    Json::Array(params.clone()).write_compact(out);
+    out.push('}');
+}
+
+fn write_answer(id: &Json, error: &Json, result: &Json, out: &mut String) {
+    out.push_str("{\"error\":");
+    error.write_compact(out);
+    out.push_str(",\"id\":");
+    id.write_compact(out);
+    out.push_str(",\"result\":");
+    result.write_compact(out);
+    out.push('}');
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = String::new();
+        self.write(&mut out);
+        f.write_str(&out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn messages_survive_the_wire() {
+        for message in [
+            Message::request(1, "echo", [json!("x")]),
+            Message::notify("update", [json!(null), json!({"a": 1})]),
+            Message::Reply { id: json!("q"), result: json!(null) },
+            Message::Reply { id: json!(0), result: json!([]) },
+            Message::Error { id: json!(2), error: json!("no") },
+        ] {
+            let text = message.to_string();
+            assert_eq!(Message::from_json(&Json::parse(&text).unwrap()), Ok(message), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_says_why() {
+        for (text, why) in [
+            ("[]", "not a JSON object"),
+            ("{}", "must have an \"id\""),
+            ("{\"id\":1}", "neither"),
+            ("{\"method\":1,\"params\":[],\"id\":1}", "method is not"),
+            ("{\"method\":\"x\",\"id\":1}", "params"),
+            ("{\"method\":\"x\",\"params\":{},\"id\":1}", "params"),
+            ("{\"method\":\"x\",\"params\":[],\"id\":1,\"error\":1}", "must not have"),
+            ("{\"result\":1,\"error\":1,\"id\":1}", "both"),
+            (
+                "{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":[]}",
+                "unexpected member \"jsonrpc\"",
+            ),
+        ] {
+            let error = Message::from_json(&Json::parse(text).unwrap()).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}
