@@ -1,1 +1,11 @@
-//! (to be written)
+//! All unsafe code of the project: thin safe wrappers around system calls that no well-kept crate wraps.
+//!
+//! Every wrapper takes and returns plain values, is safe for any argument, and says at its `unsafe` block why. Policy (what to
+//! open, when to retry, what to count) is not here but in the crates that call.
+
+pub mod affinity;
+pub mod ethtool;
+pub mod ifreq;
+pub mod mmsg;
+pub mod packet_socket;
+pub mod tun;
