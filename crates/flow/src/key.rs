@@ -57,7 +57,9 @@ pub mod tcp_flag {
 }
 
 /// The tunnel that a packet arrived through; all zero when through none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct TunnelKey {
     /// Virtual network identifier.
@@ -96,7 +98,9 @@ impl TunnelKey {
 }
 
 /// One VLAN tag; all zero when absent (a present tag has `tci & CFI` set, as in the reference's text).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Vlan {
     /// Tag protocol: 0x8100 or 0x88a8.
@@ -131,7 +135,9 @@ impl Vlan {
 }
 
 /// Everything a datapath flow can match. See the module's essay for conventions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct FlowKey {
     // -- metadata --
@@ -300,6 +306,11 @@ impl MaskedKey {
 
     /// Whether a packet with this key is meant.
     pub fn matches(&self, key: &FlowKey) -> bool {
-        self.key.words().iter().zip(self.mask.0.words()).zip(key.words()).all(|((k, m), w)| w & m == *k)
+        self.key
+            .words()
+            .iter()
+            .zip(self.mask.0.words())
+            .zip(key.words())
+            .all(|((k, m), w)| w & m == *k)
     }
 }

@@ -4,7 +4,11 @@
 //! without references into an executor, so that another engine could run them.
 
 pub mod action;
+pub mod extract;
 pub mod key;
 
 pub use action::{Action, DropCause, SlowReason, TnlPush};
-pub use key::{DpPort, FlowKey, Mask, MaskedKey, RecircId, TunnelKey, Vlan, WORDS, frag, tcp_flag, tunnel_flag};
+pub use extract::{Layers, Metadata, extract, extract_with};
+pub use key::{
+    DpPort, FlowKey, Mask, MaskedKey, RecircId, TunnelKey, Vlan, WORDS, frag, tcp_flag, tunnel_flag,
+};

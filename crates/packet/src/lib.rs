@@ -15,7 +15,9 @@
 //! arithmetic; `gso` splits super-packets; `gro` joins segments; `pcap` reads and writes capture files.
 
 pub mod buf;
+pub mod checksum;
 pub mod offload;
+pub mod wire;
 
 pub use buf::Buf;
 pub use offload::{Csum, Encap, Gso, GsoKind, Offload};

@@ -1,0 +1,171 @@
+//! IPv6 (RFC 8200) and its extension headers.
+
+use std::net::Ipv6Addr;
+
+use zerocopy::network_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{Fragment, Header, ip_proto};
+use crate::checksum::Sum;
+
+/// Extension headers walked at most; a longer chain counts as one that is cut short.
+pub const MAX_EXTENSIONS: usize = 256;
+
+/// The fixed header: 40 bytes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct Ipv6Header {
+    /// Version (4 bits), traffic class (8), flow label (20).
+    pub version_class_label: U32,
+    /// Bytes behind this header.
+    pub payload_len: U16,
+    /// Type of what follows: [`ip_proto`].
+    pub next: u8,
+    /// Time to live.
+    pub hop_limit: u8,
+    /// Source.
+    pub src: [u8; 16],
+    /// Destination.
+    pub dst: [u8; 16],
+}
+
+impl Header for Ipv6Header {}
+
+impl Ipv6Header {
+    /// A header for `payload_len` bytes (at most 65535).
+    pub fn new(src: Ipv6Addr, dst: Ipv6Addr, next: u8, hop_limit: u8, payload_len: usize) -> Self {
+        Self {
+            version_class_label: 0x6000_0000.into(),
+            payload_len: u16::try_from(payload_len).unwrap_or(u16::MAX).into(),
+            next,
+            hop_limit,
+            src: src.octets(),
+            dst: dst.octets(),
+        }
+    }
+
+    /// DSCP and ECN.
+    pub fn traffic_class(&self) -> u8 {
+        (self.version_class_label.get() >> 20) as u8
+    }
+
+    /// The flow label.
+    pub fn flow_label(&self) -> u32 {
+        self.version_class_label.get() & 0xf_ffff
+    }
+
+    /// The pseudo-header's part of a transport checksum over `len` bytes of `proto`.
+    pub fn pseudo(&self, proto: u8, len: usize) -> Sum {
+        Sum::pseudo_v6(&self.src, &self.dst, proto, len)
+    }
+}
+
+/// The fragment header: 8 bytes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct FragmentHeader {
+    /// Type of what follows.
+    pub next: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Offset in units of 8 bytes (high 13 bits), and bit 0: more fragments follow.
+    pub offset_more: U16,
+    /// Identification.
+    pub id: U32,
+}
+
+impl Header for FragmentHeader {}
+
+/// What stands behind the extension headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upper {
+    /// Its type; [`ip_proto::FRAGMENT`] when the packet is a later fragment (nobody knows what it holds).
+    pub proto: u8,
+    /// Bytes of extension headers before it.
+    pub offset: usize,
+    /// Whether the packet is a fragment. A fragment header with offset 0 and no more to come (RFC 6946) is not.
+    pub fragment: Fragment,
+}
+
+/// Walks extension headers in `payload`, the bytes behind the fixed header, whose type is `next`. `None` when the chain does
+/// not fit into them.
+pub fn walk_extensions(payload: &[u8], next: u8) -> Option<Upper> {
+    let mut at = Upper { proto: next, offset: 0, fragment: Fragment::No };
+    for _ in 0..MAX_EXTENSIONS {
+        let len = match at.proto {
+            ip_proto::HOP_BY_HOP
+            | ip_proto::ROUTING
+            | ip_proto::DESTINATION
+            | ip_proto::AH
+            | ip_proto::FRAGMENT => {
+                let rest = payload.get(at.offset..)?;
+                // Every extension header has at least 8 bytes; all we read is in them.
+                let (first, _) = rest.split_first_chunk::<8>()?;
+                let len = match at.proto {
+                    ip_proto::AH => (usize::from(first[1]) + 2) * 4,
+                    ip_proto::FRAGMENT => 8,
+                    _ => (usize::from(first[1]) + 1) * 8,
+                };
+                if at.proto == ip_proto::FRAGMENT {
+                    let bits = u16::from_be_bytes([first[2], first[3]]);
+                    if bits & 0xfff8 != 0 {
+                        return Some(Upper {
+                            offset: at.offset + 8,
+                            fragment: Fragment::Later,
+                            ..at
+                        });
+                    }
+                    if bits != 0 {
+                        at.fragment = Fragment::First;
+                    }
+                }
+                at.proto = first[0];
+                len
+            }
+            _ => return Some(at),
+        };
+        at.offset += len;
+        if at.offset > payload.len() {
+            return None;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_end_within_their_bytes() {
+        assert_eq!(
+            walk_extensions(&[], 17),
+            Some(Upper { proto: 17, offset: 0, fragment: Fragment::No })
+        );
+        let hbh = [17, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(walk_extensions(&hbh, 0).unwrap().offset, 8);
+        assert_eq!(walk_extensions(&hbh[..7], 0), None);
+        assert_eq!(walk_extensions(&[17, 1, 0, 0, 0, 0, 0, 0], 0), None);
+        assert_eq!(walk_extensions(&[0; 8 * 300], 0), None, "too many");
+    }
+
+    #[test]
+    fn fragments() {
+        let mut f = [17, 0, 0, 0, 0, 0, 0, 9];
+        assert_eq!(walk_extensions(&f, 44).unwrap().fragment, Fragment::No);
+        f[3] = 1;
+        assert_eq!(
+            walk_extensions(&f, 44).unwrap(),
+            Upper { proto: 17, offset: 8, fragment: Fragment::First }
+        );
+        f[3] = 8;
+        assert_eq!(
+            walk_extensions(&f, 44).unwrap(),
+            Upper { proto: 44, offset: 8, fragment: Fragment::Later }
+        );
+    }
+}

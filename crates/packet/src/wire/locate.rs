@@ -1,0 +1,90 @@
+//! Finding the network and transport headers of a frame, for code that finishes packets ([`crate::gso`], [`crate::gro`]).
+
+use super::ethernet::{EthernetHeader, LlcSnapHeader, eth_type};
+use super::ipv4::Ipv4Header;
+use super::ipv6::{self, Ipv6Header};
+use super::vlan::is_vlan;
+use super::{Fragment, Header};
+
+/// VLAN tags skipped at most.
+const MAX_TAGS: usize = 8;
+
+/// Where an IP packet is in a frame. All offsets are within the frame, and `l3 <= l4 <= end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The IP header.
+    pub l3: usize,
+    /// What stands behind IP header, options and extension headers.
+    pub l4: usize,
+    /// One past the last byte of the IP packet (link-layer padding may follow).
+    pub end: usize,
+    /// Whether it is IPv6.
+    pub v6: bool,
+    /// The transport protocol.
+    pub proto: u8,
+    /// Whether it is a fragment.
+    pub fragment: Fragment,
+}
+
+/// Finds the IP packet in an Ethernet frame, behind VLAN tags and SNAP. `None`: there is none, or its lengths lie.
+pub fn locate(frame: &[u8]) -> Option<Located> {
+    let mut eth_type = EthernetHeader::view(frame)?.eth_type.get();
+    let mut l3 = EthernetHeader::LEN;
+    for _ in 0..MAX_TAGS {
+        if !is_vlan(eth_type) {
+            break;
+        }
+        let (tag, _) = frame.get(l3..)?.split_first_chunk::<4>()?;
+        eth_type = u16::from_be_bytes([tag[2], tag[3]]);
+        l3 += 4;
+    }
+    if eth_type < eth_type::MIN {
+        eth_type = LlcSnapHeader::at(frame, l3)?.eth_type()?;
+        l3 += LlcSnapHeader::LEN;
+    }
+    match eth_type {
+        eth_type::IPV4 => locate_v4(frame, l3),
+        eth_type::IPV6 => locate_v6(frame, l3),
+        _ => None,
+    }
+}
+
+fn locate_v4(frame: &[u8], l3: usize) -> Option<Located> {
+    let ip = Ipv4Header::at(frame, l3)?;
+    let (header, total) = ip.extent(frame.len() - l3)?;
+    Some(Located {
+        l3,
+        l4: l3 + header,
+        end: l3 + total,
+        v6: false,
+        proto: ip.proto,
+        fragment: ip.fragment(),
+    })
+}
+
+fn locate_v6(frame: &[u8], l3: usize) -> Option<Located> {
+    let (ip, rest) = Ipv6Header::split(frame.get(l3..)?)?;
+    let payload = rest.get(..usize::from(ip.payload_len.get()))?;
+    let upper = ipv6::walk_extensions(payload, ip.next)?;
+    let body = l3 + Ipv6Header::LEN;
+    Some(Located {
+        l3,
+        l4: body + upper.offset,
+        end: body + payload.len(),
+        v6: true,
+        proto: upper.proto,
+        fragment: upper.fragment,
+    })
+}
+
+impl Located {
+    /// The pseudo-header's part of the transport checksum, for `len` bytes from [`Located::l4`] on. `frame` must be the one
+    /// that was located (or have the same headers).
+    pub fn pseudo(&self, frame: &[u8], len: usize) -> Option<crate::checksum::Sum> {
+        if self.v6 {
+            Some(Ipv6Header::at(frame, self.l3)?.pseudo(self.proto, len))
+        } else {
+            Some(Ipv4Header::at(frame, self.l3)?.pseudo(len))
+        }
+    }
+}
