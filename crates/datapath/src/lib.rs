@@ -1,1 +1,40 @@
-//! (to be written)
+//! The datapath: workers that move packets from port to port as flows say.
+//!
+//! # What
+//! A [`Datapath`] owns worker threads. Each worker owns receive queues, a transmit queue for every port, an exact-match cache
+//! and a replica of the megaflow table. A packet's road (see `worker::rounds`):
+//!
+//! ```text
+//! receive a batch -> extract keys -> exact-match cache -> megaflows -> group by flow -> act -> transmit, once per round
+//!                                                            \-> miss -> bounded queue -> slow path -> put_flow, resume
+//! ```
+//!
+//! # Why so
+//! Nothing that is shared is written per packet: statistics are per worker and summed by readers, tables are replicas fed by
+//! a queue of commands, so that lookups need no atomics. The slow path is reached by a queue and answers by commands; the
+//! datapath never calls upward and knows nothing of OpenFlow, bridges or the database.
+//!
+//! # Order
+//! Packets of one flow leave in the order in which they came, also while the flow is being installed: a worker obeys commands
+//! after it has received a batch and before it looks that batch up, and takes back from the miss queue what a new flow
+//! answers.
+
+mod config;
+mod control;
+mod drops;
+mod entry;
+mod mailbox;
+mod miss;
+mod ports;
+mod stats;
+mod table;
+mod worker;
+
+pub use config::Config;
+pub use control::{Answers, Datapath};
+pub use drops::DropReason;
+pub use entry::{Flow, FlowStats, Ufid};
+pub use miss::{Miss, MissQueue, MissReason};
+pub use ports::{PortInfo, PortKind, TunnelKind};
+pub use stats::DpStats;
+pub use table::PutError;

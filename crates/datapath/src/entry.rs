@@ -1,0 +1,227 @@
+//! An installed flow: what it matches, what it does, and what it has seen.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use base::{Instant, Version};
+use classifier::{Mixer, Pattern};
+use flow::{Action, MaskedKey};
+
+/// A flow's unique id: a hash of its key and mask under the datapath's seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ufid(pub u128);
+
+impl Ufid {
+    pub(crate) fn new(seed: u64, key: &MaskedKey) -> Self {
+        let half = |seed| {
+            let mut mixer = Mixer::new(seed);
+            mixer.words(key.key().words());
+            mixer.words(key.mask().0.words());
+            mixer.finish()
+        };
+        Self(u128::from(half(seed)) << 64 | u128::from(half(!seed)))
+    }
+}
+
+impl fmt::Display for Ufid {
+    /// As a UUID: groups of 8, 4, 4, 4 and 12 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |shift: u32, digits: u32| (self.0 >> shift) & ((1 << (4 * digits)) - 1);
+        write!(f, "{:08x}-{:04x}-{:04x}-", part(96, 8), part(80, 4), part(64, 4))?;
+        write!(f, "{:04x}-{:012x}", part(48, 4), part(0, 12))
+    }
+}
+
+/// What a flow has seen, all workers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Packets; a super-packet counts as one.
+    pub packets: u64,
+    /// Bytes of frames, from the Ethernet header on.
+    pub bytes: u64,
+    /// When the last one passed.
+    pub used: Option<Instant>,
+    /// All TCP flags seen.
+    pub tcp_flags: u16,
+}
+
+/// One worker's share of a flow's statistics, on a cache line of its own. Only that worker writes it, so plain loads and
+/// stores do.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct StatsCell {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    /// Nanoseconds plus one; 0 for never.
+    used: AtomicU64,
+    tcp_flags: AtomicU64,
+}
+
+impl StatsCell {
+    /// Counts a group of packets. To be called by the cell's worker alone.
+    pub(crate) fn count(&self, packets: u64, bytes: u64, tcp_flags: u16, now: Instant) {
+        let bump = |cell: &AtomicU64, n: u64| {
+            cell.store(cell.load(Ordering::Relaxed) + n, Ordering::Relaxed)
+        };
+        bump(&self.packets, packets);
+        bump(&self.bytes, bytes);
+        self.used.store(now.as_nanos().saturating_add(1), Ordering::Relaxed);
+        let seen = self.tcp_flags.load(Ordering::Relaxed);
+        self.tcp_flags.store(seen | u64::from(tcp_flags), Ordering::Relaxed);
+    }
+}
+
+/// A flow in the datapath. Immutable but for its statistics; "changing" a flow installs another with the same key.
+pub struct Flow {
+    key: MaskedKey,
+    pattern: Pattern,
+    actions: Arc<[Action]>,
+    version: Version,
+    ufid: Ufid,
+    created: Instant,
+    /// One cell per worker; shared with the flow that this one replaced.
+    cells: Arc<[StatsCell]>,
+    /// Cleared when removed or replaced. Installing and removing travel to workers by queues that may overtake each other;
+    /// a worker never installs a dead flow.
+    live: AtomicBool,
+}
+
+impl Flow {
+    pub(crate) fn new(
+        seed: u64,
+        key: MaskedKey,
+        actions: Arc<[Action]>,
+        version: Version,
+        now: Instant,
+        workers: usize,
+    ) -> Self {
+        Self {
+            key,
+            pattern: Pattern::new(&key),
+            actions,
+            version,
+            ufid: Ufid::new(seed, &key),
+            created: now,
+            cells: (0..workers).map(|_| StatsCell::default()).collect(),
+            live: AtomicBool::new(true),
+        }
+    }
+
+    /// The same flow with other actions: statistics go on.
+    pub(crate) fn with_actions(&self, actions: Arc<[Action]>, version: Version) -> Self {
+        Self {
+            key: self.key,
+            pattern: self.pattern.clone(),
+            actions,
+            version,
+            ufid: self.ufid,
+            created: self.created,
+            cells: self.cells.clone(),
+            live: AtomicBool::new(true),
+        }
+    }
+
+    /// What it matches.
+    pub fn key(&self) -> &MaskedKey {
+        &self.key
+    }
+
+    /// What it does.
+    pub fn actions(&self) -> &Arc<[Action]> {
+        &self.actions
+    }
+
+    /// The version of the tables that it was translated from.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Its id.
+    pub fn ufid(&self) -> Ufid {
+        self.ufid
+    }
+
+    /// When it was first installed.
+    pub fn created(&self) -> Instant {
+        self.created
+    }
+
+    /// What it has seen until now.
+    pub fn stats(&self) -> FlowStats {
+        let mut sum = FlowStats::default();
+        for cell in self.cells.iter() {
+            sum.packets += cell.packets.load(Ordering::Relaxed);
+            sum.bytes += cell.bytes.load(Ordering::Relaxed);
+            let used = cell.used.load(Ordering::Relaxed).checked_sub(1).map(Instant::from_nanos);
+            sum.used = sum.used.max(used);
+            sum.tcp_flags |= cell.tcp_flags.load(Ordering::Relaxed) as u16;
+        }
+        sum
+    }
+
+    /// Whether it is still installed: neither removed nor replaced.
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::SeqCst)
+    }
+
+    /// Marks it removed; says whether it was live.
+    pub(crate) fn kill(&self) -> bool {
+        self.live.swap(false, Ordering::SeqCst)
+    }
+
+    pub(crate) fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    pub(crate) fn cell(&self, worker: usize) -> &StatsCell {
+        &self.cells[worker]
+    }
+}
+
+impl fmt::Debug for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow")
+            .field("ufid", &format_args!("{}", self.ufid))
+            .field("actions", &self.actions)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::{FlowKey, Mask};
+
+    #[test]
+    fn ufids_print_as_uuids_and_depend_on_key_mask_and_seed() {
+        assert_eq!(
+            Ufid(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff).to_string(),
+            "00112233-4455-6677-8899-aabbccddeeff"
+        );
+        let one = MaskedKey::new(&FlowKey { in_port: 1, ..FlowKey::default() }, &Mask::exact());
+        let any = MaskedKey::new(&FlowKey::default(), &Mask::any());
+        assert_ne!(Ufid::new(1, &one), Ufid::new(1, &any));
+        assert_ne!(Ufid::new(1, &one), Ufid::new(2, &one));
+    }
+
+    #[test]
+    fn statistics_of_all_workers_add_up_and_survive_new_actions() {
+        let key = MaskedKey::new(&FlowKey::default(), &Mask::any());
+        let flow = Flow::new(1, key, Arc::new([]), Version(1), Instant::from_millis(5), 2);
+        assert_eq!(flow.stats(), FlowStats::default());
+        flow.cell(0).count(2, 200, 0x10, Instant::from_nanos(0));
+        flow.cell(1).count(1, 50, 0x02, Instant::from_millis(7));
+        let newer = flow.with_actions(Arc::new([Action::PopVlan]), Version(2));
+        let expect = FlowStats {
+            packets: 3,
+            bytes: 250,
+            used: Some(Instant::from_millis(7)),
+            tcp_flags: 0x12,
+        };
+        assert_eq!(newer.stats(), expect);
+        assert_eq!((newer.created(), newer.version()), (Instant::from_millis(5), Version(2)));
+        assert!(flow.is_live() && flow.kill() && !flow.kill() && !flow.is_live());
+    }
+}

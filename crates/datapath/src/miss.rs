@@ -1,0 +1,373 @@
+//! The queue to the slow path: packets that no flow matched, and packets that flows send there.
+//!
+//! # Fairness
+//! Each input port has a queue of its own, bounded in packets and bytes, and the ports take turns, so that one port's flood
+//! of new flows delays nobody else's first packet. When all queues together are full, the newest packet of the longest queue
+//! gives way. What does not fit is lost, and counted for its port.
+//!
+//! # Order
+//! A port's packets leave in the order in which they came. A worker takes back those that a new flow meanwhile answers
+//! ([`MissQueue::reclaim`]), before it receives anything newer.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use flow::{DpPort, FlowKey, SlowReason};
+use packet::Packet;
+
+/// Why a packet went to the slow path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MissReason {
+    /// No flow matches it.
+    NoFlow,
+    /// Its flow says so.
+    Action(SlowReason),
+}
+
+/// A packet for the slow path. Answer it with [`crate::Datapath::resume`], or drop it.
+#[derive(Debug)]
+pub struct Miss {
+    /// The packet, in a buffer of its own size; edited so far as the actions before went ([`MissReason::Action`]).
+    pub packet: Packet,
+    /// Its key, as it was looked up.
+    pub key: FlowKey,
+    /// Why it is here.
+    pub reason: MissReason,
+    /// The worker that it came from and that [`crate::Datapath::resume`] brings it back to.
+    pub(crate) worker: usize,
+}
+
+impl Miss {
+    /// The port that it came in by.
+    pub fn in_port(&self) -> DpPort {
+        DpPort(self.key.in_port)
+    }
+}
+
+/// Bytes that may wait, per port and in total.
+const PORT_BYTES: usize = 4 << 20;
+const TOTAL_BYTES: usize = 32 << 20;
+
+/// Packets that may wait in total, in multiples of what one port may have.
+const TOTAL_PORTS: usize = 8;
+
+/// The receiving end; clones are one queue.
+#[derive(Clone, Debug)]
+pub struct MissQueue(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    arrived: Condvar,
+    /// Packets that may wait per port.
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ports: BTreeMap<DpPort, PortQueue>,
+    /// Ports with something waiting, next turn first.
+    turns: VecDeque<DpPort>,
+    packets: usize,
+    bytes: usize,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct PortQueue {
+    waiting: VecDeque<Miss>,
+    bytes: usize,
+    lost: u64,
+}
+
+impl MissQueue {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            limit: limit.max(1),
+        }))
+    }
+
+    /// Takes at most `max` packets, ports taking turns packet by packet. Waits at most `timeout` (of the operating system's
+    /// time, whatever the datapath's clock does) for the first; empty when none came or the datapath has stopped.
+    pub fn pop(&self, max: usize, timeout: Duration) -> Vec<Miss> {
+        let state = self.lock();
+        let idle = |s: &mut State| s.packets == 0 && !s.closed;
+        let (mut state, _) = self
+            .0
+            .arrived
+            .wait_timeout_while(state, timeout, idle)
+            .unwrap_or_else(|e| e.into_inner());
+        let mut out = Vec::with_capacity(max.min(state.packets));
+        while out.len() < max
+            && let Some(miss) = state.take_turn()
+        {
+            out.push(miss);
+        }
+        out
+    }
+
+    /// Packets waiting now.
+    pub fn len(&self) -> usize {
+        self.lock().packets
+    }
+
+    /// Whether none is waiting.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the datapath has stopped: nothing will come any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Packets lost because there was no room, per input port.
+    pub fn lost(&self) -> Vec<(DpPort, u64)> {
+        self.lock().ports.iter().filter(|(_, q)| q.lost > 0).map(|(p, q)| (*p, q.lost)).collect()
+    }
+
+    /// Opens a port's queue. Packets of ports without one share [`DpPort::NONE`]'s.
+    pub(crate) fn add_port(&self, port: DpPort) {
+        self.lock().ports.entry(port).or_default();
+    }
+
+    /// Forgets a port and what waits in its queue.
+    pub(crate) fn remove_port(&self, port: DpPort) {
+        let mut state = self.lock();
+        if let Some(queue) = state.ports.remove(&port) {
+            state.packets -= queue.waiting.len();
+            state.bytes -= queue.bytes;
+            state.turns.retain(|p| *p != port);
+        }
+    }
+
+    /// Nothing comes any more; what waits is freed.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.turns.clear();
+        state.ports.clear();
+        (state.packets, state.bytes) = (0, 0);
+        self.0.arrived.notify_all();
+    }
+
+    /// Queues all of `misses`, in order, leaving it empty; `lost` is told of each packet for which there is no room.
+    pub(crate) fn push(&self, misses: &mut Vec<Miss>, mut lost: impl FnMut(MissReason)) {
+        if misses.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        for miss in misses.drain(..) {
+            if let Err(victim) = state.push(miss, self.0.limit) {
+                lost(victim.reason);
+            }
+        }
+        drop(state);
+        self.0.arrived.notify_one();
+    }
+
+    /// Takes back the packets of one worker that missed and that `answered` now knows a flow for, in the order in which
+    /// they came, port by port.
+    pub(crate) fn reclaim(
+        &self,
+        worker: usize,
+        mut answered: impl FnMut(&FlowKey) -> bool,
+    ) -> Vec<Miss> {
+        let mut out = Vec::new();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        for queue in state.ports.values_mut().filter(|q| !q.waiting.is_empty()) {
+            let mut kept = VecDeque::with_capacity(queue.waiting.len());
+            for miss in queue.waiting.drain(..) {
+                if miss.worker == worker && miss.reason == MissReason::NoFlow && answered(&miss.key)
+                {
+                    queue.bytes -= miss.packet.buf.footprint();
+                    state.bytes -= miss.packet.buf.footprint();
+                    state.packets -= 1;
+                    out.push(miss);
+                } else {
+                    kept.push_back(miss);
+                }
+            }
+            queue.waiting = kept;
+        }
+        let ports = &state.ports;
+        state.turns.retain(|p| ports.get(p).is_some_and(|q| !q.waiting.is_empty()));
+        out
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl State {
+    fn take_turn(&mut self) -> Option<Miss> {
+        let port = self.turns.pop_front()?;
+        let queue = self.ports.get_mut(&port)?;
+        let miss = queue.waiting.pop_front()?;
+        if !queue.waiting.is_empty() {
+            self.turns.push_back(port);
+        }
+        queue.bytes -= miss.packet.buf.footprint();
+        self.bytes -= miss.packet.buf.footprint();
+        self.packets -= 1;
+        Some(miss)
+    }
+
+    /// Queues `miss`, or gives back the packet that has to go: `miss`, or one that waited in a longer queue.
+    fn push(&mut self, miss: Miss, limit: usize) -> Result<(), Miss> {
+        if self.closed {
+            return Err(miss);
+        }
+        let port =
+            if self.ports.contains_key(&miss.in_port()) { miss.in_port() } else { DpPort::NONE };
+        let size = miss.packet.buf.footprint();
+        let queue = self.ports.entry(port).or_default();
+        if queue.waiting.len() >= limit || queue.bytes + size > PORT_BYTES {
+            queue.lost += 1;
+            return Err(miss);
+        }
+        let full = self.packets >= limit * TOTAL_PORTS || self.bytes + size > TOTAL_BYTES;
+        let length = queue.waiting.len();
+        let victim = if full { self.evict_longer_than(length) } else { None };
+        if full && victim.is_none() {
+            self.ports.entry(port).or_default().lost += 1;
+            return Err(miss);
+        }
+        let queue = self.ports.entry(port).or_default();
+        if queue.waiting.is_empty() {
+            self.turns.push_back(port);
+        }
+        queue.bytes += size;
+        queue.waiting.push_back(miss);
+        self.bytes += size;
+        self.packets += 1;
+        victim.map_or(Ok(()), Err)
+    }
+
+    /// The newest packet of the longest queue, if that is longer than `length`.
+    fn evict_longer_than(&mut self, length: usize) -> Option<Miss> {
+        let queue = self
+            .ports
+            .values_mut()
+            .max_by_key(|q| q.waiting.len())
+            .filter(|q| q.waiting.len() > length + 1)?;
+        let victim = queue.waiting.pop_back()?;
+        queue.lost += 1;
+        queue.bytes -= victim.packet.buf.footprint();
+        self.bytes -= victim.packet.buf.footprint();
+        self.packets -= 1;
+        Some(victim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn miss(port: u32, n: u8, worker: usize) -> Miss {
+        let key = FlowKey { in_port: port, nw_tos: n, ..FlowKey::default() };
+        Miss { packet: Packet::from_frame(&[n; 60]), key, reason: MissReason::NoFlow, worker }
+    }
+
+    fn queue(limit: usize, ports: u32) -> MissQueue {
+        let q = MissQueue::new(limit);
+        (1..=ports).for_each(|p| q.add_port(DpPort(p)));
+        q
+    }
+
+    fn seen(misses: &[Miss]) -> Vec<(u32, u8)> {
+        misses.iter().map(|m| (m.key.in_port, m.key.nw_tos)).collect()
+    }
+
+    /// Queues these and counts the lost.
+    fn push(q: &MissQueue, mut misses: Vec<Miss>) -> usize {
+        let mut lost = 0;
+        q.push(&mut misses, |_| lost += 1);
+        lost
+    }
+
+    #[test]
+    fn a_flood_from_one_port_does_not_delay_another() {
+        let q = queue(100, 2);
+        push(&q, (0..50).map(|n| miss(1, n, 0)).collect());
+        push(&q, vec![miss(2, 0, 0)]);
+        assert_eq!(seen(&q.pop(3, Duration::ZERO)), [(1, 0), (2, 0), (1, 1)]);
+        assert_eq!(q.len(), 48);
+    }
+
+    #[test]
+    fn overflow_is_lost_and_counted_for_its_port() {
+        let q = queue(4, 2);
+        assert_eq!(push(&q, (0..7).map(|n| miss(1, n, 0)).collect()), 3);
+        assert_eq!(push(&q, vec![miss(2, 0, 0), miss(9, 0, 0)]), 0);
+        assert_eq!(q.lost(), [(DpPort(1), 3)]);
+        assert_eq!(q.pop(100, Duration::ZERO).len(), 6);
+        assert!(q.is_empty() && q.pop(1, Duration::ZERO).is_empty());
+    }
+
+    #[test]
+    fn when_all_is_full_the_longest_queue_gives_way() {
+        let q = queue(4, 20);
+        for port in 1..=8 {
+            assert_eq!(push(&q, (0..4).map(|n| miss(port, n, 0)).collect()), 0);
+        }
+        // 32 packets wait: the total. A ninth port still gets in, up to the others' length.
+        assert_eq!(push(&q, (0..4).map(|n| miss(9, n, 0)).collect()), 4);
+        assert_eq!(q.len(), 32);
+        let out = seen(&q.pop(100, Duration::ZERO));
+        assert_eq!(
+            out.iter().filter(|(p, _)| *p == 9).map(|(_, n)| *n).collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
+        assert_eq!(q.lost().iter().map(|(_, n)| n).sum::<u64>(), 4);
+    }
+
+    #[test]
+    fn huge_packets_are_bounded_by_bytes() {
+        let q = queue(1000, 1);
+        let huge = || {
+            let mut m = miss(1, 0, 0);
+            m.packet = Packet::from_frame(&vec![0; 60_000]);
+            m
+        };
+        assert!(push(&q, (0..100).map(|_| huge()).collect()) > 0);
+        assert!(q.len() * 60_000 <= PORT_BYTES);
+    }
+
+    #[test]
+    fn workers_take_back_what_is_answered_in_order() {
+        let q = queue(10, 2);
+        push(&q, vec![miss(1, 1, 0), miss(1, 2, 1), miss(1, 3, 0), miss(1, 1, 0), miss(2, 1, 0)]);
+        assert_eq!(seen(&q.reclaim(0, |k| k.nw_tos == 1)), [(1, 1), (1, 1), (2, 1)]);
+        assert_eq!(seen(&q.pop(10, Duration::ZERO)), [(1, 2), (1, 3)]);
+        assert_eq!(push(&q, vec![miss(2, 7, 0)]), 0);
+        assert_eq!(seen(&q.pop(10, Duration::ZERO)), [(2, 7)]);
+    }
+
+    #[test]
+    fn removed_ports_and_closing_free_what_waits() {
+        let q = queue(10, 2);
+        push(&q, vec![miss(1, 1, 0), miss(2, 2, 0)]);
+        q.remove_port(DpPort(1));
+        assert_eq!(q.len(), 1);
+        let waiter = {
+            let q = q.clone();
+            std::thread::spawn(move || {
+                q.pop(1, Duration::ZERO);
+                q.pop(1, Duration::from_secs(60))
+            })
+        };
+        while !q.is_empty() {
+            std::thread::yield_now();
+        }
+        q.close();
+        assert!(waiter.join().unwrap().is_empty());
+        assert_eq!(push(&q, vec![miss(2, 2, 0)]), 1);
+        assert!(q.is_closed() && q.is_empty());
+    }
+}
