@@ -95,33 +95,43 @@ pub fn extract(frame: &[u8], meta: &Metadata) -> Option<(FlowKey, Layers)> {
 }
 
 /// The same, looking at no more than `vlans` VLAN tags (`other_config:vlan-limit`).
+#[inline]
 pub fn extract_with(frame: &[u8], meta: &Metadata, vlans: usize) -> Option<(FlowKey, Layers)> {
+    let mut key = FlowKey::default();
+    let layers = extract_into(frame, meta, vlans, &mut key)?;
+    Some((key, layers))
+}
+
+/// The same into a zeroed key that is there already, such as one of a batch's.
+pub fn extract_into(
+    frame: &[u8],
+    meta: &Metadata,
+    vlans: usize,
+    key: &mut FlowKey,
+) -> Option<Layers> {
     let (ethernet, rest) = EthernetHeader::split(frame)?;
-    let mut key = FlowKey {
-        in_port: meta.in_port.0,
-        recirc_id: meta.recirc_id.0,
-        dp_hash: meta.dp_hash,
-        skb_mark: meta.skb_mark,
-        skb_priority: meta.skb_priority,
-        tunnel: meta.tunnel,
-        eth_dst: ethernet.dst,
-        eth_src: ethernet.src,
-        eth_type: ethernet.eth_type.get(),
-        ..FlowKey::default()
-    };
+    key.in_port = meta.in_port.0;
+    key.recirc_id = meta.recirc_id.0;
+    key.dp_hash = meta.dp_hash;
+    key.skb_mark = meta.skb_mark;
+    key.skb_priority = meta.skb_priority;
+    key.tunnel = meta.tunnel;
+    key.eth_dst = ethernet.dst;
+    key.eth_src = ethernet.src;
+    key.eth_type = ethernet.eth_type.get();
     let mut walk = Walk { frame_len: frame.len(), rest, layers: Layers::default() };
     walk.layers.end = u32::try_from(frame.len()).unwrap_or(u32::MAX);
     if key.eth_type != eth_type::IPV4 {
-        walk.link_layer(&mut key, vlans.min(MAX_VLANS));
+        walk.link_layer(key, vlans.min(MAX_VLANS));
     }
     match key.eth_type {
-        eth_type::IPV4 => walk.ipv4(&mut key),
-        eth_type::IPV6 => walk.ipv6(&mut key),
-        eth_type::ARP | eth_type::RARP => walk.arp(&mut key),
-        eth_type::MPLS | eth_type::MPLS_MULTICAST => walk.mpls(&mut key),
+        eth_type::IPV4 => walk.ipv4(key),
+        eth_type::IPV6 => walk.ipv6(key),
+        eth_type::ARP | eth_type::RARP => walk.arp(key),
+        eth_type::MPLS | eth_type::MPLS_MULTICAST => walk.mpls(key),
         _ => None,
     };
-    Some((key, walk.layers))
+    Some(walk.layers)
 }
 
 /// A walk over a frame's headers. Its methods return `None` to stop; what they have found by then stays in the key.

@@ -218,7 +218,7 @@ pub struct FlowKey {
 
 /// Words in a key.
 pub const WORDS: usize = std::mem::size_of::<FlowKey>() / 8;
-const _: () = assert!(std::mem::size_of::<FlowKey>() % 8 == 0);
+const _: () = assert!(std::mem::size_of::<FlowKey>().is_multiple_of(8));
 
 impl FlowKey {
     /// The key as words, for masks and hashes.

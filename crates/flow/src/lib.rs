@@ -8,7 +8,7 @@ pub mod extract;
 pub mod key;
 
 pub use action::{Action, DropCause, SlowReason, TnlPush};
-pub use extract::{Layers, Metadata, extract, extract_with};
+pub use extract::{Layers, Metadata, extract, extract_into, extract_with};
 pub use key::{
     DpPort, FlowKey, Mask, MaskedKey, RecircId, TunnelKey, Vlan, WORDS, frag, tcp_flag, tunnel_flag,
 };

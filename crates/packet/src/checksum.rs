@@ -76,6 +76,8 @@ fn fold32(x: u64) -> u64 {
 /// Bytes per round of the main loops.
 const STRIDE: usize = 64;
 
+// A lane grows by less than 2^33 a round, so all of them together stay below 2^63 for buffers of many gigabytes.
+
 fn add_words(acc: &mut [u64; STRIDE / 8], block: &[u8; STRIDE]) {
     for (lane, word) in acc.iter_mut().zip(block.as_chunks::<8>().0) {
         let word = u64::from_ne_bytes(*word);
@@ -91,10 +93,16 @@ fn sum_tail(bytes: &[u8]) -> u64 {
         let word = u64::from_ne_bytes(*word);
         sum += (word & 0xffff_ffff) + (word >> 32);
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let last = u64::from_ne_bytes(last);
-    sum + (last & 0xffff_ffff) + (last >> 32)
+    let (halves, rest) = rest.as_chunks::<4>();
+    for half in halves {
+        sum += u64::from(u32::from_ne_bytes(*half));
+    }
+    sum + match *rest {
+        [a, b, c] => u64::from(u32::from_ne_bytes([a, b, c, 0])),
+        [a, b] => u64::from(u16::from_ne_bytes([a, b])),
+        [a] => u64::from(u16::from_ne_bytes([a, 0])),
+        _ => 0,
+    }
 }
 
 /// Sums bytes.
@@ -104,7 +112,7 @@ pub fn sum(bytes: &[u8]) -> Sum {
     for block in blocks {
         add_words(&mut acc, block);
     }
-    Sum(fold32(acc.iter().map(|lane| fold32(*lane)).sum()) + sum_tail(rest))
+    Sum(acc.iter().sum::<u64>() + sum_tail(rest))
 }
 
 /// Copies `src` to the front of `dst` and sums it. Copies as much as fits (callers give equal lengths).
@@ -119,7 +127,7 @@ pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
         add_words(&mut acc, from);
     }
     to_rest.copy_from_slice(from_rest);
-    Sum(fold32(acc.iter().map(|lane| fold32(*lane)).sum()) + sum_tail(from_rest))
+    Sum(acc.iter().sum::<u64>() + sum_tail(from_rest))
 }
 
 /// The Internet checksum of bytes.
