@@ -44,14 +44,27 @@ impl Listener {
             }
         };
         rustix::net::listen(&fd, BACKLOG)?;
-        Ok(Listener {
+        let listener = Listener {
             fd,
             _file: file,
             endpoint: endpoint.clone(),
             accepted: 0,
             spare: open_spare(),
             watch: Watch::default(),
-        })
+        };
+        listener.announce_port();
+        Ok(listener)
+    }
+
+    /// Scripts that ask for port 0 read from the log which port they got.
+    fn announce_port(&self) {
+        if let Endpoint::PassiveTcp(0, _) = self.endpoint
+            && let Some(port) = self.local_port()
+        {
+            let asked = self.endpoint.to_string();
+            let asked = asked.trim_start_matches("ptcp:");
+            log::info!(target: "socket_util", "{asked}: listening on port {port}");
+        }
     }
 
     /// The endpoint as given to [`Listener::open`].
