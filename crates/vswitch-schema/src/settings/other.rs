@@ -10,6 +10,8 @@ const QOS: Group = Group::at("QoS", "other_config");
 const QUEUE: Group = Group::at("Queue", "other_config");
 const IPFIX: Group = Group::at("IPFIX", "other_config");
 
+// One setting a line.
+#[rustfmt::skip]
 pub(super) const SETTINGS: &[Setting] = &[
     QOS.key("max-rate", Int(0, MAX), "the link's", "Most bit/s of linux-htb and linux-hfsc."),
     QOS.key("cir", Int(0, MAX), NONE, "Committed bytes per second of a policer."),
@@ -33,35 +35,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     QUEUE.key("cbs", Int(0, MAX), NONE, "Committed burst of a policer, in bytes."),
     QUEUE.key("eir", Int(0, MAX), NONE, "Excess bytes per second of a policer."),
     QUEUE.key("ebs", Int(0, MAX), NONE, "Excess burst of a policer, in bytes."),
-    Group::at("QoS", "type").key(
-        "",
-        Word(&[
-            "",
-            "linux-htb",
-            "linux-hfsc",
-            "linux-sfq",
-            "linux-codel",
-            "linux-fq_codel",
-            "linux-netem",
-            "linux-noop",
-            "egress-policer",
-            "trtcm-policer",
-        ]),
-        "",
-        "The queueing discipline.",
-    ),
-    Group::at("Controller", "other_config").key(
-        "dscp",
-        Int(0, 63),
-        "48",
-        "DSCP bits of the connection.",
-    ),
-    Group::at("Manager", "other_config").key(
-        "dscp",
-        Int(0, 63),
-        "48",
-        "DSCP bits of the connection.",
-    ),
+    Group::at("QoS", "type").key("", Word(&["", "linux-htb", "linux-hfsc", "linux-sfq", "linux-codel", "linux-fq_codel", "linux-netem", "linux-noop", "egress-policer", "trtcm-policer"]), "", "The queueing discipline."),
+    Group::at("Controller", "other_config").key("dscp", Int(0, 63), "48", "DSCP bits of the connection."),
+    Group::at("Manager", "other_config").key("dscp", Int(0, 63), "48", "DSCP bits of the connection."),
     IPFIX.key("enable-tunnel-sampling", Bool, "true", "Report tunnel headers."),
     IPFIX.key("enable-input-sampling", Bool, "true", "Sample packets that arrive."),
     IPFIX.key("enable-output-sampling", Bool, "true", "Sample packets that leave."),
