@@ -51,8 +51,8 @@ pub(crate) fn all(bin: Option<&str>) -> Result<Vec<Contender>> {
             port_type: Some("afxdp-nonpmd"),
             ..row("ovs-xdp", "Open vSwitch, AF_XDP", &reference, false, false)
         },
-        row(KERNEL, "kernel", &Flavor::Kernel, true, true),
-        row("kernel-off", "kernel, offloads off", &Flavor::Kernel, false, false),
+        row(KERNEL, "kernel", &Flavor::kernel(), true, true),
+        row("kernel-off", "kernel, offloads off", &Flavor::kernel(), false, false),
     ];
     match ours {
         Ok(programs) => {
@@ -69,7 +69,7 @@ impl Contender {
     /// How to build its two hosts.
     pub(crate) fn plan(&self) -> Plan {
         Plan {
-            offloads: self.offloads,
+            offloads: [self.offloads; 2],
             ipv6: false,
             sharing: testbed::bed::Sharing::Alone,
             ..Plan::alike(self.flavor.clone())

@@ -66,7 +66,7 @@ pub(crate) fn measure(
     if want("cold") {
         add("cold", cold.as_secs_f64() * 1e3);
     }
-    if want("rss") && !a.by_kernel {
+    if want("rss") && a.by_kernel.is_none() {
         let bytes: u64 = daemons(a).iter().map(|p| p.resident()).sum();
         add("rss", bytes as f64 / f64::from(1 << 20));
     }
@@ -90,7 +90,7 @@ pub(crate) fn measure(
         };
         add("pps", rate.delivered / rate.took.as_secs_f64() / 1e3);
         add("cpu-all", rate.machine.as_secs_f64() * 1e6 / rate.delivered);
-        if !a.by_kernel {
+        if a.by_kernel.is_none() {
             add("cpu", rate.switches.as_secs_f64() * 1e6 / rate.delivered);
         }
     }

@@ -7,4 +7,5 @@
 #![cfg(test)]
 
 mod guide;
+mod interop;
 mod support;

@@ -1,15 +1,19 @@
 //! What the tests share: which programs, which plans, and failing with everything one needs to know.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use testbed::guide::{Flavor, Plan, Site, TwoSites};
 use testbed::probe::{self, Echoes, Ping};
-use testbed::{Programs, Result};
+use testbed::{Host, Programs, Result};
 
 /// The programs to test.
 pub(crate) fn programs() -> Programs {
     Programs::under_test().unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Whether ours are tested, not the reference's, which need not be better than it is.
+pub(crate) fn ours() -> bool {
+    programs().are_ours()
 }
 
 /// Debian's Open vSwitch, the peer.
@@ -23,11 +27,11 @@ pub(crate) fn ok<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// The guide between these flavours. Guests keep their offloads unless the reference switches somewhere, which loses their
-/// packets then (users.md, test A).
+/// The guide between these flavours. Guests keep their offloads unless it is the reference that switches for them, which
+/// leaves their checksums unfinished (users.md, test A).
 pub(crate) fn plan(a: Flavor, b: Flavor) -> Plan {
-    let is_reference = |f: &Flavor| matches!(f, Flavor::Switch(p) if !p.are_ours());
-    let offloads = !is_reference(&a) && !is_reference(&b);
+    let by_reference = |f: &Flavor| matches!(f, Flavor::Switch(p) if !p.are_ours());
+    let offloads = [!by_reference(&a), !by_reference(&b)];
     Plan { offloads, ..Plan::between(a, b) }
 }
 
@@ -64,10 +68,15 @@ pub(crate) fn first_ping(two: &TwoSites) -> Echoes {
 
 /// Both switches' view, for a failed test's message.
 pub(crate) fn state(two: &TwoSites) -> String {
-    two.sites.iter().filter(|s| !s.by_kernel).map(site_state).collect()
+    two.sites
+        .iter()
+        .filter(|s| s.by_kernel.is_none())
+        .map(|site: &Site| host_state(&site.host))
+        .collect()
 }
 
-fn site_state(site: &Site) -> String {
+/// A switch's view, for a failed test's message.
+pub(crate) fn host_state(host: &Host) -> String {
     let commands = [
         "dpif/show",
         "ovs/route/show",
@@ -77,11 +86,44 @@ fn site_state(site: &Site) -> String {
         "coverage/show",
     ];
     let shown = commands.map(|command| {
-        let said: &dyn Display = &match site.host.appctl(command) {
-            Ok(text) => text,
-            Err(e) => e.to_string(),
-        };
-        format!("--- {} {command}\n{said}\n", site.host.ns.name())
+        let said = host.appctl(command).unwrap_or_else(|e| e.to_string());
+        format!("--- {} {command}\n{said}\n", host.ns.name())
     });
-    format!("{}--- log\n{}\n", shown.concat(), site.host.switch_log())
+    format!("{}--- log\n{}\n", shown.concat(), host.switch_log())
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any characters.
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or("")) else { return false };
+    let mut pieces: Vec<&str> = pieces.collect();
+    let Some(last) = pieces.pop() else { return rest.is_empty() };
+    for piece in pieces {
+        match rest.split_once(piece) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// Asserts that the lines of `text` are these, in this order, by [`fits`].
+#[track_caller]
+pub(crate) fn assert_lines(text: &str, patterns: &[&str]) {
+    let lines: Vec<&str> = text.lines().collect();
+    let all_fit =
+        lines.len() == patterns.len() && lines.iter().zip(patterns).all(|(line, p)| fits(p, line));
+    assert!(all_fit, "expected\n{}\ngot\n{text}", patterns.join("\n"));
+}
+
+/// Asserts that some line of `text` fits.
+#[track_caller]
+pub(crate) fn assert_some_line(text: &str, pattern: &str) {
+    assert!(text.lines().any(|line| fits(pattern, line)), "no line is like\n{pattern}\nin\n{text}");
+}
+
+#[test]
+fn a_star_fits_anything() {
+    assert!(fits("a*c", "abbc") && fits("*", "") && fits("a*b*c", "a--b--c") && fits("abc", "abc"));
+    assert!(!fits("a*c", "abb") && !fits("abc", "abcd") && !fits("a*b*c", "ac") && !fits("*x", ""));
 }

@@ -66,7 +66,14 @@ pub enum Flavor {
     /// A userspace switch: ours or the reference's.
     Switch(Programs),
     /// The kernel's bridge and vxlan device.
-    Kernel,
+    Kernel(kernel::Options),
+}
+
+impl Flavor {
+    /// The kernel's bridge and vxlan device at their defaults.
+    pub fn kernel() -> Self {
+        Self::Kernel(kernel::Options::default())
+    }
 }
 
 /// How to build [`TwoSites`].
@@ -76,8 +83,8 @@ pub struct Plan {
     pub flavors: [Flavor; 2],
     /// What connects guests.
     pub wire: Wire,
-    /// Whether the guests keep their offloads at the kernel's defaults.
-    pub offloads: bool,
+    /// Whether each host's guest keeps its offloads at the kernel's defaults.
+    pub offloads: [bool; 2],
     /// Whether the guests speak IPv6 (as they do by default), and so warm up the path before anybody pings.
     pub ipv6: bool,
     /// Whether others may use the machine meanwhile.
@@ -95,7 +102,7 @@ impl Plan {
         Self {
             flavors: [a, b],
             wire: Wire::Veth,
-            offloads: true,
+            offloads: [true; 2],
             ipv6: true,
             sharing: Sharing::Shared,
         }
@@ -109,8 +116,8 @@ pub struct Site {
     pub guest: Guest,
     /// The host. One that the kernel switches on has no daemons running.
     pub host: Host,
-    /// Whether the kernel switches here.
-    pub by_kernel: bool,
+    /// The kernel's settings, if it switches here.
+    pub by_kernel: Option<kernel::Options>,
     local: Ipv4Addr,
     remote: Ipv4Addr,
 }
@@ -141,7 +148,7 @@ impl TwoSites {
         let hosts = [0, 1].map(|i| {
             let programs = match &plan.flavors[i] {
                 Flavor::Switch(programs) => programs.clone(),
-                Flavor::Kernel => Programs::none(),
+                Flavor::Kernel(_) => Programs::none(),
             };
             bed.host(["host1", "host2"][i], &programs)
         });
@@ -155,13 +162,16 @@ impl TwoSites {
         for (i, host) in hosts.into_iter().enumerate() {
             let guest =
                 Guest::new(&bed, &host.ns, ["vm1", "vm2"][i], GUEST_PORT, GUESTS[i], plan.wire)?;
-            if !plan.offloads {
+            if !plan.offloads[i] {
                 guest.offloads_off()?;
             }
             if !plan.ipv6 {
                 guest.without_ipv6()?;
             }
-            let by_kernel = matches!(plan.flavors[i], Flavor::Kernel);
+            let by_kernel = match plan.flavors[i] {
+                Flavor::Kernel(options) => Some(options),
+                Flavor::Switch(_) => None,
+            };
             sites.push(Site { guest, host, by_kernel, local: HOSTS[i], remote: HOSTS[1 - i] });
         }
         let sites = sites.try_into().map_err(|_| crate::Error::Missing("two sites".to_owned()))?;
@@ -178,17 +188,18 @@ impl TwoSites {
 impl Site {
     /// Starts the daemons, if this host has any.
     pub fn start(&mut self) -> Result<()> {
-        if self.by_kernel { Ok(()) } else { self.host.start() }
+        if self.by_kernel.is_some() { Ok(()) } else { self.host.start() }
     }
 
     /// Types the guide, after telling `before` about each line. On a host where the kernel switches, its equivalent.
     pub fn type_guide(&self, mut before: impl FnMut(&Line)) -> Result<()> {
-        if self.by_kernel {
+        if let Some(options) = self.by_kernel {
             return kernel::bridge_with_tunnel(
                 &self.host.ns,
                 &self.guest.port,
                 self.local,
                 self.remote,
+                options,
             );
         }
         for line in lines(self.local, self.remote, &self.host.ns.mac(CABLE)?) {

@@ -35,6 +35,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Its command line.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
     /// The file that its standard output and error go to.
     pub fn log(&self) -> &Path {
         &self.log

@@ -93,8 +93,12 @@ impl Programs {
 
     /// A PATH that finds them first and the system's programs (`ip`, `sh`) after.
     pub fn path(&self) -> String {
-        let mut dirs: Vec<String> = self.dirs.iter().map(|d| d.display().to_string()).collect();
-        dirs.push("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+        format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", self.folders())
+    }
+
+    /// The folders they lie in, joined by colons.
+    pub fn folders(&self) -> String {
+        let dirs: Vec<String> = self.dirs.iter().map(|d| d.display().to_string()).collect();
         dirs.join(":")
     }
 }

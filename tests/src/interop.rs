@@ -1,0 +1,49 @@
+//! One end ours, the other end somebody else's: the kernel's own vxlan device, and Debian's Open vSwitch.
+
+use testbed::guide::{Flavor, Plan, TwoSites};
+use testbed::{iperf, kernel};
+
+use crate::support::{assert_connected, first_ping, ok, ours, plan, programs, reference};
+
+fn under_test() -> Flavor {
+    Flavor::Switch(programs())
+}
+
+/// No packet is lost, the first included, and traffic of every kind passes.
+#[track_caller]
+fn assert_interoperates(two: &TwoSites) {
+    let echoes = first_ping(two);
+    if two.sites.iter().all(|s| s.by_kernel.is_some() || s.host.programs().are_ours()) {
+        assert_eq!(echoes.lost(), 0, "{echoes}");
+    }
+    assert_connected(two, 8 << 20);
+    let [a, b] = &two.sites;
+    for reverse in [false, true] {
+        let rate = ok(iperf::tcp(&a.guest, &b.guest, 1, reverse));
+        assert!(rate > 1e6, "iperf3 (reverse: {reverse}) got through at {rate} bit/s");
+    }
+}
+
+/// users.md, test D.
+#[test]
+fn with_the_kernels_vxlan_device_at_its_defaults() {
+    if !ours() {
+        return; // The reference loses everything there.
+    }
+    assert_interoperates(&ok(TwoSites::build(&Plan::between(under_test(), Flavor::kernel()))));
+}
+
+/// users.md, test E.
+#[test]
+fn with_the_kernels_vxlan_device_without_udp_checksums() {
+    if !ours() {
+        return; // The reference passes pings there, and no TCP.
+    }
+    let without = Flavor::Kernel(kernel::Options { udp_checksum: false });
+    assert_interoperates(&ok(TwoSites::build(&plan(under_test(), without))));
+}
+
+#[test]
+fn with_debians_open_vswitch() {
+    assert_interoperates(&ok(TwoSites::build(&plan(under_test(), Flavor::Switch(reference())))));
+}
