@@ -1,1 +1,32 @@
-//! (to be written)
+//! A client's live copy of a database, and its transactions.
+//!
+//! # What
+//! A client names the tables and columns it cares for ([`Interest`]); the server sends them once and then every change, and
+//! [`Replica`] holds the result: consistent at any moment, because updates arrive transaction by transaction. What changed since the
+//! last look is kept with it ([`Changes`]). Writing goes through [`Txn`], which shows the replica as it will be, collects edits,
+//! and becomes one `transact` request with only what really differs.
+//!
+//! # Design
+//! - [`Protocol`] is the whole conversation without I/O: it takes received messages and yields messages to send. It monitors with the
+//!   best method that the server knows (`monitor_cond_since`, `monitor_cond`, `monitor`), and after a reconnect asks only for what
+//!   it missed.
+//! - Two drivers move its messages: [`blocking`] for command-line programs, [`polled`] for daemons with a poll loop.
+//! - The client brings the schema it was written for, so that no round trip is needed to learn it. Only if the server objects
+//!   (an older or newer database), its schema is fetched and what it lacks is left out; missing columns read as absent.
+//!
+//! Read in this order: [`interest`], [`replica`], [`changes`], [`txn`], [`protocol`], then a driver.
+
+pub mod blocking;
+pub mod changes;
+pub mod interest;
+pub mod polled;
+pub mod protocol;
+pub mod replica;
+pub mod txn;
+mod update;
+
+pub use changes::{Change, ChangeKind, Changes};
+pub use interest::{Interest, UnknownName};
+pub use protocol::{CommitId, Outcome, Protocol, ProtocolError};
+pub use replica::{Replica, RowRef};
+pub use txn::{Prepared, Txn};

@@ -1,0 +1,114 @@
+//! What a client wants to see of a database.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use ovsdb::{ColumnId, Schema, TableId};
+
+/// How much a client cares when a column changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attention {
+    /// It wants the value but not to be told of changes: typically because it writes the column itself.
+    Quiet,
+    /// It wants to be told.
+    Alert,
+}
+
+/// The tables and columns a client wants, of one schema.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    schema: Arc<Schema>,
+    tables: BTreeMap<TableId, BTreeMap<ColumnId, Attention>>,
+}
+
+/// A table or column that the schema does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName(String);
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the schema has no {}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+impl Interest {
+    /// Nothing yet.
+    pub fn none(schema: Arc<Schema>) -> Self {
+        Self { schema, tables: BTreeMap::new() }
+    }
+
+    /// Everything there is.
+    pub fn everything(schema: Arc<Schema>) -> Self {
+        let mut interest = Self::none(schema);
+        for table in interest.schema.table_ids() {
+            interest.add_table(table);
+            interest.add_columns(table);
+        }
+        interest
+    }
+
+    /// The schema that the names are of.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// Wants these columns of `table`, and to be told of changes.
+    pub fn watch(mut self, table: &str, columns: &[&str]) -> Result<Self, UnknownName> {
+        self.add_named(table, columns, Attention::Alert)?;
+        Ok(self)
+    }
+
+    /// Wants these columns of `table`, but not to be told of changes.
+    pub fn quietly(mut self, table: &str, columns: &[&str]) -> Result<Self, UnknownName> {
+        self.add_named(table, columns, Attention::Quiet)?;
+        Ok(self)
+    }
+
+    fn add_named(
+        &mut self,
+        table: &str,
+        columns: &[&str],
+        attention: Attention,
+    ) -> Result<(), UnknownName> {
+        let id =
+            self.schema.table_id(table).ok_or_else(|| UnknownName(format!("table {table}")))?;
+        self.add_table(id);
+        for column in columns {
+            let column_id = self.schema.table(id).column_id(column);
+            let column_id = column_id
+                .ok_or_else(|| UnknownName(format!("column {column} in table {table}")))?;
+            self.add(id, column_id, attention);
+        }
+        Ok(())
+    }
+
+    /// Wants to know which rows `table` has.
+    pub fn add_table(&mut self, table: TableId) {
+        self.tables.entry(table).or_default();
+    }
+
+    /// Wants a column. Of two wishes for the same column the more attentive counts.
+    pub fn add(&mut self, table: TableId, column: ColumnId, attention: Attention) {
+        let columns = self.tables.entry(table).or_default();
+        if !column.is_implicit() {
+            let wish = columns.entry(column).or_insert(attention);
+            *wish = attention.max(*wish);
+        }
+    }
+
+    /// Wants every column of `table`, and to be told of changes.
+    pub fn add_columns(&mut self, table: TableId) {
+        let ids: Vec<_> = self.schema.table(table).named_columns().map(|(id, _)| id).collect();
+        for column in ids {
+            self.add(table, column, Attention::Alert);
+        }
+    }
+
+    /// The tables wanted, with their columns.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (TableId, &BTreeMap<ColumnId, Attention>)> {
+        self.tables.iter().map(|(table, columns)| (*table, columns))
+    }
+}

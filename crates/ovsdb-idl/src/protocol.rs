@@ -1,0 +1,498 @@
+//! The conversation with the server, without I/O.
+//!
+//! # States
+//! Not connected; waiting for the server's schema (only after it refused our monitor); waiting for the monitor's initial
+//! contents; live. Requests that are under way when the connection breaks end as [`Outcome::TryAgain`]: whether the server
+//! carried them out is not known, and the replica will show it after the reconnect.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use jsonrpc::{Json, Message, json};
+use ovsdb::{ColumnId, Schema, TableId, Uuid, UuidSource};
+
+use crate::changes::Changes;
+use crate::interest::Interest;
+use crate::replica::Replica;
+use crate::txn::{Prepared, Txn};
+use crate::update::Shape;
+
+/// The name of our one monitor.
+const MONITOR: &str = "monitor";
+
+/// How to monitor, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Method {
+    Since,
+    Cond,
+    Plain,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::Since => "monitor_cond_since",
+            Method::Cond => "monitor_cond",
+            Method::Plain => "monitor",
+        }
+    }
+
+    fn shape(self) -> Shape {
+        if self == Method::Plain { Shape::Plain } else { Shape::Diffs }
+    }
+
+    fn next(self) -> Option<Self> {
+        match self {
+            Method::Since => Some(Method::Cond),
+            Method::Cond => Some(Method::Plain),
+            Method::Plain => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Disconnected,
+    /// The request with this id will tell the server's schema.
+    Schema(i64),
+    /// The request with this id will bring the contents.
+    Contents(i64),
+    Live,
+}
+
+/// A committed transaction, to ask for its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(i64);
+
+/// What came of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// There was nothing to do.
+    Unchanged,
+    /// It is done.
+    Success {
+        /// The identity that the server gave to each new row, by the one it had in the transaction.
+        inserted: BTreeMap<Uuid, Uuid>,
+        /// What the incremented column became.
+        incremented: Option<i64>,
+    },
+    /// A column that had to be as it was read is not, or the connection broke: build the transaction again.
+    TryAgain,
+    /// The lock is not ours.
+    NotLocked,
+    /// The server refused it; its error as JSON.
+    Error(Json),
+}
+
+/// The server says something that makes going on pointless on this connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtocolError(String);
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+/// A lock on the database by which several clients agree on who is in charge.
+#[derive(Debug)]
+struct Lock {
+    name: String,
+    request: Option<i64>,
+    held: bool,
+}
+
+/// A client's side of the conversation.
+pub struct Protocol {
+    database: String,
+    interest: Interest,
+    replica: Replica,
+    phase: Phase,
+    method: Method,
+    /// What the server's schema lacks.
+    absent: Absent,
+    /// The last transaction seen, to go on from after a reconnect.
+    last_id: Option<Uuid>,
+    outbox: VecDeque<Message>,
+    next_id: i64,
+    under_way: BTreeMap<i64, Prepared>,
+    done: BTreeMap<CommitId, Outcome>,
+    lock: Option<Lock>,
+    uuids: RefCell<UuidSource>,
+    updates: u64,
+}
+
+/// The tables and columns that the server does not have.
+#[derive(Debug, Default)]
+struct Absent {
+    known: bool,
+    tables: BTreeSet<TableId>,
+    columns: BTreeSet<(TableId, ColumnId)>,
+}
+
+impl Protocol {
+    /// A conversation about `database`. `seed` is randomness for the provisional identities of new rows.
+    pub fn new(database: &str, interest: Interest, seed: [u8; 32]) -> Self {
+        Self {
+            database: database.to_owned(),
+            replica: Replica::new(&interest),
+            interest,
+            phase: Phase::Disconnected,
+            method: Method::Since,
+            absent: Absent::default(),
+            last_id: None,
+            outbox: VecDeque::new(),
+            next_id: 0,
+            under_way: BTreeMap::new(),
+            done: BTreeMap::new(),
+            lock: None,
+            uuids: RefCell::new(UuidSource::from_seed(seed)),
+            updates: 0,
+        }
+    }
+
+    // --- what the client does with it
+
+    /// The contents so far.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// What changed since this was last asked.
+    pub fn take_changes(&mut self) -> Changes {
+        self.replica.take_changes()
+    }
+
+    /// Whether the contents are complete and updates are coming.
+    pub fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// Counts the messages that changed the replica.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Starts a transaction.
+    pub fn begin(&self) -> Txn<'_> {
+        let mut uuids = self.uuids.borrow_mut();
+        let mut seed = [0; 32];
+        for half in seed.chunks_exact_mut(16) {
+            half.copy_from_slice(uuids.next_uuid().as_bytes());
+        }
+        Txn::new(&self.replica, UuidSource::from_seed(seed))
+    }
+
+    /// Sends a transaction. Its outcome comes later, unless there is nothing to do.
+    pub fn commit(&mut self, txn: Prepared) -> CommitId {
+        let id = self.fresh_id();
+        if txn.is_empty() {
+            self.done.insert(CommitId(id), Outcome::Unchanged);
+        } else if self.phase != Phase::Live {
+            self.done.insert(CommitId(id), Outcome::TryAgain);
+        } else if self.lock.as_ref().is_some_and(|lock| !lock.held) {
+            self.done.insert(CommitId(id), Outcome::NotLocked);
+        } else {
+            let mut params = Vec::with_capacity(txn.operations.len() + 2);
+            params.push(Json::from(&self.database));
+            if let Some(lock) = &self.lock {
+                params.push(json!({"op": "assert", "lock": (&lock.name)}));
+            }
+            params.extend(txn.operations.iter().cloned());
+            self.outbox.push_back(Message::request(id, "transact", params));
+            self.under_way.insert(id, txn);
+        }
+        CommitId(id)
+    }
+
+    /// The outcome of a transaction, once, when it is known.
+    pub fn outcome(&mut self, id: CommitId) -> Option<Outcome> {
+        self.done.remove(&id)
+    }
+
+    /// Asks for a lock now and after every reconnect; transactions are sent only while it is held.
+    pub fn set_lock(&mut self, name: &str) {
+        self.lock = Some(Lock { name: name.to_owned(), request: None, held: false });
+        if self.phase == Phase::Live {
+            self.ask_for_lock();
+        }
+    }
+
+    /// Whether the lock was asked for and somebody else has it.
+    pub fn is_lock_contended(&self) -> bool {
+        self.phase == Phase::Live
+            && self.lock.as_ref().is_some_and(|lock| !lock.held && lock.request.is_none())
+    }
+
+    /// Whether the lock is held.
+    pub fn has_lock(&self) -> bool {
+        self.lock.as_ref().is_some_and(|lock| lock.held)
+    }
+
+    // --- what the driver does with it
+
+    /// The next message to send.
+    pub fn next_outgoing(&mut self) -> Option<Message> {
+        self.outbox.pop_front()
+    }
+
+    /// There is a new connection.
+    pub fn connected(&mut self) {
+        self.disconnected();
+        self.ask_for_contents();
+        self.ask_for_lock();
+    }
+
+    /// The connection is gone.
+    pub fn disconnected(&mut self) {
+        self.phase = Phase::Disconnected;
+        self.outbox.clear();
+        let lost = std::mem::take(&mut self.under_way);
+        self.done.extend(lost.into_keys().map(|id| (CommitId(id), Outcome::TryAgain)));
+        if let Some(lock) = &mut self.lock {
+            (lock.request, lock.held) = (None, false);
+        }
+    }
+
+    /// A message came. An error means that this connection is of no more use.
+    pub fn receive(&mut self, message: Message) -> Result<(), ProtocolError> {
+        match message {
+            Message::Request { id, method, params } if &*method == "echo" => {
+                self.outbox.push_back(Message::Reply { id, result: Json::Array(params) });
+                Ok(())
+            }
+            Message::Request { id, method, .. } => {
+                let error = json!({"error": "unknown method", "details": (&*method)});
+                self.outbox.push_back(Message::Error { id, error });
+                Ok(())
+            }
+            Message::Notify { method, params } => self.notified(&method, &params),
+            Message::Reply { id, result } => self.replied(&id, Ok(result)),
+            Message::Error { id, error } => self.replied(&id, Err(error)),
+        }
+    }
+
+    fn fresh_id(&mut self) -> i64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    // --- monitoring
+
+    fn ask_for_contents(&mut self) {
+        let tables =
+            self.interest.tables().filter(|(table, _)| !self.absent.tables.contains(table));
+        let requests = tables.map(|(table, columns)| {
+            let described = self.interest.schema().table(table);
+            let columns =
+                columns.keys().filter(|column| !self.absent.columns.contains(&(table, **column)));
+            let names: Json = columns.map(|column| &*described.column(*column).name).collect();
+            (described.name().clone(), json!([{"columns": names}]))
+        });
+        let mut params =
+            vec![Json::from(&self.database), Json::from(MONITOR), Json::object(requests)];
+        if self.method == Method::Since {
+            params.push(Json::from(self.last_id.unwrap_or_default().to_string()));
+        }
+        let id = self.fresh_id();
+        self.phase = Phase::Contents(id);
+        self.outbox.push_back(Message::request(id, self.method.name(), params));
+    }
+
+    fn contents_arrived(&mut self, result: &Json) -> Result<(), ProtocolError> {
+        let shape = self.method.shape();
+        let applied = if self.method == Method::Since {
+            match result.as_array() {
+                Some([Json::Bool(found), Json::String(last), updates]) => {
+                    self.last_id = last.parse().ok();
+                    if *found {
+                        self.replica.apply(updates, shape)
+                    } else {
+                        self.replica.reload(updates, shape)
+                    }
+                }
+                _ => Err("expected [found, last-txn-id, updates]".to_owned()),
+            }
+        } else {
+            self.replica.reload(result, shape)
+        };
+        self.phase = Phase::Live;
+        self.updated(applied)
+    }
+
+    /// The server does not like our monitor: it lacks the method, or a table or column.
+    fn monitor_refused(&mut self, error: &Json) -> Result<(), ProtocolError> {
+        let is_unknown_method =
+            error.get("error").unwrap_or(error).as_str() == Some("unknown method");
+        match self.method.next() {
+            Some(next) if is_unknown_method => {
+                self.method = next;
+                self.ask_for_contents();
+                Ok(())
+            }
+            _ if !is_unknown_method && !self.absent.known => {
+                let id = self.fresh_id();
+                self.phase = Phase::Schema(id);
+                let params = [Json::from(&self.database)];
+                self.outbox.push_back(Message::request(id, "get_schema", params));
+                Ok(())
+            }
+            _ => Err(ProtocolError(format!("the server refuses to be monitored: {error}"))),
+        }
+    }
+
+    fn schema_arrived(&mut self, result: &Json) -> Result<(), ProtocolError> {
+        let schema = Schema::from_json(result)
+            .map_err(|error| ProtocolError(format!("schema of the server: {error}")))?;
+        self.absent = Absent { known: true, ..Absent::default() };
+        for (table, columns) in self.interest.tables() {
+            let ours = self.interest.schema().table(table);
+            let Some(theirs) = schema.table_named(ours.name()) else {
+                log::debug!("the database has no table {}", ours.name());
+                self.absent.tables.insert(table);
+                continue;
+            };
+            for &column in columns.keys() {
+                let name = &ours.column(column).name;
+                if theirs.column_id(name).is_none() {
+                    log::debug!("table {} of the database has no column {name}", ours.name());
+                    self.absent.columns.insert((table, column));
+                }
+            }
+        }
+        self.ask_for_contents();
+        Ok(())
+    }
+
+    fn updated(&mut self, applied: Result<(), String>) -> Result<(), ProtocolError> {
+        self.updates += 1;
+        applied.map_err(|problem| {
+            // The copy is not to be trusted: have everything sent again.
+            self.last_id = None;
+            ProtocolError(format!("update from the server: {problem}"))
+        })
+    }
+
+    // --- notifications and replies
+
+    fn notified(&mut self, method: &str, params: &[Json]) -> Result<(), ProtocolError> {
+        match (method, params) {
+            ("update", [_, updates]) => {
+                let applied = self.replica.apply(updates, Shape::Plain);
+                self.updated(applied)
+            }
+            ("update2", [_, updates]) => {
+                let applied = self.replica.apply(updates, Shape::Diffs);
+                self.updated(applied)
+            }
+            ("update3", [_, last, updates]) => {
+                self.last_id = last.as_str().and_then(|last| last.parse().ok());
+                let applied = self.replica.apply(updates, Shape::Diffs);
+                self.updated(applied)
+            }
+            ("locked" | "stolen", [name]) => {
+                let ours = self.lock.as_mut().filter(|lock| name.as_str() == Some(&lock.name));
+                if let Some(lock) = ours {
+                    lock.held = method == "locked";
+                }
+                Ok(())
+            }
+            ("update" | "update2" | "update3" | "locked" | "stolen", _) => {
+                Err(ProtocolError(format!("malformed {method} notification")))
+            }
+            // A server may have more to tell than we know of.
+            _ => Ok(()),
+        }
+    }
+
+    fn replied(&mut self, id: &Json, result: Result<Json, Json>) -> Result<(), ProtocolError> {
+        let Some(id) = id.as_i64() else { return Ok(()) };
+        if let Some(txn) = self.under_way.remove(&id) {
+            let offset = usize::from(self.lock.is_some());
+            let outcome = match result {
+                Ok(results) => judge(&txn, offset, &results),
+                Err(error) => Outcome::Error(error),
+            };
+            self.done.insert(CommitId(id), outcome);
+            return Ok(());
+        }
+        if let Some(lock) = self.lock.as_mut().filter(|lock| lock.request == Some(id)) {
+            lock.request = None;
+            lock.held =
+                result.is_ok_and(|reply| reply.get("locked").and_then(Json::as_bool) == Some(true));
+            return Ok(());
+        }
+        match self.phase {
+            Phase::Contents(wanted) if wanted == id => match result {
+                Ok(contents) => self.contents_arrived(&contents),
+                Err(error) => self.monitor_refused(&error),
+            },
+            Phase::Schema(wanted) if wanted == id => match result {
+                Ok(schema) => self.schema_arrived(&schema),
+                Err(error) => {
+                    let why = error
+                        .get("details")
+                        .or(error.get("error"))
+                        .and_then(Json::as_str)
+                        .map(str::to_owned);
+                    let why = why.unwrap_or_else(|| error.to_string());
+                    Err(ProtocolError(format!("no database {} here: {why}", self.database)))
+                }
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn ask_for_lock(&mut self) {
+        let id = self.fresh_id();
+        if let Some(lock) = &mut self.lock {
+            lock.request = Some(id);
+            let params: Arc<[Json]> = [Json::from(&lock.name)].into();
+            self.outbox.push_back(Message::request(id, "lock", params));
+        }
+    }
+}
+
+/// What the server's results mean for a transaction. `offset` operations were put in front of it.
+fn judge(txn: &Prepared, offset: usize, results: &Json) -> Outcome {
+    let results = results.as_array().unwrap_or_default();
+    let errors = results
+        .iter()
+        .filter_map(|result| Some((result.get("error")?.as_str().unwrap_or_default(), result)));
+    let (mut soft, mut not_owner) = (false, false);
+    for (word, error) in errors {
+        match word {
+            "timed out" => soft = true,
+            "not owner" => not_owner = true,
+            "aborted" if txn.dry_run => {}
+            _ => return Outcome::Error(error.clone()),
+        }
+    }
+    if not_owner {
+        return Outcome::NotLocked;
+    }
+    if soft {
+        return Outcome::TryAgain;
+    }
+    if results.len() < txn.operations.len() + offset {
+        let details =
+            format!("{} operations have {} results", txn.operations.len() + offset, results.len());
+        return Outcome::Error(json!({"error": "malformed reply", "details": details}));
+    }
+    let result = |operation: usize| results.get(operation + offset);
+    let inserted = txn.inserts.iter().filter_map(|&(operation, provisional)| {
+        let uuid = result(operation)?.get("uuid")?.at(1)?.as_str()?.parse().ok()?;
+        Some((provisional, uuid))
+    });
+    let incremented = txn.increment.as_ref().and_then(|(operation, column)| {
+        result(*operation)?.get("rows")?.at(0)?.get(column)?.as_i64()
+    });
+    Outcome::Success { inserted: inserted.collect(), incremented }
+}
+
+#[cfg(test)]
+mod tests;

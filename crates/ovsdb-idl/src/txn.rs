@@ -1,0 +1,454 @@
+//! Building a transaction: the replica as it will be, and the operations that make it so.
+//!
+//! Edits are collected per row and column, so that ten commands that touch one row become one operation, and what is set to the
+//! value it already has becomes none. Maps and sets can be edited by element; those edits are sent as `mutate`, so that two
+//! clients that change different elements do not overwrite each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jsonrpc::{Json, json};
+use ovsdb::datum::json::{atom_to_json, uuid_to_json};
+use ovsdb::{Atom, AtomType, ColumnId, ColumnType, Datum, Schema, TableId, Uuid, UuidSource};
+
+use crate::replica::Replica;
+
+/// A transaction in the making.
+pub struct Txn<'a> {
+    replica: &'a Replica,
+    uuids: UuidSource,
+    rows: BTreeMap<(TableId, Uuid), Edit>,
+    comment: String,
+    increment: Option<(TableId, Uuid, ColumnId)>,
+    dry_run: bool,
+}
+
+/// What happens to one row.
+#[derive(Default)]
+struct Edit {
+    birth: Option<Birth>,
+    deleted: bool,
+    columns: BTreeMap<ColumnId, ColumnEdit>,
+    verified: BTreeSet<ColumnId>,
+}
+
+/// How a new row gets its identity.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Birth {
+    /// The server chooses; until then ours stands in.
+    ServerChooses,
+    /// The client chose.
+    ClientChose,
+}
+
+struct ColumnEdit {
+    /// The whole value after the edit.
+    value: Datum,
+    /// The elements that were edited, if nothing but elements was.
+    elements: Option<BTreeSet<Atom>>,
+}
+
+/// A finished transaction, to be given to [`Protocol::commit`](crate::Protocol::commit).
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) operations: Vec<Json>,
+    /// The operation that inserts each new row whose identity the server chooses.
+    pub(crate) inserts: Vec<(usize, Uuid)>,
+    /// The operation that reads the incremented column, and its name.
+    pub(crate) increment: Option<(usize, String)>,
+    pub(crate) dry_run: bool,
+}
+
+impl Prepared {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// The operations, for logs and tests.
+    pub fn operations(&self) -> &[Json] {
+        &self.operations
+    }
+}
+
+impl<'a> Txn<'a> {
+    pub(crate) fn new(replica: &'a Replica, uuids: UuidSource) -> Self {
+        Self {
+            replica,
+            uuids,
+            rows: BTreeMap::new(),
+            comment: String::new(),
+            increment: None,
+            dry_run: false,
+        }
+    }
+
+    /// The replica without this transaction's edits.
+    pub fn replica(&self) -> &'a Replica {
+        self.replica
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &'a Schema {
+        self.replica.schema()
+    }
+
+    // --- reading through the edits
+
+    /// Whether `table` has the row, or will have it.
+    pub fn exists(&self, table: TableId, uuid: Uuid) -> bool {
+        match self.rows.get(&(table, uuid)) {
+            Some(edit) if edit.deleted => false,
+            Some(edit) if edit.birth.is_some() => true,
+            _ => self.replica.table(table).is_some_and(|table| table.rows.contains_key(&uuid)),
+        }
+    }
+
+    /// Whether this transaction inserts the row.
+    pub fn is_new(&self, table: TableId, uuid: Uuid) -> bool {
+        self.rows.get(&(table, uuid)).is_some_and(|edit| edit.birth.is_some())
+    }
+
+    /// The rows that `table` will have: those there are, then new ones.
+    pub fn rows(&self, table: TableId) -> Vec<Uuid> {
+        let old =
+            self.replica.table(table).into_iter().flat_map(|table| table.rows.keys().copied());
+        let new = self.rows.range((table, Uuid::ZERO)..).take_while(|((t, _), _)| *t == table);
+        let new = new.filter(|(_, edit)| edit.birth.is_some()).map(|((_, uuid), _)| *uuid);
+        old.chain(new).filter(|uuid| self.exists(table, *uuid)).collect()
+    }
+
+    /// The value that the column will have. A column that the client did not ask for, or a row that is not there, reads as
+    /// the column's default.
+    pub fn get(&self, table: TableId, uuid: Uuid, column: ColumnId) -> Datum {
+        let edit = self.rows.get(&(table, uuid)).and_then(|edit| edit.columns.get(&column));
+        if let Some(edit) = edit {
+            return edit.value.clone();
+        }
+        if column == ColumnId::UUID {
+            return uuid.into();
+        }
+        self.old(table, uuid, column)
+            .unwrap_or_else(|| self.column_type(table, column).default_datum())
+    }
+
+    /// The value before this transaction.
+    fn old(&self, table: TableId, uuid: Uuid, column: ColumnId) -> Option<Datum> {
+        let table = self.replica.table(table)?;
+        let slot = table.layout.slot_of(column)?;
+        table.rows.get(&uuid)?.get(slot).cloned()
+    }
+
+    fn column_type(&self, table: TableId, column: ColumnId) -> &'a ColumnType {
+        &self.replica.schema().table(table).column(column).ty
+    }
+
+    // --- editing
+
+    fn edit(&mut self, table: TableId, uuid: Uuid) -> &mut Edit {
+        self.rows.entry((table, uuid)).or_default()
+    }
+
+    /// Adds a row. The server will choose its identity; until then it goes by the one returned.
+    pub fn insert(&mut self, table: TableId) -> Uuid {
+        let uuid = self.uuids.next_uuid();
+        self.edit(table, uuid).birth = Some(Birth::ServerChooses);
+        uuid
+    }
+
+    /// Adds a row with an identity that the client chose (an extension that newer servers have).
+    pub fn insert_as(&mut self, table: TableId, uuid: Uuid) {
+        self.edit(table, uuid).birth = Some(Birth::ClientChose);
+    }
+
+    /// Removes a row.
+    pub fn delete(&mut self, table: TableId, uuid: Uuid) {
+        if self.is_new(table, uuid) {
+            self.rows.remove(&(table, uuid));
+        } else {
+            self.edit(table, uuid).deleted = true;
+        }
+    }
+
+    /// Gives a column a value.
+    pub fn set(&mut self, table: TableId, uuid: Uuid, column: ColumnId, value: Datum) {
+        self.edit(table, uuid).columns.insert(column, ColumnEdit { value, elements: None });
+    }
+
+    /// Puts elements into a set, or pairs into a map in place of those with the same keys.
+    pub fn put(&mut self, table: TableId, uuid: Uuid, column: ColumnId, elements: &Datum) {
+        let value = elements.union(&self.get(table, uuid, column));
+        self.edit_elements(table, uuid, column, elements, value);
+    }
+
+    /// Takes elements out of a set, or pairs out of a map by their keys.
+    pub fn take(&mut self, table: TableId, uuid: Uuid, column: ColumnId, elements: &Datum) {
+        let keys = Datum::set(elements.keys().cloned());
+        let value = self.get(table, uuid, column).difference(&keys);
+        self.edit_elements(table, uuid, column, elements, value);
+    }
+
+    fn edit_elements(
+        &mut self,
+        table: TableId,
+        uuid: Uuid,
+        column: ColumnId,
+        elements: &Datum,
+        value: Datum,
+    ) {
+        let touched = elements.keys().cloned();
+        match self.edit(table, uuid).columns.get_mut(&column) {
+            Some(edit) => {
+                edit.value = value;
+                // After a whole new value, elements are part of it.
+                if let Some(all) = &mut edit.elements {
+                    all.extend(touched);
+                }
+            }
+            None => {
+                let edit = ColumnEdit { value, elements: Some(touched.collect()) };
+                self.edit(table, uuid).columns.insert(column, edit);
+            }
+        }
+    }
+
+    /// Makes the transaction fail with [`Outcome::TryAgain`](crate::Outcome::TryAgain) if the column is no longer as it was read.
+    pub fn verify(&mut self, table: TableId, uuid: Uuid, column: ColumnId) {
+        if !self.is_new(table, uuid) && self.old(table, uuid, column).is_some() {
+            self.edit(table, uuid).verified.insert(column);
+        }
+    }
+
+    /// Adds a line to what the database's log will say of this transaction.
+    pub fn comment(&mut self, text: &str) {
+        if !self.comment.is_empty() {
+            self.comment.push('\n');
+        }
+        self.comment.push_str(text);
+    }
+
+    /// Adds one to an integer column, if the transaction does anything; [`Outcome::Success`](crate::Outcome::Success) will say
+    /// what it became.
+    pub fn increment(&mut self, table: TableId, uuid: Uuid, column: ColumnId) {
+        self.increment = Some((table, uuid, column));
+    }
+
+    /// Has the server check the transaction but not carry it out.
+    pub fn dry_run(&mut self) {
+        self.dry_run = true;
+    }
+
+    // --- turning edits into operations
+
+    /// The edits as operations.
+    pub fn finish(&self) -> Prepared {
+        let mut inserts = Vec::new();
+        let mut operations: Vec<_> = self
+            .rows
+            .iter()
+            .filter_map(|(&(table, uuid), edit)| self.wait(table, uuid, edit))
+            .collect();
+        let waits = operations.len();
+        for (&(table, uuid), edit) in &self.rows {
+            match edit.birth {
+                _ if edit.deleted => operations.push(self.on_row("delete", table, uuid, [])),
+                Some(birth) => {
+                    if birth == Birth::ServerChooses {
+                        inserts.push((operations.len(), uuid));
+                    }
+                    operations.push(self.insertion(table, uuid, birth, edit));
+                }
+                None => operations.extend(self.changes(table, uuid, edit)),
+            }
+        }
+        if operations.len() == waits {
+            // Nothing to do, so nothing to wait for either.
+            return Prepared {
+                operations: Vec::new(),
+                inserts,
+                increment: None,
+                dry_run: self.dry_run,
+            };
+        }
+        let increment = self.increment.map(|(table, uuid, column)| {
+            let name = self.column_name(table, column);
+            let mutation = json!([[name, "+=", 1]]);
+            operations.push(self.on_row("mutate", table, uuid, [("mutations", mutation)]));
+            operations.push(self.on_row("select", table, uuid, [("columns", json!([name]))]));
+            (operations.len() - 1, name.to_owned())
+        });
+        if !self.comment.is_empty() {
+            operations.push(json!({"op": "comment", "comment": &self.comment}));
+        }
+        if self.dry_run {
+            operations.push(json!({"op": "abort"}));
+        }
+        Prepared { operations, inserts, increment, dry_run: self.dry_run }
+    }
+
+    fn table_name(&self, table: TableId) -> &'a str {
+        self.replica.schema().table(table).name()
+    }
+
+    fn column_name(&self, table: TableId, column: ColumnId) -> &'a str {
+        &self.replica.schema().table(table).column(column).name
+    }
+
+    /// An operation on one row.
+    fn on_row<const N: usize>(
+        &self,
+        op: &str,
+        table: TableId,
+        uuid: Uuid,
+        rest: [(&str, Json); N],
+    ) -> Json {
+        let uuid = self.uuid_json(uuid);
+        let head = [
+            ("op", Json::from(op)),
+            ("table", Json::from(self.table_name(table))),
+            ("where", json!([["_uuid", "==", uuid]])),
+        ];
+        Json::object(head.into_iter().chain(rest))
+    }
+
+    fn wait(&self, table: TableId, uuid: Uuid, edit: &Edit) -> Option<Json> {
+        if edit.verified.is_empty() {
+            return None;
+        }
+        let names = edit.verified.iter().map(|&column| self.column_name(table, column));
+        let values = edit.verified.iter().filter_map(|&column| {
+            let value = self.old(table, uuid, column)?;
+            Some((self.column_name(table, column), value.to_json(self.column_type(table, column))))
+        });
+        let rest = [
+            ("timeout", Json::from(0)),
+            ("until", Json::from("==")),
+            ("columns", names.collect()),
+            ("rows", json!([Json::object(values)])),
+        ];
+        Some(self.on_row("wait", table, uuid, rest))
+    }
+
+    fn insertion(&self, table: TableId, uuid: Uuid, birth: Birth, edit: &Edit) -> Json {
+        let row = edit.columns.iter().filter_map(|(&column, edit)| {
+            let ty = self.column_type(table, column);
+            let value = (!ty.is_default(&edit.value)).then(|| self.datum_json(&edit.value, ty))?;
+            Some((self.column_name(table, column), value))
+        });
+        let identity = match birth {
+            Birth::ServerChooses => ("uuid-name", name_of(uuid)),
+            Birth::ClientChose => ("uuid", uuid.to_string()),
+        };
+        Json::object([
+            ("op", Json::from("insert")),
+            ("table", Json::from(self.table_name(table))),
+            (identity.0, Json::from(identity.1)),
+            ("row", Json::object(row)),
+        ])
+    }
+
+    /// The `update` and `mutate` of a row that stays.
+    fn changes(&self, table: TableId, uuid: Uuid, edit: &Edit) -> impl Iterator<Item = Json> {
+        let mut updates = Vec::new();
+        let mut mutations = Vec::new();
+        for (&column, edit) in &edit.columns {
+            let old = self.old(table, uuid, column);
+            if old.as_ref() == Some(&edit.value) {
+                continue;
+            }
+            let (name, ty) = (self.column_name(table, column), self.column_type(table, column));
+            match &edit.elements {
+                None => updates.push((name, self.datum_json(&edit.value, ty))),
+                Some(elements) => {
+                    self.mutate(name, ty, &edit.value, elements, old.as_ref(), &mut mutations)
+                }
+            }
+        }
+        let update = (!updates.is_empty())
+            .then(|| self.on_row("update", table, uuid, [("row", Json::object(updates))]));
+        let mutate = (!mutations.is_empty())
+            .then(|| self.on_row("mutate", table, uuid, [("mutations", Json::from(mutations))]));
+        update.into_iter().chain(mutate)
+    }
+
+    /// The mutations that bring the touched elements into the state that `value` has them in.
+    fn mutate(
+        &self,
+        name: &str,
+        ty: &ColumnType,
+        value: &Datum,
+        touched: &BTreeSet<Atom>,
+        old: Option<&Datum>,
+        out: &mut Vec<Json>,
+    ) {
+        let unchanged = |key: &Atom| match old {
+            Some(old) if ty.is_map() => old.get(key) == value.get(key),
+            Some(old) => old.contains_key(key) == value.contains_key(key),
+            None => false,
+        };
+        let (stay, go): (Vec<_>, Vec<_>) = touched
+            .iter()
+            .filter(|key| !unchanged(key))
+            .cloned()
+            .partition(|key| value.contains_key(key));
+        let insert = if ty.is_map() {
+            Datum::map(stay.iter().filter_map(|key| Some((key.clone(), value.get(key)?.clone()))))
+        } else {
+            Datum::set(stay.iter().cloned())
+        };
+        // `insert` keeps the pairs that a map has, so pairs to be replaced go first. In a set that must not be empty the
+        // order is the other way round.
+        let delete: Vec<_> = if ty.is_map() { go.into_iter().chain(stay).collect() } else { go };
+        let delete = (!delete.is_empty()).then(|| {
+            let keys: Json = delete.iter().map(|key| self.atom_json(key)).collect();
+            json!([name, "delete", ["set", keys]])
+        });
+        let insert =
+            (!insert.is_empty()).then(|| json!([name, "insert", (self.datum_json(&insert, ty))]));
+        if ty.is_map() {
+            out.extend(delete.into_iter().chain(insert));
+        } else {
+            out.extend(insert.into_iter().chain(delete));
+        }
+    }
+
+    /// The JSON for a row's identity: by name while the row has none.
+    fn uuid_json(&self, uuid: Uuid) -> Json {
+        let born = |edit: &Edit| edit.birth == Some(Birth::ServerChooses);
+        // A new row's UUID is unique over all tables, but the map is sorted by table.
+        let new = self
+            .replica
+            .schema()
+            .table_ids()
+            .any(|table| self.rows.get(&(table, uuid)).is_some_and(born));
+        if new { json!(["named-uuid", (name_of(uuid))]) } else { uuid_to_json(uuid) }
+    }
+
+    fn datum_json(&self, datum: &Datum, ty: &ColumnType) -> Json {
+        let refers = ty.bases().any(|base| base.atom == AtomType::Uuid);
+        if !refers || !self.rows.values().any(|edit| edit.birth == Some(Birth::ServerChooses)) {
+            return datum.to_json(ty);
+        }
+        let atom = |atom| self.atom_json(atom);
+        if ty.is_map() {
+            let pairs =
+                datum.as_map().iter().map(|(key, value)| json!([(atom(key)), (atom(value))]));
+            return json!(["map", (Json::array(pairs))]);
+        }
+        match datum.as_set() {
+            [one] => atom(one),
+            all => json!(["set", (Json::array(all.iter().map(atom)))]),
+        }
+    }
+
+    fn atom_json(&self, atom: &Atom) -> Json {
+        match atom {
+            Atom::Uuid(uuid) => self.uuid_json(*uuid),
+            other => atom_to_json(other),
+        }
+    }
+}
+
+/// The name a new row goes by in its transaction.
+fn name_of(uuid: Uuid) -> String {
+    format!("row{}", uuid.to_string().replace('-', "_"))
+}
