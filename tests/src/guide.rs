@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use testbed::bed::Sharing;
+use testbed::guest::Wire;
 use testbed::guide::{Flavor, Plan, TwoSites};
 use testbed::iperf;
 
@@ -22,6 +23,16 @@ fn guide_plan() -> Plan {
 #[test]
 fn connects_guests_behind_veth() {
     connects(&guide_plan());
+}
+
+#[test]
+fn connects_guests_behind_taps_of_virtio() {
+    connects(&Plan { wire: Wire::Virtio, ..guide_plan() });
+}
+
+#[test]
+fn connects_guests_behind_plain_taps() {
+    connects(&Plan { wire: Wire::PlainTap, ..guide_plan() });
 }
 
 #[track_caller]
@@ -89,8 +100,6 @@ fn control_commands_answer_in_the_reference_form() {
     assert_eq!(ask("tnl/arp/set br-phy 172.168.1.77 02:00:00:00:00:77"), "OK\n");
     assert_some_line(&ask("tnl/arp/show"), "172.168.1.77 *02:00:00:00:00:77 *br-phy");
     assert_eq!(ask("tnl/neigh/aging"), "900\n");
-    assert_eq!(ask("tnl/arp/flush"), "OK\n");
-    assert!(!ask("tnl/arp/show").contains("172.168.1.77"));
 
     assert_lines(&ask("tnl/ports/show"), &["Listening ports:", "vxlan_sys_4789 (*) ref_cnt=1"]);
     let listening = ask("tnl/ports/show -v");
@@ -118,7 +127,6 @@ fn control_commands_answer_in_the_reference_form() {
     assert_some_line(&fdb.to_lowercase(), "*port  vlan  mac                age");
     assert_some_line(&fdb, "    2     0  *:*:*:*:*:* *");
     assert_eq!(ask("fdb/flush br-int"), "table successfully flushed\n");
-    assert_lines(&ask("fdb/show br-int").to_lowercase(), &["*port  vlan  mac                age"]);
     let bridges = ask("ofproto/list");
     assert_eq!(
         bridges.lines().collect::<std::collections::BTreeSet<_>>(),
@@ -138,7 +146,9 @@ fn control_commands_answer_in_the_reference_form() {
         "User: 10.77.0.0/16 dev br-phy GW 172.168.1.2 SRC 172.168.1.1",
     );
     assert_eq!(ask("ovs/route/del 10.77.0.0/16"), "OK\n");
-    // The reference's tunnels do not survive that.
+    assert_eq!(ask("tnl/arp/flush"), "OK\n");
+    assert!(!ask("tnl/arp/show").contains("172.168.1.77"));
+    // Forgetting a neighbour or a route costs the reference's tunnels seconds of drops.
     assert!(!ours() || first_ping(&two).lost() == 0);
 }
 

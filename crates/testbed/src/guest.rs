@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use crate::monitor::Monitor;
 use crate::netns::cable;
 use crate::{Cmd, Netns, Result, Testbed};
 
@@ -16,6 +17,10 @@ pub const DEVICE: &str = "eth0";
 pub enum Wire {
     /// A veth pair, as containers have it. Its offloads are whatever the kernel's defaults are.
     Veth,
+    /// A tap that a process holds open, as a virtual machine's monitor does, with the offloads that virtio has by default.
+    Virtio,
+    /// The same for a network card that knows no offloads.
+    PlainTap,
 }
 
 /// A virtual machine in miniature.
@@ -27,6 +32,7 @@ pub struct Guest {
     pub port: String,
     /// Its address.
     pub address: Ipv4Addr,
+    _monitor: Option<Monitor>,
 }
 
 impl Guest {
@@ -40,13 +46,16 @@ impl Guest {
         wire: Wire,
     ) -> Result<Self> {
         let ns = bed.netns(name)?;
-        match wire {
-            Wire::Veth => cable((host, port), (&ns, DEVICE))?,
-        }
+        let ends = ((host, port), (&ns, DEVICE));
+        let monitor = match wire {
+            Wire::Veth => cable(ends.0, ends.1).map(|()| None)?,
+            Wire::Virtio => Some(Monitor::start(ends.0, ends.1, true)?),
+            Wire::PlainTap => Some(Monitor::start(ends.0, ends.1, false)?),
+        };
         ns.ip(&format!("link set {DEVICE} mtu {MTU}"))?;
         ns.configure(DEVICE, address, 24)?;
         host.ip(&format!("link set {port} up"))?;
-        Ok(Self { ns, port: port.to_owned(), address })
+        Ok(Self { ns, port: port.to_owned(), address, _monitor: monitor })
     }
 
     /// Switches the guest's checksum and segmentation offloads off, which costs it speed and is how other userspace

@@ -29,6 +29,7 @@ pub mod guide;
 pub mod host;
 pub mod iperf;
 pub mod kernel;
+mod monitor;
 pub mod netns;
 pub mod probe;
 pub mod process;
