@@ -1,0 +1,176 @@
+use super::*;
+
+fn kernel(dst: &str, dev: &str) -> Route {
+    Route {
+        dst: dst.parse().unwrap(),
+        table: TABLE_MAIN,
+        gateway: None,
+        dev: dev.into(),
+        src: None,
+        metric: 0,
+        mark: 0,
+        user: false,
+    }
+}
+
+fn local(ip: &str, dev: &str) -> Route {
+    Route { table: TABLE_LOCAL, src: Some(ip.parse().unwrap()), ..kernel(ip, dev) }
+}
+
+/// The guide's host: br-phy is 172.168.1.1/24.
+fn guide() -> Routes {
+    let mut r = Routes::default();
+    r.add_address("lo", "127.0.0.1/8".parse().unwrap());
+    r.add_address("br-phy", "172.168.1.1/24".parse().unwrap());
+    r.add(local("127.0.0.1", "lo"));
+    r.add(local("172.168.1.1", "br-phy"));
+    r.add(kernel("172.168.1.0/24", "br-phy"));
+    r
+}
+
+fn ip(s: &str) -> IpAddr {
+    s.parse().unwrap()
+}
+
+fn run(result: Result<String, String>) -> String {
+    result.unwrap_or_else(|e| format!("error: {e}"))
+}
+
+#[test]
+fn the_guides_routes_print_as_in_the_reference() {
+    assert_eq!(
+        run(commands::show(&guide(), &[])),
+        "Route Table:\n\
+         Cached: 127.0.0.1/32 dev lo SRC 127.0.0.1 local\n\
+         Cached: 172.168.1.1/32 dev br-phy SRC 172.168.1.1 local\n\
+         Cached: 172.168.1.0/24 dev br-phy SRC 172.168.1.1\n"
+    );
+    assert_eq!(
+        run(commands::lookup(&guide(), &["172.168.1.2"])),
+        "src 172.168.1.1\ngateway ::\ndev br-phy\n"
+    );
+}
+
+/// Observed on Open vSwitch 3.1 with dummy devices (`pkt_mark` errors in the wording of 4.0).
+#[test]
+fn user_routes_as_in_the_reference() {
+    let mut r = Routes::default();
+    r.add_address("br-phy", "172.168.1.1/24".parse().unwrap());
+    for (args, want) in [
+        (&["10.0.0.0/8", "br-phy", "172.168.1.9"][..], "OK"),
+        (&["11.0.0.0/8", "br-phy"], "error: Error while inserting route."),
+        (&["172.168.1.128/25", "br-phy", "pkt_mark=5"], "OK"),
+        (
+            &["12.0.0.0/8", "br-phy", "172.168.1.9", "src=172.168.1.3"],
+            "error: Error while inserting route.",
+        ),
+        (&["12.0.0.0/88", "br-phy"], "error: Invalid 'ip/plen' parameter"),
+        (&["13.0.0.0/8", "brX"], "error: Error while inserting route."),
+        (&["14.0.0.0/8", "br-phy", "foo"], "error: Invalid pkt_mark, IP gateway or src_ip"),
+        (&["14.0.0.0/8", "br-phy", "fe80::1"], "error: Invalid pkt_mark, IP gateway or src_ip"),
+        (&["14.0.0.0/8", "br-phy", "table=x"], "error: Invalid table format"),
+        (&["14.1.2.3/16", "br-phy", "172.168.1.9"], "OK"),
+    ] {
+        assert_eq!(run(commands::add(&mut r, args)), want, "{args:?}");
+    }
+    assert_eq!(
+        run(commands::show(&r, &[])),
+        "Route Table:\n\
+         User: 172.168.1.128/25 MARK 5 dev br-phy SRC 172.168.1.1\n\
+         User: 14.1.0.0/16 dev br-phy GW 172.168.1.9 SRC 172.168.1.1\n\
+         User: 10.0.0.0/8 dev br-phy GW 172.168.1.9 SRC 172.168.1.1\n"
+    );
+    for (args, want) in [
+        (&["10.1.1.1"][..], "src 172.168.1.1\ngateway 172.168.1.9\ndev br-phy\n"),
+        (&["172.168.1.130", "pkt_mark=5"], "src 172.168.1.1\ngateway ::\ndev br-phy\n"),
+        (&["172.168.1.130", "pkt_mark=0x5"], "src 172.168.1.1\ngateway ::\ndev br-phy\n"),
+        (&["172.168.1.130"], "error: Not found"),
+        (&["8.8.8.8"], "error: Not found"),
+        (&["foo"], "error: Invalid 'ip/plen' parameter"),
+        (&["1.1.1.1/8"], "error: Invalid 'ip/plen' parameter"),
+        (&["1.1.1.1", "mark=3"], "error: Invalid pkt_mark or src"),
+    ] {
+        assert_eq!(run(commands::lookup(&r, args)), want, "{args:?}");
+    }
+    for (args, want) in [
+        (&["10.0.0.0/8"][..], "OK"),
+        (&["10.0.0.0/8"], "error: Not found"),
+        (&["x"], "error: Invalid parameters"),
+        (&["1.0.0.0/8", "x"], "error: Invalid pkt_mark or table"),
+        (&["1.0.0.0/8", "table=7"], "error: Table table=7 not found"),
+    ] {
+        assert_eq!(run(commands::del(&mut r, args)), want, "{args:?}");
+    }
+}
+
+#[test]
+fn longest_prefix_then_metric_and_users_first() {
+    let mut r = guide();
+    r.add(Route { gateway: Some(ip("172.168.1.254")), ..kernel("0.0.0.0/0", "br-phy") });
+    r.add_address("br-b", "10.0.0.1/24".parse().unwrap());
+    r.add(Route {
+        metric: 100,
+        gateway: Some(ip("10.0.0.254")),
+        ..kernel("192.168.0.0/16", "br-b")
+    });
+    r.add(Route {
+        metric: 50,
+        gateway: Some(ip("172.168.1.253")),
+        ..kernel("192.168.0.0/16", "br-phy")
+    });
+    let gateway = |r: &Routes, dst: &str| r.lookup(ip(dst), 0, None).unwrap().gateway;
+    assert_eq!(gateway(&r, "8.8.8.8"), Some(ip("172.168.1.254")));
+    assert_eq!(gateway(&r, "192.168.7.7"), Some(ip("172.168.1.253")));
+    assert_eq!(gateway(&r, "172.168.1.77"), None);
+
+    // A user's shorter prefix beats the kernel's longer one.
+    commands::add(&mut r, &["192.0.0.0/8", "br-b", "10.0.0.9"]).unwrap();
+    assert_eq!(gateway(&r, "192.168.7.7"), Some(ip("10.0.0.9")));
+    commands::del(&mut r, &["192.0.0.0/8"]).unwrap();
+    r.remove(&Route { metric: 50, ..kernel("192.168.0.0/16", "br-phy") });
+    assert_eq!(gateway(&r, "192.168.7.7"), Some(ip("10.0.0.254")));
+}
+
+#[test]
+fn a_given_source_must_be_our_own() {
+    let r = guide();
+    assert!(r.lookup(ip("172.168.1.2"), 0, Some(ip("172.168.1.1"))).is_some());
+    assert!(r.lookup(ip("172.168.1.2"), 0, Some(ip("172.168.1.3"))).is_none());
+    assert!(r.lookup(ip("172.168.1.2"), 0, Some(ip("::1"))).is_none());
+}
+
+#[test]
+fn a_kernel_route_without_a_matching_address_uses_the_devices_first() {
+    let mut r = guide();
+    r.add(kernel("10.9.0.0/16", "br-phy"));
+    assert_eq!(r.lookup(ip("10.9.1.1"), 0, None).unwrap().src, ip("172.168.1.1"));
+    r.add(kernel("10.10.0.0/16", "nowhere"));
+    assert_eq!(r.lookup(ip("10.10.1.1"), 0, None), None);
+}
+
+#[test]
+fn only_changes_make_a_version() {
+    let mut r = guide();
+    let v = r.version();
+    assert!(!r.add(kernel("172.168.1.0/24", "br-phy")));
+    assert!(!r.add_address("br-phy", "172.168.1.1/24".parse().unwrap()));
+    assert!(!r.remove(&kernel("1.0.0.0/8", "br-phy")));
+    assert!(!r.remove_device("nowhere"));
+    assert_eq!(r.version(), v);
+    assert!(r.remove(&kernel("172.168.1.0/24", "br-phy")));
+    assert!(r.version() > v);
+}
+
+#[test]
+fn a_vanished_device_takes_its_routes_along() {
+    let mut r = guide();
+    commands::add(&mut r, &["10.0.0.0/8", "br-phy", "172.168.1.9"]).unwrap();
+    assert!(r.remove_device("br-phy"));
+    assert_eq!(
+        run(commands::show(&r, &[])),
+        "Route Table:\nCached: 127.0.0.1/32 dev lo SRC 127.0.0.1 local\n",
+        "the user's route has no source address and hides"
+    );
+    r.add_address("br-phy", "172.168.1.1/24".parse().unwrap());
+    assert!(r.lookup(ip("10.1.1.1"), 0, None).is_some(), "and is back with the device");
+}

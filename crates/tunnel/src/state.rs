@@ -1,0 +1,194 @@
+//! Is this tunnel up? And if not, why, and since when? The same tables that compile packets answer.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base::Instant;
+use packet::wire::ethernet::Mac;
+
+use crate::endpoint::{Endpoint, Local, Remote};
+use crate::neighbour::{NeighbourState, Neighbours};
+use crate::route::Routes;
+
+/// Why a tunnel is as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Packets go out through `dev` to the next hop at `mac`.
+    Up {
+        /// The underlay bridge.
+        dev: Arc<str>,
+        /// The next hop's hardware address.
+        mac: Mac,
+    },
+    /// The remote end differs per packet: nothing to say as a whole.
+    PerFlow,
+    /// There is a way, but no packet has needed the next hop yet, or not for a long time.
+    Idle {
+        /// The underlay bridge.
+        dev: Arc<str>,
+    },
+    /// The next hop is being asked for.
+    Resolving {
+        /// The underlay bridge.
+        dev: Arc<str>,
+        /// The next hop.
+        neighbour: IpAddr,
+    },
+    /// The next hop does not answer.
+    NoNeighbour {
+        /// The underlay bridge.
+        dev: Arc<str>,
+        /// The next hop.
+        neighbour: IpAddr,
+    },
+    /// Nowhere to send to.
+    NoRoute {
+        /// The other end.
+        remote: IpAddr,
+    },
+    /// The configured local address is not ours.
+    NoLocalAddress {
+        /// That address.
+        local: IpAddr,
+    },
+    /// The route leads out of something that is not a bridge of this switch.
+    NoBridge {
+        /// The other end.
+        remote: IpAddr,
+        /// The route's device.
+        dev: Arc<str>,
+    },
+}
+
+impl Reason {
+    /// How a fixed endpoint stands now. `is_bridge` says whether a route's device is an internal port of this switch, and if
+    /// so by which bridge's name its neighbours are kept.
+    pub fn of(
+        endpoint: &Endpoint,
+        routes: &Routes,
+        neighbours: &Neighbours,
+        bridge_of: impl Fn(&str) -> Option<Arc<str>>,
+        now: Instant,
+    ) -> Self {
+        let Remote::Address(remote) = endpoint.remote else { return Self::PerFlow };
+        let local = match endpoint.local {
+            Local::Address(ip) => Some(ip),
+            Local::Any | Local::Flow => None,
+        };
+        let Some(hop) = routes.lookup(remote, endpoint.egress_pkt_mark, local) else {
+            return match local {
+                Some(local) if !routes.is_own_address(local) => Self::NoLocalAddress { local },
+                _ => Self::NoRoute { remote },
+            };
+        };
+        let Some(dev) = bridge_of(&hop.dev) else { return Self::NoBridge { remote, dev: hop.dev } };
+        let neighbour = hop.neighbour(remote);
+        match neighbours.state(&dev, neighbour, now) {
+            NeighbourState::Known { mac, .. } => Self::Up { dev, mac },
+            NeighbourState::Absent => Self::Idle { dev },
+            NeighbourState::Resolving { .. } => Self::Resolving { dev, neighbour },
+            NeighbourState::Unanswered { .. } => Self::NoNeighbour { dev, neighbour },
+        }
+    }
+
+    /// One word for it, as the Interface's status shows.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Up { .. } => "up",
+            Self::PerFlow => "flow",
+            Self::Idle { .. } => "idle",
+            Self::Resolving { .. } => "resolving",
+            Self::NoNeighbour { .. } => "no-neighbour",
+            Self::NoRoute { .. } => "no-route",
+            Self::NoLocalAddress { .. } => "no-local-address",
+            Self::NoBridge { .. } => "no-bridge",
+        }
+    }
+
+    /// Whether no packet can get through, and no waiting will help: an error to be shown.
+    pub fn is_error(&self) -> bool {
+        matches!(
+            self,
+            Self::NoNeighbour { .. }
+                | Self::NoRoute { .. }
+                | Self::NoLocalAddress { .. }
+                | Self::NoBridge { .. }
+        )
+    }
+
+    /// The device that packets leave by, as far as that is known (`status:tunnel_egress_iface`).
+    pub fn egress(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Up { dev, .. }
+            | Self::Idle { dev }
+            | Self::Resolving { dev, .. }
+            | Self::NoNeighbour { dev, .. } => Some(dev),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up { dev, .. } => write!(f, "up through {dev}"),
+            Self::PerFlow => f.write_str("the remote end is chosen per flow"),
+            Self::Idle { dev } => write!(f, "idle, route through {dev}"),
+            Self::Resolving { dev, neighbour } => write!(f, "resolving {neighbour} on {dev}"),
+            Self::NoNeighbour { dev, neighbour } => {
+                write!(f, "no answer from {neighbour} on {dev}")
+            }
+            Self::NoRoute { remote } => write!(f, "no route to {remote}"),
+            Self::NoLocalAddress { local } => {
+                write!(f, "local_ip {local} is not an address of this host")
+            }
+            Self::NoBridge { remote, dev } => {
+                write!(
+                    f,
+                    "route to {remote} leads through {dev}, which is not a bridge of this switch"
+                )
+            }
+        }
+    }
+}
+
+/// A tunnel's state and since when it has been like that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunnelState {
+    /// How it stands.
+    pub reason: Reason,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// Remembers since when each tunnel has stood as it does.
+#[derive(Clone, Debug, Default)]
+pub struct TunnelStates {
+    by_name: HashMap<Arc<str>, TunnelState>,
+}
+
+impl TunnelStates {
+    /// Notes how a tunnel stands; says whether that is news (log it once, then).
+    pub fn update(&mut self, name: &Arc<str>, reason: Reason, now: Instant) -> bool {
+        let news = self.by_name.get(name).is_none_or(|s| s.reason != reason);
+        if news {
+            self.by_name.insert(name.clone(), TunnelState { reason, since: now });
+        }
+        news
+    }
+
+    /// What was last noted.
+    pub fn get(&self, name: &str) -> Option<&TunnelState> {
+        self.by_name.get(name)
+    }
+
+    /// Forgets tunnels that are gone.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.by_name.retain(|name, _| keep(name));
+    }
+}
+
+#[cfg(test)]
+mod tests;
