@@ -1,1 +1,27 @@
-//! (to be written)
+//! What a switch is configured to be: bridges, their ports and policies, as one immutable [`Snapshot`].
+//!
+//! # What
+//! A snapshot is everything that translation needs to know and that only configuration changes. What traffic changes (MAC
+//! tables, neighbours, statistics) is elsewhere.
+//!
+//! # Why immutable
+//! Translators read without locks, and a translation is made from one configuration, never from half of the next. A change
+//! builds a new snapshot with the next [`base::Version`]; whoever compiled flows from the old one compares versions.
+//!
+//! # Design
+//! A snapshot belongs to one datapath (datapath port numbers mean nothing outside of theirs). [`SnapshotBuilder`] is the only
+//! way to make one; it refuses what cannot be (two ports with one number, a tunnel that cannot be told from another), so that
+//! readers need not check. Rules and groups will live beside [`Bridge::fail_mode`]; until then a bridge has none and its
+//! fail mode says what it does with packets.
+
+mod bridge;
+mod builder;
+mod port;
+mod snapshot;
+mod vlan;
+
+pub use bridge::{Bridge, BridgeId, FailMode};
+pub use builder::{BuildError, PortSpec, PortSpecKind, SnapshotBuilder};
+pub use port::{OfPort, Port, PortConfig, PortKind, PortRef};
+pub use snapshot::Snapshot;
+pub use vlan::{BadVlan, PriorityTags, Vid, VlanMode, VlanSet};

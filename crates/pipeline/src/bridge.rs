@@ -1,0 +1,83 @@
+//! A bridge: ports that exchange packets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use packet::wire::ethernet::Mac;
+
+use crate::port::{OfPort, Port, PortKind};
+use crate::vlan::{Vid, VlanSet};
+
+/// Names a bridge for as long as it exists, over all snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BridgeId(pub u32);
+
+/// What a bridge does with packets while no controller has given it rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailMode {
+    /// Forward like an ordinary learning bridge.
+    #[default]
+    Standalone,
+    /// Forward nothing.
+    Secure,
+}
+
+/// A bridge with its ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Which one.
+    pub id: BridgeId,
+    /// Its name, which is also its local port's.
+    pub name: Arc<str>,
+    /// What it does without rules.
+    pub fail_mode: FailMode,
+    /// VLANs on which nothing is learned and everything is flooded (`flood_vlans`).
+    pub flood_vlans: VlanSet,
+    /// Whether reserved group addresses are forwarded like others (`other_config:forward-bpdu`).
+    pub forward_bpdu: bool,
+    pub(crate) ports: BTreeMap<OfPort, Port>,
+    pub(crate) flood_order: Vec<OfPort>,
+}
+
+impl Bridge {
+    /// A standalone bridge without ports.
+    pub fn new(id: BridgeId, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            fail_mode: FailMode::default(),
+            flood_vlans: VlanSet::empty(),
+            forward_bpdu: false,
+            ports: BTreeMap::new(),
+            flood_order: Vec::new(),
+        }
+    }
+
+    /// A port.
+    pub fn port(&self, port: OfPort) -> Option<&Port> {
+        self.ports.get(&port)
+    }
+
+    /// All ports, in order of number (the local port last).
+    pub fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.values()
+    }
+
+    /// All ports in the order in which floods visit them.
+    pub fn flood_ports(&self) -> impl Iterator<Item = &Port> {
+        self.flood_order.iter().filter_map(|p| self.ports.get(p))
+    }
+
+    /// The hardware address of the local port.
+    pub fn local_mac(&self) -> Option<Mac> {
+        match self.port(OfPort::LOCAL)?.kind {
+            PortKind::Internal { mac, .. } => Some(mac),
+            _ => None,
+        }
+    }
+
+    /// Whether stations of this VLAN are learned.
+    pub fn learns(&self, vid: Vid) -> bool {
+        !self.flood_vlans.contains(vid)
+    }
+}
