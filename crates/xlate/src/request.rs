@@ -1,0 +1,163 @@
+//! What translation takes and gives.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base::Instant;
+use flow::{Action, DpPort, DropCause, FlowKey, Mask};
+use l2::MacTable;
+use packet::wire::ethernet::Mac;
+use pipeline::{BridgeId, OfPort, PortRef, Snapshot};
+use tunnel::neighbour::Asker;
+use tunnel::{Neighbours, Observed, Routes};
+
+use crate::trace::Trace;
+
+/// The MAC table of each bridge that has learned anything.
+pub type MacTables = BTreeMap<BridgeId, MacTable<OfPort>>;
+
+/// What traffic and the kernel have taught the switch; read only.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a> {
+    /// Stations.
+    pub macs: &'a MacTables,
+    /// Routes and own addresses.
+    pub routes: &'a Routes,
+    /// Next hops.
+    pub neighbours: &'a Neighbours,
+}
+
+/// A packet to translate.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its flow key, `in_port` included; `tunnel` is set when a tunnel port unwrapped it.
+    pub key: &'a FlowKey,
+    /// Its bytes, when there is a packet (revalidation has only the key). Never influences the result.
+    pub packet: Option<&'a [u8]>,
+    /// The time.
+    pub now: Instant,
+    /// Whether to write down each step.
+    pub want_trace: bool,
+}
+
+/// What is to be done with packets like the one asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Translation {
+    /// Never empty: a drop says so.
+    pub actions: Vec<Action>,
+    /// Which packets are like it.
+    pub mask: Mask,
+    /// What the packet teaches: to be applied once, now.
+    pub effects: Vec<Effect>,
+    /// What to credit and refresh each time the flow's statistics have grown.
+    pub uses: Vec<Use>,
+    /// The steps, when they were wanted.
+    pub trace: Trace,
+}
+
+/// Something that a packet teaches or asks of the switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A station was heard.
+    Learn(Learn),
+    /// A neighbour was heard of.
+    NeighbourSeen(Observed),
+    /// A neighbour's hardware address is wanted, and the packet waits for it.
+    Resolve(Resolve),
+}
+
+/// A station was heard on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Learn {
+    /// On which bridge.
+    pub bridge: BridgeId,
+    /// In which VLAN.
+    pub vlan: u16,
+    /// Its address.
+    pub mac: Mac,
+    /// Where.
+    pub port: OfPort,
+}
+
+/// A neighbour's hardware address is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolve {
+    /// The underlay port that leads to it.
+    pub via: PortRef,
+    /// That port's datapath port: requests enter the datapath as if they came in by it.
+    pub via_dp: DpPort,
+    /// The underlay bridge's name, under which neighbours are kept.
+    pub bridge: Arc<str>,
+    /// The neighbour.
+    pub ip: IpAddr,
+    /// Who asks.
+    pub asker: Asker,
+    /// Which output waits.
+    pub wait: Wait,
+}
+
+/// The tunnel output that a packet waits for; travels in [`flow::SlowReason::Neighbour`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wait(pub PortRef);
+
+impl Wait {
+    /// The number that the datapath carries.
+    pub fn token(self) -> u64 {
+        (u64::from(self.0.bridge.0) << 16) | u64::from(self.0.port.0)
+    }
+
+    /// The output that a number stands for; `None` for numbers that [`Wait::token`] does not make.
+    pub fn from_token(token: u64) -> Option<Self> {
+        let bridge = BridgeId(u32::try_from(token >> 16).ok()?);
+        Some(Self(PortRef { bridge, port: OfPort((token & 0xffff) as u16) }))
+    }
+}
+
+/// Something that a flow's packets use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// They come in by this patch or tunnel port: its receive counters grow.
+    Rx(PortRef),
+    /// They go out by this patch or tunnel port: its transmit counters grow.
+    Tx(PortRef),
+    /// They are dropped on their way out of this tunnel port, for this reason.
+    TxDrop(PortRef, DropCause),
+    /// Their source station is alive.
+    Learn(Learn),
+    /// They need this neighbour.
+    Neighbour {
+        /// The underlay bridge's name.
+        bridge: Arc<str>,
+        /// The neighbour.
+        ip: IpAddr,
+        /// Our side.
+        asker: Asker,
+    },
+    /// They tell of this neighbour.
+    NeighbourSeen(Observed),
+}
+
+/// Translates a packet that a datapath port brought in. See the crate's essay.
+pub fn translate(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) -> Translation {
+    let _ = (snapshot, tables, request);
+    Translation {
+        actions: vec![Action::Drop(DropCause::UnknownPort)],
+        mask: Mask::exact(),
+        ..Translation::default()
+    }
+}
+
+/// Translates what is left to do for a packet that waited for a neighbour: send it, as it is now, out of the tunnel port that
+/// it waited for. If the neighbour is still unknown, the answer is to wait again (with the same effect as before).
+///
+/// The packet's key is `request.key`, of the packet as it stands (inner headers, edits done); its `in_port` does not matter.
+pub fn translate_tunnel_output(
+    snapshot: &Snapshot,
+    tables: &Tables<'_>,
+    wait: Wait,
+    request: &Request<'_>,
+) -> Translation {
+    let _ = wait;
+    translate(snapshot, tables, request)
+}
