@@ -17,6 +17,8 @@ pub struct Txn<'a> {
     replica: &'a Replica,
     uuids: UuidSource,
     rows: BTreeMap<(TableId, Uuid), Edit>,
+    /// The new rows whose identity the server will choose.
+    born: BTreeSet<Uuid>,
     comment: String,
     increment: Option<(TableId, Uuid, ColumnId)>,
     dry_run: bool,
@@ -76,6 +78,7 @@ impl<'a> Txn<'a> {
             replica,
             uuids,
             rows: BTreeMap::new(),
+            born: BTreeSet::new(),
             comment: String::new(),
             increment: None,
             dry_run: false,
@@ -151,8 +154,19 @@ impl<'a> Txn<'a> {
     /// Adds a row. The server will choose its identity; until then it goes by the one returned.
     pub fn insert(&mut self, table: TableId) -> Uuid {
         let uuid = self.uuids.next_uuid();
-        self.edit(table, uuid).birth = Some(Birth::ServerChooses);
+        self.insert_provisionally(table, uuid);
         uuid
+    }
+
+    /// A fresh UUID, for a row to be inserted later by [`Txn::insert_provisionally`].
+    pub fn provisional_uuid(&mut self) -> Uuid {
+        self.uuids.next_uuid()
+    }
+
+    /// As [`Txn::insert`], with a provisional identity that is already referred to.
+    pub fn insert_provisionally(&mut self, table: TableId, uuid: Uuid) {
+        self.edit(table, uuid).birth = Some(Birth::ServerChooses);
+        self.born.insert(uuid);
     }
 
     /// Adds a row with an identity that the client chose (an extension that newer servers have).
@@ -164,6 +178,7 @@ impl<'a> Txn<'a> {
     pub fn delete(&mut self, table: TableId, uuid: Uuid) {
         if self.is_new(table, uuid) {
             self.rows.remove(&(table, uuid));
+            self.born.remove(&uuid);
         } else {
             self.edit(table, uuid).deleted = true;
         }
@@ -413,19 +428,16 @@ impl<'a> Txn<'a> {
 
     /// The JSON for a row's identity: by name while the row has none.
     fn uuid_json(&self, uuid: Uuid) -> Json {
-        let born = |edit: &Edit| edit.birth == Some(Birth::ServerChooses);
-        // A new row's UUID is unique over all tables, but the map is sorted by table.
-        let new = self
-            .replica
-            .schema()
-            .table_ids()
-            .any(|table| self.rows.get(&(table, uuid)).is_some_and(born));
-        if new { json!(["named-uuid", (name_of(uuid))]) } else { uuid_to_json(uuid) }
+        if self.born.contains(&uuid) {
+            json!(["named-uuid", (name_of(uuid))])
+        } else {
+            uuid_to_json(uuid)
+        }
     }
 
     fn datum_json(&self, datum: &Datum, ty: &ColumnType) -> Json {
         let refers = ty.bases().any(|base| base.atom == AtomType::Uuid);
-        if !refers || !self.rows.values().any(|edit| edit.birth == Some(Birth::ServerChooses)) {
+        if !refers || self.born.is_empty() {
             return datum.to_json(ty);
         }
         let atom = |atom| self.atom_json(atom);
