@@ -16,12 +16,12 @@
 //! happens a million times a day.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::Hash;
 use std::time::Duration;
 
 use base::{Instant, Version};
-use packet::wire::ethernet::{Mac, MacText};
+use packet::wire::ethernet::{Mac, MacText, is_multicast};
 
 /// Settings of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub enum Learned {
     New,
     /// Known elsewhere until now.
     Moved,
-    /// Nothing was learned: the source is a group address, or the entry is static, or locked by a gratuitous ARP.
+    /// Nothing was learned: the source is a group address, or the entry is static.
     Refused,
 }
 
@@ -87,8 +87,6 @@ pub struct MacEntry<P> {
     pub port: P,
     /// When it was last heard; `None` for a static entry, which never ages.
     pub heard: Option<Instant>,
-    /// Until when packets that came over a bond must not move it.
-    locked_until: Option<Instant>,
     /// Order of use; unique.
     stamp: u64,
 }
@@ -142,12 +140,249 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
         self.version
     }
 
+    /// The settings in force.
+    pub fn config(&self) -> MacConfig {
+        self.config
+    }
+
+    /// Counts.
+    pub fn stats(&self) -> FdbStats {
+        self.stats
+    }
+
+    /// Sets the counts to zero.
+    pub fn clear_stats(&mut self) {
+        self.stats = FdbStats::default();
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many entries are static.
+    pub fn static_len(&self) -> usize {
+        self.entries.len() - self.by_port.values().map(BTreeMap::len).sum::<usize>()
+    }
+
     /// Where a station is.
     pub fn lookup(&self, vlan: u16, mac: Mac, now: Instant) -> Option<P> {
         self.entries.get(&(vlan, mac)).filter(|e| self.is_alive(e, now)).map(|e| e.port)
     }
 
+    /// All entries, the longest unused first.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, Mac, &MacEntry<P>)> {
+        let mut all: Vec<_> = self.entries.iter().collect();
+        all.sort_by_key(|(_, e)| e.stamp);
+        all.into_iter().map(|((vlan, mac), e)| (*vlan, *mac, e))
+    }
+
     fn is_alive(&self, entry: &MacEntry<P>, now: Instant) -> bool {
         entry.heard.is_none_or(|heard| now < heard + self.config.aging)
     }
+
+    fn changed(&mut self) {
+        self.version = self.version.next();
+    }
+
+    /// A packet from `mac` came in by `port`.
+    pub fn learn(&mut self, vlan: u16, mac: Mac, port: P, now: Instant) -> Learned {
+        if is_multicast(&mac) {
+            return Learned::Refused;
+        }
+        let key = (vlan, mac);
+        let outcome = match self.entries.get(&key).copied() {
+            Some(old) if old.heard.is_none() => return Learned::Refused,
+            Some(old) if !self.is_alive(&old, now) => {
+                self.unlink(key);
+                self.stats.expired += 1;
+                Learned::New
+            }
+            Some(old) => {
+                self.unlink(key);
+                if old.port == port { Learned::Refreshed } else { Learned::Moved }
+            }
+            None => Learned::New,
+        };
+        if outcome == Learned::New && !self.make_room() {
+            return Learned::Refused;
+        }
+        self.link(key, port, now);
+        self.stats.learned += u64::from(outcome == Learned::New);
+        self.stats.moved += u64::from(outcome == Learned::Moved);
+        if outcome.changed() {
+            self.changed();
+        }
+        outcome
+    }
+
+    fn next_stamp(&mut self) -> u64 {
+        self.next_stamp += 1;
+        self.next_stamp
+    }
+
+    fn link(&mut self, key: (u16, Mac), port: P, now: Instant) {
+        let stamp = self.next_stamp();
+        self.entries.insert(key, MacEntry { port, heard: Some(now), stamp });
+        self.by_port.entry(port).or_default().insert(stamp, key);
+    }
+
+    fn unlink(&mut self, key: (u16, Mac)) -> Option<MacEntry<P>> {
+        let entry = self.entries.remove(&key)?;
+        if let Some(of_port) = self.by_port.get_mut(&entry.port) {
+            of_port.remove(&entry.stamp);
+            if of_port.is_empty() {
+                self.by_port.remove(&entry.port);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Sees to it that one more entry fits; fails when all entries are static.
+    fn make_room(&mut self) -> bool {
+        self.evict_down_to(self.config.max_entries.saturating_sub(1))
+    }
+
+    /// Evicts learned entries, each the longest unused one of the port that has most; fails when only static ones are left.
+    fn evict_down_to(&mut self, len: usize) -> bool {
+        while self.entries.len() > len {
+            let crowded = self.by_port.iter().max_by_key(|(port, of_port)| (of_port.len(), **port));
+            let Some(victim) = crowded.and_then(|(_, of_port)| of_port.values().next().copied())
+            else {
+                return false;
+            };
+            self.unlink(victim);
+            self.stats.evicted += 1;
+            self.changed();
+        }
+        true
+    }
+
+    /// Forgets who was not heard of for too long. Says whether there was anybody.
+    pub fn expire(&mut self, now: Instant) -> bool {
+        let dead: Vec<_> = self
+            .by_port
+            .values()
+            .flat_map(|of_port| {
+                let oldest_first = of_port.values();
+                oldest_first
+                    .take_while(|k| self.entries.get(k).is_some_and(|e| !self.is_alive(e, now)))
+            })
+            .copied()
+            .collect();
+        for key in &dead {
+            self.unlink(*key);
+        }
+        self.stats.expired += dead.len() as u64;
+        if !dead.is_empty() {
+            self.changed();
+        }
+        !dead.is_empty()
+    }
+
+    /// When [`MacTable::expire`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let oldest = self.by_port.values().filter_map(|of_port| of_port.values().next());
+        oldest.filter_map(|key| self.entries.get(key)?.heard).min().map(|t| t + self.config.aging)
+    }
+
+    /// Fixes a station to a port; it neither ages nor moves.
+    pub fn set_static(&mut self, vlan: u16, mac: Mac, port: P) -> SetStatic {
+        let key = (vlan, mac);
+        match self.unlink(key) {
+            Some(same) if same.heard.is_none() && same.port == port => {
+                self.entries.insert(key, same);
+                return SetStatic::Unchanged;
+            }
+            Some(_) => {}
+            None if !self.make_room() => return SetStatic::Full,
+            None => {}
+        }
+        let stamp = self.next_stamp();
+        self.entries.insert(key, MacEntry { port, heard: None, stamp });
+        self.changed();
+        SetStatic::Changed
+    }
+
+    /// Removes a static entry. Says whether there was one.
+    pub fn remove_static(&mut self, vlan: u16, mac: Mac) -> bool {
+        let key = (vlan, mac);
+        let found = self.entries.get(&key).is_some_and(|e| e.heard.is_none());
+        if found {
+            self.entries.remove(&key);
+            self.changed();
+        }
+        found
+    }
+
+    /// Forgets everything but static entries. Says whether there was anything.
+    pub fn flush(&mut self) -> bool {
+        self.retain(|e| e.heard.is_none())
+    }
+
+    /// A port is gone, or means something else now: forgets its stations, static ones too. Says whether there were any.
+    pub fn forget_port(&mut self, port: P) -> bool {
+        self.retain(|e| e.port != port)
+    }
+
+    fn retain(&mut self, keep: impl Fn(&MacEntry<P>) -> bool) -> bool {
+        let gone: Vec<_> =
+            self.entries.iter().filter(|(_, e)| !keep(e)).map(|(key, _)| *key).collect();
+        for key in &gone {
+            self.unlink(*key);
+        }
+        if !gone.is_empty() {
+            self.changed();
+        }
+        !gone.is_empty()
+    }
+
+    /// Takes new settings; a smaller table evicts at once.
+    pub fn set_config(&mut self, config: MacConfig) {
+        let config = config.clamped();
+        if config == self.config {
+            return;
+        }
+        self.config = config;
+        self.evict_down_to(config.max_entries);
+        self.changed();
+    }
 }
+
+impl<P: Copy + Eq + Hash + Ord + fmt::Display> MacTable<P> {
+    /// `fdb/show`, as the reference prints it.
+    pub fn show(&self, now: Instant) -> String {
+        let mut out = String::from(" Port  VLAN  MAC                Age\n");
+        for (vlan, mac, entry) in self.iter().filter(|(_, _, e)| self.is_alive(e, now)) {
+            let _ = write!(out, "{:>5}  {vlan:>4}  {}  ", entry.port, MacText(&mac));
+            let _ = match entry.heard {
+                Some(heard) => writeln!(out, "{:>3}", now.since(heard).as_secs()),
+                None => writeln!(out, "static"),
+            };
+        }
+        out
+    }
+
+    /// `fdb/stats-show`, as the reference prints it.
+    pub fn show_stats(&self, bridge: &str) -> String {
+        let FdbStats { learned, expired, evicted, moved } = self.stats;
+        let (len, max, fixed) = (self.len(), self.config.max_entries, self.static_len());
+        format!(
+            "Statistics for bridge \"{bridge}\":\n\
+             \x20 Current/maximum MAC entries in the table: {len}/{max}\n\
+             \x20 Current static MAC entries in the table : {fixed}\n\
+             \x20 Total number of learned MAC entries     : {learned}\n\
+             \x20 Total number of expired MAC entries     : {expired}\n\
+             \x20 Total number of evicted MAC entries     : {evicted}\n\
+             \x20 Total number of port moved MAC entries  : {moved}\n"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
