@@ -112,7 +112,7 @@ pub fn sum(bytes: &[u8]) -> Sum {
     for block in blocks {
         add_words(&mut acc, block);
     }
-    Sum(acc.iter().sum::<u64>() + sum_tail(rest))
+    Sum(acc.into_iter().map(fold32).sum::<u64>() + sum_tail(rest))
 }
 
 /// Copies `src` to the front of `dst` and sums it. Copies as much as fits (callers give equal lengths).
@@ -127,7 +127,7 @@ pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
         add_words(&mut acc, from);
     }
     to_rest.copy_from_slice(from_rest);
-    Sum(acc.iter().sum::<u64>() + sum_tail(from_rest))
+    Sum(acc.into_iter().map(fold32).sum::<u64>() + sum_tail(from_rest))
 }
 
 /// The Internet checksum of bytes.

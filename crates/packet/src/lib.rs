@@ -16,6 +16,8 @@
 
 pub mod buf;
 pub mod checksum;
+pub mod gro;
+pub mod gso;
 pub mod offload;
 pub mod wire;
 
