@@ -6,6 +6,25 @@
 //!
 //! Packets cross the border with their offload state: a receive queue fills it in from the virtio-net header, a transmit queue
 //! says by [`Accepts`] what it can take unfinished, and whoever calls [`TxQueue::send`] has finished the rest.
+//!
+//! # Layout
+//! [`Opener`] opens devices by type and name. [`system`], [`tap`], [`dummy`] are the devices; [`wrap`] puts a recorder or a
+//! fault injector around any of them. `vnet` translates virtio-net headers, `finish` does in software what a device refused,
+//! `host` is the control side of a kernel interface. [`rtnl`] follows the kernel's links, addresses, routes and neighbours.
+
+pub mod dummy;
+pub mod rtnl;
+pub mod system;
+pub mod tap;
+pub mod wrap;
+
+mod common;
+mod finish;
+mod host;
+mod open;
+mod vnet;
+
+pub use open::{Kind, OpenError, Opener};
 
 use std::collections::BTreeMap;
 use std::io;
@@ -93,6 +112,15 @@ pub trait Device: Send + Sync {
     fn set_mtu(&self, mtu: u32) -> io::Result<()>;
     /// Sets the device administratively up or down.
     fn set_up(&self, up: bool) -> io::Result<()>;
+    /// Looks anew at what the device accepts. For whoever hears of changes to its link (an MTU, an offload): `accepts()` of the
+    /// transmit queues must not ask the system.
+    fn refresh(&self) -> io::Result<()> {
+        Ok(())
+    }
+    /// The port was deleted, as opposed to the program ending: what would outlive the process is to go with the device.
+    fn release(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// For the tests' control commands (`netdev-dummy/receive` ..): the dummy device behind this, if it is one.
     fn as_dummy(&self) -> Option<&dummy::Dummy> {
         None
@@ -139,16 +167,18 @@ impl Pool {
 
     /// A buffer with default headroom and room for the largest super-packet.
     pub fn take(&mut self) -> packet::Buf {
-        self.free.pop().unwrap_or_else(|| packet::Buf::with_capacity(packet::buf::HEADROOM, packet::buf::FRAME_MAX))
+        self.free.pop().unwrap_or_else(|| {
+            packet::Buf::with_capacity(packet::buf::HEADROOM, packet::buf::FRAME_MAX)
+        })
     }
 
     /// Gives a buffer back; small ones (copies made for queues) are simply freed.
     pub fn put(&mut self, mut buf: packet::Buf) {
-        if self.free.len() < Self::KEEP && buf.footprint() >= packet::buf::HEADROOM + packet::buf::FRAME_MAX {
+        if self.free.len() < Self::KEEP
+            && buf.footprint() >= packet::buf::HEADROOM + packet::buf::FRAME_MAX
+        {
             buf.reset(packet::buf::HEADROOM);
             self.free.push(buf);
         }
     }
 }
-
-pub mod dummy;

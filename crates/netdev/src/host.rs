@@ -1,0 +1,106 @@
+//! The control side that system devices and taps share: an interface of the kernel, asked and told by name or index.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sys::{ethtool, ifreq};
+
+use crate::rtnl::{self, Link, LinkStats, Query};
+use crate::{Accepts, Status};
+
+/// One interface of the kernel. Holds a socket in the interface's network namespace, so that any thread may ask.
+pub(crate) struct Host {
+    pub name: String,
+    pub ifindex: u32,
+    query: Mutex<Query>,
+    driver: ethtool::Driver,
+    /// The kernel's count when the device was opened; ours begins at 0.
+    carrier_changes: u32,
+}
+
+impl Host {
+    /// Finds the interface of that name. `ENODEV` when there is none.
+    pub(crate) fn find(name: &str) -> io::Result<(Self, Link)> {
+        let mut query = Query::open()?;
+        let ifindex = ifreq::index(query.as_fd(), name)?;
+        let (link, _) = query.link(ifindex)?;
+        let driver = ethtool::driver(query.as_fd(), name).unwrap_or_default();
+        let host = Self {
+            name: name.to_owned(),
+            ifindex,
+            query: Mutex::new(query),
+            driver,
+            carrier_changes: link.carrier_changes,
+        };
+        Ok((host, link))
+    }
+
+    fn query(&self) -> MutexGuard<'_, Query> {
+        self.query.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn link(&self) -> io::Result<(Link, LinkStats)> {
+        self.query().link(self.ifindex)
+    }
+
+    pub(crate) fn status(&self) -> io::Result<Status> {
+        let mut query = self.query();
+        let (link, _) = query.link(self.ifindex)?;
+        let speed = ethtool::link_settings(query.as_fd(), &link.name).unwrap_or_default();
+        Ok(Status {
+            mac: link.mac,
+            mtu: link.mtu,
+            ifindex: self.ifindex,
+            admin_up: link.admin_up,
+            link_up: link.running,
+            link_resets: u64::from(link.carrier_changes.wrapping_sub(self.carrier_changes)),
+            link_speed: speed.speed.map(|megabits| u64::from(megabits) * 1_000_000),
+            full_duplex: speed.full_duplex,
+            details: self.details(&link),
+        })
+    }
+
+    fn details(&self, link: &Link) -> BTreeMap<String, String> {
+        let mut details = BTreeMap::new();
+        if !self.driver.name.is_empty() {
+            details.insert("driver_name".to_owned(), self.driver.name.clone());
+            details.insert("driver_version".to_owned(), self.driver.version.clone());
+            details.insert("firmware_version".to_owned(), self.driver.firmware.clone());
+        }
+        if let (Some("veth"), Some(peer)) = (link.kind.as_deref(), link.peer) {
+            details.insert("peer_ifindex".to_owned(), peer.to_string());
+        }
+        details
+    }
+
+    pub(crate) fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
+        ifreq::set_mac(self.query().as_fd(), &self.name, mac)
+    }
+
+    pub(crate) fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        ifreq::set_mtu(self.query().as_fd(), &self.name, mtu)
+    }
+
+    pub(crate) fn set_up(&self, up: bool) -> io::Result<()> {
+        ifreq::set_up(self.query().as_fd(), &self.name, up)
+    }
+}
+
+/// What a kernel interface accepts. Checksums and segmentation that its driver lacks are done by the kernel on the way, which
+/// costs less than doing it here and entering the kernel once for each segment. Tunnel super-packets cannot be described to
+/// a packet socket or a tap with a short header. `uso`: UDP super-packets are not refused (kernels before 6.2 do).
+pub(crate) fn accepts(link: &rtnl::Link, uso: bool) -> Accepts {
+    // The kernel segments in software what is as long as its limit; and no IP packet is longer than its length field can say.
+    let gso_max =
+        link.gso_max.unwrap_or(u32::from(u16::MAX) + 1).saturating_sub(1).min(u32::from(u16::MAX));
+    Accepts {
+        csum: true,
+        tso: true,
+        uso,
+        tunnel: false,
+        gso_max,
+        frame_max: link.mtu.saturating_add(14 + 4),
+    }
+}

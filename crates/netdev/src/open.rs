@@ -1,0 +1,212 @@
+//! Opening devices by type and name, with errors that say what is wrong and what to do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base::Clock;
+use rustix::io::Errno;
+
+use crate::Device;
+use crate::common::strerror;
+use crate::dummy::{self, Dummy};
+use crate::host::Host;
+use crate::system::System;
+use crate::tap::Tap;
+
+/// A type of device, as in the Interface table's `type` column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An interface of the host: "system", or nothing.
+    System,
+    /// A tap of ours.
+    Tap,
+    /// A tap that stands for a bridge, or for a port of the host on it.
+    Internal,
+    /// A dummy.
+    Dummy,
+    /// A dummy that stands for a bridge.
+    DummyInternal,
+}
+
+/// The names of the types, in the order of `iface_types`.
+const NAMES: [(&str, Kind); 6] = [
+    ("", Kind::System),
+    ("system", Kind::System),
+    ("tap", Kind::Tap),
+    ("internal", Kind::Internal),
+    ("dummy", Kind::Dummy),
+    ("dummy-internal", Kind::DummyInternal),
+];
+
+impl FromStr for Kind {
+    type Err = ();
+
+    /// `Err` for what is no type of device here: a virtual port's type, or nonsense.
+    fn from_str(name: &str) -> Result<Self, ()> {
+        NAMES.iter().find(|(n, _)| *n == name).map(|(_, kind)| *kind).ok_or(())
+    }
+}
+
+/// Opens the devices of one switch.
+pub struct Opener {
+    clock: Clock,
+    /// How many dummies have been given an address.
+    dummies: AtomicU32,
+    persistent_taps: bool,
+}
+
+impl Opener {
+    /// An opener whose capture files have that clock's time.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, dummies: AtomicU32::new(0), persistent_taps: false }
+    }
+
+    /// Makes taps and internal devices that outlive the process, until they are released.
+    #[must_use]
+    pub fn with_persistent_taps(self) -> Self {
+        Self { persistent_taps: true, ..self }
+    }
+
+    /// The next dummy's hardware address, aa:55:aa:55:00:00 first. The reference spends the first on its datapath's own port.
+    pub fn next_dummy_mac(&self) -> [u8; 6] {
+        let [.., high, low] = self.dummies.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        [0xaa, 0x55, 0xaa, 0x55, high, low]
+    }
+
+    /// Opens a device. `options` is the Interface row's column of that name; checking its keys is not done here.
+    pub fn open(
+        &self,
+        kind: Kind,
+        name: &str,
+        options: &BTreeMap<String, String>,
+    ) -> Result<Arc<dyn Device>, OpenError> {
+        let failed = |error: io::Error| OpenError::new(kind, name, error);
+        Ok(match kind {
+            Kind::System => Arc::new(System::open(name).map_err(failed)?),
+            Kind::Tap | Kind::Internal => {
+                Arc::new(Tap::open(name, self.persistent_taps).map_err(failed)?)
+            }
+            Kind::Dummy => Arc::new(self.dummy(name, "dummy", options)?),
+            Kind::DummyInternal => Arc::new(self.dummy(name, "dummy-internal", options)?),
+        })
+    }
+
+    fn dummy(
+        &self,
+        name: &str,
+        kind: &'static str,
+        options: &BTreeMap<String, String>,
+    ) -> Result<Dummy, OpenError> {
+        let options =
+            dummy::Options::parse(options).map_err(|reason| OpenError::text(name, reason))?;
+        Dummy::new(name, kind, self.next_dummy_mac(), &options, &self.clock)
+            .map_err(|error| OpenError::text(name, strerror(&error)))
+    }
+}
+
+/// Why a device could not be opened. Displayed, it is the text for the Interface row's `error`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenError {
+    text: String,
+    /// There is no interface of that name (any more): worth trying again when one appears.
+    pub missing: bool,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl OpenError {
+    fn text(name: &str, reason: impl fmt::Display) -> Self {
+        Self { text: format!("could not open network device {name} ({reason})"), missing: false }
+    }
+
+    fn new(kind: Kind, name: &str, error: io::Error) -> Self {
+        let errno = Errno::from_io_error(&error);
+        if kind == Kind::System && name == "lo" && errno == Some(Errno::INVAL) {
+            // The reference opens it and then finds that it cannot use it.
+            let text = format!("could not add network device {name} to ofproto (Invalid argument)");
+            return Self { text, missing: false };
+        }
+        let words = strerror(&error);
+        match advice(kind, name, errno) {
+            Some(advice) => Self::text(name, format_args!("{words}: {advice}")),
+            None => Self { missing: errno == Some(Errno::NODEV), ..Self::text(name, words) },
+        }
+    }
+}
+
+/// What to do about an error.
+fn advice(kind: Kind, name: &str, errno: Option<Errno>) -> Option<&'static str> {
+    let tap = matches!(kind, Kind::Tap | Kind::Internal);
+    match errno? {
+        Errno::PERM | Errno::ACCESS if tap => {
+            Some("making a tap needs CAP_NET_ADMIN and access to /dev/net/tun")
+        }
+        Errno::PERM | Errno::ACCESS => Some("a packet socket needs CAP_NET_RAW"),
+        Errno::NOENT if tap => Some("there is no /dev/net/tun; load the kernel module tun"),
+        Errno::BUSY if tap => {
+            Some("another process holds this tap; to attach to its host side, use type=system")
+        }
+        Errno::INVAL if tap && Host::find(name).is_ok() => Some(
+            "an interface of that name exists and is not a tap; use type=system, or another name",
+        ),
+        Errno::INVAL if !tap => Some("it is not an Ethernet interface"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(kind: Kind, name: &str, options: &[(&str, &str)]) -> Result<Arc<dyn Device>, String> {
+        let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Opener::new(Clock::real()).open(kind, name, &options).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn errors_are_the_reference_s_or_better() {
+        let text = |kind, name: &str| open(kind, name, &[]).err().unwrap();
+        assert_eq!(
+            text(Kind::System, "no-such0"),
+            "could not open network device no-such0 (No such device)"
+        );
+        let long = "averyveryverylongname";
+        assert_eq!(
+            text(Kind::System, long),
+            format!("could not open network device {long} (No such device)")
+        );
+        assert_eq!(
+            text(Kind::System, "lo"),
+            "could not add network device lo to ofproto (Invalid argument)"
+        );
+        let bad = open(Kind::Dummy, "d", &[("stream", "foo:bar")]).err().unwrap();
+        assert!(bad.starts_with("could not open network device d (stream=foo:bar: "), "{bad}");
+        let bad = open(Kind::Dummy, "d", &[("pcap", "/no/such/dir/x")]).err().unwrap();
+        assert_eq!(bad, "could not open network device d (No such file or directory)");
+    }
+
+    #[test]
+    fn dummies_are_numbered() {
+        let opener = Opener::new(Clock::real());
+        let mac = |kind| opener.open(kind, "d", &BTreeMap::new()).unwrap().status().unwrap().mac;
+        assert_eq!(mac(Kind::Dummy), [0xaa, 0x55, 0xaa, 0x55, 0, 0]);
+        assert_eq!(mac(Kind::DummyInternal), [0xaa, 0x55, 0xaa, 0x55, 0, 1]);
+    }
+
+    #[test]
+    fn types_have_names() {
+        assert_eq!("".parse(), Ok(Kind::System));
+        assert_eq!("internal".parse(), Ok(Kind::Internal));
+        assert_eq!("vxlan".parse::<Kind>(), Err(()));
+    }
+}

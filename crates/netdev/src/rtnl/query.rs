@@ -1,0 +1,322 @@
+//! Asking the kernel: one request, its answers.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::RuleMessage;
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{
+    AddressFamily as Family, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt,
+};
+
+use super::parse;
+use super::{Address, Link, LinkStats, Neighbour, Route, Rule};
+
+/// The kernel answers at once; this long without a word means that something is broken.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The kernel fills at most 32 KiB in one go.
+pub(super) const DATAGRAM: usize = 64 * 1024;
+/// A dump that changes keep interrupting is taken as it is after this many attempts.
+const ATTEMPTS: usize = 4;
+
+/// A netlink message as it stands in a datagram.
+pub(super) struct Raw<'a> {
+    /// `NLMSG_*` or `RTM_*`.
+    pub kind: u16,
+    /// `NLM_F_*`.
+    pub flags: u16,
+    sequence: u32,
+    /// Header included.
+    pub bytes: &'a [u8],
+}
+
+const HEADER: usize = 16;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+/// Splits a datagram into messages. Stops at one whose length cannot be true.
+pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Raw<'_>> {
+    std::iter::from_fn(move || {
+        let header = datagram.get(..HEADER)?;
+        let word = |at: usize| {
+            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let half = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
+        let len = word(0) as usize;
+        let bytes = datagram.get(..len).filter(|b| b.len() >= HEADER)?;
+        datagram = datagram.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some(Raw { kind: half(4), flags: half(6), sequence: word(8), bytes })
+    })
+}
+
+impl Raw<'_> {
+    /// The message within, if it is one that we know how to read.
+    pub(super) fn decode(&self) -> Option<Message> {
+        match NetlinkMessage::<Message>::deserialize(self.bytes) {
+            Ok(NetlinkMessage { payload: NetlinkPayload::InnerMessage(message), .. }) => {
+                Some(message)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                log::debug!(
+                    "rtnetlink message of type {} is not understood, skipped: {error}",
+                    self.kind
+                );
+                None
+            }
+        }
+    }
+
+    /// The error number of an `NLMSG_ERROR`; none when it is an acknowledgement.
+    fn error(&self) -> Option<io::Error> {
+        let number = self.bytes.get(HEADER..HEADER + 4)?;
+        match i32::from_ne_bytes([number[0], number[1], number[2], number[3]]) {
+            0 => None,
+            n => Some(io::Error::from_raw_os_error(n.saturating_neg())),
+        }
+    }
+}
+
+/// Opens an rtnetlink socket that hears the multicast groups of the mask.
+pub(super) fn open(groups: u32, flags: SocketFlags) -> io::Result<OwnedFd> {
+    let flags = flags | SocketFlags::CLOEXEC;
+    // No protocol is protocol 0, NETLINK_ROUTE.
+    let fd = rustix::net::socket_with(Family::NETLINK, SocketType::RAW, flags, None)?;
+    rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
+    Ok(fd)
+}
+
+/// A socket for questions. Not for two threads at once: answers would mix.
+pub struct Query {
+    socket: OwnedFd,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl AsFd for Query {
+    /// Good for interface requests by ioctl as well, in the network namespace that the socket was opened in.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Query {
+    /// Opens a socket in the network namespace of the calling thread.
+    pub fn open() -> io::Result<Self> {
+        let socket = open(0, SocketFlags::empty())?;
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
+        Ok(Self { socket, sequence: 0, buffer: Vec::new() })
+    }
+
+    /// One link and its counters. `ENODEV` when there is none of that index.
+    pub fn link(&mut self, ifindex: u32) -> io::Result<(Link, LinkStats)> {
+        let mut request = LinkMessage::default();
+        request.header.index = ifindex;
+        let mut found = None;
+        self.ask(Message::GetLink(request), 0, |message| {
+            if let Message::NewLink(m) = message {
+                found = parse::link(&m).map(|link| (link, parse::stats(&m).unwrap_or_default()));
+            }
+        })?;
+        found.ok_or_else(|| Errno::NODEV.into())
+    }
+
+    /// All links.
+    pub fn links(&mut self) -> io::Result<Vec<Link>> {
+        self.dump(
+            || Message::GetLink(LinkMessage::default()),
+            |message| match message {
+                Message::NewLink(m) => parse::link(&m),
+                _ => None,
+            },
+        )
+    }
+
+    /// All addresses of this host.
+    pub fn addresses(&mut self) -> io::Result<Vec<Address>> {
+        self.dump(
+            || Message::GetAddress(AddressMessage::default()),
+            |message| match message {
+                Message::NewAddress(m) => parse::address(&m),
+                _ => None,
+            },
+        )
+    }
+
+    /// All routes of all tables, IPv4 and IPv6.
+    pub fn routes(&mut self) -> io::Result<Vec<Route>> {
+        let mut all = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let request = || {
+                let mut m = RouteMessage::default();
+                m.header.address_family = family;
+                Message::GetRoute(m)
+            };
+            all.extend(optional(self.dump(request, |message| match message {
+                Message::NewRoute(m) => parse::route(&m),
+                _ => None,
+            }))?);
+        }
+        Ok(all)
+    }
+
+    /// All rules, IPv4 and IPv6.
+    pub fn rules(&mut self) -> io::Result<Vec<Rule>> {
+        let mut all = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let request = || {
+                let mut m = RuleMessage::default();
+                m.header.family = family;
+                Message::GetRule(m)
+            };
+            all.extend(optional(self.dump(request, |message| match message {
+                Message::NewRule(m) => parse::rule(&m),
+                _ => None,
+            }))?);
+        }
+        Ok(all)
+    }
+
+    /// All neighbours, IPv4 and IPv6.
+    pub fn neighbours(&mut self) -> io::Result<Vec<Neighbour>> {
+        self.dump(
+            || Message::GetNeighbour(NeighbourMessage::default()),
+            |message| match message {
+                Message::NewNeighbour(m) => parse::neighbour(&m),
+                _ => None,
+            },
+        )
+    }
+
+    /// Runs a dump until it is consistent.
+    fn dump<T>(
+        &mut self,
+        request: impl Fn() -> Message,
+        convert: impl Fn(Message) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
+        let mut all = Vec::new();
+        for _ in 0..ATTEMPTS {
+            all.clear();
+            let interrupted =
+                self.ask(request(), NLM_F_DUMP, |message| all.extend(convert(message)))?;
+            if !interrupted {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sends a request and hands each answer to `each`. Says whether a dump was interrupted by a change.
+    fn ask(
+        &mut self,
+        request: Message,
+        flags: u16,
+        mut each: impl FnMut(Message),
+    ) -> io::Result<bool> {
+        self.send(request, flags)?;
+        let dump = flags & NLM_F_DUMP != 0;
+        let mut interrupted = false;
+        self.buffer.resize(DATAGRAM, 0);
+        loop {
+            let len = receive(&self.socket, &mut self.buffer)?;
+            for raw in messages(&self.buffer[..len]).filter(|raw| raw.sequence == self.sequence) {
+                interrupted |= raw.flags & NLM_F_DUMP_INTR != 0;
+                match raw.kind {
+                    NLMSG_DONE => return Ok(interrupted),
+                    NLMSG_ERROR => return raw.error().map_or(Ok(interrupted), Err),
+                    _ => raw.decode().into_iter().for_each(&mut each),
+                }
+                if !dump {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, request: Message, flags: u16) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut message = NetlinkMessage::from(request);
+        message.header.flags = NLM_F_REQUEST | flags;
+        message.header.sequence_number = self.sequence;
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        rustix::net::send(&self.socket, &bytes, SendFlags::empty())?;
+        Ok(())
+    }
+}
+
+/// One datagram; `EMSGSIZE` when it does not fit.
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::net::recv(socket, &mut *buffer, RecvFlags::TRUNC) {
+            Ok((len, full)) if full > len => return Err(Errno::MSGSIZE.into()),
+            Ok((len, _)) => return Ok(len),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A kernel without IPv6 has no IPv6 routes, which is no error.
+fn optional<T>(answer: io::Result<Vec<T>>) -> io::Result<Vec<T>> {
+    match answer {
+        Err(e) if e.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => Ok(Vec::new()),
+        Err(e) if e.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => Ok(Vec::new()),
+        answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn this_host_has_a_loopback_link() {
+        let mut query = Query::open().unwrap();
+        let links = query.links().unwrap();
+        let lo = links.iter().find(|l| l.name == "lo").unwrap();
+        assert!(lo.loopback && !lo.ethernet);
+        assert_eq!(query.link(lo.ifindex).unwrap().0.name, "lo");
+        assert_eq!(
+            query.link(1 << 30).unwrap_err().raw_os_error(),
+            Some(Errno::NODEV.raw_os_error())
+        );
+        query.addresses().unwrap();
+        query.routes().unwrap();
+        query.neighbours().unwrap();
+        assert!(
+            query.rules().unwrap().iter().any(|r| r.action == super::super::RuleAction::Table(255))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_taken_apart_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 16u16..36) {
+            for raw in messages(&bytes) {
+                raw.decode();
+                raw.error();
+            }
+            // The same with a header that is true, so that the bodies are reached.
+            let mut framed = ((HEADER + bytes.len()) as u32).to_ne_bytes().to_vec();
+            framed.extend(kind.to_ne_bytes());
+            framed.extend([0; 10]);
+            framed.extend(&bytes);
+            for raw in messages(&framed) {
+                raw.decode().and_then(|m| parse::event(m, false));
+            }
+        }
+    }
+}

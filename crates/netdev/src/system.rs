@@ -1,0 +1,334 @@
+//! System devices: any Ethernet interface of the host (a NIC, a veth end, a tap that a virtual machine holds), by a packet
+//! socket.
+//!
+//! # Why a packet socket
+//! It works on every interface, needs no driver's help, shares the interface with the host, and carries super-packets: a
+//! virtio-net header before each frame says what is unfinished, in both directions. A 64 KiB TCP packet crosses as one.
+//!
+//! # Design
+//! Receiving takes up to a batch of frames by one `recvmmsg` into pooled buffers. A VLAN tag, which the kernel takes off and
+//! reports beside the frame, is put back. Sending hands a batch to one `sendmmsg`; when a frame is refused, that frame alone is
+//! judged ([`verdict`]) and the rest goes on. What the driver cannot do, the kernel does before it hands the packet to the
+//! driver, so the device accepts all but tunnel super-packets.
+//!
+//! The socket ignores what the host itself sends through the interface, our own frames included. The interface is promiscuous
+//! while the socket is open. When the interface goes for good, receiving fails with `ENODEV`, and the owner opens the device
+//! anew when there is an interface of that name again; when it merely goes down, receiving waits.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use packet::{BATCH, Buf, Csum, Packet};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use sys::mmsg::{HEAD, Message, Receiver, Sender};
+use sys::packet_socket;
+
+use crate::common::{Losses, SharedAccepts, Verdict, tells_of_no_uso, verdict};
+use crate::finish::finish;
+use crate::host::{self, Host};
+use crate::vnet::{self, Unfit};
+use crate::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
+
+/// Socket buffers in bytes, each way. A super-packet takes about 70 KiB of it: room for the windows of a few fast TCP flows.
+const SOCKET_BUFFER: usize = 16 << 20;
+/// How often one batch is tried again when there is no room for it.
+const PATIENCE: usize = 4;
+
+/// An interface of the host.
+pub struct System {
+    shared: Arc<Shared>,
+    rx: Mutex<Option<Box<dyn RxQueue>>>,
+}
+
+struct Shared {
+    host: Host,
+    socket: OwnedFd,
+    accepts: SharedAccepts,
+    losses: Losses,
+}
+
+impl System {
+    /// Opens the interface of that name. `ENODEV`: there is none; `EINVAL`: it is no Ethernet interface; `EPERM`: not without
+    /// `CAP_NET_RAW`.
+    pub fn open(name: &str) -> io::Result<Self> {
+        let (host, link) = Host::find(name)?;
+        if !link.ethernet {
+            return Err(Errno::INVAL.into());
+        }
+        let socket = open_socket(host.ifindex)?;
+        let shared =
+            Shared { host, socket, accepts: SharedAccepts::default(), losses: Losses::default() };
+        shared.accepts.set(host::accepts(&link, true));
+        let shared = Arc::new(shared);
+        let rx: Box<dyn RxQueue> = Box::new(Rx {
+            shared: shared.clone(),
+            receiver: Receiver::new(BATCH),
+            posted: Vec::with_capacity(BATCH),
+        });
+        Ok(Self { shared, rx: Mutex::new(Some(rx)) })
+    }
+}
+
+fn open_socket(ifindex: u32) -> io::Result<OwnedFd> {
+    let socket = packet_socket::open()?;
+    let s = socket.as_fd();
+    packet_socket::set_vnet_header(s)?;
+    packet_socket::set_auxiliary_data(s)?;
+    packet_socket::ignore_outgoing(s)?;
+    // More than the limit of unprivileged programs; without the right to, the limit will do.
+    if sockopt::set_socket_recv_buffer_size_force(s, SOCKET_BUFFER).is_err() {
+        sockopt::set_socket_recv_buffer_size(s, SOCKET_BUFFER)?;
+    }
+    if sockopt::set_socket_send_buffer_size_force(s, SOCKET_BUFFER).is_err() {
+        sockopt::set_socket_send_buffer_size(s, SOCKET_BUFFER)?;
+    }
+    packet_socket::bind(s, ifindex)?;
+    packet_socket::set_promiscuous(s, ifindex)?;
+    Ok(socket)
+}
+
+impl Device for System {
+    fn name(&self) -> &str {
+        &self.shared.host.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "system"
+    }
+
+    fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
+        self.rx.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().collect()
+    }
+
+    fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>> {
+        Ok(Box::new(Tx {
+            shared: self.shared.clone(),
+            sender: Sender::new(BATCH),
+            ready: Vec::with_capacity(BATCH),
+        }))
+    }
+
+    fn status(&self) -> io::Result<Status> {
+        self.shared.host.status()
+    }
+
+    fn stats(&self) -> io::Result<Stats> {
+        let (_, kernel) = self.shared.host.link()?;
+        let socket = packet_socket::statistics(self.shared.socket.as_fd())?;
+        self.shared.losses.rx_dropped.add(u64::from(socket.drops));
+        Ok(self.shared.losses.add_to(&kernel))
+    }
+
+    fn refresh(&self) -> io::Result<()> {
+        let (link, _) = self.shared.host.link()?;
+        self.shared.accepts.set(host::accepts(&link, true));
+        Ok(())
+    }
+
+    fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
+        self.shared.host.set_mac(mac)
+    }
+
+    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        self.shared.host.set_mtu(mtu)?;
+        self.refresh()
+    }
+
+    fn set_up(&self, up: bool) -> io::Result<()> {
+        self.shared.host.set_up(up)
+    }
+}
+
+struct Rx {
+    shared: Arc<Shared>,
+    receiver: Receiver,
+    /// Empty buffers, waiting for frames.
+    posted: Vec<Buf>,
+}
+
+impl RxQueue for Rx {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.shared.socket.as_fd()
+    }
+
+    fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
+        let want = max.min(BATCH);
+        while self.posted.len() < want {
+            self.posted.push(pool.take());
+        }
+        let buffers = self.posted[..want].iter_mut().map(Buf::spare_mut);
+        let count = match self.receiver.recv(self.shared.socket.as_fd(), buffers) {
+            Ok(count) => count,
+            Err(error) => return self.shared.receive_failed(error),
+        };
+        for (i, buf) in self.posted.drain(..count).enumerate() {
+            match accept(&self.receiver.message(i), buf) {
+                Ok(packet) => out.push(packet),
+                Err(buf) => {
+                    self.shared.losses.rx_malformed.inc();
+                    pool.put(buf);
+                }
+            }
+        }
+        Ok(if count < want { Received::Drained } else { Received::More })
+    }
+}
+
+/// Makes a packet of a received message; gives the buffer back when none can be made.
+fn accept(message: &Message<'_>, mut buf: Buf) -> Result<Packet, Buf> {
+    if message.truncated {
+        return Err(buf);
+    }
+    buf.commit(message.len);
+    let Ok(mut offload) = vnet::decode(message.head, buf.as_mut_slice()) else { return Err(buf) };
+    if offload.csum == Csum::Complete && message.auxiliary.csum_valid {
+        offload.csum = Csum::Verified;
+    }
+    let mut packet = Packet { buf, offload };
+    if let Some((tpid, tci)) = message.auxiliary.vlan {
+        vnet::insert_vlan(&mut packet, tpid, tci);
+    }
+    Ok(packet)
+}
+
+impl Shared {
+    fn receive_failed(&self, error: io::Error) -> io::Result<Received> {
+        match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN | Errno::INTR) => Ok(Received::Drained),
+            // Said once when the interface goes down, and when it goes for good.
+            Some(Errno::NETDOWN) => match packet_socket::bound_to(self.socket.as_fd())? {
+                Some(_) => Ok(Received::Drained),
+                None => Err(Errno::NODEV.into()),
+            },
+            // The kernel could not describe a frame by a virtio-net header and dropped it; others may wait behind it.
+            Some(Errno::INVAL) => {
+                self.losses.rx_malformed.inc();
+                Ok(Received::More)
+            }
+            Some(Errno::NOMEM | Errno::NOBUFS) => {
+                self.losses.rx_dropped.inc();
+                Ok(Received::Drained)
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// A packet with its header.
+struct Ready {
+    head: [u8; HEAD],
+    packet: Packet,
+}
+
+struct Tx {
+    shared: Arc<Shared>,
+    sender: Sender,
+    /// The batch in work; empty between calls.
+    ready: Vec<Ready>,
+}
+
+impl TxQueue for Tx {
+    fn accepts(&self) -> Accepts {
+        self.shared.accepts.get()
+    }
+
+    fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
+        let accepts = self.accepts();
+        for packet in batch.drain(..) {
+            self.prepare(packet, accepts, pool);
+        }
+        self.flush(pool);
+        for ready in self.ready.drain(..) {
+            pool.put(ready.packet.buf);
+        }
+    }
+}
+
+impl Tx {
+    fn prepare(&mut self, packet: Packet, accepts: Accepts, pool: &mut Pool) {
+        match vnet::encode(packet.bytes(), &packet.offload, accepts.frame_max) {
+            Ok(head) => self.ready.push(Ready { head, packet }),
+            Err(Unfit::Finish) => {
+                let finished = finish(packet, accepts, pool, &self.shared.losses);
+                let frame_max = accepts.frame_max;
+                self.ready.extend(
+                    finished
+                        .into_iter()
+                        .filter_map(|p| with_head(p, frame_max, &self.shared.losses)),
+                );
+            }
+            Err(unfit) => {
+                self.shared.losses.unfit(unfit);
+                pool.put(packet.buf);
+            }
+        }
+    }
+
+    /// Sends all that is ready. Each turn sends something, gives something up, finishes something, or uses up patience.
+    fn flush(&mut self, pool: &mut Pool) {
+        let mut patience = PATIENCE;
+        let mut at = 0;
+        while at < self.ready.len() {
+            let frames = self.ready[at..].iter().map(|r| (r.head, r.packet.bytes()));
+            let error = match self.sender.send(self.shared.socket.as_fd(), frames) {
+                Ok(count) => {
+                    at += count.max(1);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let verdict = verdict(&error, &self.ready[at].packet, patience > 0);
+            self.shared.note_refusal(&error, &self.ready[at].packet, verdict);
+            match verdict {
+                Verdict::Again => patience -= 1,
+                Verdict::Finish => self.finish(at, pool),
+                Verdict::Dropped | Verdict::Error => at += 1,
+                Verdict::Down => {
+                    self.shared.losses.tx_dropped.add((self.ready.len() - at) as u64);
+                    at = self.ready.len();
+                }
+            }
+        }
+    }
+
+    /// Replaces a refused packet by what software makes of it: complete packets, which are not refused for the same reason.
+    fn finish(&mut self, at: usize, pool: &mut Pool) {
+        let refused = std::mem::take(&mut self.ready[at].packet);
+        let finished = finish(refused, Accepts::default(), pool, &self.shared.losses);
+        let ready = finished.into_iter().map(|packet| Ready { head: [0; HEAD], packet });
+        self.ready.splice(at..=at, ready).for_each(drop);
+    }
+}
+
+fn with_head(packet: Packet, frame_max: u32, losses: &Losses) -> Option<Ready> {
+    match vnet::encode(packet.bytes(), &packet.offload, frame_max) {
+        Ok(head) => Some(Ready { head, packet }),
+        Err(unfit) => {
+            losses.unfit(unfit);
+            None
+        }
+    }
+}
+
+impl Shared {
+    fn note_refusal(&self, error: &io::Error, packet: &Packet, verdict: Verdict) {
+        match verdict {
+            Verdict::Dropped => self.losses.tx_dropped.inc(),
+            Verdict::Error => {
+                self.losses.tx_errors.inc();
+                log::debug!("{}: cannot send {packet:?}: {error}", self.host.name);
+            }
+            // A kernel without UDP segmentation is not asked again until the link changes.
+            Verdict::Finish if tells_of_no_uso(error, packet) => {
+                log::info!(
+                    "{}: the kernel does not segment UDP here; doing it in software",
+                    self.host.name
+                );
+                self.accepts.set(Accepts { uso: false, ..self.accepts.get() });
+            }
+            _ => {}
+        }
+    }
+}

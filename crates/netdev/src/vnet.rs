@@ -1,0 +1,234 @@
+//! Between virtio-net headers (virtio 1.3, section 5.1.6) and [`Offload`].
+//!
+//! # What
+//! [`decode`] judges a received frame by its header, [`encode`] writes the header for a frame to be sent. Both are for the
+//! header's first ten bytes, which packet sockets and taps share, in the byte order of this machine.
+//!
+//! # Why
+//! The header of a frame from a tap was written by a guest. The kernel checks a good deal of it but not all, and other kernels
+//! check less. Everything that later code takes for granted is established here, once: checksum offsets are inside the frame,
+//! a super-packet's segment size is not 0, its transport header is where the header says and of the kind it says, and its
+//! checksum is partial. What does not hold is [`Malformed`], a counted drop.
+//!
+//! # Design
+//! Plain frames cost two comparisons. Only super-packets have their headers looked at, once per 64 KiB. That look also finds
+//! super-packets that the host's own tunnel devices sent: their header describes the *inner* packet, and the outer headers are
+//! described by [`Encap`].
+
+use packet::wire::ethernet::EthernetHeader;
+use packet::wire::ip_proto::{GRE, TCP, UDP};
+use packet::wire::vlan::is_vlan;
+use packet::wire::{Fragment, Header, Located, locate, tcp, udp};
+use packet::{Csum, Encap, Gso, GsoKind, Offload, Packet};
+use sys::mmsg::HEAD;
+
+/// Length of the header before frames of our taps: one more field, of no use to us.
+pub(crate) const TAP_HEAD: usize = 12;
+
+const NEEDS_CSUM: u8 = 1;
+const DATA_VALID: u8 = 2;
+const GSO_NONE: u8 = 0;
+const GSO_TCP4: u8 = 1;
+const GSO_TCP6: u8 = 4;
+const GSO_UDP: u8 = 5;
+const GSO_ECN: u8 = 0x80;
+
+/// Why a received frame is unusable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// Too short for an Ethernet header.
+    Runt,
+    /// The checksum field is not inside the frame.
+    ChecksumBeyondFrame,
+    /// A super-packet with segments of 0 bytes.
+    NoSegmentSize,
+    /// A kind of super-packet that we never agreed to receive.
+    SegmentKind(u8),
+    /// A super-packet whose headers are not what its kind says.
+    Headers,
+}
+
+/// What is unfinished in a received `frame` with that header. The frame is written to only where a super-packet came with a
+/// complete checksum: its field then becomes the pseudo-header's part, so that all super-packets are alike.
+pub(crate) fn decode(head: &[u8; HEAD], frame: &mut [u8]) -> Result<Offload, Malformed> {
+    if frame.len() < EthernetHeader::LEN {
+        return Err(Malformed::Runt);
+    }
+    let half = |at: usize| u16::from_ne_bytes([head[at], head[at + 1]]);
+    let csum = if head[0] & NEEDS_CSUM != 0 {
+        let (start, offset) = (half(6), half(8));
+        if usize::from(start) + usize::from(offset) + 2 > frame.len() {
+            return Err(Malformed::ChecksumBeyondFrame);
+        }
+        Csum::Partial { start, offset }
+    } else if head[0] & DATA_VALID != 0 {
+        Csum::Verified
+    } else {
+        Csum::Complete
+    };
+    if head[1] == GSO_NONE {
+        return Ok(Offload { csum, ..Offload::default() });
+    }
+    let gso = Gso { kind: gso_kind(head[1])?, size: half(4), ecn: head[1] & GSO_ECN != 0 };
+    if gso.size == 0 {
+        return Err(Malformed::NoSegmentSize);
+    }
+    super_packet(frame, csum, gso).ok_or(Malformed::Headers)
+}
+
+fn gso_kind(gso_type: u8) -> Result<GsoKind, Malformed> {
+    match gso_type & !GSO_ECN {
+        GSO_TCP4 => Ok(GsoKind::Tcp4),
+        GSO_TCP6 => Ok(GsoKind::Tcp6),
+        GSO_UDP => Ok(GsoKind::Udp),
+        _ => Err(Malformed::SegmentKind(gso_type)),
+    }
+}
+
+/// Checks a super-packet's headers against what is said of it.
+fn super_packet(frame: &mut [u8], csum: Csum, gso: Gso) -> Option<Offload> {
+    let outer = locate(frame)?;
+    let (proto, offset) = match gso.kind {
+        GsoKind::Udp => (UDP, udp::CSUM_OFFSET),
+        GsoKind::Tcp4 | GsoKind::Tcp6 => (TCP, tcp::CSUM_OFFSET),
+    };
+    let fits = |at: &Located| {
+        let ip = match gso.kind {
+            GsoKind::Tcp4 => !at.v6,
+            GsoKind::Tcp6 => at.v6,
+            GsoKind::Udp => true,
+        };
+        ip && at.proto == proto && at.fragment == Fragment::No
+    };
+    let csum = match csum {
+        Csum::Partial { .. } => csum,
+        _ if fits(&outer) => make_partial(frame, &outer, offset)?,
+        _ => return None,
+    };
+    let Csum::Partial { start, offset: field } = csum else { return None };
+    transport_len(frame, usize::from(start), gso.kind)?;
+    let (encap, at) = if usize::from(start) == outer.l4 {
+        (None, outer)
+    } else {
+        let (encap, inner) = tunnel(frame, &outer, csum, usize::from(start))?;
+        (Some(encap), inner)
+    };
+    (field == offset && fits(&at)).then_some(Offload { csum, gso: Some(gso), encap })
+}
+
+/// Turns the checksum of the packet at `at` into a partial one.
+fn make_partial(frame: &mut [u8], at: &Located, offset: u16) -> Option<Csum> {
+    let sum = at.pseudo(frame, at.end - at.l4)?.fold();
+    let field = at.l4 + usize::from(offset);
+    frame.get_mut(field..field + 2)?.copy_from_slice(&sum.to_be_bytes());
+    Some(Csum::Partial { start: u16::try_from(at.l4).ok()?, offset })
+}
+
+/// Finds the outer headers of a packet whose inner transport header is at `start`, and the inner ones. Tunnels are told by
+/// structure, not by port number: behind the outer header must be an Ethernet frame whose transport header is just there.
+fn tunnel(frame: &[u8], outer: &Located, csum: Csum, start: usize) -> Option<(Encap, Located)> {
+    let encap = packet::gso::find_tunnel(frame, csum).or_else(|| gre(frame, outer))?;
+    let inner = locate(frame.get(usize::from(encap.inner)..)?)?;
+    (usize::from(encap.inner) + inner.l4 == start).then_some((encap, inner))
+}
+
+/// The tunnel, if what follows the outer IP header is GRE (RFC 2784, RFC 2890).
+fn gre(frame: &[u8], outer: &Located) -> Option<Encap> {
+    if outer.proto != GRE {
+        return None;
+    }
+    let flags = frame.get(outer.l4)?;
+    let (csum, optional) =
+        (flags & 0x80 != 0, [0x80, 0x20, 0x10].iter().filter(|&bit| flags & bit != 0).count());
+    let inner = u16::try_from(outer.l4 + 4 + 4 * optional).ok()?;
+    Some(Encap {
+        l3: u16::try_from(outer.l3).ok()?,
+        l4: u16::try_from(outer.l4).ok()?,
+        inner,
+        udp: false,
+        csum,
+    })
+}
+
+/// Length of the transport header at `start` of a super-packet; `None` when it is not wholly inside the frame.
+fn transport_len(frame: &[u8], start: usize, kind: GsoKind) -> Option<usize> {
+    let len = match kind {
+        GsoKind::Udp => 8,
+        GsoKind::Tcp4 | GsoKind::Tcp6 => usize::from(frame.get(start + 12)? >> 4) * 4,
+    };
+    let least = if kind == GsoKind::Udp { 8 } else { 20 };
+    (len >= least && start + len <= frame.len()).then_some(len)
+}
+
+/// Why a packet cannot be handed to the kernel as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// Its offload state needs software: a super-packet in a tunnel, or one without a partial checksum.
+    Finish,
+    /// Its segments (or itself, if it is none) would be longer than the device can send.
+    TooLong,
+    /// Its offload state contradicts its bytes: a defect of the sender's.
+    Broken,
+}
+
+/// The header for a packet, and a check that what will be on the wire is at most `frame_max` bytes long (judged for
+/// super-packets alone: of plain frames the kernel knows better).
+pub(crate) fn encode(frame: &[u8], offload: &Offload, frame_max: u32) -> Result<[u8; HEAD], Unfit> {
+    let mut head = [0; HEAD];
+    let mut put = |at: usize, value: u16| head[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+    let Csum::Partial { start, offset } = offload.csum else {
+        return if offload.gso.is_some() { Err(Unfit::Finish) } else { Ok(head) };
+    };
+    if usize::from(start) + usize::from(offset) + 2 > frame.len() {
+        return Err(Unfit::Broken);
+    }
+    put(6, start);
+    put(8, offset);
+    if let Some(gso) = offload.gso {
+        if offload.encap.is_some() {
+            return Err(Unfit::Finish);
+        }
+        let headers = usize::from(start)
+            + transport_len(frame, usize::from(start), gso.kind).ok_or(Unfit::Broken)?;
+        if headers + usize::from(gso.size) > longest(frame, frame_max) {
+            return Err(Unfit::TooLong);
+        }
+        put(2, u16::try_from(headers).map_err(|_| Unfit::Broken)?);
+        put(4, gso.size);
+        head[1] = match gso.kind {
+            GsoKind::Tcp4 => GSO_TCP4,
+            GsoKind::Tcp6 => GSO_TCP6,
+            GsoKind::Udp => GSO_UDP,
+        } | if gso.ecn { GSO_ECN } else { 0 };
+    }
+    head[0] = NEEDS_CSUM;
+    Ok(head)
+}
+
+/// Whether a packet that is no super-packet is longer than the device's frames may be.
+pub(crate) fn is_too_long(packet: &Packet, frame_max: u32) -> bool {
+    packet.offload.gso.is_none() && packet.buf.len() > longest(packet.bytes(), frame_max)
+}
+
+/// What of `frame_max` a frame may use: the room for a VLAN tag is for a tag alone.
+fn longest(frame: &[u8], frame_max: u32) -> usize {
+    let tagged = EthernetHeader::view(frame).is_some_and(|eth| is_vlan(eth.eth_type.get()));
+    (frame_max as usize).saturating_sub(if tagged { 0 } else { 4 })
+}
+
+/// Puts a VLAN tag that the kernel had taken off back behind the addresses.
+pub(crate) fn insert_vlan(packet: &mut Packet, tpid: u16, tci: u16) {
+    const ADDRESSES: usize = 12;
+    if packet.buf.len() < ADDRESSES {
+        return;
+    }
+    packet.buf.insert_gap(ADDRESSES, 4);
+    let tag = &mut packet.buf.as_mut_slice()[ADDRESSES..ADDRESSES + 4];
+    tag[..2].copy_from_slice(&tpid.to_be_bytes());
+    tag[2..].copy_from_slice(&tci.to_be_bytes());
+    packet.offload.pushed(4);
+}
+
+#[cfg(test)]
+#[path = "vnet_tests.rs"]
+mod tests;
