@@ -8,4 +8,9 @@
 
 mod guide;
 mod interop;
+mod local;
+mod misuse;
+mod parity;
+mod restart;
 mod support;
+mod tunnel_state;

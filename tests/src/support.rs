@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use testbed::bed::Sharing;
+use testbed::guest::Wire;
 use testbed::guide::{Flavor, Plan, Site, TwoSites};
 use testbed::probe::{self, Echoes, Ping};
-use testbed::{Host, Programs, Result};
+use testbed::{Guest, Host, Programs, Result, Testbed};
 
 /// The programs to test.
 pub(crate) fn programs() -> Programs {
@@ -90,6 +92,66 @@ pub(crate) fn host_state(host: &Host) -> String {
         format!("--- {} {command}\n{said}\n", host.ns.name())
     });
     format!("{}--- log\n{}\n", shown.concat(), host.switch_log())
+}
+
+/// One host with a bridge `br0` and guests on its ports `tap0`, `tap1` and so on.
+#[derive(Debug)]
+pub(crate) struct OneBridge {
+    pub(crate) guests: Vec<Guest>,
+    pub(crate) host: Host,
+    _bed: Testbed,
+}
+
+impl OneBridge {
+    /// With this many guests behind veth.
+    #[track_caller]
+    pub(crate) fn build(guests: usize) -> Self {
+        Self::of(&vec![Wire::Veth; guests])
+    }
+
+    /// With guests behind these wires. Those of the reference have no offloads.
+    #[track_caller]
+    pub(crate) fn of(wires: &[Wire]) -> Self {
+        let bed = ok(Testbed::new(Sharing::Shared));
+        let mut host = ok(bed.host("host1", &programs()));
+        ok(host.start());
+        ok(host.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev"));
+        let mut guests = Vec::new();
+        for (i, wire) in (0u8..).zip(wires) {
+            let (name, port) = (format!("vm{i}"), format!("tap{i}"));
+            let address = std::net::Ipv4Addr::new(192, 168, 1, i + 1);
+            let guest = ok(Guest::new(&bed, &host.ns, &name, &port, address, *wire));
+            if !ours() {
+                ok(guest.offloads_off());
+            }
+            ok(host.vsctl(&format!("add-port br0 {port}")));
+            guests.push(guest);
+        }
+        Self { guests, host, _bed: bed }
+    }
+
+    /// Whether every guest reaches every other, by ping, TCP and UDP.
+    pub(crate) fn connected(&self) -> std::result::Result<(), String> {
+        let pairs = self.guests.iter().flat_map(|a| self.guests.iter().map(move |b| (a, b)));
+        for (from, to) in pairs.filter(|(a, b)| a.address != b.address) {
+            let how = Ping { count: 5, interval: Duration::from_millis(5), ..Ping::default() };
+            let echoes = probe::ping(&from.ns, to.address, how).map_err(|e| e.to_string())?;
+            if echoes.lost() > 0 {
+                return Err(format!("ping {} -> {}: {echoes}", from.address, to.address));
+            }
+            probe::tcp(from, to, 1 << 20).map_err(|e| e.to_string())?;
+            let lost = probe::udp(from, to).map_err(|e| e.to_string())?;
+            if !lost.is_empty() {
+                return Err(format!("UDP {} -> {}: {lost:?} lost", from.address, to.address));
+            }
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_connected(&self) {
+        self.connected().unwrap_or_else(|e| panic!("{e}\n{}", host_state(&self.host)));
+    }
 }
 
 /// Whether `text` fits `pattern`, in which `*` stands for any characters.

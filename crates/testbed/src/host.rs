@@ -82,6 +82,11 @@ impl Host {
         self.with_env(Cmd::shell(line))
     }
 
+    /// A line typed at this host's shell with another maker's programs on PATH.
+    pub fn shell_by(&self, programs: &Programs, line: &str) -> Cmd {
+        self.shell(line).env("PATH", programs.path())
+    }
+
     /// `ovs-vsctl` with the words of `line`, which must succeed.
     pub fn vsctl(&self, line: &str) -> Result<String> {
         self.cmd("ovs-vsctl", line.split_whitespace())?.ok()
