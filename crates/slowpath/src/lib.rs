@@ -1,1 +1,247 @@
-//! (to be written)
+//! The slow path: the one place that sees both the pipeline and the datapath.
+//!
+//! # What
+//! A packet that no flow matches arrives here by the datapath's miss queue. The *handler* thread translates it
+//! ([`xlate::translate`]), applies what it teaches (a station, a neighbour), installs the flow, and sends the packet back to its
+//! worker to run the same actions. The *revalidator* thread looks at installed flows again: it collects their statistics,
+//! removes idle ones, and corrects those whose translation would differ today.
+//!
+//! # Why versions
+//! Everything that a translation reads (snapshot, MAC tables, routes, neighbours) lives in one [`State`] with one version that
+//! grows when an answer may differ. A flow remembers the version at which its translation *began*; the revalidator looks
+//! again at flows older than the state. A change that happens while a packet is being translated cannot be missed.
+//!
+//! # Waiting for neighbours
+//! A packet for a tunnel whose next hop is unknown is kept (bounded, see [`tunnel::waiting`]) and a request is sent through the
+//! underlay bridge. When the answer passes by, the packets that waited are translated from that point on, and go.
+//!
+//! Lock order: state, then flows. Neither is ever held while waiting for the datapath.
+
+mod control;
+mod flows;
+mod handler;
+mod neighbours;
+mod revalidate;
+mod state;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base::{Clock, Counter, Counters, Instant};
+use datapath::Datapath;
+use l2::MacConfig;
+use pipeline::{BridgeId, PortRef, Snapshot};
+
+use control::Control;
+use flows::Flows;
+pub use revalidate::Report;
+pub use state::{State, Traffic};
+
+/// A running slow path. Clones are one; it stops when told to, or with its last handle.
+#[derive(Clone)]
+pub struct SlowPath(Arc<Owner>);
+
+/// Ends the threads when the last handle goes: threads hold `Shared`, handles hold this.
+struct Owner {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the threads share.
+struct Shared {
+    datapath: Datapath,
+    clock: Clock,
+    state: Mutex<State>,
+    flows: Mutex<Flows>,
+    control: Control,
+    /// Held while misses are being answered.
+    answering: Mutex<()>,
+    max_idle_ms: AtomicU64,
+    report: Mutex<Report>,
+    count: Counts,
+}
+
+/// The counters that the slow path itself moves.
+struct Counts {
+    upcalls: Arc<Counter>,
+    flow_refused: Arc<Counter>,
+    neighbour_dropped: Arc<Counter>,
+    revalidations: Arc<Counter>,
+}
+
+impl SlowPath {
+    /// Starts the threads. `snapshot` names the datapath and may be empty.
+    pub fn start(datapath: Datapath, clock: Clock, counters: &Counters, snapshot: Snapshot) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            datapath,
+            state: Mutex::new(State::new(snapshot)),
+            flows: Mutex::default(),
+            control: Control::default(),
+            answering: Mutex::default(),
+            max_idle_ms: AtomicU64::new(10_000),
+            report: Mutex::default(),
+            count: Counts {
+                upcalls: counters.counter("upcall_handled"),
+                flow_refused: counters.counter("upcall_flow_limit_hit"),
+                neighbour_dropped: counters.counter("drop_action_tunnel_neigh_cache_miss"),
+                revalidations: counters.counter("revalidate_pass"),
+            },
+            clock,
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.clock.on_warp(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.control.kick();
+            }
+        });
+        let slow = Self(Arc::new(Owner { shared, threads: Mutex::default() }));
+        slow.spawn("handler", handler::run)?;
+        slow.spawn("revalidator", revalidate::run)?;
+        Ok(slow)
+    }
+
+    fn spawn(&self, name: &str, run: fn(&Shared)) -> io::Result<()> {
+        let shared = self.0.shared.clone();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))?;
+        lock(&self.0.threads).push(thread);
+        Ok(())
+    }
+
+    /// The datapath that it serves.
+    pub fn datapath(&self) -> &Datapath {
+        &self.0.shared.datapath
+    }
+
+    /// A new configuration takes effect: translations from now on use it, and flows made from the last one are checked.
+    pub fn publish(&self, snapshot: Snapshot, macs: &BTreeMap<BridgeId, MacConfig>) {
+        self.with(|state, _| state.publish(snapshot, macs));
+    }
+
+    /// Reads or changes the tables (for control commands and kernel events). Whatever changes is noticed.
+    pub fn with<R>(&self, use_state: impl FnOnce(&mut State, Instant) -> R) -> R {
+        let shared = &self.0.shared;
+        let now = shared.clock.now();
+        let mut state = lock(&shared.state);
+        let result = use_state(&mut state, now);
+        shared.release_ready(&mut state, now);
+        shared.note_change(&mut state);
+        result
+    }
+
+    /// What went through a tunnel or patch port, as far as collected.
+    pub fn traffic(&self, port: PortRef) -> Traffic {
+        lock(&self.0.shared.state).traffic.get(&port).copied().unwrap_or_default()
+    }
+
+    /// After how much time without packets a flow is removed (`other_config:max-idle`).
+    pub fn set_max_idle(&self, idle: Duration) {
+        let ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.0.shared.max_idle_ms.store(ms, Ordering::Relaxed);
+        self.0.shared.control.kick();
+    }
+
+    /// What the last passes of the revalidator found, for `upcall/show`.
+    pub fn report(&self) -> Report {
+        *lock(&self.0.shared.report)
+    }
+
+    /// Waits until every flow has been looked at once after this call (`revalidator/wait`). False if that takes too long or
+    /// the revalidator is paused.
+    pub fn revalidate(&self, timeout: Duration) -> bool {
+        self.0.shared.control.wait_for_pass(timeout)
+    }
+
+    /// Stops or restarts revalidation (`revalidator/pause`, `revalidator/resume`).
+    pub fn pause(&self, paused: bool) {
+        self.0.shared.control.pause(paused);
+    }
+
+    /// Removes all flows (`revalidator/purge`).
+    pub fn purge(&self) {
+        self.0.shared.purge();
+    }
+
+    /// Waits until everything received so far has been looked up, translated, acted on and sent, however often it went
+    /// around. False when that takes longer than `timeout` of the operating system's time.
+    pub fn quiesce(&self, timeout: Duration) -> bool {
+        self.0.shared.quiesce(timeout)
+    }
+
+    /// Ends the threads and waits for them. The datapath goes on with the flows that it has.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+impl Owner {
+    fn stop(&self) {
+        self.shared.control.stop();
+        for thread in lock(&self.threads).drain(..) {
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                log::error!("a slow path thread has panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    /// Has the revalidator look at flows again if anything they were made from has changed.
+    fn note_change(&self, state: &mut State) {
+        if state.note_change() {
+            self.control.kick();
+        }
+    }
+
+    fn purge(&self) {
+        let mut flows = lock(&self.flows);
+        let ids: Vec<_> = flows.by_ufid.keys().copied().collect();
+        for id in ids {
+            if let Some(flow) = flows.remove(id) {
+                self.datapath.remove_flow(&flow);
+            }
+        }
+        drop(flows);
+        self.datapath.flush();
+    }
+
+    fn quiesce(&self, timeout: Duration) -> bool {
+        // A packet that goes up and down is seen by one of the two looks, wherever it is when the first is taken.
+        const ROUNDS: usize = 10_000;
+        let each = timeout / 4;
+        let mut quiet = 0;
+        let start = Clock::real();
+        for _ in 0..ROUNDS {
+            if !self.datapath.quiesce(each) || start.now().since(Instant::default()) > timeout {
+                return false;
+            }
+            let answering = lock(&self.answering);
+            let waiting = !self.datapath.misses().is_empty();
+            drop(answering);
+            quiet = if waiting { 0 } else { quiet + 1 };
+            if quiet == 2 {
+                return true;
+            }
+            if waiting {
+                std::thread::yield_now();
+            }
+        }
+        false
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,11 @@
-//! (to be written)
+//! The switch daemon: what the database asks for, made to be, and reported back.
+//!
+//! Data flows one way, each step its own file: rows -> [`desired`] (plain data, checked) -> [`plan`] (the difference, as
+//! steps) -> `apply` (devices, ports, tunnels) -> a `pipeline::Snapshot` that the slow path publishes -> `report` (what came
+//! of it, written back).
+
+pub mod desired;
+pub mod numbers;
+pub mod plan;
+pub mod rows;
+pub mod switch;

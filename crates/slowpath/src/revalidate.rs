@@ -1,0 +1,160 @@
+//! The revalidator: looks at every flow twice a second and whenever something changed.
+//!
+//! One pass: collect statistics and credit them, remove idle flows, and translate again what is older than the state. A flow
+//! whose translation has not changed is only marked; one with other actions gets them; one that would look at other header
+//! fields is removed, and its next packet brings the right one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use base::{Clock, Instant};
+use datapath::Ufid;
+use flow::{Action, MaskedKey, Mask};
+use xlate::{Request, translate};
+
+use crate::control::Wake;
+use crate::flows::{Flows, Tracked};
+use crate::state::State;
+use crate::{Shared, lock};
+
+/// Time between passes when nothing changes (`max-revalidator`).
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Flows looked at while holding the locks: bounds how long a miss waits.
+const CHUNK: usize = 64;
+
+/// What the revalidator has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Flows now.
+    pub flows: usize,
+    /// A moving average.
+    pub flows_average: usize,
+    /// The most there ever were.
+    pub flows_max: usize,
+    /// How long the last pass took.
+    pub duration: Duration,
+}
+
+/// The revalidator thread.
+pub(crate) fn run(shared: &Shared) {
+    let stopwatch = Clock::real();
+    let mut next_pass = shared.clock.now() + INTERVAL;
+    loop {
+        let deadline = {
+            let state = lock(&shared.state);
+            shared.neighbour_deadline(&state).map_or(next_pass, |d| d.min(next_pass))
+        };
+        let kicked = match shared.control.sleep(shared.clock.sleep_until(deadline)) {
+            Wake::Stop => return,
+            Wake::Kicked => true,
+            Wake::Timer => false,
+        };
+        let now = shared.clock.now();
+        {
+            let mut state = lock(&shared.state);
+            shared.solicit(&mut state, now);
+            shared.note_change(&mut state);
+        }
+        if kicked || now >= next_pass {
+            let began = stopwatch.now();
+            shared.pass(now);
+            let took = stopwatch.now().since(began);
+            shared.account(took);
+            next_pass = now + INTERVAL;
+            shared.control.ended();
+            // A stream of changes must not keep a core busy: rest four times as long as the work took.
+            shared.control.rest(took * 4);
+        }
+    }
+}
+
+impl Shared {
+    fn pass(&self, now: Instant) {
+        self.count.revalidations.inc();
+        {
+            let mut state = lock(&self.state);
+            for table in state.macs.values_mut() {
+                table.expire(now);
+            }
+            self.note_change(&mut state);
+            let mut flows = lock(&self.flows);
+            for mut tracked in std::mem::take(&mut flows.removed) {
+                self.collect(&mut state, &mut tracked, now);
+            }
+        }
+        let ids: Vec<Ufid> = lock(&self.flows).by_ufid.keys().copied().collect();
+        for chunk in ids.chunks(CHUNK) {
+            let mut state = lock(&self.state);
+            let mut flows = lock(&self.flows);
+            for id in chunk {
+                if !self.revalidate(&mut state, &mut flows, *id, now)
+                    && let Some(flow) = flows.remove(*id)
+                {
+                    self.datapath.remove_flow(&flow);
+                }
+            }
+            self.note_change(&mut state);
+        }
+    }
+
+    /// Credits what a flow has counted. Says when it was last used.
+    fn collect(&self, state: &mut State, tracked: &mut Tracked, now: Instant) -> Instant {
+        let (delta, stats) = tracked.delta();
+        if delta.packets > 0 {
+            let uses = tracked.uses.clone();
+            self.credit(state, &uses, delta, stats.used.unwrap_or(now));
+        }
+        stats.used.unwrap_or_default().max(tracked.flow.created())
+    }
+
+    /// Looks at one flow; says whether it may stay.
+    fn revalidate(&self, state: &mut State, flows: &mut Flows, id: Ufid, now: Instant) -> bool {
+        let Some(tracked) = flows.by_ufid.get_mut(&id) else { return true };
+        let last = self.collect(state, tracked, now);
+        let max_idle = Duration::from_millis(self.max_idle_ms.load(Ordering::Relaxed));
+        if now.since(last) >= max_idle {
+            return false;
+        }
+        let version = state.version();
+        if tracked.valid_at >= version {
+            return true;
+        }
+        let key = *tracked.flow.key();
+        let request = Request { key: key.key(), packet: None, now, want_trace: false };
+        let fresh = translate(&state.snapshot, &state.tables(), &request);
+        if !looks_no_further(&fresh.mask, key.mask()) {
+            return false;
+        }
+        tracked.valid_at = version;
+        tracked.uses = fresh.uses.into();
+        if **tracked.flow.actions() != *fresh.actions {
+            return self.replace(tracked, key, fresh.actions.into());
+        }
+        true
+    }
+
+    fn replace(&self, tracked: &mut Tracked, key: MaskedKey, actions: Arc<[Action]>) -> bool {
+        match self.datapath.put_flow(key, actions, tracked.valid_at) {
+            Ok(flow) => {
+                tracked.flow = flow;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn account(&self, took: Duration) {
+        let flows = lock(&self.flows).by_ufid.len();
+        let mut report = lock(&self.report);
+        report.flows = flows;
+        report.flows_average = (report.flows_average * 3 + flows) / 4;
+        report.flows_max = report.flows_max.max(flows);
+        report.duration = took;
+    }
+}
+
+/// Whether a translation looked only at bits that the flow already matches.
+fn looks_no_further(fresh: &Mask, installed: &Mask) -> bool {
+    fresh.0.words().iter().zip(installed.0.words()).all(|(f, i)| f & !i == 0)
+}

@@ -1,0 +1,121 @@
+//! Everything that translations read, with one version over all of it; and what they are credited to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use base::{Instant, Version};
+use datapath::Miss;
+use l2::{MacConfig, MacTable};
+use pipeline::{BridgeId, PortRef, Snapshot};
+use tunnel::{Neighbours, Routes, Waiting};
+use xlate::{Learn, MacTables, Tables};
+
+/// Packets and bytes of a port that is not a device: a tunnel's or a patch's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Traffic {
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+    pub tx_dropped: u64,
+}
+
+/// What the switch knows: its configuration, and what traffic, the kernel and people have taught it.
+pub struct State {
+    /// The configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// Stations, per bridge.
+    pub macs: MacTables,
+    /// Routes and own addresses.
+    pub routes: Routes,
+    /// Next hops.
+    pub neighbours: Neighbours,
+    /// Packets that wait for a next hop.
+    pub(crate) waiting: Waiting<Miss>,
+    pub(crate) traffic: HashMap<PortRef, Traffic>,
+    mac_configs: BTreeMap<BridgeId, MacConfig>,
+    version: Version,
+    /// The versions of all parts when `version` was last raised.
+    parts: [Version; 4],
+}
+
+impl State {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot: Arc::new(snapshot),
+            macs: MacTables::new(),
+            routes: Routes::default(),
+            neighbours: Neighbours::default(),
+            waiting: Waiting::default(),
+            traffic: HashMap::new(),
+            mac_configs: BTreeMap::new(),
+            version: Version::default(),
+            parts: [Version::default(); 4],
+        }
+    }
+
+    /// What a translation reads beside the snapshot.
+    pub fn tables(&self) -> Tables<'_> {
+        Tables { macs: &self.macs, routes: &self.routes, neighbours: &self.neighbours }
+    }
+
+    /// The version of it all.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The MAC table of a bridge, made at first use.
+    pub fn mac_table(&mut self, bridge: BridgeId) -> &mut MacTable<pipeline::OfPort> {
+        let config = self.mac_configs.get(&bridge).copied().unwrap_or_default();
+        self.macs.entry(bridge).or_insert_with(|| MacTable::new(config))
+    }
+
+    pub(crate) fn publish(&mut self, snapshot: Snapshot, macs: &BTreeMap<BridgeId, MacConfig>) {
+        self.macs.retain(|id, _| snapshot.bridge(*id).is_some());
+        for (id, table) in &mut self.macs {
+            table.set_config(macs.get(id).copied().unwrap_or_default());
+            // Stations behind a port that is gone, or is something else now, are gone with it.
+            let old = self.snapshot.bridge(*id);
+            for port in old.into_iter().flat_map(|b| b.ports()) {
+                let same = snapshot.bridge(*id).and_then(|b| b.port(port.ofport)).is_some_and(|new| new.name == port.name);
+                if !same {
+                    table.forget_port(port.ofport);
+                }
+            }
+        }
+        let gone: Vec<_> = self.snapshot.bridges().filter(|b| snapshot.bridge(b.id).is_none()).map(|b| b.name.clone()).collect();
+        for name in gone {
+            self.neighbours.flush(Some(&name));
+        }
+        self.traffic.retain(|port, _| snapshot.port(*port).is_some());
+        self.mac_configs = macs.clone();
+        self.snapshot = Arc::new(snapshot);
+    }
+
+    /// A station was heard.
+    pub(crate) fn learn(&mut self, learn: &Learn, now: Instant) {
+        self.mac_table(learn.bridge).learn(learn.vlan, learn.mac, learn.port, now);
+    }
+
+    /// A flow whose source is this station has had packets. That says it is alive, not that it is back where it was when the
+    /// flow was made: a station that has moved since stays where it is.
+    pub(crate) fn refresh(&mut self, learn: &Learn, now: Instant) {
+        let known = self.macs.get(&learn.bridge).and_then(|t| t.lookup(learn.vlan, learn.mac, now));
+        if known.is_none_or(|port| port == learn.port) {
+            self.learn(learn, now);
+        }
+    }
+
+    /// Raises the version if any part has changed. Says whether it did.
+    pub(crate) fn note_change(&mut self) -> bool {
+        let macs = self.macs.values().map(|t| t.version().0).sum();
+        let parts = [self.snapshot.version(), self.routes.version(), self.neighbours.version(), Version(macs)];
+        let changed = parts != self.parts;
+        if changed {
+            self.parts = parts;
+            self.version = self.version.next();
+        }
+        changed
+    }
+}

@@ -1,0 +1,518 @@
+//! What the database asks for, as plain data: bridges, ports and interfaces with every setting parsed and checked.
+//!
+//! # Tolerance
+//! Any client can write anything that the schema allows straight into the database. A setting that makes no sense becomes a
+//! [`Problem`] (logged once, shown in the row) and *what it would have changed stays as it was*: an unknown
+//! `datapath_type` keeps the bridge on the datapath it has, a bad address keeps the default. Nothing here fails.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use ovsdb::Uuid;
+use pipeline::{FailMode, PriorityTags, VlanMode};
+use vswitch_schema::tables;
+
+use crate::rows::Rows;
+
+/// An Ethernet address.
+pub type Mac = [u8; 6];
+
+/// Everything that is wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// By name.
+    pub bridges: BTreeMap<String, Bridge>,
+    /// What could not be understood.
+    pub problems: Vec<Problem>,
+}
+
+/// A setting that was not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Problem {
+    /// The table of the row that has it.
+    pub table: &'static str,
+    /// The row's identity.
+    pub row: Uuid,
+    /// The row's name, for people.
+    pub name: String,
+    /// What is wrong and what would be right.
+    pub text: String,
+}
+
+/// Which datapath a bridge lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DatapathKind {
+    /// `datapath_type` empty or "system": the reference's kernel datapath; served by the same engine as `Netdev` here.
+    System,
+    /// "netdev".
+    Netdev,
+    /// "dummy": for tests.
+    Dummy,
+}
+
+impl DatapathKind {
+    /// The value of the column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Netdev => "netdev",
+            Self::Dummy => "dummy",
+        }
+    }
+}
+
+/// One bridge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bridge {
+    /// Its row.
+    pub row: Uuid,
+    /// Its name, and that of its local port.
+    pub name: String,
+    /// Where it lives.
+    pub datapath: DatapathKind,
+    /// `fail_mode`.
+    pub fail_mode: FailMode,
+    /// `other_config:hwaddr`.
+    pub hwaddr: Option<Mac>,
+    /// `other_config:datapath-id`.
+    pub datapath_id: Option<u64>,
+    /// `other_config:mac-aging-time`.
+    pub mac_aging: Duration,
+    /// `other_config:mac-table-size`.
+    pub mac_table_size: usize,
+    /// `other_config:forward-bpdu`.
+    pub forward_bpdu: bool,
+    /// `flood_vlans`.
+    pub flood_vlans: BTreeSet<u16>,
+    /// By name.
+    pub ports: BTreeMap<String, Port>,
+}
+
+/// One port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    /// Its row.
+    pub row: Uuid,
+    /// How it treats VLAN tags.
+    pub vlan: VlanMode,
+    /// `other_config:priority-tags`.
+    pub priority_tags: PriorityTags,
+    /// `protected`.
+    pub protected: bool,
+    /// The interfaces of the port; more than one makes a bond.
+    pub interfaces: Vec<Interface>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interface {
+    /// Its row.
+    pub row: Uuid,
+    /// Its name.
+    pub name: String,
+    /// What it is, with what only that kind has.
+    pub kind: InterfaceKind,
+    /// `ofport_request`.
+    pub ofport_request: Option<u16>,
+    /// `mac`.
+    pub mac: Option<Mac>,
+    /// `mtu_request`.
+    pub mtu_request: Option<u32>,
+}
+
+/// `type` and the options that belong to it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InterfaceKind {
+    /// A device of the host.
+    System,
+    /// A device that the bridge makes.
+    Internal,
+    /// A tap that the switch makes.
+    Tap,
+    /// A device of tests; options as in the row.
+    Dummy {
+        /// `options`.
+        options: BTreeMap<String, String>,
+    },
+    /// One end of a patch.
+    Patch {
+        /// `options:peer`.
+        peer: String,
+    },
+    /// A tunnel.
+    Tunnel(Box<tunnel::Endpoint>),
+    /// Something that cannot be made, and why: it takes its place in the database with this `error`.
+    Refused(String),
+}
+
+/// Kinds between which a running device cannot be carried over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Class {
+    System,
+    Internal,
+    Tap,
+    Dummy,
+    Patch,
+    Tunnel,
+    Refused,
+}
+
+impl InterfaceKind {
+    /// The kind without its options.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::System => Class::System,
+            Self::Internal => Class::Internal,
+            Self::Tap => Class::Tap,
+            Self::Dummy { .. } => Class::Dummy,
+            Self::Patch { .. } => Class::Patch,
+            Self::Tunnel(_) => Class::Tunnel,
+            Self::Refused(_) => Class::Refused,
+        }
+    }
+}
+
+impl Bridge {
+    /// A bridge with default settings and no ports.
+    pub fn named(name: &str) -> Self {
+        Self {
+            row: Uuid::default(),
+            name: name.to_owned(),
+            datapath: DatapathKind::Netdev,
+            fail_mode: FailMode::Standalone,
+            hwaddr: None,
+            datapath_id: None,
+            mac_aging: MAC_AGING,
+            mac_table_size: MAC_TABLE_SIZE,
+            forward_bpdu: false,
+            flood_vlans: BTreeSet::new(),
+            ports: BTreeMap::new(),
+        }
+    }
+
+    /// All interfaces of all ports.
+    pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
+        self.ports.values().flat_map(|p| &p.interfaces)
+    }
+
+    /// The interface of that name.
+    pub fn interface(&self, name: &str) -> Option<&Interface> {
+        match self.ports.get(name).and_then(|p| p.interfaces.iter().find(|i| i.name == name)) {
+            Some(found) => Some(found),
+            None => self.interfaces().find(|i| i.name == name),
+        }
+    }
+
+    /// The port that holds the interface of that name, with the port's name.
+    pub fn port_of(&self, interface: &str) -> Option<(&str, &Port)> {
+        let holds = |p: &Port| p.interfaces.iter().any(|i| i.name == interface);
+        match self.ports.get_key_value(interface).filter(|(_, p)| holds(p)) {
+            Some((name, port)) => Some((name, port)),
+            None => self.ports.iter().find(|(_, p)| holds(p)).map(|(name, port)| (name.as_str(), port)),
+        }
+    }
+}
+
+impl Port {
+    /// A trunk port with one interface.
+    pub fn single(interface: Interface) -> Self {
+        Self {
+            row: Uuid::default(),
+            vlan: VlanMode::trunk_all(),
+            priority_tags: PriorityTags::default(),
+            protected: false,
+            interfaces: vec![interface],
+        }
+    }
+}
+
+impl Interface {
+    /// An interface with no settings.
+    pub fn named(name: &str, kind: InterfaceKind) -> Self {
+        Self { row: Uuid::default(), name: name.to_owned(), kind, ofport_request: None, mac: None, mtu_request: None }
+    }
+}
+
+const MAC_AGING: Duration = Duration::from_secs(300);
+const MAC_TABLE_SIZE: usize = 8192;
+
+/// What test options of the daemon's command line do to kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DummyMode {
+    /// `--enable-dummy`: the dummy datapath and devices exist.
+    pub enabled: bool,
+    /// `--enable-dummy=override`: every device is a dummy. With `=system`, system devices are.
+    pub over: DummyOverride,
+    /// `--disable-system`: no devices of the host, no kernel.
+    pub no_system: bool,
+}
+
+/// The argument of `--enable-dummy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DummyOverride {
+    /// Only what says "dummy".
+    #[default]
+    None,
+    /// System devices and datapath too.
+    System,
+    /// Everything.
+    All,
+}
+
+/// Reads the rows. `applied` is what runs now: the fallback for what cannot be understood.
+pub fn desired(rows: &Rows, applied: &Desired, dummy: DummyMode) -> Desired {
+    let mut reader = Reader { rows, applied, dummy, problems: Vec::new(), taken: HashMap::new() };
+    let mut bridges = BTreeMap::new();
+    let mut wanted: Vec<&tables::Bridge> =
+        rows.switch.iter().flat_map(|s| &s.bridges).filter_map(|id| rows.bridges.get(id)).collect();
+    wanted.sort_by(|a, b| a.name.cmp(&b.name));
+    for row in wanted {
+        if let Some(bridge) = reader.bridge(row) {
+            bridges.insert(bridge.name.clone(), bridge);
+        }
+    }
+    let mut problems = reader.problems;
+    problems.sort();
+    problems.dedup();
+    Desired { bridges, problems }
+}
+
+struct Reader<'a> {
+    rows: &'a Rows,
+    applied: &'a Desired,
+    dummy: DummyMode,
+    problems: Vec<Problem>,
+    /// Interface name -> bridge that has it, to refuse a second use.
+    taken: HashMap<String, String>,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, table: &'static str, row: Uuid, name: &str, text: String) {
+        self.problems.push(Problem { table, row, name: name.to_owned(), text });
+    }
+
+    fn bridge(&mut self, row: &tables::Bridge) -> Option<Bridge> {
+        if row.name.contains('/') || row.name.is_empty() {
+            self.problem("Bridge", row.uuid, &row.name, format!("\"{}\" cannot be a bridge's name", row.name));
+            return None;
+        }
+        let datapath = self.datapath(row)?;
+        let mut config = Config { problems: &mut self.problems, row: row.uuid, name: &row.name, map: &row.other_config };
+        let mut bridge = Bridge {
+            row: row.uuid,
+            datapath,
+            fail_mode: match row.fail_mode {
+                Some(tables::FailMode::Secure) => FailMode::Secure,
+                _ => FailMode::Standalone,
+            },
+            hwaddr: config.read("hwaddr", "an Ethernet address such as 02:00:00:00:00:01", parse_unicast),
+            datapath_id: config.read("datapath-id", "16 hexadecimal digits, not all zero", parse_dpid),
+            mac_aging: config
+                .read("mac-aging-time", "a number of seconds", |s| s.parse().ok().map(Duration::from_secs))
+                .unwrap_or(MAC_AGING),
+            mac_table_size: config.read("mac-table-size", "a number", |s| s.parse().ok()).unwrap_or(MAC_TABLE_SIZE),
+            forward_bpdu: config.read("forward-bpdu", "true or false", parse_bool).unwrap_or(false),
+            flood_vlans: row.flood_vlans.iter().copied().collect(),
+            ..Bridge::named(&row.name)
+        };
+        for port in row.ports.iter().filter_map(|id| self.rows.ports.get(id)) {
+            let read = self.port(&bridge, port);
+            bridge.ports.insert(port.name.clone(), read);
+        }
+        // Every bridge has its local port, whether or not somebody put it into the database.
+        if bridge.interface(&bridge.name).is_none() {
+            let name = bridge.name.clone();
+            let kind = self.internal(datapath);
+            bridge.ports.insert(name.clone(), Port::single(Interface::named(&name, kind)));
+        }
+        Some(bridge)
+    }
+
+    /// The bridge's datapath; what it has when the column makes no sense; `None` when it has none either.
+    fn datapath(&mut self, row: &tables::Bridge) -> Option<DatapathKind> {
+        let known = match row.datapath_type.as_str() {
+            "" | "system" if self.dummy.enabled && self.dummy.over != DummyOverride::None => Some(DatapathKind::Dummy),
+            "" | "system" => Some(DatapathKind::System),
+            "netdev" if self.dummy.enabled && self.dummy.over == DummyOverride::All => Some(DatapathKind::Dummy),
+            "netdev" => Some(DatapathKind::Netdev),
+            "dummy" if self.dummy.enabled => Some(DatapathKind::Dummy),
+            _ => None,
+        };
+        if known.is_some() {
+            return known;
+        }
+        let kept = self.applied.bridges.get(&row.name).map(|b| b.datapath);
+        let fate = match kept {
+            Some(kind) => format!("the bridge stays on datapath \"{}\"", kind.as_str()),
+            None => "the bridge is not created".to_owned(),
+        };
+        let known = if self.dummy.enabled { "\"system\", \"netdev\" or \"dummy\"" } else { "\"system\" or \"netdev\"" };
+        let text = format!("datapath_type \"{}\" is unknown (known: {known}): {fate}", row.datapath_type);
+        self.problem("Bridge", row.uuid, &row.name, text);
+        kept
+    }
+
+    fn port(&mut self, bridge: &Bridge, row: &tables::Port) -> Port {
+        let vlan = VlanMode::from_columns(row.vlan_mode.map(|m| m.as_str()), row.tag, &row.trunks);
+        // A port whose VLANs are not understood must not carry all of them: it carries nothing.
+        let refused = vlan.as_ref().err().map(|why| format!("{}: {why}", row.name));
+        let mut interfaces = Vec::new();
+        for row_of in row.interfaces.iter().filter_map(|id| self.rows.interfaces.get(id)) {
+            let mut interface = self.interface(bridge, row_of, row.interfaces.len() > 1);
+            if let Some(why) = &refused {
+                interface.kind = InterfaceKind::Refused(why.clone());
+            }
+            interfaces.push(interface);
+        }
+        interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+        Port {
+            row: row.uuid,
+            vlan: vlan.unwrap_or(VlanMode::trunk_all()),
+            priority_tags: PriorityTags::from_setting(row.other_config.get("priority-tags").map(String::as_str)),
+            protected: row.protected,
+            interfaces,
+        }
+    }
+
+    fn interface(&mut self, bridge: &Bridge, row: &tables::Interface, bonded: bool) -> Interface {
+        let kind = match self.taken.insert(row.name.clone(), bridge.name.clone()) {
+            Some(other) => InterfaceKind::Refused(format!("the interface is already in use by bridge {other}")),
+            None if bonded => InterfaceKind::Refused("bonds (ports with several interfaces) are not supported yet".into()),
+            None => self.kind(bridge, row),
+        };
+        let mac = row.mac.as_deref().and_then(|text| {
+            let mac = parse_unicast(text);
+            if mac.is_none() {
+                let text = format!("mac \"{text}\" is not a unicast Ethernet address: ignored");
+                self.problem("Interface", row.uuid, &row.name, text);
+            }
+            mac
+        });
+        Interface {
+            row: row.uuid,
+            name: row.name.clone(),
+            kind,
+            ofport_request: row.ofport_request,
+            mac,
+            mtu_request: row.mtu_request.and_then(|n| u32::try_from(n).ok()),
+        }
+    }
+
+    fn internal(&self, datapath: DatapathKind) -> InterfaceKind {
+        match datapath {
+            DatapathKind::Dummy => InterfaceKind::Dummy { options: BTreeMap::new() },
+            _ => InterfaceKind::Internal,
+        }
+    }
+
+    fn kind(&mut self, bridge: &Bridge, row: &tables::Interface) -> InterfaceKind {
+        if row.name == bridge.name {
+            return self.internal(bridge.datapath);
+        }
+        let all_dummy = self.dummy.enabled && self.dummy.over == DummyOverride::All;
+        let system_dummy = self.dummy.enabled && self.dummy.over != DummyOverride::None;
+        let dummy = || InterfaceKind::Dummy { options: row.options.clone() };
+        match row.kind.as_str() {
+            "" | "system" if system_dummy => dummy(),
+            "internal" | "tap" if all_dummy || bridge.datapath == DatapathKind::Dummy => dummy(),
+            "dummy" | "dummy-internal" | "dummy-pmd" if self.dummy.enabled => dummy(),
+            "" | "system" if self.dummy.no_system => {
+                InterfaceKind::Refused(format!("{}: system devices are disabled (--disable-system)", row.name))
+            }
+            "" | "system" => InterfaceKind::System,
+            "internal" => InterfaceKind::Internal,
+            "tap" => InterfaceKind::Tap,
+            "patch" => match row.options.get("peer") {
+                Some(peer) if *peer == row.name => {
+                    InterfaceKind::Refused(format!("{}: a patch port cannot be its own peer", row.name))
+                }
+                Some(peer) if !peer.is_empty() => InterfaceKind::Patch { peer: peer.clone() },
+                _ => InterfaceKind::Refused(format!("{}: patch type requires valid 'peer' argument", row.name)),
+            },
+            other => match tunnel::Kind::from_name(other) {
+                Some(kind) => tunnel_kind(row, kind),
+                None => InterfaceKind::Refused(refuse_type(&row.name, other)),
+            },
+        }
+    }
+}
+
+/// A tunnel, or why its options make none.
+fn tunnel_kind(row: &tables::Interface, kind: tunnel::Kind) -> InterfaceKind {
+    let options = row.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    match tunnel::Endpoint::parse(&row.name, kind, options) {
+        Ok(endpoint) => InterfaceKind::Tunnel(Box::new(endpoint)),
+        Err(errors) => {
+            let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            InterfaceKind::Refused(format!("{}: {}", row.name, texts.join("; ")))
+        }
+    }
+}
+
+/// Why an interface type cannot be had, for people.
+fn refuse_type(name: &str, kind: &str) -> String {
+    match kind {
+        "geneve" | "gre" | "ip6gre" | "erspan" | "ip6erspan" | "gtpu" | "srv6" | "bareudp" => {
+            format!("{name}: tunnels of type {kind} are not supported yet (supported: vxlan)")
+        }
+        "dpdk" | "dpdkvhostuser" | "dpdkvhostuserclient" | "afxdp" | "afxdp-nonpmd" => {
+            format!("{name}: interfaces of type {kind} are not supported yet (supported: system, internal, tap, patch, vxlan)")
+        }
+        _ => format!("could not create {name}: unknown interface type \"{kind}\" (Address family not supported by protocol)"),
+    }
+}
+
+/// Reads keys of one row's `other_config`.
+struct Config<'a> {
+    problems: &'a mut Vec<Problem>,
+    row: Uuid,
+    name: &'a str,
+    map: &'a BTreeMap<String, String>,
+}
+
+impl Config<'_> {
+    fn read<T>(&mut self, key: &str, right: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let text = self.map.get(key)?;
+        let value = parse(text);
+        if value.is_none() {
+            self.problems.push(Problem {
+                table: "Bridge",
+                row: self.row,
+                name: self.name.to_owned(),
+                text: format!("other_config:{key}=\"{text}\" is ignored: it must be {right}"),
+            });
+        }
+        value
+    }
+}
+
+fn parse_bool(s: &str) -> Option<bool> {
+    match s {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+fn parse_dpid(s: &str) -> Option<u64> {
+    let digits = s.strip_prefix("0x").unwrap_or(s);
+    let valid = if s.starts_with("0x") { !digits.is_empty() && digits.len() <= 16 } else { digits.len() == 16 };
+    u64::from_str_radix(digits, 16).ok().filter(|n| valid && *n != 0)
+}
+
+/// An Ethernet address that a station can have: neither a group address nor zero.
+pub fn parse_unicast(s: &str) -> Option<Mac> {
+    parse_mac(s).filter(|m| m[0] & 1 == 0 && *m != [0; 6])
+}
+
+/// Six hexadecimal numbers joined by colons.
+pub fn parse_mac(s: &str) -> Option<Mac> {
+    let mut mac = [0; 6];
+    let mut parts = s.split(':');
+    for byte in &mut mac {
+        let part = parts.next().filter(|p| (1..=2).contains(&p.len()))?;
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    parts.next().is_none().then_some(mac)
+}

@@ -1,0 +1,172 @@
+//! The difference between what runs and what is wanted, as a list of steps. Pure: two values in, a list out.
+//!
+//! # Why steps
+//! A change must touch only what changed: setting a port's VLAN may not interrupt its neighbour, and a wrong setting on one
+//! row may not take another row down. Removals come before additions, because a name, a device or a tunnel's endpoint may
+//! move from one bridge to another in a single transaction.
+
+use crate::desired::{Bridge, Desired, Interface};
+
+/// One thing to do. Names say which bridge, port and interface; the wanted values are in the [`Desired`] that was planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Close an interface and take it off its bridge.
+    RemoveInterface {
+        /// Bridge's name.
+        bridge: String,
+        /// Interface's name.
+        interface: String,
+    },
+    /// Remove a bridge, which has no interfaces any more.
+    RemoveBridge {
+        /// Bridge's name.
+        bridge: String,
+    },
+    /// Make a bridge, still without interfaces.
+    AddBridge {
+        /// Bridge's name.
+        bridge: String,
+    },
+    /// Bridge-wide settings changed.
+    ConfigureBridge {
+        /// Bridge's name.
+        bridge: String,
+    },
+    /// Open an interface and put it on its bridge.
+    AddInterface {
+        /// Bridge's name.
+        bridge: String,
+        /// Interface's name.
+        interface: String,
+    },
+    /// Settings of an interface changed that can be applied while it runs.
+    ConfigureInterface {
+        /// Bridge's name.
+        bridge: String,
+        /// Interface's name.
+        interface: String,
+    },
+}
+
+/// The steps from `applied` to `desired`.
+pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
+    let mut removals = Vec::new();
+    let mut additions = Vec::new();
+    for (name, old) in &applied.bridges {
+        let new = desired.bridges.get(name).filter(|new| new.datapath == old.datapath);
+        for interface in old.interfaces() {
+            let kept = new.and_then(|b| b.interface(&interface.name)).is_some_and(|i| same_device(interface, i));
+            if !kept {
+                removals.push(Step::RemoveInterface { bridge: name.clone(), interface: interface.name.clone() });
+            }
+        }
+        if new.is_none() {
+            removals.push(Step::RemoveBridge { bridge: name.clone() });
+        }
+    }
+    for (name, new) in &desired.bridges {
+        let old = applied.bridges.get(name).filter(|old| old.datapath == new.datapath);
+        match old {
+            None => additions.push(Step::AddBridge { bridge: name.clone() }),
+            Some(old) if !same_settings(old, new) => additions.push(Step::ConfigureBridge { bridge: name.clone() }),
+            Some(_) => {}
+        }
+        for interface in new.interfaces() {
+            let bridge = name.clone();
+            let id = interface.name.clone();
+            match old.and_then(|b| b.interface(&interface.name)) {
+                Some(was) if was == interface => {}
+                Some(was) if same_device(was, interface) => {
+                    additions.push(Step::ConfigureInterface { bridge, interface: id });
+                }
+                _ => additions.push(Step::AddInterface { bridge, interface: id }),
+            }
+        }
+    }
+    removals.extend(additions);
+    removals
+}
+
+/// Whether the running device can be kept for the wanted interface: the same row's or another's, of the same kind.
+fn same_device(old: &Interface, new: &Interface) -> bool {
+    old.kind.class() == new.kind.class()
+}
+
+fn same_settings(old: &Bridge, new: &Bridge) -> bool {
+    let bare = |b: &Bridge| Bridge { ports: Default::default(), ..b.clone() };
+    bare(old) == bare(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{InterfaceKind, Port};
+
+    fn bridge(name: &str, interfaces: &[(&str, InterfaceKind)]) -> Bridge {
+        let mut b = Bridge::named(name);
+        for (n, kind) in interfaces {
+            b.ports.insert((*n).to_owned(), Port::single(Interface::named(n, kind.clone())));
+        }
+        b
+    }
+
+    fn desired(bridges: &[Bridge]) -> Desired {
+        Desired { bridges: bridges.iter().map(|b| (b.name.clone(), b.clone())).collect(), ..Default::default() }
+    }
+
+    fn patch(peer: &str) -> InterfaceKind {
+        InterfaceKind::Patch { peer: peer.to_owned() }
+    }
+
+    #[test]
+    fn nothing_changed_nothing_done() {
+        let d = desired(&[bridge("br0", &[("br0", InterfaceKind::Internal), ("eth1", InterfaceKind::System)])]);
+        assert_eq!(plan(&d, &d), vec![]);
+    }
+
+    #[test]
+    fn an_interface_that_moves_is_removed_before_it_is_added() {
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)]), bridge("br1", &[])]);
+        let b = desired(&[bridge("br0", &[]), bridge("br1", &[("p", InterfaceKind::System)])]);
+        assert_eq!(
+            plan(&a, &b),
+            vec![
+                Step::RemoveInterface { bridge: "br0".into(), interface: "p".into() },
+                Step::AddInterface { bridge: "br1".into(), interface: "p".into() },
+            ]
+        );
+    }
+
+    #[test]
+    fn an_option_touches_one_interface() {
+        let a = desired(&[bridge("br0", &[("p", patch("x")), ("q", InterfaceKind::System)])]);
+        let b = desired(&[bridge("br0", &[("p", patch("y")), ("q", InterfaceKind::System)])]);
+        assert_eq!(plan(&a, &b), vec![Step::ConfigureInterface { bridge: "br0".into(), interface: "p".into() }]);
+    }
+
+    #[test]
+    fn a_new_type_is_a_new_device() {
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
+        let b = desired(&[bridge("br0", &[("p", patch("y"))])]);
+        let p = |f: fn(String, String) -> Step| f("br0".into(), "p".into());
+        assert_eq!(
+            plan(&a, &b),
+            vec![
+                p(|bridge, interface| Step::RemoveInterface { bridge, interface }),
+                p(|bridge, interface| Step::AddInterface { bridge, interface }),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bridge_goes_with_its_interfaces() {
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
+        assert_eq!(
+            plan(&a, &desired(&[])),
+            vec![
+                Step::RemoveInterface { bridge: "br0".into(), interface: "p".into() },
+                Step::RemoveBridge { bridge: "br0".into() },
+            ]
+        );
+    }
+}

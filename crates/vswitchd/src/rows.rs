@@ -1,0 +1,73 @@
+//! The rows that configure the switch, decoded once and again only when they change.
+
+use std::collections::HashMap;
+
+use ovsdb::Uuid;
+use ovsdb_idl::{ChangeKind, Changes, Interest, Replica, RowRef, UnknownName};
+use vswitch_schema::{Row, tables};
+
+/// What the daemon reads (and is woken by), and what it writes itself.
+pub fn interest() -> Result<Interest, UnknownName> {
+    Interest::none(vswitch_schema::schema())
+        .watch("Open_vSwitch", &["bridges", "other_config", "external_ids", "next_cfg", "datapaths", "ssl"])?
+        .quietly(
+            "Open_vSwitch",
+            &["cur_cfg", "ovs_version", "db_version", "system_type", "system_version", "datapath_types", "iface_types"],
+        )?
+        .quietly("Open_vSwitch", &["dpdk_initialized", "dpdk_version", "statistics"])?
+        .watch("Bridge", &["name", "datapath_type", "fail_mode", "ports", "other_config", "flood_vlans", "controller"])?
+        .quietly("Bridge", &["datapath_id", "datapath_version", "status"])?
+        .watch(
+            "Port",
+            &["name", "interfaces", "trunks", "tag", "vlan_mode", "protected", "fake_bridge", "other_config", "mac"],
+        )?
+        .quietly("Port", &["status"])?
+        .watch("Interface", &["name", "type", "options", "mac", "ofport_request", "mtu_request", "other_config"])?
+        .quietly("Interface", &["mac_in_use", "ifindex", "ofport", "statistics", "status", "admin_state", "link_state"])?
+        .quietly("Interface", &["link_resets", "link_speed", "duplex", "mtu", "error"])?
+        .watch("Datapath", &[])?
+        .quietly("Datapath", &["capabilities", "datapath_version"])
+}
+
+/// The configuration as structs.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// The one row of Open_vSwitch.
+    pub switch: Option<tables::OpenVSwitch>,
+    /// Bridge rows.
+    pub bridges: HashMap<Uuid, tables::Bridge>,
+    /// Port rows.
+    pub ports: HashMap<Uuid, tables::Port>,
+    /// Interface rows.
+    pub interfaces: HashMap<Uuid, tables::Interface>,
+}
+
+impl Rows {
+    /// Follows the replica.
+    pub fn follow(&mut self, replica: &Replica, changes: &Changes) {
+        if changes.touches("Open_vSwitch") {
+            self.switch = replica.only_row("Open_vSwitch").map(|row| decode(&row));
+        }
+        follow(&mut self.bridges, replica, changes);
+        follow(&mut self.ports, replica, changes);
+        follow(&mut self.interfaces, replica, changes);
+    }
+}
+
+fn follow<T: Row>(rows: &mut HashMap<Uuid, T>, replica: &Replica, changes: &Changes) {
+    let table = T::TABLE.name;
+    for change in changes.table(table) {
+        match (change.kind(), replica.row(table, change.uuid())) {
+            (ChangeKind::Inserted | ChangeKind::Modified, Some(row)) => {
+                rows.insert(change.uuid(), decode(&row));
+            }
+            _ => {
+                rows.remove(&change.uuid());
+            }
+        }
+    }
+}
+
+fn decode<T: Row>(row: &RowRef<'_>) -> T {
+    T::decode(row.uuid(), |column| row.get(column))
+}

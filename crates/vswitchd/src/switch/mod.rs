@@ -1,0 +1,400 @@
+//! The running switch: datapaths, bridges and interfaces, brought from what they are to what is desired step by step.
+//!
+//! A step that fails leaves its interface in place with an error (and OpenFlow port -1), and nothing else disturbed. A device
+//! that was missing is tried again when the kernel says that one of its name has come.
+
+mod device;
+mod plane;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, Counters, Version};
+use flow::DpPort;
+use netdev::Device;
+use pipeline::{BridgeId, OfPort, PortRef};
+use tunnel::{Routes, SourcePorts};
+
+use crate::desired::{DatapathKind, Desired, Interface, InterfaceKind, Mac};
+use crate::numbers::OfPorts;
+use crate::plan::{Step, plan};
+pub use plane::Plane;
+
+/// How the daemon was started, as far as it concerns the switch.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Datapath workers; 0 chooses.
+    pub workers: usize,
+    /// Do not follow the kernel's routes.
+    pub no_system_routes: bool,
+}
+
+/// Settings of the switch as a whole that apply while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// `other_config:max-idle`.
+    pub max_idle: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { max_idle: Duration::from_secs(10) }
+    }
+}
+
+/// All of it.
+pub struct Switch {
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
+    setup: Setup,
+    planes: BTreeMap<DatapathKind, Plane>,
+    bridges: BTreeMap<String, LiveBridge>,
+    applied: Desired,
+    next_bridge: u32,
+    version: Version,
+    source_ports: SourcePorts,
+    tuning: Tuning,
+    /// What every plane starts with.
+    routes: Routes,
+    /// Hardware addresses given to dummies, so that each gets the next.
+    dummies: u32,
+}
+
+/// A bridge that runs.
+pub struct LiveBridge {
+    /// Its identity over snapshots.
+    pub id: BridgeId,
+    /// Its datapath.
+    pub kind: DatapathKind,
+    /// Its hardware address.
+    pub mac: Mac,
+    ofports: OfPorts,
+    /// By name: an error, or what runs.
+    pub interfaces: BTreeMap<String, Result<Live, String>>,
+}
+
+/// An interface that runs.
+#[derive(Clone)]
+pub struct Live {
+    /// Its OpenFlow number.
+    pub ofport: OfPort,
+    /// Its datapath port; tunnels share theirs, patches have none.
+    pub dp: Option<DpPort>,
+    /// The device, if bytes go through one.
+    pub device: Option<Arc<dyn Device>>,
+    /// Why it has no part in forwarding although it is here (two tunnels that cannot be told apart).
+    pub excluded: Option<String>,
+}
+
+impl Switch {
+    /// A switch without bridges.
+    pub fn new(clock: Clock, counters: Counters, setup: Setup) -> Self {
+        Self {
+            clock,
+            counters,
+            setup,
+            planes: BTreeMap::new(),
+            bridges: BTreeMap::new(),
+            applied: Desired::default(),
+            next_bridge: 1,
+            version: Version::default(),
+            source_ports: SourcePorts::default(),
+            tuning: Tuning::default(),
+            routes: Routes::default(),
+            dummies: 0,
+        }
+    }
+
+    /// What was last applied.
+    pub fn applied(&self) -> &Desired {
+        &self.applied
+    }
+
+    /// The bridges that run, by name.
+    pub fn bridges(&self) -> &BTreeMap<String, LiveBridge> {
+        &self.bridges
+    }
+
+    /// The datapaths that run.
+    pub fn planes(&self) -> impl Iterator<Item = (DatapathKind, &Plane)> {
+        self.planes.iter().map(|(kind, plane)| (*kind, plane))
+    }
+
+    /// A datapath.
+    pub fn plane(&self, kind: DatapathKind) -> Option<&Plane> {
+        self.planes.get(&kind)
+    }
+
+    /// A bridge with its datapath.
+    pub fn bridge(&self, name: &str) -> Option<(&LiveBridge, &Plane)> {
+        let bridge = self.bridges.get(name)?;
+        Some((bridge, self.planes.get(&bridge.kind)?))
+    }
+
+    /// The interface of that name, with its bridge's name.
+    pub fn interface(&self, name: &str) -> Option<(&str, &Result<Live, String>)> {
+        self.bridges.iter().find_map(|(bridge, b)| Some((bridge.as_str(), b.interfaces.get(name)?)))
+    }
+
+    /// Brings the switch to what is desired. Never fails as a whole; what failed is in the interfaces.
+    pub fn apply(&mut self, desired: Desired) {
+        let steps = plan(&self.applied, &desired);
+        for step in &steps {
+            log::debug!("{step:?}");
+            self.carry_out(step, &desired);
+        }
+        self.applied = desired;
+        if !steps.is_empty() {
+            self.settle();
+        }
+    }
+
+    fn carry_out(&mut self, step: &Step, desired: &Desired) {
+        match step {
+            Step::RemoveInterface { bridge, interface } => self.remove_interface(bridge, interface),
+            Step::RemoveBridge { bridge } => {
+                self.bridges.remove(bridge);
+            }
+            Step::AddBridge { bridge } => {
+                if let Some(wanted) = desired.bridges.get(bridge) {
+                    self.add_bridge(bridge, wanted.datapath);
+                }
+            }
+            Step::AddInterface { bridge, interface } => {
+                if let Some(wanted) = desired.bridges.get(bridge).and_then(|b| b.interface(interface)) {
+                    self.add_interface(bridge, wanted);
+                }
+            }
+            Step::ConfigureInterface { bridge, interface } => {
+                if let Some(wanted) = desired.bridges.get(bridge).and_then(|b| b.interface(interface)) {
+                    self.configure_interface(bridge, wanted);
+                }
+            }
+            // All that a bridge has is in the snapshot and in `settle`.
+            Step::ConfigureBridge { .. } => {}
+        }
+    }
+
+    fn add_bridge(&mut self, name: &str, kind: DatapathKind) {
+        let id = BridgeId(self.next_bridge);
+        self.next_bridge += 1;
+        let mac = random_mac();
+        let live = LiveBridge { id, kind, mac, ofports: OfPorts::default(), interfaces: BTreeMap::new() };
+        self.bridges.insert(name.to_owned(), live);
+        if !self.planes.contains_key(&kind) {
+            match Plane::start(kind, &self.clock, &self.counters, self.setup.workers, &self.routes, self.tuning) {
+                Ok(plane) => drop(self.planes.insert(kind, plane)),
+                Err(error) => log::error!("could not start datapath {}: {error}", kind.as_str()),
+            }
+        }
+        log::info!("bridge {name}: created on datapath {}", kind.as_str());
+    }
+
+    fn add_interface(&mut self, bridge: &str, wanted: &Interface) {
+        let outcome = self.open_interface(bridge, wanted);
+        match &outcome {
+            Ok(live) => log::info!("bridge {bridge}: added interface {} on port {}", wanted.name, live.ofport.0),
+            Err(why) => log::warn!("{why}"),
+        }
+        if let Some(live_bridge) = self.bridges.get_mut(bridge) {
+            live_bridge.interfaces.insert(wanted.name.clone(), outcome);
+        }
+    }
+
+    fn open_interface(&mut self, bridge_name: &str, wanted: &Interface) -> Result<Live, String> {
+        if let InterfaceKind::Refused(why) = &wanted.kind {
+            return Err(why.clone());
+        }
+        let bridge = self.bridges.get(bridge_name).ok_or("the bridge is gone")?;
+        let is_local = wanted.name == bridge_name;
+        let kind = bridge.kind;
+        let plane = self.planes.get_mut(&kind).ok_or("the datapath could not be started")?;
+        let (dp, device) = match &wanted.kind {
+            InterfaceKind::Patch { .. } => (None, None),
+            InterfaceKind::Tunnel(endpoint) => (Some(plane.tunnel_port(endpoint)?), None),
+            _ => {
+                let device = device::open(wanted, is_local, &mut self.dummies, &self.clock)?;
+                let dp = plane.add_device(&wanted.name, device.clone()).map_err(|e| {
+                    format!("could not add network device {} to ofproto ({})", wanted.name, errno_text(&e))
+                })?;
+                (Some(dp), Some(device))
+            }
+        };
+        let bridge = self.bridges.get_mut(bridge_name).ok_or("the bridge is gone")?;
+        let ofport = if is_local { Some(OfPort::LOCAL) } else { bridge.ofports.take(wanted.ofport_request).map(OfPort) };
+        let live = Live { ofport: ofport.unwrap_or(OfPort::NONE), dp, device, excluded: None };
+        if ofport.is_none() {
+            self.close(kind, &wanted.name, live);
+            return Err(format!("could not add network device {} to ofproto (no free OpenFlow port)", wanted.name));
+        }
+        self.set_up_device(&live, wanted, is_local);
+        Ok(live)
+    }
+
+    /// Applies what a row asks of its device.
+    fn set_up_device(&self, live: &Live, wanted: &Interface, is_local: bool) {
+        let Some(device) = &live.device else { return };
+        if let Some(mac) = wanted.mac.filter(|_| !is_local && matches!(wanted.kind, InterfaceKind::Internal | InterfaceKind::Tap)) {
+            warn(&wanted.name, "set the hardware address", device.set_mac(mac));
+        }
+        if let Some(mtu) = wanted.mtu_request {
+            warn(&wanted.name, &format!("set the MTU to {mtu}"), device.set_mtu(mtu));
+        }
+    }
+
+    fn configure_interface(&mut self, bridge: &str, wanted: &Interface) {
+        let current = self.bridges.get(bridge).and_then(|b| b.interfaces.get(&wanted.name));
+        let refused = matches!(wanted.kind, InterfaceKind::Refused(_));
+        let renumber = |live: &Live| wanted.ofport_request.is_some_and(|n| n != live.ofport.0 && live.ofport != OfPort::LOCAL);
+        match current.cloned() {
+            Some(Ok(live)) if !refused => {
+                // A dummy's wires and capture files are part of the device; a tunnel may need another datapath port.
+                let reopen = renumber(&live) || self.needs_reopening(bridge, wanted);
+                if reopen {
+                    self.remove_interface(bridge, &wanted.name);
+                    self.add_interface(bridge, wanted);
+                } else {
+                    self.set_up_device(&live, wanted, wanted.name == bridge);
+                }
+            }
+            _ => {
+                self.remove_interface(bridge, &wanted.name);
+                self.add_interface(bridge, wanted);
+            }
+        }
+    }
+
+    fn needs_reopening(&self, bridge: &str, wanted: &Interface) -> bool {
+        let was = self.applied.bridges.get(bridge).and_then(|b| b.interface(&wanted.name)).map(|i| &i.kind);
+        match (was, &wanted.kind) {
+            (Some(InterfaceKind::Dummy { options: a }), InterfaceKind::Dummy { options: b }) => a != b,
+            (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => a.device_name() != b.device_name(),
+            _ => false,
+        }
+    }
+
+    fn remove_interface(&mut self, bridge: &str, name: &str) {
+        let Some(live_bridge) = self.bridges.get_mut(bridge) else { return };
+        let kind = live_bridge.kind;
+        if let Some(Ok(live)) = live_bridge.interfaces.remove(name) {
+            live_bridge.ofports.release(live.ofport.0);
+            log::info!("bridge {bridge}: deleted interface {name} on port {}", live.ofport.0);
+            self.close(kind, name, live);
+        }
+    }
+
+    fn close(&mut self, kind: DatapathKind, name: &str, live: Live) {
+        let Some(plane) = self.planes.get_mut(&kind) else { return };
+        match (live.dp, &live.device) {
+            (Some(dp), Some(device)) => {
+                plane.remove_device(dp);
+                warn(name, "be released", device.release());
+            }
+            (Some(dp), None) => plane.release_tunnel(dp),
+            _ => {}
+        }
+    }
+
+    /// Tries again what failed for want of a device, if one of these names has come; and gives up what has gone. Says whether
+    /// anything changed.
+    pub fn devices_changed(&mut self, came: &BTreeSet<String>, gone: &BTreeSet<String>) -> bool {
+        let mut work = Vec::new();
+        for (bridge, wanted) in self.applied.bridges.iter().flat_map(|(n, b)| b.interfaces().map(move |i| (n, i))) {
+            let Some(live) = self.bridges.get(bridge).and_then(|b| b.interfaces.get(&wanted.name)) else { continue };
+            let follows_host = matches!(wanted.kind, InterfaceKind::System);
+            if follows_host && ((live.is_err() && came.contains(&wanted.name)) || (live.is_ok() && gone.contains(&wanted.name))) {
+                work.push((bridge.clone(), wanted.clone()));
+            }
+        }
+        for (bridge, wanted) in &work {
+            self.remove_interface(bridge, &wanted.name);
+            self.add_interface(bridge, wanted);
+        }
+        if !work.is_empty() {
+            self.settle();
+        }
+        !work.is_empty()
+    }
+
+    /// The range of tunnels' UDP source ports.
+    pub fn source_ports(&self) -> SourcePorts {
+        self.source_ports
+    }
+
+    /// Changes it.
+    pub fn set_source_ports(&mut self, ports: SourcePorts) {
+        self.source_ports = ports;
+        self.publish();
+    }
+
+    /// Changes settings of the switch as a whole.
+    pub fn tune(&mut self, tuning: Tuning) {
+        if tuning != self.tuning {
+            self.tuning = tuning;
+            for plane in self.planes.values() {
+                plane.slow.set_max_idle(tuning.max_idle);
+            }
+        }
+    }
+
+    /// Changes the routes, everywhere.
+    pub fn routes<R>(&mut self, change: impl Fn(&mut Routes) -> R) -> R {
+        for plane in self.planes.values() {
+            plane.slow.with(|state, _| drop(change(&mut state.routes)));
+        }
+        change(&mut self.routes)
+    }
+
+    /// The routes as they are.
+    pub fn current_routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Whether the kernel's routes are followed.
+    pub fn follows_kernel(&self) -> bool {
+        !self.setup.no_system_routes
+    }
+
+    /// Where a port is in snapshots.
+    pub fn port_ref(&self, bridge: &str, live: &Live) -> Option<PortRef> {
+        Some(PortRef { bridge: self.bridges.get(bridge)?.id, port: live.ofport })
+    }
+
+    /// Ends everything. With `cleanup`, devices that would stay behind are removed too.
+    pub fn shut_down(&mut self, cleanup: bool) {
+        for plane in self.planes.values() {
+            plane.slow.stop();
+            plane.datapath.stop();
+        }
+        for bridge in self.bridges.values() {
+            for live in bridge.interfaces.values().flatten() {
+                if let Some(device) = live.device.as_ref().filter(|_| cleanup) {
+                    warn(device.name(), "be released", device.release());
+                }
+            }
+        }
+        self.bridges.clear();
+        self.planes.clear();
+    }
+}
+
+/// A locally administered address for a bridge that has no device to take one from.
+fn random_mac() -> Mac {
+    use std::hash::{BuildHasher, RandomState};
+    let n = RandomState::new().hash_one(0).to_be_bytes();
+    [(n[0] & 0xfc) | 0x02, n[1], n[2], n[3], n[4], n[5]]
+}
+
+/// The text of an I/O error without the number.
+pub(crate) fn errno_text(error: &io::Error) -> String {
+    stream::strerror(error)
+}
+
+fn warn(name: &str, what: &str, result: io::Result<()>) {
+    if let Err(error) = result {
+        log::warn!("{name}: could not {what} ({})", errno_text(&error));
+    }
+}

@@ -1,0 +1,149 @@
+//! After the steps: addresses and MTUs that follow from the whole, and the snapshot that makes it take effect.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use l2::MacConfig;
+use pipeline::{Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, SnapshotBuilder, Vid};
+
+use super::{Live, LiveBridge, Switch, warn};
+use crate::desired::{self, InterfaceKind, Mac};
+
+impl Switch {
+    /// Makes what the steps have changed take effect.
+    pub(super) fn settle(&mut self) {
+        self.choose_macs();
+        self.choose_mtus();
+        self.publish();
+        let bridges = &self.bridges;
+        self.planes.retain(|kind, plane| {
+            let used = bridges.values().any(|b| b.kind == *kind);
+            if !used {
+                plane.slow.stop();
+                plane.datapath.stop();
+            }
+            used
+        });
+    }
+
+    /// A bridge's address: as configured, else the lowest of its devices', else the random one it was made with.
+    fn choose_macs(&mut self) {
+        for (name, bridge) in &mut self.bridges {
+            let Some(wanted) = self.applied.bridges.get(name) else { continue };
+            let configured = wanted.hwaddr.or_else(|| wanted.interface(name).and_then(|i| i.mac));
+            let mac = configured.or_else(|| lowest_mac(wanted, bridge)).unwrap_or(bridge.mac);
+            let local = bridge.interfaces.get(name).and_then(|l| l.as_ref().ok()).and_then(|l| l.device.clone());
+            if let Some(device) = local {
+                let dummy = device.as_dummy().is_some() && configured.is_none();
+                let now = device.status().map(|s| s.mac).unwrap_or_default();
+                let mac = if dummy { now } else { mac };
+                if now != mac {
+                    warn(name, "set the hardware address", device.set_mac(mac));
+                }
+                bridge.mac = mac;
+            } else {
+                bridge.mac = mac;
+            }
+        }
+    }
+
+    /// Internal devices follow the smallest MTU among the bridge's other devices, unless told otherwise.
+    fn choose_mtus(&mut self) {
+        for (name, bridge) in &self.bridges {
+            let Some(wanted) = self.applied.bridges.get(name) else { continue };
+            let is_internal = |i: &desired::Interface| matches!(i.kind, InterfaceKind::Internal);
+            let mtu_of = |l: &Live| l.device.as_ref().and_then(|d| d.status().ok()).map(|s| s.mtu);
+            let live = |i: &desired::Interface| bridge.interfaces.get(&i.name).and_then(|l| l.as_ref().ok());
+            let smallest = wanted.interfaces().filter(|i| !is_internal(i)).filter_map(live).filter_map(mtu_of).min();
+            let Some(smallest) = smallest else { continue };
+            for interface in wanted.interfaces().filter(|i| is_internal(i) && i.mtu_request.is_none()) {
+                if let Some(live) = live(interface)
+                    && mtu_of(live).is_some_and(|mtu| mtu != smallest)
+                    && let Some(device) = &live.device
+                {
+                    warn(&interface.name, "set the MTU", device.set_mtu(smallest));
+                }
+            }
+        }
+    }
+
+    /// Builds a snapshot for each datapath and hands it over.
+    pub(super) fn publish(&mut self) {
+        self.version = self.version.next();
+        for (kind, plane) in &self.planes {
+            let mut builder = SnapshotBuilder::new(self.version, plane.name.as_str());
+            builder.source_ports(self.source_ports);
+            let mut macs = BTreeMap::new();
+            for (name, live) in self.bridges.iter_mut().filter(|(_, b)| b.kind == *kind) {
+                let Some(wanted) = self.applied.bridges.get(name) else { continue };
+                macs.insert(live.id, MacConfig { aging: wanted.mac_aging, max_entries: wanted.mac_table_size });
+                add_bridge(&mut builder, wanted, live);
+            }
+            plane.slow.publish(builder.build(), &macs);
+        }
+    }
+}
+
+fn lowest_mac(wanted: &desired::Bridge, bridge: &LiveBridge) -> Option<Mac> {
+    let device_mac = |i: &desired::Interface| {
+        let live = bridge.interfaces.get(&i.name)?.as_ref().ok()?;
+        Some(live.device.as_ref()?.status().ok()?.mac)
+    };
+    let real = wanted.interfaces().filter(|i| matches!(i.kind, InterfaceKind::System));
+    real.filter_map(device_mac).filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6]).min()
+}
+
+fn add_bridge(builder: &mut SnapshotBuilder, wanted: &desired::Bridge, live: &mut LiveBridge) {
+    let mut bridge = Bridge::new(live.id, wanted.name.as_str());
+    bridge.fail_mode = wanted.fail_mode;
+    bridge.forward_bpdu = wanted.forward_bpdu;
+    bridge.flood_vlans = wanted.flood_vlans.iter().filter_map(|v| Vid::new(*v)).collect();
+    if let Err(error) = builder.bridge(bridge) {
+        log::error!("bridge {}: {error}", wanted.name);
+        return;
+    }
+    let mac = live.mac;
+    for interface in wanted.interfaces() {
+        let Some(Ok(port)) = live.interfaces.get_mut(&interface.name) else { continue };
+        let Some(spec) = spec(wanted, interface, port, mac) else { continue };
+        let added = builder.port(live.id, spec);
+        let excluded = added.err().map(|why| format!("could not add network device {} to ofproto ({why})", interface.name));
+        if let Some(why) = excluded.as_ref().filter(|_| excluded != port.excluded) {
+            log::warn!("{why}");
+        }
+        port.excluded = excluded;
+    }
+}
+
+fn spec(bridge: &desired::Bridge, interface: &desired::Interface, live: &Live, mac: Mac) -> Option<PortSpec> {
+    let dp = live.dp;
+    let kind = match &interface.kind {
+        InterfaceKind::Patch { peer } => PortSpecKind::Patch { peer: peer.as_str().into() },
+        InterfaceKind::Tunnel(endpoint) => PortSpecKind::Tunnel { dp: dp?, endpoint: Arc::new((**endpoint).clone()) },
+        InterfaceKind::Internal => PortSpecKind::Internal { dp: dp?, mac: internal_mac(live, mac) },
+        InterfaceKind::Dummy { .. } if live.ofport == OfPort::LOCAL => PortSpecKind::Internal { dp: dp?, mac },
+        _ => PortSpecKind::Device(dp?),
+    };
+    let (_, port) = bridge.port_of(&interface.name)?;
+    let mut spec = PortSpec::new(interface.name.as_str(), live.ofport, kind);
+    spec.vlan = port.vlan.clone();
+    spec.priority_tags = port.priority_tags;
+    spec.protected = port.protected;
+    Some(spec)
+}
+
+/// The local port has the bridge's address; other internal ports have their own.
+fn internal_mac(live: &Live, bridge_mac: Mac) -> Mac {
+    if live.ofport == OfPort::LOCAL {
+        return bridge_mac;
+    }
+    live.device.as_ref().and_then(|d| d.status().ok()).map_or(bridge_mac, |s| s.mac)
+}
+
+/// Names a bridge for log lines.
+impl std::fmt::Debug for LiveBridge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BridgeId(id) = self.id;
+        f.debug_struct("LiveBridge").field("id", &id).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
