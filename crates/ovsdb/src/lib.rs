@@ -2,19 +2,31 @@
 //!
 //! Read in this order:
 //! - values: [`Uuid`], [`Atom`], [`Datum`], and the types that constrain them ([`types`]);
-//! - [`schema`]: which tables and columns there are.
+//! - [`schema`]: which tables and columns there are;
+//! - [`database`]: the rows, in memory;
+//! - [`transaction`] and [`execute`]: how they change.
 
 pub mod atom;
+pub mod condition;
+pub mod database;
 pub mod datum;
 pub mod error;
+pub mod execute;
 mod members;
+pub mod mutation;
+pub mod row;
 pub mod schema;
+pub mod transaction;
 pub mod types;
 pub mod uuid;
 
 pub use atom::{Atom, AtomType, Real};
+pub use condition::Condition;
+pub use database::Database;
 pub use datum::Datum;
 pub use error::{Error, ErrorKind};
+pub use row::Row;
 pub use schema::{ColumnId, ColumnSchema, Schema, TableId, TableSchema};
+pub use transaction::Transaction;
 pub use types::{BaseType, ColumnType};
 pub use uuid::{Uuid, UuidSource};

@@ -55,6 +55,11 @@ impl<'a> Members<'a> {
         value.ok_or_else(|| self.error(format!("Required '{name}' member is missing.")))
     }
 
+    /// The object itself.
+    pub(crate) fn json(&self) -> &'a Json {
+        self.json
+    }
+
     /// A syntax error about the object.
     pub(crate) fn error(&self, details: impl Display) -> Error {
         Error::syntax(self.json, format!("Parsing {} failed: {details}", self.what))

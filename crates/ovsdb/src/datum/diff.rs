@@ -15,6 +15,8 @@ impl Datum {
     pub fn diff_to(&self, new: &Self, ty: &ColumnType) -> Self {
         if !ty.is_composite() || self.is_empty() {
             new.clone()
+        } else if new.is_empty() {
+            self.clone()
         } else if ty.is_map() {
             Self::from_sorted_map(toggle(self.as_map(), new.as_map(), |(key, _)| key, |_, new| Some(new)))
         } else {

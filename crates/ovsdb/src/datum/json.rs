@@ -117,7 +117,6 @@ fn check_count(json: &Json, n: usize, ty: &ColumnType) -> Result<(), Error> {
     let class = class(ty);
     let rule = match (ty.n_min, ty.n_max) {
         (1, 1) => "exactly one member".to_owned(),
-        (min, crate::types::UNLIMITED) => format!("{min} or more members"),
         (min, max) => format!("{min} to {max} members"),
     };
     Err(Error::syntax(json, format!("{class} must have {rule} but {n} are present")))

@@ -293,11 +293,11 @@ fn read_integers(word: &str, base: &BaseType, out: &mut Vec<Atom>) -> Result<(),
     if last < first {
         return fail(format!("\"{word}\" is not a valid range. Range end cannot be before start."));
     }
-    if last.abs_diff(first) >= RANGE_MAX {
-        return fail(format!("\"{word}\" is not a valid range. Range size cannot be greater than {RANGE_MAX}."));
-    }
     for end in [first, last] {
         check(base, &Atom::Integer(end))?;
+    }
+    if last.abs_diff(first) >= RANGE_MAX {
+        return fail(format!("\"{word}\" is not a valid range. Range size cannot be greater than {RANGE_MAX}."));
     }
     for value in first..=last {
         check(base, &Atom::Integer(value))?;

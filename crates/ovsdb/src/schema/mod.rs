@@ -4,7 +4,7 @@
 //! is an array; every table's first two columns are `_uuid` and `_version`, which schemas do not mention.
 
 mod json;
-mod parse;
+pub(crate) mod parse;
 
 use std::fmt;
 use std::str::FromStr;

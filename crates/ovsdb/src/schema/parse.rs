@@ -156,12 +156,6 @@ impl BaseType {
         let constraint = match members.optional("enum", any)? {
             Some(values) => {
                 let ty = ColumnType { n_max: UNLIMITED, ..ColumnType::scalar(atom) };
-                // The reference counts enums up to a number, not up to "unlimited".
-                let ty = if values.at(1).and_then(Json::as_array).is_some_and(<[Json]>::is_empty) {
-                    return Err(Error::syntax(values, "set must have 1 to 4294967295 members but 0 are present"));
-                } else {
-                    ty
-                };
                 Constraint::Enum(Datum::from_json(values, &ty, None)?)
             }
             None => Self::bounds_from_json(atom, json, &mut members)?,

@@ -1,0 +1,357 @@
+//! The tables of one database in memory, with what is derived from them.
+//!
+//! # What is derived, and when
+//! - the unique indexes of each table,
+//! - how many strong references each row has (references of a row to itself do not count),
+//! - who refers weakly to each row.
+//!
+//! A transaction changes rows in place, one by one, while derived data still describes the rows as they were. When all
+//! its operations are done the transaction brings the derived data up to date by *accounting* each changed row (its
+//! accounted version -> its present one), which is also how the changes are taken back.
+
+use std::cmp::Ordering;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::hash_table::{Entry as TableEntry, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap};
+
+use crate::row::Row;
+use crate::schema::{ColumnId, Schema, TableId, TableSchema};
+use crate::types::RefType;
+use crate::{Datum, Error, Uuid};
+
+/// A row's place: its table and identifier.
+pub(crate) type RowKey = (TableId, Uuid);
+
+/// A column that refers to rows of another table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefColumn {
+    pub(crate) column: ColumnId,
+    /// The references are a map's values, not its keys or a set's elements.
+    pub(crate) in_values: bool,
+    pub(crate) ref_type: RefType,
+    pub(crate) target: TableId,
+}
+
+impl RefColumn {
+    /// The rows that `row` refers to through this column.
+    pub(crate) fn targets<'a>(&self, row: &'a Row) -> impl Iterator<Item = Uuid> + use<'a> {
+        let datum = row.get(self.column);
+        let (keys, values): (Option<&Datum>, &[_]) =
+            if self.in_values { (None, datum.as_map()) } else { (Some(datum), &[]) };
+        let keys = keys.into_iter().flat_map(Datum::keys);
+        keys.chain(values.iter().map(|(_, value)| value)).filter_map(crate::Atom::as_uuid)
+    }
+
+    /// The rows that only `old` and that only `new` refers to. A bridge with thousands of ports that gets one more must
+    /// not cost thousands of look-ups.
+    fn differences(&self, old: Option<&Row>, new: Option<&Row>) -> (Vec<Uuid>, Vec<Uuid>) {
+        let list = |row: Option<&Row>| {
+            let mut targets: Vec<_> = row.into_iter().flat_map(|row| self.targets(row)).collect();
+            if self.in_values {
+                targets.sort_unstable();
+            }
+            targets
+        };
+        let (old, new) = (list(old), list(new));
+        let (mut only_old, mut only_new) = (Vec::new(), Vec::new());
+        let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
+        while let (Some(a), Some(b)) = (old.peek(), new.peek()) {
+            match a.cmp(b) {
+                Ordering::Less => only_old.extend(old.next()),
+                Ordering::Greater => only_new.extend(new.next()),
+                Ordering::Equal => {
+                    old.next();
+                    new.next();
+                }
+            }
+        }
+        only_old.extend(old);
+        only_new.extend(new);
+        (only_old, only_new)
+    }
+}
+
+struct Entry {
+    row: Row,
+    /// Strong references from other rows.
+    strong_refs: u32,
+}
+
+struct Index {
+    columns: Vec<ColumnId>,
+    /// The rows by the hash of the values of `columns`.
+    rows: HashTable<Uuid>,
+}
+
+/// A table.
+pub struct Table {
+    rows: HashMap<Uuid, Entry>,
+    indexes: Vec<Index>,
+    hasher: DefaultHashBuilder,
+    pub(crate) ref_columns: Vec<RefColumn>,
+    /// Columns whose default value their own constraints forbid: inserts must give them.
+    pub(crate) forbidden_defaults: Vec<(ColumnId, Error)>,
+}
+
+impl Table {
+    fn new(table: &TableSchema, schema: &Schema) -> Self {
+        let ref_columns = table.named_columns().flat_map(|(column, c)| {
+            let bases = c.ty.bases().zip([false, true]);
+            bases.filter_map(move |(base, in_values)| {
+                let reference = base.reference()?;
+                let target = schema.table_id(&reference.table)?;
+                Some(RefColumn { column, in_values, ref_type: reference.ref_type, target })
+            })
+        });
+        let forbidden_defaults = table.named_columns().filter_map(|(id, column)| {
+            let error = column.ty.default_datum().check(&column.ty).err()?;
+            Some((id, error))
+        });
+        Self {
+            rows: HashMap::new(),
+            indexes: table
+                .indexes()
+                .iter()
+                .map(|columns| Index { columns: columns.clone(), rows: HashTable::new() })
+                .collect(),
+            hasher: DefaultHashBuilder::default(),
+            ref_columns: ref_columns.collect(),
+            forbidden_defaults: forbidden_defaults.collect(),
+        }
+    }
+
+    /// The row called `uuid`.
+    pub fn get(&self, uuid: Uuid) -> Option<&Row> {
+        self.rows.get(&uuid).map(|entry| &entry.row)
+    }
+
+    /// The rows, in no particular order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &Row> {
+        self.rows.values().map(|entry| &entry.row)
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// Two rows that a unique index forbids to exist together.
+pub(crate) struct IndexConflict {
+    pub(crate) table: TableId,
+    pub(crate) columns: Vec<ColumnId>,
+    pub(crate) rows: [Uuid; 2],
+}
+
+/// A database in memory.
+pub struct Database {
+    schema: Arc<Schema>,
+    tables: Vec<Table>,
+    /// Strong references to rows that do not exist; empty outside of transactions.
+    orphans: HashMap<RowKey, u32>,
+    /// Who refers weakly to a row, once per reference.
+    weak_refs: HashMap<RowKey, Vec<RowKey>>,
+}
+
+impl Database {
+    /// An empty database.
+    pub fn new(schema: Arc<Schema>) -> Self {
+        let tables = schema.tables().iter().map(|table| Table::new(table, &schema)).collect();
+        Self { schema, tables, orphans: HashMap::new(), weak_refs: HashMap::new() }
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The table at `id`, which must come from this database's schema.
+    pub fn table(&self, id: TableId) -> &Table {
+        &self.tables[id.index()]
+    }
+
+    /// The table called `name`.
+    pub fn table_named(&self, name: &str) -> Option<&Table> {
+        self.schema.table_id(name).map(|id| self.table(id))
+    }
+
+    /// The row at `key`.
+    pub(crate) fn row(&self, (table, uuid): RowKey) -> Option<&Row> {
+        self.table(table).get(uuid)
+    }
+
+    /// The strong references to the row at `key`.
+    pub(crate) fn strong_refs(&self, (table, uuid): RowKey) -> u32 {
+        self.table(table).rows.get(&uuid).map_or(0, |entry| entry.strong_refs)
+    }
+
+    /// The rows that refer weakly to `key`, some perhaps several times.
+    pub(crate) fn weak_sources(&self, key: RowKey) -> &[RowKey] {
+        self.weak_refs.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Strong references to rows that do not exist.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = (RowKey, u32)> {
+        self.orphans.iter().map(|(key, n)| (*key, *n))
+    }
+
+    /// The number of rows in all tables.
+    pub fn row_count(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
+    }
+
+    /// The number of values that are not what a fresh row has, in all rows: a measure of size.
+    pub fn cell_count(&self) -> usize {
+        self.tables.iter().flat_map(Table::rows).map(|row| row.values().len()).sum()
+    }
+
+    /// Puts `row` in the place of whatever is at `key`, or removes that. Derived data stays as it is.
+    pub(crate) fn replace(&mut self, (table, uuid): RowKey, row: Option<Row>) {
+        let rows = &mut self.tables[table.index()].rows;
+        let Some(row) = row else {
+            let strong_refs = rows.remove(&uuid).map_or(0, |entry| entry.strong_refs);
+            if strong_refs > 0 {
+                self.orphans.insert((table, uuid), strong_refs);
+            }
+            return;
+        };
+        match rows.get_mut(&uuid) {
+            Some(entry) => entry.row = row,
+            None => {
+                let strong_refs = self.orphans.remove(&(table, uuid)).unwrap_or(0);
+                rows.insert(uuid, Entry { row, strong_refs });
+            }
+        }
+    }
+
+    /// Gives `change` the row at `key` to work on.
+    pub(crate) fn modify<T>(&mut self, (table, uuid): RowKey, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
+        self.tables[table.index()].rows.get_mut(&uuid).map(|entry| change(&mut entry.row))
+    }
+
+    /// Brings reference counts up to date with the row at `key` having changed from `old` to `new`. Rows that lost their
+    /// last strong reference are added to `unreferenced`.
+    pub(crate) fn account(
+        &mut self,
+        key: RowKey,
+        old: Option<&Row>,
+        new: Option<&Row>,
+        unreferenced: &mut Vec<RowKey>,
+    ) {
+        for i in 0..self.tables[key.0.index()].ref_columns.len() {
+            let column = self.tables[key.0.index()].ref_columns[i];
+            if old.zip(new).is_some_and(|(old, new)| old.get(column.column) == new.get(column.column)) {
+                continue;
+            }
+            let (dropped, added) = column.differences(old, new);
+            for target in added {
+                self.add_ref(key, (column.target, target), column.ref_type);
+            }
+            for target in dropped {
+                self.drop_ref(key, (column.target, target), column.ref_type, unreferenced);
+            }
+        }
+    }
+
+    fn add_ref(&mut self, source: RowKey, target: RowKey, ref_type: RefType) {
+        if ref_type == RefType::Weak {
+            self.weak_refs.entry(target).or_default().push(source);
+        } else if source != target {
+            match self.tables[target.0.index()].rows.get_mut(&target.1) {
+                Some(entry) => entry.strong_refs += 1,
+                None => *self.orphans.entry(target).or_insert(0) += 1,
+            }
+        }
+    }
+
+    fn drop_ref(&mut self, source: RowKey, target: RowKey, ref_type: RefType, unreferenced: &mut Vec<RowKey>) {
+        if ref_type == RefType::Weak {
+            let Some(sources) = self.weak_refs.get_mut(&target) else { return };
+            if let Some(at) = sources.iter().position(|s| *s == source) {
+                sources.swap_remove(at);
+            }
+            if sources.is_empty() {
+                self.weak_refs.remove(&target);
+            }
+        } else if source != target {
+            match self.tables[target.0.index()].rows.get_mut(&target.1) {
+                Some(entry) => {
+                    entry.strong_refs = entry.strong_refs.saturating_sub(1);
+                    if entry.strong_refs == 0 {
+                        unreferenced.push(target);
+                    }
+                }
+                None => {
+                    let left = self.orphans.remove(&target).unwrap_or(0).saturating_sub(1);
+                    if left > 0 {
+                        self.orphans.insert(target, left);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings the unique indexes up to date with `changes`, (key, old row) of rows that already have their new value.
+    /// The indexes follow the rows even into a conflict, so that the same call with the roles exchanged takes it back.
+    pub(crate) fn reindex(&mut self, changes: &[(RowKey, Option<Row>)]) -> Option<IndexConflict> {
+        for ((table, uuid), old) in changes {
+            let table = &mut self.tables[table.index()];
+            let new = table.rows.get(uuid).map(|entry| &entry.row);
+            for index in &mut table.indexes {
+                let Some(old) = old else { continue };
+                if new.is_some_and(|new| same_key(&index.columns, old, new)) {
+                    continue;
+                }
+                let hash = hash_key(&table.hasher, &index.columns, old);
+                if let Ok(entry) = index.rows.find_entry(hash, |u| u == uuid) {
+                    entry.remove();
+                }
+            }
+        }
+        let mut conflict = None;
+        for ((table_id, uuid), old) in changes {
+            let table_id = *table_id;
+            let Table { rows, indexes, hasher, .. } = &mut self.tables[table_id.index()];
+            let Some(new) = rows.get(uuid).map(|entry| &entry.row) else { continue };
+            for index in indexes {
+                let Index { columns, rows: by_key } = index;
+                if old.as_ref().is_some_and(|old| same_key(columns, old, new)) {
+                    continue;
+                }
+                let key_of = |u: &Uuid| rows.get(u).map(|entry| &entry.row);
+                let rehash = |u: &Uuid| key_of(u).map_or(0, |row| hash_key(hasher, columns, row));
+                let equal = |u: &Uuid| key_of(u).is_some_and(|row| same_key(columns, row, new));
+                let hash = hash_key(hasher, columns, new);
+                match by_key.entry(hash, equal, rehash) {
+                    TableEntry::Vacant(entry) => {
+                        entry.insert(*uuid);
+                    }
+                    TableEntry::Occupied(entry) => {
+                        let rows = [*entry.get(), *uuid];
+                        by_key.insert_unique(hash, *uuid, rehash);
+                        conflict.get_or_insert(IndexConflict { table: table_id, columns: columns.clone(), rows });
+                    }
+                }
+            }
+        }
+        conflict
+    }
+}
+
+fn same_key(columns: &[ColumnId], a: &Row, b: &Row) -> bool {
+    columns.iter().all(|column| a.get(*column) == b.get(*column))
+}
+
+fn hash_key(hasher: &DefaultHashBuilder, columns: &[ColumnId], row: &Row) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut state = hasher.build_hasher();
+    columns.iter().for_each(|column| row.get(*column).hash(&mut state));
+    state.finish()
+}

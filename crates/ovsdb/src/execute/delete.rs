@@ -1,0 +1,18 @@
+//! `delete` (RFC 7047 section 5.2.5).
+
+use jsonrpc::Json;
+
+use super::{Run, Stop, count};
+use crate::members::{Members, array};
+
+pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Json, Stop> {
+    let where_json = members.required("where", array)?;
+    let table = run.table(members)?;
+
+    let condition = run.condition(where_json, table)?;
+    let keys = run.matching_keys(table, &condition);
+    for key in &keys {
+        run.work.delete(*key);
+    }
+    Ok(count(keys.len()))
+}

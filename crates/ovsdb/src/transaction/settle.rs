@@ -1,0 +1,248 @@
+//! What happens between a transaction's last operation and its success.
+//!
+//! In order: references are counted, and those to rows that never existed refused; rows outside the root set that nobody
+//! refers to any more are deleted; so are weak references to rows that are gone, which may take further references along,
+//! hence the loop; deleting what is still referred to is refused; rows that ended up as they began are forgotten; limits
+//! and unique indexes are checked.
+
+use super::workspace::Workspace;
+use super::{Changes, RowChange};
+use crate::database::{IndexConflict, RefColumn, RowKey};
+use crate::row::Row;
+use crate::schema::ColumnId;
+use crate::types::RefType;
+use crate::{Atom, Datum, Error, ErrorKind, Uuid};
+
+/// Makes the changes of `work` final, or takes them back and says why.
+pub(crate) fn settle(mut work: Workspace<'_>) -> Result<Changes, Error> {
+    if let Err(error) = settle_references(&mut work) {
+        work.roll_back();
+        return Err(error);
+    }
+    let changes = changed_rows(&mut work);
+    if let Err(error) = check_max_rows(&work, &changes) {
+        work.roll_back();
+        return Err(error);
+    }
+    let before: Vec<_> = changes.iter().map(|change| ((change.table, change.uuid), change.old.clone())).collect();
+    if let Some(conflict) = work.db.reindex(&before) {
+        let error = describe_conflict(&work, &conflict);
+        let after: Vec<_> = changes.into_iter().map(|change| ((change.table, change.uuid), change.new)).collect();
+        work.roll_back().reindex(&after);
+        return Err(error);
+    }
+    let id = if changes.is_empty() { Uuid::ZERO } else { work.names.fresh() };
+    Ok(Changes { id, rows: changes })
+}
+
+fn settle_references(work: &mut Workspace<'_>) -> Result<(), Error> {
+    let mut unreferenced = Vec::new();
+    for place in 0..work.touched.len() {
+        work.account(place, &mut unreferenced);
+        // A row inserted without any reference never loses its last one.
+        let key = work.touched[place].key;
+        if work.db.row(key).is_some() && work.db.strong_refs(key) == 0 {
+            unreferenced.push(key);
+        }
+    }
+    refuse_unknown_targets(work)?;
+    let mut deleted: Vec<_> =
+        work.touched.iter().map(|touched| touched.key).filter(|key| work.db.row(*key).is_none()).collect();
+    collect_garbage(work, &mut unreferenced, &mut deleted);
+    for place in 0..work.touched.len() {
+        drop_dangling(work, work.touched[place].key, &mut unreferenced)?;
+    }
+    loop {
+        collect_garbage(work, &mut unreferenced, &mut deleted);
+        let Some(key) = deleted.pop() else { break };
+        let mut sources = work.db.weak_sources(key).to_vec();
+        sources.sort_unstable();
+        sources.dedup();
+        for source in sources {
+            drop_dangling(work, source, &mut unreferenced)?;
+        }
+    }
+    refuse_missed_rows(work)
+}
+
+/// Deletes the rows of `unreferenced` that have no reason to live, and those that lose theirs by that.
+fn collect_garbage(work: &mut Workspace<'_>, unreferenced: &mut Vec<RowKey>, deleted: &mut Vec<RowKey>) {
+    while let Some(key) = unreferenced.pop() {
+        let exists = work.db.row(key).is_some();
+        if exists && work.db.strong_refs(key) == 0 && !work.table_schema(key.0).is_root() {
+            work.delete(key);
+            let place = work.place(key);
+            work.account(place, unreferenced);
+            deleted.push(key);
+        }
+    }
+}
+
+/// Removes the weak references of the row at `key` whose targets do not exist.
+fn drop_dangling(work: &mut Workspace<'_>, key: RowKey, unreferenced: &mut Vec<RowKey>) -> Result<(), Error> {
+    let weak = work.table(key.0).ref_columns.iter().filter(|column| column.ref_type == RefType::Weak);
+    for column in weak.copied().collect::<Vec<_>>() {
+        let Some(row) = work.db.row(key) else { return Ok(()) };
+        if column.targets(row).all(|target| work.db.row((column.target, target)).is_some()) {
+            continue;
+        }
+        let old = row.get(column.column).clone();
+        let new = without_dangling(work, column, &old);
+        let ty = &work.table_schema(key.0).column(column.column).ty;
+        if (new.len() as u64) < u64::from(ty.n_min) {
+            return Err(emptied(work, key, column.column, &old, &new));
+        }
+        work.modify(key, |row| row.set(column.column, new));
+        let place = work.place(key);
+        work.account(place, unreferenced);
+    }
+    Ok(())
+}
+
+fn without_dangling(work: &Workspace<'_>, column: RefColumn, datum: &Datum) -> Datum {
+    let lives = |atom: &Atom| atom.as_uuid().is_some_and(|uuid| work.db.row((column.target, uuid)).is_some());
+    if datum.as_map().is_empty() {
+        return Datum::set(datum.as_set().iter().filter(|atom| lives(atom)).cloned());
+    }
+    let kept = datum.as_map().iter().filter(|(key, value)| lives(if column.in_values { value } else { key }));
+    Datum::map(kept.cloned())
+}
+
+fn emptied(work: &Workspace<'_>, key: RowKey, column: ColumnId, old: &Datum, new: &Datum) -> Error {
+    let table = work.table_schema(key.0);
+    let inserted = work.touched(key).is_some_and(|touched| touched.old.is_none());
+    let place = format!(
+        "column \"{}\" in \"{}\" row {}{}",
+        table.column(column).name,
+        table.name(),
+        key.1,
+        if inserted { " (inserted within this transaction)" } else { "" }
+    );
+    let details = if old.uuids().any(|uuid| uuid.is_zero()) {
+        // "volation" is how clients know this text.
+        format!(
+            "Weak reference {place} contained all-zeros UUID (probably as the default value for this column) but \
+             deleting this value caused a constraint volation because this column is not allowed to be empty."
+        )
+    } else {
+        format!(
+            "Deletion of {} weak reference(s) to deleted (or never-existing) rows from {place} caused this column to \
+             become empty, but constraints on this column disallow an empty column.",
+            old.len() - new.len()
+        )
+    };
+    Error::new(ErrorKind::ConstraintViolation, details)
+}
+
+/// Refuses strong references to rows that existed neither before nor during the transaction.
+fn refuse_unknown_targets(work: &Workspace<'_>) -> Result<(), Error> {
+    if work.db.orphans().next().is_none() {
+        return Ok(());
+    }
+    let strangers = |target: RowKey| {
+        work.db.row(target).is_none() && work.touched(target).is_none_or(|touched| touched.old.is_none())
+    };
+    for touched in &work.touched {
+        let Some(row) = work.db.row(touched.key) else { continue };
+        for column in work.table(touched.key.0).ref_columns.iter().filter(|c| c.ref_type == RefType::Strong) {
+            let Some(target) = column.targets(row).find(|target| strangers((column.target, *target))) else {
+                continue;
+            };
+            let table = work.table_schema(touched.key.0);
+            let details = format!(
+                "Table {} column {} row {} references nonexistent row {target} in table {}.",
+                table.name(),
+                table.column(column.column).name,
+                touched.key.1,
+                work.table_schema(column.target).name()
+            );
+            return Err(Error::new(ErrorKind::ReferentialIntegrityViolation, details));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to have deleted rows that others still refer to.
+fn refuse_missed_rows(work: &Workspace<'_>) -> Result<(), Error> {
+    let Some((key, refs)) = work.db.orphans().min() else { return Ok(()) };
+    let table = work.table_schema(key.0).name();
+    let details = format!("cannot delete {table} row {} because of {refs} remaining reference(s)", key.1);
+    Err(Error::new(ErrorKind::ReferentialIntegrityViolation, details))
+}
+
+/// The touched rows that really changed, with a new version each, sorted by table. The others get their old version back.
+fn changed_rows(work: &mut Workspace<'_>) -> Vec<RowChange> {
+    let mut changes = Vec::with_capacity(work.touched.len());
+    for place in 0..work.touched.len() {
+        let key = work.touched[place].key;
+        let old = work.touched[place].old.clone();
+        let version = match (&old, work.db.row(key)) {
+            (None, None) => continue,
+            (Some(_), None) => None,
+            (Some(old), Some(new)) if old.changed_columns(new).next().is_none() => {
+                work.db.replace(key, Some(old.clone()));
+                continue;
+            }
+            (_, Some(_)) => Some(work.names.fresh()),
+        };
+        let new = version.and_then(|version| {
+            work.db.modify(key, |row| {
+                row.set(ColumnId::VERSION, version.into());
+                row.clone()
+            })
+        });
+        changes.push(RowChange { table: key.0, uuid: key.1, old, new });
+    }
+    changes.sort_by_key(|change| change.table);
+    changes
+}
+
+fn check_max_rows(work: &Workspace<'_>, changes: &[RowChange]) -> Result<(), Error> {
+    for rows in changes.chunk_by(|a, b| a.table == b.table) {
+        let Some(change) = rows.first() else { continue };
+        let (schema, n) = (work.table_schema(change.table), work.table(change.table).len());
+        if n as u64 > u64::from(schema.max_rows()) {
+            let details = format!(
+                "transaction causes \"{}\" table to contain {n} rows, greater than the schema-defined limit of {} row(s)",
+                schema.name(),
+                schema.max_rows()
+            );
+            return Err(Error::new(ErrorKind::ConstraintViolation, details));
+        }
+    }
+    Ok(())
+}
+
+fn describe_conflict(work: &Workspace<'_>, conflict: &IndexConflict) -> Error {
+    let table = conflict.table;
+    let schema = work.table_schema(table);
+    // The one with the greater UUID goes first, so that the text does not depend on the order of operations.
+    let [a, b] = conflict.rows;
+    let (first, second) = if a > b { (a, b) } else { (b, a) };
+    let names: Vec<_> = conflict.columns.iter().map(|id| format!("\"{}\"", schema.column(*id).name)).collect();
+    let values = |row: &Row| {
+        let values = conflict.columns.iter().map(|id| row.get(*id).to_text(&schema.column(*id).ty));
+        values.collect::<Vec<_>>().join(", ")
+    };
+    let present = work.db.row((table, first)).map(values).unwrap_or_default();
+    let history = |uuid: Uuid| match work.touched((table, uuid)).map(|touched| &touched.old) {
+        Some(None) => "was inserted by this transaction".to_owned(),
+        Some(Some(old)) if values(old) != present => {
+            format!("had the following index values before the transaction: {}", values(old))
+        }
+        _ => "existed in the database before this transaction and was not modified by the transaction".to_owned(),
+    };
+    let columns = match names.as_slice() {
+        [only] => format!("column {only}"),
+        [rest @ .., last] => format!("columns {} and {last}", rest.join(", ")),
+        [] => String::new(),
+    };
+    let details = format!(
+        "Transaction causes multiple rows in \"{}\" table to have identical values ({present}) for index on {columns}.  \
+         First row, with UUID {first}, {}.  Second row, with UUID {second}, {}.",
+        schema.name(),
+        history(first),
+        history(second)
+    );
+    Error::new(ErrorKind::ConstraintViolation, details)
+}
