@@ -2,9 +2,10 @@
 //! daemon.
 //!
 //! Read in this order: [`dirs`], [`version`], [`options`], [`vlog`] (logging), [`rate`] (logging, but not too much),
-//! [`coverage`] and [`memory`] (counters as people see them), [`daemon`], [`signals`], [`commands`] (all of this at the control
+//! [`coverage`] and [`memory`] (counters as people see them), [`alarm`] (timeouts), [`daemon`], [`signals`], [`commands`] (all of this at the control
 //! socket).
 
+pub mod alarm;
 pub mod commands;
 pub mod coverage;
 pub mod daemon;
