@@ -5,6 +5,7 @@
 //! of it, written back).
 
 pub mod desired;
+pub mod kernel;
 pub mod numbers;
 pub mod plan;
 pub mod rows;

@@ -3,7 +3,6 @@
 //! A step that fails leaves its interface in place with an error (and OpenFlow port -1), and nothing else disturbed. A device
 //! that was missing is tried again when the kernel says that one of its name has come.
 
-mod device;
 mod plane;
 mod settle;
 
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 use base::{Clock, Counters, Version};
 use flow::DpPort;
-use netdev::Device;
+use netdev::{Device, Kind as DeviceKind, Opener, Status};
 use pipeline::{BridgeId, OfPort, PortRef};
 use tunnel::{Routes, SourcePorts};
 
@@ -22,6 +21,9 @@ use crate::desired::{DatapathKind, Desired, Interface, InterfaceKind, Mac};
 use crate::numbers::OfPorts;
 use crate::plan::{Step, plan};
 pub use plane::Plane;
+
+/// The vlog module of configuration.
+const LOG: &str = "bridge";
 
 /// How the daemon was started, as far as it concerns the switch.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +61,9 @@ pub struct Switch {
     tuning: Tuning,
     /// What every plane starts with.
     routes: Routes,
-    /// Hardware addresses given to dummies, so that each gets the next.
-    dummies: u32,
+    opener: Opener,
+    /// Interfaces whose rows may no longer say how they are.
+    touched: BTreeSet<String>,
 }
 
 /// A bridge that runs.
@@ -85,6 +88,8 @@ pub struct Live {
     pub dp: Option<DpPort>,
     /// The device, if bytes go through one.
     pub device: Option<Arc<dyn Device>>,
+    /// Its state when last asked; for ports without a device what there is to say.
+    pub status: Status,
     /// Why it has no part in forwarding although it is here (two tunnels that cannot be told apart).
     pub excluded: Option<String>,
 }
@@ -93,6 +98,7 @@ impl Switch {
     /// A switch without bridges.
     pub fn new(clock: Clock, counters: Counters, setup: Setup) -> Self {
         Self {
+            opener: Opener::new(clock.clone()),
             clock,
             counters,
             setup,
@@ -104,7 +110,7 @@ impl Switch {
             source_ports: SourcePorts::default(),
             tuning: Tuning::default(),
             routes: Routes::default(),
-            dummies: 0,
+            touched: BTreeSet::new(),
         }
     }
 
@@ -143,7 +149,7 @@ impl Switch {
     pub fn apply(&mut self, desired: Desired) {
         let steps = plan(&self.applied, &desired);
         for step in &steps {
-            log::debug!("{step:?}");
+            log::debug!(target: LOG, "{step:?}");
             self.carry_out(step, &desired);
         }
         self.applied = desired;
@@ -187,17 +193,18 @@ impl Switch {
         if !self.planes.contains_key(&kind) {
             match Plane::start(kind, &self.clock, &self.counters, self.setup.workers, &self.routes, self.tuning) {
                 Ok(plane) => drop(self.planes.insert(kind, plane)),
-                Err(error) => log::error!("could not start datapath {}: {error}", kind.as_str()),
+                Err(error) => log::error!(target: LOG, "could not start datapath {}: {error}", kind.as_str()),
             }
         }
-        log::info!("bridge {name}: created on datapath {}", kind.as_str());
+        log::info!(target: LOG, "bridge {name}: created on datapath {}", kind.as_str());
     }
 
     fn add_interface(&mut self, bridge: &str, wanted: &Interface) {
         let outcome = self.open_interface(bridge, wanted);
+        self.touched.insert(wanted.name.clone());
         match &outcome {
-            Ok(live) => log::info!("bridge {bridge}: added interface {} on port {}", wanted.name, live.ofport.0),
-            Err(why) => log::warn!("{why}"),
+            Ok(live) => log::info!(target: LOG, "bridge {bridge}: added interface {} on port {}", wanted.name, live.ofport.0),
+            Err(why) => log::warn!(target: LOG, "{why}"),
         }
         if let Some(live_bridge) = self.bridges.get_mut(bridge) {
             live_bridge.interfaces.insert(wanted.name.clone(), outcome);
@@ -216,7 +223,7 @@ impl Switch {
             InterfaceKind::Patch { .. } => (None, None),
             InterfaceKind::Tunnel(endpoint) => (Some(plane.tunnel_port(endpoint)?), None),
             _ => {
-                let device = device::open(wanted, is_local, &mut self.dummies, &self.clock)?;
+                let device = open_device(&self.opener, wanted, is_local)?;
                 let dp = plane.add_device(&wanted.name, device.clone()).map_err(|e| {
                     format!("could not add network device {} to ofproto ({})", wanted.name, errno_text(&e))
                 })?;
@@ -225,39 +232,35 @@ impl Switch {
         };
         let bridge = self.bridges.get_mut(bridge_name).ok_or("the bridge is gone")?;
         let ofport = if is_local { Some(OfPort::LOCAL) } else { bridge.ofports.take(wanted.ofport_request).map(OfPort) };
-        let live = Live { ofport: ofport.unwrap_or(OfPort::NONE), dp, device, excluded: None };
+        let status = match &device {
+            Some(device) => device.status().unwrap_or_default(),
+            None => Status { mac: random_mac(), admin_up: true, link_up: true, ..Status::default() },
+        };
+        let mut live = Live { ofport: ofport.unwrap_or(OfPort::NONE), dp, device, status, excluded: None };
         if ofport.is_none() {
             self.close(kind, &wanted.name, live);
             return Err(format!("could not add network device {} to ofproto (no free OpenFlow port)", wanted.name));
         }
-        self.set_up_device(&live, wanted, is_local);
+        set_up_device(&mut live, wanted, is_local);
         Ok(live)
     }
-
-    /// Applies what a row asks of its device.
-    fn set_up_device(&self, live: &Live, wanted: &Interface, is_local: bool) {
-        let Some(device) = &live.device else { return };
-        if let Some(mac) = wanted.mac.filter(|_| !is_local && matches!(wanted.kind, InterfaceKind::Internal | InterfaceKind::Tap)) {
-            warn(&wanted.name, "set the hardware address", device.set_mac(mac));
-        }
-        if let Some(mtu) = wanted.mtu_request {
-            warn(&wanted.name, &format!("set the MTU to {mtu}"), device.set_mtu(mtu));
-        }
-    }
-
     fn configure_interface(&mut self, bridge: &str, wanted: &Interface) {
         let current = self.bridges.get(bridge).and_then(|b| b.interfaces.get(&wanted.name));
         let refused = matches!(wanted.kind, InterfaceKind::Refused(_));
         let renumber = |live: &Live| wanted.ofport_request.is_some_and(|n| n != live.ofport.0 && live.ofport != OfPort::LOCAL);
         match current.cloned() {
-            Some(Ok(live)) if !refused => {
+            Some(Ok(mut live)) if !refused => {
                 // A dummy's wires and capture files are part of the device; a tunnel may need another datapath port.
                 let reopen = renumber(&live) || self.needs_reopening(bridge, wanted);
                 if reopen {
                     self.remove_interface(bridge, &wanted.name);
                     self.add_interface(bridge, wanted);
                 } else {
-                    self.set_up_device(&live, wanted, wanted.name == bridge);
+                    set_up_device(&mut live, wanted, wanted.name == bridge);
+                    self.touched.insert(wanted.name.clone());
+                    if let Some(b) = self.bridges.get_mut(bridge) {
+                        b.interfaces.insert(wanted.name.clone(), Ok(live));
+                    }
                 }
             }
             _ => {
@@ -281,7 +284,7 @@ impl Switch {
         let kind = live_bridge.kind;
         if let Some(Ok(live)) = live_bridge.interfaces.remove(name) {
             live_bridge.ofports.release(live.ofport.0);
-            log::info!("bridge {bridge}: deleted interface {name} on port {}", live.ofport.0);
+            log::info!(target: LOG, "bridge {bridge}: deleted interface {name} on port {}", live.ofport.0);
             self.close(kind, name, live);
         }
     }
@@ -317,6 +320,25 @@ impl Switch {
             self.settle();
         }
         !work.is_empty()
+    }
+
+    /// The state of these devices has changed: asks for it anew.
+    pub fn refresh(&mut self, names: &BTreeSet<String>) {
+        for (name, outcome) in self.bridges.values_mut().flat_map(|b| &mut b.interfaces) {
+            if let Ok(live) = outcome
+                && names.contains(name)
+                && let Some(device) = &live.device
+            {
+                warn(name, "be looked at", device.refresh());
+                live.status = device.status().unwrap_or_default();
+                self.touched.insert(name.clone());
+            }
+        }
+    }
+
+    /// The interfaces touched since this was last asked.
+    pub fn take_touched(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.touched)
     }
 
     /// The range of tunnels' UDP source ports.
@@ -388,6 +410,35 @@ fn random_mac() -> Mac {
     [(n[0] & 0xfc) | 0x02, n[1], n[2], n[3], n[4], n[5]]
 }
 
+/// Opens the device behind an interface; the error is what the Interface row's `error` will say.
+fn open_device(opener: &Opener, wanted: &Interface, is_local: bool) -> Result<Arc<dyn Device>, String> {
+    let none = BTreeMap::new();
+    let (kind, options) = match &wanted.kind {
+        InterfaceKind::System => (DeviceKind::System, &none),
+        InterfaceKind::Internal => (DeviceKind::Internal, &none),
+        InterfaceKind::Tap => (DeviceKind::Tap, &none),
+        InterfaceKind::Dummy { options } if is_local => (DeviceKind::DummyInternal, options),
+        InterfaceKind::Dummy { options } => (DeviceKind::Dummy, options),
+        InterfaceKind::Patch { .. } | InterfaceKind::Tunnel(_) | InterfaceKind::Refused(_) => {
+            return Err(format!("{}: no device belongs to this type", wanted.name));
+        }
+    };
+    opener.open(kind, &wanted.name, options).map_err(|e| e.to_string())
+}
+
+/// Applies what a row asks of its device.
+fn set_up_device(live: &mut Live, wanted: &Interface, is_local: bool) {
+    let Some(device) = &live.device else { return };
+    let own_mac = matches!(wanted.kind, InterfaceKind::Internal | InterfaceKind::Tap | InterfaceKind::Dummy { .. });
+    if let Some(mac) = wanted.mac.filter(|_| !is_local && own_mac) {
+        warn(&wanted.name, "set the hardware address", device.set_mac(mac));
+    }
+    if let Some(mtu) = wanted.mtu_request {
+        warn(&wanted.name, &format!("set the MTU to {mtu}"), device.set_mtu(mtu));
+    }
+    live.status = device.status().unwrap_or_default();
+}
+
 /// The text of an I/O error without the number.
 pub(crate) fn errno_text(error: &io::Error) -> String {
     stream::strerror(error)
@@ -395,6 +446,6 @@ pub(crate) fn errno_text(error: &io::Error) -> String {
 
 fn warn(name: &str, what: &str, result: io::Result<()>) {
     if let Err(error) = result {
-        log::warn!("{name}: could not {what} ({})", errno_text(&error));
+        log::warn!(target: LOG, "{name}: could not {what} ({})", errno_text(&error));
     }
 }

@@ -61,7 +61,7 @@ impl Plane {
 
     pub(super) fn remove_device(&mut self, dp: DpPort) {
         if let Err(error) = self.datapath.remove_port(dp) {
-            log::warn!("{}: {error}", self.name);
+            log::warn!(target: super::LOG, "{}: {error}", self.name);
         }
         self.ports.release(dp);
     }

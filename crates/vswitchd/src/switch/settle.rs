@@ -1,12 +1,12 @@
 //! After the steps: addresses and MTUs that follow from the whole, and the snapshot that makes it take effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use l2::MacConfig;
 use pipeline::{Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, SnapshotBuilder, Vid};
 
-use super::{Live, LiveBridge, Switch, warn};
+use super::{LOG, Live, LiveBridge, Switch, warn};
 use crate::desired::{self, InterfaceKind, Mac};
 
 impl Switch {
@@ -26,42 +26,44 @@ impl Switch {
         });
     }
 
-    /// A bridge's address: as configured, else the lowest of its devices', else the random one it was made with.
+    /// A bridge's address: as configured, else the lowest of its devices', else the one that it was made with.
     fn choose_macs(&mut self) {
         for (name, bridge) in &mut self.bridges {
             let Some(wanted) = self.applied.bridges.get(name) else { continue };
             let configured = wanted.hwaddr.or_else(|| wanted.interface(name).and_then(|i| i.mac));
-            let mac = configured.or_else(|| lowest_mac(wanted, bridge)).unwrap_or(bridge.mac);
-            let local = bridge.interfaces.get(name).and_then(|l| l.as_ref().ok()).and_then(|l| l.device.clone());
-            if let Some(device) = local {
-                let dummy = device.as_dummy().is_some() && configured.is_none();
-                let now = device.status().map(|s| s.mac).unwrap_or_default();
-                let mac = if dummy { now } else { mac };
-                if now != mac {
-                    warn(name, "set the hardware address", device.set_mac(mac));
-                }
-                bridge.mac = mac;
-            } else {
-                bridge.mac = mac;
+            let chosen = configured.or_else(|| lowest_mac(wanted, bridge));
+            let Some(Ok(local)) = bridge.interfaces.get_mut(name) else { continue };
+            let Some(device) = &local.device else { continue };
+            // A dummy keeps the address that tests expect of it.
+            let own = if device.as_dummy().is_some() { local.status.mac } else { bridge.mac };
+            let mac = chosen.filter(|_| configured.is_some() || device.as_dummy().is_none()).unwrap_or(own);
+            if local.status.mac != mac {
+                warn(name, "set the hardware address", device.set_mac(mac));
+                local.status.mac = mac;
+                self.touched.insert(name.clone());
             }
+            bridge.mac = mac;
         }
     }
 
     /// Internal devices follow the smallest MTU among the bridge's other devices, unless told otherwise.
     fn choose_mtus(&mut self) {
-        for (name, bridge) in &self.bridges {
+        for (name, bridge) in &mut self.bridges {
             let Some(wanted) = self.applied.bridges.get(name) else { continue };
             let is_internal = |i: &desired::Interface| matches!(i.kind, InterfaceKind::Internal);
-            let mtu_of = |l: &Live| l.device.as_ref().and_then(|d| d.status().ok()).map(|s| s.mtu);
-            let live = |i: &desired::Interface| bridge.interfaces.get(&i.name).and_then(|l| l.as_ref().ok());
-            let smallest = wanted.interfaces().filter(|i| !is_internal(i)).filter_map(live).filter_map(mtu_of).min();
-            let Some(smallest) = smallest else { continue };
+            let mtu_of = |i: &desired::Interface| {
+                let live = bridge.interfaces.get(&i.name)?.as_ref().ok()?;
+                live.device.as_ref().map(|_| live.status.mtu)
+            };
+            let Some(smallest) = wanted.interfaces().filter(|i| !is_internal(i)).filter_map(mtu_of).min() else { continue };
             for interface in wanted.interfaces().filter(|i| is_internal(i) && i.mtu_request.is_none()) {
-                if let Some(live) = live(interface)
-                    && mtu_of(live).is_some_and(|mtu| mtu != smallest)
+                if let Some(Ok(live)) = bridge.interfaces.get_mut(&interface.name)
+                    && live.status.mtu != smallest
                     && let Some(device) = &live.device
                 {
                     warn(&interface.name, "set the MTU", device.set_mtu(smallest));
+                    live.status.mtu = smallest;
+                    self.touched.insert(interface.name.clone());
                 }
             }
         }
@@ -77,7 +79,7 @@ impl Switch {
             for (name, live) in self.bridges.iter_mut().filter(|(_, b)| b.kind == *kind) {
                 let Some(wanted) = self.applied.bridges.get(name) else { continue };
                 macs.insert(live.id, MacConfig { aging: wanted.mac_aging, max_entries: wanted.mac_table_size });
-                add_bridge(&mut builder, wanted, live);
+                add_bridge(&mut builder, wanted, live, &mut self.touched);
             }
             plane.slow.publish(builder.build(), &macs);
         }
@@ -86,20 +88,24 @@ impl Switch {
 
 fn lowest_mac(wanted: &desired::Bridge, bridge: &LiveBridge) -> Option<Mac> {
     let device_mac = |i: &desired::Interface| {
-        let live = bridge.interfaces.get(&i.name)?.as_ref().ok()?;
-        Some(live.device.as_ref()?.status().ok()?.mac)
+        Some(bridge.interfaces.get(&i.name)?.as_ref().ok()?.status.mac)
     };
     let real = wanted.interfaces().filter(|i| matches!(i.kind, InterfaceKind::System));
     real.filter_map(device_mac).filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6]).min()
 }
 
-fn add_bridge(builder: &mut SnapshotBuilder, wanted: &desired::Bridge, live: &mut LiveBridge) {
+fn add_bridge(
+    builder: &mut SnapshotBuilder,
+    wanted: &desired::Bridge,
+    live: &mut LiveBridge,
+    touched: &mut BTreeSet<String>,
+) {
     let mut bridge = Bridge::new(live.id, wanted.name.as_str());
     bridge.fail_mode = wanted.fail_mode;
     bridge.forward_bpdu = wanted.forward_bpdu;
     bridge.flood_vlans = wanted.flood_vlans.iter().filter_map(|v| Vid::new(*v)).collect();
     if let Err(error) = builder.bridge(bridge) {
-        log::error!("bridge {}: {error}", wanted.name);
+        log::error!(target: LOG, "bridge {}: {error}", wanted.name);
         return;
     }
     let mac = live.mac;
@@ -108,8 +114,11 @@ fn add_bridge(builder: &mut SnapshotBuilder, wanted: &desired::Bridge, live: &mu
         let Some(spec) = spec(wanted, interface, port, mac) else { continue };
         let added = builder.port(live.id, spec);
         let excluded = added.err().map(|why| format!("could not add network device {} to ofproto ({why})", interface.name));
-        if let Some(why) = excluded.as_ref().filter(|_| excluded != port.excluded) {
-            log::warn!("{why}");
+        if excluded != port.excluded {
+            touched.insert(interface.name.clone());
+            if let Some(why) = &excluded {
+                log::warn!(target: LOG, "{why}");
+            }
         }
         port.excluded = excluded;
     }
@@ -137,7 +146,7 @@ fn internal_mac(live: &Live, bridge_mac: Mac) -> Mac {
     if live.ofport == OfPort::LOCAL {
         return bridge_mac;
     }
-    live.device.as_ref().and_then(|d| d.status().ok()).map_or(bridge_mac, |s| s.mac)
+    live.status.mac
 }
 
 /// Names a bridge for log lines.
