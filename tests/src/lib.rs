@@ -6,6 +6,7 @@
 
 #![cfg(test)]
 
+mod bridge;
 mod guide;
 mod interop;
 mod local;
