@@ -181,12 +181,12 @@ impl VlanMode {
         }
     }
 
-    /// The VLAN id that goes into the tag of a packet of this VLAN on its way out; [`Vid::NONE`]: no tag.
-    pub fn egress_tag(&self, vid: Vid) -> Vid {
+    /// Whether packets of this VLAN leave without saying so.
+    pub fn strips(&self, vid: Vid) -> bool {
         match self {
-            Self::Access(_) => Vid::NONE,
-            Self::NativeUntagged { tag, .. } if *tag == vid => Vid::NONE,
-            Self::Trunk(_) | Self::NativeTagged { .. } | Self::NativeUntagged { .. } => vid,
+            Self::Access(_) => true,
+            Self::NativeUntagged { tag, .. } => *tag == vid,
+            Self::Trunk(_) | Self::NativeTagged { .. } => false,
         }
     }
 }
@@ -196,7 +196,7 @@ impl VlanMode {
 pub enum PriorityTags {
     /// Never.
     #[default]
-    No,
+    Never,
     /// When the priority is not 0.
     IfNonzero,
     /// Always.
@@ -209,7 +209,7 @@ impl PriorityTags {
         match value {
             Some("true" | "if-nonzero") => Self::IfNonzero,
             Some("always") => Self::Always,
-            _ => Self::No,
+            _ => Self::Never,
         }
     }
 }
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(ins(&native), [Some(9), Some(9), Some(10), None]);
         assert_eq!(ins(&untagged), [Some(9), Some(9), Some(10), None]);
         let outs = |m: &VlanMode| {
-            [9, 10, 11].map(|v| m.carries(vid(v)).then(|| m.egress_tag(vid(v)).get()))
+            [9, 10, 11].map(|v| m.carries(vid(v)).then(|| if m.strips(vid(v)) { 0 } else { v }))
         };
         assert_eq!(outs(&access), [Some(0), None, None]);
         assert_eq!(outs(&trunk), [Some(9), Some(10), None]);

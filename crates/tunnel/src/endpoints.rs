@@ -4,14 +4,14 @@
 //! counts most is the key, then the remote address, then the local address, in the reference's order. Two endpoints that say
 //! exactly the same could not be told apart, so the second is refused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use flow::DpPort;
 
-use crate::endpoint::{Endpoint, InKey, Local, Remote, Vni};
+use crate::endpoint::{Endpoint, InKey, Kind, Local, Remote, Vni};
 
 /// Names an endpoint of one [`Endpoints`] table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,11 +48,31 @@ impl fmt::Display for DuplicateEndpoint {
 
 impl std::error::Error for DuplicateEndpoint {}
 
+/// What packets are taken for tunnel packets: those for one of our addresses and this UDP port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The protocol.
+    pub kind: Kind,
+    /// The datapath port that unwraps them.
+    pub dp: DpPort,
+    /// How many endpoints share it.
+    pub endpoints: usize,
+}
+
+impl Listener {
+    /// The datapath port's name.
+    pub fn device_name(&self, udp_port: u16) -> String {
+        self.kind.device_name(udp_port)
+    }
+}
+
 /// Configured endpoints. Only grows: a changed configuration is a new table.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     list: Vec<(Arc<Endpoint>, DpPort)>,
     by_pattern: HashMap<Pattern, EndpointId>,
+    /// By UDP port.
+    listeners: BTreeMap<u16, Listener>,
 }
 
 impl Endpoints {
@@ -72,6 +92,8 @@ impl Endpoints {
         }
         let id = EndpointId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         self.by_pattern.insert(pattern, id);
+        let listener = Listener { kind: endpoint.kind, dp, endpoints: 0 };
+        self.listeners.entry(endpoint.dst_port).or_insert(listener).endpoints += 1;
         self.list.push((endpoint, dp));
         Ok(id)
     }
@@ -84,6 +106,16 @@ impl Endpoints {
     /// All of them, in order of insertion.
     pub fn iter(&self) -> impl Iterator<Item = (EndpointId, &Arc<Endpoint>, DpPort)> {
         self.list.iter().enumerate().map(|(i, (e, dp))| (EndpointId(i as u32), e, *dp))
+    }
+
+    /// The UDP ports that tunnel packets come to, in order of number.
+    pub fn listeners(&self) -> impl Iterator<Item = (u16, &Listener)> {
+        self.listeners.iter().map(|(port, l)| (*port, l))
+    }
+
+    /// Who listens on a UDP port.
+    pub fn listener(&self, udp_port: u16) -> Option<&Listener> {
+        self.listeners.get(&udp_port)
     }
 
     /// Whether there are none.
@@ -104,5 +136,76 @@ impl Endpoints {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::OutKey;
+
+    const DP: DpPort = DpPort(4789);
+
+    fn endpoint(name: &str, options: &[(&str, &str)]) -> Arc<Endpoint> {
+        Arc::new(Endpoint::parse(name, Kind::Vxlan, options.iter().copied()).unwrap())
+    }
+
+    fn find(t: &Endpoints, key: u64, remote: &str, local: &str) -> Option<String> {
+        let id = t.find(DP, key, remote.parse().unwrap(), local.parse().unwrap())?;
+        t.get(id).map(|(e, _)| e.name.to_string())
+    }
+
+    #[test]
+    fn the_endpoint_that_says_most_wins() {
+        let mut t = Endpoints::default();
+        for (name, options) in [
+            ("any", &[("remote_ip", "flow"), ("key", "flow")][..]),
+            ("remote", &[("remote_ip", "1.1.1.1"), ("key", "flow")]),
+            ("local", &[("remote_ip", "flow"), ("local_ip", "9.9.9.9"), ("key", "flow")]),
+            ("key", &[("remote_ip", "flow"), ("key", "7")]),
+            ("all", &[("remote_ip", "1.1.1.1"), ("local_ip", "9.9.9.9"), ("key", "7")]),
+        ] {
+            t.insert(endpoint(name, options), DP).unwrap();
+        }
+        for (key, remote, local, want) in [
+            (7, "1.1.1.1", "9.9.9.9", "all"),
+            (7, "1.1.1.1", "9.9.9.8", "key"),
+            (8, "1.1.1.1", "9.9.9.9", "remote"),
+            (8, "1.1.1.2", "9.9.9.9", "local"),
+            (8, "1.1.1.2", "9.9.9.8", "any"),
+            (u64::MAX, "1.1.1.2", "9.9.9.8", "any"),
+        ] {
+            assert_eq!(
+                find(&t, key, remote, local).as_deref(),
+                Some(want),
+                "{key} {remote} {local}"
+            );
+        }
+        let other_port =
+            t.find(DpPort(1), 7, "1.1.1.1".parse().unwrap(), "9.9.9.9".parse().unwrap());
+        assert_eq!(other_port, None);
+    }
+
+    #[test]
+    fn equals_are_refused() {
+        let mut t = Endpoints::default();
+        t.insert(endpoint("a", &[("remote_ip", "1.1.1.1")]), DP).unwrap();
+        let again = endpoint("b", &[("remote_ip", "1.1.1.1"), ("in_key", "0"), ("tos", "inherit")]);
+        assert_eq!(again.out_key, OutKey::Absent);
+        assert_eq!(t.insert(again.clone(), DP), Err(DuplicateEndpoint { existing: "a".into() }));
+        assert!(t.insert(again, DpPort(4790)).is_ok(), "another UDP port is another tunnel");
+        assert_eq!(find(&t, 0, "1.1.1.1", "9.9.9.9").as_deref(), Some("a"));
+        assert_eq!(find(&t, 1, "1.1.1.1", "9.9.9.9"), None);
+    }
+
+    #[test]
+    fn listeners_count_their_endpoints() {
+        let mut t = Endpoints::default();
+        t.insert(endpoint("a", &[("remote_ip", "1.1.1.1")]), DP).unwrap();
+        t.insert(endpoint("b", &[("remote_ip", "1.1.1.2")]), DP).unwrap();
+        let l = t.listener(4789).unwrap();
+        assert_eq!((l.endpoints, l.device_name(4789)), (2, "vxlan_sys_4789".to_owned()));
+        assert_eq!(t.listeners().count(), 1);
+        assert_eq!(t.listener(4790), None);
     }
 }

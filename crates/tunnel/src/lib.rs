@@ -26,7 +26,7 @@ pub mod waiting;
 
 pub use encap::{Outer, SourcePorts};
 pub use endpoint::{Endpoint, InKey, Kind, Local, OptionError, OutKey, Remote, Tos, Ttl, Vni};
-pub use endpoints::{DuplicateEndpoint, EndpointId, Endpoints};
+pub use endpoints::{DuplicateEndpoint, EndpointId, Endpoints, Listener};
 pub use neighbour::{Lookup, NeighbourState, Neighbours, Observed, Solicit};
 pub use prefix::Prefix;
 pub use route::{NextHop, Route, Routes};

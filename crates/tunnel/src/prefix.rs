@@ -29,6 +29,7 @@ impl Prefix {
     }
 
     /// Leading bits that name the network.
+    #[allow(clippy::len_without_is_empty)] // not a container
     pub fn len(&self) -> u8 {
         self.len
     }

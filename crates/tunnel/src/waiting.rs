@@ -15,10 +15,13 @@ pub const MAX_TOTAL: usize = 4096;
 /// How long a packet waits: what it asked for is no longer wanted after that.
 pub const MAX_AGE: Duration = Duration::from_secs(3);
 
+/// Packets with the time of their coming, oldest first.
+type Queue<P> = VecDeque<(Instant, P)>;
+
 /// Queues by (bridge, neighbour); `P` is whatever the caller keeps of a packet.
 #[derive(Debug)]
 pub struct Waiting<P> {
-    queues: HashMap<(Arc<str>, IpAddr), VecDeque<(Instant, P)>>,
+    queues: HashMap<(Arc<str>, IpAddr), Queue<P>>,
     total: usize,
 }
 

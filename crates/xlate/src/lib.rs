@@ -9,18 +9,30 @@
 //!
 //! # Why a mask
 //! The datapath applies the actions to every packet that agrees with this one on the mask's bits. So every decision must add
-//! what it looked at, and nothing more: too narrow a mask forwards packets wrongly, too wide a one sends every packet up here.
+//! what it looked at, and nothing more: too narrow a mask sends every packet up here, too wide a one forwards packets wrongly.
+//! (A property test takes random packets under a mask and compares what they translate to.)
 //!
 //! # Design
 //! Pure: reads [`pipeline::Snapshot`] and [`Tables`], writes nothing. It never fails; the worst is a drop that says why. Depth
-//! and work are bounded ([`MAX_DEPTH`], [`MAX_RESUBMITS`]), so a loop of patch wires costs little and ends in a drop.
+//! and work are bounded ([`MAX_DEPTH`], [`MAX_PASSAGES`], [`MAX_ACTIONS`]), so a loop of patch wires costs little and ends in
+//! a drop.
+//!
+//! Read in this order: [`request`] (the types), `walk` (the state of a translation), `ingress`, `normal`, `output`,
+//! `native` (tunnels out), `terminate` (tunnels in).
 
-mod request;
+mod ingress;
+mod native;
+mod normal;
+mod output;
+mod packet;
+pub mod request;
+mod terminate;
 pub mod trace;
+mod walk;
 
-pub use request::*;
+pub use request::{Effect, Learn, MacTables, Request, Resolve, Tables, Translation, Use, Wait};
+pub use terminate::show_listeners;
+pub use walk::{MAX_ACTIONS, MAX_DEPTH, MAX_PASSAGES, translate, translate_tunnel_output};
 
-/// Most bridges that a packet may pass one inside the other.
-pub const MAX_DEPTH: u32 = 64;
-/// Most bridge passages of one translation altogether.
-pub const MAX_RESUBMITS: u32 = 4096;
+#[cfg(test)]
+mod tests;

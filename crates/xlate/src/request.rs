@@ -8,7 +8,7 @@ use base::Instant;
 use flow::{Action, DpPort, DropCause, FlowKey, Mask};
 use l2::MacTable;
 use packet::wire::ethernet::Mac;
-use pipeline::{BridgeId, OfPort, PortRef, Snapshot};
+use pipeline::{BridgeId, OfPort, PortRef};
 use tunnel::neighbour::Asker;
 use tunnel::{Neighbours, Observed, Routes};
 
@@ -136,28 +136,4 @@ pub enum Use {
     },
     /// They tell of this neighbour.
     NeighbourSeen(Observed),
-}
-
-/// Translates a packet that a datapath port brought in. See the crate's essay.
-pub fn translate(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) -> Translation {
-    let _ = (snapshot, tables, request);
-    Translation {
-        actions: vec![Action::Drop(DropCause::UnknownPort)],
-        mask: Mask::exact(),
-        ..Translation::default()
-    }
-}
-
-/// Translates what is left to do for a packet that waited for a neighbour: send it, as it is now, out of the tunnel port that
-/// it waited for. If the neighbour is still unknown, the answer is to wait again (with the same effect as before).
-///
-/// The packet's key is `request.key`, of the packet as it stands (inner headers, edits done); its `in_port` does not matter.
-pub fn translate_tunnel_output(
-    snapshot: &Snapshot,
-    tables: &Tables<'_>,
-    wait: Wait,
-    request: &Request<'_>,
-) -> Translation {
-    let _ = wait;
-    translate(snapshot, tables, request)
 }

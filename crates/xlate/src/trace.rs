@@ -11,7 +11,7 @@ pub struct Trace {
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// How deep in bridges: 0 for the first.
+    /// How many bridges deep: 0 outside of the first.
     pub depth: u32,
     /// What happened.
     pub text: String,
@@ -21,6 +21,10 @@ impl Trace {
     /// The steps.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    pub(crate) fn push(&mut self, depth: u32, text: String) {
+        self.steps.push(Step { depth, text });
     }
 }
 

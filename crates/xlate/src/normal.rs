@@ -1,0 +1,126 @@
+//! NORMAL: forward like an ordinary VLAN-aware learning bridge (IEEE 802.1Q; ovs-actions(7), "the OVS normal pipeline").
+
+use flow::{DropCause, Vlan};
+use packet::wire::ethernet::{Mac, MacText, eth_type, is_multicast, is_reserved};
+use pipeline::{Bridge, Port, PortRef, PriorityTags, Vid};
+
+use crate::packet::{Packet, TAG_BITS, VID_BITS};
+use crate::request::{Effect, Learn, Use};
+use crate::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// Admits the packet, learns its source, and sends it to its destination's port or to all.
+    pub(crate) fn normal(&mut self, bridge: &'a Bridge, from: &'a Port, packet: Packet) {
+        self.mask.0.eth_src = [u8::MAX; 6];
+        self.mask.0.eth_dst = [u8::MAX; 6];
+        let vid = match self.admit(bridge, from, &packet) {
+            Ok(vid) => vid,
+            Err(cause) => return self.give_up(cause),
+        };
+        self.learn(bridge, from, vid, packet.key.eth_src);
+        match self.station(bridge, vid, packet.key.eth_dst) {
+            Some(to) if to.ofport == from.ofport => {
+                self.say(|| "learned port is input port".into());
+                self.give_up(DropCause::Hairpin);
+            }
+            Some(to) if from.protected && to.protected => self.give_up(DropCause::PortDisabled),
+            Some(to) => {
+                self.say(|| format!("forwarding to learned port {}", to.name));
+                self.output_vlan(bridge, to, vid, packet);
+            }
+            None => {
+                self.say(|| "no learned MAC for destination, flooding".into());
+                self.flood(bridge, from, vid, packet);
+            }
+        }
+    }
+
+    /// The VLAN that the packet belongs to, if it may come in.
+    fn admit(&mut self, bridge: &Bridge, from: &Port, packet: &Packet) -> Result<Vid, DropCause> {
+        packet.look_at_tag(&mut self.mask, 0, VID_BITS);
+        if packet.has_unread_tag() {
+            self.say(|| "VLAN header cut short, or one too many".into());
+            return Err(DropCause::VlanNotAllowed);
+        }
+        let tag_vid = packet.tag().and_then(|t| Vid::new(t.vid())).unwrap_or(Vid::NONE);
+        let vid = from.vlan.ingress(tag_vid).ok_or(DropCause::VlanNotAllowed)?;
+        if !bridge.forward_bpdu && is_control(&packet.key.eth_dst) {
+            return Err(DropCause::ReservedMulticast);
+        }
+        Ok(vid)
+    }
+
+    fn learn(&mut self, bridge: &Bridge, from: &Port, vid: Vid, mac: Mac) {
+        if is_multicast(&mac) || !bridge.learns(vid) {
+            return;
+        }
+        self.say(|| format!("{} in VLAN {vid} is at port {}", MacText(&mac), from.ofport));
+        let learn = Learn { bridge: bridge.id, vlan: vid.get(), mac, port: from.ofport };
+        self.effects.push(Effect::Learn(learn));
+        self.uses.push(Use::Learn(learn));
+    }
+
+    /// The port of a station, if it is known and the port is still there and of this VLAN.
+    fn station(&self, bridge: &'a Bridge, vid: Vid, mac: Mac) -> Option<&'a Port> {
+        if is_multicast(&mac) || !bridge.learns(vid) {
+            return None;
+        }
+        let table = self.tables.macs.get(&bridge.id)?;
+        let port = bridge.port(table.lookup(vid.get(), mac, self.now)?)?;
+        port.vlan.carries(vid).then_some(port)
+    }
+
+    fn flood(&mut self, bridge: &'a Bridge, from: &Port, vid: Vid, packet: Packet) {
+        for to in bridge.flood_ports() {
+            let wanted = to.ofport != from.ofport
+                && !to.config.no_flood
+                && !(from.protected && to.protected)
+                && to.vlan.carries(vid);
+            if wanted {
+                self.output_vlan(bridge, to, vid, packet);
+            }
+        }
+    }
+
+    /// Sends the packet, which belongs to VLAN `vid`, out of a port with the tag that the port wants.
+    fn output_vlan(&mut self, bridge: &Bridge, to: &'a Port, vid: Vid, mut packet: Packet) {
+        let tag = self.egress_tag(to, vid, &packet);
+        if tag != packet.tag() {
+            packet.look_at_tag(&mut self.mask, 0, TAG_BITS);
+            packet.set_tag(tag);
+        }
+        self.output(PortRef { bridge: bridge.id, port: to.ofport }, to, &packet);
+    }
+
+    /// The reference's rules: a VLAN is told by a tag unless the port strips it; without a VLAN a tag stays for a priority's
+    /// sake alone, on ports that strip only if they are told to send such tags.
+    fn egress_tag(&mut self, to: &Port, vid: Vid, packet: &Packet) -> Option<Vlan> {
+        let tag = packet.tag();
+        let tpid = tag.map_or(eth_type::VLAN, |t| t.tpid);
+        let pcp = tag.map_or(0, Vlan::pcp);
+        let strips = to.vlan.strips(vid);
+        if vid != Vid::NONE && !strips {
+            return Some(Vlan::new(tpid, vid.get(), pcp));
+        }
+        if strips && to.priority_tags == PriorityTags::Never {
+            return None;
+        }
+        packet.look_at_tag(&mut self.mask, 0, TAG_BITS);
+        let always = to.priority_tags == PriorityTags::Always && !strips;
+        (pcp != 0 || always).then(|| Vlan::new(tpid, 0, pcp))
+    }
+}
+
+/// Destinations that bridges keep to themselves unless told otherwise (ovs-vswitchd.conf.db(5), `forward-bpdu`).
+fn is_control(mac: &Mac) -> bool {
+    const VENDORS: &[Mac] = &[
+        [0x00, 0xe0, 0x2b, 0x00, 0x00, 0x00], // Extreme Discovery Protocol
+        [0x00, 0xe0, 0x2b, 0x00, 0x00, 0x04], // Ethernet Automatic Protection Switching
+        [0x00, 0xe0, 0x2b, 0x00, 0x00, 0x06],
+        [0x01, 0x00, 0x0c, 0x00, 0x00, 0x00], // Inter Switch Link
+        [0x01, 0x00, 0x0c, 0xcd, 0xcd, 0xcd], // STP uplink fast
+    ];
+    // Cisco's discovery, trunking, spanning tree and CFM.
+    let cisco = mac[..5] == [0x01, 0x00, 0x0c, 0xcc, 0xcc] && mac[5] & 0xf0 == 0xc0;
+    is_reserved(mac) || cisco || VENDORS.contains(mac)
+}

@@ -1,0 +1,39 @@
+//! Sending a packet out of a port, whatever is behind it.
+
+use flow::{Action, DropCause};
+use pipeline::{Port, PortKind, PortRef};
+
+use crate::packet::Packet;
+use crate::request::Use;
+use crate::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// The packet leaves its bridge by this port.
+    pub(crate) fn output(&mut self, at: PortRef, port: &'a Port, packet: &Packet) {
+        if port.config.no_forward {
+            return self.give_up(DropCause::PortDisabled);
+        }
+        self.say(|| format!("output to {} (port {})", port.name, at.port));
+        match port.kind {
+            PortKind::Device(dp) => {
+                self.commit(packet);
+                self.push(Action::Output(dp));
+            }
+            PortKind::Internal { dp, mac } => {
+                let tunnel = self.tunnel_for(port, mac, packet);
+                if tunnel.is_none() {
+                    self.listen_for_neighbours(at, port, packet);
+                }
+                self.commit(packet);
+                self.push(tunnel.map_or(Action::Output(dp), Action::TnlPop));
+            }
+            PortKind::Patch(None) => self.give_up(DropCause::BridgeNotFound),
+            PortKind::Patch(Some(peer)) => {
+                self.uses.push(Use::Tx(at));
+                self.uses.push(Use::Rx(peer));
+                self.enter(peer, *packet);
+            }
+            PortKind::Tunnel { dp, endpoint } => self.tunnel_output(at, dp, endpoint, packet),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Packets for the host itself, on the underlay bridge: tunnel packets are unwrapped, and ARP and neighbour discovery are
+//! listened to.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use flow::{DpPort, FlowKey};
+use packet::wire::arp::op;
+use packet::wire::ethernet::{Mac, MacText, eth_type};
+use packet::wire::icmpv6::kind;
+use packet::wire::ip_proto;
+use pipeline::{Port, PortKind, PortRef, Snapshot};
+use tunnel::neighbour::Evidence;
+use tunnel::{Observed, Prefix, Routes};
+
+use crate::packet::Packet;
+use crate::request::{Effect, Use};
+use crate::walk::Walk;
+
+/// Neighbour discovery is believed only from the same link: nobody further away can send this hop limit (RFC 4861, 7.1).
+const ON_LINK_HOP_LIMIT: u8 = 255;
+
+impl Walk<'_> {
+    /// The tunnel port that unwraps this packet, which is about to be given to the host by internal port `port`.
+    pub(crate) fn tunnel_for(&mut self, port: &Port, mac: Mac, packet: &Packet) -> Option<DpPort> {
+        let key = &packet.key;
+        let endpoints = self.snapshot.endpoints();
+        // All of these were looked at on the way to this port, or always are.
+        if endpoints.is_empty() || packet.tag().is_some() || key.eth_dst != mac || key.ip_frag != 0
+        {
+            return None;
+        }
+        let dst = self.look_at_ip_dst(key)?;
+        self.mask.0.nw_proto = u8::MAX;
+        let ours = own_addresses(self.tables.routes, port).any(|a| a.addr() == dst);
+        if !ours || key.nw_proto != ip_proto::UDP {
+            return None;
+        }
+        self.mask.0.tp_dst |= bits_that_tell(key.tp_dst, endpoints.listeners().map(|(p, _)| p));
+        let listener = endpoints.listener(key.tp_dst)?;
+        self.say(|| format!("for tunnel {}", listener.device_name(key.tp_dst)));
+        Some(listener.dp)
+    }
+
+    fn look_at_ip_dst(&mut self, key: &FlowKey) -> Option<IpAddr> {
+        if key.is_ipv4() {
+            self.mask.0.nw_dst = u32::MAX;
+            Some(Ipv4Addr::from(key.nw_dst).into())
+        } else if key.is_ipv6() {
+            self.mask.0.ipv6_dst = [u8::MAX; 16];
+            Some(Ipv6Addr::from(key.ipv6_dst).into())
+        } else {
+            None
+        }
+    }
+
+    /// Notes what ARP and neighbour discovery packets for the host tell of its neighbours.
+    pub(crate) fn listen_for_neighbours(&mut self, at: PortRef, port: &Port, packet: &Packet) {
+        if self.snapshot.endpoints().is_empty() || packet.tag().is_some() {
+            return;
+        }
+        let own: Vec<Prefix> = own_addresses(self.tables.routes, port).copied().collect();
+        let heard = match packet.key.eth_type {
+            eth_type::ARP if own.iter().any(|a| a.addr().is_ipv4()) => {
+                self.hear_arp(&packet.key, &own)
+            }
+            eth_type::IPV6 if own.iter().any(|a| a.addr().is_ipv6()) => {
+                self.hear_discovery(&packet.key, &own)
+            }
+            _ => None,
+        };
+        let (Some((ip, mac, evidence)), Some(bridge)) = (heard, self.snapshot.bridge(at.bridge))
+        else {
+            return;
+        };
+        if own.iter().any(|a| a.addr() == ip) {
+            return;
+        }
+        // Who is not of our network does not get in by itself.
+        let on_link = own.iter().any(|a| a.contains(ip));
+        let evidence = if on_link { evidence } else { Evidence::Overheard };
+        self.say(|| format!("{ip} is at {} ({evidence:?})", MacText(&mac)));
+        let seen = Observed { bridge: bridge.name.clone(), ip, mac, evidence };
+        self.effects.push(Effect::NeighbourSeen(seen.clone()));
+        self.uses.push(Use::NeighbourSeen(seen));
+    }
+
+    fn hear_arp(&mut self, key: &FlowKey, own: &[Prefix]) -> Option<(IpAddr, Mac, Evidence)> {
+        let m = &mut self.mask.0;
+        m.nw_proto = u8::MAX;
+        let is_reply = match u16::from(key.nw_proto) {
+            op::REPLY => true,
+            op::REQUEST => false,
+            _ => return None,
+        };
+        (m.nw_src, m.nw_dst) = (u32::MAX, u32::MAX);
+        let [src, dst] = [key.nw_src, key.nw_dst].map(|ip| IpAddr::from(Ipv4Addr::from(ip)));
+        let evidence = match (is_reply, own.iter().any(|a| a.addr() == dst)) {
+            _ if src == dst => Evidence::Announcement,
+            (true, true) => Evidence::Reply,
+            (true, false) => Evidence::Overheard,
+            (false, true) => Evidence::Request,
+            (false, false) => return None,
+        };
+        m.arp_sha = [u8::MAX; 6];
+        Some((src, key.arp_sha, evidence))
+    }
+
+    fn hear_discovery(&mut self, key: &FlowKey, own: &[Prefix]) -> Option<(IpAddr, Mac, Evidence)> {
+        let m = &mut self.mask.0;
+        m.nw_proto = u8::MAX;
+        if key.nw_proto != ip_proto::ICMPV6 || key.ip_frag != 0 {
+            return None;
+        }
+        (m.tp_src, m.tp_dst) = (u16::MAX, u16::MAX);
+        let kind = u8::try_from(key.tp_src).ok().filter(|_| key.tp_dst == 0)?;
+        if !matches!(kind, kind::NEIGHBOUR_SOLICITATION | kind::NEIGHBOUR_ADVERTISEMENT) {
+            return None;
+        }
+        m.nw_ttl = u8::MAX;
+        m.nd_target = [u8::MAX; 16];
+        if key.nw_ttl != ON_LINK_HOP_LIMIT {
+            return None;
+        }
+        let is_own = |ip: [u8; 16]| own.iter().any(|a| a.addr() == IpAddr::from(ip));
+        if kind == kind::NEIGHBOUR_SOLICITATION {
+            if !is_own(key.nd_target) {
+                return None;
+            }
+            (m.ipv6_src, m.arp_sha) = ([u8::MAX; 16], [u8::MAX; 6]);
+            return Some((key.ipv6_src.into(), key.arp_sha, Evidence::Request));
+        }
+        (m.ipv6_dst, m.arp_tha) = ([u8::MAX; 16], [u8::MAX; 6]);
+        let to_all = Ipv6Addr::from(key.ipv6_dst).is_multicast();
+        let evidence = match is_own(key.ipv6_dst) {
+            true => Evidence::Reply,
+            false if to_all => Evidence::Announcement,
+            false => Evidence::Overheard,
+        };
+        Some((key.nd_target.into(), key.arp_tha, evidence))
+    }
+}
+
+/// The addresses that tunnel packets may come to on an internal port: its own, but those that mean something on every link.
+fn own_addresses<'r>(
+    routes: &'r Routes,
+    port: &Port,
+) -> impl Iterator<Item = &'r Prefix> + use<'r> {
+    routes.addresses(&port.name).iter().filter(|a| match a.addr() {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+    })
+}
+
+/// The leading bits of `port` that are enough to tell it from every other of `ports`; all of them if it is among those.
+fn bits_that_tell(port: u16, ports: impl Iterator<Item = u16>) -> u16 {
+    let shared = ports.map(|p| (p ^ port).leading_zeros()).max();
+    match shared {
+        None => 0,
+        Some(n) => !(u16::MAX.checked_shr(n + 1).unwrap_or(0)),
+    }
+}
+
+/// `tnl/ports/show [-v]`: which packets are taken for tunnel packets.
+pub fn show_listeners(snapshot: &Snapshot, routes: &Routes, verbose: bool) -> String {
+    let mut out = String::from("Listening ports:\n");
+    for (udp_port, listener) in snapshot.endpoints().listeners() {
+        let (name, dp) = (listener.device_name(udp_port), listener.dp.0);
+        if !verbose {
+            let _ = writeln!(out, "{name} ({dp}) ref_cnt={}", listener.endpoints);
+            continue;
+        }
+        for port in snapshot.bridges().flat_map(|b| b.ports()) {
+            let PortKind::Internal { mac, .. } = port.kind else { continue };
+            for address in own_addresses(routes, port) {
+                let (mac, ip) = (MacText(&mac), address.addr());
+                let (eth_type, family) =
+                    if ip.is_ipv4() { ("0x0800", "ipv4") } else { ("0x86dd", "ipv6") };
+                let _ = writeln!(
+                    out,
+                    "{name} ({dp}) : eth(dst={mac}),eth_type({eth_type}),{family}(dst={ip},proto=17,frag=no),udp(dst={udp_port})"
+                );
+            }
+        }
+    }
+    out
+}
