@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use testbed::guest::DEVICE;
-use testbed::guide::{Flavor, HOSTS, Plan, TwoSites};
+use testbed::guide::{CABLE, Flavor, HOSTS, Plan, Site, TwoSites};
 use testbed::probe::{self, Ping};
 use testbed::{Netns, wait};
 
 use crate::support::{assert_connected, ok, ours, programs, state};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Rows are refreshed every few seconds.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Test F. The remote host comes up only after the first packets were sent: they wait, and are not lost.
 #[test]
@@ -23,21 +24,56 @@ fn packets_wait_for_a_neighbour() {
     ok(two.sites[0].type_guide(|_| ()));
     let [a, b] = &two.sites;
     know_each_other(&two);
-    let how = Ping { count: 4, interval: Duration::from_millis(10), patience: PATIENCE, size: 56 };
+    let how = Ping { count: 4, interval: Duration::from_millis(10), ..Ping::default() };
     let echoes = std::thread::scope(|s| {
         let pinger = s.spawn(|| probe::ping(&a.guest.ns, b.guest.address, how));
-        let status = || ok(a.host.vsctl("get interface vxlan0 status"));
-        let resolving = wait::until("the tunnel to say that it has no neighbour", PATIENCE, || {
-            status().contains("neighbo").then_some(())
-        });
-        resolving.unwrap_or_else(|e| panic!("{e}: {}", status()));
+        let sent = || a.guest.ns.counters(DEVICE).is_some_and(|c| c.tx_packets >= 4);
+        ok(wait::until("four pings to be sent", PATIENCE, || sent().then_some(())));
         ok(b.type_guide(|_| ()));
         ok(pinger.join().expect("no panic"))
     });
     assert_eq!(echoes.lost(), 0, "{echoes}\n{}", state(&two));
     assert_connected(&two, 1 << 20);
-    let status = ok(a.host.vsctl("get interface vxlan0 status"));
-    assert!(!status.contains("neighbo"), "{status}");
+    assert_tunnel_becomes(a, &["up"]);
+}
+
+/// Test F, the other half: who does not answer is named, for as long as that lasts.
+#[test]
+fn a_silent_neighbour_is_named() {
+    if !ours() {
+        return;
+    }
+    let two = ok(TwoSites::build(&Plan::between(Flavor::Switch(programs()), Flavor::kernel())));
+    assert_connected(&two, 1 << 20);
+    let [a, b] = &two.sites;
+    let address = format!("{}/24 dev {CABLE}", b.local());
+    ok(b.host.ns.ip(&format!("addr del {address}")));
+    ok(a.host.appctl("tnl/neigh/flush"));
+    let how = Ping { count: 1, patience: Duration::ZERO, ..Ping::default() };
+    ok(probe::ping(&a.guest.ns, b.guest.address, how));
+    assert_tunnel_becomes(a, &["resolving", "no-neighbour"]);
+    assert_tunnel_becomes(a, &["no-neighbour"]);
+    let row = ok(a.host.vsctl("--columns=error,status list interface vxlan0"));
+    assert!(row.contains(&format!("no answer from {}", b.local())), "{row}");
+    ok(b.host.ns.ip(&format!("addr add {address}")));
+    let back = Ping { count: 1, patience: Duration::from_millis(500), ..Ping::default() };
+    ok(wait::until("traffic to come back", PATIENCE, || {
+        (ok(probe::ping(&a.guest.ns, b.guest.address, back)).lost() == 0).then_some(())
+    }));
+    assert_tunnel_becomes(a, &["up"]);
+    assert_connected(&two, 1 << 20);
+}
+
+/// Waits for the Interface row to show one of these states.
+#[track_caller]
+fn assert_tunnel_becomes(site: &Site, states: &[&str]) {
+    let status = || ok(site.host.vsctl("get interface vxlan0 status"));
+    let shown = wait::until("the tunnel's state", PATIENCE, || {
+        let status = status();
+        let shows = |state: &&str| status.contains(&format!("tunnel_state={state},"));
+        states.iter().any(shows).then_some(())
+    });
+    shown.unwrap_or_else(|e| panic!("{e}: not {states:?}: {}", status()));
 }
 
 /// Without ARP between the guests, the first packets are the ones that are counted.
