@@ -1,11 +1,12 @@
 //! Misses: translate, apply what the packet teaches, install the flow, send the packet on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::Instant;
 use datapath::{Answers, Miss, MissReason};
-use flow::{Action, MaskedKey, SlowReason};
+use flow::{Action, Mask, MaskedKey, SlowReason};
 use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
 
 use crate::flows::Delta;
@@ -83,6 +84,7 @@ impl Shared {
         self.credit(state, &uses, Delta { packets: 1, bytes }, now);
         self.apply(state, effects, now);
         let actions: Arc<[Action]> = actions.into();
+        let mask = if self.exact_flows.load(Ordering::Relaxed) { Mask::exact() } else { mask };
         let key = MaskedKey::new(&miss.key, &mask);
         let mut flows = lock(&self.flows);
         match out.put_flow(key, actions.clone(), version) {

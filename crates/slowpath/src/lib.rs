@@ -26,7 +26,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -61,6 +61,7 @@ struct Shared {
     /// Held while misses are being answered.
     answering: Mutex<()>,
     max_idle_ms: AtomicU64,
+    exact_flows: AtomicBool,
     report: Mutex<Report>,
     count: Counts,
 }
@@ -83,6 +84,7 @@ impl SlowPath {
             control: Control::default(),
             answering: Mutex::default(),
             max_idle_ms: AtomicU64::new(10_000),
+            exact_flows: AtomicBool::new(false),
             report: Mutex::default(),
             count: Counts {
                 upcalls: counters.counter("upcall_handled"),
@@ -142,6 +144,12 @@ impl SlowPath {
         let ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX).max(1);
         self.0.shared.max_idle_ms.store(ms, Ordering::Relaxed);
         self.0.shared.control.kick();
+    }
+
+    /// With `false`, every flow matches one packet's header exactly (`upcall/disable-megaflows`). Removes all flows.
+    pub fn set_megaflows(&self, enabled: bool) {
+        self.0.shared.exact_flows.store(!enabled, Ordering::Relaxed);
+        self.purge();
     }
 
     /// What the last passes of the revalidator found, for `upcall/show`.

@@ -4,9 +4,13 @@
 //! steps) -> `apply` (devices, ports, tunnels) -> a `pipeline::Snapshot` that the slow path publishes -> `report` (what came
 //! of it, written back).
 
+pub mod commands;
+pub mod daemon;
 pub mod desired;
 pub mod kernel;
 pub mod numbers;
 pub mod plan;
+pub mod program;
+pub mod report;
 pub mod rows;
 pub mod switch;

@@ -1,0 +1,29 @@
+//! What `ovs-appctl` can ask of the daemon: one table, one function per command, grouped by what they are about.
+
+mod bridges;
+mod datapaths;
+mod flows;
+mod process;
+mod testing;
+mod tunnels;
+
+use unixctl::{Args, Registry};
+
+use crate::daemon::Daemon;
+
+/// All commands of the switch daemon (those that every daemon has are added by `observe`).
+pub fn registry() -> Registry<Daemon> {
+    let mut registry = Registry::new();
+    process::add(&mut registry);
+    bridges::add(&mut registry);
+    datapaths::add(&mut registry);
+    flows::add(&mut registry);
+    tunnels::add(&mut registry);
+    testing::add(&mut registry);
+    registry
+}
+
+/// The arguments as plain strings.
+fn strings(args: &Args) -> Vec<&str> {
+    args.iter().map(|a| &**a).collect()
+}

@@ -1,0 +1,170 @@
+//! Native tunnels: routes, neighbours, listening ports, and how each tunnel stands.
+
+use std::fmt::Write;
+
+use jsonrpc::{Json, Object};
+use tunnel::Routes;
+use tunnel::neighbour::commands as neighbours;
+use tunnel::route::commands as routes;
+use unixctl::{Args, Registry, Reply};
+
+use super::strings;
+use crate::daemon::Daemon;
+use crate::report::{mac_text, since_text};
+
+pub(super) fn add(registry: &mut Registry<Daemon>) {
+    registry.add("ovs/route/add", "ip/plen dev [gw] [pkt_mark=mark] [src=src_ip] [table=id]", 2, 6, |d: &mut Daemon, a: &Args| {
+        change(d, a, routes::add)
+    });
+    registry.add("ovs/route/del", "ip/plen [pkt_mark=mark] [table=id]", 1, 3, |d: &mut Daemon, a: &Args| {
+        change(d, a, routes::del)
+    });
+    registry.add("ovs/route/show", "[table=id|all]", 0, 1, |d: &mut Daemon, a: &Args| {
+        routes::show(d.switch.current_routes(), &strings(a))
+    });
+    registry.add("ovs/route/lookup", "ip_addr [pkt_mark=mark] [src=src_ip]", 1, 3, |d: &mut Daemon, a: &Args| {
+        routes::lookup(d.switch.current_routes(), &strings(a))
+    });
+    for family in ["arp", "neigh"] {
+        add_neighbours(registry, family);
+    }
+    registry.add("tnl/ports/show", "-v", 0, 1, ports_show);
+    registry.add("tnl/egress_port_range", "min max", 0, 2, egress_port_range);
+    registry.add("tunnel/show", "[interface]", 0, 1, show);
+}
+
+fn change(
+    daemon: &mut Daemon,
+    args: &Args,
+    command: fn(&mut Routes, &[&str]) -> Result<String, String>,
+) -> Result<String, String> {
+    let args = strings(args);
+    daemon.switch.routes(|table| command(table, &args))
+}
+
+fn add_neighbours(registry: &mut Registry<Daemon>, family: &str) {
+    let name = |verb: &str| -> &'static str {
+        // Names live as long as the program: there are eight of them.
+        match (family, verb) {
+            ("arp", "show") => "tnl/arp/show",
+            ("arp", "set") => "tnl/arp/set",
+            ("arp", "flush") => "tnl/arp/flush",
+            ("arp", _) => "tnl/arp/aging",
+            (_, "show") => "tnl/neigh/show",
+            (_, "set") => "tnl/neigh/set",
+            (_, "flush") => "tnl/neigh/flush",
+            _ => "tnl/neigh/aging",
+        }
+    };
+    registry.add(name("show"), "", 0, 0, neighbour_show);
+    registry.add(name("set"), "BRIDGE IP MAC", 3, 3, |d: &mut Daemon, a: &Args| {
+        on_neighbours(d, |table, now| neighbours::set(table, &strings(a), now))
+    });
+    registry.add(name("flush"), "", 0, 0, |d: &mut Daemon, _: &Args| {
+        on_neighbours(d, |table, _| Ok(neighbours::flush(table)))
+    });
+    registry.add(name("aging"), "[SECS]", 0, 1, |d: &mut Daemon, a: &Args| {
+        on_neighbours(d, |table, now| neighbours::aging(table, &strings(a), now))
+    });
+}
+
+/// Runs a command on every datapath's neighbours; answers what the last said.
+fn on_neighbours(
+    daemon: &mut Daemon,
+    command: impl Fn(&mut tunnel::Neighbours, base::Instant) -> Result<String, String>,
+) -> Result<String, String> {
+    let planes = daemon.switch.planes().map(|(_, plane)| plane);
+    let answers: Vec<_> = planes.map(|plane| plane.slow.with(|state, now| command(&mut state.neighbours, now))).collect();
+    match answers.into_iter().last() {
+        Some(answer) => answer,
+        None => command(&mut tunnel::Neighbours::default(), base::Instant::default()),
+    }
+}
+
+fn neighbour_show(daemon: &mut Daemon, _: &Args) -> Reply {
+    let mut out = neighbours::show(&tunnel::Neighbours::default(), base::Instant::default());
+    let head = out.len();
+    for (_, plane) in daemon.switch.planes() {
+        let text = plane.slow.with(|state, now| neighbours::show(&state.neighbours, now));
+        out.push_str(text.get(head..).unwrap_or_default());
+    }
+    out.into()
+}
+
+fn ports_show(daemon: &mut Daemon, args: &Args) -> Reply {
+    let verbose = args.arg(0) == Some("-v");
+    let mut out = "Listening ports:\n".to_owned();
+    for (_, plane) in daemon.switch.planes() {
+        for (dp, kind, udp, users) in plane.tunnel_devices() {
+            let device = kind.device_name(udp);
+            if !verbose {
+                let _ = writeln!(out, "{device} ({}) ref_cnt={users}", dp.0);
+                continue;
+            }
+            for (mac, ip) in local_addresses(daemon) {
+                let (eth_type, family) = if ip.is_ipv4() { ("0x0800", "ipv4") } else { ("0x86dd", "ipv6") };
+                let _ = writeln!(
+                    out,
+                    "{device} ({}) : eth(dst={}),eth_type({eth_type}),{family}(dst={ip},proto=17,frag=no),udp(dst={udp})",
+                    dp.0,
+                    mac_text(mac)
+                );
+            }
+        }
+    }
+    out.into()
+}
+
+/// The addresses of internal ports: where tunnel packets may be for us.
+fn local_addresses(daemon: &Daemon) -> Vec<([u8; 6], std::net::IpAddr)> {
+    let routes = daemon.switch.current_routes();
+    let mut all = Vec::new();
+    for (name, bridge) in daemon.switch.bridges() {
+        let Some((_, plane)) = daemon.switch.bridge(name) else { continue };
+        for (interface, live) in &bridge.interfaces {
+            let internal = plane.slow.with(|state, _| state.snapshot.internal(interface).is_some());
+            if let Ok(live) = live
+                && internal
+            {
+                all.extend(routes.addresses(interface).iter().map(|a| (live.status.mac, a.addr())));
+            }
+        }
+    }
+    all
+}
+
+fn egress_port_range(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+    let mut ports = daemon.switch.source_ports();
+    let text = ports.command(&strings(args))?;
+    if ports != daemon.switch.source_ports() {
+        daemon.switch.set_source_ports(ports);
+    }
+    Ok(text)
+}
+
+/// Ours: how each tunnel stands, why, and since when.
+fn show(daemon: &mut Daemon, args: &Args) -> Reply {
+    let now = daemon.clock.now();
+    crate::report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, now);
+    let mut text = String::new();
+    let mut json = Vec::new();
+    let wanted = args.arg(0);
+    let names = daemon.switch.bridges().values().flat_map(|b| b.interfaces.keys());
+    for name in names.filter(|n| wanted.is_none_or(|w| w == n.as_str())) {
+        let Some(state) = daemon.tunnels.get(name) else { continue };
+        let since = since_text(&daemon.switch, state.since);
+        let _ = writeln!(text, "{name}: {} ({}) since {since}", state.reason.word(), state.reason);
+        let fields = [
+            ("name", name.clone()),
+            ("state", state.reason.word().to_owned()),
+            ("reason", state.reason.to_string()),
+            ("since", since),
+        ];
+        json.push(Json::Object(fields.into_iter().map(|(k, v)| (k, Json::from(v.as_str()))).collect::<Object>()));
+    }
+    match (wanted, text.is_empty()) {
+        (Some(name), true) => Reply::Error(format!("{name}: no such tunnel")),
+        _ if args.wants_json() => Reply::Json(Json::from(json)),
+        _ => Reply::Text(text),
+    }
+}

@@ -1,0 +1,384 @@
+//! The daemon's loop: database, kernel, control socket and timers, each in turn, none for long.
+//!
+//! Packets do not come through here: workers and slow path have threads of their own.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+
+use base::{Clock, Counters, Instant};
+use jsonrpc::Session;
+use observe::coverage::{Coverage, REFERENCE_COUNTERS};
+use observe::{Signals, Vlog};
+use ovsdb_idl::polled::Database;
+use ovsdb_idl::{CommitId, Outcome, Protocol};
+use stream::{Endpoint, Event, Interest, Poller, Waker};
+use tunnel::state::TunnelStates;
+use unixctl::Server;
+
+use crate::desired::{DummyMode, desired};
+use crate::kernel::{Kernel, News, RouteChange, change_routes};
+use crate::report::{self, Scope};
+use crate::rows::{self, Rows};
+use crate::switch::{Setup, Switch, Tuning};
+
+/// What the daemon is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the database is.
+    pub database: Endpoint,
+    /// Test devices.
+    pub dummy: DummyMode,
+    /// The switch's own.
+    pub setup: Setup,
+}
+
+/// How often tunnels are looked at.
+const TUNNEL_LOOK: Duration = Duration::from_millis(500);
+/// The lock by which two daemons on one database notice each other.
+const LOCK: &str = "ovs_vswitchd";
+
+/// Poller tokens.
+const DATABASE: u64 = 1;
+const KERNEL: u64 = 2;
+const SIGNALS: u64 = 3;
+const WAKER: u64 = 4;
+const UNIXCTL: u64 = 1000;
+
+/// The daemon. Control commands work on it.
+pub struct Daemon {
+    /// Time.
+    pub clock: Clock,
+    /// Named counters of the whole switch.
+    pub counters: Counters,
+    /// The switch.
+    pub switch: Switch,
+    /// How tunnels stand.
+    pub tunnels: TunnelStates,
+    /// History of the counters.
+    pub coverage: Coverage,
+    /// Whether the daemon is to end; with clean-up or without.
+    pub exit: Option<Exit>,
+    /// Test devices.
+    pub dummy: DummyMode,
+    /// The rows.
+    pub rows: Rows,
+    /// Rows of the replica, for `memory/show`.
+    pub cells: u64,
+    touched: BTreeSet<String>,
+    next_tunnel_look: Instant,
+    next_statistics: Instant,
+}
+
+/// How to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Remove what would stay behind.
+    pub cleanup: bool,
+}
+
+/// The part that moves: sockets.
+pub struct Runner {
+    daemon: Daemon,
+    database: Database,
+    kernel: Option<Kernel>,
+    unixctl: Option<Server<Daemon>>,
+    signals: Option<Signals>,
+    poller: Poller,
+    waker: Waker,
+    vlog: Option<Vlog>,
+    commit: Option<CommitId>,
+    again: Option<Scope>,
+    warned_of_lock: bool,
+    reported: BTreeSet<crate::desired::Problem>,
+    connected_once: bool,
+}
+
+impl Runner {
+    /// Ready to run. `signals`: the daemon is a process of its own and ends by them.
+    pub fn new(options: Options, clock: Clock, signals: Option<Signals>, vlog: Option<Vlog>) -> io::Result<Self> {
+        let now = clock.now();
+        let counters = Counters::default();
+        let switch = Switch::new(clock.clone(), counters.clone(), options.setup.clone());
+        let interest = rows::interest().map_err(io::Error::other)?;
+        let limits = jsonrpc::Limits::default();
+        let session = Session::new(vec![options.database.clone()], limits, now);
+        let mut protocol = Protocol::new(vswitch_schema::DATABASE, interest, seed());
+        protocol.set_lock(LOCK);
+        let poller = Poller::new()?;
+        let waker = poller.waker(WAKER)?;
+        let on_warp = waker.clone();
+        clock.on_warp(move || on_warp.wake());
+        let kernel = match options.setup.no_system_routes && options.dummy.no_system {
+            true => None,
+            false => Some(Kernel::open()?),
+        };
+        let daemon = Daemon {
+            coverage: Coverage::new(REFERENCE_COUNTERS, now),
+            clock,
+            counters,
+            switch,
+            tunnels: TunnelStates::default(),
+            exit: None,
+            dummy: options.dummy,
+            rows: Rows::default(),
+            cells: 0,
+            touched: BTreeSet::new(),
+            next_tunnel_look: now,
+            next_statistics: now,
+        };
+        let mut runner = Self {
+            daemon,
+            database: Database::new(session, protocol),
+            kernel,
+            unixctl: None,
+            signals,
+            poller,
+            waker,
+            vlog,
+            commit: None,
+            again: None,
+            warned_of_lock: false,
+            reported: BTreeSet::new(),
+            connected_once: false,
+        };
+        if let Some(kernel) = &mut runner.kernel {
+            let news = kernel.dump()?;
+            runner.follow_kernel(news);
+        }
+        Ok(runner)
+    }
+
+    /// Answers control commands from there.
+    pub fn serve(&mut self, server: Server<Daemon>) {
+        self.unixctl = Some(server);
+    }
+
+    /// Wakes the loop from another thread.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Runs until told to exit. `configured` is called once, when the first configuration has been applied.
+    pub fn run(&mut self, mut configured: impl FnMut()) -> io::Result<()> {
+        let mut events: Vec<Event> = Vec::new();
+        while self.daemon.exit.is_none() {
+            let was = self.connected_once;
+            self.turn()?;
+            if self.connected_once && !was {
+                configured();
+            }
+            if self.daemon.exit.is_some() {
+                break;
+            }
+            let timeout = self.prepare_to_sleep()?;
+            events.clear();
+            self.poller.wait(timeout, &mut events)?;
+        }
+        let cleanup = self.daemon.exit.is_some_and(|e| e.cleanup);
+        self.daemon.switch.shut_down(cleanup);
+        if let Some(server) = self.unixctl.take() {
+            server.finish();
+        }
+        Ok(())
+    }
+
+    /// One turn: everything that is due.
+    fn turn(&mut self) -> io::Result<()> {
+        self.take_signals();
+        self.follow_database();
+        self.listen_to_kernel();
+        if let Some(mut server) = self.unixctl.take() {
+            server.run(&mut self.daemon);
+            self.unixctl = Some(server);
+        }
+        self.timers();
+        Ok(())
+    }
+
+    fn take_signals(&mut self) {
+        let Some(signals) = &mut self.signals else { return };
+        let pending = signals.take();
+        if pending.terminate {
+            self.daemon.exit = Some(Exit { cleanup: false });
+        }
+        if pending.reopen
+            && let Some(vlog) = &self.vlog
+        {
+            let _ = vlog.reopen(); // says so itself
+        }
+    }
+
+    fn follow_database(&mut self) {
+        let now = self.daemon.clock.now();
+        self.database.run(now);
+        self.settle_commit();
+        if self.database.protocol().is_lock_contended() {
+            if !std::mem::replace(&mut self.warned_of_lock, true) {
+                log::error!(
+                    target: "bridge",
+                    "another ovs-vswitchd process is running, disabling this process (pid {}) until it goes away",
+                    std::process::id()
+                );
+            }
+            return;
+        }
+        if !self.database.is_live() || !self.database.protocol().has_lock() {
+            return;
+        }
+        self.warned_of_lock = false;
+        let changes = self.database.take_changes();
+        if changes.is_empty() && self.connected_once {
+            return;
+        }
+        self.daemon.rows.follow(self.database.replica(), &changes);
+        self.daemon.reconfigure();
+        self.log_problems();
+        self.connected_once = true;
+        self.report(Scope::Touched);
+    }
+
+    /// Each problem is logged once, when it appears.
+    fn log_problems(&mut self) {
+        let problems: BTreeSet<_> = self.daemon.switch.applied().problems.iter().cloned().collect();
+        for problem in problems.difference(&self.reported) {
+            log::warn!(target: "bridge", "{} {}: {}", problem.table, problem.name, problem.text);
+        }
+        self.reported = problems;
+    }
+
+    fn settle_commit(&mut self) {
+        let Some(id) = self.commit else { return };
+        let Some(outcome) = self.database.outcome(id) else { return };
+        self.commit = None;
+        match outcome {
+            Outcome::Unchanged | Outcome::Success { .. } => {}
+            Outcome::TryAgain | Outcome::NotLocked => self.again = Some(Scope::All),
+            Outcome::Error(error) => log::warn!(target: "bridge", "the database refused a status update: {error}"),
+        }
+        if let Some(scope) = self.again.take() {
+            self.report(scope);
+        }
+    }
+
+    /// Writes the database up to date, or notes that this is to be done when the transaction under way has ended.
+    fn report(&mut self, scope: Scope) {
+        if !self.connected_once {
+            return;
+        }
+        self.daemon.touched.extend(self.daemon.switch.take_touched());
+        if self.commit.is_some() || !self.database.is_live() {
+            self.again = if scope == Scope::All { Some(Scope::All) } else { self.again.or(Some(scope)) };
+            return;
+        }
+        let daemon = &mut self.daemon;
+        let now = daemon.clock.now();
+        daemon.touched.extend(report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, now));
+        let touched = std::mem::take(&mut daemon.touched);
+        let prepared = report::transaction(
+            self.database.begin(),
+            &daemon.switch,
+            &daemon.rows,
+            &daemon.tunnels,
+            |name| touched.contains(name),
+            scope,
+            daemon.dummy,
+        );
+        if !prepared.is_empty() {
+            self.commit = Some(self.database.commit(prepared, now));
+        }
+    }
+
+    fn listen_to_kernel(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        match kernel.poll() {
+            Ok(news) => self.follow_kernel(news),
+            Err(error) => log::warn!(target: "netlink", "cannot hear of changes in the kernel: {error}"),
+        }
+    }
+
+    fn follow_kernel(&mut self, news: News) {
+        let News { routes, came, gone } = news;
+        if self.daemon.switch.follows_kernel() && !routes.is_empty() {
+            self.daemon.switch.routes(|table| routes.iter().for_each(|c: &RouteChange| change_routes(table, c)));
+        }
+        if came.is_empty() && gone.is_empty() {
+            return;
+        }
+        self.daemon.switch.refresh(&came);
+        self.daemon.switch.devices_changed(&came, &gone);
+        self.report(Scope::Touched);
+    }
+
+    fn timers(&mut self) {
+        let now = self.daemon.clock.now();
+        let counters = self.daemon.counters.snapshot();
+        self.daemon.coverage.sample(now, counters);
+        if now >= self.daemon.next_tunnel_look {
+            self.daemon.next_tunnel_look = now + TUNNEL_LOOK;
+            let changed = report::observe_tunnels(&self.daemon.switch, &mut self.daemon.tunnels, now);
+            if !changed.is_empty() {
+                self.daemon.touched.extend(changed);
+                self.report(Scope::Touched);
+            }
+        }
+        if now >= self.daemon.next_statistics {
+            self.daemon.next_statistics = now + report::interval(&self.daemon.rows);
+            self.daemon.cells = self.daemon.count_cells(&self.database);
+            self.report(Scope::All);
+        }
+    }
+
+    /// Has the poller watch everything; returns how long it may sleep.
+    fn prepare_to_sleep(&mut self) -> io::Result<Option<Duration>> {
+        let now = self.daemon.clock.now();
+        self.database.watch(&self.poller, DATABASE)?;
+        if let Some(server) = &mut self.unixctl {
+            server.watch(&self.poller, UNIXCTL)?;
+        }
+        if let Some(signals) = &mut self.signals {
+            signals.watch(&self.poller, SIGNALS)?;
+        }
+        if let Some(kernel) = &self.kernel {
+            // Registering again what is registered is refused, and all is well.
+            let _ = self.poller.register(&kernel.monitor, KERNEL, Interest::READABLE);
+        }
+        let timers = [self.daemon.next_tunnel_look, self.daemon.next_statistics, self.daemon.coverage.deadline()];
+        let deadline = self.database.deadline(now).into_iter().chain(timers).min();
+        Ok(deadline.and_then(|d| self.daemon.clock.sleep_until(d)))
+    }
+}
+
+impl Daemon {
+    /// Brings the switch to what the rows ask for.
+    fn reconfigure(&mut self) {
+        let wanted = desired(&self.rows, self.switch.applied(), self.dummy);
+        self.switch.apply(wanted);
+        let idle = self.rows.switch.as_ref().and_then(|s| s.other_config.get("max-idle")?.parse().ok());
+        let tuning = idle.map_or_else(Tuning::default, |ms: u64| Tuning { max_idle: Duration::from_millis(ms) });
+        self.switch.tune(tuning);
+    }
+
+    /// An interface's state is to be asked for and written anew (commands on test devices change it).
+    pub fn touch(&mut self, interface: &str) {
+        self.switch.refresh(&BTreeSet::from([interface.to_owned()]));
+        self.next_tunnel_look = Instant::default();
+        self.touched.insert(interface.to_owned());
+    }
+
+    fn count_cells(&self, database: &Database) -> u64 {
+        let replica = database.replica();
+        let tables = ["Open_vSwitch", "Bridge", "Port", "Interface", "Datapath"];
+        tables.iter().map(|t| replica.len(t) as u64).sum()
+    }
+}
+
+/// Randomness for the identities of rows.
+fn seed() -> [u8; 32] {
+    use std::hash::{BuildHasher, RandomState};
+    let mut seed = [0; 32];
+    for chunk in seed.chunks_mut(8) {
+        chunk.copy_from_slice(&RandomState::new().hash_one(0).to_be_bytes());
+    }
+    seed
+}

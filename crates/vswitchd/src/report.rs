@@ -1,0 +1,264 @@
+//! Writing back what came of the configuration: port numbers, states, statistics, errors, and `cur_cfg`.
+//!
+//! Values that the database has already are not sent (the transaction drops them), so a round costs what has changed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base::Instant;
+use jiff::Timestamp;
+use netdev::Stats;
+use ovsdb::{ColumnId, Datum, TableId, Uuid};
+use ovsdb_idl::{Prepared, Txn};
+use pipeline::PortRef;
+use slowpath::Traffic;
+use tunnel::state::{Reason, TunnelStates};
+use vswitch_schema::tables::{Duplex, LinkState};
+use vswitch_schema::{Column, IntMap, StringMap};
+
+use crate::desired::{DummyMode, InterfaceKind};
+use crate::rows::Rows;
+use crate::switch::{Live, Switch};
+
+/// The version of Open vSwitch whose behaviour this is.
+pub const OVS_VERSION: &str = "4.0.0";
+
+/// Which interfaces a round is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that were touched.
+    Touched,
+    /// All, with statistics.
+    All,
+}
+
+/// A transaction being filled by column names.
+struct Writer<'a> {
+    txn: Txn<'a>,
+}
+
+impl Writer<'_> {
+    fn table(&self, name: &str) -> Option<TableId> {
+        self.txn.schema().table_id(name)
+    }
+
+    fn set(&mut self, table: &str, row: Uuid, column: &str, value: Datum) {
+        let Some(table) = self.table(table) else { return };
+        let Some(column): Option<ColumnId> = self.txn.schema().table(table).column_id(column) else { return };
+        if row != Uuid::ZERO && self.txn.exists(table, row) {
+            self.txn.set(table, row, column, value);
+        }
+    }
+
+    fn put<T: Column>(&mut self, table: &str, row: Uuid, column: &str, value: &T) {
+        self.set(table, row, column, value.to_datum());
+    }
+}
+
+/// Notes how each tunnel stands. Says which have changed.
+pub fn observe_tunnels(switch: &Switch, states: &mut TunnelStates, now: Instant) -> Vec<String> {
+    let mut changed = Vec::new();
+    for (name, bridge) in &switch.applied().bridges {
+        let Some((_, plane)) = switch.bridge(name) else { continue };
+        for interface in bridge.interfaces() {
+            let InterfaceKind::Tunnel(endpoint) = &interface.kind else { continue };
+            let reason = plane.slow.with(|state, now| {
+                let bridge_of = |dev: &str| state.snapshot.bridge_of_device(dev);
+                Reason::of(endpoint, &state.routes, &state.neighbours, bridge_of, now)
+            });
+            let is_error = reason.is_error();
+            let text = reason.to_string();
+            if states.update(&endpoint.name, reason, now) {
+                let level = if is_error { log::Level::Warn } else { log::Level::Info };
+                log::log!(target: "tunnel", level, "{}: {text}", endpoint.name);
+                changed.push(interface.name.clone());
+            }
+        }
+    }
+    states.retain(|name| switch.interface(name).is_some());
+    changed
+}
+
+/// The transaction that brings the database up to date.
+pub fn transaction(
+    txn: Txn<'_>,
+    switch: &Switch,
+    rows: &Rows,
+    tunnels: &TunnelStates,
+    touched: impl Fn(&str) -> bool,
+    scope: Scope,
+    dummy: DummyMode,
+) -> Prepared {
+    let mut w = Writer { txn };
+    for (name, bridge) in &switch.applied().bridges {
+        let Some((live, _)) = switch.bridge(name) else { continue };
+        let id = bridge.datapath_id.unwrap_or_else(|| mac_number(live.mac));
+        w.put("Bridge", bridge.row, "datapath_id", &Some(format!("{id:016x}")));
+        w.put("Bridge", bridge.row, "datapath_version", &"<built-in>".to_owned());
+        w.put("Bridge", bridge.row, "status", &problems(switch, "Bridge", bridge.row));
+        for interface in bridge.interfaces() {
+            let all = scope == Scope::All;
+            if !all && !touched(&interface.name) {
+                continue;
+            }
+            match live.interfaces.get(&interface.name) {
+                Some(Ok(port)) => interface_up(&mut w, switch, name, interface.row, port, tunnels, all),
+                Some(Err(why)) => interface_failed(&mut w, interface.row, why),
+                None => {}
+            }
+        }
+    }
+    if let Some(row) = &rows.switch {
+        w.put("Open_vSwitch", row.uuid, "cur_cfg", &row.next_cfg);
+        w.put("Open_vSwitch", row.uuid, "ovs_version", &Some(OVS_VERSION.to_owned()));
+        w.put("Open_vSwitch", row.uuid, "db_version", &Some(vswitch_schema::VERSION.to_owned()));
+        w.put("Open_vSwitch", row.uuid, "datapath_types", &datapath_types(dummy));
+        w.put("Open_vSwitch", row.uuid, "iface_types", &iface_types(dummy));
+        w.put("Open_vSwitch", row.uuid, "dpdk_initialized", &false);
+        w.put("Open_vSwitch", row.uuid, "dpdk_version", &Some("none".to_owned()));
+    }
+    w.txn.finish()
+}
+
+fn datapath_types(dummy: DummyMode) -> Vec<String> {
+    let mut types = vec!["netdev".to_owned(), "system".to_owned()];
+    if dummy.enabled {
+        types.insert(0, "dummy".to_owned());
+    }
+    types
+}
+
+fn iface_types(dummy: DummyMode) -> Vec<String> {
+    let dummies = ["dummy", "dummy-internal", "dummy-pmd"].into_iter().filter(|_| dummy.enabled);
+    dummies.chain(["internal", "patch", "system", "tap", "vxlan"]).map(str::to_owned).collect()
+}
+
+fn interface_failed(w: &mut Writer<'_>, row: Uuid, why: &str) {
+    w.put("Interface", row, "error", &Some(why.to_owned()));
+    w.put("Interface", row, "ofport", &Some(-1_i64));
+    let empty = Datum::default();
+    for column in ["mac_in_use", "ifindex", "admin_state", "link_state", "link_resets", "link_speed", "duplex", "mtu"] {
+        w.set("Interface", row, column, empty.clone());
+    }
+    w.put("Interface", row, "status", &StringMap::new());
+    w.put("Interface", row, "statistics", &IntMap::new());
+}
+
+fn interface_up(
+    w: &mut Writer<'_>,
+    switch: &Switch,
+    bridge: &str,
+    row: Uuid,
+    live: &Live,
+    tunnels: &TunnelStates,
+    with_statistics: bool,
+) {
+    let s = &live.status;
+    let has_device = live.device.is_some();
+    let state = |up: bool| Some(if up { LinkState::Up } else { LinkState::Down });
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let ofport = if live.excluded.is_some() { -1 } else { i64::from(live.ofport.0) };
+    let error = live.excluded.clone().or_else(|| problems(switch, "Interface", row).remove("error"));
+    w.put("Interface", row, "error", &error);
+    w.put("Interface", row, "ofport", &Some(ofport));
+    w.put("Interface", row, "mac_in_use", &Some(mac_text(s.mac)));
+    w.put("Interface", row, "ifindex", &(s.ifindex != 0).then_some(i64::from(s.ifindex)));
+    w.put("Interface", row, "mtu", &has_device.then_some(i64::from(s.mtu)));
+    w.put("Interface", row, "admin_state", &state(s.admin_up));
+    w.put("Interface", row, "link_state", &state(s.link_up));
+    w.put("Interface", row, "link_resets", &Some(number(s.link_resets)));
+    w.put("Interface", row, "link_speed", &s.link_speed.map(number));
+    w.put("Interface", row, "duplex", &s.full_duplex.map(|full| if full { Duplex::Full } else { Duplex::Half }));
+    w.put("Interface", row, "status", &status(switch, live, tunnels, row));
+    if with_statistics {
+        w.put("Interface", row, "statistics", &statistics(switch, bridge, live));
+    }
+}
+
+/// The Interface row's `status`: what the device says, and how a tunnel stands.
+fn status(switch: &Switch, live: &Live, tunnels: &TunnelStates, row: Uuid) -> StringMap {
+    let mut map: StringMap = live.status.details.clone();
+    let name = switch.applied().bridges.values().flat_map(|b| b.interfaces()).find(|i| i.row == row).map(|i| &i.name);
+    let Some(state) = name.and_then(|n| tunnels.get(n)) else { return map };
+    if let Some(dev) = state.reason.egress() {
+        map.insert("tunnel_egress_iface".into(), dev.to_string());
+        let carrier = switch.interface(dev).and_then(|(_, l)| l.as_ref().ok()).is_some_and(|l| l.status.link_up);
+        map.insert("tunnel_egress_iface_carrier".into(), if carrier { "up" } else { "down" }.into());
+    }
+    map.insert("tunnel_state".into(), state.reason.word().into());
+    map.insert("tunnel_state_reason".into(), state.reason.to_string());
+    map.insert("tunnel_state_since".into(), since_text(switch, state.since));
+    map
+}
+
+/// A moment as a date, to the second.
+pub fn since_text(switch: &Switch, since: Instant) -> String {
+    let ago = switch.clock.now().since(since);
+    let wall = switch.clock.wall().saturating_sub(ago);
+    let seconds = i64::try_from(wall.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).map_or_else(|_| String::from("unknown"), |t| t.to_string())
+}
+
+fn statistics(switch: &Switch, bridge: &str, live: &Live) -> IntMap {
+    let stats = match &live.device {
+        Some(device) => device.stats().unwrap_or_default(),
+        None => {
+            let port = switch.port_ref(bridge, live);
+            let traffic = |port: PortRef| switch.bridge(bridge).map(|(_, plane)| plane.slow.traffic(port));
+            traffic_stats(port.and_then(traffic).unwrap_or_default())
+        }
+    };
+    let all = [
+        ("rx_packets", stats.rx_packets),
+        ("rx_bytes", stats.rx_bytes),
+        ("tx_packets", stats.tx_packets),
+        ("tx_bytes", stats.tx_bytes),
+        ("rx_dropped", stats.rx_dropped),
+        ("tx_dropped", stats.tx_dropped),
+        ("rx_errors", stats.rx_errors),
+        ("tx_errors", stats.tx_errors),
+        ("rx_frame_err", stats.rx_frame_err),
+        ("rx_over_err", stats.rx_over_err),
+        ("rx_crc_err", stats.rx_crc_err),
+        ("rx_missed_errors", stats.rx_missed_errors),
+        ("collisions", stats.collisions),
+    ];
+    // A tunnel or patch has packets and bytes, and drops once there are any.
+    let has = |i: usize, n: u64| live.device.is_some() || i < 4 || n > 0;
+    let kept = all.into_iter().enumerate().filter(|(i, (_, n))| has(*i, *n));
+    kept.map(|(_, (name, n))| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX))).collect()
+}
+
+fn traffic_stats(t: Traffic) -> Stats {
+    Stats {
+        rx_packets: t.rx_packets,
+        rx_bytes: t.rx_bytes,
+        tx_packets: t.tx_packets,
+        tx_bytes: t.tx_bytes,
+        tx_dropped: t.tx_dropped,
+        ..Stats::default()
+    }
+}
+
+/// What is wrong with a row, as `error=..`, if anything is.
+fn problems(switch: &Switch, table: &str, row: Uuid) -> StringMap {
+    let here = switch.applied().problems.iter().filter(|p| p.table == table && p.row == row);
+    let texts: Vec<_> = here.map(|p| p.text.as_str()).collect();
+    if texts.is_empty() { BTreeMap::new() } else { BTreeMap::from([("error".to_owned(), texts.join("; "))]) }
+}
+
+fn mac_number(mac: [u8; 6]) -> u64 {
+    mac.iter().fold(0, |n, b| n << 8 | u64::from(*b))
+}
+
+/// An Ethernet address as text.
+pub fn mac_text(m: [u8; 6]) -> String {
+    format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
+}
+
+/// How often statistics are written (`other_config:stats-update-interval`, at least 5 s).
+pub fn interval(rows: &Rows) -> Duration {
+    let ms = rows.switch.as_ref().and_then(|s| s.other_config.get("stats-update-interval")?.parse().ok());
+    Duration::from_millis(ms.unwrap_or(5000).max(5000))
+}
+
