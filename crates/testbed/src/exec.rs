@@ -1,7 +1,7 @@
 //! Running commands: with a time limit, in a namespace, with an environment; every failure names the command.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -102,7 +102,12 @@ impl Cmd {
         // A group of its own: a Ctrl-C at the terminal is for us alone, who then stop things in order.
         command.process_group(0).stdin(stdin).stdout(stdout).stderr(stderr);
         let _open = bed::spawning()?;
-        command.spawn().map_err(Error::io(format!("cannot run `{}`", self.text())))
+        command.spawn().map_err(|e| match e.kind() {
+            ErrorKind::NotFound => {
+                Error::Missing(format!("{program} is needed here, and is not installed"))
+            }
+            _ => Error::Io { what: format!("cannot run `{}`", self.text()), source: e },
+        })
     }
 
     /// Runs the command to its end. Any exit code is an answer; exceeding the time limit is an error.
