@@ -5,7 +5,7 @@
 //! row may not take another row down. Removals come before additions, because a name, a device or a tunnel's endpoint may
 //! move from one bridge to another in a single transaction.
 
-use crate::desired::{Bridge, Desired, Interface};
+use crate::desired::{Bridge, Class, Desired, Interface};
 
 /// One thing to do. Names say which bridge, port and interface; the wanted values are in the [`Desired`] that was planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
             Some(old) if !same_settings(old, new) => additions.push(Step::ConfigureBridge { bridge: name.clone() }),
             Some(_) => {}
         }
-        for interface in new.interfaces() {
+        for interface in in_order_of_opening(new) {
             let bridge = name.clone();
             let id = interface.name.clone();
             match old.and_then(|b| b.interface(&interface.name)) {
@@ -85,6 +85,14 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
     }
     removals.extend(additions);
     removals
+}
+
+/// Dummies whose names say which datapath port they want come before those that take what is left.
+fn in_order_of_opening(bridge: &Bridge) -> Vec<&Interface> {
+    let takes_any = |i: &Interface| i.kind.class() == Class::Dummy && !i.name.contains(|c: char| c.is_ascii_digit());
+    let mut all: Vec<_> = bridge.interfaces().collect();
+    all.sort_by_key(|i| takes_any(i));
+    all
 }
 
 /// Whether the running device can be kept for the wanted interface: the same row's or another's, of the same kind.
