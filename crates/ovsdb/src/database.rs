@@ -212,6 +212,30 @@ impl Database {
         self.tables.iter().flat_map(Table::rows).map(|row| row.values().len()).sum()
     }
 
+    /// Derives everything anew after rows were put in one by one, and says what is wrong with them.
+    pub(crate) fn rebuild_derived(&mut self) -> Vec<String> {
+        let all: Vec<(RowKey, Row)> = self
+            .schema
+            .table_ids()
+            .flat_map(|table| self.table(table).rows().map(move |row| ((table, row.uuid()), row.clone())))
+            .collect();
+        let mut ignored = Vec::new();
+        let mut problems = Vec::new();
+        for (key, row) in &all {
+            self.account(*key, None, Some(row), &mut ignored);
+        }
+        let keys: Vec<_> = all.iter().map(|(key, _)| (*key, None)).collect();
+        if let Some(conflict) = self.reindex(&keys) {
+            let table = self.schema.table(conflict.table).name();
+            let [a, b] = conflict.rows;
+            problems.push(format!("rows {a} and {b} of table {table} have the same values for a unique index"));
+        }
+        if !self.orphans.is_empty() {
+            problems.push(format!("{} strong references to rows that do not exist", self.orphans.len()));
+        }
+        problems
+    }
+
     /// Puts `row` in the place of whatever is at `key`, or removes that. Derived data stays as it is.
     pub(crate) fn replace(&mut self, (table, uuid): RowKey, row: Option<Row>) {
         let rows = &mut self.tables[table.index()].rows;
@@ -342,6 +366,33 @@ impl Database {
             }
         }
         conflict
+    }
+}
+
+#[cfg(test)]
+impl Database {
+    /// Everything derived, in comparable form.
+    pub(crate) fn derived_summary(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (id, table) in self.schema.table_ids().zip(&self.tables) {
+            lines.extend(table.rows.iter().map(|(uuid, entry)| format!("{id:?} {uuid} {}", entry.strong_refs)));
+            for (i, index) in table.indexes.iter().enumerate() {
+                lines.extend(index.rows.iter().map(|uuid| {
+                    let row = &table.rows[uuid].row;
+                    let hash = hash_key(&table.hasher, &index.columns, row);
+                    let found = index.rows.find(hash, |u| u == uuid).is_some();
+                    format!("{id:?} index {i} {uuid} {found}")
+                }));
+            }
+        }
+        for (target, sources) in &self.weak_refs {
+            let mut sources = sources.clone();
+            sources.sort_unstable();
+            lines.push(format!("{target:?} <- {sources:?}"));
+        }
+        lines.extend(self.orphans.iter().map(|orphan| format!("{orphan:?}")));
+        lines.sort_unstable();
+        lines
     }
 }
 

@@ -15,6 +15,7 @@ pub enum ErrorKind {
     Syntax,
     UnknownColumn,
     UnknownDatabase,
+    UnknownTable,
     UnknownFunction,
     UnknownMutator,
     ConstraintViolation,
@@ -23,7 +24,7 @@ pub enum ErrorKind {
     RangeError,
     DuplicateUuidName,
     DuplicateUuid,
-    Duplicate,
+    Ovsdb,
     Aborted,
     NotOwner,
     TimedOut,
@@ -43,6 +44,7 @@ impl ErrorKind {
             Self::Syntax => "syntax error",
             Self::UnknownColumn => "unknown column",
             Self::UnknownDatabase => "unknown database",
+            Self::UnknownTable => "unknown table",
             Self::UnknownFunction => "unknown function",
             Self::UnknownMutator => "unknown mutator",
             Self::ConstraintViolation => "constraint violation",
@@ -51,7 +53,7 @@ impl ErrorKind {
             Self::RangeError => "range error",
             Self::DuplicateUuidName => "duplicate uuid-name",
             Self::DuplicateUuid => "duplicate uuid",
-            Self::Duplicate => "ovsdb error",
+            Self::Ovsdb => "ovsdb error",
             Self::Aborted => "aborted",
             Self::NotOwner => "not owner",
             Self::TimedOut => "timed out",
@@ -101,6 +103,21 @@ impl Error {
         error
     }
 
+    /// Adds what the system said, where it did not say it by an error of its own.
+    #[must_use]
+    pub(crate) fn with_os_error(mut self, text: &str) -> Self {
+        self.0.os_error = Some(text.to_owned());
+        self
+    }
+
+    /// Puts `context` in front of the sentence.
+    #[must_use]
+    pub fn context(mut self, context: &str) -> Self {
+        let details = self.0.details.take().unwrap_or_default();
+        self.0.details = Some(format!("{context}: {details}"));
+        self
+    }
+
     /// Adds the piece of JSON that the error is about.
     #[must_use]
     pub fn about(mut self, json: &Json) -> Self {
@@ -129,7 +146,7 @@ impl Error {
 }
 
 /// `strerror` text without the "(os error N)" that `std` appends.
-fn os_error_text(source: &std::io::Error) -> String {
+pub(crate) fn os_error_text(source: &std::io::Error) -> String {
     let text = source.to_string();
     match text.find(" (os error ") {
         Some(end) => text[..end].to_owned(),

@@ -4,7 +4,8 @@
 //! - values: [`Uuid`], [`Atom`], [`Datum`], and the types that constrain them ([`types`]);
 //! - [`schema`]: which tables and columns there are;
 //! - [`database`]: the rows, in memory;
-//! - [`transaction`] and [`execute`]: how they change.
+//! - [`transaction`] and [`execute`]: how they change;
+//! - [`log`](mod@log): how the changes survive.
 
 pub mod atom;
 pub mod condition;
@@ -12,6 +13,7 @@ pub mod database;
 pub mod datum;
 pub mod error;
 pub mod execute;
+pub mod log;
 mod members;
 pub mod mutation;
 pub mod row;

@@ -13,13 +13,15 @@ pub(crate) struct Members<'a> {
     what: &'a dyn Display,
     /// One bit for each of the first 64 members; no object of the protocol has more.
     used: u64,
+    /// An error about the object was made: members that were not asked for are of no more interest.
+    failed: bool,
 }
 
 impl<'a> Members<'a> {
     /// `what` names the object in errors.
     pub(crate) fn new(json: &'a Json, what: &'a dyn Display) -> Result<Self, Error> {
         match json.as_object() {
-            Some(object) => Ok(Self { json, object, what, used: 0 }),
+            Some(object) => Ok(Self { json, object, what, used: 0, failed: false }),
             None => {
                 Err(Error::new(ErrorKind::Syntax, format!("Parsing {what} failed: Object expected.")))
             }
@@ -52,7 +54,10 @@ impl<'a> Members<'a> {
         accept: impl FnOnce(&'a Json) -> Option<T>,
     ) -> Result<T, Error> {
         let value = self.optional(name, accept)?;
-        value.ok_or_else(|| self.error(format!("Required '{name}' member is missing.")))
+        match value {
+            Some(value) => Ok(value),
+            None => Err(self.error(format!("Required '{name}' member is missing."))),
+        }
     }
 
     /// The object itself.
@@ -61,20 +66,25 @@ impl<'a> Members<'a> {
     }
 
     /// A syntax error about the object.
-    pub(crate) fn error(&self, details: impl Display) -> Error {
+    pub(crate) fn error(&mut self, details: impl Display) -> Error {
+        self.failed = true;
         Error::syntax(self.json, format!("Parsing {} failed: {details}", self.what))
     }
 
     /// Refuses members that were not asked for.
-    pub(crate) fn finish(self) -> Result<(), Error> {
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        if self.failed {
+            return Ok(());
+        }
         let members = self.object.members().iter().enumerate();
         let mut unused = members.filter(|(i, _)| *i >= 64 || self.used & 1 << i == 0).map(|(_, (name, _))| name);
         let Some(first) = unused.next() else { return Ok(()) };
-        Err(self.error(match unused.count() {
+        let problem = match unused.count() {
             0 => format!("Member '{first}' is present but not allowed here."),
             1 => format!("Member '{first}' and 1 other member are present but not allowed here."),
             n => format!("Member '{first}' and {n} other members are present but not allowed here."),
-        }))
+        };
+        Err(self.error(problem))
     }
 }
 

@@ -30,7 +30,7 @@ impl Datum {
         let Some(value_base) = &ty.value else {
             let atoms = items.iter().map(|item| atom_from_json(item, &ty.key, reborrow(&mut names)));
             return Self::try_set(atoms.collect::<Result<_, _>>()?)
-                .map_err(|_| Error::new(ErrorKind::Duplicate, "set contains duplicate"));
+                .map_err(|_| Error::new(ErrorKind::Ovsdb, "set contains duplicate"));
         };
         let pairs = items.iter().map(|item| {
             let Some([key, value]) = item.as_array() else {
@@ -40,7 +40,7 @@ impl Datum {
             Ok((key, atom_from_json(value, value_base, reborrow(&mut names))?))
         });
         Self::try_map(pairs.collect::<Result<_, _>>()?)
-            .map_err(|_| Error::new(ErrorKind::Duplicate, "map contains duplicate key"))
+            .map_err(|_| Error::new(ErrorKind::Ovsdb, "map contains duplicate key"))
     }
 
     /// The `<value>` for a column of type `ty`.

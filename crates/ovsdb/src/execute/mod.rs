@@ -194,7 +194,10 @@ impl Run<'_, '_> {
     /// The `table` member.
     fn table(&self, members: &mut Members<'_>) -> Result<TableId, Error> {
         let name = members.required("table", id)?;
-        self.work.schema().table_id(name).ok_or_else(|| members.error(format!("No table named {name}.")))
+        match self.work.schema().table_id(name) {
+            Some(table) => Ok(table),
+            None => Err(members.error(format!("No table named {name}."))),
+        }
     }
 
     /// Parses the `where` member.

@@ -1,0 +1,260 @@
+//! What a transaction changed, as the JSON of a record (ovsdb(5), "Standalone Format").
+//!
+//! `_is_diff` (Open vSwitch 2.15 and newer) says that the values of changed rows are differences where the column may hold
+//! several elements, which keeps the record of one port added to a large bridge small.
+
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+
+use jsonrpc::json::text::quote_into;
+use jsonrpc::{Json, Object};
+
+use crate::database::{Database, RowKey};
+use crate::row::Row;
+use crate::schema::{ColumnId, TableSchema};
+use crate::transaction::{Changes, RowChange};
+use crate::types::UNLIMITED;
+use crate::{Datum, Error, ErrorKind, Uuid};
+
+/// The record's body, or `None` if nothing of `changes` belongs on disk. `date` is in milliseconds since 1970.
+pub(crate) fn to_record(changes: &Changes, db: &Database, comment: &str, date: i64) -> Option<String> {
+    let mut out = String::new();
+    for (table, rows) in changes.by_table() {
+        let schema = db.schema().table(table);
+        let mut first = true;
+        for change in rows {
+            let mut row = String::new();
+            if !write_row(change, schema, &mut row) {
+                continue;
+            }
+            if first {
+                begin_member(schema.name(), &mut out);
+                out.push('{');
+            }
+            begin_row(change.uuid, first, &mut out);
+            out.push_str(&row);
+            first = false;
+        }
+        if !first {
+            out.push('}');
+        }
+    }
+    if out.is_empty() {
+        return None;
+    }
+    write_trailer(comment, date, &mut out);
+    Some(out)
+}
+
+/// Writes the whole of `db` as one record's body.
+pub(crate) fn write_snapshot(db: &Database, comment: &str, date: i64, to: &mut dyn io::Write) -> io::Result<()> {
+    let mut out = String::new();
+    let mut anything = false;
+    for (id, schema) in db.schema().table_ids().zip(db.schema().tables()) {
+        for (i, row) in db.table(id).rows().enumerate() {
+            if i == 0 {
+                out.push(if anything { ',' } else { '{' });
+                anything = true;
+                quote_into(schema.name(), &mut out);
+                out.push_str(":{");
+            }
+            begin_row(row.uuid(), i == 0, &mut out);
+            write_inserted(row, schema, &mut out);
+            if out.len() > 32 * 1024 {
+                to.write_all(out.as_bytes())?;
+                out.clear();
+            }
+        }
+        if !db.table(id).is_empty() {
+            out.push('}');
+        }
+    }
+    if !anything {
+        out.push('{');
+    }
+    write_members(comment, date, anything, &mut out);
+    to.write_all(out.as_bytes())
+}
+
+fn begin_member(name: &str, out: &mut String) {
+    out.push(if out.is_empty() { '{' } else { ',' });
+    quote_into(name, out);
+    out.push(':');
+}
+
+fn begin_row(uuid: Uuid, first: bool, out: &mut String) {
+    out.push_str(if first { "\"" } else { ",\"" });
+    uuid.push_to(out);
+    out.push_str("\":");
+}
+
+fn write_trailer(comment: &str, date: i64, out: &mut String) {
+    write_members(comment, date, true, out);
+}
+
+fn write_members(comment: &str, date: i64, comma: bool, out: &mut String) {
+    out.push_str(if comma { "," } else { "" });
+    // Writing to a string cannot fail.
+    let _ = write!(out, "\"_date\":{date},\"_is_diff\":true");
+    if !comment.is_empty() {
+        out.push_str(",\"_comment\":");
+        quote_into(comment, out);
+    }
+    out.push('}');
+}
+
+/// Appends the `<row-txn>`; false if nothing in it belongs on disk.
+fn write_row(change: &RowChange, schema: &TableSchema, out: &mut String) -> bool {
+    match (&change.old, &change.new) {
+        (_, None) => {
+            out.push_str("null");
+            true
+        }
+        (None, Some(new)) => {
+            write_inserted(new, schema, out);
+            true
+        }
+        (Some(old), Some(new)) => {
+            let mut any = false;
+            for id in old.changed_columns(new) {
+                let column = schema.column(id);
+                if column.ephemeral {
+                    continue;
+                }
+                any = true;
+                begin_member(&column.name, out);
+                old.get(id).diff_to(new.get(id), &column.ty).write_json(&column.ty, out);
+            }
+            out.push('}');
+            any
+        }
+    }
+}
+
+fn write_inserted(row: &Row, schema: &TableSchema, out: &mut String) {
+    let start = out.len();
+    out.push('{');
+    for (id, column) in schema.named_columns() {
+        if !column.ephemeral && !column.ty.is_default(row.get(id)) {
+            out.push_str(if out.len() == start + 1 { "" } else { "," });
+            quote_into(&column.name, out);
+            out.push(':');
+            row.get(id).write_json(&column.ty, out);
+        }
+    }
+    out.push('}');
+}
+
+/// The members of a record that are not tables.
+#[derive(Clone, Debug, Default)]
+pub struct Annotations {
+    /// When it was committed, in milliseconds since 1970.
+    pub date: Option<i64>,
+    /// What the client said about it.
+    pub comment: Option<String>,
+    /// Values of changed rows are differences.
+    pub is_diff: bool,
+}
+
+impl Annotations {
+    /// Takes them from a record.
+    pub fn of(record: &Object) -> Self {
+        Self {
+            date: record.get("_date").and_then(Json::as_i64),
+            comment: record.get("_comment").and_then(Json::as_str).map(str::to_owned),
+            is_diff: record.get("_is_diff").and_then(Json::as_bool).unwrap_or(false),
+        }
+    }
+}
+
+/// How strictly a record must fit the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Unknown tables and columns are errors.
+    Exact,
+    /// They are ignored: the record comes from another version of the schema.
+    Converting,
+}
+
+/// Does to `db` what a record says, or nothing, without any of the checks of a transaction. Derived data is left alone.
+pub(crate) fn apply_record(db: &mut Database, record: &Json, fit: Fit) -> Result<(), Error> {
+    let mut undo = Vec::new();
+    apply_members(db, record, fit, &mut undo).inspect_err(|_| {
+        for (key, row) in undo.into_iter().rev() {
+            db.replace(key, row);
+        }
+    })
+}
+
+fn apply_members(
+    db: &mut Database,
+    record: &Json,
+    fit: Fit,
+    undo: &mut Vec<(RowKey, Option<Row>)>,
+) -> Result<(), Error> {
+    let Some(members) = record.as_object() else {
+        return Err(Error::syntax(record, "object expected"));
+    };
+    let is_diff = Annotations::of(members).is_diff;
+    let schema = Arc::clone(db.schema());
+    for (name, rows) in members {
+        let Some(table) = schema.table_id(name) else {
+            if name.starts_with('_') || fit == Fit::Converting {
+                continue;
+            }
+            let details = format!("No table named {name}.");
+            return Err(Error::new(ErrorKind::UnknownTable, details).about(record));
+        };
+        let Some(rows_object) = rows.as_object() else {
+            return Err(Error::syntax(rows, "object expected"));
+        };
+        for (uuid, row_json) in rows_object {
+            let Ok(uuid) = uuid.parse::<Uuid>() else {
+                return Err(Error::syntax(rows, format!("\"{uuid}\" is not a valid UUID")));
+            };
+            let old = db.row((table, uuid)).cloned();
+            let table_schema = schema.table(table);
+            let new = match (row_json, old.clone()) {
+                (Json::Null, None) => {
+                    let details = format!("transaction deletes row {uuid} that does not exist");
+                    return Err(Error::new(ErrorKind::Syntax, details));
+                }
+                (Json::Null, Some(_)) => None,
+                (json, Some(old)) => Some(changed_row(old, json, table_schema, is_diff, fit)?),
+                (json, None) => {
+                    Some(changed_row(Row::new(table_schema, uuid), json, table_schema, false, fit)?)
+                }
+            };
+            undo.push(((table, uuid), old));
+            db.replace((table, uuid), new);
+        }
+    }
+    Ok(())
+}
+
+fn changed_row(mut row: Row, json: &Json, schema: &TableSchema, is_diff: bool, fit: Fit) -> Result<Row, Error> {
+    let Some(members) = json.as_object() else {
+        return Err(Error::syntax(json, "row must be JSON object"));
+    };
+    for (name, value) in members {
+        let Some(id) = schema.column_id(name).filter(|id| *id != ColumnId::UUID) else {
+            if fit == Fit::Converting {
+                continue;
+            }
+            let details = format!("No column {name} in table {}.", schema.name());
+            return Err(Error::new(ErrorKind::UnknownColumn, details).about(json));
+        };
+        let ty = &schema.column(id).ty;
+        let value = if is_diff && ty.is_composite() {
+            let diff = Datum::from_json(value, &ty.relaxed(0, UNLIMITED), None)?;
+            let value = row.get(id).apply_diff(&diff, ty);
+            value.check_len(ty)?;
+            value
+        } else {
+            Datum::from_json(value, ty, None)?
+        };
+        row.set(id, value);
+    }
+    Ok(row)
+}

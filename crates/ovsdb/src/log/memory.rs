@@ -1,0 +1,140 @@
+//! A log in memory, on a disk that misbehaves on demand: for databases that need not survive, and for tests.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::storage::Storage;
+
+/// What goes wrong, and when.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Appending beyond this many bytes fails with "no space left", after filling what is left.
+    pub capacity: Option<u64>,
+    /// The next that many calls of `sync` fail.
+    pub sync_errors: u32,
+    /// The next that many calls of `truncate` fail.
+    pub truncate_errors: u32,
+    /// The next that many calls of `replace` fail.
+    pub replace_errors: u32,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    bytes: Vec<u8>,
+    /// What a power cut leaves at least.
+    synced: usize,
+    faults: Faults,
+    syncs: u64,
+}
+
+/// A storage in memory. Clones share it, so that a test can look at what a log wrote and make it fail.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStorage {
+    disk: Arc<Mutex<Disk>>,
+}
+
+impl MemoryStorage {
+    /// A storage that holds `bytes`.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let synced = bytes.len();
+        Self { disk: Arc::new(Mutex::new(Disk { bytes, synced, ..Disk::default() })) }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything written so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.disk().bytes.clone()
+    }
+
+    /// What a power cut at this moment could leave: everything synced and `extra` bytes of what follows.
+    pub fn crash_image(&self, extra: usize) -> Vec<u8> {
+        let disk = self.disk();
+        let end = disk.synced.saturating_add(extra).min(disk.bytes.len());
+        disk.bytes[..end.max(disk.synced.min(disk.bytes.len()))].to_vec()
+    }
+
+    /// How often the log asked for a sync.
+    pub fn syncs(&self) -> u64 {
+        self.disk().syncs
+    }
+
+    /// Changes what goes wrong.
+    pub fn set_faults(&self, faults: Faults) {
+        self.disk().faults = faults;
+    }
+}
+
+fn no_space() -> io::Error {
+    io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())
+}
+
+fn broken() -> io::Error {
+    io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())
+}
+
+/// Counts down a number of failures.
+fn strikes(left: &mut u32) -> bool {
+    let strikes = *left > 0;
+    *left = left.saturating_sub(1);
+    strikes
+}
+
+impl Storage for MemoryStorage {
+    fn len(&mut self) -> io::Result<u64> {
+        Ok(self.disk().bytes.len() as u64)
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let disk = self.disk();
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(disk.bytes.len());
+        let n = buffer.len().min(disk.bytes.len() - from);
+        buffer[..n].copy_from_slice(&disk.bytes[from..from + n]);
+        Ok(n)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk();
+        let room = disk.faults.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.bytes.len() as u64));
+        let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        disk.bytes.extend_from_slice(&bytes[..fits]);
+        if fits < bytes.len() { Err(no_space()) } else { Ok(()) }
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        let mut disk = self.disk();
+        if strikes(&mut disk.faults.truncate_errors) {
+            return Err(broken());
+        }
+        disk.bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        disk.synced = disk.synced.min(disk.bytes.len());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.syncs += 1;
+        if strikes(&mut disk.faults.sync_errors) {
+            return Err(broken());
+        }
+        disk.synced = disk.bytes.len();
+        Ok(())
+    }
+
+    fn replace(&mut self, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let mut new = Vec::new();
+        write(&mut new)?;
+        let mut disk = self.disk();
+        if strikes(&mut disk.faults.replace_errors) {
+            return Err(broken());
+        }
+        if disk.faults.capacity.is_some_and(|capacity| new.len() as u64 > capacity) {
+            return Err(no_space());
+        }
+        disk.synced = new.len();
+        disk.bytes = new;
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! The database file: a schema, then one record per transaction, appended and never changed (ovsdb(5)).
+//!
+//! # What may go wrong safely
+//! - A crash while appending leaves half a record at the end. Opening reads every record before the damage, reports it and
+//!   goes on from there; the damaged rest is cut off by the next write.
+//! - A write that fails (disk full) leaves half a record too: it is cut off at once, the transaction fails, the next one
+//!   gets its chance.
+//! - A sync that fails leaves it unknown what of the unsynced records is on disk, and asking again would not tell. The
+//!   transactions fail, and the next write first replaces the file by a snapshot.
+//!
+//! # Design
+//! [`Log`] knows positions and records; where the bytes are is a [`Storage`]'s business. A batch of transactions is written
+//! with one call and synced with one, however many there are. Compaction writes schema and contents to a new file that takes
+//! the old one's place in one step.
+
+pub mod change;
+pub mod file;
+pub mod memory;
+pub mod record;
+pub mod storage;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonrpc::Json;
+
+use self::change::{Fit, apply_record, to_record, write_snapshot};
+use self::file::FileStorage;
+use self::record::{FileKind, RecordReader, stream_record, write_record};
+use self::storage::Storage;
+use crate::database::Database;
+use crate::transaction::{Checked, Synced, Transaction, Written};
+use crate::{Error, ErrorKind, Schema};
+
+/// A file smaller than this (in bytes) is not worth compacting because of its size.
+const COMPACT_SIZE_MIN: u64 = 10 * 1024 * 1024;
+/// So many transactions since the last compaction are needed for another.
+const COMPACT_COMMITS_MIN: u64 = 100;
+/// Automatic compactions are at least this far apart.
+const COMPACT_INTERVAL_MIN: Duration = Duration::from_secs(10 * 60);
+/// A file with enough transactions is compacted after this time, whatever its size.
+const COMPACT_INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A database file open for writing.
+pub struct Log {
+    storage: Box<dyn Storage>,
+    name: String,
+    /// Behind the last good record. The file may be longer: see `tail`.
+    end: u64,
+    /// Everything before is on disk.
+    synced: u64,
+    tail: Tail,
+    /// The length of the file right after the last compaction.
+    compact_size: u64,
+    commits: u64,
+    /// When the file was opened or compacted.
+    compacted_at: Option<Duration>,
+}
+
+/// What stands behind the last good record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// Nothing.
+    Clean,
+    /// Something to be cut off before the next write.
+    Damaged,
+    /// Nobody knows what is on disk; the file must be rewritten.
+    Unknown,
+}
+
+/// A file that was read.
+pub struct Opened {
+    /// What it holds.
+    pub database: Database,
+    /// The first bad record, if there is one: everything from there on is ignored.
+    pub damage: Option<Error>,
+    /// How many transactions were read.
+    pub transactions: u64,
+    /// Behind the last good record, in bytes.
+    end: u64,
+}
+
+/// Reads a standalone database. Fails only if not even the schema can be read.
+pub fn read(storage: &mut dyn Storage, name: &str) -> Result<Opened, Error> {
+    let (mut reader, kind) = RecordReader::new(storage, name)?;
+    if kind == FileKind::Clustered {
+        let details = format!("{name}: cannot apply this operation to clustered database file");
+        return Err(Error::new(ErrorKind::Ovsdb, details));
+    }
+    let schema = read_schema(&mut reader, name)?;
+    let mut database = Database::new(Arc::new(schema));
+    let mut transactions = 0;
+    let mut end = reader.offset();
+    let damage = loop {
+        match reader.next_record() {
+            Ok(None) => break None,
+            Ok(Some(record)) => match apply_record(&mut database, &record, Fit::Exact) {
+                Ok(()) => {
+                    transactions += 1;
+                    end = reader.offset();
+                }
+                Err(error) => break Some(error),
+            },
+            Err(error) => break Some(error),
+        }
+    };
+    for problem in database.rebuild_derived() {
+        log::warn!(target: "ovsdb_file", "{name}: {problem}");
+    }
+    Ok(Opened { database, damage, transactions, end })
+}
+
+/// Reads the first record.
+pub fn read_schema(reader: &mut RecordReader<'_>, name: &str) -> Result<Schema, Error> {
+    match reader.next_record()? {
+        Some(json) => Schema::from_json(&json)
+            .map_err(|error| error.context(&format!("failed to parse \"{name}\" as ovsdb schema"))),
+        None => Err(Error::new(ErrorKind::Io, format!("{name}: database file contains no schema"))),
+    }
+}
+
+/// Creates a database file at `path`, which must not exist; `name` is what the user calls it.
+pub fn create(path: &Path, name: &str, schema: &Schema) -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    write_record(&schema.to_json().to_string(), &mut bytes);
+    FileStorage::create(path, name, &mut |out| out.write_all(&bytes))
+}
+
+/// Writes `database` as a new file's content: the schema and, unless there are no rows, one transaction.
+pub fn write_compact(database: &Database, comment: &str, date: i64, out: &mut dyn Write) -> io::Result<()> {
+    let mut schema = Vec::new();
+    write_record(&database.schema().to_json().to_string(), &mut schema);
+    out.write_all(&schema)?;
+    stream_record(out, |out| write_snapshot(database, comment, date, out))
+}
+
+impl Log {
+    /// Opens the file at `path` for writing, with its contents. `name` is what the user calls it.
+    pub fn open(path: &Path, name: &str) -> Result<(Self, Opened), Error> {
+        Self::from_storage(Box::new(FileStorage::open(path, name, true)?), name)
+    }
+
+    /// Opens a log in `storage`, with its contents.
+    pub fn from_storage(mut storage: Box<dyn Storage>, name: &str) -> Result<(Self, Opened), Error> {
+        let opened = read(&mut *storage, name)?;
+        let tail = if opened.damage.is_some() { Tail::Damaged } else { Tail::Clean };
+        let log = Self {
+            storage,
+            name: name.to_owned(),
+            end: opened.end,
+            synced: 0,
+            tail,
+            compact_size: 0,
+            commits: opened.transactions,
+            compacted_at: None,
+        };
+        Ok((log, opened))
+    }
+
+    /// What the user calls the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The length of the file's good part, in bytes.
+    pub fn len(&self) -> u64 {
+        self.end
+    }
+
+    /// True for a file without any record, which no open one is.
+    pub fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
+    /// Writes the records of `batch`, executed against `db` in this order. `date` is in milliseconds since 1970. On failure
+    /// none of them is in the file, and the batch comes back to be undone.
+    pub fn append(
+        &mut self,
+        batch: Vec<Transaction<Checked>>,
+        db: &Database,
+        date: i64,
+    ) -> Result<Vec<Transaction<Written>>, (Vec<Transaction<Checked>>, Error)> {
+        let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(batch.len());
+        for transaction in &batch {
+            if let Some(body) = to_record(transaction.changes(), db, transaction.comment(), date) {
+                write_record(&body, &mut bytes);
+                self.commits += 1;
+            }
+            ends.push(self.end + bytes.len() as u64);
+        }
+        if bytes.is_empty() {
+            // What changed is ephemeral or nothing.
+        } else if let Err(error) = self.write(&bytes) {
+            self.commits = self.commits.saturating_sub(batch.len() as u64);
+            return Err((batch, error));
+        }
+        Ok(batch.into_iter().zip(ends).map(|(transaction, end)| transaction.written(end)).collect())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.tail == Tail::Unknown {
+            let details = format!("{}: file must be rewritten after a failed sync", self.name);
+            return Err(Error::new(ErrorKind::Io, details));
+        }
+        if self.tail == Tail::Damaged {
+            self.cut().map_err(|error| Error::io(format!("{}: truncate failed", self.name), &error))?;
+        }
+        if let Err(error) = self.storage.append(bytes) {
+            log::warn!(target: "ovsdb_log", "{}: write failed ({})", self.name, crate::error::os_error_text(&error));
+            self.tail = Tail::Damaged;
+            // If this fails too, the next write tries again.
+            let _ = self.cut();
+            return Err(Error::io(format!("{}: write failed", self.name), &error));
+        }
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn cut(&mut self) -> io::Result<()> {
+        self.storage.truncate(self.end)?;
+        self.tail = Tail::Clean;
+        Ok(())
+    }
+
+    /// Makes sure that what `batch` asked for is on disk. On failure the batch comes back to be undone, and the file is as
+    /// if it had never been written.
+    pub fn sync(
+        &mut self,
+        batch: Vec<Transaction<Written>>,
+    ) -> Result<Vec<Transaction<Synced>>, (Vec<Transaction<Written>>, Error)> {
+        let wanted = batch.iter().filter(|t| t.is_durable()).map(Transaction::<Written>::end).max().unwrap_or(0);
+        if wanted > self.synced
+            && let Err(error) = self.storage.sync()
+        {
+            let error = Error::io(format!("{}: fsync failed", self.name), &error);
+            log::error!(target: "ovsdb_log", "{error}");
+            self.tail = Tail::Unknown;
+            return Err((batch, error));
+        }
+        if wanted > self.synced {
+            self.synced = self.end;
+        }
+        Ok(batch.into_iter().map(Transaction::<Written>::synced).collect())
+    }
+
+    /// True if only [`Log::compact`] can bring the file back into a known state.
+    pub fn must_rewrite(&self) -> bool {
+        self.tail == Tail::Unknown
+    }
+
+    /// Replaces the file by one that holds `db` and nothing else. `now` is the time since some fixed moment.
+    pub fn compact(&mut self, db: &Database, comment: &str, date: i64, now: Duration) -> Result<(), Error> {
+        let refuse = |name: &str, error: &io::Error| Error::io(format!("{name}: write failed"), error);
+        self.storage
+            .replace(&mut |out| write_compact(db, comment, date, out))
+            .and_then(|()| self.storage.len())
+            .map(|len| self.end = len)
+            .map_err(|error| refuse(&self.name, &error))?;
+        self.synced = self.end;
+        self.tail = Tail::Clean;
+        self.compact_size = self.end;
+        self.commits = 0;
+        self.compacted_at = Some(now);
+        Ok(())
+    }
+
+    /// True if the file has grown so much, or so long, that it should be compacted. `now` is the time since some fixed
+    /// moment.
+    pub fn should_compact(&mut self, now: Duration) -> bool {
+        let since = now.saturating_sub(*self.compacted_at.get_or_insert(now));
+        let grew = self.end > COMPACT_SIZE_MIN && self.end / 2 >= self.compact_size;
+        self.commits >= COMPACT_COMMITS_MIN
+            && since >= COMPACT_INTERVAL_MIN
+            && (grew || since >= COMPACT_INTERVAL_MAX)
+    }
+
+    /// Puts off the next automatic compaction after one that failed.
+    pub fn postpone_compaction(&mut self, now: Duration) {
+        self.compacted_at = Some(now);
+    }
+}
