@@ -55,7 +55,7 @@ impl Datapath {
         let seed = RandomState::new().hash_one(0);
         let shared = Arc::new(Shared {
             clock: config.clock.clone(),
-            misses: MissQueue::new(config.miss_queue),
+            misses: MissQueue::new(config.miss_queue, workers),
             drops: DropCounters::new(&config.counters),
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
             mailboxes: (0..workers).map(|_| Mailbox::new()).collect::<io::Result<_>>()?,
@@ -201,10 +201,8 @@ impl Datapath {
 
     /// Several answers to the slow path's packets, handed to the workers at once when dropped.
     pub fn answers(&self) -> Answers<'_> {
-        Answers {
-            inner: &self.0,
-            commands: self.0.shared.mailboxes.iter().map(|_| Vec::new()).collect(),
-        }
+        let commands = self.0.shared.mailboxes.iter().map(|_| Vec::new()).collect();
+        Answers { inner: &self.0, commands, has_flows: false }
     }
 
     /// Runs `actions` on a missed packet, in the worker that it came from, before that worker receives again.
@@ -260,11 +258,13 @@ impl std::fmt::Debug for Datapath {
 /// Answers to missed packets, collected and handed to the workers together.
 ///
 /// A worker finds all of an `Answers` at once: a flow, and then the packets that waited for it. A packet that arrives later
-/// cannot slip in between and overtake them. Answer what one [`MissQueue::pop`] gave with one `Answers`.
+/// cannot slip in between and overtake them. So answer all that one [`MissQueue::pop`] gave with one `Answers`, and let one
+/// thread do that.
 pub struct Answers<'a> {
     inner: &'a Inner,
     /// Per worker.
     commands: Vec<Vec<Command>>,
+    has_flows: bool,
 }
 
 impl Answers<'_> {
@@ -280,6 +280,7 @@ impl Answers<'_> {
         for commands in &mut self.commands {
             commands.push(Command::Put(flow.clone()));
         }
+        self.has_flows = true;
         Ok(flow)
     }
 
@@ -295,6 +296,9 @@ impl Answers<'_> {
 impl Drop for Answers<'_> {
     fn drop(&mut self) {
         for (worker, commands) in self.commands.iter_mut().enumerate() {
+            if self.has_flows {
+                commands.push(Command::Reclaim(self.inner.shared.misses.hold(worker)));
+            }
             if !commands.is_empty() {
                 self.inner.tell(worker, commands.drain(..));
             }

@@ -19,6 +19,9 @@
 //! after it has received a batch and before it looks that batch up, and takes back from the miss queue what a new flow
 //! answers.
 
+mod act;
+mod buffers;
+mod cache;
 mod config;
 mod control;
 mod drops;
@@ -28,6 +31,7 @@ mod miss;
 mod ports;
 mod stats;
 mod table;
+mod transmit;
 mod worker;
 
 pub use config::Config;
@@ -38,3 +42,6 @@ pub use miss::{Miss, MissQueue, MissReason};
 pub use ports::{PortInfo, PortKind, TunnelKind};
 pub use stats::DpStats;
 pub use table::PutError;
+
+#[cfg(test)]
+mod tests;

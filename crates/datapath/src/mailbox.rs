@@ -16,12 +16,15 @@ use packet::Packet;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::entry::Flow;
+use crate::miss::Hold;
 use crate::ports::TunnelKind;
 
 /// What a worker can be told.
 pub(crate) enum Command {
     /// Install, or replace the flow with the same key.
     Put(Arc<Flow>),
+    /// Flows were put: take back what they answer, then end the hold.
+    Reclaim(Hold),
     /// Take out.
     Remove(Arc<Flow>),
     /// Take out all flows that are not live any more.

@@ -6,8 +6,14 @@
 //! gives way. What does not fit is lost, and counted for its port.
 //!
 //! # Order
-//! A port's packets leave in the order in which they came. A worker takes back those that a new flow meanwhile answers
-//! ([`MissQueue::reclaim`]), before it receives anything newer.
+//! A port's packets leave in the order in which they came. Packets of one flow stay in order while the flow is installed:
+//!
+//! - A worker that installs a flow takes back what the flow answers ([`MissQueue::reclaim`]) before it looks up anything newer.
+//! - From the moment the flow is handed to the worker until then, the worker's packets are not given out ([`Hold`]): the slow
+//!   path would translate again what is about to be taken back, and the packet would come too late.
+//!
+//! What the slow path holds in its hands at that moment is its own affair: it answers all of it at once
+//! ([`crate::Answers`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -71,7 +77,25 @@ struct State {
     turns: VecDeque<DpPort>,
     packets: usize,
     bytes: usize,
+    /// Holds per worker.
+    holds: Vec<usize>,
     closed: bool,
+}
+
+/// While it exists, [`MissQueue::pop`] gives out no packets of one worker.
+#[derive(Debug)]
+pub(crate) struct Hold(MissQueue, usize);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if let Some(n) = state.holds.get_mut(self.1) {
+            *n -= 1;
+            if *n == 0 {
+                self.0.0.arrived.notify_all();
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -82,19 +106,16 @@ struct PortQueue {
 }
 
 impl MissQueue {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::default(),
-            arrived: Condvar::new(),
-            limit: limit.max(1),
-        }))
+    pub(crate) fn new(limit: usize, workers: usize) -> Self {
+        let state = Mutex::new(State { holds: vec![0; workers], ..State::default() });
+        Self(Arc::new(Shared { state, arrived: Condvar::new(), limit: limit.max(1) }))
     }
 
     /// Takes at most `max` packets, ports taking turns packet by packet. Waits at most `timeout` (of the operating system's
     /// time, whatever the datapath's clock does) for the first; empty when none came or the datapath has stopped.
     pub fn pop(&self, max: usize, timeout: Duration) -> Vec<Miss> {
         let state = self.lock();
-        let idle = |s: &mut State| s.packets == 0 && !s.closed;
+        let idle = |s: &mut State| !s.has_turn() && !s.closed;
         let (mut state, _) = self
             .0
             .arrived
@@ -127,6 +148,14 @@ impl MissQueue {
     /// Packets lost because there was no room, per input port.
     pub fn lost(&self) -> Vec<(DpPort, u64)> {
         self.lock().ports.iter().filter(|(_, q)| q.lost > 0).map(|(p, q)| (*p, q.lost)).collect()
+    }
+
+    /// Gives out none of this worker's packets for a while.
+    pub(crate) fn hold(&self, worker: usize) -> Hold {
+        if let Some(n) = self.lock().holds.get_mut(worker) {
+            *n += 1;
+        }
+        Hold(self.clone(), worker)
     }
 
     /// Opens a port's queue. Packets of ports without one share [`DpPort::NONE`]'s.
@@ -205,8 +234,19 @@ impl MissQueue {
 }
 
 impl State {
+    /// Whether a port's oldest packet may be given out.
+    fn is_free(&self, port: DpPort) -> bool {
+        let oldest = self.ports.get(&port).and_then(|q| q.waiting.front());
+        oldest.is_some_and(|miss| self.holds.get(miss.worker).is_none_or(|n| *n == 0))
+    }
+
+    fn has_turn(&self) -> bool {
+        self.turns.iter().any(|port| self.is_free(*port))
+    }
+
     fn take_turn(&mut self) -> Option<Miss> {
-        let port = self.turns.pop_front()?;
+        let at = self.turns.iter().position(|port| self.is_free(*port))?;
+        let port = self.turns.remove(at)?;
         let queue = self.ports.get_mut(&port)?;
         let miss = queue.waiting.pop_front()?;
         if !queue.waiting.is_empty() {
@@ -275,7 +315,7 @@ mod tests {
     }
 
     fn queue(limit: usize, ports: u32) -> MissQueue {
-        let q = MissQueue::new(limit);
+        let q = MissQueue::new(limit, 2);
         (1..=ports).for_each(|p| q.add_port(DpPort(p)));
         q
     }
@@ -347,6 +387,22 @@ mod tests {
         assert_eq!(seen(&q.pop(10, Duration::ZERO)), [(1, 2), (1, 3)]);
         assert_eq!(push(&q, vec![miss(2, 7, 0)]), 0);
         assert_eq!(seen(&q.pop(10, Duration::ZERO)), [(2, 7)]);
+    }
+
+    #[test]
+    fn held_packets_wait_and_others_pass() {
+        let q = queue(10, 3);
+        push(&q, vec![miss(1, 1, 0), miss(2, 2, 1), miss(3, 3, 0), miss(3, 4, 1)]);
+        let (first, second) = (q.hold(0), q.hold(0));
+        assert_eq!(seen(&q.pop(10, Duration::ZERO)), [(2, 2)]);
+        drop(first);
+        assert!(q.pop(10, Duration::ZERO).is_empty());
+        let waiter = {
+            let q = q.clone();
+            std::thread::spawn(move || q.pop(10, Duration::from_secs(60)))
+        };
+        drop(second);
+        assert_eq!(seen(&waiter.join().unwrap()), [(1, 1), (3, 3), (3, 4)]);
     }
 
     #[test]

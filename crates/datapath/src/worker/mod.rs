@@ -1,40 +1,284 @@
-//! A worker thread. (Being written: obeys commands, moves nothing yet.)
+//! A worker thread: sleeps until there is something to receive or to obey, and moves packets.
+//!
+//! # Sleeping
+//! All of a worker's receive queues, and its mailbox, are in one epoll set (level-triggered). After a busy period with several
+//! small packets the worker does not sleep in epoll but lets packets gather for a moment ([`Config::moderation`]), because
+//! being woken costs more than a packet; a lone packet, such as a ping, is never made to wait.
+//!
+//! # Commands
+//! After each batch is received, and before it is looked up, the mailbox is obeyed. So what was posted before a packet arrived
+//! is in force when that packet is handled, and packets that come back from the slow path go before newer ones.
+//!
+//! [`Config::moderation`]: crate::Config::moderation
+
+mod engine;
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use flow::DpPort;
+use netdev::{Received, RxQueue};
+use packet::{BATCH, Packet};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::config::Config;
 use crate::control::Shared;
-use crate::mailbox::Command;
+use crate::mailbox::{Command, NewPort, Ticket};
+use engine::Engine;
 
+/// Frames up to this length make a busy period worth moderating: for longer ones the wake-up is not what costs.
+const SMALL: usize = 512;
+
+/// Batches that a barrier waits for in each queue at most, so that a flood cannot hold it up for ever.
+const BARRIER_BATCHES: usize = 4096;
+
+/// The mailbox's number in the epoll set.
+const MAILBOX: u64 = u64::MAX;
+
+/// A thread's state.
 pub(crate) struct Worker {
     id: usize,
     shared: Arc<Shared>,
+    engine: Engine,
+    epoll: OwnedFd,
+    /// By the number that epoll reports.
+    queues: Vec<Option<Queue>>,
+    /// Queues that had more when last asked, in the order of service.
+    ready: VecDeque<usize>,
+    /// The batch being received.
+    batch: Vec<Packet>,
+    /// Small packets since the worker last slept for want of any.
+    small: usize,
+    /// Barriers to be passed before the next batch.
+    barriers: Vec<Ticket>,
+    stopping: bool,
+}
+
+/// A receive queue that this worker owns.
+struct Queue {
+    port: DpPort,
+    rx: Box<dyn RxQueue>,
+    is_ready: bool,
+}
+
+/// Closes the mailbox whatever ends the thread, so that nobody waits for a worker that is gone.
+struct Closing(usize, Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.1.mailboxes[self.0].close();
+    }
 }
 
 impl Worker {
     pub(crate) fn new(id: usize, shared: Arc<Shared>) -> io::Result<Self> {
-        Ok(Self { id, shared })
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, shared.mailboxes[id].fd(), EventData::new_u64(MAILBOX), EventFlags::IN)?;
+        Ok(Self {
+            id,
+            engine: Engine::new(id, shared.clone()),
+            shared,
+            epoll,
+            queues: Vec::new(),
+            ready: VecDeque::new(),
+            batch: Vec::with_capacity(BATCH),
+            small: 0,
+            barriers: Vec::new(),
+            stopping: false,
+        })
     }
 
-    pub(crate) fn run(self) {
-        let mailbox = &self.shared.mailboxes[self.id];
-        let mut commands = VecDeque::new();
-        loop {
-            if mailbox.prepare_to_sleep() {
-                let mut fds = [PollFd::from_borrowed_fd(mailbox.fd(), PollFlags::IN)];
-                let _ = poll(&mut fds, None);
-                mailbox.woke_up(true);
-            } else {
-                mailbox.woke_up(false);
+    /// The thread's life.
+    pub(crate) fn run(mut self) {
+        let _closing = Closing(self.id, self.shared.clone());
+        // Sleeps of tens of microseconds are meant; the default lets them last twice as long. Harmless if refused.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
+        while !self.stopping {
+            if self.shared.mailboxes[self.id].is_pending() {
+                self.obey();
+                continue; // it may have been told to stop
             }
-            mailbox.take(&mut commands);
-            if commands.drain(..).any(|c| matches!(c, Command::Stop)) {
-                mailbox.close();
+            if !self.barriers.is_empty() {
+                self.pass_barriers();
+            } else if self.ready.is_empty() {
+                self.rest();
+            } else {
+                self.look(Some(Duration::ZERO));
+            }
+            for _ in 0..self.ready.len() {
+                if let Some(queue) = self.ready.pop_front()
+                    && self.serve(queue)
+                {
+                    self.ready.push_back(queue);
+                }
+            }
+        }
+    }
+
+    // -- packets --
+
+    /// Moves one batch from a queue. Says whether there may be more.
+    fn serve(&mut self, index: usize) -> bool {
+        let Some(Some(queue)) = self.queues.get_mut(index) else { return false };
+        let port = queue.port;
+        let received = queue.rx.recv(&mut self.engine.exec.buffers.pool, BATCH, &mut self.batch);
+        let more = matches!(received, Ok(Received::More));
+        queue.is_ready = more;
+        if let Err(error) = received {
+            log::warn!("datapath port {}: receiving failed, giving the queue up: {error}", port.0);
+            self.forget(index);
+        }
+        if self.shared.mailboxes[self.id].is_pending() {
+            self.obey();
+        }
+        if !self.batch.is_empty() {
+            self.small += self.batch.iter().filter(|p| p.buf.len() <= SMALL).count();
+            self.engine.receive(port, &mut self.batch, self.shared.clock.now());
+        }
+        more
+    }
+
+    /// Nothing is waiting: let some gather, or sleep.
+    fn rest(&mut self) {
+        let Config { moderation, .. } = self.shared.config;
+        let busy = std::mem::take(&mut self.small) >= Config::MODERATE_AFTER;
+        if busy && !moderation.is_zero() && !self.doze(moderation) {
+            return;
+        }
+        if busy {
+            self.look(Some(Duration::ZERO));
+            if !self.ready.is_empty() {
+                // Go on dozing between batches as long as small packets come.
+                self.small = Config::MODERATE_AFTER - 1;
                 return;
             }
         }
+        self.look(None);
+    }
+
+    /// Sleeps for a moment whatever arrives, but for commands. False: commands came.
+    fn doze(&self, time: Duration) -> bool {
+        let mailbox = &self.shared.mailboxes[self.id];
+        if !mailbox.prepare_to_sleep() {
+            mailbox.woke_up(false);
+            return false;
+        }
+        let mut fds = [PollFd::from_borrowed_fd(mailbox.fd(), PollFlags::IN)];
+        let woken = poll(&mut fds, Timespec::try_from(time).ok().as_ref());
+        let signalled = woken.is_ok_and(|n| n > 0);
+        mailbox.woke_up(signalled);
+        !signalled
+    }
+
+    /// Learns which queues have something, waiting at most `timeout` for the first (`None`: until there is, or commands
+    /// come).
+    fn look(&mut self, timeout: Option<Duration>) {
+        let mailbox = &self.shared.mailboxes[self.id];
+        if timeout.is_none() && !mailbox.prepare_to_sleep() {
+            mailbox.woke_up(false);
+            return;
+        }
+        let mut space = [const { std::mem::MaybeUninit::uninit() }; 64];
+        let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
+        let (events, _) =
+            epoll::wait(&self.epoll, &mut space, timeout.as_ref()).unwrap_or_default();
+        let mut signalled = false;
+        for event in &*events {
+            let index = event.data.u64();
+            if index == MAILBOX {
+                signalled = true;
+            } else if let Some(Some(queue)) = self.queues.get_mut(index as usize)
+                && !queue.is_ready
+            {
+                queue.is_ready = true;
+                self.ready.push_back(index as usize);
+            }
+        }
+        mailbox.woke_up(signalled);
+    }
+
+    // -- commands --
+
+    /// Carries out everything in the mailbox, in order.
+    fn obey(&mut self) {
+        let mut commands = VecDeque::new();
+        self.shared.mailboxes[self.id].take(&mut commands);
+        let mut holds = Vec::new();
+        for command in commands {
+            match command {
+                Command::Put(flow) => self.engine.cache.put(flow),
+                Command::Reclaim(hold) => holds.push(hold),
+                Command::Remove(flow) => self.engine.cache.remove(&flow),
+                Command::Sweep => self.engine.cache.sweep(),
+                Command::AddPort(new) => self.add_port(*new),
+                Command::AddTunnel(port, kind) => self.engine.exec.ports.add_tunnel(port, kind),
+                Command::RemovePort(port, ticket) => {
+                    self.remove_port(port);
+                    drop(ticket);
+                }
+                Command::Run(run) => match run.actions {
+                    Some(actions) => self.engine.run(run.packet, run.key, &actions),
+                    None => self.engine.enter(run.packet, run.key),
+                },
+                Command::Barrier(ticket) => self.barriers.push(ticket),
+                Command::Stop => self.stopping = true,
+            }
+        }
+        if !holds.is_empty() {
+            self.engine.reclaim();
+        }
+        self.engine.finish(self.shared.clock.now());
+    }
+
+    fn add_port(&mut self, new: NewPort) {
+        self.engine.exec.ports.add_device(new.port, new.tx);
+        for rx in new.rx {
+            let free = self.queues.iter().position(Option::is_none);
+            let index = free.unwrap_or_else(|| {
+                self.queues.push(None);
+                self.queues.len() - 1
+            });
+            let data = EventData::new_u64(index as u64);
+            if let Err(error) = epoll::add(&self.epoll, rx.fd(), data, EventFlags::IN) {
+                log::error!("datapath port {}: cannot wait for packets: {error}", new.port.0);
+                continue;
+            }
+            self.queues[index] = Some(Queue { port: new.port, rx, is_ready: false });
+        }
+    }
+
+    fn remove_port(&mut self, port: DpPort) {
+        self.engine.finish(self.shared.clock.now());
+        self.engine.exec.ports.remove(port);
+        for index in 0..self.queues.len() {
+            if self.queues[index].as_ref().is_some_and(|q| q.port == port) {
+                self.forget(index);
+            }
+        }
+    }
+
+    /// Lets go of a receive queue.
+    fn forget(&mut self, index: usize) {
+        if let Some(queue) = self.queues.get_mut(index).and_then(Option::take) {
+            // The descriptor may be dead already; then it is not in the set either.
+            let _ = epoll::delete(&self.epoll, queue.rx.fd());
+            self.ready.retain(|i| *i != index);
+        }
+    }
+
+    /// Empties every receive queue (at most [`BARRIER_BATCHES`] batches of each), then lets go of the barriers' tickets.
+    fn pass_barriers(&mut self) {
+        let tickets = std::mem::take(&mut self.barriers);
+        self.ready.clear();
+        for index in 0..self.queues.len() {
+            if (0..BARRIER_BATCHES).all(|_| self.serve(index)) {
+                self.ready.push_back(index);
+            }
+        }
+        drop(tickets);
     }
 }

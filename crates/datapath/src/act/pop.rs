@@ -1,0 +1,175 @@
+//! Decapsulation: outer headers are judged, taken off, and told to the key.
+//!
+//! # What arrives
+//! | outer packet | becomes |
+//! |---|---|
+//! | plain datagram | the packet inside |
+//! | datagram with a partial checksum at its own UDP header (a kernel's tunnel device over veth) | same: nobody computes it |
+//! | UDP super-packet: many datagrams under one header | one packet per datagram, TCP segments among them joined |
+//! | TCP super-packet with its checksum start *inside* (a kernel's tunnel segmentation) | the inner super-packet |
+//!
+//! # What is refused
+//! Not UDP, a fragment, lengths that contradict each other, a wrong IPv4 header checksum, a wrong UDP checksum, VXLAN flags
+//! other than I or bits in reserved fields, less than an Ethernet header inside: each is
+//! [`DropReason::TunnelPopError`](crate::DropReason::TunnelPopError). A UDP checksum of zero is fine.
+
+use flow::{TunnelKey, tunnel_flag};
+use packet::checksum;
+use packet::gro;
+use packet::wire::ethernet::EthernetHeader;
+use packet::wire::ipv4::Ipv4Header;
+use packet::wire::ipv6::Ipv6Header;
+use packet::wire::udp::{self, UdpHeader};
+use packet::wire::vxlan::VxlanHeader;
+use packet::wire::{Fragment, Header, Located, ip_proto, locate};
+use packet::{Csum, Gso, GsoKind, Packet};
+
+use crate::ports::TunnelKind;
+
+/// A valid outer header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outer {
+    /// What it says.
+    pub(super) tunnel: TunnelKey,
+    /// Offset of the outer UDP header.
+    l4: usize,
+    /// Offset of the inner frame.
+    inner: usize,
+    /// Where the inner frame ends.
+    end: usize,
+    /// For a super-packet of many datagrams: bytes of UDP payload in each.
+    datagram: Option<u16>,
+}
+
+/// Reads and judges the outer headers of a packet for a tunnel of this kind. `None`: drop it.
+pub(super) fn judge(packet: &Packet, kind: TunnelKind) -> Option<Outer> {
+    let TunnelKind::Vxlan { .. } = kind;
+    let frame = packet.bytes();
+    let at = locate(frame).filter(|at| at.proto == ip_proto::UDP && at.fragment == Fragment::No)?;
+    let udp = UdpHeader::at(frame, at.l4)?;
+    let end = extent(packet, &at, udp)?;
+    if !is_ip_sound(packet, &at) || !is_udp_sound(packet, &at, udp, end) {
+        return None;
+    }
+    let vxlan = at.l4 + UdpHeader::LEN;
+    let header = VxlanHeader::at(frame.get(..end)?, vxlan).filter(|h| h.is_plain())?;
+    let inner = vxlan + VxlanHeader::LEN;
+    if end < inner + EthernetHeader::LEN {
+        return None;
+    }
+    let mut tunnel = TunnelKey {
+        id: header.vni().into(),
+        flags: tunnel_flag::KEY | if udp.csum.get() != 0 { tunnel_flag::CSUM } else { 0 },
+        tp_src: udp.src.get(),
+        tp_dst: udp.dst.get(),
+        ..TunnelKey::default()
+    };
+    addresses(frame, &at, &mut tunnel)?;
+    Some(Outer { tunnel, l4: at.l4, inner, end, datagram: datagram_size(packet) })
+}
+
+/// The size of each datagram's payload when there are many.
+fn datagram_size(packet: &Packet) -> Option<u16> {
+    match packet.offload.gso {
+        Some(Gso { kind: GsoKind::Udp, size, .. }) if packet.offload.encap.is_none() => Some(size),
+        _ => None,
+    }
+}
+
+/// Where the UDP payload ends. A super-packet's length fields may be those of a segment, or of nothing.
+fn extent(packet: &Packet, at: &Located, udp: &UdpHeader) -> Option<usize> {
+    if packet.offload.gso.is_some() {
+        return Some(at.end);
+    }
+    let len = usize::from(udp.len.get());
+    (len >= UdpHeader::LEN && at.l4 + len <= at.end).then_some(at.l4 + len)
+}
+
+fn is_ip_sound(packet: &Packet, at: &Located) -> bool {
+    // Whoever segments writes the header anew.
+    at.v6
+        || packet.offload.gso.is_some()
+        || packet.bytes().get(at.l3..at.l4).is_some_and(|h| checksum::checksum(h) == 0)
+}
+
+fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> bool {
+    match packet.offload.csum {
+        // Unfinished: by a sender on this machine. Outermost, or inside; then the outer one is right or absent.
+        Csum::Partial { start, offset } => usize::from(start) > at.l4 || offset == udp::CSUM_OFFSET,
+        Csum::Verified => true,
+        Csum::Complete if udp.csum.get() == 0 || packet.offload.gso.is_some() => true,
+        Csum::Complete => {
+            let frame = packet.bytes();
+            let sum = frame.get(at.l4..end).zip(at.pseudo(frame, end - at.l4)).map(
+                |(bytes, mut pseudo)| {
+                    pseudo.add(checksum::sum(bytes));
+                    pseudo.checksum()
+                },
+            );
+            sum == Some(0)
+        }
+    }
+}
+
+fn addresses(frame: &[u8], at: &Located, tunnel: &mut TunnelKey) -> Option<()> {
+    if at.v6 {
+        let ip = Ipv6Header::at(frame, at.l3)?;
+        (tunnel.ipv6_src, tunnel.ipv6_dst) = (ip.src, ip.dst);
+        (tunnel.tos, tunnel.ttl) = (ip.traffic_class(), ip.hop_limit);
+    } else {
+        let ip = Ipv4Header::at(frame, at.l3)?;
+        (tunnel.ip_src, tunnel.ip_dst) = (ip.src.get(), ip.dst.get());
+        (tunnel.tos, tunnel.ttl) = (ip.tos, ip.ttl);
+    }
+    Some(())
+}
+
+impl Outer {
+    /// Whether there is more than one packet inside, to be had from [`Outer::frames`].
+    pub(super) fn is_many(&self) -> bool {
+        self.datagram.is_some()
+    }
+
+    /// The packets inside a super-packet of datagrams: those of them that have a valid tunnel header of the same network and
+    /// an Ethernet header; `refused` is told of each other one.
+    pub(super) fn frames<'a>(
+        &self,
+        packet: &'a Packet,
+        mut refused: impl FnMut(),
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let id = self.tunnel.id;
+        let size = self.datagram.unwrap_or(u16::MAX);
+        gro::datagrams(packet.bytes(), self.l4, self.end, size).filter_map(move |datagram| {
+            let inside = VxlanHeader::split(datagram)
+                .filter(|(h, frame)| {
+                    h.is_plain() && u64::from(h.vni()) == id && frame.len() >= EthernetHeader::LEN
+                })
+                .map(|(_, frame)| frame);
+            if inside.is_none() {
+                refused();
+            }
+            inside
+        })
+    }
+
+    /// Takes the outer headers off the packet. False: its offload state makes no sense inside, drop it.
+    pub(super) fn strip(&self, packet: &mut Packet) -> bool {
+        let n = self.inner;
+        packet.offload.encap = None;
+        match packet.offload.csum {
+            // Both are about what was inside.
+            Csum::Partial { start, .. } if usize::from(start) > n => {
+                packet.offload.pulled(n as u16)
+            }
+            // About the outer header; what is inside is as its sender left it: complete.
+            _ if packet.offload.gso.is_none() => packet.offload.csum = Csum::Complete,
+            _ => return false,
+        }
+        packet.buf.truncate(self.end);
+        packet.buf.pull_front(n);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Outer headers, good and hostile.
+
+use flow::{FlowKey, TnlPush, tunnel_flag};
+use packet::wire::ipv4::fix_checksum;
+use packet::wire::{Header, ip_proto};
+use packet::{Csum, Gso, GsoKind, Packet, gso};
+use proptest::prelude::*;
+
+use super::{Outer, judge};
+use crate::act::push::{push, tests::header};
+use crate::ports::TunnelKind;
+use crate::tests::frames::{TCP4, UDP4, UDP6, frame, partial, payload, super_packet};
+
+const VXLAN: TunnelKind = TunnelKind::Vxlan { udp_port: 4789 };
+
+/// Under outer headers, complete.
+fn wrapped(inner: &[u8], tnl: &TnlPush) -> Packet {
+    let mut p = Packet::from_frame(inner);
+    push(&mut p, tnl, &FlowKey::default(), &mut 0).unwrap();
+    gso::complete_csum(&mut p).unwrap();
+    p.offload.csum = Csum::Complete;
+    p
+}
+
+fn popped(mut p: Packet) -> Option<(Outer, Packet)> {
+    let outer = judge(&p, VXLAN)?;
+    outer.strip(&mut p).then_some((outer, p))
+}
+
+#[test]
+fn what_was_pushed_comes_back_and_the_key_knows_the_way() {
+    let whole = frame(UDP4, b"payload");
+    for (v6, csum) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (outer, p) = popped(wrapped(&whole, &header(v6, csum))).unwrap();
+        assert_eq!(p.bytes(), whole);
+        let t = outer.tunnel;
+        assert_eq!((t.id, t.tp_dst, t.ttl, t.tos), (42, 4789, 64, 0));
+        assert_eq!(t.flags, tunnel_flag::KEY | if csum { tunnel_flag::CSUM } else { 0 });
+        assert_eq!(t.ip_src != 0, !v6);
+        assert_eq!(t.ipv6_dst != [0; 16], v6);
+    }
+}
+
+#[test]
+fn unfinished_checksums_outside_and_inside_are_accepted() {
+    // Outside: as a kernel's tunnel device sends it over veth. The field holds the pseudo-header's sum only.
+    let mut p = Packet::from_frame(&frame(TCP4, b"payload"));
+    push(&mut p, &header(false, true), &FlowKey::default(), &mut 0).unwrap();
+    assert!(matches!(p.offload.csum, Csum::Partial { start: 34, .. }));
+    let (_, p) = popped(p).unwrap();
+    assert_eq!((p.bytes(), p.offload.csum), (frame(TCP4, b"payload").as_slice(), Csum::Complete));
+    // Inside.
+    let original = partial(TCP4, b"payload");
+    let mut p = original.clone();
+    push(&mut p, &header(false, false), &FlowKey::default(), &mut 0).unwrap();
+    let (_, p) = popped(p).unwrap();
+    assert_eq!((p.bytes(), p.offload), (original.bytes(), original.offload));
+}
+
+#[test]
+fn a_kernels_tunnel_super_packet_is_stripped_whole() {
+    let original = super_packet(TCP4, &payload(30_000), 1400);
+    let mut p = original.clone();
+    push(&mut p, &header(false, true), &FlowKey::default(), &mut 0).unwrap();
+    p.offload.encap = None; // as a packet socket hands it in
+    let (_, p) = popped(p).unwrap();
+    assert_eq!((p.bytes(), p.offload), (original.bytes(), original.offload));
+}
+
+#[test]
+fn a_super_packet_of_datagrams_holds_every_frame() {
+    let mut p = super_packet(TCP4, &payload(30_000), 1400);
+    push(&mut p, &header(false, true), &FlowKey::default(), &mut 0).unwrap();
+    let mut datagrams = Vec::new();
+    gso::to_outer_udp(&p, |n| packet::Buf::with_capacity(0, n), &mut datagrams).unwrap();
+    let mut n = 0;
+    for p in &datagrams {
+        assert!(matches!(p.offload.gso, Some(Gso { kind: GsoKind::Udp, .. })));
+        let outer = judge(p, VXLAN).unwrap();
+        assert!(outer.is_many());
+        n += outer.frames(p, || panic!("refused")).count();
+    }
+    assert_eq!((n, datagrams.len()), (22, 1));
+    // One datagram in the middle that is for another network, or nothing at all.
+    let p = &mut datagrams[0];
+    let outer = judge(p, VXLAN).unwrap();
+    let size = usize::from(p.offload.gso.unwrap().size);
+    p.buf.as_mut_slice()[42 + size + 6] ^= 1;
+    p.buf.as_mut_slice()[42 + 2 * size] = 0;
+    let mut refused = 0;
+    let left = outer.frames(p, || refused += 1).count();
+    assert_eq!((left, refused), (20, 2));
+}
+
+#[test]
+fn hostile_outer_headers_are_refused() {
+    let good = || wrapped(&frame(UDP4, b"payload"), &header(false, false));
+    assert!(judge(&good(), VXLAN).is_some());
+    let edits: &[(&str, fn(&mut [u8]))] = &[
+        ("not UDP", |f| f[14 + 9] = ip_proto::TCP),
+        ("first fragment", |f| f[14 + 6] = 0x20),
+        ("later fragment", |f| f[14 + 7] = 1),
+        ("IP header longer than the packet", |f| f[14] = 0x4f),
+        ("IP header shorter than a header", |f| f[14] = 0x44),
+        ("IP length beyond the frame", |f| f[14 + 2] = 9),
+        ("IP length within the header", |f| f[14 + 2..14 + 4].copy_from_slice(&[0, 10])),
+        ("UDP length beyond the IP packet", |f| f[38] = 1),
+        ("UDP length below a header", |f| f[38..40].copy_from_slice(&[0, 7])),
+        ("UDP length without an inner Ethernet header", |f| f[38..40].copy_from_slice(&[0, 29])),
+        ("wrong UDP checksum", |f| f[40] = 1),
+        ("no I flag", |f| f[42] = 0),
+        ("G flag", |f| f[42] = 0x88),
+        ("reserved flag", |f| f[43] = 1),
+        ("reserved byte behind the VNI", |f| f[49] = 1),
+        ("ARP", |f| f[13] = 6),
+    ];
+    for (what, edit) in edits {
+        let mut p = good();
+        edit(p.buf.as_mut_slice());
+        fix_checksum(&mut p.buf.as_mut_slice()[14..34]);
+        assert_eq!(judge(&p, VXLAN), None, "{what}");
+    }
+    let mut p = good();
+    p.buf.as_mut_slice()[14 + 8] ^= 1;
+    assert_eq!(judge(&p, VXLAN), None, "wrong IP header checksum");
+    let mut p = wrapped(&frame(UDP4, b"payload"), &header(false, true));
+    *p.buf.as_mut_slice().last_mut().unwrap() ^= 1;
+    assert_eq!(judge(&p, VXLAN), None, "payload that the checksum does not fit");
+    p.offload.csum = Csum::Verified;
+    assert!(judge(&p, VXLAN).is_some(), "somebody vouched for it");
+}
+
+#[test]
+fn padding_is_not_part_of_the_inner_frame() {
+    let whole = frame(UDP6, b"x");
+    let mut p = wrapped(&whole, &header(false, false));
+    p.buf.extend(&[0; 20]);
+    assert_eq!(popped(p).unwrap().1.bytes(), whole);
+    // UDP shorter than IP: what is between belongs to nobody.
+    let mut p = wrapped(&whole, &header(false, false));
+    let len = u16::from_be_bytes([p.bytes()[38], p.bytes()[39]]) - 3;
+    p.buf.as_mut_slice()[38..40].copy_from_slice(&len.to_be_bytes());
+    assert_eq!(popped(p).unwrap().1.bytes(), &whole[..whole.len() - 3]);
+}
+
+#[test]
+fn offload_state_that_makes_no_sense_inside_is_refused() {
+    let mut p = wrapped(&frame(TCP4, &payload(3000)), &header(false, false));
+    p.offload.gso = Some(Gso { kind: GsoKind::Tcp4, size: 1400, ecn: false });
+    assert!(popped(p.clone()).is_none(), "TCP segmentation without a checksum start inside");
+    p.offload.csum = Csum::Partial { start: 34, offset: 6 };
+    assert!(popped(p).is_none(), "TCP segmentation of the outer UDP");
+}
+
+#[test]
+fn every_cut_is_refused_or_a_whole_inner_header() {
+    let p = wrapped(&frame(UDP4, &payload(20)), &header(false, false));
+    for n in 0..p.buf.len() {
+        let mut cut = p.clone();
+        cut.buf.truncate(n);
+        assert!(judge(&cut, VXLAN).is_none(), "{n}");
+    }
+    assert_eq!(super::VxlanHeader::LEN, 8);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_any_state(
+        at in 0..60usize, v: u8, len in 0..200usize, kind in 0..4u8, size: u16, start: u16, offset: u16, csum in 0..3u8,
+    ) {
+        let mut p = wrapped(&frame(UDP4, &payload(60)), &header(false, false));
+        p.buf.as_mut_slice()[at] = v;
+        p.buf.truncate(len);
+        p.offload.csum = [Csum::Complete, Csum::Verified, Csum::Partial { start, offset }][usize::from(csum)];
+        let kind = [None, Some(GsoKind::Tcp4), Some(GsoKind::Tcp6), Some(GsoKind::Udp)][usize::from(kind)];
+        p.offload.gso = kind.map(|kind| Gso { kind, size: size.max(1), ecn: false });
+        if let Some(outer) = judge(&p, VXLAN) {
+            if outer.is_many() {
+                for f in outer.frames(&p, || ()) {
+                    prop_assert!(f.len() >= 14);
+                }
+            } else if outer.strip(&mut p) {
+                prop_assert!(p.buf.len() >= 14);
+            }
+        }
+    }
+}

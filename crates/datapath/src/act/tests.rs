@@ -1,0 +1,225 @@
+//! Actions on groups, without a worker around them.
+
+use std::sync::Arc;
+
+use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId, SlowReason, Vlan};
+use packet::{Packet, gso};
+
+use super::push::tests::header;
+use super::{Executor, Work};
+use crate::drops::{DropCounters, DropReason};
+use crate::miss::MissReason;
+use crate::ports::TunnelKind;
+use crate::tests::device::{EVERYTHING, MemDevice};
+use crate::tests::frames::{Ip, TCP4, UDP4, frame, payload, super_packet};
+
+/// An executor with devices 1 to 3 and tunnel 9, and what it has dropped.
+struct Bench {
+    exec: Executor,
+    devices: Vec<Arc<MemDevice>>,
+    drops: DropCounters,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut exec = Executor::new(0);
+        let devices: Vec<_> =
+            (1..=3).map(|i| MemDevice::new(&format!("mem{i}"), EVERYTHING)).collect();
+        for (device, i) in devices.iter().zip(1..) {
+            exec.ports.add_device(DpPort(i), netdev::Device::tx_queue(&**device).unwrap());
+        }
+        exec.ports.add_tunnel(DpPort(9), TunnelKind::Vxlan { udp_port: 4789 });
+        Self { exec, devices, drops: DropCounters::new(&base::Counters::default()) }
+    }
+
+    fn act(&mut self, packets: Vec<Packet>, actions: &[Action]) {
+        let mut group: Vec<_> = packets.into_iter().map(|packet| Work { packet, key: 0 }).collect();
+        let mut keys = vec![FlowKey { in_port: 5, skb_mark: 1, ..FlowKey::default() }];
+        self.exec.act(actions, &mut group, &mut keys, 0);
+        assert!(group.is_empty());
+        self.exec.ports.flush_all(&mut self.exec.buffers, &mut self.exec.tally);
+        self.exec.tally.flush(&self.drops);
+    }
+
+    /// What came out of device `i`.
+    fn out(&self, i: usize) -> Vec<Vec<u8>> {
+        self.devices[i - 1].sent(0).iter().map(|p| p.bytes().to_vec()).collect()
+    }
+
+    /// What re-enters: keys and packets.
+    fn rounds(&mut self) -> Vec<(FlowKey, Packet, u8)> {
+        let mut all = Vec::new();
+        while let Some(round) = self.exec.next_round() {
+            all.extend(round.keys.into_iter().zip(round.packets).map(|(k, p)| (k, p, round.depth)));
+        }
+        all
+    }
+}
+
+fn some() -> Vec<Packet> {
+    [b"a", b"b"].iter().map(|b| Packet::from_frame(&frame(UDP4, *b))).collect()
+}
+
+fn bytes(packets: &[Packet]) -> Vec<Vec<u8>> {
+    packets.iter().map(|p| p.bytes().to_vec()).collect()
+}
+
+#[test]
+fn edits_on_a_clone_do_not_show_in_the_original() {
+    let mut b = Bench::new();
+    let tag = Vlan::new(0x8100, 7, 0);
+    let list = vec![Action::PushVlan(tag), Action::Output(DpPort(1))];
+    b.act(
+        some(),
+        &[
+            Action::Clone(list),
+            Action::Output(DpPort(2)),
+            Action::PushVlan(tag),
+            Action::Output(DpPort(3)),
+        ],
+    );
+    assert_eq!(b.out(2), bytes(&some()));
+    let tagged = b.out(1);
+    assert_eq!(tagged[0].len(), some()[0].buf.len() + 4);
+    assert_eq!(b.out(3), tagged);
+}
+
+#[test]
+fn metadata_set_on_a_clone_does_not_leak() {
+    let mut b = Bench::new();
+    let mark = |m| FlowKey { skb_mark: m, ..FlowKey::default() };
+    let set = Action::Set(Box::new((mark(4), Mask(mark(6)))));
+    b.act(
+        some(),
+        &[Action::Clone(vec![set, Action::Recirc(RecircId(1))]), Action::Recirc(RecircId(2))],
+    );
+    let seen: Vec<_> =
+        b.rounds().iter().map(|(k, _, d)| (k.recirc_id, k.skb_mark, k.in_port, *d)).collect();
+    assert_eq!(seen, [(1, 5, 5, 1), (1, 5, 5, 1), (2, 1, 5, 1), (2, 1, 5, 1)]);
+}
+
+#[test]
+fn truncation_is_for_the_next_output_alone() {
+    let mut b = Bench::new();
+    b.act(some(), &[Action::Trunc(20), Action::Output(DpPort(1)), Action::Output(DpPort(2))]);
+    assert_eq!(b.out(1), bytes(&some()).iter().map(|f| f[..20].to_vec()).collect::<Vec<_>>());
+    assert_eq!(b.out(2), bytes(&some()));
+    b.act(some(), &[Action::Trunc(3), Action::Output(DpPort(1))]);
+    assert_eq!(b.out(1)[0].len(), 14);
+}
+
+#[test]
+fn the_slow_path_gets_copies_as_edited_so_far() {
+    let mut b = Bench::new();
+    let push = Action::PushVlan(Vlan::new(0x8100, 7, 0));
+    b.act(
+        some(),
+        &[
+            push,
+            Action::Userspace(SlowReason::Neighbour(3)),
+            Action::PopVlan,
+            Action::Output(DpPort(1)),
+        ],
+    );
+    assert_eq!(b.out(1), bytes(&some()));
+    let misses = std::mem::take(&mut b.exec.misses);
+    assert_eq!(misses.len(), 2);
+    assert_eq!(misses[0].packet.buf.len(), some()[0].buf.len() + 4);
+    assert_eq!(misses[1].reason, MissReason::Action(SlowReason::Neighbour(3)));
+    assert!(misses[0].packet.buf.footprint() < 1000, "a copy of its own size");
+}
+
+#[test]
+fn every_drop_has_its_name() {
+    let mut nested = vec![Action::Output(DpPort(1))];
+    for _ in 0..20 {
+        nested = vec![Action::Clone(nested)];
+    }
+    let bad_header = Arc::new(flow::TnlPush { l3: 100, ..header(false, false) });
+    let cases: Vec<(Vec<Action>, DropReason)> = vec![
+        (vec![], DropReason::Pipeline),
+        (vec![Action::Drop(DropCause::Pipeline)], DropReason::Pipeline),
+        (vec![Action::Drop(DropCause::TunnelNoNeighbour)], DropReason::TunnelNeighCacheMiss),
+        (vec![Action::Output(DpPort(77))], DropReason::InvalidPort),
+        (vec![Action::Output(DpPort(9))], DropReason::InvalidPort),
+        (vec![Action::Output(DpPort::NONE)], DropReason::InvalidPort),
+        (vec![Action::TnlPop(DpPort(77))], DropReason::InvalidTnlPort),
+        (vec![Action::TnlPop(DpPort(1))], DropReason::InvalidTnlPort),
+        (vec![Action::TnlPop(DpPort(9))], DropReason::TunnelPopError),
+        (vec![Action::TnlPush(bad_header)], DropReason::TunnelPushError),
+        (nested, DropReason::RecursionTooDeep),
+    ];
+    for (actions, reason) in cases {
+        let mut b = Bench::new();
+        b.act(some(), &actions);
+        assert_eq!(b.drops.snapshot(), [(reason, 2)], "{actions:?}");
+    }
+}
+
+#[test]
+fn the_list_of_rounds_is_bounded() {
+    let mut b = Bench::new();
+    let many: Vec<Action> = (0..3000).map(|_| Action::Recirc(RecircId(1))).collect();
+    b.act(some(), &many);
+    assert_eq!(b.rounds().len(), super::REENTER_MAX);
+    assert_eq!(b.drops.snapshot(), [(DropReason::RecircError, 6000 - super::REENTER_MAX as u64)]);
+}
+
+#[test]
+fn a_tunnel_in_a_tunnel_is_sound_on_the_wire() {
+    let mut b = Bench::new();
+    let tnl = Arc::new(header(false, true));
+    let p = super_packet(TCP4, &payload(5000), 1000);
+    let actions = [Action::TnlPush(tnl.clone()), Action::TnlPush(tnl), Action::Output(DpPort(1))];
+    b.act(vec![p], &actions);
+    let out = b.devices[0].sent(1);
+    assert!(b.drops.snapshot().is_empty());
+    let mut segments = Vec::new();
+    for p in &out {
+        gso::segment(
+            p,
+            gso::Checksums::Complete,
+            |n| packet::Buf::with_capacity(0, n),
+            &mut segments,
+        )
+        .unwrap();
+    }
+    assert_eq!(segments.len(), 5);
+    for s in &segments {
+        crate::tests::frames::assert_sound(s.bytes());
+        crate::tests::frames::assert_sound(&s.bytes()[50..]);
+        crate::tests::frames::assert_sound(&s.bytes()[100..]);
+    }
+}
+
+#[test]
+fn decapsulated_segments_are_joined_within_one_way_and_in_order() {
+    let mut b = Bench::new();
+    let outer = |vni: u8, packet: Packet| {
+        let mut tnl = header(false, false);
+        tnl.header[42 + 6] = vni;
+        let mut p = packet;
+        super::push::push(&mut p, &tnl, &FlowKey::default(), &mut 0).unwrap();
+        p
+    };
+    let data = payload(1000);
+    let segment = |i: u32| Packet::from_frame(&frame(Ip { seq: 7 + i * 1000, ..TCP4 }, &data));
+    // Three of one network, one of another between them, and something that is not joined.
+    let udp = || Packet::from_frame(&frame(UDP4, b"ping"));
+    let group = vec![
+        outer(1, segment(0)),
+        outer(1, segment(1)),
+        outer(2, udp()),
+        outer(1, segment(2)),
+        outer(1, segment(3)),
+    ];
+    b.act(group, &[Action::TnlPop(DpPort(9))]);
+    let seen: Vec<_> = b
+        .rounds()
+        .iter()
+        .map(|(k, p, d)| (k.tunnel.id, p.buf.len(), p.offload.gso.is_some(), k.in_port, *d))
+        .collect();
+    let pair = 54 + 2000;
+    assert_eq!(seen, [(1, pair, true, 9, 1), (2, 46, false, 9, 1), (1, pair, true, 9, 1)]);
+    assert!(b.drops.snapshot().is_empty());
+}

@@ -1,0 +1,93 @@
+//! A worker's answers to "which flow?": an exact-match cache in front of a replica of the megaflow table. Both are owned by
+//! one worker, so a lookup takes no lock and touches no line that another thread writes.
+
+mod exact;
+mod replica;
+
+use std::sync::Arc;
+
+use flow::FlowKey;
+
+use crate::entry::Flow;
+use exact::{ExactCache, micro_hash};
+pub(crate) use replica::{Replica, Slot};
+
+/// Both caches.
+pub(crate) struct Cache {
+    exact: ExactCache,
+    replica: Replica,
+    seed: u64,
+    /// Scratch of [`Cache::lookup`]: packets that the exact-match cache does not know, and every packet's hash.
+    unknown: Vec<u16>,
+    hashes: Vec<u64>,
+}
+
+impl Cache {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            exact: ExactCache::new(),
+            replica: Replica::new(seed),
+            seed,
+            unknown: Vec::new(),
+            hashes: Vec::new(),
+        }
+    }
+
+    /// The flow of each key into `found` (as many as keys; `None` for a miss). Gives back how many the exact-match cache
+    /// knew.
+    pub(crate) fn lookup(&mut self, keys: &[FlowKey], found: &mut Vec<Option<Slot>>) -> u64 {
+        found.clear();
+        self.hashes.clear();
+        self.unknown.clear();
+        for (key, i) in keys.iter().zip(0u16..) {
+            let hash = micro_hash(self.seed, key);
+            let slot = self
+                .exact
+                .get(hash)
+                .filter(|entry| self.replica.confirms(*entry, key))
+                .map(|entry| entry.slot);
+            if slot.is_none() {
+                self.unknown.push(i);
+            }
+            self.hashes.push(hash);
+            found.push(slot);
+        }
+        let known = (keys.len() - self.unknown.len()) as u64;
+        let Self { exact, replica, unknown, hashes, .. } = self;
+        replica.lookup(keys, unknown, |i, entry| {
+            exact.insert(hashes[usize::from(i)], entry);
+            found[usize::from(i)] = Some(entry.slot);
+        });
+        known
+    }
+
+    /// Whether a flow matches, without leaving a trace in the exact-match cache.
+    pub(crate) fn knows(&mut self, key: &FlowKey) -> bool {
+        self.replica.knows(key)
+    }
+
+    /// The flow in a slot that [`Cache::lookup`] has just found.
+    pub(crate) fn flow(&self, slot: Slot) -> Option<&Arc<Flow>> {
+        self.replica.flow(slot)
+    }
+
+    /// Installs a flow if it is still live.
+    pub(crate) fn put(&mut self, flow: Arc<Flow>) {
+        self.replica.put(flow);
+    }
+
+    /// Takes this very flow out.
+    pub(crate) fn remove(&mut self, flow: &Arc<Flow>) {
+        self.replica.remove(flow);
+    }
+
+    /// Takes out all flows that are not live.
+    pub(crate) fn sweep(&mut self) {
+        self.replica.sweep();
+    }
+
+    /// Puts the busiest masks first. To be called now and then.
+    pub(crate) fn rank(&mut self) {
+        self.replica.rank();
+    }
+}

@@ -1,0 +1,176 @@
+//! A worker's replica of the flow table.
+
+use std::sync::Arc;
+
+use classifier::Megaflows;
+use flow::FlowKey;
+
+use super::exact::Entry;
+use crate::entry::Flow;
+
+/// Where the replica keeps a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(pub(super) u32);
+
+struct Place {
+    /// Grows each time the place changes hands; never 0.
+    version: u32,
+    flow: Option<Arc<Flow>>,
+}
+
+/// Flows in numbered places, found by tuple-space search.
+pub(crate) struct Replica {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    table: Megaflows<u32>,
+}
+
+impl Replica {
+    pub(super) fn new(seed: u64) -> Self {
+        // The control side keeps the bound on masks.
+        Self { places: Vec::new(), free: Vec::new(), table: Megaflows::new(seed, usize::MAX) }
+    }
+
+    /// Whether a cached guess still stands and is right for this key.
+    #[inline]
+    pub(super) fn confirms(&self, entry: Entry, key: &FlowKey) -> bool {
+        self.places.get(entry.slot.0 as usize).is_some_and(|place| {
+            place.version == entry.version
+                && place.flow.as_ref().is_some_and(|flow| flow.pattern().matches(key))
+        })
+    }
+
+    /// Looks up the keys whose numbers are in `wanted`; what matches nothing stays there.
+    pub(super) fn lookup(
+        &mut self,
+        keys: &[FlowKey],
+        wanted: &mut Vec<u16>,
+        mut found: impl FnMut(u16, Entry),
+    ) {
+        let places = &self.places;
+        self.table.lookup_batch(keys, wanted, |i, &place| {
+            found(i, Entry { hash: 0, slot: Slot(place), version: places[place as usize].version });
+        });
+    }
+
+    pub(super) fn knows(&mut self, key: &FlowKey) -> bool {
+        self.table.lookup(key).is_some()
+    }
+
+    pub(super) fn flow(&self, slot: Slot) -> Option<&Arc<Flow>> {
+        self.places.get(slot.0 as usize)?.flow.as_ref()
+    }
+
+    /// A flow with the same key is replaced in its place, so that guesses about it go on to be right.
+    pub(super) fn put(&mut self, flow: Arc<Flow>) {
+        if !flow.is_live() {
+            return;
+        }
+        if let Some(&place) = self.table.get(flow.key()) {
+            self.places[place as usize].flow = Some(flow);
+            return;
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { version: 1, flow: None });
+            self.places.len() as u32 - 1
+        });
+        if self.table.insert(flow.key(), place).is_err() {
+            self.free.push(place);
+            return;
+        }
+        self.places[place as usize].flow = Some(flow);
+    }
+
+    pub(super) fn remove(&mut self, flow: &Arc<Flow>) {
+        let Some(&place) = self.table.get(flow.key()) else { return };
+        if self.places[place as usize].flow.as_ref().is_some_and(|f| Arc::ptr_eq(f, flow)) {
+            self.table.remove(flow.key());
+            self.vacate(place);
+        }
+    }
+
+    pub(super) fn sweep(&mut self) {
+        for place in 0..self.places.len() as u32 {
+            if let Some(flow) = &self.places[place as usize].flow
+                && !flow.is_live()
+            {
+                self.table.remove(flow.key());
+                self.vacate(place);
+            }
+        }
+    }
+
+    pub(super) fn rank(&mut self) {
+        self.table.rank();
+    }
+
+    fn vacate(&mut self, place: u32) {
+        let vacated = &mut self.places[place as usize];
+        vacated.flow = None;
+        // A guess would have to survive four thousand million changes of its place to be taken for a fresh one.
+        vacated.version = vacated.version.wrapping_add(1).max(1);
+        self.free.push(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use base::{Instant, Version};
+    use flow::{Mask, MaskedKey};
+
+    fn flow(port: u32) -> Arc<Flow> {
+        let masked = |in_port| FlowKey { in_port, ..FlowKey::default() };
+        let key = MaskedKey::new(&masked(port), &Mask(masked(u32::MAX)));
+        Arc::new(Flow::new(1, key, Arc::new([]), Version(0), Instant::default(), 1))
+    }
+
+    fn find(cache: &mut Cache, port: u32) -> (Option<Arc<Flow>>, u64) {
+        let mut found = Vec::new();
+        let exact = cache.lookup(&[FlowKey { in_port: port, ..FlowKey::default() }], &mut found);
+        (found[0].and_then(|slot| cache.flow(slot).cloned()), exact)
+    }
+
+    #[test]
+    fn removed_flows_are_not_found_through_stale_guesses() {
+        let mut cache = Cache::new(3);
+        let (a, b) = (flow(1), flow(2));
+        cache.put(a.clone());
+        assert_eq!(find(&mut cache, 1).1, 0);
+        assert_eq!(find(&mut cache, 1).1, 1, "the second lookup is an exact-match hit");
+        cache.remove(&a);
+        assert!(find(&mut cache, 1).0.is_none());
+        // Another flow in the same place: the old guess must not find it.
+        cache.put(b.clone());
+        assert!(find(&mut cache, 1).0.is_none());
+        assert!(find(&mut cache, 2).0.is_some_and(|f| Arc::ptr_eq(&f, &b)));
+    }
+
+    #[test]
+    fn replacing_keeps_guesses_and_the_late_removal_of_the_old_does_nothing() {
+        let mut cache = Cache::new(3);
+        let (old, new) = (flow(1), flow(1));
+        cache.put(old.clone());
+        find(&mut cache, 1);
+        cache.put(new.clone());
+        let (found, exact) = find(&mut cache, 1);
+        assert!(found.is_some_and(|f| Arc::ptr_eq(&f, &new)) && exact == 1);
+        cache.remove(&old);
+        assert!(cache.knows(&FlowKey { in_port: 1, ..FlowKey::default() }));
+    }
+
+    #[test]
+    fn the_dead_are_neither_installed_nor_kept() {
+        let mut cache = Cache::new(3);
+        let (a, b, dead) = (flow(1), flow(2), flow(3));
+        cache.put(a.clone());
+        cache.put(b);
+        a.kill();
+        cache.sweep();
+        dead.kill();
+        cache.put(dead);
+        let found = [1, 2, 3].map(|port| find(&mut cache, port).0.is_some());
+        assert_eq!(found, [false, true, false]);
+    }
+}

@@ -1,0 +1,186 @@
+//! A device in memory: tests put packets in and see what came out.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use netdev::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
+use packet::Packet;
+use rustix::event::{EventfdFlags, eventfd};
+
+/// Takes anything.
+pub(crate) const EVERYTHING: Accepts =
+    Accepts { csum: true, tso: true, uso: true, tunnel: true, gso_max: 70_000, frame_max: 1518 };
+
+/// Takes complete packets only.
+pub(crate) const NOTHING: Accepts =
+    Accepts { csum: false, tso: false, uso: false, tunnel: false, gso_max: 0, frame_max: 1518 };
+
+pub(crate) struct MemDevice(Arc<Shared>);
+
+struct Shared {
+    name: String,
+    accepts: Accepts,
+    readable: OwnedFd,
+    state: Mutex<State>,
+    sent: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Packet>,
+    out: Vec<Packet>,
+    taken: bool,
+    /// Queues that exist.
+    queues: usize,
+    broken: bool,
+}
+
+impl MemDevice {
+    pub(crate) fn new(name: &str, accepts: Accepts) -> Arc<Self> {
+        let readable = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
+        let (state, sent) = (Mutex::default(), Condvar::new());
+        Arc::new(Self(Arc::new(Shared { name: name.to_owned(), accepts, readable, state, sent })))
+    }
+
+    /// Lets a packet arrive.
+    pub(crate) fn arrive(&self, packet: Packet) {
+        self.arrive_all([packet]);
+    }
+
+    /// Lets packets arrive together.
+    pub(crate) fn arrive_all(&self, packets: impl IntoIterator<Item = Packet>) {
+        let mut state = self.0.lock();
+        state.waiting.extend(packets);
+        rustix::io::write(&self.0.readable, &1u64.to_ne_bytes()).unwrap();
+    }
+
+    /// Receiving fails from now on.
+    pub(crate) fn break_down(&self) {
+        self.0.lock().broken = true;
+        rustix::io::write(&self.0.readable, &1u64.to_ne_bytes()).unwrap();
+    }
+
+    /// What was sent so far; waits for at least `n` packets.
+    #[track_caller]
+    pub(crate) fn sent(&self, n: usize) -> Vec<Packet> {
+        let state = self.0.lock();
+        let few = |s: &mut State| s.out.len() < n;
+        let (mut state, timeout) =
+            self.0.sent.wait_timeout_while(state, Duration::from_secs(10), few).unwrap();
+        assert!(
+            !timeout.timed_out(),
+            "{} of {n} packets came out of {}",
+            state.out.len(),
+            self.0.name
+        );
+        std::mem::take(&mut state.out)
+    }
+
+    /// Queues that somebody still holds.
+    pub(crate) fn queues(&self) -> usize {
+        self.0.lock().queues
+    }
+}
+
+impl Shared {
+    /// A failed test does not fail others.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn open(self: &Arc<Self>) -> Queue {
+        self.lock().queues += 1;
+        Queue(self.clone())
+    }
+}
+
+struct Queue(Arc<Shared>);
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.0.lock().queues -= 1;
+    }
+}
+
+impl RxQueue for Queue {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.readable.as_fd()
+    }
+
+    fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
+        let mut state = self.0.lock();
+        if state.broken {
+            return Err(io::Error::from_raw_os_error(19));
+        }
+        let n = max.min(state.waiting.len());
+        for packet in state.waiting.drain(..n) {
+            let mut buf = pool.take();
+            buf.extend(packet.bytes());
+            out.push(Packet { buf, ..packet });
+        }
+        if state.waiting.is_empty() {
+            let _ = rustix::io::read(&self.0.readable, &mut [0; 8]);
+            return Ok(Received::Drained);
+        }
+        Ok(Received::More)
+    }
+}
+
+impl TxQueue for Queue {
+    fn accepts(&self) -> Accepts {
+        self.0.accepts
+    }
+
+    fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
+        let mut state = self.0.lock();
+        for packet in batch.drain(..) {
+            state.out.push(Packet { buf: packet::Buf::from_slice(packet.bytes()), ..packet });
+            pool.put(packet.buf);
+        }
+        self.0.sent.notify_all();
+    }
+}
+
+impl Device for MemDevice {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
+        if std::mem::replace(&mut self.0.lock().taken, true) {
+            return Vec::new();
+        }
+        vec![Box::new(self.0.open())]
+    }
+
+    fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>> {
+        Ok(Box::new(self.0.open()))
+    }
+
+    fn status(&self) -> io::Result<Status> {
+        Ok(Status::default())
+    }
+
+    fn stats(&self) -> io::Result<Stats> {
+        Ok(Stats::default())
+    }
+
+    fn set_mac(&self, _: [u8; 6]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_mtu(&self, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_up(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+}

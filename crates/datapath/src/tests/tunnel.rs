@@ -1,0 +1,224 @@
+//! Two switches with a wire between them: what enters one as a packet of any kind leaves the other the same.
+
+use std::net::Ipv4Addr;
+
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush};
+use netdev::Accepts;
+use packet::wire::ethernet::{EthernetHeader, eth_type};
+use packet::wire::ipv4::Ipv4Header;
+use packet::wire::udp::UdpHeader;
+use packet::wire::vxlan::VxlanHeader;
+use packet::wire::{ip_proto, locate};
+use packet::{Csum, GsoKind};
+use zerocopy::IntoBytes;
+
+use super::device::{EVERYTHING, NOTHING};
+use super::frames::{
+    Ip, TCP4, TCP6, UDP4, UDP6, assert_sound, frame, partial, payload, super_packet,
+};
+use super::*;
+use crate::TunnelKind;
+
+const VM: usize = 1;
+const WIRE: usize = 2;
+const TUNNEL: u32 = 9;
+
+fn header(csum: bool) -> Arc<TnlPush> {
+    let ip = |n| Ipv4Addr::new(172, 16, 0, n);
+    let mut header = EthernetHeader::new([4; 6], [3; 6], eth_type::IPV4).as_bytes().to_vec();
+    header.extend_from_slice(Ipv4Header::new(ip(1), ip(2), ip_proto::UDP, 64, 16).as_bytes());
+    header.extend_from_slice(UdpHeader::new(0, 4789, 8).as_bytes());
+    header.extend_from_slice(VxlanHeader::new(42).as_bytes());
+    Arc::new(TnlPush {
+        tnl_port: DpPort(TUNNEL),
+        out_port: DpPort(WIRE as u32),
+        header,
+        l3: 14,
+        l4: 34,
+        udp: true,
+        csum,
+        src_ports: (32768, 61000),
+    })
+}
+
+/// A switch that sends what its VM says into the tunnel, and what comes out of the tunnel to its VM.
+fn host(vm: Accepts, wire: Accepts, csum: bool) -> Bed {
+    let mut bed = Bed::with(0, NOTHING, |_| ());
+    bed.devices = vec![MemDevice::new("vm", vm), MemDevice::new("wire", wire)];
+    for (device, i) in bed.devices.iter().zip(1..) {
+        bed.dp.add_port(DpPort(i), device.clone()).unwrap();
+    }
+    bed.dp.add_tunnel_port(DpPort(TUNNEL), TunnelKind::Vxlan { udp_port: 4789 }).unwrap();
+    bed.put(
+        from_port(VM as u32),
+        vec![Action::TnlPush(header(csum)), Action::Output(DpPort(WIRE as u32))],
+    );
+    bed.put(from_port(WIRE as u32), vec![Action::TnlPop(DpPort(TUNNEL))]);
+    // As a translation matches a tunnel: network, endpoints, flags.
+    let mut key = FlowKey { in_port: TUNNEL, ..FlowKey::default() };
+    let mut mask = Mask(FlowKey { in_port: u32::MAX, ..FlowKey::default() });
+    (key.tunnel.id, mask.0.tunnel.id) = (42, u64::MAX);
+    (key.tunnel.ip_src, mask.0.tunnel.ip_src) = (0xac10_0001, u32::MAX);
+    (key.tunnel.ip_dst, mask.0.tunnel.ip_dst) = (0xac10_0002, u32::MAX);
+    (key.tunnel.flags, mask.0.tunnel.flags) = (flow::tunnel_flag::KEY, flow::tunnel_flag::KEY);
+    bed.put(MaskedKey::new(&key, &mask), to_port(VM as u32));
+    bed
+}
+
+/// Transport payload of a complete frame, or of a super-packet.
+fn data(bytes: &[u8], ip: Ip) -> &[u8] {
+    let at = locate(bytes).unwrap();
+    &bytes[at.l4 + if ip.proto == ip_proto::TCP { 20 } else { 8 }..at.end]
+}
+
+/// Sends one packet through; gives what crossed the wire and what came out.
+fn through(a: &Bed, b: &Bed, packet: Packet) -> (Vec<Packet>, Vec<Packet>) {
+    a.port(VM).arrive(packet);
+    a.quiesce();
+    assert_eq!(a.dp.drops(), []);
+    let wire = a.port(WIRE).sent(1);
+    b.port(WIRE).arrive_all(wire.iter().cloned());
+    b.quiesce();
+    (wire, b.port(VM).sent(1))
+}
+
+/// The wires that there are: tunnel segmentation, outer UDP segmentation, checksums, nothing.
+fn wires() -> [(&'static str, Accepts); 4] {
+    let uso = Accepts { tunnel: false, ..EVERYTHING };
+    let csum = Accepts { csum: true, ..NOTHING };
+    [("tunnel", EVERYTHING), ("uso", uso), ("csum", csum), ("nothing", NOTHING)]
+}
+
+#[test]
+fn single_packets_arrive_unchanged_over_every_wire() {
+    for (name, accepts) in wires() {
+        for csum in [false, true] {
+            let (a, b) = (host(NOTHING, accepts, csum), host(NOTHING, accepts, csum));
+            for ip in [TCP4, UDP4, TCP6, UDP6] {
+                for packet in
+                    [Packet::from_frame(&frame(ip, &payload(600))), partial(ip, &payload(600))]
+                {
+                    let (_, out) = through(&a, &b, packet);
+                    assert_eq!(out.len(), 1);
+                    assert_eq!(
+                        out[0].bytes(),
+                        frame(ip, &payload(600)),
+                        "{name} csum {csum} {ip:?}"
+                    );
+                }
+            }
+            a.assert_drops(&[]);
+            b.assert_drops(&[]);
+        }
+    }
+}
+
+#[test]
+fn super_packets_cross_every_wire_and_are_super_packets_again() {
+    let sent = payload(60_000);
+    for (name, accepts) in wires() {
+        for csum in [false, true] {
+            let (a, b) = (host(EVERYTHING, accepts, csum), host(EVERYTHING, accepts, csum));
+            for ip in [TCP4, TCP6, UDP4] {
+                let (wire, out) = through(&a, &b, super_packet(ip, &sent, 1400));
+                let context = format!("{name} csum {csum} {ip:?}");
+                let received: Vec<u8> =
+                    out.iter().flat_map(|p| data(p.bytes(), ip).to_vec()).collect();
+                assert_eq!(received, sent, "{context}");
+                if ip.proto == ip_proto::TCP {
+                    assert!(out.len() <= 2, "{context}: {} packets come out", out.len());
+                    assert!(
+                        out.iter().all(|p| p.offload.gso.is_some_and(|g| g.size == 1400)),
+                        "{context}"
+                    );
+                }
+                match name {
+                    "tunnel" if ip.proto == ip_proto::TCP => assert_eq!(wire.len(), 1, "{context}"),
+                    "tunnel" | "uso" => assert!(wire.len() <= 3, "{context}: {}", wire.len()),
+                    _ => assert_eq!(wire.len(), 43, "{context}"),
+                }
+                if name == "nothing" {
+                    wire.iter().for_each(|p| assert_sound(p.bytes()));
+                }
+            }
+            a.assert_drops(&[]);
+            b.assert_drops(&[]);
+        }
+    }
+}
+
+#[test]
+fn super_packets_end_as_complete_segments_at_a_port_that_takes_nothing() {
+    let (a, b) = (host(EVERYTHING, EVERYTHING, true), host(NOTHING, EVERYTHING, true));
+    let sent = payload(20_000);
+    let (_, out) = through(&a, &b, super_packet(TCP4, &sent, 1400));
+    assert_eq!(out.len(), 15);
+    out.iter().for_each(|p| assert_sound(p.bytes()));
+    assert_eq!(out.iter().flat_map(|p| data(p.bytes(), TCP4).to_vec()).collect::<Vec<_>>(), sent);
+}
+
+#[test]
+fn a_kernel_peers_shapes_are_understood() {
+    let b = host(EVERYTHING, EVERYTHING, false);
+    let a = host(EVERYTHING, EVERYTHING, true);
+    // Outer checksum left undone, as over veth.
+    let (wire, out) = through(&a, &b, Packet::from_frame(&frame(TCP4, b"hello")));
+    assert!(matches!(wire[0].offload.csum, Csum::Partial { start: 34, offset: 6 }));
+    assert_eq!(out[0].bytes(), frame(TCP4, b"hello"));
+    // A tunnel super-packet whose outer headers nobody names.
+    a.port(VM).arrive(super_packet(TCP4, &payload(30_000), 1400));
+    let mut wire = a.port(WIRE).sent(1);
+    wire[0].offload.encap = None;
+    b.port(WIRE).arrive(wire.remove(0));
+    let out = b.port(VM).sent(1);
+    assert_eq!(out[0].bytes(), super_packet(TCP4, &payload(30_000), 1400).bytes());
+    assert!(out[0].offload.gso.is_some_and(|g| g.kind == GsoKind::Tcp4 && g.size == 1400));
+    b.assert_drops(&[]);
+}
+
+#[test]
+fn forged_outer_headers_are_dropped_by_name_and_others_go_on() {
+    let b = host(NOTHING, NOTHING, false);
+    let a = host(NOTHING, NOTHING, true);
+    let (wire, _) = through(&a, &b, Packet::from_frame(&frame(UDP4, b"good")));
+    let mut good = wire[0].clone();
+    good.offload.csum = Csum::Complete; // nobody has vouched for it
+    let forged: Vec<Packet> =
+        [(40, 0xff), (42, 0x00), (43, 0x01), (49, 0x07), (14, 0x46), (38, 0x7f), (23, 6)]
+            .into_iter()
+            .map(|(at, v)| {
+                let mut p = good.clone();
+                p.buf.as_mut_slice()[at] = v;
+                p
+            })
+            .collect();
+    let n = forged.len() as u64;
+    b.port(WIRE).arrive_all(forged.into_iter().chain([good]));
+    assert_eq!(b.port(VM).sent(1).len(), 1);
+    b.assert_drops(&[(DropReason::TunnelPopError, n)]);
+}
+
+#[test]
+fn too_long_for_the_wire_is_named() {
+    let a = host(EVERYTHING, EVERYTHING, false);
+    a.port(VM).arrive(Packet::from_frame(&frame(UDP4, &payload(1472))));
+    a.port(VM).arrive(super_packet(TCP4, &payload(9000), 1460));
+    a.assert_drops(&[(DropReason::TooBig, 2)]);
+}
+
+#[test]
+fn a_tunnel_to_oneself_ends() {
+    let bed = host(NOTHING, NOTHING, false);
+    // What comes out of the tunnel goes into it again, without end.
+    bed.dp.flush();
+    bed.put(
+        from_port(VM as u32),
+        vec![Action::TnlPush(header(false)), Action::TnlPop(DpPort(TUNNEL))],
+    );
+    bed.put(
+        from_port(TUNNEL),
+        vec![Action::TnlPush(header(false)), Action::TnlPop(DpPort(TUNNEL))],
+    );
+    bed.port(VM).arrive(numbered(1));
+    bed.assert_drops(&[(DropReason::RecircError, 1)]);
+}

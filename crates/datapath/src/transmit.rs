@@ -1,0 +1,202 @@
+//! The last step before devices: per-port batches, and finishing in software what a device does not.
+//!
+//! | packet | device accepts it | else |
+//! |---|---|---|
+//! | partial checksum | `csum` | computed |
+//! | TCP super-packet | `tso` | segments |
+//! | UDP super-packet | `uso` | segments |
+//! | TCP super-packet in a tunnel | `tunnel` | outer UDP super-packets if `uso`, else segments |
+//! | UDP super-packet in a UDP tunnel | - | outer UDP super-packets if `uso`, else segments |
+//!
+//! A frame, or a segment to be, that is longer than the device's largest is dropped by name: a veth would carry a too long
+//! segment without a word, and a wire would not.
+
+use flow::DpPort;
+use netdev::{Accepts, TxQueue};
+use packet::gso::{self, Checksums};
+use packet::{BATCH, Csum, GsoKind, Packet};
+
+use crate::buffers::Buffers;
+use crate::drops::{DropReason, Tally};
+use crate::ports::TunnelKind;
+
+/// One worker's ports, by number.
+#[derive(Default)]
+pub(crate) struct Ports {
+    table: Vec<Option<Port>>,
+    /// Ports with something in their batch.
+    dirty: Vec<DpPort>,
+    scratch: Vec<Packet>,
+}
+
+enum Port {
+    Device { tx: Box<dyn TxQueue>, batch: Vec<Packet> },
+    Tunnel(TunnelKind),
+}
+
+impl Ports {
+    pub(crate) fn add_device(&mut self, port: DpPort, tx: Box<dyn TxQueue>) {
+        self.put(port, Port::Device { tx, batch: Vec::with_capacity(BATCH) });
+    }
+
+    pub(crate) fn add_tunnel(&mut self, port: DpPort, kind: TunnelKind) {
+        self.put(port, Port::Tunnel(kind));
+    }
+
+    /// Lets go of a port; what waits to be sent there is freed.
+    pub(crate) fn remove(&mut self, port: DpPort) {
+        if let Some(slot) = self.table.get_mut(port.0 as usize) {
+            *slot = None;
+        }
+        self.dirty.retain(|p| *p != port);
+    }
+
+    /// The batch of a port that packets can go out of. Whoever asks puts something in.
+    pub(crate) fn batch(&mut self, port: DpPort) -> Option<&mut Vec<Packet>> {
+        match self.table.get_mut(port.0 as usize) {
+            Some(Some(Port::Device { batch, .. })) => {
+                if batch.is_empty() {
+                    self.dirty.push(port);
+                }
+                Some(batch)
+            }
+            _ => None,
+        }
+    }
+
+    /// What kind of tunnel a port is.
+    pub(crate) fn tunnel(&self, port: DpPort) -> Option<TunnelKind> {
+        match self.table.get(port.0 as usize) {
+            Some(Some(Port::Tunnel(kind))) => Some(*kind),
+            _ => None,
+        }
+    }
+
+    /// Sends what waits for one port.
+    pub(crate) fn flush(&mut self, port: DpPort, buffers: &mut Buffers, tally: &mut Tally) {
+        self.dirty.retain(|p| *p != port);
+        self.send(port, buffers, tally);
+    }
+
+    /// Sends everything.
+    pub(crate) fn flush_all(&mut self, buffers: &mut Buffers, tally: &mut Tally) {
+        while let Some(port) = self.dirty.pop() {
+            self.send(port, buffers, tally);
+        }
+        buffers.settle();
+    }
+
+    fn send(&mut self, port: DpPort, buffers: &mut Buffers, tally: &mut Tally) {
+        if let Some(Some(Port::Device { tx, batch })) = self.table.get_mut(port.0 as usize) {
+            finish(batch, &mut self.scratch, tx.accepts(), buffers, tally);
+            if !batch.is_empty() {
+                tx.send(&mut buffers.pool, batch);
+            }
+        }
+    }
+
+    fn put(&mut self, port: DpPort, entry: Port) {
+        let at = port.0 as usize;
+        if self.table.len() <= at {
+            self.table.resize_with(at + 1, || None);
+        }
+        self.table[at] = Some(entry);
+    }
+}
+
+/// Turns each packet into what the device takes, keeping their order. `scratch` is empty before and after.
+fn finish(
+    batch: &mut Vec<Packet>,
+    scratch: &mut Vec<Packet>,
+    accepts: Accepts,
+    buffers: &mut Buffers,
+    tally: &mut Tally,
+) {
+    if batch.iter().all(|p| p.offload.is_complete() && p.buf.len() <= accepts.frame_max as usize) {
+        return;
+    }
+    for mut packet in batch.drain(..) {
+        if packet.offload.gso.is_none() {
+            match finish_single(&mut packet, accepts) {
+                Ok(()) => scratch.push(packet),
+                Err(reason) => {
+                    tally.count(reason);
+                    buffers.put(packet.buf);
+                }
+            }
+        } else if let Err(reason) = finish_super(packet, scratch, accepts, buffers) {
+            tally.count(reason);
+        }
+    }
+    std::mem::swap(batch, scratch);
+}
+
+fn finish_single(packet: &mut Packet, accepts: Accepts) -> Result<(), DropReason> {
+    if packet.buf.len() > accepts.frame_max as usize {
+        return Err(DropReason::TooBig);
+    }
+    match packet.offload.csum {
+        Csum::Partial { .. } if accepts.csum => gso::complete_outer(packet),
+        Csum::Partial { .. } => gso::complete_csum(packet),
+        _ => Ok(()),
+    }
+    .map_err(|_| DropReason::OffloadError)
+}
+
+/// How a super-packet goes out.
+enum Way {
+    /// As it is.
+    Whole,
+    /// As super-packets of the outer datagrams.
+    OuterUdp,
+    /// Cut.
+    Segments,
+}
+
+fn finish_super(
+    mut packet: Packet,
+    out: &mut Vec<Packet>,
+    accepts: Accepts,
+    buffers: &mut Buffers,
+) -> Result<(), DropReason> {
+    if gso::wire_len(&packet) > accepts.frame_max as usize {
+        buffers.put(packet.buf);
+        return Err(DropReason::TooBig);
+    }
+    let way = way(&mut packet, accepts);
+    let done = match way {
+        Way::Whole => {
+            out.push(packet);
+            return Ok(());
+        }
+        Way::OuterUdp => gso::to_outer_udp(&packet, |n| buffers.take(n), out),
+        Way::Segments => {
+            let checksums = if accepts.csum { Checksums::Partial } else { Checksums::Complete };
+            gso::segment(&packet, checksums, |n| buffers.take(n), out)
+        }
+    };
+    buffers.put(packet.buf);
+    done.map_err(|_| DropReason::OffloadError)
+}
+
+/// The table in the module's essay.
+fn way(packet: &mut Packet, accepts: Accepts) -> Way {
+    let Some(gso) = packet.offload.gso else { return Way::Whole };
+    // Devices that segment also finish the checksum, and want to be told where.
+    if !matches!(packet.offload.csum, Csum::Partial { .. }) {
+        return Way::Segments;
+    }
+    let is_udp = gso.kind == GsoKind::Udp;
+    let fits = packet.buf.len() <= accepts.gso_max as usize;
+    // A device's own tunnel super-packet, switched on, has outer headers that nobody named yet.
+    packet.offload.encap = gso::outer_of(packet);
+    match packet.offload.encap {
+        None if fits && if is_udp { accepts.uso } else { accepts.tso } => Way::Whole,
+        Some(_) if fits && accepts.tunnel && !is_udp => Way::Whole,
+        Some(encap) if encap.udp && accepts.uso => Way::OuterUdp,
+        _ => Way::Segments,
+    }
+}
+
+#[cfg(test)]
+mod tests;

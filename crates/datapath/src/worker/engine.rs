@@ -1,0 +1,189 @@
+//! A batch's way through the datapath: rounds of extract, look up, group, act; then transmit.
+
+use std::sync::Arc;
+
+use base::Instant;
+use flow::extract::{MAX_VLANS, Metadata, extract_into};
+use flow::{Action, DpPort, FlowKey};
+use packet::Packet;
+
+use crate::act::{Executor, Round, Work};
+use crate::cache::{Cache, Slot};
+use crate::control::Shared;
+use crate::drops::DropReason;
+use crate::entry::Flow;
+use crate::miss::MissReason;
+use crate::stats::Lookups;
+
+/// Batches between two rankings of masks.
+const RANK_EVERY: u32 = 16_384;
+
+/// One worker's tables and hands.
+pub(crate) struct Engine {
+    worker: usize,
+    shared: Arc<Shared>,
+    pub(crate) cache: Cache,
+    pub(crate) exec: Executor,
+    lookups: Lookups,
+    batches: u32,
+    // -- scratch of a round --
+    found: Vec<Option<Slot>>,
+    groups: Vec<Group>,
+}
+
+/// Packets of one round that one flow matched.
+#[derive(Default)]
+struct Group {
+    slot: Option<Slot>,
+    works: Vec<Work>,
+    bytes: u64,
+    tcp_flags: u16,
+}
+
+impl Engine {
+    pub(crate) fn new(worker: usize, shared: Arc<Shared>) -> Self {
+        Self {
+            worker,
+            cache: Cache::new(shared.seed),
+            exec: Executor::new(worker),
+            shared,
+            lookups: Lookups::default(),
+            batches: 0,
+            found: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// Packets fresh from a port: all the way, until they are sent, queued or dropped. `packets` is empty afterwards.
+    pub(crate) fn receive(&mut self, in_port: DpPort, packets: &mut Vec<Packet>, now: Instant) {
+        self.lookups.received += packets.len() as u64;
+        let mut round = self.exec.new_round(0);
+        std::mem::swap(&mut round.packets, packets);
+        self.extract(&mut round, Some(Metadata::port(in_port)));
+        self.round(&mut round, now);
+        std::mem::swap(&mut round.packets, packets);
+        packets.clear();
+        self.exec.end_round(round);
+        self.finish(now);
+        self.batches = self.batches.wrapping_add(1);
+        if self.batches.is_multiple_of(RANK_EVERY) {
+            self.cache.rank();
+        }
+    }
+
+    /// A packet that enters as if received; of `key` the metadata counts. [`Engine::finish`] is to follow.
+    pub(crate) fn enter(&mut self, packet: Packet, key: FlowKey) {
+        self.exec.reenter(packet, key, 0);
+    }
+
+    /// A packet to run actions on. [`Engine::finish`] is to follow.
+    pub(crate) fn run(&mut self, packet: Packet, key: FlowKey, actions: &[Action]) {
+        let mut group = vec![Work { packet, key: 0 }];
+        self.exec.act(actions, &mut group, &mut vec![key], 0);
+    }
+
+    /// Works off all rounds, sends, and publishes misses and counts.
+    pub(crate) fn finish(&mut self, now: Instant) {
+        while let Some(mut round) = self.exec.next_round() {
+            self.extract(&mut round, None);
+            self.round(&mut round, now);
+            self.exec.end_round(round);
+        }
+        let Executor { ports, buffers, tally, misses, .. } = &mut self.exec;
+        ports.flush_all(buffers, tally);
+        let lookups = &mut self.lookups;
+        self.shared.misses.push(misses, |reason| match reason {
+            MissReason::NoFlow => {
+                lookups.lost += 1;
+                tally.count(DropReason::UpcallError);
+            }
+            MissReason::Action(_) => tally.count(DropReason::UserspaceActionError),
+        });
+        tally.flush(&self.shared.drops);
+        self.shared.stats[self.worker].publish(lookups);
+    }
+
+    /// Takes back from the miss queue what flows now answer.
+    pub(crate) fn reclaim(&mut self) {
+        let cache = &mut self.cache;
+        for miss in self.shared.misses.reclaim(self.worker, |key| cache.knows(key)) {
+            self.exec.reenter(miss.packet, miss.key, 0);
+        }
+    }
+
+    /// Reads every packet's key. All have the metadata `common`, or each that of the key it comes with. What is too short is
+    /// dropped.
+    fn extract(&mut self, round: &mut Round, common: Option<Metadata>) {
+        let Round { packets, keys, .. } = round;
+        keys.resize(packets.len(), FlowKey::default());
+        let mut kept = 0;
+        for i in 0..packets.len() {
+            let meta = common.unwrap_or_else(|| Metadata::of(&keys[i]));
+            keys[kept] = FlowKey::default();
+            if extract_into(packets[i].bytes(), &meta, MAX_VLANS, &mut keys[kept]).is_some() {
+                packets.swap(kept, i);
+                kept += 1;
+            } else {
+                self.exec.tally.count(DropReason::RxInvalidPacket);
+            }
+        }
+        for packet in packets.drain(kept..) {
+            self.exec.buffers.put(packet.buf);
+        }
+        keys.truncate(kept);
+    }
+
+    /// Looks up, groups by flow, counts and acts.
+    fn round(&mut self, round: &mut Round, now: Instant) {
+        let mut found = std::mem::take(&mut self.found);
+        self.lookups.exact_hits += self.cache.lookup(&round.keys, &mut found);
+        let used = self.group(round, &found);
+        let Self { cache, exec, groups, worker, .. } = self;
+        for group in &mut groups[..used] {
+            let Some(flow) = group.slot.and_then(|slot| cache.flow(slot)) else {
+                group.works.clear(); // no slot is vacated between lookup and here
+                continue;
+            };
+            count(flow, *worker, group, now);
+            exec.act(flow.actions(), &mut group.works, &mut round.keys, round.depth);
+        }
+        self.found = found;
+    }
+
+    /// Moves packets to groups by flow, in order of arrival; those without a flow go to the slow path. Says how many groups.
+    fn group(&mut self, round: &mut Round, found: &[Option<Slot>]) -> usize {
+        let mut used = 0;
+        let keys = &round.keys;
+        for ((packet, key), (slot, i)) in
+            round.packets.drain(..).zip(keys).zip(found.iter().zip(0u16..))
+        {
+            if slot.is_none() {
+                self.lookups.missed += 1;
+                self.exec.miss(&packet, key, MissReason::NoFlow);
+                self.exec.buffers.put(packet.buf);
+                continue;
+            }
+            self.lookups.hit += 1;
+            // Packets of a flow come in runs, so the search from the back is short.
+            let at =
+                self.groups[..used].iter().rposition(|g| g.slot == *slot).unwrap_or_else(|| {
+                    if used == self.groups.len() {
+                        self.groups.push(Group::default());
+                    }
+                    let group = &mut self.groups[used];
+                    (group.slot, group.bytes, group.tcp_flags) = (*slot, 0, 0);
+                    used += 1;
+                    used - 1
+                });
+            let group = &mut self.groups[at];
+            group.bytes += packet.buf.len() as u64;
+            group.tcp_flags |= key.tcp_flags;
+            group.works.push(Work { packet, key: i });
+        }
+        used
+    }
+}
+
+fn count(flow: &Flow, worker: usize, group: &Group, now: Instant) {
+    flow.cell(worker).count(group.works.len() as u64, group.bytes, group.tcp_flags, now);
+}
