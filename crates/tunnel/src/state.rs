@@ -53,6 +53,11 @@ pub enum Reason {
         /// That address.
         local: IpAddr,
     },
+    /// The configured remote address is ours.
+    RemoteIsOwn {
+        /// That address.
+        remote: IpAddr,
+    },
     /// The route leads out of something that is not a bridge of this switch.
     NoBridge {
         /// The other end.
@@ -77,6 +82,9 @@ impl Reason {
             Local::Address(ip) => Some(ip),
             Local::Any | Local::Flow => None,
         };
+        if routes.is_own_address(remote) {
+            return Self::RemoteIsOwn { remote };
+        }
         let Some(hop) = routes.lookup(remote, endpoint.egress_pkt_mark, local) else {
             return match local {
                 Some(local) if !routes.is_own_address(local) => Self::NoLocalAddress { local },
@@ -103,19 +111,19 @@ impl Reason {
             Self::NoNeighbour { .. } => "no-neighbour",
             Self::NoRoute { .. } => "no-route",
             Self::NoLocalAddress { .. } => "no-local-address",
+            Self::RemoteIsOwn { .. } => "remote-is-own",
             Self::NoBridge { .. } => "no-bridge",
         }
     }
 
     /// Whether no packet can get through, and no waiting will help: an error to be shown.
     pub fn is_error(&self) -> bool {
-        matches!(
-            self,
-            Self::NoNeighbour { .. }
-                | Self::NoRoute { .. }
-                | Self::NoLocalAddress { .. }
-                | Self::NoBridge { .. }
-        )
+        use Reason::{Idle, NoBridge, NoLocalAddress, NoNeighbour, NoRoute, PerFlow, RemoteIsOwn};
+        match self {
+            NoNeighbour { .. } | NoRoute { .. } | NoLocalAddress { .. } => true,
+            RemoteIsOwn { .. } | NoBridge { .. } => true,
+            Self::Up { .. } | PerFlow | Idle { .. } | Self::Resolving { .. } => false,
+        }
     }
 
     /// The device that packets leave by, as far as that is known (`status:tunnel_egress_iface`).
@@ -143,6 +151,9 @@ impl fmt::Display for Reason {
             Self::NoRoute { remote } => write!(f, "no route to {remote}"),
             Self::NoLocalAddress { local } => {
                 write!(f, "local_ip {local} is not an address of this host")
+            }
+            Self::RemoteIsOwn { remote } => {
+                write!(f, "remote_ip {remote} is an address of this host")
             }
             Self::NoBridge { remote, dev } => {
                 write!(

@@ -4,7 +4,7 @@ use flow::{DropCause, Vlan};
 use packet::wire::ethernet::{Mac, MacText, eth_type, is_multicast, is_reserved};
 use pipeline::{Bridge, Port, PortRef, PriorityTags, Vid};
 
-use crate::packet::{Packet, TAG_BITS, VID_BITS};
+use crate::packet::Packet;
 use crate::request::{Effect, Learn, Use};
 use crate::walk::Walk;
 
@@ -37,7 +37,7 @@ impl<'a> Walk<'a> {
 
     /// The VLAN that the packet belongs to, if it may come in.
     fn admit(&mut self, bridge: &Bridge, from: &Port, packet: &Packet) -> Result<Vid, DropCause> {
-        packet.look_at_tag(&mut self.mask, 0, VID_BITS);
+        packet.look_at_vid(&mut self.mask);
         if packet.has_unread_tag() {
             self.say(|| "VLAN header cut short, or one too many".into());
             return Err(DropCause::VlanNotAllowed);
@@ -86,14 +86,14 @@ impl<'a> Walk<'a> {
     fn output_vlan(&mut self, bridge: &Bridge, to: &'a Port, vid: Vid, mut packet: Packet) {
         let tag = self.egress_tag(to, vid, &packet);
         if tag != packet.tag() {
-            packet.look_at_tag(&mut self.mask, 0, TAG_BITS);
+            packet.look_at_pcp(&mut self.mask);
             packet.set_tag(tag);
         }
         self.output(PortRef { bridge: bridge.id, port: to.ofport }, to, &packet);
     }
 
     /// The reference's rules: a VLAN is told by a tag unless the port strips it; without a VLAN a tag stays for a priority's
-    /// sake alone, on ports that strip only if they are told to send such tags.
+    /// sake alone (on ports that strip only if they are told to send such tags), or because it was there.
     fn egress_tag(&mut self, to: &Port, vid: Vid, packet: &Packet) -> Option<Vlan> {
         let tag = packet.tag();
         let tpid = tag.map_or(eth_type::VLAN, |t| t.tpid);
@@ -105,8 +105,8 @@ impl<'a> Walk<'a> {
         if strips && to.priority_tags == PriorityTags::Never {
             return None;
         }
-        packet.look_at_tag(&mut self.mask, 0, TAG_BITS);
-        let always = to.priority_tags == PriorityTags::Always && !strips;
+        packet.look_at_pcp(&mut self.mask);
+        let always = to.priority_tags == PriorityTags::Always && !strips && tag.is_some();
         (pcp != 0 || always).then(|| Vlan::new(tpid, 0, pcp))
     }
 }

@@ -50,19 +50,25 @@ impl Packet {
         }
     }
 
-    /// Adds `bits` of the tag at `place` to the mask, with its protocol.
-    pub(crate) fn look_at_tag(&self, mask: &mut Mask, place: usize, bits: u16) {
+    /// Adds to the mask whether there is an outermost tag and which VLAN it names.
+    pub(crate) fn look_at_vid(&self, mask: &mut Mask) {
+        self.look_at_tag(mask, Vlan::CFI | 0xfff);
+    }
+
+    /// Adds the priority of the outermost tag to the mask, if there is a tag.
+    pub(crate) fn look_at_pcp(&self, mask: &mut Mask) {
+        if self.tag().is_some() {
+            self.look_at_tag(mask, Vlan::CFI | 0xe000);
+        }
+    }
+
+    fn look_at_tag(&self, mask: &mut Mask, bits: u16) {
         // A third tag is not in the key; its presence is, as `eth_type`, which is always in the mask.
-        if let Some(Origin::Received(i)) = self.origins.get(place)
-            && let Some(seen) = mask.0.vlans.get_mut(*i)
+        if let Origin::Received(place) = self.origins[0]
+            && let Some(seen) = mask.0.vlans.get_mut(place)
         {
             seen.tpid = u16::MAX;
             seen.tci |= bits;
         }
     }
 }
-
-/// Bits of a tag that say whether it is there and which VLAN it names.
-pub(crate) const VID_BITS: u16 = Vlan::CFI | 0xfff;
-/// All bits of a tag, its priority included.
-pub(crate) const TAG_BITS: u16 = u16::MAX;

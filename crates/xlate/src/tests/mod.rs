@@ -1,0 +1,7 @@
+//! Translations of small topologies, compared with what Open vSwitch does with the same.
+
+mod bounds;
+mod guide;
+mod property;
+mod vlan;
+mod world;

@@ -1,0 +1,169 @@
+//! The mask is not too wide: whatever agrees with a packet on the mask's bits translates to the same.
+
+use ::packet::wire::ethernet::eth_type;
+use flow::{FlowKey, TunnelKey, Vlan, WORDS, tunnel_flag};
+use pipeline::{PortSpec, PriorityTags, VlanMode};
+use proptest::prelude::*;
+
+use super::world::*;
+
+/// Few values each, so that packets meet the tables' entries.
+const MACS: [&str; 6] = [
+    "50:54:00:00:00:01",
+    "50:54:00:00:00:02",
+    "aa:55:aa:55:00:00",
+    "aa:55:aa:55:00:01",
+    "ff:ff:ff:ff:ff:ff",
+    "01:80:c2:00:00:02",
+];
+const IPS: [u32; 4] = [0x0a00_0001, 0x0a00_0002, 0x0a00_0003, 0xe000_0001];
+const TYPES: [u16; 5] = [eth_type::IPV4, eth_type::ARP, eth_type::IPV6, eth_type::VLAN, 0x88cc];
+
+fn vlan_mode() -> impl Strategy<Value = VlanMode> {
+    let mode = prop_oneof![
+        Just(None),
+        Just(Some("access")),
+        Just(Some("trunk")),
+        Just(Some("native-tagged")),
+        Just(Some("native-untagged")),
+    ];
+    let trunks = prop_oneof![Just(vec![]), Just(vec![0, 10]), Just(vec![10, 20])];
+    (mode, prop::option::of(prop_oneof![Just(0u16), Just(10), Just(20)]), trunks)
+        .prop_map(|(mode, tag, trunks)| VlanMode::from_columns(mode, tag, &trunks).unwrap())
+}
+
+fn port() -> impl Strategy<Value = (VlanMode, PriorityTags, bool, u8)> {
+    let tags = prop_oneof![
+        Just(PriorityTags::Never),
+        Just(PriorityTags::IfNonzero),
+        Just(PriorityTags::Always)
+    ];
+    (vlan_mode(), tags, prop::bool::weighted(0.1), 0u8..8)
+}
+
+/// Two bridges with a wire and ports of all kinds; the first is the tunnels' underlay.
+fn world() -> impl Strategy<Value = World> {
+    let tunnel = (any::<bool>(), any::<bool>());
+    (prop::collection::vec(port(), 8), tunnel, any::<bool>()).prop_map(
+        |(ports, (tos, ttl), known)| {
+            let mut ports = ports.into_iter();
+            let mut dress = |spec: PortSpec| {
+                let (vlan, priority_tags, protected, config) = ports.next().unwrap();
+                let mut spec = PortSpec { vlan, priority_tags, protected, ..spec };
+                spec.config.no_flood = config == 1;
+                spec
+            };
+            let inherit = |on| if on { "inherit" } else { "32" };
+            let vx3 = [("remote_ip", "10.0.0.2"), ("tos", inherit(tos)), ("ttl", inherit(ttl))];
+            let vx4 = [("remote_ip", "flow"), ("key", "flow")];
+            let br0 = vec![
+                dress(local("br0", 100, MACS[2])),
+                dress(device(1, 1)),
+                dress(device(2, 2)),
+                dress(patch("a", 5, "b")),
+            ];
+            let br1 = vec![
+                local("br1", 101, MACS[3]),
+                dress(device(1, 3)),
+                dress(patch("b", 2, "a")),
+                dress(vxlan(3, &vx3)),
+                dress(vxlan(4, &vx4)),
+            ];
+            let mut w = World::new(snapshot(vec![("br0", br0), ("br1", br1)]));
+            for address in ["10.0.0.1/24", "2001:db8::1/64"] {
+                w.routes.add_address("br0", address.parse().unwrap());
+            }
+            tunnel::route::commands::add(&mut w.routes, &["10.0.0.0/24", "br0"]).unwrap();
+            if known {
+                w.neighbours.set(&"br0".into(), "10.0.0.2".parse().unwrap(), mac(MACS[1]), w.now);
+            }
+            w
+        },
+    )
+}
+
+fn tag() -> impl Strategy<Value = Vlan> {
+    prop_oneof![
+        Just(Vlan::default()),
+        (prop_oneof![Just(0u16), Just(10), Just(20), Just(30)], 0u8..8)
+            .prop_map(|(vid, pcp)| Vlan::new(eth_type::VLAN, vid, pcp)),
+    ]
+}
+
+fn one_of<T: Copy + std::fmt::Debug + 'static>(values: &'static [T]) -> impl Strategy<Value = T> {
+    (0..values.len()).prop_map(|i| values[i])
+}
+
+fn ipv6() -> impl Strategy<Value = [u8; 16]> {
+    one_of(&["2001:db8::1", "2001:db8::2", "ff02::1"])
+        .prop_map(|s| s.parse::<std::net::Ipv6Addr>().unwrap().octets())
+}
+
+fn key() -> impl Strategy<Value = FlowKey> {
+    let link =
+        (one_of(&[1u32, 2, 3, 100, 101, 4789, 77]), one_of(&MACS), one_of(&MACS), one_of(&TYPES));
+    let tags = (tag(), tag());
+    let network = (
+        one_of(&IPS),
+        one_of(&IPS),
+        one_of(&[1u8, 2, 6, 17, 58]),
+        any::<u8>(),
+        one_of(&[64u8, 255]),
+    );
+    let deep = (one_of(&[0u8, 1, 3]), one_of(&[8u16, 135, 136]), one_of(&[0u16, 53, 4789, 4788]));
+    let six = (ipv6(), ipv6(), ipv6(), one_of(&MACS), one_of(&MACS));
+    let tunnel = (one_of(&[0u64, 5]), one_of(&IPS), one_of(&[0, IPS[0]]), 0u8..4);
+    (link, tags, network, deep, six, tunnel).prop_map(|(link, tags, network, deep, six, tunnel)| {
+        let mut k = ethernet(link.0, link.1, link.2, link.3);
+        if tags.0.is_present() {
+            k.vlans = tags.into();
+        }
+        (k.nw_src, k.nw_dst, k.nw_proto, k.nw_tos, k.nw_ttl) = network;
+        (k.ip_frag, k.tp_src, k.tp_dst) = deep;
+        (k.ipv6_src, k.ipv6_dst, k.nd_target) = (six.0, six.1, six.2);
+        (k.arp_sha, k.arp_tha) = (mac(six.3), mac(six.4));
+        if k.in_port == 4789 {
+            let (id, ip_src, ip_dst, tos) = tunnel;
+            k.tunnel = TunnelKey { id, ip_src, ip_dst, tos, flags: tunnel_flag::KEY, ..k.tunnel };
+        }
+        k
+    })
+}
+
+/// `p` where the mask looks, `noise` elsewhere.
+fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> FlowKey {
+    let mut q = *p;
+    for ((q, m), noise) in q.words_mut().iter_mut().zip(mask.0.words()).zip(noise) {
+        *q = (*q & m) | (noise & !m);
+    }
+    q
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn whatever_the_mask_covers_translates_alike(
+        mut world in world(),
+        before in prop::collection::vec(key(), 0..6),
+        packets in prop::collection::vec(key(), 6),
+        noise in prop::collection::vec(any::<u64>(), WORDS),
+        other in key(),
+    ) {
+        for p in &before {
+            world.receive(p);
+        }
+        let noise: [u64; WORDS] = noise.try_into().unwrap();
+        for p in &packets {
+            let t = world.ask(p);
+            // Random bits, and bits of another sensible packet.
+            for q in [alike(p, &t.mask, &noise), alike(p, &t.mask, other.words())] {
+                let u = world.ask(&q);
+                prop_assert_eq!(t.mask.apply(p), t.mask.apply(&q));
+                prop_assert_eq!(&t.actions, &u.actions, "mask {}\n{}\n{}", looked_at(&t.mask), t.trace, u.trace);
+                prop_assert_eq!(&t.uses, &u.uses);
+                prop_assert_eq!(&t.effects, &u.effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A switch made of tables alone, and short texts for what it answers.
+
+use std::sync::Arc;
+
+use ::packet::wire::ethernet::{Mac, eth_type, parse_mac};
+use base::{Instant, Version};
+use flow::{Action, DpPort, FlowKey, Mask, TnlPush, Vlan};
+use l2::MacTable;
+use pipeline::{
+    Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, Snapshot, SnapshotBuilder, VlanMode,
+};
+use tunnel::{Endpoint, Kind, Neighbours, Routes};
+
+use crate::{Effect, MacTables, Request, Tables, Translation, translate};
+
+pub(super) fn mac(s: &str) -> Mac {
+    parse_mac(s).unwrap()
+}
+
+/// What a switch is made of.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) snapshot: Snapshot,
+    pub(super) macs: MacTables,
+    pub(super) routes: Routes,
+    pub(super) neighbours: Neighbours,
+    pub(super) now: Instant,
+}
+
+impl World {
+    pub(super) fn new(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot,
+            macs: MacTables::new(),
+            routes: Routes::default(),
+            neighbours: Neighbours::default(),
+            now: Instant::default(),
+        }
+    }
+
+    pub(super) fn tables(&self) -> Tables<'_> {
+        Tables { macs: &self.macs, routes: &self.routes, neighbours: &self.neighbours }
+    }
+
+    pub(super) fn ask(&self, key: &FlowKey) -> Translation {
+        let request = Request { key, packet: None, now: self.now, want_trace: true };
+        translate(&self.snapshot, &self.tables(), &request)
+    }
+
+    /// Translates a packet and takes its effects to heart, as the slow path does.
+    pub(super) fn receive(&mut self, key: &FlowKey) -> Translation {
+        let t = self.ask(key);
+        for effect in &t.effects {
+            match effect {
+                Effect::Learn(l) => {
+                    let table = self.macs.entry(l.bridge).or_insert_with(MacTable::default);
+                    table.learn(l.vlan, l.mac, l.port, self.now);
+                }
+                Effect::NeighbourSeen(seen) => {
+                    self.neighbours.observe(seen, self.now);
+                }
+                Effect::Resolve(r) => {
+                    self.neighbours.want(&r.bridge, r.ip, r.asker, self.now);
+                }
+            }
+        }
+        t
+    }
+}
+
+pub(super) fn device(ofport: u16, dp: u32) -> PortSpec {
+    PortSpec::new(format!("dev{ofport}-{dp}"), OfPort(ofport), PortSpecKind::Device(DpPort(dp)))
+}
+
+pub(super) fn local(name: &str, dp: u32, mac_text: &str) -> PortSpec {
+    let kind = PortSpecKind::Internal { dp: DpPort(dp), mac: mac(mac_text) };
+    PortSpec::new(name, OfPort::LOCAL, kind)
+}
+
+pub(super) fn patch(name: &str, ofport: u16, peer: &str) -> PortSpec {
+    PortSpec::new(name, OfPort(ofport), PortSpecKind::Patch { peer: peer.into() })
+}
+
+pub(super) fn vxlan(ofport: u16, options: &[(&str, &str)]) -> PortSpec {
+    let name = format!("vx{ofport}");
+    let endpoint = Endpoint::parse(&name, Kind::Vxlan, options.iter().copied()).unwrap();
+    let kind = PortSpecKind::Tunnel { dp: DpPort(4789), endpoint: Arc::new(endpoint) };
+    PortSpec::new(name, OfPort(ofport), kind)
+}
+
+pub(super) fn with_vlan(mut spec: PortSpec, vlan: VlanMode) -> PortSpec {
+    spec.vlan = vlan;
+    spec
+}
+
+/// A snapshot of bridges with their ports; a bridge's id is its place.
+pub(super) fn snapshot(bridges: Vec<(&str, Vec<PortSpec>)>) -> Snapshot {
+    let mut b = SnapshotBuilder::new(Version(1), "dummy@ovs-dummy");
+    for (i, (name, ports)) in bridges.into_iter().enumerate() {
+        let id = BridgeId(i as u32);
+        b.bridge(Bridge::new(id, name)).unwrap();
+        ports.into_iter().for_each(|p| b.port(id, p).unwrap());
+    }
+    b.build()
+}
+
+/// An Ethernet packet of that type.
+pub(super) fn ethernet(in_port: u32, src: &str, dst: &str, eth_type: u16) -> FlowKey {
+    FlowKey { in_port, eth_src: mac(src), eth_dst: mac(dst), eth_type, ..FlowKey::default() }
+}
+
+/// An ICMP echo request over IPv4.
+pub(super) fn ping(in_port: u32, src: &str, dst: &str) -> FlowKey {
+    FlowKey {
+        nw_src: 0x0a00_0001,
+        nw_dst: 0x0a00_0002,
+        nw_proto: 1,
+        nw_ttl: 64,
+        tp_src: 8,
+        ..ethernet(in_port, src, dst, eth_type::IPV4)
+    }
+}
+
+pub(super) fn tagged(mut key: FlowKey, vid: u16, pcp: u8) -> FlowKey {
+    key.vlans = [Vlan::new(eth_type::VLAN, vid, pcp), key.vlans[0]];
+    key
+}
+
+/// Actions in the reference's words, tunnel headers shortened to what varies.
+pub(super) fn text(actions: &[Action]) -> String {
+    actions.iter().map(action).collect::<Vec<_>>().join(",")
+}
+
+fn action(a: &Action) -> String {
+    match a {
+        Action::Output(DpPort(n)) => n.to_string(),
+        Action::PushVlan(v) => format!("push_vlan(vid={},pcp={})", v.vid(), v.pcp()),
+        Action::PopVlan => "pop_vlan".into(),
+        Action::TnlPop(DpPort(n)) => format!("tnl_pop({n})"),
+        Action::TnlPush(push) => tnl_push(push),
+        Action::Clone(inner) => format!("clone({})", text(inner)),
+        Action::Set(set) => format!("set(tos={:#x}/{:#x})", set.0.nw_tos, set.1.0.nw_tos),
+        Action::Userspace(reason) => format!("userspace({reason:?})"),
+        Action::Drop(cause) => format!("drop({cause:?})"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn tnl_push(push: &TnlPush) -> String {
+    let h = &push.header;
+    let vni = u32::from_be_bytes([0, h[46], h[47], h[48]]);
+    let dst = std::net::Ipv4Addr::new(h[30], h[31], h[32], h[33]);
+    let (tos, df, ttl) = (h[15], h[20] == 0x40, h[22]);
+    format!("tnl_push({dst},vni={vni:#x},tos={tos:#x},ttl={ttl},df={df},csum={})", push.csum)
+}
+
+/// The fields that a mask looks at, beyond those that every mask does. Partial ones with their bits.
+pub(super) fn looked_at(mask: &Mask) -> String {
+    let m = &mask.0;
+    let mut out = Vec::new();
+    let mut field = |name: &str, bytes: &[u8]| {
+        if bytes.iter().all(|b| *b == 0xff) {
+            out.push(name.to_owned());
+        } else if bytes.iter().any(|b| *b != 0) {
+            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            out.push(format!("{name}/0x{hex}"));
+        }
+    };
+    field("tun_id", &m.tunnel.id.to_be_bytes());
+    field("tun_src", &m.tunnel.ip_src.to_be_bytes());
+    field("tun_dst", &m.tunnel.ip_dst.to_be_bytes());
+    field("tun_ipv6_src", &m.tunnel.ipv6_src);
+    field("tun_ipv6_dst", &m.tunnel.ipv6_dst);
+    field("tun_flags", &m.tunnel.flags.to_be_bytes());
+    field("tun_tos", &[m.tunnel.tos]);
+    field("eth_src", &m.eth_src);
+    field("eth_dst", &m.eth_dst);
+    field("vlan", &m.vlans[0].tci.to_be_bytes());
+    field("inner_vlan", &m.vlans[1].tci.to_be_bytes());
+    field("nw_src", &m.nw_src.to_be_bytes());
+    field("nw_dst", &m.nw_dst.to_be_bytes());
+    field("ipv6_src", &m.ipv6_src);
+    field("ipv6_dst", &m.ipv6_dst);
+    field("nw_proto", &[m.nw_proto]);
+    field("nw_tos", &[m.nw_tos]);
+    field("nw_ttl", &[m.nw_ttl]);
+    field("tp_src", &m.tp_src.to_be_bytes());
+    field("tp_dst", &m.tp_dst.to_be_bytes());
+    field("nd_target", &m.nd_target);
+    field("arp_sha", &m.arp_sha);
+    field("arp_tha", &m.arp_tha);
+    out.join(" ")
+}
+
+/// What NORMAL alone looks at.
+pub(super) const NORMAL: &str = "eth_src eth_dst vlan/0x1fff";
