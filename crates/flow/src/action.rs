@@ -14,7 +14,8 @@ pub enum Action {
     /// Pop the outermost tag.
     PopVlan,
     /// Overwrite the bits of `key` that `mask` selects: Ethernet, IPv4/IPv6 and transport fields, marks; and, with
-    /// `tunnel.*`, the metadata that a following tunnel output uses.
+    /// `tunnel.*`, the metadata that a following tunnel output uses. The key's `eth_type` and `nw_proto` outside the mask do not
+    /// change the packet; they tell the text which headers the fields are of.
     Set(Box<(FlowKey, Mask)>),
     /// Encapsulate, and go on as a packet for `out_port` (the underlay bridge's next actions follow in the list that
     /// [`TnlPush`] does not contain: each is compiled in line).

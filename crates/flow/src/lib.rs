@@ -4,8 +4,10 @@
 //! without references into an executor, so that another engine could run them.
 
 pub mod action;
+pub mod compose;
 pub mod extract;
 pub mod key;
+pub mod text;
 
 pub use action::{Action, DropCause, SlowReason, TnlPush};
 pub use extract::{Layers, Metadata, extract, extract_into, extract_with};
