@@ -1,1 +1,281 @@
-//! (to be written)
+//! Whole switches in one process, on one virtual clock.
+//!
+//! # What
+//! A [`Lab`] holds switches (the real ones: workers, slow path, everything but the database) whose devices are dummies, joined by
+//! links that the lab itself carries: it takes what a device has sent, waits the link's latency of virtual time, loses what the
+//! link is to lose, and hands the rest to the device at the other end. Ports that no link joins are the tests' hands: they
+//! send with [`Lab::send`] and look at what came out with [`Lab::received`].
+//!
+//! # Determinism
+//! Time moves by [`Lab::warp`] alone. [`Lab::run_until_idle`] returns when nothing moves any more at the present time.
+//! Threads are real, so packets of *different* flows may overtake each other within one instant; those of one flow do not.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, Counters, Instant};
+use netdev::Device;
+use packet::Packet;
+use tunnel::Prefix;
+use vswitchd::desired::{Bridge, DatapathKind, Desired, Interface, InterfaceKind, Port};
+use vswitchd::switch::{Setup, Switch};
+
+/// Names a switch of the lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Host(usize);
+
+/// A port of a switch, by name.
+pub type End = (Host, &'static str);
+
+/// What a link does to packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// How long a packet is under way.
+    pub latency: Duration,
+    /// Of so many packets one is lost (the last); 0: none.
+    pub lose_every: u64,
+}
+
+/// Switches, links and a clock.
+pub struct Lab {
+    clock: Clock,
+    hosts: Vec<HostState>,
+    links: Vec<Wire>,
+}
+
+struct HostState {
+    switch: Switch,
+    counters: Counters,
+    /// What came out of ports that no link joins.
+    received: BTreeMap<String, Vec<Packet>>,
+}
+
+/// One direction of a link.
+struct Wire {
+    from: (Host, String),
+    to: (Host, String),
+    link: Link,
+    carried: u64,
+    under_way: VecDeque<(Instant, Packet)>,
+}
+
+/// How long the lab waits for a switch to come to rest; much longer than any does.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Packets that a port of the lab remembers between two looks.
+const KEPT: usize = 4096;
+/// Rounds after which a lab that will not rest is taken for one with a loop in it.
+const ROUNDS_MAX: usize = 10_000;
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lab {
+    /// An empty lab at time zero.
+    pub fn new() -> Self {
+        Self { clock: Clock::manual(Instant::from_millis(1)), hosts: Vec::new(), links: Vec::new() }
+    }
+
+    /// The clock of all switches.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// A new switch without bridges.
+    pub fn host(&mut self) -> Host {
+        let counters = Counters::default();
+        let setup = Setup { workers: 1, no_system_routes: true };
+        let switch = Switch::new(self.clock.clone(), counters.clone(), setup);
+        self.hosts.push(HostState { switch, counters, received: BTreeMap::new() });
+        Host(self.hosts.len() - 1)
+    }
+
+    /// Gives a switch its configuration.
+    pub fn configure(&mut self, host: Host, bridges: impl IntoIterator<Item = Bridge>) {
+        let bridges = bridges.into_iter().map(|b| (b.name.clone(), b)).collect();
+        let state = &mut self.hosts[host.0];
+        state.switch.apply(Desired { bridges, ..Desired::default() });
+        for device in devices(&state.switch) {
+            if let Some(dummy) = device.as_dummy() {
+                dummy.keep_sent(KEPT);
+            }
+        }
+    }
+
+    /// A switch.
+    pub fn switch(&mut self, host: Host) -> &mut Switch {
+        &mut self.hosts[host.0].switch
+    }
+
+    /// Gives a bridge's local port an address, as `ip addr add` does.
+    pub fn address(&mut self, host: Host, bridge: &str, address: &str) {
+        let prefix: Prefix = address.parse().expect("an address with prefix length, written by the test");
+        let route = tunnel::Route {
+            dst: prefix.network(),
+            table: tunnel::route::TABLE_MAIN,
+            gateway: None,
+            dev: bridge.into(),
+            src: Some(prefix.addr()),
+            metric: 0,
+            mark: 0,
+            user: false,
+        };
+        if let Some(dummy) = self.device(host, bridge).as_dummy()
+            && let std::net::IpAddr::V4(ip) = prefix.addr()
+        {
+            dummy.add_ip4(ip, prefix.len());
+        }
+        self.hosts[host.0].switch.routes(|table| {
+            table.add_address(bridge, prefix);
+            table.add(route.clone());
+        });
+    }
+
+    /// Joins two ports.
+    pub fn link(&mut self, a: End, b: End, link: Link) {
+        for (from, to) in [(a, b), (b, a)] {
+            let wire = Wire {
+                from: (from.0, from.1.to_owned()),
+                to: (to.0, to.1.to_owned()),
+                link,
+                carried: 0,
+                under_way: VecDeque::new(),
+            };
+            self.links.push(wire);
+        }
+    }
+
+    /// A packet arrives at a port, from outside the lab.
+    pub fn send(&mut self, (host, port): End, packet: Packet) {
+        if let Some(dummy) = self.device(host, port).as_dummy() {
+            assert!(dummy.inject(packet), "{port}: its receive queue is full");
+        }
+        self.run_until_idle();
+    }
+
+    /// What has come out of a port that no link joins, since this was last asked.
+    pub fn received(&mut self, (host, port): End) -> Vec<Packet> {
+        self.run_until_idle();
+        self.hosts[host.0].received.remove(port).unwrap_or_default()
+    }
+
+    /// Lets time pass in steps of `step`, everything that is due at each being done.
+    pub fn warp(&mut self, time: Duration, step: Duration) {
+        let end = self.clock.now() + time;
+        while self.clock.now() < end {
+            self.clock.warp(step.min(end.since(self.clock.now())));
+            for state in &self.hosts {
+                for (_, plane) in state.switch.planes() {
+                    assert!(plane.slow.revalidate(PATIENCE), "the revalidator does not end");
+                }
+            }
+            self.run_until_idle();
+        }
+    }
+
+    /// Waits until nothing moves any more without time moving.
+    pub fn run_until_idle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            for state in &self.hosts {
+                for (_, plane) in state.switch.planes() {
+                    assert!(plane.slow.quiesce(PATIENCE), "the switch does not come to rest");
+                }
+            }
+            if !self.carry() {
+                return;
+            }
+        }
+        panic!("packets go round for ever: is there a loop?");
+    }
+
+    /// All named counters of a switch that are not 0.
+    pub fn counters(&self, host: Host) -> BTreeMap<String, u64> {
+        self.hosts[host.0].counters.snapshot().into_iter().filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// The drop counters of a switch that are not 0.
+    pub fn drops(&self, host: Host) -> BTreeMap<String, u64> {
+        self.counters(host).into_iter().filter(|(name, _)| name.contains("drop_")).collect()
+    }
+
+    fn device(&self, host: Host, port: &str) -> Arc<dyn Device> {
+        let live = self.hosts[host.0].switch.interface(port).and_then(|(_, live)| live.as_ref().ok());
+        live.and_then(|l| l.device.clone()).unwrap_or_else(|| panic!("{port}: no such device"))
+    }
+
+    /// Moves packets along links and into the tests' hands. Says whether any moved into a switch.
+    fn carry(&mut self) -> bool {
+        let now = self.clock.now();
+        let mut moved = false;
+        for index in 0..self.hosts.len() {
+            for device in devices(&self.hosts[index].switch) {
+                let sent = device.as_dummy().map(|d| d.take_sent()).unwrap_or_default();
+                let end = (Host(index), device.name().to_owned());
+                match self.links.iter_mut().find(|w| w.from == end) {
+                    Some(wire) => sent.into_iter().for_each(|p| wire.take(p, now)),
+                    None => self.hosts[index].received.entry(end.1).or_default().extend(sent),
+                }
+            }
+        }
+        for index in 0..self.links.len() {
+            let due = self.links[index].due(now);
+            let (host, port) = self.links[index].to.clone();
+            for packet in due {
+                moved = true;
+                if let Some(dummy) = self.device(host, &port).as_dummy() {
+                    dummy.inject(packet);
+                }
+            }
+        }
+        moved
+    }
+}
+
+impl Wire {
+    fn take(&mut self, packet: Packet, now: Instant) {
+        self.carried += 1;
+        let lost = self.link.lose_every > 0 && self.carried.is_multiple_of(self.link.lose_every);
+        if !lost {
+            self.under_way.push_back((now + self.link.latency, packet));
+        }
+    }
+
+    fn due(&mut self, now: Instant) -> Vec<Packet> {
+        let n = self.under_way.iter().take_while(|(at, _)| *at <= now).count();
+        self.under_way.drain(..n).map(|(_, packet)| packet).collect()
+    }
+}
+
+fn devices(switch: &Switch) -> Vec<Arc<dyn Device>> {
+    let live = switch.bridges().values().flat_map(|b| b.interfaces.values()).flatten();
+    live.filter_map(|l| l.device.clone()).collect()
+}
+
+/// A bridge on the dummy datapath with these ports, and its local port.
+pub fn bridge(name: &str, ports: &[(&str, InterfaceKind)]) -> Bridge {
+    let mut bridge = Bridge { datapath: DatapathKind::Dummy, ..Bridge::named(name) };
+    for (port, kind) in ports.iter().cloned().chain([(name, dummy())]) {
+        bridge.ports.insert(port.to_owned(), Port::single(Interface::named(port, kind)));
+    }
+    bridge
+}
+
+/// A dummy device.
+pub fn dummy() -> InterfaceKind {
+    InterfaceKind::Dummy { options: BTreeMap::new() }
+}
+
+/// A VXLAN tunnel to `remote`, with more options as `key=value`.
+pub fn vxlan(name: &str, remote: &str, options: &[(&str, &str)]) -> InterfaceKind {
+    let all = options.iter().copied().chain([("remote_ip", remote)]);
+    let endpoint = tunnel::Endpoint::parse(name, tunnel::Kind::Vxlan, all).expect("options written by the test");
+    InterfaceKind::Tunnel(Box::new(endpoint))
+}
+
+/// One end of a patch.
+pub fn patch(peer: &str) -> InterfaceKind {
+    InterfaceKind::Patch { peer: peer.to_owned() }
+}

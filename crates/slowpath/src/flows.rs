@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use base::Version;
 use datapath::{Flow, FlowStats, Ufid};
+use flow::FlowKey;
+use pipeline::PortRef;
 use xlate::Use;
 
 /// One installed flow.
 #[derive(Debug)]
 pub(crate) struct Tracked {
     pub(crate) flow: Arc<Flow>,
+    /// The key of the packet that made it: what listings show outside the mask.
+    pub(crate) first: FlowKey,
     /// What has been credited so far.
     pub(crate) credited: FlowStats,
     /// Whom packets of the flow are credited to, and what they keep alive.
@@ -36,13 +40,13 @@ pub(crate) struct Delta {
 
 impl Flows {
     /// Remembers a flow; one with the same id is replaced (its statistics go on in the datapath, so its credit goes on too).
-    pub(crate) fn insert(&mut self, flow: Arc<Flow>, uses: Arc<[Use]>, valid_at: Version) {
+    pub(crate) fn insert(&mut self, flow: Arc<Flow>, first: FlowKey, uses: Arc<[Use]>, valid_at: Version) {
         match self.by_ufid.get_mut(&flow.ufid()) {
             Some(old) => {
                 (old.flow, old.uses, old.valid_at) = (flow, uses, valid_at);
             }
             None => {
-                let tracked = Tracked { credited: FlowStats::default(), uses, valid_at, flow };
+                let tracked = Tracked { credited: FlowStats::default(), first, uses, valid_at, flow };
                 self.by_ufid.insert(tracked.flow.ufid(), tracked);
             }
         }
@@ -67,5 +71,32 @@ impl Tracked {
         };
         self.credited = stats;
         (delta, stats)
+    }
+}
+
+/// A flow for a listing.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The flow.
+    pub flow: Arc<Flow>,
+    /// The key of the packet that made it.
+    pub first: FlowKey,
+    /// The tunnel or patch port that its packets come in by, if they do.
+    pub entered: Option<PortRef>,
+}
+
+impl Flows {
+    /// All flows, the oldest first.
+    pub(crate) fn list(&self) -> Vec<Listed> {
+        let entered = |t: &Tracked| {
+            t.uses.iter().find_map(|u| match u {
+                Use::Rx(port) => Some(*port),
+                _ => None,
+            })
+        };
+        let listed = |t: &Tracked| Listed { flow: t.flow.clone(), first: t.first, entered: entered(t) };
+        let mut all: Vec<_> = self.by_ufid.values().map(listed).collect();
+        all.sort_by_key(|l| (l.flow.created(), l.flow.ufid()));
+        all
     }
 }

@@ -89,7 +89,7 @@ impl Shared {
         let mut flows = lock(&self.flows);
         match out.put_flow(key, actions.clone(), version) {
             Ok(flow) => {
-                flows.insert(flow, uses.into(), version);
+                flows.insert(flow, miss.key, uses.into(), version);
                 installed.push((key, actions.clone()));
             }
             Err(_) => self.count.flow_refused.inc(), // the packet still goes its way

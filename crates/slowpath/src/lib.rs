@@ -38,6 +38,7 @@ use pipeline::{BridgeId, PortRef, Snapshot};
 
 use control::Control;
 use flows::Flows;
+pub use flows::Listed;
 pub use revalidate::Report;
 pub use state::{State, Traffic};
 
@@ -150,6 +151,11 @@ impl SlowPath {
     pub fn set_megaflows(&self, enabled: bool) {
         self.0.shared.exact_flows.store(!enabled, Ordering::Relaxed);
         self.purge();
+    }
+
+    /// All flows, the oldest first.
+    pub fn list(&self) -> Vec<Listed> {
+        lock(&self.0.shared.flows).list()
     }
 
     /// What the last passes of the revalidator found, for `upcall/show`.

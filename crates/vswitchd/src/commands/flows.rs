@@ -1,13 +1,124 @@
 //! Flows of the datapath, as text.
 
-use packet::Packet;
-use unixctl::Registry;
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
+use base::Instant;
+use datapath::FlowStats;
+use flow::text::{ActionsText, FlowText, Numbers, PortNames};
+use flow::{DpPort, tcp_flag};
+use pipeline::BridgeId;
+use slowpath::Listed;
+use unixctl::{Args, Registry};
+
+use super::datapaths;
 use crate::daemon::Daemon;
+use crate::switch::Plane;
 
-pub(super) fn add(_registry: &mut Registry<Daemon>) {}
+pub(super) fn add(registry: &mut Registry<Daemon>) {
+    registry.add("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, dump_bridge);
+    registry.add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, dump_datapath);
+    registry.add("dpctl/del-flows", "[dp] [file]", 0, 2, delete_all);
+}
 
-/// A packet that has this flow's headers.
-pub(super) fn compose(text: &str, _length: Option<usize>) -> Result<Packet, String> {
-    Err(format!("{text}: bad flow syntax"))
+/// How to print.
+#[derive(Clone, Copy, Default)]
+struct Style {
+    verbose: bool,
+    names: Option<bool>,
+}
+
+impl Style {
+    /// `-m` shows names unless told otherwise, as in the reference.
+    fn with_names(self) -> bool {
+        self.names.unwrap_or(self.verbose)
+    }
+}
+
+/// Takes the options off the arguments.
+fn style<'a>(args: &'a Args) -> (Style, Vec<&'a str>) {
+    let mut style = Style::default();
+    let mut rest = Vec::new();
+    for arg in args.iter() {
+        match &**arg {
+            "-m" | "--more" => style.verbose = true,
+            "--names" => style.names = Some(true),
+            "--no-names" => style.names = Some(false),
+            other => rest.push(other),
+        }
+    }
+    (style, rest)
+}
+
+fn dump_bridge(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+    let (style, rest) = style(args);
+    let [name] = rest.as_slice() else { return Err("no such bridge".into()) };
+    let (bridge, plane) = daemon.switch.bridge(name).ok_or("no such bridge")?;
+    let id = bridge.id;
+    Ok(listing(plane, style, daemon.clock.now(), |flow| bridge_of(plane, flow) == Some(id)))
+}
+
+fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+    let (style, rest) = style(args);
+    let name = rest.iter().copied().find(|a| !a.contains('='));
+    let filter = rest.iter().find_map(|a| a.strip_prefix("filter="));
+    if filter.is_some() {
+        return Err("filter= is not supported".into());
+    }
+    let plane = datapaths::find(daemon, name)?;
+    Ok(listing(plane, style, daemon.clock.now(), |_| true))
+}
+
+fn delete_all(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+    datapaths::find(daemon, args.arg(0))?.slow.purge();
+    Ok(String::new())
+}
+
+/// The bridge that a flow's packets come in by.
+fn bridge_of(plane: &Plane, listed: &Listed) -> Option<BridgeId> {
+    let port = DpPort(listed.first.in_port);
+    listed.entered.or_else(|| plane.slow.with(|state, _| state.snapshot.port_of_dp(port))).map(|at| at.bridge)
+}
+
+fn listing(plane: &Plane, style: Style, now: Instant, wanted: impl Fn(&Listed) -> bool) -> String {
+    let all: BTreeMap<DpPort, String> = plane.ports.iter().map(|(port, name)| (port, name.to_owned())).collect();
+    let names: &dyn PortNames = if style.with_names() { &all } else { &Numbers };
+    let mut out = String::new();
+    for listed in plane.slow.list().iter().filter(|l| wanted(l)) {
+        let flow = &listed.flow;
+        if style.verbose {
+            let _ = write!(out, "ufid:{}, ", flow.ufid());
+        }
+        let text = FlowText { key: &listed.first, mask: flow.key().mask(), verbose: style.verbose, names };
+        let _ = write!(out, "{text}, {}, ", stats_text(&flow.stats(), now));
+        if style.verbose {
+            out.push_str("dp:ovs, ");
+        }
+        let _ = writeln!(out, "actions:{}", ActionsText { actions: flow.actions(), names });
+    }
+    out
+}
+
+/// `packets:2, bytes:140, used:8.707s, flags:SP.`
+fn stats_text(stats: &FlowStats, now: Instant) -> String {
+    let mut text = format!("packets:{}, bytes:{}, used:", stats.packets, stats.bytes);
+    let _ = match stats.used {
+        Some(used) => write!(text, "{:.3}s", now.since(used).as_secs_f64()),
+        None => write!(text, "never"),
+    };
+    if stats.tcp_flags != 0 {
+        let letters = [
+            (tcp_flag::FIN, 'F'),
+            (tcp_flag::SYN, 'S'),
+            (tcp_flag::RST, 'R'),
+            (tcp_flag::PSH, 'P'),
+            (tcp_flag::ACK, '.'),
+            (tcp_flag::URG, 'U'),
+            (tcp_flag::ECE, 'E'),
+            (tcp_flag::CWR, 'C'),
+        ];
+        text.push_str(", flags:");
+        text.extend(letters.iter().filter(|(bit, _)| stats.tcp_flags & bit != 0).map(|(_, letter)| letter));
+    }
+    text
 }

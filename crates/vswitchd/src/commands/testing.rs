@@ -58,28 +58,14 @@ fn receive(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
         }
     }
     for text in packets {
-        dummy.inject(packet(text, length)?);
+        let frame = flow::compose::frame_from_text(text, length).map_err(|e| e.to_string())?;
+        dummy.inject(Packet::from_frame(&frame));
     }
     // What a test does next may rely on the packet having gone its way.
     for (_, plane) in daemon.switch.planes() {
         plane.slow.quiesce(PATIENCE);
     }
     Ok(String::new())
-}
-
-/// A packet from hexadecimal digits or from a flow's text.
-fn packet(text: &str, length: Option<usize>) -> Result<Packet, String> {
-    if let Some(frame) = hex(text) {
-        return Ok(Packet::from_frame(&frame));
-    }
-    super::flows::compose(text, length)
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let even = !digits.is_empty() && digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit);
-    if even { digits.chunks(2).map(byte).collect() } else { None }
 }
 
 fn set_admin_state(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
