@@ -372,3 +372,73 @@ fn without_the_lock_nothing_is_written() {
     protocol.receive(Message::notify("stolen", [json!("switch")])).unwrap();
     assert!(protocol.is_lock_contended());
 }
+
+mod hostile {
+    //! Whatever a server sends, the client answers with an error or goes on; it never panics.
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn word() -> impl Strategy<Value = Json> {
+        const WORDS: &[&str] = &[
+            A, B, TXN, "T", "Root", "name", "tag", "config", "rows", "set", "map", "uuid",
+            "modify", "insert", "initial", "delete", "old", "new", "error", "locked", "",
+        ];
+        prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            any::<f64>().prop_map(Json::from),
+            proptest::sample::select(WORDS).prop_map(Json::from),
+        ]
+    }
+
+    fn anything() -> impl Strategy<Value = Json> {
+        word().prop_recursive(5, 40, 4, |inner| {
+            let names = [
+                A, B, "T", "Root", "name", "tag", "config", "rows", "stats", "modify", "insert",
+                "initial", "old", "new",
+            ];
+            let members = prop::collection::vec(
+                (proptest::sample::select(names.to_vec()), inner.clone()),
+                0..4,
+            );
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Json::from),
+                members.prop_map(Json::object),
+            ]
+        })
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        const METHODS: &[&str] =
+            &["update", "update2", "update3", "locked", "stolen", "echo", "other"];
+        let call = || (proptest::sample::select(METHODS), prop::collection::vec(anything(), 0..4));
+        prop_oneof![
+            call().prop_map(|(method, params)| Message::notify(method, params)),
+            call().prop_map(|(method, params)| Message::request(1, method, params)),
+            (0..6i64, anything()).prop_map(|(id, result)| Message::Reply { id: id.into(), result }),
+            (0..6i64, anything()).prop_map(|(id, error)| Message::Error { id: id.into(), error }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_breaks_the_client(early in any::<bool>(), messages in prop::collection::vec(message(), 1..12)) {
+            let mut protocol = if early { protocol() } else { live() };
+            if early {
+                protocol.connected();
+            }
+            protocol.set_lock("x");
+            for message in messages {
+                let _ = protocol.receive(message);
+                protocol.take_changes();
+                while protocol.next_outgoing().is_some() {}
+            }
+            for row in protocol.replica().rows("T") {
+                let _ = (row.get("tag"), row.text("name"));
+            }
+        }
+    }
+}
