@@ -19,6 +19,7 @@ pub mod checksum;
 pub mod gro;
 pub mod gso;
 pub mod offload;
+pub mod pcap;
 pub mod wire;
 
 pub use buf::Buf;
