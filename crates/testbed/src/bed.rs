@@ -130,18 +130,29 @@ fn require_privilege() -> Result<()> {
     }
 }
 
+/// How long to wait for our turn.
+const TURN: Duration = Duration::from_secs(120);
+
 /// One machine, few cores: testbeds that look at the time run alone, by a lock on a file that all of them know.
 fn take_turn(sharing: Sharing) -> Result<Option<File>> {
     let operation = match sharing {
-        Sharing::Shared => FlockOperation::LockShared,
-        Sharing::Alone => FlockOperation::LockExclusive,
+        Sharing::Shared => FlockOperation::NonBlockingLockShared,
+        Sharing::Alone => FlockOperation::NonBlockingLockExclusive,
         Sharing::Unmanaged => return Ok(None),
     };
     let path = std::env::temp_dir().join("ferroswitch-testbed.lock");
-    let what = format!("cannot lock {}", path.display());
-    let file =
-        File::options().create(true).append(true).open(&path).map_err(Error::io(what.clone()))?;
-    flock(&file, operation).map_err(Error::io(what))?;
+    let what = format!("cannot open {}", path.display());
+    let open = File::options().create(true).append(true).open(&path);
+    let file = open.map_err(Error::io(what))?;
+    let turn = wait::until("our turn", TURN, || flock(&file, operation).is_ok().then_some(()));
+    if turn.is_err() {
+        // Somebody hangs. Better a disturbed measurement than one more who hangs.
+        eprintln!(
+            "testbed: {} is still locked after {} s, going on",
+            path.display(),
+            TURN.as_secs()
+        );
+    }
     Ok(Some(file))
 }
 
