@@ -189,8 +189,8 @@ fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Formats by strftime, and each `#` by a digit of the fraction of the second.
-fn date(format: &str, utc: bool, wall: Duration, out: &mut String) {
+/// Appends a time since 1970 in a format of strftime's, with a digit of the fraction of the second for each `#`.
+pub fn date(format: &str, utc: bool, wall: Duration, out: &mut String) {
     let timestamp =
         i64::try_from(wall.as_secs()).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
     let Some(timestamp) = timestamp else { return };
