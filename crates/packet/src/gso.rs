@@ -10,7 +10,7 @@
 //! | segmentation inside a UDP tunnel, for a device that segments UDP | [`to_outer_udp`] |
 //!
 //! # Design
-//! [`Plan`] is a super-packet taken apart once: where its headers are, how many segments it makes. Writing segment *i* is then
+//! A `Plan` is a super-packet taken apart once: where its headers are, how many segments it makes. Writing segment *i* is then
 //! copying the headers, copying its share of the payload while summing it, and patching. A segment inside an outer UDP
 //! super-packet is the same segment without the outer Ethernet, IP and UDP headers, so one function writes both.
 //!

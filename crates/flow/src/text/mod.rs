@@ -6,9 +6,9 @@
 //! out. Where two of its versions differ the newer form is printed and both are read.
 //!
 //! # Design
-//! An attribute such as `ipv4(src=..,ttl=..)` is a row of a table ([`field`]): name, and per field name, place in the key, width
+//! An attribute such as `ipv4(src=..,ttl=..)` is a row of a table (`field`): name, and per field name, place in the key, width
 //! and notation. The same rows drive printing and parsing, of flows and of `set(..)` actions. What is not of that form (VLAN and
-//! MPLS stacks, tunnels, flag words) has its own pair of functions in [`special`] and `tunnel`.
+//! MPLS stacks, tunnels, flag words) has its own pair of functions in `special` and `tunnel`.
 //!
 //! # Values outside the mask
 //! The reference prints the key of the packet that made the flow, not the masked key: `ipv4(src=10.0.0.1/255.0.0.0)`. So

@@ -1,6 +1,6 @@
 //! Finding the network and transport headers of a frame, for code that finishes packets ([`crate::gso`], [`crate::gro`]).
 
-use super::ethernet::{EthernetHeader, LlcSnapHeader, eth_type};
+use super::ethernet::{EthernetHeader, eth_type};
 use super::ipv4::Ipv4Header;
 use super::ipv6::{self, Ipv6Header};
 use super::vlan::is_vlan;
@@ -26,7 +26,8 @@ pub struct Located {
     pub fragment: Fragment,
 }
 
-/// Finds the IP packet in an Ethernet frame, behind VLAN tags and SNAP. `None`: there is none, or its lengths lie.
+/// Finds the IP packet in an Ethernet frame, behind VLAN tags. `None`: there is none, or its lengths lie. IP behind SNAP does not
+/// count: such a frame has its length in the link layer too, and is nothing to cut or join.
 pub fn locate(frame: &[u8]) -> Option<Located> {
     let mut eth_type = EthernetHeader::view(frame)?.eth_type.get();
     let mut l3 = EthernetHeader::LEN;
@@ -37,10 +38,6 @@ pub fn locate(frame: &[u8]) -> Option<Located> {
         let (tag, _) = frame.get(l3..)?.split_first_chunk::<4>()?;
         eth_type = u16::from_be_bytes([tag[2], tag[3]]);
         l3 += 4;
-    }
-    if eth_type < eth_type::MIN {
-        eth_type = LlcSnapHeader::at(frame, l3)?.eth_type()?;
-        l3 += LlcSnapHeader::LEN;
     }
     match eth_type {
         eth_type::IPV4 => locate_v4(frame, l3),
@@ -86,5 +83,41 @@ impl Located {
         } else {
             Some(Ipv4Header::at(frame, self.l3)?.pseudo(len))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ethernet, one tag, IPv4 with a 4-byte option, 3 bytes of payload, 2 of padding.
+    const FRAME: [u8; 47] = {
+        let mut f = [0; 47];
+        (f[12], f[16]) = (0x81, 0x08);
+        (f[18], f[21], f[27]) = (0x46, 27, 17);
+        f
+    };
+
+    #[test]
+    fn offsets_are_within_the_frame_and_padding_is_outside() {
+        let want =
+            Located { l3: 18, l4: 42, end: 45, v6: false, proto: 17, fragment: Fragment::No };
+        assert_eq!(locate(&FRAME), Some(want));
+        assert_eq!(locate(&FRAME[..45]), Some(want));
+        for cut in 0..45 {
+            assert_eq!(locate(&FRAME[..cut]), None);
+        }
+    }
+
+    #[test]
+    fn other_frames_are_not_located() {
+        let mut snap = vec![0; 12];
+        snap.extend([0, 40, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0]);
+        snap.extend(&FRAME[18..]);
+        assert_eq!(locate(&snap), None);
+        let mut many_tags = vec![0; 12];
+        many_tags.extend([0x81, 0, 0, 1].repeat(MAX_TAGS + 1));
+        many_tags.extend(&FRAME[16..]);
+        assert_eq!(locate(&many_tags), None);
     }
 }
