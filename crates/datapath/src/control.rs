@@ -128,14 +128,16 @@ impl Datapath {
 
     /// Lets go of a port. When this returns no worker holds any of its device's queues.
     pub fn remove_port(&self, port: DpPort) -> io::Result<()> {
-        if !lock(&self.0.ports).remove(port) {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("no datapath port {}", port.0),
-            ));
-        }
         let latch = Arc::new(Latch::default());
-        self.0.tell_all(|| Command::RemovePort(port, latch.ticket()));
+        {
+            // Held until workers are told, so that a new port of that number comes after.
+            let mut ports = lock(&self.0.ports);
+            if !ports.remove(port) {
+                let text = format!("no datapath port {}", port.0);
+                return Err(io::Error::new(io::ErrorKind::NotFound, text));
+            }
+            self.0.tell_all(|| Command::RemovePort(port, latch.ticket()));
+        }
         let obeyed = latch.wait(LET_GO);
         self.0.shared.misses.remove_port(port);
         if obeyed {

@@ -190,7 +190,7 @@ impl MissQueue {
         }
         let mut state = self.lock();
         for miss in misses.drain(..) {
-            if let Err(victim) = state.push(miss, self.0.limit) {
+            if let Some(victim) = state.push(miss, self.0.limit) {
                 lost(victim.reason);
             }
         }
@@ -258,27 +258,27 @@ impl State {
         Some(miss)
     }
 
-    /// Queues `miss`, or gives back the packet that has to go: `miss`, or one that waited in a longer queue.
-    fn push(&mut self, miss: Miss, limit: usize) -> Result<(), Miss> {
+    /// Queues `miss`. Gives back the packet that has no room: `miss` itself, or one that waited in a longer queue.
+    fn push(&mut self, miss: Miss, limit: usize) -> Option<Miss> {
         if self.closed {
-            return Err(miss);
+            return Some(miss);
         }
-        let port =
-            if self.ports.contains_key(&miss.in_port()) { miss.in_port() } else { DpPort::NONE };
+        let known = self.ports.contains_key(&miss.in_port());
+        let port = if known { miss.in_port() } else { DpPort::NONE };
         let size = miss.packet.buf.footprint();
+        let full = self.packets >= limit * TOTAL_PORTS || self.bytes + size > TOTAL_BYTES;
         let queue = self.ports.entry(port).or_default();
         if queue.waiting.len() >= limit || queue.bytes + size > PORT_BYTES {
             queue.lost += 1;
-            return Err(miss);
+            return Some(miss);
         }
-        let full = self.packets >= limit * TOTAL_PORTS || self.bytes + size > TOTAL_BYTES;
         let length = queue.waiting.len();
         let victim = if full { self.evict_longer_than(length) } else { None };
-        if full && victim.is_none() {
-            self.ports.entry(port).or_default().lost += 1;
-            return Err(miss);
-        }
         let queue = self.ports.entry(port).or_default();
+        if full && victim.is_none() {
+            queue.lost += 1;
+            return Some(miss);
+        }
         if queue.waiting.is_empty() {
             self.turns.push_back(port);
         }
@@ -286,7 +286,7 @@ impl State {
         queue.waiting.push_back(miss);
         self.bytes += size;
         self.packets += 1;
-        victim.map_or(Ok(()), Err)
+        victim
     }
 
     /// The newest packet of the longest queue, if that is longer than `length`.

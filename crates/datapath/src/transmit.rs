@@ -14,6 +14,9 @@
 use flow::DpPort;
 use netdev::{Accepts, TxQueue};
 use packet::gso::{self, Checksums};
+use packet::wire::Header;
+use packet::wire::ethernet::EthernetHeader;
+use packet::wire::vlan::{VlanTag, is_vlan};
 use packet::{BATCH, Csum, GsoKind, Packet};
 
 use crate::buffers::Buffers;
@@ -112,7 +115,7 @@ fn finish(
     buffers: &mut Buffers,
     tally: &mut Tally,
 ) {
-    if batch.iter().all(|p| p.offload.is_complete() && p.buf.len() <= accepts.frame_max as usize) {
+    if batch.iter().all(|p| p.offload.is_complete() && fits(p, p.buf.len(), accepts)) {
         return;
     }
     for mut packet in batch.drain(..) {
@@ -131,8 +134,17 @@ fn finish(
     std::mem::swap(batch, scratch);
 }
 
+/// Whether frames of `len` bytes with this packet's headers are short enough. The device's room for a VLAN tag is for a tag
+/// alone.
+fn fits(packet: &Packet, len: usize, accepts: Accepts) -> bool {
+    let most = accepts.frame_max as usize;
+    len + VlanTag::LEN <= most
+        || len <= most
+            && EthernetHeader::view(packet.bytes()).is_some_and(|eth| is_vlan(eth.eth_type.get()))
+}
+
 fn finish_single(packet: &mut Packet, accepts: Accepts) -> Result<(), DropReason> {
-    if packet.buf.len() > accepts.frame_max as usize {
+    if !fits(packet, packet.buf.len(), accepts) {
         return Err(DropReason::TooBig);
     }
     match packet.offload.csum {
@@ -159,7 +171,7 @@ fn finish_super(
     accepts: Accepts,
     buffers: &mut Buffers,
 ) -> Result<(), DropReason> {
-    if gso::wire_len(&packet) > accepts.frame_max as usize {
+    if !fits(&packet, gso::wire_len(&packet), accepts) {
         buffers.put(packet.buf);
         return Err(DropReason::TooBig);
     }

@@ -120,6 +120,22 @@ fn what_is_too_long_is_dropped_by_name() {
 }
 
 #[test]
+fn the_room_for_a_tag_is_for_a_tag() {
+    let mut frame = vec![0; 1515];
+    assert_eq!(finished(vec![Packet::from_frame(&frame)], NOTHING).1, [(DropReason::TooBig, 1)]);
+    frame[12..14].copy_from_slice(&[0x81, 0]);
+    frame.extend([0; 3]);
+    assert_eq!(
+        finished(vec![Packet::from_frame(&frame), Packet::from_frame(&frame[..1514])], NOTHING)
+            .0
+            .len(),
+        2
+    );
+    frame.push(0);
+    assert_eq!(finished(vec![Packet::from_frame(&frame)], NOTHING).1, [(DropReason::TooBig, 1)]);
+}
+
+#[test]
 fn lies_about_headers_are_dropped_by_name() {
     let mut p = super_packet(TCP4, &payload(1000), 100);
     p.buf.as_mut_slice()[14 + 9] = 17;

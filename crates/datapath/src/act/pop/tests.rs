@@ -96,7 +96,8 @@ fn a_super_packet_of_datagrams_holds_every_frame() {
 fn hostile_outer_headers_are_refused() {
     let good = || wrapped(&frame(UDP4, b"payload"), &header(false, false));
     assert!(judge(&good(), VXLAN).is_some());
-    let edits: &[(&str, fn(&mut [u8]))] = &[
+    type Edit = fn(&mut [u8]);
+    let edits: &[(&str, Edit)] = &[
         ("not UDP", |f| f[14 + 9] = ip_proto::TCP),
         ("first fragment", |f| f[14 + 6] = 0x20),
         ("later fragment", |f| f[14 + 7] = 1),
