@@ -13,7 +13,8 @@
 //!
 //! The socket ignores what the host itself sends through the interface, our own frames included. The interface is promiscuous
 //! while the socket is open. When the interface goes for good, receiving fails with `ENODEV`, and the owner opens the device
-//! anew when there is an interface of that name again; when it merely goes down, receiving waits.
+//! anew when there is an interface of that name again. When it merely goes down, receiving waits; of its removal *while* it is
+//! down a packet socket hears nothing, so owners listen to [`crate::rtnl::Event::LinkRemoved`] as well.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -197,11 +198,9 @@ impl Shared {
     fn receive_failed(&self, error: io::Error) -> io::Result<Received> {
         match Errno::from_io_error(&error) {
             Some(Errno::AGAIN | Errno::INTR) => Ok(Received::Drained),
-            // Said once when the interface goes down, and when it goes for good.
-            Some(Errno::NETDOWN) => match packet_socket::bound_to(self.socket.as_fd())? {
-                Some(_) => Ok(Received::Drained),
-                None => Err(Errno::NODEV.into()),
-            },
+            // Said once when the interface goes down, perhaps for good. Asking the kernel waits for its configuration lock, and
+            // so for the end of a removal under way.
+            Some(Errno::NETDOWN) => self.host.link().map(|_| Received::Drained),
             // The kernel could not describe a frame by a virtio-net header and dropped it; others may wait behind it.
             Some(Errno::INVAL) => {
                 self.losses.rx_malformed.inc();
