@@ -1,0 +1,124 @@
+//! The database as commands see it: a transaction, by the names of tables and columns.
+
+use ovsdb::{ColumnId, ColumnType, Datum, Schema, TableId, Uuid};
+use ovsdb_idl::Txn;
+
+use super::model::Model;
+use super::settings::Touched;
+use super::symbols::Symbols;
+
+/// What all commands of one run share.
+pub(super) struct Db<'t> {
+    pub(super) txn: Txn<'t>,
+    pub(super) symbols: Symbols,
+    /// Bridges, ports and interfaces; read when first needed, and again after a command changed their columns directly.
+    model: Option<Model>,
+    /// What commands set, to be checked before anything is sent.
+    pub(super) touched: Vec<Touched>,
+    /// New interfaces, to be looked at when the switch is done.
+    pub(super) new_interfaces: Vec<Uuid>,
+    /// The one row of the Open_vSwitch table.
+    pub(super) ovs: Uuid,
+}
+
+/// Names in this program's text are of its own schema, so they exist.
+const KNOWN: &str = "a table and column of the Open_vSwitch schema";
+
+impl<'t> Db<'t> {
+    pub(super) fn new(mut txn: Txn<'t>, symbols: Symbols) -> Self {
+        let table = txn.schema().table_id("Open_vSwitch").expect(KNOWN);
+        let ovs = match txn.rows(table).first() {
+            Some(row) => *row,
+            None => txn.insert(table),
+        };
+        Self { txn, symbols, model: None, touched: Vec::new(), new_interfaces: Vec::new(), ovs }
+    }
+
+    pub(super) fn schema(&self) -> &'t Schema {
+        self.txn.schema()
+    }
+
+    pub(super) fn table(&self, table: &str) -> TableId {
+        self.schema().table_id(table).expect(KNOWN)
+    }
+
+    fn place(&self, table: &str, column: &str) -> (TableId, ColumnId) {
+        let table = self.table(table);
+        (table, self.schema().table(table).column_id(column).expect(KNOWN))
+    }
+
+    pub(super) fn column_type(&self, table: TableId, column: ColumnId) -> &'t ColumnType {
+        &self.schema().table(table).column(column).ty
+    }
+
+    pub(super) fn rows(&self, table: &str) -> Vec<Uuid> {
+        self.txn.rows(self.table(table))
+    }
+
+    pub(super) fn exists(&self, table: &str, row: Uuid) -> bool {
+        self.txn.exists(self.table(table), row)
+    }
+
+    pub(super) fn get(&self, table: &str, row: Uuid, column: &str) -> Datum {
+        let (table, column) = self.place(table, column);
+        self.txn.get(table, row, column)
+    }
+
+    pub(super) fn text(&self, table: &str, row: Uuid, column: &str) -> String {
+        self.get(table, row, column).as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The rows that a column refers to, as far as they exist.
+    pub(super) fn referred(&self, table: &str, row: Uuid, column: &str, target: &str) -> Vec<Uuid> {
+        self.get(table, row, column).uuids().filter(|uuid| self.exists(target, *uuid)).collect()
+    }
+
+    pub(super) fn set(&mut self, table: &str, row: Uuid, column: &str, value: impl Into<Datum>) {
+        let (table, column) = self.place(table, column);
+        self.txn.set(table, row, column, value.into());
+    }
+
+    pub(super) fn put(&mut self, table: &str, row: Uuid, column: &str, elements: impl Into<Datum>) {
+        let (table, column) = self.place(table, column);
+        self.txn.put(table, row, column, &elements.into());
+    }
+
+    pub(super) fn take(
+        &mut self,
+        table: &str,
+        row: Uuid,
+        column: &str,
+        elements: impl Into<Datum>,
+    ) {
+        let (table, column) = self.place(table, column);
+        self.txn.take(table, row, column, &elements.into());
+    }
+
+    pub(super) fn insert(&mut self, table: &str) -> Uuid {
+        let table = self.table(table);
+        self.txn.insert(table)
+    }
+
+    pub(super) fn delete(&mut self, table: &str, row: Uuid) {
+        let table = self.table(table);
+        self.txn.delete(table, row);
+    }
+
+    pub(super) fn verify(&mut self, table: &str, row: Uuid, column: &str) {
+        let (table, column) = self.place(table, column);
+        self.txn.verify(table, row, column);
+    }
+
+    /// The bridges, ports and interfaces.
+    pub(super) fn model(&mut self) -> &mut Model {
+        if self.model.is_none() {
+            self.model = Some(Model::read(self));
+        }
+        self.model.get_or_insert_default()
+    }
+
+    /// Has [`Db::model`] read the database again.
+    pub(super) fn forget_model(&mut self) {
+        self.model = None;
+    }
+}
