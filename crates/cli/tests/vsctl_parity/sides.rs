@@ -9,11 +9,15 @@ use tempfile::TempDir;
 
 /// Debian's program.
 pub(crate) const REFERENCE: &str = "/usr/bin/ovs-vsctl";
+/// Debian's schema, version 8.3.1.
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+/// Ours, version 8.8.0.
+const OUR_SCHEMA: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../vswitch-schema/vswitch.ovsschema");
 
 #[derive(Clone)]
 pub(crate) struct Side {
-    pub(crate) dir: Arc<TempDir>,
+    pub(crate) dir: Arc<Place>,
     pub(crate) vsctl: PathBuf,
 }
 
@@ -23,20 +27,23 @@ pub(crate) struct Sides {
     pub(crate) has_switches: bool,
 }
 
+/// Whether the comparison is switched off; it is an error if the reference is missing.
+pub(crate) fn skip() -> bool {
+    if std::env::var_os("FERROSWITCH_SKIP_REFERENCE").is_some_and(|value| value == "1") {
+        println!("skipped: FERROSWITCH_SKIP_REFERENCE=1");
+        return true;
+    }
+    assert!(
+        Path::new(REFERENCE).exists() && Path::new("/usr/sbin/ovs-vswitchd").exists(),
+        "{REFERENCE} is missing: install openvswitch-switch to compare with it, or set FERROSWITCH_SKIP_REFERENCE=1"
+    );
+    false
+}
+
 impl Sides {
     pub(crate) fn new() -> Self {
-        assert!(
-            Path::new(REFERENCE).exists() && Path::new("/usr/sbin/ovs-vswitchd").exists(),
-            "{REFERENCE} is missing: install openvswitch-switch to compare with it, or set FERROSWITCH_SKIP_REFERENCE=1"
-        );
-        let sides = Self {
-            ours: Side::new(env!("CARGO_BIN_EXE_ovs-vsctl")),
-            theirs: Side::new(REFERENCE),
-            has_switches: false,
-        };
-        sides.ours.start_database();
-        sides.theirs.start_database();
-        sides
+        let ours = Side::new(env!("CARGO_BIN_EXE_ovs-vsctl"), SCHEMA);
+        Self { ours, theirs: Side::new(REFERENCE, SCHEMA), has_switches: false }
     }
 
     pub(crate) fn start_switches(&mut self) {
@@ -46,38 +53,52 @@ impl Sides {
     }
 }
 
-impl Drop for Sides {
+/// Ends what runs in the directory, with the last side that uses it.
+pub(crate) struct Place(TempDir);
+
+impl Drop for Place {
     fn drop(&mut self) {
-        for side in [&self.ours, &self.theirs] {
-            for pidfile in ["switch.pid", "db.pid"] {
-                side.stop(pidfile);
+        for pidfile in ["switch.pid", "db.pid"] {
+            let pid = std::fs::read_to_string(self.0.path().join(pidfile)).ok();
+            if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?)) {
+                // It may have ended by itself.
+                let _ = kill_process(pid, Signal::TERM);
             }
         }
     }
 }
 
 impl Side {
-    fn new(vsctl: &str) -> Self {
-        Self { dir: Arc::new(TempDir::new().expect("a temporary directory")), vsctl: vsctl.into() }
+    /// Our program and a database with our schema.
+    pub(crate) fn with_our_schema() -> Self {
+        Self::new(env!("CARGO_BIN_EXE_ovs-vsctl"), OUR_SCHEMA)
+    }
+
+    fn new(vsctl: &str, schema: &str) -> Self {
+        let dir = Arc::new(Place(TempDir::new().expect("a temporary directory")));
+        let side = Self { dir, vsctl: vsctl.into() };
+        side.start_database(schema);
+        side
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.0.path()
     }
 
     fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).display().to_string()
+        self.dir().join(name).display().to_string()
     }
 
     fn start(&self, program: &str, args: &[String]) {
         let mut command = Command::new(program);
-        let status = command
-            .args(args)
-            .env("OVS_RUNDIR", self.dir.path())
-            .env("OVS_LOGDIR", self.dir.path())
-            .status();
+        let status =
+            command.args(args).env("OVS_RUNDIR", self.dir()).env("OVS_LOGDIR", self.dir()).status();
         assert!(status.is_ok_and(|status| status.success()), "{program} does not start");
     }
 
     /// Returns when the server answers: `--detach` does not return before.
-    fn start_database(&self) {
-        self.start("/usr/bin/ovsdb-tool", &["create".into(), self.path("conf.db"), SCHEMA.into()]);
+    fn start_database(&self, schema: &str) {
+        self.start("/usr/bin/ovsdb-tool", &["create".into(), self.path("conf.db"), schema.into()]);
         let common = self.daemon("db");
         let args = [
             vec![self.path("conf.db"), format!("--remote=punix:{}", self.path("db.sock"))],
@@ -106,14 +127,5 @@ impl Side {
             "-vconsole:off".into(),
             "-vsyslog:off".into(),
         ]
-    }
-
-    fn stop(&self, pidfile: &str) {
-        let pid = std::fs::read_to_string(self.dir.path().join(pidfile)).ok();
-        let pid = pid.and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?));
-        if let Some(pid) = pid {
-            // It may have ended by itself.
-            let _ = kill_process(pid, Signal::TERM);
-        }
     }
 }
