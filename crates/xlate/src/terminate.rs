@@ -26,8 +26,10 @@ impl Walk<'_> {
         let key = &packet.key;
         let endpoints = self.snapshot.endpoints();
         // All of these were looked at on the way to this port, or always are.
-        if endpoints.is_empty() || packet.tag().is_some() || key.eth_dst != mac || key.ip_frag != 0
-        {
+        if endpoints.is_empty() || key.eth_dst != mac || key.ip_frag != 0 {
+            return None;
+        }
+        if self.is_tagged(packet) {
             return None;
         }
         let dst = self.look_at_ip_dst(key)?;
@@ -40,6 +42,12 @@ impl Walk<'_> {
         let listener = endpoints.listener(key.tp_dst)?;
         self.say(|| format!("for tunnel {}", listener.device_name(key.tp_dst)));
         Some(listener.dp)
+    }
+
+    /// Whether the host gets the packet with a tag: it may be the received packet's inner one.
+    fn is_tagged(&mut self, packet: &Packet) -> bool {
+        packet.look_at_vid(&mut self.mask);
+        packet.tag().is_some()
     }
 
     fn look_at_ip_dst(&mut self, key: &FlowKey) -> Option<IpAddr> {
@@ -56,18 +64,22 @@ impl Walk<'_> {
 
     /// Notes what ARP and neighbour discovery packets for the host tell of its neighbours.
     pub(crate) fn listen_for_neighbours(&mut self, at: PortRef, port: &Port, packet: &Packet) {
-        if self.snapshot.endpoints().is_empty() || packet.tag().is_some() {
+        if self.snapshot.endpoints().is_empty() {
             return;
         }
+        let is_arp = match packet.key.eth_type {
+            eth_type::ARP => true,
+            eth_type::IPV6 => false,
+            _ => return,
+        };
         let own: Vec<Prefix> = own_addresses(self.tables.routes, port).copied().collect();
-        let heard = match packet.key.eth_type {
-            eth_type::ARP if own.iter().any(|a| a.addr().is_ipv4()) => {
-                self.hear_arp(&packet.key, &own)
-            }
-            eth_type::IPV6 if own.iter().any(|a| a.addr().is_ipv6()) => {
-                self.hear_discovery(&packet.key, &own)
-            }
-            _ => None,
+        if !own.iter().any(|a| a.addr().is_ipv4() == is_arp) || self.is_tagged(packet) {
+            return;
+        }
+        let heard = if is_arp {
+            self.hear_arp(&packet.key, &own)
+        } else {
+            self.hear_discovery(&packet.key, &own)
         };
         let (Some((ip, mac, evidence)), Some(bridge)) = (heard, self.snapshot.bridge(at.bridge))
         else {

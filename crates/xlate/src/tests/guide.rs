@@ -31,7 +31,7 @@ fn host_with(tunnels: &[&[(&str, &str)]]) -> World {
 }
 
 /// The guide's host; the remote end's hardware address is known.
-fn host() -> World {
+pub(super) fn host() -> World {
     let mut w = host_with(&[&[("remote_ip", "172.168.1.2")]]);
     w.neighbours.set(&"br-phy".into(), "172.168.1.2".parse().unwrap(), mac(REMOTE), w.now);
     w
@@ -396,7 +396,11 @@ fn the_underlay_may_tag_what_it_sends() {
     (w.routes, w.neighbours) = (ready.routes, ready.neighbours);
     expect(&w.receive(&ping(P1, A, B)), "PUSH,push_vlan(vid=100,pcp=0),5", "NORMAL nw_tos/0x03");
     let back = tagged(udp(PHY, [172, 168, 1, 1], 4789), 100, 0);
-    expect(&w.ask(&back), "pop_vlan,tnl_pop(4789)", "eth_src eth_dst vlan nw_dst nw_proto tp_dst");
+    expect(
+        &w.ask(&back),
+        "pop_vlan,tnl_pop(4789)",
+        "eth_src eth_dst vlan inner_vlan/0x1fff nw_dst nw_proto tp_dst",
+    );
 }
 
 /// Recorded from Open vSwitch 3.1.

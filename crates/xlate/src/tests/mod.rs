@@ -3,5 +3,6 @@
 mod bounds;
 mod guide;
 mod property;
+mod recorded;
 mod vlan;
 mod world;
