@@ -189,9 +189,21 @@ impl Condition {
         self.clauses.is_empty() || self.clauses.iter().any(|clause| clause.matches(row))
     }
 
-    /// Widens the condition (in its "any" reading) by the clauses of `other`.
-    pub(crate) fn extend(&mut self, other: Self) {
-        self.clauses.extend(other.clauses);
+    /// The condition that holds where any of `parts` does (in the "any" reading).
+    pub(crate) fn any_of(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut clauses = Vec::new();
+        for part in parts {
+            if part.clauses.is_empty() || part.clauses.contains(&Clause::Constant(true)) {
+                return Self::default();
+            }
+            clauses.extend(part.clauses);
+        }
+        Self { clauses }
+    }
+
+    /// True if every row matches (in the "any" reading).
+    pub fn is_trivial(&self) -> bool {
+        self.clauses.is_empty()
     }
 
     /// The only row that can satisfy every clause, if the condition asks for a `_uuid`.

@@ -207,9 +207,20 @@ impl Database {
         self.tables.iter().map(Table::len).sum()
     }
 
-    /// The number of values that are not what a fresh row has, in all rows: a measure of size.
+    /// The number of values in all rows, `_uuid` and `_version` included.
     pub fn cell_count(&self) -> usize {
         self.tables.iter().flat_map(Table::rows).map(|row| row.values().len()).sum()
+    }
+
+    /// The number of elements, keys and values in all rows.
+    pub fn atom_count(&self) -> usize {
+        let rows = self.tables.iter().flat_map(Table::rows);
+        rows.flat_map(Row::values).map(|value| value.as_set().len() + 2 * value.as_map().len()).sum()
+    }
+
+    /// The number of weak references.
+    pub fn weak_ref_count(&self) -> usize {
+        self.weak_refs.values().map(Vec::len).sum()
     }
 
     /// Derives everything anew after rows were put in one by one, and says what is wrong with them.

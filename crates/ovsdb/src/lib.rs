@@ -5,19 +5,23 @@
 //! - [`schema`]: which tables and columns there are;
 //! - [`database`]: the rows, in memory;
 //! - [`transaction`] and [`execute`]: how they change;
-//! - [`log`](mod@log): how the changes survive.
+//! - [`log`](mod@log): how the changes survive;
+//! - [`monitor`]: how clients hear of them; [`server`]: the protocol, without sockets.
 
 pub mod atom;
 pub mod condition;
+mod convert;
 pub mod database;
 pub mod datum;
 pub mod error;
 pub mod execute;
 pub mod log;
+pub mod monitor;
 mod members;
 pub mod mutation;
 pub mod row;
 pub mod schema;
+pub mod server;
 pub mod transaction;
 pub mod types;
 pub mod uuid;

@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonrpc::Json;
+use base::Instant;
 
 use self::change::{Fit, apply_record, to_record, write_snapshot};
 use self::file::FileStorage;
@@ -59,7 +59,7 @@ pub struct Log {
     compact_size: u64,
     commits: u64,
     /// When the file was opened or compacted.
-    compacted_at: Option<Duration>,
+    compacted_at: Option<Instant>,
 }
 
 /// What stands behind the last good record.
@@ -185,29 +185,33 @@ impl Log {
         db: &Database,
         date: i64,
     ) -> Result<Vec<Transaction<Written>>, (Vec<Transaction<Checked>>, Error)> {
+        if self.tail == Tail::Unknown {
+            // `db` holds what the batch changed, so a snapshot of it is also the batch's record.
+            return match self.rewrite(db, "", date) {
+                Ok(()) => Ok(batch.into_iter().map(|transaction| transaction.written(self.end)).collect()),
+                Err(error) => Err((batch, error)),
+            };
+        }
         let mut bytes = Vec::new();
         let mut ends = Vec::with_capacity(batch.len());
+        let mut records = 0;
         for transaction in &batch {
             if let Some(body) = to_record(transaction.changes(), db, transaction.comment(), date) {
                 write_record(&body, &mut bytes);
-                self.commits += 1;
+                records += 1;
             }
             ends.push(self.end + bytes.len() as u64);
         }
-        if bytes.is_empty() {
-            // What changed is ephemeral or nothing.
-        } else if let Err(error) = self.write(&bytes) {
-            self.commits = self.commits.saturating_sub(batch.len() as u64);
+        if !bytes.is_empty()
+            && let Err(error) = self.write(&bytes)
+        {
             return Err((batch, error));
         }
+        self.commits += records;
         Ok(batch.into_iter().zip(ends).map(|(transaction, end)| transaction.written(end)).collect())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.tail == Tail::Unknown {
-            let details = format!("{}: file must be rewritten after a failed sync", self.name);
-            return Err(Error::new(ErrorKind::Io, details));
-        }
         if self.tail == Tail::Damaged {
             self.cut().map_err(|error| Error::io(format!("{}: truncate failed", self.name), &error))?;
         }
@@ -249,31 +253,28 @@ impl Log {
         Ok(batch.into_iter().map(Transaction::<Written>::synced).collect())
     }
 
-    /// True if only [`Log::compact`] can bring the file back into a known state.
-    pub fn must_rewrite(&self) -> bool {
-        self.tail == Tail::Unknown
-    }
-
-    /// Replaces the file by one that holds `db` and nothing else. `now` is the time since some fixed moment.
-    pub fn compact(&mut self, db: &Database, comment: &str, date: i64, now: Duration) -> Result<(), Error> {
-        let refuse = |name: &str, error: &io::Error| Error::io(format!("{name}: write failed"), error);
-        self.storage
-            .replace(&mut |out| write_compact(db, comment, date, out))
-            .and_then(|()| self.storage.len())
-            .map(|len| self.end = len)
-            .map_err(|error| refuse(&self.name, &error))?;
-        self.synced = self.end;
-        self.tail = Tail::Clean;
-        self.compact_size = self.end;
-        self.commits = 0;
+    /// Replaces the file by one that holds `db` and nothing else. `db` must not hold changes that are still to be appended.
+    pub fn compact(&mut self, db: &Database, comment: &str, date: i64, now: Instant) -> Result<(), Error> {
+        self.rewrite(db, comment, date)?;
         self.compacted_at = Some(now);
         Ok(())
     }
 
-    /// True if the file has grown so much, or so long, that it should be compacted. `now` is the time since some fixed
-    /// moment.
-    pub fn should_compact(&mut self, now: Duration) -> bool {
-        let since = now.saturating_sub(*self.compacted_at.get_or_insert(now));
+    fn rewrite(&mut self, db: &Database, comment: &str, date: i64) -> Result<(), Error> {
+        let replaced = self.storage.replace(&mut |out| write_compact(db, comment, date, out));
+        self.end = replaced
+            .and_then(|()| self.storage.len())
+            .map_err(|error| Error::io(format!("{}: write failed", self.name), &error))?;
+        self.synced = self.end;
+        self.tail = Tail::Clean;
+        self.compact_size = self.end;
+        self.commits = 0;
+        Ok(())
+    }
+
+    /// True if the file has grown so much, or so long, that it should be compacted.
+    pub fn should_compact(&mut self, now: Instant) -> bool {
+        let since = now.since(*self.compacted_at.get_or_insert(now));
         let grew = self.end > COMPACT_SIZE_MIN && self.end / 2 >= self.compact_size;
         self.commits >= COMPACT_COMMITS_MIN
             && since >= COMPACT_INTERVAL_MIN
@@ -281,7 +282,7 @@ impl Log {
     }
 
     /// Puts off the next automatic compaction after one that failed.
-    pub fn postpone_compaction(&mut self, now: Duration) {
+    pub fn postpone_compaction(&mut self, now: Instant) {
         self.compacted_at = Some(now);
     }
 }

@@ -1,0 +1,108 @@
+//! The latest transactions of a database, for monitors that are behind and for clients that come back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::Uuid;
+use crate::transaction::{Changes, RowChange};
+
+/// At least so many transactions are kept for clients that ask what happened since one of them.
+const KEPT_MIN: usize = 100;
+/// At most so many are kept for monitors that are behind.
+const KEPT_MAX: usize = 16 * 1024;
+/// At most so many changed rows are kept for monitors that are behind.
+const ROWS_MAX: usize = 256 * 1024;
+
+/// A point between two transactions, counted from the start of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(u64);
+
+/// The latest transactions.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Before the oldest kept transaction.
+    start: Position,
+    kept: VecDeque<Arc<Changes>>,
+    rows: usize,
+    merged: Option<(Position, Arc<Changes>)>,
+}
+
+impl History {
+    /// Behind the newest transaction.
+    pub fn end(&self) -> Position {
+        Position(self.start.0 + self.kept.len() as u64)
+    }
+
+    /// The newest transaction, or zero if none is kept.
+    pub fn last_id(&self) -> Uuid {
+        self.kept.back().map_or(Uuid::ZERO, |changes| changes.id)
+    }
+
+    /// The position behind the transaction `id`.
+    pub fn find(&self, id: Uuid) -> Option<Position> {
+        let at = self.kept.iter().rposition(|changes| changes.id == id)?;
+        Some(Position(self.start.0 + at as u64 + 1))
+    }
+
+    /// Adds a transaction.
+    pub fn push(&mut self, changes: Arc<Changes>) {
+        self.rows += changes.rows.len();
+        self.kept.push_back(changes);
+        self.merged = None;
+    }
+
+    /// Forgets what neither clients that come back nor a monitor at `needed` (the one that is furthest behind) asks for, and
+    /// whatever passes the bounds.
+    pub fn trim(&mut self, needed: Position) {
+        while let Some(oldest) = self.kept.front() {
+            let in_bounds = self.kept.len() <= KEPT_MAX && self.rows <= ROWS_MAX;
+            if in_bounds && (self.kept.len() <= KEPT_MIN || self.start >= needed) {
+                break;
+            }
+            self.rows -= oldest.rows.len();
+            self.kept.pop_front();
+            self.start.0 += 1;
+        }
+    }
+
+    /// Everything that happened after `from`, as one transaction; `None` if that is not known any more.
+    pub fn since(&mut self, from: Position) -> Option<Arc<Changes>> {
+        let behind = usize::try_from(self.end().0.checked_sub(from.0)?).ok()?;
+        if behind > self.kept.len() {
+            return None;
+        }
+        if behind <= 1 {
+            return Some(self.kept.back().filter(|_| behind == 1).cloned().unwrap_or_default());
+        }
+        if let Some((position, merged)) = &self.merged
+            && *position == from
+        {
+            return Some(Arc::clone(merged));
+        }
+        let merged = Arc::new(merge(self.kept.iter().skip(self.kept.len() - behind)));
+        self.merged = Some((from, Arc::clone(&merged)));
+        Some(merged)
+    }
+}
+
+/// Several transactions as one: each row from its first old to its last new version.
+fn merge<'a>(transactions: impl Iterator<Item = &'a Arc<Changes>>) -> Changes {
+    let mut rows: Vec<RowChange> = Vec::new();
+    let mut places = HashMap::new();
+    let mut id = Uuid::ZERO;
+    for changes in transactions {
+        id = changes.id;
+        for change in &changes.rows {
+            let place = *places.entry((change.table, change.uuid)).or_insert(rows.len());
+            match rows.get_mut(place) {
+                Some(row) => row.new.clone_from(&change.new),
+                None => rows.push(change.clone()),
+            }
+        }
+    }
+    rows.retain(|row| row.old.is_some() || row.new.is_some());
+    rows.sort_by_key(|row| row.table);
+    Changes { id, rows }
+}

@@ -1,0 +1,259 @@
+//! The way of a transaction through the server: executed at once, then written, synced, told and answered in batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Instant;
+use jsonrpc::Json;
+
+use super::hosted::{Fate, Hosted, Pending, Waiter};
+use super::methods::{Answer, Request};
+use super::{Server, SessionId, Time};
+use crate::execute::{Access, Context, Outcome};
+use crate::transaction::{Checked, Changes, Parsed, Transaction};
+use crate::{Error, ErrorKind};
+
+/// A session may have so many transactions that wait.
+const WAITERS_MAX: usize = 10_000;
+
+impl Server {
+    /// `transact`
+    pub(super) fn transact(&mut self, request: &Request<'_>) -> Answer {
+        let name = match self.database_name(request) {
+            Ok(name) => name,
+            Err(error) => return Answer::Failed(error),
+        };
+        let transaction = Transaction::<Parsed>::new(&request.params[1..]);
+        match self.execute(&name, request.session, &transaction, Duration::ZERO) {
+            None => {}
+            Some(Outcome::Waiting(timeout)) => return self.wait(request, &name, transaction, timeout),
+            Some(Outcome::Checked(done)) => {
+                self.enqueue(&name, request.session, request.id.clone(), Fate::Commit(done));
+            }
+            Some(Outcome::Failed(reply)) => {
+                self.enqueue(&name, request.session, request.id.clone(), Fate::Answer(reply));
+            }
+        }
+        Answer::Later
+    }
+
+    fn execute(
+        &mut self,
+        database: &str,
+        session: SessionId,
+        transaction: &Transaction<Parsed>,
+        waited: Duration,
+    ) -> Option<Outcome> {
+        let hosted = self.databases.get_mut(database)?;
+        let read_only = self.sessions.get(&session).is_some_and(|session| session.read_only);
+        let access = match database.starts_with('_') {
+            true => Access::ReadOnlyDatabase,
+            false if read_only => Access::ReadOnlySession,
+            false => Access::ReadWrite,
+        };
+        let locks = &self.locks;
+        let holds_lock = |name: &str| locks.is_held(name, session);
+        let context = Context { uuids: &mut self.uuids, access, holds_lock: &holds_lock, waited };
+        Some(transaction.execute(&mut hosted.db, context))
+    }
+
+    fn enqueue(&mut self, database: &str, session: SessionId, id: Json, fate: Fate) {
+        if let Some(hosted) = self.databases.get_mut(database) {
+            hosted.pending.push(Pending { client: Some((session, id)), fate });
+        }
+    }
+
+    fn wait(
+        &mut self,
+        request: &Request<'_>,
+        database: &str,
+        transaction: Transaction<Parsed>,
+        timeout: Option<Duration>,
+    ) -> Answer {
+        let Some(hosted) = self.databases.get_mut(database) else { return Answer::Later };
+        let session = request.session;
+        if hosted.waiters.iter().filter(|waiter| waiter.session == session).count() >= WAITERS_MAX {
+            let details = format!("more than {WAITERS_MAX} transactions wait");
+            return Answer::Failed(Error::new(ErrorKind::ResourcesExhausted, details));
+        }
+        let since = request.time.now;
+        hosted.waiters.push(Waiter {
+            session,
+            id: request.id.clone(),
+            transaction,
+            since,
+            deadline: timeout.map(|timeout| later(since, timeout)),
+        });
+        Answer::Later
+    }
+
+    /// Completes everything that was executed: writes it, tells those who monitor, answers. Tries again what waits for a
+    /// change, or has waited long enough.
+    pub fn commit(&mut self, time: Time) {
+        let names: Vec<Arc<str>> = self.databases.keys().cloned().collect();
+        for name in names {
+            // Each round but the last completes a transaction that waited, so this ends.
+            loop {
+                self.commit_database(&name, time);
+                if !self.retry(&name, time) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn commit_database(&mut self, name: &str, time: Time) {
+        let Some(hosted) = self.databases.get_mut(name) else { return };
+        if hosted.pending.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut hosted.pending);
+        let replies = hosted.commit(pending, time);
+        for (client, reply) in replies {
+            let Some((session, id)) = client else { continue };
+            // Who made the transaction hears of its effects before its success.
+            self.deliver(session);
+            self.reply(session, id, reply);
+        }
+        self.deliver_all(name);
+    }
+
+    /// Tries waiting transactions again; true if any of them is done.
+    fn retry(&mut self, name: &str, time: Time) -> bool {
+        let Some(hosted) = self.databases.get_mut(name) else { return false };
+        let changed = std::mem::take(&mut hosted.changed);
+        let due = |waiter: &Waiter| waiter.deadline.is_some_and(|deadline| deadline <= time.now);
+        if !changed && !hosted.waiters.iter().any(due) {
+            return false;
+        }
+        let mut done = false;
+        let mut still_waiting = Vec::new();
+        for waiter in std::mem::take(&mut hosted.waiters) {
+            if !changed && !due(&waiter) {
+                still_waiting.push(waiter);
+                continue;
+            }
+            let waited = time.now.since(waiter.since);
+            let fate = match self.execute(name, waiter.session, &waiter.transaction, waited) {
+                Some(Outcome::Checked(transaction)) => Fate::Commit(transaction),
+                Some(Outcome::Failed(reply)) => Fate::Answer(reply),
+                Some(Outcome::Waiting(timeout)) => {
+                    let deadline = timeout.map(|timeout| later(waiter.since, timeout));
+                    still_waiting.push(Waiter { deadline, ..waiter });
+                    continue;
+                }
+                None => continue,
+            };
+            done = true;
+            self.enqueue(name, waiter.session, waiter.id, fate);
+        }
+        if let Some(hosted) = self.databases.get_mut(name) {
+            hosted.waiters = still_waiting;
+        }
+        done
+    }
+
+    /// When [`Server::commit`] should be called even if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let waiters = self.databases.values().flat_map(|hosted| &hosted.waiters);
+        waiters.filter_map(|waiter| waiter.deadline).min()
+    }
+
+    /// Compacts the files that are due for it. To be called now and then, after [`Server::commit`].
+    pub fn compact_if_due(&mut self, time: Time) {
+        for (name, hosted) in &mut self.databases {
+            let Some(log) = &mut hosted.log else { continue };
+            if !hosted.pending.is_empty() || !log.should_compact(time.now) {
+                continue;
+            }
+            log::info!(target: "ovsdb_server", "{name}: compacting database automatically");
+            if let Err(error) = log.compact(&hosted.db, COMPACT_COMMENT, time.wall_ms, time.now) {
+                log::error!(target: "ovsdb_server", "{name}: automatic compaction failed ({error})");
+                log.postpone_compaction(time.now);
+            }
+        }
+    }
+
+    /// Compacts the file of a database now.
+    pub fn compact(&mut self, name: &str, time: Time) -> Result<(), Error> {
+        self.commit(time);
+        let hosted = self.databases.get_mut(name);
+        let Some((db, log)) = hosted.and_then(|hosted| Some((&hosted.db, hosted.log.as_mut()?))) else {
+            return Ok(());
+        };
+        log.compact(db, COMPACT_COMMENT, time.wall_ms, time.now)
+    }
+}
+
+const COMPACT_COMMENT: &str = "compacting database online";
+
+/// A deadline so far away that it cannot be expressed never comes, as good as.
+fn later(since: Instant, timeout: Duration) -> Instant {
+    let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    Instant::from_nanos(since.as_nanos().saturating_add(nanos))
+}
+
+type Reply = (Option<(SessionId, Json)>, Json);
+
+impl Hosted {
+    /// Writes and syncs transactions; returns the replies, in order.
+    fn commit(&mut self, pending: Vec<Pending>, time: Time) -> Vec<Reply> {
+        let mut replies = Vec::with_capacity(pending.len());
+        let mut batch = Vec::new();
+        let mut places = Vec::new();
+        for Pending { client, fate } in pending {
+            match fate {
+                Fate::Answer(reply) => replies.push((client, reply)),
+                Fate::Commit(transaction) => {
+                    places.push(replies.len());
+                    batch.push(transaction);
+                    replies.push((client, Json::Null));
+                }
+            }
+        }
+        for (place, result) in places.into_iter().zip(self.write(batch, time)) {
+            let reply = match result {
+                Err(reply) => reply,
+                Ok((changes, reply)) => {
+                    if !changes.is_empty() {
+                        self.changed = true;
+                        self.history.push(changes);
+                    }
+                    reply
+                }
+            };
+            if let Some(slot) = replies.get_mut(place) {
+                slot.1 = reply;
+            }
+        }
+        replies
+    }
+
+    /// Writes and syncs a batch: for each transaction what it changed and its reply, or the reply that says why not.
+    fn write(&mut self, batch: Vec<Transaction<Checked>>, time: Time) -> Vec<Result<(Arc<Changes>, Json), Json>> {
+        let Some(log) = &mut self.log else {
+            // Nothing to write to is as good as written.
+            let synced = batch.into_iter().map(|transaction| transaction.written(0).synced());
+            return synced.map(|t| Ok((Arc::clone(t.changes()), t.into_reply()))).collect();
+        };
+        let written = match log.append(batch, &self.db, time.wall_ms) {
+            Ok(written) => written,
+            Err((batch, error)) => {
+                log::error!(target: "ovsdb_server", "{error}");
+                let newest_first = batch.into_iter().rev().map(|t| Err(t.fail(&mut self.db, &error)));
+                let mut replies: Vec<_> = newest_first.collect();
+                replies.reverse();
+                return replies;
+            }
+        };
+        match log.sync(written) {
+            Ok(synced) => synced.into_iter().map(|t| Ok((Arc::clone(t.changes()), t.into_reply()))).collect(),
+            Err((batch, error)) => {
+                let newest_first = batch.into_iter().rev().map(|t| Err(t.fail(&mut self.db, &error)));
+                let mut replies: Vec<_> = newest_first.collect();
+                replies.reverse();
+                replies
+            }
+        }
+    }
+}

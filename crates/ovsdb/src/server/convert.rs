@@ -1,0 +1,54 @@
+//! `convert`: another schema for a database that is in use (ovsdb-server(7) section 4.1.19).
+
+use std::sync::Arc;
+
+use jsonrpc::{Json, Object};
+
+use super::hosted::Hosted;
+use super::methods::{Answer, Request};
+use super::{Server, own};
+use crate::{Error, ErrorKind, Schema};
+
+impl Server {
+    /// `convert`
+    pub(super) fn convert(&mut self, request: &Request<'_>) -> Answer {
+        match self.convert_database(request) {
+            Err(error) => Answer::Failed(error),
+            Ok(name) => {
+                // The reply comes before the end of the connection.
+                self.reply(request.session, request.id.clone(), Json::Object(Object::new()));
+                self.disconnect_unaware(&format!("committed {name} database schema conversion"));
+                self.commit(request.time);
+                Answer::Later
+            }
+        }
+    }
+
+    fn convert_database(&mut self, request: &Request<'_>) -> Result<Arc<str>, Error> {
+        let name = self.database_name(request)?;
+        let [_, schema_json] = &request.params[..] else {
+            return Err(request.syntax_error("array expected"));
+        };
+        let schema = Arc::new(Schema::from_json(schema_json)?);
+        if *schema.name() != name {
+            let details =
+                format!("new schema name ({}) does not match database name ({name})", schema.name());
+            return Err(Error::new(ErrorKind::InvalidParameters, details));
+        }
+        if *name == *own::NAME || self.sessions.get(&request.session).is_none_or(|session| session.read_only) {
+            return Err(Error::new(ErrorKind::NotAllowed, format!("cannot convert {name} database")));
+        }
+        self.commit(request.time);
+        let hosted = self.databases.get_mut(&name).ok_or_else(|| Error::bare(ErrorKind::Internal))?;
+        let db = hosted.db.convert(schema, &mut self.uuids)?;
+        if let Some(log) = &mut hosted.log {
+            log.compact(&db, "converted by ovsdb-server", request.time.wall_ms, request.time.now)?;
+        }
+        self.cancel_clients_of(&name);
+        if let Some(old) = self.databases.remove(&name) {
+            self.databases.insert(Arc::clone(&name), Hosted::new(db, old.log));
+        }
+        self.describe_databases();
+        Ok(name)
+    }
+}

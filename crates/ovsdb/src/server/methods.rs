@@ -1,0 +1,204 @@
+//! The requests of the protocol (RFC 7047 section 4.1), but for transactions and monitors.
+
+use std::sync::Arc;
+
+use jsonrpc::{Json, Message};
+
+use super::locks::Claim;
+use super::{Output, Server, SessionId, Time};
+use crate::members::id as accept_id;
+use crate::monitor::Version;
+use crate::{Error, ErrorKind};
+
+/// A session may hold or wait for so many locks.
+const LOCKS_MAX: usize = 1000;
+
+/// What a request led to.
+pub(super) enum Answer {
+    /// This result.
+    Now(Json),
+    /// A text that is the result.
+    NowText(String),
+    /// The answer comes later, or has been given.
+    Later,
+    /// An error object.
+    Failed(Error),
+    /// An error that is just a text.
+    Refused(&'static str),
+}
+
+impl From<Result<Json, Error>> for Answer {
+    fn from(result: Result<Json, Error>) -> Self {
+        result.map_or_else(Self::Failed, Self::Now)
+    }
+}
+
+/// A request in the words of its sender.
+pub(super) struct Request<'a> {
+    pub(super) session: SessionId,
+    pub(super) id: &'a Json,
+    pub(super) method: &'a str,
+    pub(super) params: &'a Arc<[Json]>,
+    pub(super) time: Time,
+}
+
+impl Request<'_> {
+    /// The parameters as the client wrote them, for errors.
+    pub(super) fn params_json(&self) -> Json {
+        Json::Array(Arc::clone(self.params))
+    }
+
+    pub(super) fn syntax_error(&self, details: impl Into<String>) -> Error {
+        Error::syntax(&self.params_json(), details)
+    }
+}
+
+fn empty_object() -> Json {
+    Json::Object(jsonrpc::Object::new())
+}
+
+impl Server {
+    /// Deals with a message from a client.
+    pub fn handle(&mut self, session: SessionId, message: Message, time: Time) {
+        if self.sessions.get(&session).is_none_or(|session| session.closing) {
+            return;
+        }
+        match message {
+            Message::Request { id, method, params } => {
+                self.request(&Request { session, id: &id, method: &method, params: &params, time });
+            }
+            Message::Notify { method, params } if &*method == "cancel" => self.cancel(session, &params),
+            // Other notifications mean nothing, and we ask clients nothing.
+            Message::Notify { .. } | Message::Reply { .. } | Message::Error { .. } => {}
+        }
+    }
+
+    fn request(&mut self, request: &Request<'_>) {
+        // Other requests may ask about what transactions did, and replies should come in order.
+        if request.method != "transact" {
+            self.commit(request.time);
+        }
+        let answer = match request.method {
+            "transact" => self.transact(request),
+            "echo" => Answer::Now(request.params_json()),
+            "list_dbs" => Answer::Now(Json::array(self.databases.keys())),
+            "get_schema" => self.get_schema(request).into(),
+            "monitor" => self.monitor(request, Version::Plain),
+            "monitor_cond" => self.monitor(request, Version::Conditional),
+            "monitor_cond_since" => self.monitor(request, Version::Since),
+            "monitor_cond_change" => self.change_conditions(request).into(),
+            "monitor_cancel" => self.cancel_monitor(request),
+            "lock" => self.lock(request, false).into(),
+            "steal" => self.lock(request, true).into(),
+            "unlock" => self.unlock(request).into(),
+            "get_server_id" => Answer::Now(Json::from(self.id.to_string())),
+            "set_db_change_aware" => self.set_change_aware(request).into(),
+            "convert" => self.convert(request),
+            _ => Answer::Refused("unknown method"),
+        };
+        let id = request.id.clone();
+        let message = match answer {
+            Answer::Later => return,
+            Answer::Now(result) => Message::Reply { id, result },
+            Answer::NowText(text) => return self.send(request.session, Output::Shared(reply_text(&id, &text).into())),
+            Answer::Failed(error) => Message::Error { id, error: error.to_json() },
+            Answer::Refused(text) => Message::Error { id, error: Json::from(text) },
+        };
+        self.send(request.session, Output::Message(message));
+    }
+
+    /// The database that the first parameter names.
+    pub(super) fn database_name(&self, request: &Request<'_>) -> Result<Arc<str>, Error> {
+        let method = request.method;
+        let Some(name) = request.params.first().and_then(Json::as_str) else {
+            return Err(request.syntax_error(format!("{method} request params must begin with <db-name>")));
+        };
+        match self.databases.get_key_value(name) {
+            Some((name, _)) => Ok(Arc::clone(name)),
+            None => {
+                let details = format!("{method} request specifies unknown database {name}");
+                Err(Error::new(ErrorKind::UnknownDatabase, details).about(&request.params_json()))
+            }
+        }
+    }
+
+    fn get_schema(&self, request: &Request<'_>) -> Result<Json, Error> {
+        let name = self.database_name(request)?;
+        Ok(self.databases.get(&name).map_or(Json::Null, |hosted| hosted.db.schema().to_json()))
+    }
+
+    fn lock_name<'a>(&self, request: &Request<'a>) -> Result<&'a str, Error> {
+        match &request.params[..] {
+            [name] => accept_id(name),
+            _ => None,
+        }
+        .ok_or_else(|| request.syntax_error(format!("{} request params must be <id>", request.method)))
+    }
+
+    fn lock(&mut self, request: &Request<'_>, steal: bool) -> Result<Json, Error> {
+        let name = self.lock_name(request)?;
+        if self.locks.count(request.session) >= LOCKS_MAX {
+            return Err(Error::new(ErrorKind::ResourcesExhausted, format!("more than {LOCKS_MAX} locks")));
+        }
+        let locked = match self.locks.claim(name, request.session, steal) {
+            Claim::AlreadyAsked => {
+                let details = format!("must issue \"unlock\" before new \"{}\"", request.method);
+                return Err(request.syntax_error(details));
+            }
+            Claim::Queued => false,
+            Claim::Held { victim } => {
+                if let Some(victim) = victim {
+                    self.notify(victim, "stolen", Json::from(name));
+                }
+                true
+            }
+        };
+        Ok(Json::object([("locked", locked)]))
+    }
+
+    fn unlock(&mut self, request: &Request<'_>) -> Result<Json, Error> {
+        let name = self.lock_name(request)?;
+        let heir = self.locks.release(name, request.session).ok_or_else(|| {
+            request.syntax_error("unlock: \"unlock\" without \"lock\" or \"steal\"")
+        })?;
+        if let Some(heir) = heir {
+            self.notify(heir, "locked", Json::from(name));
+        }
+        Ok(empty_object())
+    }
+
+    fn set_change_aware(&mut self, request: &Request<'_>) -> Result<Json, Error> {
+        let aware = match &request.params[..] {
+            [Json::Bool(aware)] => *aware,
+            _ => return Err(request.syntax_error("set_db_change_aware: true or false parameter expected")),
+        };
+        if let Some(session) = self.sessions.get_mut(&request.session) {
+            session.change_aware = aware;
+        }
+        Ok(empty_object())
+    }
+
+    /// Ends a transaction that waits.
+    fn cancel(&mut self, session: SessionId, params: &[Json]) {
+        let [id] = params else { return };
+        for hosted in self.databases.values_mut() {
+            let found = hosted.waiters.iter().position(|waiter| waiter.session == session && waiter.id == *id);
+            if let Some(at) = found {
+                let waiter = hosted.waiters.remove(at);
+                let error = Json::from("canceled");
+                return self.send(session, Output::Message(Message::Error { id: waiter.id, error }));
+            }
+        }
+    }
+}
+
+/// The text of a reply whose result is known as text.
+fn reply_text(id: &Json, result: &str) -> String {
+    let mut out = String::with_capacity(result.len() + 64);
+    out.push_str("{\"error\":null,\"id\":");
+    id.write_compact(&mut out);
+    out.push_str(",\"result\":");
+    out.push_str(result);
+    out.push('}');
+    out
+}

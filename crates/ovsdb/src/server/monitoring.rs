@@ -1,0 +1,173 @@
+//! Requests about monitors, and telling clients what they monitor.
+
+use std::sync::Arc;
+
+use jsonrpc::{Json, Object};
+
+use super::hosted::notification;
+use super::methods::{Answer, Request};
+use super::session::Monitor;
+use super::{Output, Server, SessionId};
+use crate::monitor::history::Position;
+use crate::monitor::{Spec, Version, encode};
+use crate::{Error, ErrorKind, Uuid};
+
+/// A session may have so many monitors.
+const MONITORS_MAX: usize = 4096;
+
+impl Server {
+    /// `monitor`, `monitor_cond`, `monitor_cond_since`.
+    pub(super) fn monitor(&mut self, request: &Request<'_>, version: Version) -> Answer {
+        self.start_monitor(request, version).map_or_else(Answer::Failed, Answer::NowText)
+    }
+
+    fn start_monitor(&mut self, request: &Request<'_>, version: Version) -> Result<String, Error> {
+        let database = self.database_name(request)?;
+        let (monitor_id, requests, last_id) = match (&request.params[1..], version) {
+            ([id, requests], Version::Plain | Version::Conditional) => (id, requests, None),
+            ([id, requests, last], Version::Since) => (id, requests, Some(last)),
+            _ => return Err(request.syntax_error("invalid parameters")),
+        };
+        if requests.as_object().is_none() {
+            return Err(Error::syntax(requests, "monitor-requests must be object"));
+        }
+        let last_id = last_id.map(parse_txn_id).transpose()?;
+        let session = self.sessions.get_mut(&request.session);
+        let (Some(session), Some(hosted)) = (session, self.databases.get_mut(&database)) else {
+            return Err(Error::bare(ErrorKind::Internal));
+        };
+        if session.monitor(monitor_id).is_some() {
+            return Err(Error::syntax(monitor_id, "duplicate monitor ID"));
+        }
+        if session.monitors.len() >= MONITORS_MAX {
+            return Err(Error::new(ErrorKind::ResourcesExhausted, format!("more than {MONITORS_MAX} monitors")));
+        }
+        let spec = Spec::from_json(requests, version, hosted.db.schema())?;
+        let known = last_id.and_then(|id| hosted.history.find(id)).and_then(|from| hosted.history.since(from));
+        let updates = match &known {
+            Some(changes) => encode::changes(&spec, hosted.db.schema(), changes).unwrap_or_else(|| "{}".to_owned()),
+            None => encode::initial(&spec, &hosted.db),
+        };
+        let result = match version {
+            Version::Plain | Version::Conditional => updates,
+            Version::Since => {
+                format!("[{},\"{}\",{updates}]", known.is_some(), hosted.history.last_id())
+            }
+        };
+        session.monitors.push(Monitor {
+            id: monitor_id.clone(),
+            database,
+            spec: hosted.specs.add(spec),
+            position: hosted.history.end(),
+        });
+        hosted.watchers.insert(request.session);
+        Ok(result)
+    }
+
+    /// `monitor_cond_change`
+    pub(super) fn change_conditions(&mut self, request: &Request<'_>) -> Result<Json, Error> {
+        let [old_id, new_id, requests] = &request.params[..] else {
+            return Err(request.syntax_error("invalid parameters"));
+        };
+        let Some(requests) = requests.as_object() else {
+            return Err(Error::new(ErrorKind::Syntax, "monitor-cond-change-requests must be object"));
+        };
+        self.deliver(request.session);
+        let session = self.sessions.get_mut(&request.session).ok_or_else(|| Error::bare(ErrorKind::Internal))?;
+        let Some(at) = session.monitor(old_id) else {
+            return Err(Error::syntax(old_id, "unknown monitor session"));
+        };
+        if old_id != new_id && session.monitor(new_id).is_some() {
+            return Err(Error::syntax(new_id, "duplicate monitor ID"));
+        }
+        let monitor = &mut session.monitors[at];
+        let hosted = self.databases.get_mut(&monitor.database).ok_or_else(|| Error::bare(ErrorKind::Internal))?;
+        let old = Arc::clone(hosted.specs.get(monitor.spec).ok_or_else(|| Error::bare(ErrorKind::Internal))?);
+        let new = old.with_conditions(requests, hosted.db.schema())?;
+        monitor.id = new_id.clone();
+        if let Some(updates) = encode::condition_change(&old, &new, &hosted.db) {
+            let text = notification(new.version, new_id, hosted.history.last_id(), &updates);
+            session.send(Output::Shared(text.into()));
+        }
+        let monitor = &mut session.monitors[at];
+        hosted.specs.remove(monitor.spec);
+        monitor.spec = hosted.specs.add(new);
+        Ok(Json::Object(Object::new()))
+    }
+
+    /// `monitor_cancel`
+    pub(super) fn cancel_monitor(&mut self, request: &Request<'_>) -> Answer {
+        let [id] = &request.params[..] else { return Answer::Refused("invalid parameters") };
+        let Some(session) = self.sessions.get_mut(&request.session) else { return Answer::Later };
+        let Some(at) = session.monitor(id) else { return Answer::Refused("unknown monitor") };
+        let monitor = session.monitors.remove(at);
+        let others = session.monitors.iter().any(|other| other.database == monitor.database);
+        if let Some(hosted) = self.databases.get_mut(&monitor.database) {
+            hosted.specs.remove(monitor.spec);
+            if !others {
+                hosted.watchers.remove(&request.session);
+            }
+        }
+        Answer::Now(Json::Object(Object::new()))
+    }
+
+    /// Tells a client everything that its monitors do not know yet.
+    pub(super) fn deliver(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let mut sent = false;
+        let mut behind = None;
+        for monitor in &mut session.monitors {
+            let Some(hosted) = self.databases.get_mut(&monitor.database) else { continue };
+            let end = hosted.history.end();
+            if monitor.position == end {
+                continue;
+            }
+            match hosted.update(monitor.spec, monitor.position, &monitor.id) {
+                Ok(None) => {}
+                Ok(Some(text)) => {
+                    if !session.closing {
+                        session.outputs.push(Output::Shared(text));
+                    }
+                    sent = true;
+                }
+                Err(_) => behind = Some(Arc::clone(&monitor.database)),
+            }
+            monitor.position = end;
+        }
+        if let Some(database) = behind {
+            log::warn!(
+                target: "ovsdb_jsonrpc_server",
+                "{}: disconnecting, too slow to follow the changes of {database}",
+                session.name
+            );
+            session.send(Output::Close("too slow to follow the changes".to_owned()));
+            sent = true;
+        }
+        if sent {
+            self.active.insert(id);
+        }
+    }
+
+    /// Tells everybody who monitors `database` and is ready to hear, and forgets what nobody needs any more.
+    pub(super) fn deliver_all(&mut self, database: &str) {
+        let Some(hosted) = self.databases.get(database) else { return };
+        let watchers: Vec<SessionId> = hosted.watchers.iter().copied().collect();
+        for id in &watchers {
+            if self.sessions.get(id).is_some_and(|session| !session.backlogged) {
+                self.deliver(*id);
+            }
+        }
+        let Some(hosted) = self.databases.get_mut(database) else { return };
+        let mut needed = hosted.history.end();
+        for session in watchers.iter().filter_map(|id| self.sessions.get(id)) {
+            let positions = session.monitors.iter().filter(|monitor| *monitor.database == *database);
+            needed = positions.map(|monitor| monitor.position).fold(needed, Position::min);
+        }
+        hosted.history.trim(needed);
+    }
+}
+
+fn parse_txn_id(json: &Json) -> Result<Uuid, Error> {
+    let text = json.as_str().ok_or_else(|| Error::syntax(json, "last-txn-id must be string"))?;
+    text.parse().map_err(|_| Error::syntax(json, "last-txn-id must be UUID format."))
+}

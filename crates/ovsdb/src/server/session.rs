@@ -1,0 +1,75 @@
+//! What the server remembers of a client.
+
+use std::sync::Arc;
+
+use jsonrpc::{Json, Message};
+
+use super::hosted::SpecId;
+use crate::monitor::history::Position;
+
+/// Names a client for as long as it is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub(super) u64);
+
+/// Something to be sent to a client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A message.
+    Message(Message),
+    /// The text of a message that other clients get, too.
+    Shared(Arc<str>),
+    /// Nothing more: the connection is to be closed, for this reason.
+    Close(String),
+}
+
+/// A monitor of a session.
+pub(super) struct Monitor {
+    pub(super) id: Json,
+    pub(super) database: Arc<str>,
+    pub(super) spec: SpecId,
+    /// What the client knows.
+    pub(super) position: Position,
+}
+
+/// A client.
+pub(super) struct Session {
+    pub(super) name: String,
+    /// It may not change anything.
+    pub(super) read_only: bool,
+    /// It wants to stay connected when databases come and go.
+    pub(super) change_aware: bool,
+    /// It has not yet read what was sent before: updates can wait.
+    pub(super) backlogged: bool,
+    pub(super) closing: bool,
+    pub(super) monitors: Vec<Monitor>,
+    pub(super) outputs: Vec<Output>,
+}
+
+impl Session {
+    pub(super) fn new(name: &str, read_only: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            read_only,
+            change_aware: false,
+            backlogged: false,
+            closing: false,
+            monitors: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    pub(super) fn send(&mut self, output: Output) {
+        if !self.closing {
+            self.closing = matches!(output, Output::Close(_));
+            self.outputs.push(output);
+        }
+    }
+
+    pub(super) fn notify(&mut self, method: &str, param: Json) {
+        self.send(Output::Message(Message::notify(method, [param])));
+    }
+
+    pub(super) fn monitor(&self, id: &Json) -> Option<usize> {
+        self.monitors.iter().position(|monitor| monitor.id == *id)
+    }
+}
