@@ -11,6 +11,7 @@
 //! - [`settings`]: the keys inside the string maps (`options`, `other_config` ..), with the values they take;
 //! - [`describe`], [`column`]: the vocabulary that the tables are written in.
 
+mod build;
 pub mod column;
 pub mod describe;
 pub mod settings;
@@ -31,14 +32,11 @@ pub fn schema_text() -> String {
     describe::schema_text(DATABASE, VERSION, &TABLES)
 }
 
-/// The schema.
+/// The schema, for clients. It has no checksum: who makes a database file takes [`schema_text`].
 pub fn schema() -> Arc<ovsdb::Schema> {
     static SCHEMA: LazyLock<Arc<ovsdb::Schema>> = LazyLock::new(|| {
-        let json =
-            jsonrpc::Json::parse(&schema_text()).expect("the schema text is JSON: a test reads it");
-        Arc::new(
-            ovsdb::Schema::from_json(&json).expect("the schema text is a schema: a test reads it"),
-        )
+        let schema = build::schema(DATABASE, VERSION, "", &TABLES);
+        Arc::new(schema.expect("the tables make a schema: a test builds it"))
     });
     SCHEMA.clone()
 }
