@@ -67,6 +67,14 @@ impl Ports {
         }
     }
 
+    /// What a port takes unfinished; nothing when it is no device.
+    pub(crate) fn accepts(&self, port: DpPort) -> Accepts {
+        match self.table.get(port.0 as usize) {
+            Some(Some(Port::Device { tx, .. })) => tx.accepts(),
+            _ => Accepts::default(),
+        }
+    }
+
     /// What kind of tunnel a port is.
     pub(crate) fn tunnel(&self, port: DpPort) -> Option<TunnelKind> {
         match self.table.get(port.0 as usize) {

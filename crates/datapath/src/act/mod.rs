@@ -66,7 +66,10 @@ pub(crate) struct Executor {
     /// Emptied vectors to be used again.
     spare_rounds: Vec<Round>,
     spare_groups: Vec<Vec<Work>>,
+    /// Joins what was decapsulated.
     gro: Gro,
+    /// Joins what was encapsulated.
+    outer_gro: Gro,
     joined: Vec<Packet>,
     ip_id: u16,
 }
@@ -84,6 +87,7 @@ impl Executor {
             spare_rounds: Vec::new(),
             spare_groups: Vec::new(),
             gro: Gro::new(Options { udp: true, udp_without_csum: false }),
+            outer_gro: Gro::new(Options { udp: true, udp_without_csum: true }),
             joined: Vec::new(),
             ip_id: 0,
         }
@@ -129,7 +133,10 @@ impl Executor {
                         set::apply(&set.0, &set.1, &mut w.packet, &mut keys[usize::from(w.key)]);
                     }
                 }
-                Action::TnlPush(tnl) => self.push(tnl, group, keys),
+                Action::TnlPush(tnl) => {
+                    let joins = limit.is_none() && self.may_join(&actions[i + 1..]);
+                    self.push(tnl, group, keys, joins);
+                }
                 Action::TnlPop(port) => self.pop(*port, group, keys, depth, last),
                 Action::Recirc(id) => self.recirculate(*id, group, keys, depth, last),
                 Action::Trunc(bytes) => limit = Some(*bytes as usize),
@@ -276,10 +283,18 @@ impl Executor {
 
     // -- tunnels --
 
-    fn push(&mut self, tnl: &Arc<TnlPush>, group: &mut Vec<Work>, keys: &[FlowKey]) {
+    /// Encapsulates. With `join`, datagrams that come out with equal size and the same outer headers become one UDP
+    /// super-packet: for small packets the device's work per packet is most of what they cost.
+    fn push(&mut self, tnl: &Arc<TnlPush>, group: &mut Vec<Work>, keys: &[FlowKey], join: bool) {
         self.flatten(group);
+        let join = join && group.len() > 1;
         let Self { buffers, tally, ip_id, .. } = self;
         group.retain_mut(|w| {
+            if join && w.packet.offload.gso.is_none() {
+                // There is one place for an unfinished checksum, and it will be the outer one's. A packet that cannot be
+                // completed is refused when it is sent.
+                let _ = gso::complete_csum(&mut w.packet);
+            }
             match push::push(&mut w.packet, tnl, &keys[usize::from(w.key)], ip_id) {
                 Ok(()) => true,
                 Err(reason) => {
@@ -289,6 +304,27 @@ impl Executor {
                 }
             }
         });
+        if join {
+            self.join_datagrams(group);
+        }
+    }
+
+    /// Whether encapsulated packets may be joined: they go straight to a device that cuts them again.
+    fn may_join(&self, rest: &[Action]) -> bool {
+        matches!(rest, [Action::Output(port)] if self.ports.accepts(*port).uso)
+    }
+
+    fn join_datagrams(&mut self, group: &mut Vec<Work>) {
+        let Self { outer_gro, buffers, joined, .. } = self;
+        let Some(key) = group.first().map(|w| w.key) else { return };
+        for w in group.drain(..) {
+            if let Some(empty) = outer_gro.packet(w.packet, |n| buffers.take(n), joined) {
+                buffers.put(empty);
+            }
+        }
+        outer_gro.flush(joined);
+        // They all go the same way, and nothing asks for their keys any more.
+        group.extend(joined.drain(..).map(|packet| Work { packet, key }));
     }
 
     /// A packet has room for one layer of unfinished outer headers. Super-packets that already have one become packets that

@@ -11,7 +11,7 @@ use crate::drops::{DropCounters, DropReason};
 use crate::miss::MissReason;
 use crate::ports::TunnelKind;
 use crate::tests::device::{EVERYTHING, MemDevice};
-use crate::tests::frames::{Ip, TCP4, UDP4, frame, payload, super_packet};
+use crate::tests::frames::{Ip, TCP4, UDP4, assert_sound, frame, partial, payload, super_packet};
 
 /// An executor with devices 1 to 3 and tunnel 9, and what it has dropped.
 struct Bench {
@@ -222,4 +222,54 @@ fn decapsulated_segments_are_joined_within_one_way_and_in_order() {
     let pair = 54 + 2000;
     assert_eq!(seen, [(1, pair, true, 9, 1), (2, 46, false, 9, 1), (1, pair, true, 9, 1)]);
     assert!(b.drops.snapshot().is_empty());
+}
+
+#[test]
+fn small_packets_share_an_outer_super_packet_where_the_device_cuts_it() {
+    let small = |i: u8| partial(UDP4, &[i; 18]);
+    let odd = Packet::from_frame(&frame(UDP4, &[9; 40]));
+    let packets = || vec![small(1), small(2), small(3), odd.clone(), small(4)];
+    for csum in [false, true] {
+        let mut b = Bench::new();
+        let push = Action::TnlPush(Arc::new(header(false, csum)));
+        b.act(packets(), &[push.clone(), Action::Output(DpPort(1))]);
+        let out = b.devices[0].sent(1);
+        assert_eq!(
+            out.iter().map(|p| p.offload.gso.is_some()).collect::<Vec<_>>(),
+            [true, false, false]
+        );
+        let mut datagrams = Vec::new();
+        for p in &out {
+            let whole = gso::segment(
+                p,
+                gso::Checksums::Complete,
+                |n| packet::Buf::with_capacity(0, n),
+                &mut datagrams,
+            );
+            if whole.is_err() {
+                let mut single = p.clone();
+                gso::complete_csum(&mut single).unwrap();
+                datagrams.push(single);
+            }
+        }
+        // The wire sees what it would have seen, in order.
+        let inner: Vec<_> = datagrams.iter().map(|p| p.bytes()[50..].to_vec()).collect();
+        let mut want = packets();
+        want.iter_mut().for_each(|p| gso::complete_csum(p).unwrap());
+        assert_eq!(inner, bytes(&want));
+        datagrams.iter().for_each(|p| assert_sound(p.bytes()));
+        // Where something else follows, or the packet is alone, they stay apart.
+        b.act(
+            packets(),
+            &[push.clone(), Action::PushVlan(Vlan::new(0x8100, 1, 0)), Action::Output(DpPort(1))],
+        );
+        assert!(b.devices[0].sent(5).iter().all(|p| p.offload.gso.is_none()));
+        b.act(vec![small(1)], &[push, Action::Output(DpPort(1))]);
+        let alone = b.devices[0].sent(1);
+        assert!(
+            matches!(alone[0].offload.csum, packet::Csum::Partial { start: 84, .. }),
+            "not finished early"
+        );
+        assert!(b.drops.snapshot().is_empty());
+    }
 }
