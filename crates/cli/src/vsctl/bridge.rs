@@ -2,13 +2,13 @@
 
 use ovsdb::{Atom, Datum};
 
-use super::command::{Call, Command, Needs, model};
+use super::command::{Call, Command, Needs, model, new_interfaces};
 use super::context::Ctx;
 use super::{Fatal, Stop, fatal};
 
 #[rustfmt::skip]
 pub(super) const COMMANDS: &[Command] = &[
-    Command::new("add-br", "NEW-BRIDGE [PARENT] [NEW-VLAN]", &["--may-exist"], "create a bridge, or a fake one on a VLAN of PARENT", model, add_br),
+    Command::new("add-br", "NEW-BRIDGE [PARENT] [NEW-VLAN]", &["--may-exist"], "create a bridge, or a fake one on a VLAN of PARENT", new_interfaces, add_br),
     Command::new("del-br", "BRIDGE", &["--if-exists"], "delete a bridge and all of its ports", model, del_br),
     Command::new("list-br", "", &["--real", "--fake"], "print the names of all bridges", model, list_br),
     Command::new("br-exists", "BRIDGE", &[], "exit with code 2 if there is no such bridge", model, br_exists),

@@ -278,6 +278,11 @@ impl Needs<'_> {
         }
     }
 
+    /// What tells whether the switch could set up a new interface.
+    pub(super) fn new_interfaces(&mut self) {
+        self.named("Interface", &["name", "ofport", "error"]);
+    }
+
     /// What [`Model`](super::model::Model) is read from.
     pub(super) fn model(&mut self) {
         for (table, columns) in super::model::COLUMNS {
@@ -294,6 +299,13 @@ pub(super) fn nothing(_: &mut Needs<'_>, _: &Call) -> Result<(), Fatal> {
 /// For commands about bridges, ports and interfaces.
 pub(super) fn model(needs: &mut Needs<'_>, _: &Call) -> Result<(), Fatal> {
     needs.model();
+    Ok(())
+}
+
+/// For commands that add interfaces.
+pub(super) fn new_interfaces(needs: &mut Needs<'_>, _: &Call) -> Result<(), Fatal> {
+    needs.model();
+    needs.new_interfaces();
     Ok(())
 }
 
@@ -349,5 +361,18 @@ mod tests {
         assert_eq!(counts("TABLE RECORD COLUMN [KEY=]VALUE..."), (4, None));
         assert_eq!(counts(""), (0, Some(0)));
         assert_eq!(escape(&["a b", "c\"", "d"]), "\"a b\" \"c\\\"\" d");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_breaks_the_parser(words in proptest::collection::vec("\\PC{0,12}|--|--id=@x|set|add-port|list", 0..8)) {
+            let mut interest = Interest::none(vswitch_schema::schema());
+            if let Ok(calls) = parse(&words, Vec::new()) {
+                for call in &calls {
+                    let _ = (call.command.needs)(&mut Needs { interest: &mut interest }, call);
+                    let _ = call.text();
+                }
+            }
+        }
     }
 }

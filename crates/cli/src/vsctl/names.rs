@@ -245,4 +245,15 @@ mod tests {
         assert!(column_list(&schema, id, ", ,").is_err());
         assert_eq!(column_list(&schema, id, "_uuid, name").unwrap().len(), 2);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_argument_breaks_the_parser(arg in "\\PC{0,40}|[a-z_]{1,12}(:\"?[a-z=]{0,5}\"?)?[{}=<>!]{0,3}\\PC{0,5}") {
+            let (schema, id) = bridge();
+            let _ = term(&schema, id, &arg, &["=", "!=", "{=}"]);
+            let _ = place(&schema, id, &arg);
+            let _ = column_list(&schema, id, &arg);
+            let _ = table(&schema, &arg);
+        }
+    }
 }

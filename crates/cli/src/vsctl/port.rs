@@ -2,7 +2,7 @@
 
 use ovsdb::{Atom, Datum};
 
-use super::command::{Call, Command, Needs, model};
+use super::command::{Call, Command, Needs, model, new_interfaces};
 use super::context::Ctx;
 use super::model::Bridge;
 use super::{Fatal, Stop, fatal, generic, names};
@@ -14,7 +14,7 @@ pub(super) const PORTS: &[Command] = &[
     Command::new("del-port", "[BRIDGE] PORT|IFACE", &["--if-exists", "--with-iface"], "delete a port, which may be bonded", model, del_port),
     Command::new("port-to-br", "PORT", &[], "print the bridge that a port is on", model, port_to_br),
     Command::new("add-bond", "BRIDGE BOND IFACE IFACE... [COLUMN[:KEY]=VALUE]...", &["--may-exist", "--fake-iface"], "add a port of several devices to a bridge", needs_add, add_bond),
-    Command::new("add-bond-iface", "BOND IFACE", &["--may-exist"], "add a device to a bond", model, add_bond_iface),
+    Command::new("add-bond-iface", "BOND IFACE", &["--may-exist"], "add a device to a bond", new_interfaces, add_bond_iface),
     Command::new("del-bond-iface", "[BOND] IFACE", &["--if-exists"], "remove a device from a bond", model, del_bond_iface),
 ];
 
@@ -36,6 +36,7 @@ fn new_port(call: &Call) -> (&[String], &[String]) {
 
 fn needs_add(needs: &mut Needs<'_>, call: &Call) -> Result<(), Fatal> {
     needs.model();
+    needs.new_interfaces();
     let schema = needs.schema();
     let port = names::table(&schema, "Port")?;
     generic::needs_settings(needs, port, new_port(call).1)

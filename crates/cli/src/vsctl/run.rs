@@ -76,9 +76,6 @@ fn execute(
     for call in &calls {
         (call.command.needs)(&mut needs, call)?;
     }
-    if global.wait {
-        needs.named("Interface", &["name", "ofport", "error"]);
-    }
     let database = connect(&global, interest, clock)?;
     Run { global, calls, database, comment: comment(line) }.go(out, err)
 }
