@@ -16,7 +16,7 @@
 //! described by [`Encap`].
 
 use packet::wire::ethernet::EthernetHeader;
-use packet::wire::ip_proto::{GRE, TCP, UDP};
+use packet::wire::ip_proto::{GRE, SCTP, TCP, UDP};
 use packet::wire::vlan::is_vlan;
 use packet::wire::{Fragment, Header, Located, locate, tcp, udp};
 use packet::{Csum, Encap, Gso, GsoKind, Offload, Packet};
@@ -60,7 +60,7 @@ pub(crate) fn decode(head: &[u8; HEAD], frame: &mut [u8]) -> Result<Offload, Mal
         if usize::from(start) + usize::from(offset) + 2 > frame.len() {
             return Err(Malformed::ChecksumBeyondFrame);
         }
-        Csum::Partial { start, offset }
+        partial(frame, start, offset)
     } else if head[0] & DATA_VALID != 0 {
         Csum::Verified
     } else {
@@ -74,6 +74,45 @@ pub(crate) fn decode(head: &[u8; HEAD], frame: &mut [u8]) -> Result<Offload, Mal
         return Err(Malformed::NoSegmentSize);
     }
     super_packet(frame, csum, gso).ok_or(Malformed::Headers)
+}
+
+/// A checksum to be finished. SCTP's is of another kind (RFC 9260, appendix A), which only the sender's own kernel can put off:
+/// nobody after us would know. So it is finished here.
+fn partial(frame: &mut [u8], start: u16, offset: u16) -> Csum {
+    const SCTP_OFFSET: u16 = 8;
+    let csum = Csum::Partial { start, offset };
+    if offset != SCTP_OFFSET {
+        return csum;
+    }
+    let Some(at) = locate(frame).filter(|at| at.proto == SCTP && at.l4 == usize::from(start))
+    else {
+        return csum;
+    };
+    let Some(packet) = frame.get_mut(at.l4..at.end).filter(|p| p.len() >= 12) else { return csum };
+    packet[8..12].fill(0);
+    let crc = crc32c(packet);
+    packet[8..12].copy_from_slice(&crc.to_le_bytes());
+    Csum::Verified
+}
+
+/// The CRC of SCTP: Castagnoli's polynomial, reflected.
+fn crc32c(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut i = 0;
+        while i < 256 {
+            let mut crc = i as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                crc = crc >> 1 ^ if crc & 1 != 0 { 0x82f6_3b78 } else { 0 };
+                bit += 1;
+            }
+            table[i] = crc;
+            i += 1;
+        }
+        table
+    };
+    !bytes.iter().fold(u32::MAX, |crc, byte| crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)])
 }
 
 fn gso_kind(gso_type: u8) -> Result<GsoKind, Malformed> {

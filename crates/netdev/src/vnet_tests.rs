@@ -72,12 +72,16 @@ fn gre(inner: &[u8]) -> Vec<u8> {
     ethernet(0x0800, &ipv4(ip_proto::GRE, &g))
 }
 
-fn partial(start: u16, offset: u16) -> Csum {
+fn partial_at(start: u16, offset: u16) -> Csum {
     Csum::Partial { start, offset }
 }
 
 fn super_packet(kind: GsoKind, size: u16, start: u16, offset: u16) -> Offload {
-    Offload { csum: partial(start, offset), gso: Some(Gso { kind, size, ecn: false }), encap: None }
+    Offload {
+        csum: partial_at(start, offset),
+        gso: Some(Gso { kind, size, ecn: false }),
+        encap: None,
+    }
 }
 
 #[test]
@@ -89,12 +93,12 @@ fn headers_of_true_packets() {
     let cases = [
         ("complete", head(0, 0, 0, 0, 0), tcp4(10), plain),
         ("verified", head(2, 0, 0, 0, 0), tcp4(10), Offload { csum: Csum::Verified, ..plain }),
-        ("partial", head(1, 0, 0, 34, 16), tcp4(10), Offload { csum: partial(34, 16), ..plain }),
+        ("partial", head(1, 0, 0, 34, 16), tcp4(10), Offload { csum: partial_at(34, 16), ..plain }),
         (
             "partial of a packet that is not IP",
             head(1, 0, 0, 14, 2),
             ethernet(0x88b5, &[0; 4]),
-            Offload { csum: partial(14, 2), ..plain },
+            Offload { csum: partial_at(14, 2), ..plain },
         ),
         ("TSO", head(1, 1, 1448, 34, 16), tcp4(4000), super_packet(GsoKind::Tcp4, 1448, 34, 16)),
         (
@@ -162,6 +166,22 @@ fn a_super_packet_with_a_complete_checksum_gets_a_partial_one() {
     // 10.0.0.1 + 10.0.0.2, protocol 6, 4020 bytes.
     let want = (0x0a00u32 + 0x0001 + 0x0a00 + 0x0002 + 6 + 4020) as u16;
     assert_eq!(frame[50..52], want.to_be_bytes());
+}
+
+#[test]
+fn sctp_checksums_are_finished_at_once() {
+    assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    let mut sctp = vec![0x12, 0x34, 0x56, 0x78, 0, 0, 0, 9, 1, 2, 3, 4, 0, 0, 0, 4];
+    let mut frame = ethernet(0x0800, &ipv4(132, &sctp));
+    frame.extend([0xff; 6]); // link-layer padding does not count
+    assert_eq!(decode(&head(1, 0, 0, 34, 8), &mut frame).unwrap().csum, Csum::Verified);
+    sctp[8..12].fill(0);
+    assert_eq!(frame[42..46], crc32c(&sctp).to_le_bytes());
+    // Anything else with a checksum there is an ordinary one.
+    let mut other = ethernet(0x0800, &ipv4(200, &[7; 16]));
+    assert_eq!(decode(&head(1, 0, 0, 34, 8), &mut other).unwrap().csum, partial_at(34, 8));
+    let mut short = ethernet(0x0800, &ipv4(132, &[7; 10]));
+    assert_eq!(decode(&head(1, 0, 0, 34, 8), &mut short).unwrap().csum, partial_at(34, 8));
 }
 
 #[test]
@@ -248,7 +268,7 @@ fn a_tag_moves_what_is_behind_it() {
     assert_eq!(p.bytes()[..12], inner[..12]);
     assert_eq!(p.bytes()[12..16], [0x88, 0xa8, 0x20, 0x64]);
     assert_eq!(p.bytes()[16..], inner[12..]);
-    assert_eq!(p.offload.csum, partial(88, 16));
+    assert_eq!(p.offload.csum, partial_at(88, 16));
     assert_eq!(p.offload.encap, Some(Encap { l3: 18, l4: 38, inner: 54, udp: true, csum: false }));
     // What the tag made of the packet is what a look at the packet finds.
     let mut tagged = p.bytes().to_vec();

@@ -90,8 +90,14 @@ fn links_come_change_and_go() {
         |e| matches!(e, Event::LinkChanged(l) if l.name == "vc" && l.master.is_none()),
     );
     assert!(!left.iter().any(|e| matches!(e, Event::LinkRemoved(_))), "{left:#?}");
-    let gone = s.events(&["link del vc"], |e| matches!(e, Event::LinkRemoved(l) if l.name == "vc"));
-    assert!(gone.contains(&Event::RoutesStale), "{gone:#?}");
+    s.monitor.poll().unwrap();
+    let down = s.events(&["link del vc"], |e| matches!(e, Event::LinkRemoved(l) if l.name == "vc"));
+    assert!(!down.contains(&Event::RoutesStale), "it was down before: {down:#?}");
+    s.events(
+        &["link set br0 up"],
+        |e| matches!(e, Event::LinkChanged(l) if l.name == "br0" && l.admin_up),
+    );
+    s.events(&["link del br0"], |e| *e == Event::RoutesStale);
     assert!(s.query.links().unwrap().iter().all(|l| l.name != "vc"));
 }
 

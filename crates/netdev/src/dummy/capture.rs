@@ -1,19 +1,17 @@
-//! Capture files, in the classic format of libpcap that the reference writes.
+//! Capture files.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base::Clock;
+use packet::pcap::Writer;
 
 use super::Options;
 
-/// The snapshot length that the reference declares; frames are recorded whole all the same.
-const SNAPLEN: u32 = 1518;
-
 /// A capture file being written. Each frame is in the file as soon as it is recorded.
 pub struct Capture {
-    file: File,
+    writer: Writer<File>,
     path: PathBuf,
     clock: Clock,
     failed: bool,
@@ -22,13 +20,8 @@ pub struct Capture {
 impl Capture {
     /// Creates the file, or empties it.
     pub fn create(path: &Path, clock: &Clock) -> io::Result<Self> {
-        let mut file = File::create(path)?;
-        // Magic number, version 2.4, time zone, accuracy, snapshot length, link type Ethernet.
-        let header = [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, SNAPLEN, 1];
-        #[cfg(target_endian = "big")]
-        let header = header.map(|word| if word == (4 << 16 | 2) { 2 << 16 | 4 } else { word });
-        file.write_all(&header.map(u32::to_ne_bytes).concat())?;
-        Ok(Self { file, path: path.to_owned(), clock: clock.clone(), failed: false })
+        let writer = Writer::new(File::create(path)?)?;
+        Ok(Self { writer, path: path.to_owned(), clock: clock.clone(), failed: false })
     }
 
     /// Appends a frame. After a failure, of which the log tells once, nothing is recorded any more.
@@ -36,12 +29,7 @@ impl Capture {
         if self.failed {
             return;
         }
-        let now = self.clock.wall();
-        let len = frame.len() as u32;
-        let words = [now.as_secs() as u32, now.subsec_micros(), len, len];
-        let mut record = words.map(u32::to_ne_bytes).concat();
-        record.extend(frame);
-        if let Err(error) = self.file.write_all(&record) {
+        if let Err(error) = self.writer.write(self.clock.wall(), frame) {
             log::warn!("{}: cannot write capture, stopping it: {error}", self.path.display());
             self.failed = true;
         }

@@ -228,7 +228,7 @@ pub struct Neighbour {
 pub enum Event {
     /// A link is new, or something of it is. A new name for a known index is a rename.
     LinkChanged(Link),
-    /// A link is gone.
+    /// A link is gone, and with it the routes that lead nowhere else.
     LinkRemoved(Link),
     /// An address is new or has changed.
     AddressAdded(Address),

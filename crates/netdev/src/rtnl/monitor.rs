@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, sockopt};
 
-use super::{Event, Link, parse, query};
+use super::{Event, parse, query};
 
 /// A kind of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +90,9 @@ impl Monitor {
                 Ok((len, _)) => {
                     for raw in query::messages(&self.buffer[..len]) {
                         let replaces = raw.flags & netlink_packet_core::NLM_F_REPLACE != 0;
-                        let Some(event) = raw.decode().and_then(|m| parse::event(m, replaces))
-                        else {
-                            continue;
-                        };
-                        stale |= takes_routes(&event);
-                        events.push(event);
+                        let Some(message) = raw.decode() else { continue };
+                        stale |= parse::takes_routes(&message);
+                        events.extend(parse::event(message, replaces));
                     }
                 }
                 Err(Errno::AGAIN) => break,
@@ -108,15 +105,5 @@ impl Monitor {
             events.push(Event::RoutesStale);
         }
         Ok(events)
-    }
-}
-
-/// Whether the kernel deletes IPv4 routes at this without announcing each.
-fn takes_routes(event: &Event) -> bool {
-    match event {
-        Event::LinkChanged(Link { admin_up, .. }) => !admin_up,
-        Event::LinkRemoved(_) => true,
-        Event::AddressRemoved(address) => address.ip.is_ipv4(),
-        _ => false,
     }
 }

@@ -12,7 +12,8 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteType,
+    RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction as Action, RuleAttribute, RuleFlags, RuleMessage};
 
@@ -35,6 +36,20 @@ pub(super) fn event(message: Message, replaces: bool) -> Option<Event> {
         Message::DelNeighbour(m) => Event::NeighbourRemoved(neighbour(&m)?),
         _ => return None,
     })
+}
+
+/// Whether the kernel deletes IPv4 routes at this without announcing each: a link that was up goes down, or an address (which
+/// may be some routes' source) goes. The routes that are left of a link when it is removed went with its going down.
+pub(super) fn takes_routes(message: &Message) -> bool {
+    match message {
+        Message::NewLink(m) => {
+            let new = m.header.change_mask.bits() == u32::MAX;
+            !new && m.header.change_mask.contains(LinkFlags::Up)
+                && !m.header.flags.contains(LinkFlags::Up)
+        }
+        Message::DelAddress(m) => m.header.family == AddressFamily::Inet,
+        _ => false,
+    }
 }
 
 /// Messages of a bridge about its ports share the link group; they come with a family and are no links.
@@ -140,7 +155,9 @@ pub(super) fn route(m: &RouteMessage) -> Option<Route> {
             RouteAttribute::Oif(index) => single.oif = *index,
             RouteAttribute::Gateway(a) => single.gateway = ip(a),
             RouteAttribute::Via(via) => single.gateway = via_ip(via),
-            RouteAttribute::MultiPath(hops) => route.hops = hops.iter().map(next_hop).collect(),
+            RouteAttribute::MultiPath(hops) => {
+                route.hops = hops.iter().filter_map(next_hop).collect()
+            }
             _ => {}
         }
     }
@@ -150,7 +167,11 @@ pub(super) fn route(m: &RouteMessage) -> Option<Route> {
     Some(route)
 }
 
-fn next_hop(m: &RouteNextHop) -> NextHop {
+/// A way of a multipath route, unless its link is down for good.
+fn next_hop(m: &RouteNextHop) -> Option<NextHop> {
+    if m.flags.contains(RouteNextHopFlags::Dead) {
+        return None;
+    }
     let mut hop = NextHop { oif: m.interface_index, gateway: None, weight: u16::from(m.hops) + 1 };
     for attribute in &m.attributes {
         match attribute {
@@ -159,7 +180,7 @@ fn next_hop(m: &RouteNextHop) -> NextHop {
             _ => {}
         }
     }
-    hop
+    Some(hop)
 }
 
 fn unspecified(family: AddressFamily) -> Option<IpAddr> {
