@@ -11,8 +11,8 @@ use crate::support::{OneBridge, host_state, ok, ours, reference};
 enum Shows {
     /// In the `error` column of this Interface.
     Interface(&'static str),
-    /// In the log of the switch.
-    Log,
+    /// In the log of the switch, in one line with these words.
+    Log(&'static str),
     /// Nowhere: the database's own constraints refuse it.
     Refused,
 }
@@ -110,31 +110,31 @@ const WRONG: &[Wrong] = &[
     wrong(
         "set bridge br0 datapath_type=netdevv",
         &["netdevv", "netdev"],
-        Shows::Log,
+        Shows::Log("netdevv"),
         "set bridge br0 datapath_type=netdev",
     ),
     wrong(
         "set bridge br0 other_config:hwaddr=zz:00:00:00:00:01",
         &["hwaddr", "zz:00:00:00:00:01"],
-        Shows::Log,
+        Shows::Log("hwaddr"),
         "remove bridge br0 other_config hwaddr",
     ),
     wrong(
         "set bridge br0 other_config:mac-aging-time=soon",
         &["mac-aging-time", "soon"],
-        Shows::Log,
+        Shows::Log("mac-aging-time"),
         "remove bridge br0 other_config mac-aging-time",
     ),
     wrong("set bridge br0 fail_mode=standaloen", &["standaloen", "standalone"], Shows::Refused, ""),
-    wrong("set port tap0 tag=5000", &["tag", "5000"], Shows::Refused, ""),
+    wrong("set port tap0 tag=5000", &["5000", "4095"], Shows::Refused, ""),
     wrong("set port tap0 vlan_mode=acess", &["acess", "access"], Shows::Refused, ""),
-    wrong("set interface tap0 mtu_request=20", &["mtu_request", "20"], Shows::Refused, ""),
     wrong(
-        "set interface tap0 ofport_request=70000",
-        &["ofport_request", "70000"],
-        Shows::Refused,
-        "",
+        "set interface tap0 mtu_request=20",
+        &["mtu_request", "20"],
+        Shows::Log("could not set the MTU to 20"),
+        "clear interface tap0 mtu_request",
     ),
+    wrong("set interface tap0 ofport_request=70000", &["70000", "65279"], Shows::Refused, ""),
 ];
 
 fn bridge() -> OneBridge {
@@ -220,9 +220,9 @@ fn by_another_client(net: &OneBridge, wrong: &Wrong) -> Result<(), String> {
         .map_err(|e| {
             format!("{e}: {}", ok(net.host.vsctl(&format!("get interface {name} error"))))
         }),
-        Shows::Log => {
+        Shows::Log(words) => {
             let said = || net.host.switch_log().get(log_before..).unwrap_or("").to_owned();
-            let mentions = |log: &str| log.lines().filter(|l| l.contains(wrong.says[0])).count();
+            let mentions = |log: &str| log.lines().filter(|l| l.contains(words)).count();
             wait::until("a line in the log", patience, || (mentions(&said()) > 0).then_some(()))
                 .map_err(|e| e.to_string())
                 .and_then(|()| {
