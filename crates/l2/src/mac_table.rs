@@ -6,8 +6,8 @@
 //! people who run networks do).
 //!
 //! # Design
-//! Entries live in a hash map by (VLAN, MAC); order of age is kept by a use counter (`stamp`) per entry and one ordered set
-//! of stamps per port. When the table is full the victim is the least recently used entry of the port that has most entries:
+//! Entries live in a hash map by (VLAN, MAC); order of age is kept by when an entry was heard, and one ordered set of that per
+//! port. When the table is full the victim is the least recently used entry of the port that has most entries:
 //! a flooding port evicts its own. Entries expire [`MacConfig::aging`] after they were last heard of, and are gone from
 //! lookups at that very moment, whether [`MacTable::expire`] ran or not.
 //!
@@ -58,7 +58,7 @@ pub enum Learned {
     New,
     /// Known elsewhere until now.
     Moved,
-    /// Nothing was learned: the source is a group address, or the entry is static.
+    /// Nothing was learned: the source is a group address, or the entry is static, or newer.
     Refused,
 }
 
@@ -87,8 +87,14 @@ pub struct MacEntry<P> {
     pub port: P,
     /// When it was last heard; `None` for a static entry, which never ages.
     pub heard: Option<Instant>,
-    /// Order of use; unique.
+    /// Order of use among those heard at one time; unique.
     stamp: u64,
+}
+
+impl<P> MacEntry<P> {
+    fn age_order(&self) -> (Instant, u64) {
+        (self.heard.unwrap_or_default(), self.stamp)
+    }
 }
 
 /// Counts since the table was made or [`MacTable::clear_stats`].
@@ -104,13 +110,16 @@ pub struct FdbStats {
     pub moved: u64,
 }
 
+/// Stations by (when heard, order of use).
+type ByAge = BTreeMap<(Instant, u64), (u16, Mac)>;
+
 /// The table of one bridge; `P` names a port.
 #[derive(Clone, Debug)]
 pub struct MacTable<P> {
     config: MacConfig,
     entries: HashMap<(u16, Mac), MacEntry<P>>,
-    /// Learned entries per port in order of use: stamp -> station. Static ones are not here: nothing evicts them.
-    by_port: HashMap<P, BTreeMap<u64, (u16, Mac)>>,
+    /// Learned entries per port, the longest unheard first. Static ones are not here: nothing evicts them.
+    by_port: HashMap<P, ByAge>,
     next_stamp: u64,
     version: Version,
     stats: FdbStats,
@@ -178,7 +187,7 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
     /// All entries, the longest unused first.
     pub fn iter(&self) -> impl Iterator<Item = (u16, Mac, &MacEntry<P>)> {
         let mut all: Vec<_> = self.entries.iter().collect();
-        all.sort_by_key(|(_, e)| e.stamp);
+        all.sort_by_key(|(_, e)| e.age_order());
         all.into_iter().map(|((vlan, mac), e)| (*vlan, *mac, e))
     }
 
@@ -190,7 +199,8 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
         self.version = self.version.next();
     }
 
-    /// A packet from `mac` came in by `port`.
+    /// A packet from `mac` came in by `port` at `now`. That may lie in the past (flow statistics tell late): what was heard
+    /// since counts more.
     pub fn learn(&mut self, vlan: u16, mac: Mac, port: P, now: Instant) -> Learned {
         if is_multicast(&mac) {
             return Learned::Refused;
@@ -203,6 +213,8 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
                 self.stats.expired += 1;
                 Learned::New
             }
+            Some(old) if old.heard > Some(now) && old.port == port => return Learned::Refreshed,
+            Some(old) if old.heard > Some(now) => return Learned::Refused,
             Some(old) => {
                 self.unlink(key);
                 if old.port == port { Learned::Refreshed } else { Learned::Moved }
@@ -227,15 +239,15 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
     }
 
     fn link(&mut self, key: (u16, Mac), port: P, now: Instant) {
-        let stamp = self.next_stamp();
-        self.entries.insert(key, MacEntry { port, heard: Some(now), stamp });
-        self.by_port.entry(port).or_default().insert(stamp, key);
+        let entry = MacEntry { port, heard: Some(now), stamp: self.next_stamp() };
+        self.entries.insert(key, entry);
+        self.by_port.entry(port).or_default().insert(entry.age_order(), key);
     }
 
     fn unlink(&mut self, key: (u16, Mac)) -> Option<MacEntry<P>> {
         let entry = self.entries.remove(&key)?;
         if let Some(of_port) = self.by_port.get_mut(&entry.port) {
-            of_port.remove(&entry.stamp);
+            of_port.remove(&entry.age_order());
             if of_port.is_empty() {
                 self.by_port.remove(&entry.port);
             }

@@ -72,9 +72,9 @@ impl Snapshot {
         self.internals.get(name).copied()
     }
 
-    /// The name of the bridge whose internal port has that name: where neighbours behind that device are kept.
+    /// The name under which neighbours behind that device are kept, if it is an internal port: its own.
     pub fn bridge_of_device(&self, name: &str) -> Option<Arc<str>> {
-        Some(self.bridge(self.internal(name)?.bridge)?.name.clone())
+        Some(self.port(self.internal(name)?)?.1.name.clone())
     }
 
     /// All tunnel endpoints.

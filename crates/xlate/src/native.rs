@@ -121,7 +121,7 @@ impl Walk<'_> {
         let hop = self.tables.routes.lookup(remote, endpoint.egress_pkt_mark, local);
         let hop = hop.ok_or(DropCause::TunnelNoRoute)?;
         let via = self.snapshot.internal(&hop.dev).ok_or(DropCause::TunnelNoDevice)?;
-        let (bridge, port) = self.snapshot.port(via).ok_or(DropCause::TunnelNoDevice)?;
+        let (_, port) = self.snapshot.port(via).ok_or(DropCause::TunnelNoDevice)?;
         let PortKind::Internal { dp, mac } = port.kind else {
             return Err(DropCause::TunnelNoDevice);
         };
@@ -132,7 +132,7 @@ impl Walk<'_> {
             via,
             via_dp: dp,
             via_mac: mac,
-            bridge: bridge.name.clone(),
+            bridge: port.name.clone(),
         })
     }
 

@@ -22,7 +22,7 @@ impl<'a> Walk<'a> {
             PortKind::Internal { dp, mac } => {
                 let tunnel = self.tunnel_for(port, mac, packet);
                 if tunnel.is_none() {
-                    self.listen_for_neighbours(at, port, packet);
+                    self.listen_for_neighbours(port, packet);
                 }
                 self.commit(packet);
                 self.push(tunnel.map_or(Action::Output(dp), Action::TnlPop));

@@ -87,7 +87,7 @@ pub struct Resolve {
     pub via: PortRef,
     /// That port's datapath port: requests enter the datapath as if they came in by it.
     pub via_dp: DpPort,
-    /// The underlay bridge's name, under which neighbours are kept.
+    /// The underlay port's name (a bridge's own, if it is the local port), under which neighbours are kept.
     pub bridge: Arc<str>,
     /// The neighbour.
     pub ip: IpAddr,
@@ -127,7 +127,7 @@ pub enum Use {
     Learn(Learn),
     /// They need this neighbour.
     Neighbour {
-        /// The underlay bridge's name.
+        /// The underlay port's name, as in [`Resolve::bridge`].
         bridge: Arc<str>,
         /// The neighbour.
         ip: IpAddr,

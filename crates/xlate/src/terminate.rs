@@ -9,7 +9,7 @@ use packet::wire::arp::op;
 use packet::wire::ethernet::{Mac, MacText, eth_type};
 use packet::wire::icmpv6::kind;
 use packet::wire::ip_proto;
-use pipeline::{Port, PortKind, PortRef, Snapshot};
+use pipeline::{Port, PortKind, Snapshot};
 use tunnel::neighbour::Evidence;
 use tunnel::{Observed, Prefix, Routes};
 
@@ -63,7 +63,7 @@ impl Walk<'_> {
     }
 
     /// Notes what ARP and neighbour discovery packets for the host tell of its neighbours.
-    pub(crate) fn listen_for_neighbours(&mut self, at: PortRef, port: &Port, packet: &Packet) {
+    pub(crate) fn listen_for_neighbours(&mut self, port: &Port, packet: &Packet) {
         if self.snapshot.endpoints().is_empty() {
             return;
         }
@@ -81,10 +81,7 @@ impl Walk<'_> {
         } else {
             self.hear_discovery(&packet.key, &own)
         };
-        let (Some((ip, mac, evidence)), Some(bridge)) = (heard, self.snapshot.bridge(at.bridge))
-        else {
-            return;
-        };
+        let Some((ip, mac, evidence)) = heard else { return };
         if own.iter().any(|a| a.addr() == ip) {
             return;
         }
@@ -92,7 +89,7 @@ impl Walk<'_> {
         let on_link = own.iter().any(|a| a.contains(ip));
         let evidence = if on_link { evidence } else { Evidence::Overheard };
         self.say(|| format!("{ip} is at {} ({evidence:?})", MacText(&mac)));
-        let seen = Observed { bridge: bridge.name.clone(), ip, mac, evidence };
+        let seen = Observed { bridge: port.name.clone(), ip, mac, evidence };
         self.effects.push(Effect::NeighbourSeen(seen.clone()));
         self.uses.push(Use::NeighbourSeen(seen));
     }

@@ -46,6 +46,15 @@ fn entries_age_from_when_they_were_last_heard() {
 }
 
 #[test]
+fn late_news_is_no_news() {
+    let mut t = table(100);
+    t.learn(0, mac(1), 1, at(10));
+    assert_eq!(t.learn(0, mac(1), 2, at(9)), Learned::Refused);
+    assert_eq!(t.learn(0, mac(1), 1, at(9)), Learned::Refreshed);
+    assert_eq!(t.next_deadline(), Some(at(310)));
+}
+
+#[test]
 fn a_flooding_port_evicts_its_own_stations() {
     let mut t = table(100);
     for i in 0..20 {
@@ -140,9 +149,9 @@ fn indexes_agree_after_any_history() {
             prop_assert_eq!(linked + t.static_len(), t.len());
             for (port, of_port) in &t.by_port {
                 prop_assert!(!of_port.is_empty());
-                for (stamp, key) in of_port {
+                for (order, key) in of_port {
                     let e = t.entries[key];
-                    prop_assert_eq!((e.port, e.stamp, e.heard.is_some()), (*port, *stamp, true));
+                    prop_assert_eq!((e.port, e.age_order(), e.heard.is_some()), (*port, *order, true));
                 }
             }
         }

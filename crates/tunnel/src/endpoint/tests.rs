@@ -109,3 +109,30 @@ fn every_option_that_is_read_is_listed() {
         assert!(e.is_err() || *key == "remote_ip", "{key} is listed but not read");
     }
 }
+
+/// What prints parses to the same again, and nothing makes the parser panic.
+#[test]
+fn text_and_parser_agree() {
+    use proptest::prelude::*;
+    let value = prop_oneof![
+        Just("flow".to_owned()),
+        Just("inherit".to_owned()),
+        any::<bool>().prop_map(|b| b.to_string()),
+        any::<u32>().prop_map(|n| n.to_string()),
+        any::<u8>().prop_map(|n| format!("{n:#x}")),
+        any::<[u8; 4]>().prop_map(|ip| IpAddr::from(ip).to_string()),
+        any::<[u8; 16]>().prop_map(|ip| IpAddr::from(ip).to_string()),
+        any::<String>(),
+    ];
+    let options = prop::collection::vec((0..OPTIONS.len(), value), 0..8);
+    let remote = any::<[u8; 4]>().prop_map(|ip| IpAddr::from(ip).to_string());
+    proptest!(|(options in options, remote in remote)| {
+        let mut given = vec![("remote_ip", remote.as_str())];
+        given.extend(options.iter().map(|(i, v)| (OPTIONS[*i], v.as_str())));
+        if let Ok(e) = Endpoint::parse("vx", Kind::Vxlan, given) {
+            let settings = e.settings();
+            let again = Endpoint::parse("vx", Kind::Vxlan, settings.iter().map(|(k, v)| (*k, v.as_str())));
+            prop_assert_eq!(again, Ok(Endpoint { csum: e.csum.filter(|c| *c), ..e }));
+        }
+    });
+}

@@ -22,7 +22,9 @@ impl Endpoint {
         let mut put = |key, value: Option<String>| s.extend(value.map(|v| (key, v)));
         let (in_key, out_key) = (in_key(self.in_key), out_key(self.out_key));
         let one_key = in_key == out_key;
-        put("csum", (self.csum == Some(true)).then(|| "true".into()));
+        // "false" is the default over IPv4, and not worth a word.
+        let ipv6 = matches!(self.remote, Remote::Address(ip) if ip.is_ipv6());
+        put("csum", self.csum.filter(|csum| *csum || ipv6).map(|csum| csum.to_string()));
         put("df_default", (!self.df).then(|| "false".into()));
         put(
             "dst_port",

@@ -57,7 +57,7 @@ pub struct Asker {
 /// A request to be sent out of the bridge's local port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Solicit {
-    /// The bridge.
+    /// The underlay: the name of the internal port to send it by, which for a bridge's local port is the bridge's.
     pub bridge: Arc<str>,
     /// Who is asked for.
     pub target: IpAddr,
@@ -96,7 +96,7 @@ pub enum Evidence {
 /// A neighbour that was heard of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observed {
-    /// On which bridge.
+    /// On which underlay: the name of the internal port that hears it.
     pub bridge: Arc<str>,
     /// Its IP address.
     pub ip: IpAddr,
@@ -186,13 +186,15 @@ enum Entry {
     Wanted(Asking),
 }
 
-/// All neighbours of all bridges.
+/// All neighbours of all underlay bridges. (Of all internal ports, to be precise: a bridge may have several.)
 #[derive(Clone, Debug)]
 pub struct Neighbours {
     bridges: HashMap<Arc<str>, HashMap<IpAddr, Entry>>,
     aging: Duration,
     known: usize,
     wanted: usize,
+    /// Nothing is due before this: [`Neighbours::poll`] is called at every occasion.
+    due: Option<Instant>,
     version: Version,
 }
 
@@ -203,6 +205,7 @@ impl Default for Neighbours {
             aging: AGING,
             known: 0,
             wanted: 0,
+            due: None,
             version: Version::default(),
         }
     }
@@ -278,13 +281,20 @@ impl Neighbours {
         if let Some(Entry::Known(k)) = self.get_mut(bridge, ip)
             && k.expires > now
         {
-            k.used = Some(now);
+            k.used = k.used.max(Some(now));
             k.asker = Some(asker);
-            k.expires = now + aging;
+            k.expires = k.expires.max(now + aging);
+            let deadline = k.deadline(aging);
+            self.due_by(deadline);
         }
     }
 
-    /// A neighbour was heard of. Says whether lookups may now answer otherwise.
+    fn due_by(&mut self, deadline: Instant) {
+        self.due = Some(self.due.map_or(deadline, |due| due.min(deadline)));
+    }
+
+    /// A neighbour was heard of at `now`, which may lie in the past (flow statistics tell late): what was heard since counts
+    /// more. Says whether lookups may now answer otherwise.
     pub fn observe(&mut self, seen: &Observed, now: Instant) -> bool {
         if !is_station(&seen.mac) || !is_unicast(seen.ip) {
             return false;
@@ -305,11 +315,12 @@ impl Neighbours {
         let expires = now + self.aging;
         let asker = match self.get_mut(bridge, ip) {
             Some(Entry::Known(k)) if k.mac == mac && k.expires > now => {
-                k.heard = now;
+                k.heard = k.heard.max(now);
                 k.refresh = None;
-                k.expires = expires;
+                k.expires = k.expires.max(expires);
                 return false;
             }
+            Some(Entry::Known(k)) if k.heard > now => return false,
             Some(Entry::Known(k)) => k.asker,
             Some(Entry::Wanted(a)) => Some(a.asker),
             None => None,
@@ -323,6 +334,7 @@ impl Neighbours {
 
     fn insert(&mut self, bridge: &Arc<str>, ip: IpAddr, entry: Entry) {
         self.count(&entry, 1);
+        self.due_by(entry.deadline(self.aging));
         let old = self.bridges.entry(bridge.clone()).or_default().insert(ip, entry);
         if let Some(old) = old {
             self.count(&old, -1);
@@ -361,6 +373,7 @@ impl Neighbours {
     /// Changes it; known neighbours' time is shortened, never lengthened.
     pub fn set_aging(&mut self, aging: Duration, now: Instant) {
         self.aging = aging;
+        self.due_by(now);
         for entry in self.bridges.values_mut().flat_map(HashMap::values_mut) {
             if let Entry::Known(k) = entry {
                 k.expires = k.expires.min(now + aging);
@@ -370,6 +383,9 @@ impl Neighbours {
 
     /// Does what is due: forgets who expired, and returns the requests to send now.
     pub fn poll(&mut self, now: Instant) -> Vec<Solicit> {
+        if self.due.is_none_or(|due| now < due) {
+            return Vec::new();
+        }
         let mut due = Vec::new();
         let (mut known, mut wanted) = (0, 0);
         for (bridge, entries) in &mut self.bridges {
@@ -390,13 +406,15 @@ impl Neighbours {
             self.version = self.version.next();
         }
         (self.known, self.wanted) = (known, wanted);
+        let entries = self.bridges.values().flat_map(HashMap::values);
+        self.due = entries.map(|e| e.deadline(self.aging)).min();
         due.sort_by(|a, b| (&a.bridge, a.target).cmp(&(&b.bridge, b.target)));
         due
     }
 
-    /// When [`Neighbours::poll`] has something to do.
+    /// When [`Neighbours::poll`] may have something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.bridges.values().flat_map(HashMap::values).map(|e| e.deadline(self.aging)).min()
+        self.due
     }
 
     /// The known neighbours: bridge, address, hardware address, and whether its time is over; in order of bridge and
@@ -445,14 +463,7 @@ impl Entry {
     fn deadline(&self, aging: Duration) -> Instant {
         match self {
             Self::Wanted(a) => a.next.min(a.wanted + WANTED_FOR),
-            Self::Known(k) => {
-                let ask = match (&k.refresh, k.asker) {
-                    (Some(a), _) => Some(a.next),
-                    (None, Some(_)) => k.refresh_at(aging),
-                    (None, None) => None,
-                };
-                ask.map_or(k.expires, |t| t.min(k.expires))
-            }
+            Self::Known(k) => k.deadline(aging),
         }
     }
 }
@@ -461,6 +472,15 @@ impl Known {
     /// When to ask again: if it was used since it was last heard.
     fn refresh_at(&self, aging: Duration) -> Option<Instant> {
         self.used.filter(|used| *used > self.heard).map(|_| self.heard + aging / 4 * 3)
+    }
+
+    fn deadline(&self, aging: Duration) -> Instant {
+        let ask = match (&self.refresh, self.asker) {
+            (Some(a), _) => Some(a.next),
+            (None, Some(_)) => self.refresh_at(aging),
+            (None, None) => None,
+        };
+        ask.map_or(self.expires, |t| t.min(self.expires))
     }
 }
 

@@ -78,6 +78,15 @@ fn an_answer_makes_it_known_and_a_new_version() {
 }
 
 #[test]
+fn late_news_is_no_news() {
+    let mut n = Neighbours::default();
+    n.observe(&seen("10.0.0.2", MAC, Evidence::Reply), at(100));
+    assert!(!n.observe(&seen("10.0.0.2", OTHER, Evidence::Reply), at(99)));
+    assert!(!n.observe(&seen("10.0.0.2", MAC, Evidence::Reply), at(50)));
+    assert_eq!(n.lookup("br-phy", ip("10.0.0.2"), at(900_099)), Lookup::Known(MAC));
+}
+
+#[test]
 fn what_was_only_overheard_creates_nothing() {
     let mut n = Neighbours::default();
     assert!(!n.observe(&seen("10.0.0.2", MAC, Evidence::Overheard), at(0)));
@@ -98,6 +107,7 @@ fn the_unused_is_forgotten_and_the_used_is_asked_again() {
     n.observe(&seen("10.0.0.3", OTHER, Evidence::Reply), at(0));
     n.used("br-phy", a, asker(), at(600_000));
     assert_eq!(n.next_deadline(), Some(at(675_000)), "three quarters of its time");
+    n.used("br-phy", a, asker(), at(500_000)); // told late
     assert!(n.poll(at(674_999)).is_empty());
     let asked = n.poll(at(675_000));
     assert_eq!(asked.iter().map(|s| s.target).collect::<Vec<_>>(), [a]);

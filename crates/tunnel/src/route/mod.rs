@@ -85,6 +85,8 @@ pub struct Routes {
     tables: BTreeMap<u32, Table>,
     addresses: BTreeMap<Arc<str>, Vec<Prefix>>,
     count: usize,
+    /// The destinations that anybody asks for; `None`: any.
+    watched: Option<Vec<IpAddr>>,
     version: Version,
 }
 
@@ -98,6 +100,22 @@ impl Routes {
         self.version = self.version.next();
     }
 
+    /// A route to `dst` has changed.
+    fn changed_to(&mut self, dst: Prefix) {
+        if self.watched.as_ref().is_none_or(|list| list.iter().any(|ip| dst.contains(*ip))) {
+            self.changed();
+        }
+    }
+
+    /// From now on only routes to these destinations make a new version (`None`: all do): a host with the Internet's routes
+    /// hears of changes all day that no tunnel cares about.
+    pub fn watch(&mut self, destinations: Option<Vec<IpAddr>>) {
+        if destinations != self.watched {
+            self.watched = destinations;
+            self.changed();
+        }
+    }
+
     /// Adds a route, or replaces the one with the same destination, table, mark, metric and owner. Says whether anything
     /// changed; a table with [`MAX_ROUTES`] takes no more.
     pub fn add(&mut self, mut route: Route) -> bool {
@@ -105,11 +123,12 @@ impl Routes {
         if self.count >= MAX_ROUTES && !self.contains(&route) {
             return false;
         }
+        let dst = route.dst;
         let change = self.tables.entry(route.table).or_default().insert(route);
         self.count += usize::from(change == table::Change::Added);
         let any = change != table::Change::None;
         if any {
-            self.changed();
+            self.changed_to(dst);
         }
         any
     }
@@ -128,7 +147,7 @@ impl Routes {
             self.tables.remove(&table);
         }
         self.count -= 1;
-        self.changed();
+        self.changed_to(id.dst);
         true
     }
 

@@ -162,6 +162,56 @@ fn only_changes_make_a_version() {
 }
 
 #[test]
+fn only_watched_destinations_make_a_version() {
+    let mut r = guide();
+    r.watch(Some(vec![ip("172.168.1.2")]));
+    let v = r.version();
+    assert!(r.add(kernel("8.8.0.0/16", "br-phy")));
+    assert!(r.remove(&kernel("8.8.0.0/16", "br-phy")));
+    assert_eq!(r.version(), v);
+    r.add(kernel("0.0.0.0/0", "br-phy"));
+    assert!(r.version() > v);
+    let v = r.version();
+    r.watch(Some(vec![ip("8.8.8.8")]));
+    assert!(r.version() > v);
+}
+
+/// The answer is the one that looking at every route would give.
+#[test]
+fn lookup_agrees_with_a_linear_search() {
+    use proptest::prelude::*;
+    let route = (0u32..4, 0u8..=32, 0u32..3, 0u32..2, any::<bool>(), 0usize..3);
+    proptest!(|(routes in prop::collection::vec(route, 0..40), asked in 0u32..16, removed in 0usize..40)| {
+        let mut r = Routes::default();
+        r.add_address("dev", "0.0.0.1/0".parse().unwrap());
+        let mut all: Vec<Route> = Vec::new();
+        for (net, len, metric, mark, user, table) in routes {
+            let addr = IpAddr::V4((net << 30 | 0x0102_0304).into());
+            let dst = Prefix::new(addr, len).unwrap();
+            let table = [TABLE_LOCAL, TABLE_MAIN, TABLE_DEFAULT][table];
+            let new = Route { dst: dst.network(), table, metric, mark, user, ..kernel("0.0.0.0/0", "dev") };
+            let same = |r: &Route| (r.dst, r.table, r.metric, r.mark, r.user)
+                == (new.dst, new.table, new.metric, new.mark, new.user);
+            all.retain(|r| !same(r));
+            r.add(new.clone());
+            all.push(new);
+        }
+        if removed < all.len() {
+            prop_assert!(r.remove(&all.swap_remove(removed)));
+        }
+        prop_assert_eq!(r.count, all.len());
+        let dst = IpAddr::V4((asked << 28 | 0x0102_0304).into());
+        let want = all
+            .iter()
+            .filter(|r| r.mark == 0 && r.dst.contains(dst))
+            .max_by_key(|r| (r.table, r.dst.len() + if r.user { 32 } else { 0 }, std::cmp::Reverse(r.metric)));
+        let got = r.best(dst, 0).map(|(r, _)| r);
+        let rank = |r: Option<&Route>| r.map(|r| (r.table, r.dst.len() + if r.user { 32 } else { 0 }, r.metric));
+        prop_assert_eq!(rank(got), rank(want));
+    });
+}
+
+#[test]
 fn a_vanished_device_takes_its_routes_along() {
     let mut r = guide();
     commands::add(&mut r, &["10.0.0.0/8", "br-phy", "172.168.1.9"]).unwrap();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use ::packet::wire::ethernet::{Mac, eth_type, parse_mac};
 use base::{Instant, Version};
 use flow::{Action, DpPort, FlowKey, Mask, TnlPush, Vlan};
-use l2::MacTable;
 use pipeline::{
     Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, Snapshot, SnapshotBuilder, VlanMode,
 };
@@ -53,7 +52,7 @@ impl World {
         for effect in &t.effects {
             match effect {
                 Effect::Learn(l) => {
-                    let table = self.macs.entry(l.bridge).or_insert_with(MacTable::default);
+                    let table = self.macs.entry(l.bridge).or_default();
                     table.learn(l.vlan, l.mac, l.port, self.now);
                 }
                 Effect::NeighbourSeen(seen) => {
