@@ -5,18 +5,18 @@
 use rustix::process::{Signal, getpid, kill_process};
 use std::time::Duration;
 
-/// Reads the value of `-T` or `--timeout`: a positive number of seconds.
-pub fn parse(text: &str) -> Result<Duration, String> {
+/// Reads the value of `--timeout` or its short form `-T` or `-t`: a positive number of seconds.
+pub fn parse(text: &str, short: char) -> Result<Duration, String> {
     let seconds =
         text.parse().ok().filter(|s: &u32| *s > 0 && text.bytes().all(|b| b.is_ascii_digit()));
     seconds
         .map(|s| Duration::from_secs(s.into()))
-        .ok_or_else(|| format!("value {text} on -T or --timeout is invalid"))
+        .ok_or_else(|| format!("value {text} on -{short} or --timeout is invalid"))
 }
 
 /// The timeout given by the option, else by the variable `OVS_CTL_TIMEOUT`.
 pub fn timeout(option: Option<Duration>) -> Option<Duration> {
-    option.or_else(|| parse(&std::env::var("OVS_CTL_TIMEOUT").ok()?).ok())
+    option.or_else(|| parse(&std::env::var("OVS_CTL_TIMEOUT").ok()?, 'T').ok())
 }
 
 /// Ends the process by SIGALRM when the time has passed.
@@ -34,10 +34,10 @@ pub fn start(timeout: Duration) {
 mod tests {
     #[test]
     fn timeouts_are_positive_whole_seconds() {
-        assert_eq!(super::parse("5").unwrap().as_secs(), 5);
+        assert_eq!(super::parse("5", 'T').unwrap().as_secs(), 5);
         for bad in ["0", "-1", "1x", "", "+3", "1.5", "99999999999"] {
             assert_eq!(
-                super::parse(bad).unwrap_err(),
+                super::parse(bad, 'T').unwrap_err(),
                 format!("value {bad} on -T or --timeout is invalid")
             );
         }

@@ -105,6 +105,13 @@ impl Options {
         self
     }
 
+    /// Removes an option that a joined table has but this program has not.
+    #[must_use]
+    pub fn without(mut self, long: &str) -> Options {
+        self.table.retain(|o| o.long != long);
+        self
+    }
+
     /// The next option, or an error text as getopt prints it (behind the program's name).
     #[allow(clippy::should_implement_trait)] // reads like one, but hands the operands out at the end
     pub fn next(&mut self) -> Result<Option<Parsed>, String> {

@@ -56,10 +56,16 @@ impl fmt::Display for EndpointError {
 
 impl std::error::Error for EndpointError {}
 
-/// The reference answers every malformed name with this errno, and its tools print it.
+impl EndpointError {
+    /// The errno that the reference answers every malformed name with, and whose text its tools print.
+    pub fn errno() -> io::Error {
+        rustix::io::Errno::AFNOSUPPORT.into()
+    }
+}
+
 impl From<EndpointError> for io::Error {
     fn from(_: EndpointError) -> io::Error {
-        rustix::io::Errno::AFNOSUPPORT.into()
+        EndpointError::errno()
     }
 }
 
@@ -215,7 +221,7 @@ impl Host {
             Host::Name(name) => {
                 let found =
                     (name.as_str(), port).to_socket_addrs().ok().and_then(|mut all| all.next());
-                found.ok_or_else(|| rustix::io::Errno::AFNOSUPPORT.into())
+                found.ok_or_else(EndpointError::errno)
             }
         }
     }

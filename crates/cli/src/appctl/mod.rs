@@ -96,7 +96,7 @@ fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Result<Comman
             "target" => target = option.arg().to_owned(),
             "format" => json = parse_format(option.arg())?,
             "pretty" => pretty = true,
-            "timeout" => timeout = Some(alarm::parse(option.arg())?),
+            "timeout" => timeout = Some(alarm::parse(option.arg(), 'T')?),
             "help" => return Ok(CommandLine::Print(usage())),
             "version" => return Ok(CommandLine::Print(version::text(PROGRAM))),
             _ => {

@@ -56,8 +56,11 @@ impl Json {
                 }
                 out.push(']');
             }
-            Json::Object(members) if !members.is_empty() => {
+            Json::Object(members) => {
                 out.push('{');
+                if members.is_empty() {
+                    new_line(0, indent + 2, out); // as the reference has it
+                }
                 for (i, (name, value)) in members.iter().enumerate() {
                     new_line(i, indent + 2, out);
                     text::quote_into(name, out);

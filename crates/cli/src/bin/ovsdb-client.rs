@@ -1,0 +1,6 @@
+//! `ovsdb-client`
+
+fn main() -> std::process::ExitCode {
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr());
+    cli::ovsdb_client::run(std::env::args_os().skip(1), &mut out, &mut err)
+}

@@ -1,0 +1,95 @@
+//! Commands about databases and their schemas.
+
+use super::{Call, connect};
+use crate::table::{Cell, Table};
+use jsonrpc::{Json, json};
+use ovsdb::{ColumnSchema, Schema};
+use std::io;
+use stream::strerror;
+
+pub(super) fn list_dbs(call: &mut Call<'_>) -> Result<(), String> {
+    let names = connect::list(call)?;
+    call.print(&names.iter().map(|name| format!("{name}\n")).collect::<String>())
+}
+
+/// The schema of the command's database.
+pub(super) fn fetch(call: &mut Call<'_>) -> Result<Schema, String> {
+    let database = call.database.clone();
+    fetch_named(call, &database)
+}
+
+fn fetch_named(call: &mut Call<'_>, database: &str) -> Result<Schema, String> {
+    let json = call.request("get_schema", vec![json!(database)])?;
+    Schema::from_json(&json).map_err(|e| e.to_string())
+}
+
+pub(super) fn get_schema(call: &mut Call<'_>) -> Result<(), String> {
+    let schema = fetch(call)?;
+    call.print_json(&schema.to_json())
+}
+
+pub(super) fn get_version(call: &mut Call<'_>) -> Result<(), String> {
+    let schema = fetch(call)?;
+    call.print(&format!("{}\n", schema.version()))
+}
+
+pub(super) fn get_cksum(call: &mut Call<'_>) -> Result<(), String> {
+    let schema = fetch(call)?;
+    call.print(&format!("{}\n", schema.cksum()))
+}
+
+pub(super) fn list_tables(call: &mut Call<'_>) -> Result<(), String> {
+    let schema = fetch(call)?;
+    let mut table = Table::new(["Table"]);
+    table.rows = schema.tables().iter().map(|t| vec![Cell::from(&**t.name())]).collect();
+    call.print_table(&table)
+}
+
+pub(super) fn list_columns(call: &mut Call<'_>) -> Result<(), String> {
+    let schema = fetch(call)?;
+    let only = call.args.first().cloned();
+    let headings: &[&str] =
+        if only.is_some() { &["Column", "Type"] } else { &["Table", "Column", "Type"] };
+    let mut table = Table::new(headings.iter().copied());
+    for t in
+        schema.tables().iter().filter(|t| only.as_ref().is_none_or(|name| **name == **t.name()))
+    {
+        let mut columns: Vec<&ColumnSchema> = t.columns().iter().collect();
+        columns.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        for column in columns {
+            let name = only.is_none().then(|| Cell::from(&**t.name()));
+            let rest = [Cell::from(&*column.name), Cell::Json(column.ty.to_json())];
+            table.rows.push(name.into_iter().chain(rest).collect());
+        }
+    }
+    call.print_table(&table)
+}
+
+pub(super) fn convert(call: &mut Call<'_>) -> Result<(), String> {
+    let (json, schema) = read_schema(call.arg(0))?;
+    call.request("convert", vec![json!(schema.name()), json]).map(drop)
+}
+
+pub(super) fn needs_conversion(call: &mut Call<'_>) -> Result<(), String> {
+    let (_, wanted) = read_schema(call.arg(0))?;
+    let present = fetch_named(call, wanted.name())?;
+    call.print(if present == wanted { "no\n" } else { "yes\n" })
+}
+
+/// Reads a schema from a file.
+fn read_schema(path: &str) -> Result<(Json, Schema), String> {
+    let unreadable = |why: String| {
+        format!("failed to read schema: \"{path}\" could not be read as JSON ({why})")
+    };
+    let text = std::fs::read(path).map_err(|e| match e.kind() {
+        io::ErrorKind::IsADirectory => {
+            unreadable(format!("error reading JSON stream: {}", strerror(&e)))
+        }
+        _ => unreadable(format!("error opening \"{path}\": {}", strerror(&e))),
+    })?;
+    let json = Json::parse_bytes(&text).map_err(|e| unreadable(e.to_string()))?;
+    let schema = Schema::from_json(&json).map_err(|e| {
+        e.context(&format!("failed to parse \"{path}\" as ovsdb schema")).to_string()
+    })?;
+    Ok((json, schema))
+}
