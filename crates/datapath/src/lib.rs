@@ -2,7 +2,7 @@
 //!
 //! # What
 //! A [`Datapath`] owns worker threads. Each worker owns receive queues, a transmit queue for every port, an exact-match cache
-//! and a replica of the megaflow table. A packet's road (see `worker::rounds`):
+//! and a replica of the megaflow table. A packet's road (see `worker::engine`):
 //!
 //! ```text
 //! receive a batch -> extract keys -> exact-match cache -> megaflows -> group by flow -> act -> transmit, once per round

@@ -1,7 +1,8 @@
 //! How the control side speaks to a worker: a queue of commands, read between two batches of packets.
 //!
-//! A worker looks at one flag per batch; only when that is set does it take the lock. Posting wakes the worker only if it
-//! sleeps. A poster whose worker is far behind waits: the queue is bounded.
+//! A worker looks at one flag per batch; only when that is set does it take the lock. Posting wakes a sleeping worker only
+//! for what cannot wait until it wakes by itself: installing a flow can, for the worker reads its mailbox before it looks any
+//! packet up. A poster whose worker is far behind waits: the queue is bounded.
 
 use std::collections::VecDeque;
 use std::io;
@@ -41,6 +42,21 @@ pub(crate) enum Command {
     Barrier(Ticket),
     /// End.
     Stop,
+}
+
+impl Command {
+    /// Whether a sleeping worker is to be woken for it.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Command::Put(_) | Command::Remove(_) | Command::Sweep | Command::AddTunnel(..) => false,
+            Command::Reclaim(hold) => hold.has_packets(),
+            Command::AddPort(_)
+            | Command::RemovePort(..)
+            | Command::Run(_)
+            | Command::Barrier(_)
+            | Command::Stop => true,
+        }
+    }
 }
 
 /// A port and this worker's share of its queues.
@@ -98,8 +114,9 @@ impl Mailbox {
     pub(crate) fn post(&self, commands: impl IntoIterator<Item = Command>) -> u64 {
         let full = |s: &mut State| s.commands.len() >= COMMANDS_MAX && !s.closed;
         let mut state = self.room.wait_while(self.lock(), full).unwrap_or_else(|e| e.into_inner());
-        let mut refused = 0;
+        let (mut refused, mut urgent) = (0, false);
         for command in commands {
+            urgent |= command.is_urgent();
             if let Command::Run(_) = command {
                 if state.runs >= RUNS_MAX || state.closed {
                     refused += 1;
@@ -112,9 +129,10 @@ impl Mailbox {
                 state.commands.push_back(command);
             }
         }
+        urgent |= state.commands.len() >= COMMANDS_MAX / 2;
         self.pending.store(!state.commands.is_empty(), Ordering::SeqCst);
         drop(state);
-        if self.sleeping.swap(false, Ordering::SeqCst) {
+        if urgent && self.sleeping.swap(false, Ordering::SeqCst) {
             // Fails only when the counter is full, and then the worker wakes anyway.
             let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         }
@@ -207,5 +225,60 @@ impl Drop for Ticket {
         if *left == 0 {
             self.0.zero.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::miss::MissQueue;
+
+    fn is_signalled(mailbox: &Mailbox) -> bool {
+        rustix::io::read(&mailbox.wake, &mut [0u8; 8]).is_ok()
+    }
+
+    #[test]
+    fn only_what_cannot_wait_wakes_a_sleeper() {
+        let mailbox = Mailbox::new().unwrap();
+        assert!(mailbox.prepare_to_sleep());
+        mailbox.post([Command::Sweep, Command::Reclaim(MissQueue::new(1, 1).hold(0))]);
+        assert!(!is_signalled(&mailbox) && mailbox.is_pending());
+        mailbox.post([Command::Stop]);
+        assert!(is_signalled(&mailbox));
+        mailbox.woke_up(true);
+        let mut commands = VecDeque::new();
+        mailbox.take(&mut commands);
+        assert_eq!(commands.len(), 3);
+        assert!(!mailbox.is_pending());
+        mailbox.post([Command::Stop]);
+        assert!(!is_signalled(&mailbox), "awake: it looks by itself");
+        assert!(!mailbox.prepare_to_sleep(), "not without reading");
+    }
+
+    #[test]
+    fn tickets_come_back_from_a_closed_mailbox_too() {
+        let (mailbox, latch) = (Mailbox::new().unwrap(), Arc::new(Latch::default()));
+        mailbox.post([Command::Barrier(latch.ticket())]);
+        assert!(!latch.wait(Duration::ZERO));
+        mailbox.close();
+        assert!(latch.wait(Duration::ZERO));
+        mailbox.post([Command::Barrier(latch.ticket())]);
+        assert!(latch.wait(Duration::ZERO));
+    }
+
+    #[test]
+    fn posters_wait_for_a_worker_that_is_far_behind() {
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        mailbox.post((0..COMMANDS_MAX).map(|_| Command::Sweep));
+        let poster = {
+            let mailbox = mailbox.clone();
+            std::thread::spawn(move || mailbox.post([Command::Stop]))
+        };
+        let mut commands = VecDeque::new();
+        while !matches!(commands.back(), Some(Command::Stop)) {
+            mailbox.take(&mut commands);
+            std::thread::yield_now();
+        }
+        assert_eq!((poster.join().unwrap(), commands.len()), (0, COMMANDS_MAX + 1));
     }
 }

@@ -86,6 +86,14 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Hold(MissQueue, usize);
 
+impl Hold {
+    /// Whether packets of that worker are waiting now.
+    pub(crate) fn has_packets(&self) -> bool {
+        let state = self.0.lock();
+        state.ports.values().any(|q| q.waiting.iter().any(|m| m.worker == self.1))
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
         let mut state = self.0.lock();
