@@ -67,6 +67,7 @@ impl System {
             shared: shared.clone(),
             receiver: Receiver::new(BATCH),
             posted: Vec::with_capacity(BATCH),
+            want: WANT_MIN,
         });
         Ok(Self { shared, rx: Mutex::new(Some(rx)) })
     }
@@ -145,9 +146,14 @@ impl Device for System {
 struct Rx {
     shared: Arc<Shared>,
     receiver: Receiver,
-    /// Empty buffers, waiting for frames.
+    /// Empty buffers for one call; none between calls, so that idle devices hold no memory.
     posted: Vec<Buf>,
+    /// How many buffers to offer next: follows what came before.
+    want: usize,
 }
+
+/// Buffers offered to the kernel when little comes in.
+const WANT_MIN: usize = 4;
 
 impl RxQueue for Rx {
     fn fd(&self) -> BorrowedFd<'_> {
@@ -155,15 +161,11 @@ impl RxQueue for Rx {
     }
 
     fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
-        let want = max.min(BATCH);
-        while self.posted.len() < want {
-            self.posted.push(pool.take());
-        }
-        let buffers = self.posted[..want].iter_mut().map(Buf::spare_mut);
-        let count = match self.receiver.recv(self.shared.socket.as_fd(), buffers) {
-            Ok(count) => count,
-            Err(error) => return self.shared.receive_failed(error),
-        };
+        let want = self.want.min(max);
+        self.posted.extend((0..want).map(|_| pool.take()));
+        let buffers = self.posted.iter_mut().map(Buf::spare_mut);
+        let result = self.receiver.recv(self.shared.socket.as_fd(), buffers);
+        let count = *result.as_ref().unwrap_or(&0);
         for (i, buf) in self.posted.drain(..count).enumerate() {
             match accept(&self.receiver.message(i), buf) {
                 Ok(packet) => out.push(packet),
@@ -173,7 +175,19 @@ impl RxQueue for Rx {
                 }
             }
         }
-        Ok(if count < want { Received::Drained } else { Received::More })
+        // The last taken first, so that the pool's next is the one that was used most recently.
+        self.posted.drain(..).rev().for_each(|buf| pool.put(buf));
+        match result {
+            Err(error) => self.shared.receive_failed(error),
+            Ok(_) if count == want => {
+                self.want = (self.want * 2).min(BATCH);
+                Ok(Received::More)
+            }
+            Ok(_) => {
+                self.want = (count + 1).next_power_of_two().clamp(WANT_MIN, BATCH);
+                Ok(Received::Drained)
+            }
+        }
     }
 }
 
