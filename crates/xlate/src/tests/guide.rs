@@ -2,6 +2,7 @@
 //! packets on the same topology (Open vSwitch 3.1, dummy datapath) is in the expectations; differences say why.
 
 use ::packet::wire::ethernet::eth_type;
+use flow::text::{ActionsText, Numbers};
 use flow::{FlowKey, TunnelKey, tunnel_flag};
 use tunnel::neighbour::Evidence;
 
@@ -401,6 +402,42 @@ fn the_underlay_may_tag_what_it_sends() {
         "pop_vlan,tnl_pop(4789)",
         "eth_src eth_dst vlan inner_vlan/0x1fff nw_dst nw_proto tp_dst",
     );
+}
+
+/// Recorded from Open vSwitch 3.1.
+#[test]
+fn a_tunnel_over_ipv6() {
+    let mut w = host_with(&[&[("remote_ip", "2001:cafe::92"), ("key", "9"), ("tos", "inherit")]]);
+    w.routes.add_address("br-phy", "2001:cafe::88/64".parse().unwrap());
+    tunnel::route::commands::add(&mut w.routes, &["2001:cafe::/64", "br-phy"]).unwrap();
+    let remote = "2001:cafe::92".parse().unwrap();
+    w.neighbours.set(&"br-phy".into(), remote, mac("aa:bb:cc:00:00:01"), w.now);
+    let t = w.ask(&FlowKey { nw_tos: 0xb8, ..ping(P1, A, B) });
+    assert_eq!(
+        ActionsText { actions: &t.actions, names: &Numbers }.to_string(),
+        "1,4,tnl_push(tnl_port(4789),header(size=70,type=4,\
+         eth(dst=aa:bb:cc:00:00:01,src=aa:55:aa:55:00:02,dl_type=0x86dd),\
+         ipv6(src=2001:cafe::88,dst=2001:cafe::92,label=0,proto=17,tclass=0xb8,hlimit=64),\
+         udp(src=0,dst=4789,csum=0xffff),vxlan(flags=0x8000000,vni=0x9)),out_port(2)),5"
+    );
+    assert_eq!(looked_at(&t.mask), format!("{NORMAL} nw_tos"));
+    assert_eq!(
+        show_listeners(&w.snapshot, &w.routes, true).lines().nth(2),
+        Some(
+            "vxlan_sys_4789 (4789) : eth(dst=aa:55:aa:55:00:02),eth_type(0x86dd),\
+             ipv6(dst=2001:cafe::88,proto=17,frag=no),udp(dst=4789)"
+        )
+    );
+    w.receive(&ping(2, PHY, B));
+    let ip = |s: &str| s.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let back = FlowKey {
+        nw_proto: 17,
+        ipv6_src: ip("2001:cafe::92"),
+        ipv6_dst: ip("2001:cafe::88"),
+        tp_dst: 4789,
+        ..ethernet(ETH1, REMOTE, PHY, eth_type::IPV6)
+    };
+    expect(&w.ask(&back), "tnl_pop(4789)", "NORMAL ipv6_dst nw_proto tp_dst");
 }
 
 /// Recorded from Open vSwitch 3.1.
