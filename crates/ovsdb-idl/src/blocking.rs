@@ -5,7 +5,8 @@ use std::fmt;
 use jsonrpc::Client;
 use jsonrpc::client::ClientError;
 
-use crate::protocol::{Outcome, Protocol, ProtocolError};
+use crate::outcome::Outcome;
+use crate::protocol::{Protocol, ProtocolError};
 use crate::replica::Replica;
 use crate::txn::{Prepared, Txn};
 

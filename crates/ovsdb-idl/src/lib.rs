@@ -14,11 +14,12 @@
 //! - The client brings the schema it was written for, so that no round trip is needed to learn it. Only if the server objects
 //!   (an older or newer database), its schema is fetched and what it lacks is left out; missing columns read as absent.
 //!
-//! Read in this order: [`interest`], [`replica`], [`changes`], [`txn`], [`protocol`], then a driver.
+//! Read in this order: [`interest`], [`replica`], [`changes`], [`txn`], [`outcome`], [`protocol`], then a driver.
 
 pub mod blocking;
 pub mod changes;
 pub mod interest;
+pub mod outcome;
 pub mod polled;
 pub mod protocol;
 pub mod replica;
@@ -27,6 +28,7 @@ mod update;
 
 pub use changes::{Change, ChangeKind, Changes};
 pub use interest::{Interest, UnknownName};
-pub use protocol::{CommitId, Outcome, Protocol, ProtocolError};
+pub use outcome::Outcome;
+pub use protocol::{CommitId, Protocol, ProtocolError};
 pub use replica::{Replica, RowRef};
 pub use txn::{Prepared, Txn};

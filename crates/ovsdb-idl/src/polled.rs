@@ -10,7 +10,8 @@ use jsonrpc::Session;
 use stream::Poller;
 
 use crate::changes::Changes;
-use crate::protocol::{CommitId, Outcome, Protocol};
+use crate::outcome::Outcome;
+use crate::protocol::{CommitId, Protocol};
 use crate::replica::Replica;
 use crate::txn::{Prepared, Txn};
 

@@ -15,6 +15,7 @@ use ovsdb::{ColumnId, Schema, TableId, Uuid, UuidSource};
 
 use crate::changes::Changes;
 use crate::interest::Interest;
+use crate::outcome::{Outcome, judge};
 use crate::replica::Replica;
 use crate::txn::{Prepared, Txn};
 use crate::update::Shape;
@@ -66,26 +67,6 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitId(i64);
 
-/// What came of a transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// There was nothing to do.
-    Unchanged,
-    /// It is done.
-    Success {
-        /// The identity that the server gave to each new row, by the one it had in the transaction.
-        inserted: BTreeMap<Uuid, Uuid>,
-        /// What the incremented column became.
-        incremented: Option<i64>,
-    },
-    /// A column that had to be as it was read is not, or the connection broke: build the transaction again.
-    TryAgain,
-    /// The lock is not ours.
-    NotLocked,
-    /// The server refused it; its error as JSON.
-    Error(Json),
-}
-
 /// The server says something that makes going on pointless on this connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolError(String);
@@ -119,12 +100,22 @@ pub struct Protocol {
     last_id: Option<Uuid>,
     outbox: VecDeque<Message>,
     next_id: i64,
-    under_way: BTreeMap<i64, Prepared>,
+    under_way: BTreeMap<i64, UnderWay>,
     done: BTreeMap<CommitId, Outcome>,
     lock: Option<Lock>,
     uuids: RefCell<UuidSource>,
     updates: u64,
 }
+
+/// A transaction that was sent.
+struct UnderWay {
+    txn: Prepared,
+    /// Operations that were put in front of its own.
+    offset: usize,
+}
+
+/// Outcomes kept for clients that do not ask for them; older ones are dropped.
+const OUTCOMES_KEPT: usize = 1024;
 
 /// The tables and columns that the server does not have.
 #[derive(Debug, Default)]
@@ -190,6 +181,9 @@ impl Protocol {
     /// Sends a transaction. Its outcome comes later, unless there is nothing to do.
     pub fn commit(&mut self, txn: Prepared) -> CommitId {
         let id = self.fresh_id();
+        while self.done.len() >= OUTCOMES_KEPT {
+            self.done.pop_first();
+        }
         if txn.is_empty() {
             self.done.insert(CommitId(id), Outcome::Unchanged);
         } else if self.phase != Phase::Live {
@@ -203,15 +197,21 @@ impl Protocol {
                 params.push(json!({"op": "assert", "lock": (&lock.name)}));
             }
             params.extend(txn.operations.iter().cloned());
+            let offset = params.len() - 1 - txn.operations.len();
             self.outbox.push_back(Message::request(id, "transact", params));
-            self.under_way.insert(id, txn);
+            self.under_way.insert(id, UnderWay { txn, offset });
         }
         CommitId(id)
     }
 
-    /// The outcome of a transaction, once, when it is known.
+    /// The outcome of a transaction, once, when it is known. Outcomes that nobody asks for are forgotten after a while.
     pub fn outcome(&mut self, id: CommitId) -> Option<Outcome> {
         self.done.remove(&id)
+    }
+
+    /// Transactions that were sent and not answered yet. Who writes regularly should wait for them before sending more.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
     }
 
     /// Asks for a lock now and after every reconnect; transactions are sent only while it is held.
@@ -411,8 +411,7 @@ impl Protocol {
 
     fn replied(&mut self, id: &Json, result: Result<Json, Json>) -> Result<(), ProtocolError> {
         let Some(id) = id.as_i64() else { return Ok(()) };
-        if let Some(txn) = self.under_way.remove(&id) {
-            let offset = usize::from(self.lock.is_some());
+        if let Some(UnderWay { txn, offset }) = self.under_way.remove(&id) {
             let outcome = match result {
                 Ok(results) => judge(&txn, offset, &results),
                 Err(error) => Outcome::Error(error),
@@ -455,43 +454,6 @@ impl Protocol {
             self.outbox.push_back(Message::request(id, "lock", params));
         }
     }
-}
-
-/// What the server's results mean for a transaction. `offset` operations were put in front of it.
-fn judge(txn: &Prepared, offset: usize, results: &Json) -> Outcome {
-    let results = results.as_array().unwrap_or_default();
-    let errors = results
-        .iter()
-        .filter_map(|result| Some((result.get("error")?.as_str().unwrap_or_default(), result)));
-    let (mut soft, mut not_owner) = (false, false);
-    for (word, error) in errors {
-        match word {
-            "timed out" => soft = true,
-            "not owner" => not_owner = true,
-            "aborted" if txn.dry_run => {}
-            _ => return Outcome::Error(error.clone()),
-        }
-    }
-    if not_owner {
-        return Outcome::NotLocked;
-    }
-    if soft {
-        return Outcome::TryAgain;
-    }
-    if results.len() < txn.operations.len() + offset {
-        let details =
-            format!("{} operations have {} results", txn.operations.len() + offset, results.len());
-        return Outcome::Error(json!({"error": "malformed reply", "details": details}));
-    }
-    let result = |operation: usize| results.get(operation + offset);
-    let inserted = txn.inserts.iter().filter_map(|&(operation, provisional)| {
-        let uuid = result(operation)?.get("uuid")?.at(1)?.as_str()?.parse().ok()?;
-        Some((provisional, uuid))
-    });
-    let incremented = txn.increment.as_ref().and_then(|(operation, column)| {
-        result(*operation)?.get("rows")?.at(0)?.get(column)?.as_i64()
-    });
-    Outcome::Success { inserted: inserted.collect(), incremented }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use ovsdb::types::UNLIMITED;
 use ovsdb::{ColumnId, ColumnType, Datum, TableId, Uuid};
 
 use super::command::{Call, Command, Needs, nothing};
+use super::condition::{OPERATORS, meets_all};
 use super::context::{Ctx, Rows};
 use super::{Fatal, Stop, fatal, names, record};
 
@@ -447,69 +448,4 @@ fn destroy(ctx: &mut Ctx<'_, '_>) -> Result<(), Stop> {
     }
     ctx.db.forget_model();
     Ok(())
-}
-
-// --- conditions
-
-/// The operators of conditions, in the order in which messages list them.
-const OPERATORS: &[&str] = &[
-    "=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}", "{>=}", "{in}",
-    "{not-in}",
-];
-
-fn meets_all(
-    ctx: &mut Ctx<'_, '_>,
-    table: TableId,
-    row: Uuid,
-    conditions: &[String],
-) -> Result<bool, Fatal> {
-    for condition in conditions {
-        if !meets(ctx, table, row, condition)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn meets(ctx: &mut Ctx<'_, '_>, table: TableId, row: Uuid, condition: &str) -> Result<bool, Fatal> {
-    let term = names::term(ctx.db.schema(), table, condition, OPERATORS)?;
-    let ty = ctx.db.column_type(table, term.column);
-    let ty = ty.relaxed(ty.n_min, UNLIMITED);
-    let have = ctx.db.txn.get(table, row, term.column);
-    let Some(key) = term.key else {
-        let want = ctx.parse_datum(term.value, &ty)?;
-        return Ok(compare(&have, term.operator, &want));
-    };
-    let Some(value_type) = &ty.value else {
-        return fatal!(
-            "cannot specify key to check for non-map column {}",
-            ctx.column_name(table, term.column)
-        );
-    };
-    let key = ctx.parse_atom(key, &ty.key)?;
-    let want_type =
-        ColumnType { key: value_type.clone(), value: None, n_min: ty.n_min, n_max: UNLIMITED };
-    let want = ctx.parse_datum(term.value, &want_type)?;
-    let have = have.get(&key).cloned();
-    if have.is_none() && !term.operator.starts_with('{') {
-        return Ok(false);
-    }
-    Ok(compare(&have.into(), term.operator, &want))
-}
-
-fn compare(have: &Datum, operator: &str, want: &Datum) -> bool {
-    match operator {
-        "=" | "{=}" => have == want,
-        "!=" | "{!=}" => have != want,
-        "<" => have < want,
-        ">" => have > want,
-        "<=" => have <= want,
-        ">=" => have >= want,
-        "{<}" => have.len() < want.len() && want.includes(have),
-        "{>}" => have.len() > want.len() && have.includes(want),
-        "{<=}" | "{in}" => want.includes(have),
-        "{>=}" => have.includes(want),
-        "{not-in}" => want.excludes(have),
-        _ => false,
-    }
 }

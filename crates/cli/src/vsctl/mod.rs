@@ -24,6 +24,7 @@
 mod auto_attach;
 mod bridge;
 mod command;
+mod condition;
 mod connections;
 mod conntrack;
 mod context;

@@ -53,6 +53,20 @@ impl Setting {
         self.on.is_empty() || self.on.contains(&interface_type)
     }
 
+    /// The column, or the column and key, as ovs-vsctl writes it.
+    pub fn place(&self) -> String {
+        if self.key.is_empty() {
+            self.column.to_owned()
+        } else {
+            format!("{}:{}", self.column, self.key)
+        }
+    }
+
+    /// Where Open vSwitch documents it.
+    pub fn reference(&self) -> String {
+        format!("ovs-vswitchd.conf.db(5), {} TABLE, {}", self.table, self.place())
+    }
+
     /// Whether `key` is this setting's key.
     pub fn has_key(&self, key: &str) -> bool {
         match self.key.strip_suffix('*') {
