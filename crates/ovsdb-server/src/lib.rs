@@ -1,1 +1,31 @@
-//! (to be written)
+//! `ovsdb-server`: the database server's sockets, files and command line around [`ovsdb::server`].
+//!
+//! # Design
+//! One thread, one loop ([`Server::serve`]): wait for sockets and deadlines, read what clients sent, let the database commit it
+//! all at once, send what came of it. The library decides everything that has to do with databases; here is only what it
+//! must not know: endpoints, descriptors, files, time.
+//!
+//! - [`config`]: what to serve where; [`options`]: the same from a command line;
+//! - [`network`]: clients and listeners; [`remotes`]: which there should be, also when the database says so;
+//! - [`commands`]: the control socket; [`program`]: the daemon.
+//!
+//! A program that embeds the server (`ferroswitch run`) makes a [`Server`] from a [`Config`] and calls [`Server::serve`] on a
+//! thread of its own; a [`Stop`] ends it.
+
+mod child;
+mod commands;
+mod config;
+mod core;
+mod network;
+mod options;
+mod program;
+mod remotes;
+mod server;
+mod status;
+
+pub use config::Config;
+pub use program::run;
+pub use server::{Server, Stop};
+
+/// The program's name.
+pub const PROGRAM: &str = "ovsdb-server";

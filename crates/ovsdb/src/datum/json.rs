@@ -157,11 +157,17 @@ fn uuid_from_json(json: &Json, base: &BaseType, names: Option<&mut dyn NamedUuid
 pub fn atom_to_json(atom: &Atom) -> Json {
     match atom {
         Atom::Integer(value) => Json::from(*value),
-        Atom::Real(value) => Json::real(value.get()),
+        Atom::Real(value) => real_to_json(*value),
         Atom::Boolean(value) => Json::from(*value),
         Atom::String(value) => Json::from(value),
         Atom::Uuid(value) => uuid_to_json(*value),
     }
+}
+
+/// Whole numbers of more than 15 digits stay reals, which print with as many digits as a double surely has.
+fn real_to_json(real: Real) -> Json {
+    let value = real.get();
+    if value.abs() < 1e15 { Json::real(value) } else { Json::Real(value) }
 }
 
 /// `["uuid", "<text>"]`
@@ -172,7 +178,7 @@ pub fn uuid_to_json(uuid: Uuid) -> Json {
 fn write_atom(atom: &Atom, out: &mut String) {
     match atom {
         Atom::Integer(value) => Json::from(*value).write_compact(out),
-        Atom::Real(value) => Json::real(value.get()).write_compact(out),
+        Atom::Real(value) => real_to_json(*value).write_compact(out),
         Atom::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
         Atom::String(value) => quote_into(value, out),
         Atom::Uuid(value) => {

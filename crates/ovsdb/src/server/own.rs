@@ -49,16 +49,19 @@ impl Server {
             };
             let present: Vec<(Uuid, String, String)> =
                 work.table(table).rows().map(|row| (row.uuid(), text(row, "name"), text(row, "schema"))).collect();
-            for (uuid, name, schema) in &present {
-                if !wanted.iter().any(|(n, s)| **n == **name && s == schema) {
+            for (uuid, name, _) in &present {
+                if !wanted.iter().any(|(n, _)| **n == **name) {
                     work.delete((table, *uuid));
                 }
             }
             for (name, schema_text) in &wanted {
-                if present.iter().any(|(_, n, s)| **n == **name && s == schema_text) {
+                if let Some((uuid, _, present_text)) = present.iter().find(|(_, n, _)| **n == **name) {
+                    if let Some(column) = schema.column_id("schema").filter(|_| present_text != schema_text) {
+                        work.modify((table, *uuid), |row| row.set(column, schema_text.as_str().into()));
+                    }
                     continue;
                 }
-                // A database that is removed and added again, or converted, is another one: it gets a new UUID.
+                // A database that is removed and added again is another one: it gets a new UUID.
                 let uuid = work.names.fresh();
                 let mut row = Row::new(schema, uuid);
                 let mut set = |column: &str, value: Datum| {

@@ -1,0 +1,39 @@
+//! What a server serves, and where.
+
+use std::path::PathBuf;
+
+use base::Clock;
+use jsonrpc::Limits;
+
+/// What a server is to do.
+pub struct Config {
+    /// Database files, as the user calls them; relative ones are relative to the working directory.
+    pub databases: Vec<String>,
+    /// Where clients connect to it or it connects to clients: endpoints, or `db:DATABASE,TABLE,COLUMN`.
+    pub remotes: Vec<String>,
+    /// The control socket, if there is to be one.
+    pub unixctl: Option<PathBuf>,
+    /// Relative socket names are relative to this directory.
+    pub rundir: PathBuf,
+    /// Time.
+    pub clock: Clock,
+    /// What a client may make the server hold.
+    pub limits: Limits,
+    /// A shell command to run; the server ends with it.
+    pub run: Option<String>,
+}
+
+impl Config {
+    /// A server of `databases` that nobody can connect to yet.
+    pub fn new(databases: Vec<String>, clock: Clock) -> Self {
+        Self {
+            databases,
+            remotes: Vec::new(),
+            unixctl: None,
+            rundir: observe::dirs::rundir(),
+            clock,
+            limits: Limits { message: 512 << 20, backlog: 64 << 20 },
+            run: None,
+        }
+    }
+}

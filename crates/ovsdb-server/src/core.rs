@@ -1,0 +1,180 @@
+//! The server's parts and one turn of its loop; what commands at the control socket work on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, Instant};
+use observe::coverage::Coverage;
+use ovsdb::log::Log;
+use ovsdb::server::{Server as Database, Time};
+use ovsdb::{Error, ErrorKind, monitor::history::Position};
+use stream::Event;
+
+use crate::config::Config;
+use crate::network::Network;
+use crate::remotes::Remotes;
+use crate::status::StatusReport;
+
+/// How often to look whether a file should be compacted.
+const COMPACT_CHECK: Duration = Duration::from_secs(60);
+
+/// Everything but the control socket.
+pub(crate) struct Core {
+    pub(crate) clock: Clock,
+    pub(crate) db: Database,
+    pub(crate) network: Network,
+    pub(crate) remotes: Remotes,
+    pub(crate) coverage: Coverage,
+    pub(crate) exiting: bool,
+    rundir: PathBuf,
+    /// Database files by the database's name.
+    files: BTreeMap<Arc<str>, PathBuf>,
+    /// The databases that list remotes, as they were when last looked at.
+    seen: Vec<(Arc<str>, Option<Position>)>,
+    remotes_changed: bool,
+    status: StatusReport,
+    next_compact_check: Instant,
+    counters: Counters,
+}
+
+/// What the server did, by the names of the reference's coverage counters.
+#[derive(Default)]
+struct Counters {
+    turns: u64,
+    wakeups: u64,
+}
+
+impl Core {
+    /// Opens the databases and remotes of `config`.
+    pub(crate) fn new(config: &Config) -> Result<Self, String> {
+        let mut seed = [0; 32];
+        fill_random(&mut seed).map_err(|error| format!("no random numbers ({})", stream::strerror(&error)))?;
+        let now = config.clock.now();
+        let network = Network::new(config.limits).map_err(|error| stream::strerror(&error))?;
+        let mut core = Self {
+            clock: config.clock.clone(),
+            db: Database::new(seed),
+            network,
+            remotes: Remotes::default(),
+            coverage: Coverage::new(&[], now),
+            exiting: false,
+            rundir: config.rundir.clone(),
+            files: BTreeMap::new(),
+            seen: Vec::new(),
+            remotes_changed: true,
+            status: StatusReport::default(),
+            next_compact_check: now + COMPACT_CHECK,
+            counters: Counters::default(),
+        };
+        for name in &config.databases {
+            core.open_database(name).map_err(|error| error.to_string())?;
+        }
+        for remote in &config.remotes {
+            core.remotes.add(remote, &core.db)?;
+        }
+        core.apply_remotes();
+        Ok(core)
+    }
+
+    pub(crate) fn time(&self) -> Time {
+        let wall = self.clock.wall();
+        Time { now: self.clock.now(), wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX) }
+    }
+
+    /// Opens a database file and serves it. `name` is what the user calls it.
+    pub(crate) fn open_database(&mut self, name: &str) -> Result<(), Error> {
+        let path = observe::dirs::absolute(Path::new(name));
+        let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        if self.files.values().any(|open| *open == real) {
+            return Err(Error::new(ErrorKind::Ovsdb, format!("{name}: already open")));
+        }
+        let (log, opened) = Log::open(&path, name)?;
+        if let Some(damage) = &opened.damage {
+            // A crash or a full disk may have cut the file short; what is good of it is good.
+            log::error!(target: "ovsdb_server", "{damage}");
+            log::warn!(
+                target: "ovsdb_server",
+                "{name}: kept the {} transactions before byte {}; the damaged rest is cut off by the next write",
+                opened.transactions,
+                log.len()
+            );
+        }
+        let database = Arc::clone(opened.database.schema().name());
+        let time = self.time();
+        self.db.add_database(opened.database, Some(log), time)?;
+        self.files.insert(database, real);
+        self.remotes_changed = true;
+        Ok(())
+    }
+
+    /// Serves a database no more; false if there is none of that name.
+    pub(crate) fn close_database(&mut self, name: &str) -> bool {
+        let time = self.time();
+        let removed = self.db.remove_database(name, time);
+        self.files.remove(name);
+        self.remotes_changed = true;
+        removed
+    }
+
+    /// To be called after remotes were added or removed.
+    pub(crate) fn apply_remotes(&mut self) {
+        self.remotes_changed = false;
+        self.seen = self.remotes.databases().into_iter().map(|name| (name.clone(), self.db.generation(&name))).collect();
+        self.remotes.apply(&mut self.network, &mut self.db, &self.rundir, self.clock.now());
+    }
+
+    /// Drops every connection.
+    pub(crate) fn reconnect(&mut self) {
+        self.network.reconnect_all(&mut self.db, self.clock.now());
+    }
+
+    /// Counters for `coverage/show`.
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
+        [("poll_create_node", self.counters.turns), ("util_xalloc", self.counters.wakeups)]
+    }
+
+    /// When the next turn is due even if nothing happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let now = self.clock.now();
+        [
+            self.network.deadline(now),
+            self.db.next_deadline(),
+            self.remotes.deadline(),
+            self.status.deadline(&self.remotes),
+            Some(self.next_compact_check),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// One turn: reads, commits, sends.
+    pub(crate) fn turn(&mut self, events: &[Event]) {
+        self.counters.turns += 1;
+        self.counters.wakeups += u64::from(!events.is_empty());
+        let time = self.time();
+        self.network.receive(events, &mut self.db, time);
+        self.status.run(&self.remotes, &mut self.network, &mut self.db, time.now);
+        self.db.commit(self.time());
+        self.network.send(&mut self.db, time.now);
+        let stale = || self.seen.iter().any(|(name, generation)| self.db.generation(name) != *generation);
+        if self.remotes_changed || self.remotes.deadline().is_some_and(|at| at <= time.now) || stale() {
+            self.apply_remotes();
+        }
+        if time.now >= self.next_compact_check {
+            self.next_compact_check = time.now + COMPACT_CHECK;
+            self.db.compact_if_due(time);
+        }
+    }
+}
+
+fn fill_random(buffer: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        filled += rustix::rand::getrandom(&mut buffer[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use base::Clock;
+use observe::daemon::{self, DaemonOptions};
+use observe::options::{COMMON, Opt, Options};
+use observe::{Vlog, dirs, version};
+
+use crate::{Config, PROGRAM};
+
+const OWN: &[Opt] = &[
+    Opt::value("remote"),
+    Opt::value("run"),
+    Opt::value("sync-from"),
+    Opt::value("sync-exclude-tables"),
+    Opt::flag("active"),
+    Opt::flag("disable-file-column-diff"),
+];
+
+/// What a command line asks for.
+pub(crate) enum CommandLine {
+    /// To serve.
+    Serve(Box<(Config, DaemonOptions)>),
+    /// To print this and exit.
+    Print(String),
+}
+
+/// Reads a command line.
+pub(crate) fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    vlog: &Vlog,
+    clock: &Clock,
+) -> Result<CommandLine, String> {
+    let tables = [OWN, COMMON, daemon::OPTIONS, daemon::VLOG_OPTIONS, daemon::SSL_OPTIONS];
+    let mut options = Options::new(&tables, args);
+    let mut config = Config::new(Vec::new(), clock.clone());
+    let mut daemon = DaemonOptions::default();
+    while let Some(option) = options.next()? {
+        match option.name {
+            "help" => return Ok(CommandLine::Print(usage())),
+            "version" => return Ok(CommandLine::Print(version::text(PROGRAM))),
+            "remote" => config.remotes.push(option.arg().to_owned()),
+            "run" => config.run = Some(option.arg().to_owned()),
+            "sync-from" | "sync-exclude-tables" | "active" => {
+                return Err(format!("--{}: replication of databases is not supported", option.name));
+            }
+            // Differences are part of the file format since Open vSwitch 2.15; nobody needs a file without.
+            "disable-file-column-diff" => {}
+            _ => {
+                daemon.take(&option, vlog)?;
+            }
+        }
+    }
+    config.databases = options.operands();
+    if config.databases.is_empty() {
+        config.databases.push(dirs::dbdir().join("conf.db").display().to_string());
+    }
+    if let Some(relay) = config.databases.iter().find(|name| name.starts_with("relay:")) {
+        return Err(format!("{relay}: relay databases are not supported"));
+    }
+    Ok(CommandLine::Serve(Box::new((config, daemon))))
+}
+
+fn usage() -> String {
+    let default = dirs::dbdir().join("conf.db");
+    format!(
+        "{PROGRAM}: Open vSwitch database server\n\
+         usage: {PROGRAM} [OPTIONS] [DATABASE...]\n\
+         where each DATABASE is a database file in ovsdb format.\n\
+         The default DATABASE, if none is given, is\n{}.\n\
+         \nJSON-RPC options (may be specified any number of times):\n\
+         \x20 --remote=REMOTE         connect or listen to REMOTE\n\
+         \nREMOTE is one of:\n\
+         \x20 punix:FILE              listen on Unix domain socket FILE\n\
+         \x20 ptcp:PORT[:IP]          listen to TCP PORT on IP\n\
+         \x20 unix:FILE               connect to Unix domain socket FILE\n\
+         \x20 tcp:HOST:PORT           connect to PORT at HOST\n\
+         \x20 db:DB,TABLE,COLUMN      the remotes that COLUMN of TABLE in database DB lists\n\
+         {}{}\n\
+         Other options:\n\
+         \x20 --run COMMAND           run COMMAND as subprocess then exit\n\
+         \x20 -h, --help              display this help message\n\
+         \x20 -V, --version           display version information\n",
+        Path::new(&default).display(),
+        daemon::usage(PROGRAM),
+        daemon::vlog_usage(PROGRAM)
+    )
+}
