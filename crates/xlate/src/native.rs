@@ -8,7 +8,9 @@ use packet::wire::ethernet::{Mac, eth_type};
 use packet::wire::ip_proto;
 use pipeline::{PortKind, PortRef};
 use tunnel::neighbour::Asker;
-use tunnel::{Endpoint, EndpointId, Local, Lookup, OutKey, Outer, Remote, Tos, Ttl, Vni, ecn};
+use tunnel::{
+    Endpoint, EndpointId, Local, Lookup, OutKey, Outer, Remote, SourcePorts, Tos, Ttl, Vni, ecn,
+};
 
 use crate::packet::Packet;
 use crate::request::{Effect, Resolve, Use, Wait};
@@ -24,6 +26,24 @@ struct Way {
     via_dp: DpPort,
     via_mac: Mac,
     bridge: Arc<str>,
+}
+
+impl Way {
+    /// The outer header, as far as way and endpoint decide it.
+    fn outer(&self, endpoint: &Endpoint) -> Outer {
+        Outer {
+            eth_src: self.via_mac,
+            eth_dst: Mac::default(),
+            src: self.src,
+            dst: self.remote,
+            tos: 0,
+            ttl: 0,
+            df: endpoint.df,
+            csum: endpoint.wants_csum(self.remote.is_ipv6()),
+            dst_port: endpoint.dst_port,
+            src_ports: SourcePorts::default(),
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -53,16 +73,11 @@ impl Walk<'_> {
             return self.wait_for_neighbour(at, way, asker, packet);
         };
         let outer = Outer {
-            eth_src: way.via_mac,
             eth_dst,
-            src: way.src,
-            dst: way.remote,
             tos,
             ttl,
-            df: endpoint.df,
-            csum: endpoint.wants_csum(way.remote.is_ipv6()),
-            dst_port: endpoint.dst_port,
             src_ports: self.snapshot.source_ports(),
+            ..way.outer(endpoint)
         };
         let vni = match endpoint.out_key {
             OutKey::Exact(vni) => vni,
@@ -71,7 +86,6 @@ impl Walk<'_> {
         let Some(push) = outer.vxlan(vni, dp, way.via_dp) else {
             return self.give_up(DropCause::TunnelNoRoute);
         };
-        self.uses.push(Use::Tx(at));
         self.uses.push(Use::Neighbour { bridge: way.bridge, ip: way.neighbour, asker });
         self.commit(packet);
         let key = outer_key(&outer, way.via_dp);
@@ -79,7 +93,11 @@ impl Walk<'_> {
             walk.enter(way.via, Packet::new(&key));
         });
         if wrapped.len() > 1 {
+            self.uses.push(Use::Tx(at));
             self.push(Action::Clone(wrapped));
+        } else {
+            // The underlay bridge wants none of it, and has said why.
+            self.uses.push(Use::TxDrop(at, DropCause::Pipeline));
         }
     }
 

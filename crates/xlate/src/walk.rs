@@ -207,7 +207,7 @@ impl<'a> Walk<'a> {
             self.cause = None;
             self.give_up(DropCause::RecursionTooDeep);
         }
-        let mut actions = unwrap_last(self.actions);
+        let mut actions = without_idle_end(unwrap_last(self.actions));
         if actions.is_empty() {
             actions.push(Action::Drop(self.cause.unwrap_or(DropCause::Pipeline)));
         }
@@ -225,6 +225,14 @@ impl<'a> Walk<'a> {
 fn tags(vlans: &[Vlan; 2]) -> &[Vlan] {
     let n = vlans.iter().take_while(|v| v.is_present()).count();
     &vlans[..n]
+}
+
+/// Edits after the last output change nothing.
+fn without_idle_end(mut actions: Vec<Action>) -> Vec<Action> {
+    while let Some(Action::PushVlan(_) | Action::PopVlan | Action::Set(_)) = actions.last() {
+        actions.pop();
+    }
+    actions
 }
 
 /// A copy that nobody uses afterwards need not be one: the last action, if it works on a copy, works on the packet itself.

@@ -65,7 +65,7 @@ fn unknown_unicast_floods_into_the_tunnel_too() {
     assert_eq!(learned, [(0, mac(A), 1), (1, mac(PHY), 0xfffe)]);
     assert!(matches!(
         t.uses[..],
-        [Use::Learn(_), Use::Tx(_), Use::Neighbour { .. }, Use::Learn(_)]
+        [Use::Learn(_), Use::Neighbour { .. }, Use::Learn(_), Use::Tx(_)]
     ));
 }
 
@@ -402,6 +402,24 @@ fn the_underlay_may_tag_what_it_sends() {
         "pop_vlan,tnl_pop(4789)",
         "eth_src eth_dst vlan inner_vlan/0x1fff nw_dst nw_proto tp_dst",
     );
+}
+
+#[test]
+fn an_underlay_that_forwards_nothing_is_a_drop() {
+    let access = pipeline::VlanMode::from_columns(None, Some(7), &[]).unwrap();
+    let mut w = World::new(snapshot(vec![
+        (
+            "br-int",
+            vec![with_vlan(device(1, P1), access), vxlan(3, &[("remote_ip", "172.168.1.2")])],
+        ),
+        ("br-phy", vec![local("br-phy", 2, PHY)]),
+    ]));
+    let ready = host();
+    (w.routes, w.neighbours) = (ready.routes, ready.neighbours);
+    let t = w.ask(&ping(P1, A, B));
+    assert_eq!(text(&t.actions), "drop(Pipeline)");
+    assert!(t.uses.iter().any(|u| matches!(u, Use::TxDrop(..))));
+    assert!(!t.uses.iter().any(|u| matches!(u, Use::Tx(_))));
 }
 
 /// Recorded from Open vSwitch 3.1.
