@@ -214,7 +214,10 @@ impl Shared {
             Some(Errno::AGAIN | Errno::INTR) => Ok(Received::Drained),
             // Said once when the interface goes down, perhaps for good. Asking the kernel waits for its configuration lock, and
             // so for the end of a removal under way.
-            Some(Errno::NETDOWN) => self.host.link().map(|_| Received::Drained),
+            Some(Errno::NETDOWN) => match self.host.link() {
+                Err(gone) if Errno::from_io_error(&gone) == Some(Errno::NODEV) => Err(gone),
+                _ => Ok(Received::Drained),
+            },
             // The kernel could not describe a frame by a virtio-net header and dropped it; others may wait behind it.
             Some(Errno::INVAL) => {
                 self.losses.rx_malformed.inc();
