@@ -227,7 +227,7 @@ impl Printer {
         }
         self.printed = true;
         match self.style.format {
-            Format::Json => return self.json(table, out),
+            Format::Json => self.json(table, out),
             Format::Html => self.html(table, out),
             Format::Table | Format::List | Format::Csv => {
                 for line in table.caption.iter().cloned().chain(table.timestamp()) {
@@ -309,8 +309,8 @@ impl Printer {
             let cells =
                 table.headings.iter().zip(row).map(|(heading, text)| match heading.as_str() {
                     // The row's own identity is what the others' links lead to.
-                    "_uuid" => html_linked(text, "name=\""),
-                    _ => html_linked(text, "href=\"#"),
+                    "_uuid" => html_anchor(text),
+                    _ => html_linked(text),
                 });
             html_row("td", cells, out);
         }
@@ -345,7 +345,8 @@ fn align(cells: &[String], widths: &[usize], out: &mut String) {
             out.push(' ');
         }
         // Never inside a character, even if the column is then a little narrower.
-        let cut = cell.floor_char_boundary(*width);
+        let cut =
+            (0..=cell.len().min(*width)).rev().find(|at| cell.is_char_boundary(*at)).unwrap_or(0);
         out.push_str(cell.get(..cut).unwrap_or_default());
         out.extend(std::iter::repeat_n(' ', width - cut));
     }
@@ -392,17 +393,21 @@ fn html_char(c: char, out: &mut String) {
     }
 }
 
-/// The text with every UUID in it, shortened to eight digits, a link.
-fn html_linked(text: &str, attribute: &str) -> String {
+/// The text, shortened to eight characters, as the target of links.
+fn html_anchor(text: &str) -> String {
+    let short: String = text.chars().take(8).collect();
+    format!("<a name=\"{}\">{}</a>", html_text(text), html_text(&short))
+}
+
+/// The text with every UUID in it, shortened to eight digits, a link to that row.
+fn html_linked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         if let Some((_, after)) = Uuid::parse_prefix(rest) {
             let uuid = rest.get(..36).unwrap_or_default(); // as it was written
-            put(
-                &mut out,
-                format_args!("<a {attribute}{uuid}\">{}</a>", uuid.get(..8).unwrap_or_default()),
-            );
+            let short = uuid.get(..8).unwrap_or_default();
+            put(&mut out, format_args!("<a href=\"#{uuid}\">{short}</a>"));
             rest = after;
         } else {
             html_char(c, &mut out);

@@ -152,6 +152,7 @@ impl Connection {
 
     /// Queues a message and sends what the stream takes at once.
     pub fn send(&mut self, message: &Message) -> Result<(), ConnectionError> {
+        log::debug!(target: "jsonrpc", "{}: send {}", self.name(), message.describe());
         let room = matches!(self.chunks.back(), Some(Chunk::Owned(last)) if last.len() < CHUNK);
         if !room {
             self.chunks.push_back(Chunk::Owned(String::new()));
@@ -211,9 +212,10 @@ impl Connection {
                 let document = self.parser.feed(&mut rest).map_err(ConnectionError::Json)?;
                 self.parsed = self.unparsed.len() - rest.len();
                 if let Some(document) = document {
-                    return Message::from_json(&document)
-                        .map(Some)
-                        .map_err(ConnectionError::Message);
+                    let message =
+                        Message::from_json(&document).map_err(ConnectionError::Message)?;
+                    log::debug!(target: "jsonrpc", "{}: received {}", self.name(), message.describe());
+                    return Ok(Some(message));
                 }
             }
             self.unparsed.clear();

@@ -103,6 +103,21 @@ impl Message {
         }
     }
 
+    /// The message as logs show it: `request, method="echo", params=[], id="echo"`.
+    pub fn describe(&self) -> String {
+        match self {
+            Message::Request { id, method, params } => {
+                let params = Json::Array(params.clone());
+                format!("request, method=\"{method}\", params={params}, id={id}")
+            }
+            Message::Notify { method, params } => {
+                format!("notification, method=\"{method}\", params={}", Json::Array(params.clone()))
+            }
+            Message::Reply { id, result } => format!("reply, result={result}, id={id}"),
+            Message::Error { id, error } => format!("error, error={error}, id={id}"),
+        }
+    }
+
     /// Appends the text that goes over the wire.
     pub fn write(&self, out: &mut String) {
         match self {

@@ -104,7 +104,11 @@ fn dump_table(
     let name = columns.iter().position(|c| *c.name == *"_uuid");
     data.sort_by(|a, b| {
         let content = |row: &Vec<Datum>| -> Vec<Datum> {
-            row.iter().enumerate().filter(|(i, _)| Some(*i) != name).map(|(_, datum)| datum.clone()).collect()
+            row.iter()
+                .enumerate()
+                .filter(|(i, _)| Some(*i) != name)
+                .map(|(_, datum)| datum.clone())
+                .collect()
         };
         content(a).cmp(&content(b)).then_with(|| a.cmp(b))
     });

@@ -66,18 +66,18 @@ pub(super) fn list_columns(call: &mut Call<'_>) -> Result<(), String> {
 }
 
 pub(super) fn convert(call: &mut Call<'_>) -> Result<(), String> {
-    let (json, schema) = read_schema(call.arg(0))?;
-    call.request("convert", vec![json!(schema.name()), json]).map(drop)
+    let schema = read_schema(call.arg(0))?;
+    call.request("convert", vec![json!(schema.name()), schema.to_json()]).map(drop)
 }
 
 pub(super) fn needs_conversion(call: &mut Call<'_>) -> Result<(), String> {
-    let (_, wanted) = read_schema(call.arg(0))?;
+    let wanted = read_schema(call.arg(0))?;
     let present = fetch_named(call, wanted.name())?;
     call.print(if present == wanted { "no\n" } else { "yes\n" })
 }
 
 /// Reads a schema from a file.
-fn read_schema(path: &str) -> Result<(Json, Schema), String> {
+fn read_schema(path: &str) -> Result<Schema, String> {
     let unreadable = |why: String| {
         format!("failed to read schema: \"{path}\" could not be read as JSON ({why})")
     };
@@ -88,8 +88,6 @@ fn read_schema(path: &str) -> Result<(Json, Schema), String> {
         _ => unreadable(format!("error opening \"{path}\": {}", strerror(&e))),
     })?;
     let json = Json::parse_bytes(&text).map_err(|e| unreadable(e.to_string()))?;
-    let schema = Schema::from_json(&json).map_err(|e| {
-        e.context(&format!("failed to parse \"{path}\" as ovsdb schema")).to_string()
-    })?;
-    Ok((json, schema))
+    Schema::from_json(&json)
+        .map_err(|e| e.context(&format!("failed to parse \"{path}\" as ovsdb schema")).to_string())
 }

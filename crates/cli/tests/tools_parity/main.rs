@@ -1,0 +1,360 @@
+//! Our `ovs-appctl` and `ovsdb-client` and Debian's, side by side, against the same Debian daemons: standard output, standard
+//! error and exit code must be the same, but for the differences that are listed with their reasons below.
+//!
+//! Skipped, with a word, where Debian's programs are not installed.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+
+/// A Debian database server in a directory of its own.
+struct Daemon {
+    dir: tempfile::TempDir,
+    server: Child,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn command(program: &Path, name: &str, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    // getopt's messages begin with the name by which the program was called.
+    command.arg0(name).current_dir(dir).stdin(Stdio::null());
+    for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"] {
+        command.env(variable, dir);
+    }
+    command
+}
+
+impl Daemon {
+    fn start() -> Option<Daemon> {
+        if !Path::new("/usr/sbin/ovsdb-server").exists() || !Path::new(SCHEMA).exists() {
+            eprintln!("skipped: Debian's openvswitch-switch is not installed");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        let create = command(Path::new("/usr/bin/ovsdb-tool"), "ovsdb-tool", at)
+            .args(["create", "conf.db", SCHEMA])
+            .status();
+        assert!(create.unwrap().success());
+        let server = command(Path::new("/usr/sbin/ovsdb-server"), "ovsdb-server", at)
+            .args(["--remote=punix:db.sock", "--pidfile", "-vconsole:off", "conf.db"])
+            .spawn()
+            .unwrap();
+        let daemon = Daemon { dir, server };
+        daemon.wait_for("db.sock");
+        daemon.wait_for("ovsdb-server.pid");
+        let fill = r#"["Open_vSwitch",
+            {"op":"insert","table":"Interface","uuid-name":"i1","row":{"name":"p1","options":["map",[["k","comma,quote\""]]],
+                "external_ids":["map",[["a","x \"y\" <z>&"],["b","two\nlines"]]]}},
+            {"op":"insert","table":"Port","uuid-name":"p1","row":{"name":"p1","tag":5,"trunks":["set",[1,2,3]],
+                "interfaces":["named-uuid","i1"]}},
+            {"op":"insert","table":"Bridge","uuid-name":"b","row":{"name":"br0","ports":["named-uuid","p1"],
+                "fail_mode":"secure","external_ids":["map",[["e","é日本"]]]}},
+            {"op":"insert","table":"Open_vSwitch","row":{"bridges":["named-uuid","b"]}}]"#;
+        let reply =
+            daemon.run(Path::new("/usr/bin/ovsdb-client"), "ovsdb-client", &["transact", fill]);
+        assert!(!reply.1.contains("error"), "{reply:?}");
+        Some(daemon)
+    }
+
+    fn wait_for(&self, file: &str) {
+        for _ in 0..4000 {
+            if self.dir.path().join(file).exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5)); // another program's file: nothing to wait on
+        }
+        panic!("no {file}");
+    }
+
+    /// What our monitor and Debian's have printed so far.
+    fn printed(&self) -> [String; 2] {
+        ["ours", "theirs"].map(|name| std::fs::read_to_string(self.dir.path().join(name)).unwrap())
+    }
+
+    /// Waits until both monitors have printed as much and then nothing for a while.
+    fn wait_until_quiet(&self) {
+        let mut last = self.printed();
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(150)); // other programs' files: nothing to wait on
+            let now = self.printed();
+            if now == last && now[0].len() == now[1].len() {
+                return;
+            }
+            last = now;
+        }
+    }
+
+    /// Exit code, standard output, standard error.
+    fn run(&self, program: &Path, name: &str, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = command(program, name, self.dir.path()).args(args).output().unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), normal(&text(&output.stderr)))
+    }
+
+    /// Runs both programs; they must do the same.
+    fn same(&self, name: &str, ours: &str, args: &[&str]) {
+        let args: Vec<String> =
+            args.iter().map(|a| a.replace("DIR", &self.dir.path().display().to_string())).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let theirs = self.run(&Path::new("/usr/bin").join(name), name, &args);
+        let ours = self.run(&PathBuf::from(ours), name, &args);
+        assert_eq!(ours, theirs, "{name} {args:?} (left: ours)");
+    }
+}
+
+/// Without log lines of connecting, and without other log lines' times.
+fn normal(stderr: &str) -> String {
+    let line = |line: &str| match line.splitn(3, '|').collect::<Vec<_>>().as_slice() {
+        [time, _, rest] if time.starts_with("20") && time.ends_with('Z') => {
+            (!rest.starts_with("reconnect|")).then(|| format!("TIME|{rest}\n"))
+        }
+        _ => Some(format!("{line}\n")),
+    };
+    stderr.lines().filter_map(line).collect()
+}
+
+/// Words separated by blanks, or by newlines where a word contains blanks.
+fn words(line: &str) -> Vec<&str> {
+    if line.contains('\n') { line.split('\n').collect() } else { line.split_whitespace().collect() }
+}
+
+#[test]
+fn appctl_does_what_debians_does() {
+    let Some(daemon) = Daemon::start() else { return };
+    for line in [
+        // Left out: --version and --help, which name the program that we are; -v, for we log other things.
+        "-t ovsdb-server version",
+        "-tovsdb-server list-commands",
+        "--target=ovsdb-server ovsdb-server/list-dbs",
+        "--targ ovsdb-server ovsdb-server/list-remotes",
+        "-t ovsdb-server foo",
+        "-t ovsdb-server version x",
+        "-t ovsdb-server ovsdb-server/add-remote",
+        "-t ovsdb-server vlog/list",
+        "-t ovsdb-server vlog/list-pattern",
+        "-t ovsdb-server vlog/set bogus:dbg",
+        "-t ovsdb-server vlog/set jsonrpc:console:off reconnect:bogus",
+        "-t ovsdb-server vlog/reopen",
+        "-t ovsdb-server coverage/read-counter nope",
+        "-t ovsdb-server -- version",
+        "-t ovsdb-server version --foo",
+        "-t ovsdb-server -T 5 version",
+        "version",
+        "-t nope version",
+        "-t /nope version",
+        "-t DIR/ovsdb-server.pid version",
+        "-t sub/x version",
+        "",
+        "--nope",
+        "-x",
+        "-T",
+        "-T 0 version",
+        "-T 1x version",
+        "--timeout=-1 version",
+        "--t=x",
+        "--ver",
+        "--target",
+        "--version=1",
+        "-vbogus version",
+        "-vconsole:off -t /nope version",
+        "--syslog-method=foo version",
+    ] {
+        daemon.same("ovs-appctl", env!("CARGO_BIN_EXE_ovs-appctl"), &words(line));
+    }
+    for pidfile in ["99999\n", "abc", ""] {
+        std::fs::write(daemon.dir.path().join("stale.pid"), pidfile).unwrap();
+        daemon.same("ovs-appctl", env!("CARGO_BIN_EXE_ovs-appctl"), &["-t", "stale", "version"]);
+    }
+}
+
+#[test]
+fn ovsdb_client_does_what_debians_does() {
+    let Some(daemon) = Daemon::start() else { return };
+    let same =
+        |line: &str| daemon.same("ovsdb-client", env!("CARGO_BIN_EXE_ovsdb-client"), &words(line));
+    // Left out: list-tables and list-columns of many, which Debian's prints in the order of a hash table; we sort.
+    for line in [
+        "",
+        "foo",
+        "list-dbs",
+        "list-dbs unix:db.sock",
+        "list-dbs unix:db.sock x",
+        "list-dbs unix:nope",
+        "list-dbs foo:bar",
+        "list-dbs tcp:127.0.0.1:1",
+        "list-dbs unix:/x,unix:db.sock",
+        "list-dbs unix:/x,unix:/y",
+        "get-schema",
+        "--pretty get-schema unix:db.sock Open_vSwitch",
+        "get-schema _Server",
+        "get-schema Nope",
+        "get-schema-version unix:db.sock",
+        "get-schema-cksum",
+        "list-tables _Server",
+        "list-columns Nope",
+        "list-tables unix:db.sock x y",
+        "dump Nope",
+        "dump Port nope",
+        "dump Port name,tag",
+        "dump unix:db.sock Open_vSwitch Port tag name trunks",
+        "--bare dump Port",
+        "-f xx list-dbs",
+        "-d xx list-dbs",
+        "--format",
+        "--for",
+        "-x",
+        "--timeout=0 list-dbs",
+        "-t x list-dbs",
+        "-t 5 list-dbs",
+        "transact",
+        "transact []",
+        "transact {}",
+        "transact nul",
+        "transact [\"x\"",
+        "transact [\"Nope\"]",
+        "transact [\"Open_vSwitch\",1]",
+        "transact [\"Open_vSwitch\",{\"op\":\"selec\"}]",
+        "--pretty transact [\"Open_vSwitch\",{\"op\":\"comment\",\"comment\":\"x\"},{\"op\":\"abort\"},{\"op\":\"comment\"}]",
+        "query [\"Open_vSwitch\",{\"op\":\"select\",\"table\":\"Port\",\"where\":[],\"columns\":[\"name\",\"tag\"]}]",
+        "query [\"Open_vSwitch\",{\"op\":\"selec\"}]",
+        "wait Open_vSwitch added",
+        "wait unix:db.sock Open_vSwitch connected",
+        "wait Nope removed",
+        "wait x foo",
+        "wait unix:db.sock",
+        "needs-conversion /usr/share/openvswitch/vswitch.ovsschema",
+        "needs-conversion /nonexistent",
+        "needs-conversion /tmp",
+        "convert unix:db.sock /nonexistent",
+        "convert /usr/share/openvswitch/vswitch.ovsschema",
+        "backup x",
+        "restore",
+        "monitor Nope",
+        "monitor Port nope",
+        "monitor Port name,name",
+        "monitor Port !initial,!foo",
+        "monitor-cond [[\"nope\",\"==\",1]] Port name",
+        "monitor-cond { Port name",
+        "monitor-cond [] ALL",
+        "monitor-cond [] Port name x",
+        "monitor-cond-since x [] Port",
+        "lock",
+        "unlock a b",
+    ] {
+        same(line);
+    }
+    for format in ["table", "list", "csv", "html", "json"] {
+        for cells in ["string", "bare", "json"] {
+            for rest in [
+                "dump",
+                "--no-headings dump Bridge",
+                "--max-column-width=9 dump Interface",
+                "dump Mirror",
+            ] {
+                same(&format!("-f {format} -d {cells} {rest}"));
+            }
+        }
+        same(&format!("-f {format} --pretty dump Port name tag"));
+    }
+}
+
+/// What a monitor prints while things change.
+#[test]
+fn monitors_print_what_debians_print() {
+    let Some(daemon) = Daemon::start() else { return };
+    for line in [
+        "monitor Port name,tag,trunks,external_ids",
+        "monitor Port name tag,!initial,!modify",
+        "-f json monitor Port name,tag,trunks",
+        "-f list monitor Port !initial,name,tag",
+        "-f csv monitor-cond-since [true] Port name,tag",
+        "monitor-cond [[\"name\",\"==\",\"p1\"]] Port name,tag",
+        "-d json monitor-cond [] Bridge name,other_config",
+        "monitor ALL",
+    ] {
+        let start = |program: &str, output: &str| {
+            let file = std::fs::File::create(daemon.dir.path().join(output)).unwrap();
+            let child = command(Path::new(program), "ovsdb-client", daemon.dir.path())
+                .args(words(line))
+                .stdout(file)
+                .stderr(Stdio::null())
+                .spawn();
+            child.unwrap()
+        };
+        let mut children = [
+            start("/usr/bin/ovsdb-client", "theirs"),
+            start(env!("CARGO_BIN_EXE_ovsdb-client"), "ours"),
+        ];
+        daemon.wait_until_quiet();
+        for (tag, key) in [(7, "x"), (5, "y")] {
+            let change = format!(
+                r#"["Open_vSwitch",{{"op":"update","table":"Port","where":[],"row":{{"tag":{tag},"external_ids":["map",[["{key}","{key}"]]]}}}},
+                {{"op":"update","table":"Bridge","where":[],"row":{{"other_config":["map",[["{key}","{tag}"]]]}}}}]"#
+            );
+            let client = Path::new("/usr/bin/ovsdb-client");
+            let done = daemon.run(client, "ovsdb-client", &["transact", &change]);
+            assert_eq!(done.0, Some(0), "{done:?}");
+        }
+        daemon.wait_until_quiet();
+        children.iter_mut().for_each(|child| {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        let [ours, theirs] = daemon.printed();
+        assert!(ours.lines().count() > 2, "{line}: {ours}");
+        assert_eq!(ours, theirs, "{line} (left: ours)");
+    }
+}
+
+/// A backup by either program restores by the other.
+#[test]
+fn backups_are_exchanged_with_debians() {
+    let Some(daemon) = Daemon::start() else { return };
+    let theirs = Path::new("/usr/bin/ovsdb-client");
+    let ours = Path::new(env!("CARGO_BIN_EXE_ovsdb-client"));
+    let content =
+        |_: &str| daemon.run(theirs, "ovsdb-client", &["dump", "Port", "name", "tag", "trunks"]).1;
+    let before = content("");
+    for (writer, reader) in [(ours, theirs), (theirs, ours)] {
+        let backup =
+            command(writer, "ovsdb-client", daemon.dir.path()).arg("backup").output().unwrap();
+        assert!(backup.status.success());
+        let path = daemon.dir.path().join("snapshot");
+        std::fs::write(&path, &backup.stdout).unwrap();
+        let gone = r#"["Open_vSwitch",{"op":"update","table":"Port","where":[],"row":{"tag":9}}]"#;
+        daemon.run(theirs, "ovsdb-client", &["transact", gone]);
+        assert_ne!(content(""), before);
+        let restore = command(reader, "ovsdb-client", daemon.dir.path())
+            .arg("restore")
+            .stdin(std::fs::File::open(&path).unwrap())
+            .output()
+            .unwrap();
+        assert!(restore.status.success(), "{}", String::from_utf8_lossy(&restore.stderr));
+        assert_eq!(content(""), before);
+    }
+    // A damaged backup is refused.
+    let path = daemon.dir.path().join("snapshot");
+    let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
+    for damaged in
+        [text.replace("br0", "br1"), text[..text.len() - 5].to_owned(), "garbage".to_owned()]
+    {
+        std::fs::write(&path, damaged).unwrap();
+        let restore = command(ours, "ovsdb-client", daemon.dir.path())
+            .arg("restore")
+            .stdin(std::fs::File::open(&path).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(restore.status.code(), Some(1));
+        assert_eq!(content(""), before);
+    }
+}
