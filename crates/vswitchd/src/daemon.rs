@@ -232,6 +232,9 @@ impl Runner {
             return;
         }
         self.daemon.rows.follow(self.database.replica(), &changes);
+        if !self.connected_once {
+            self.daemon.remember_ofports();
+        }
         self.daemon.reconfigure();
         self.log_problems();
         self.connected_once = true;
@@ -353,10 +356,26 @@ impl Daemon {
     /// Brings the switch to what the rows ask for.
     fn reconfigure(&mut self) {
         let wanted = desired(&self.rows, self.switch.applied(), self.dummy);
+        let before: BTreeSet<_> = self.switch.applied().problems.iter().cloned().collect();
+        let after: BTreeSet<_> = wanted.problems.iter().cloned().collect();
+        self.touched.extend(before.symmetric_difference(&after).map(|p| p.name.clone()));
         self.switch.apply(wanted);
         let idle = self.rows.switch.as_ref().and_then(|s| s.other_config.get("max-idle")?.parse().ok());
         let tuning = idle.map_or_else(Tuning::default, |ms: u64| Tuning { max_idle: Duration::from_millis(ms) });
         self.switch.tune(tuning);
+    }
+
+    /// A restart keeps the numbers that ports had.
+    fn remember_ofports(&mut self) {
+        let rows = &self.rows;
+        for bridge in rows.bridges.values() {
+            let ports = bridge.ports.iter().filter_map(|id| rows.ports.get(id));
+            for interface in ports.flat_map(|p| &p.interfaces).filter_map(|id| rows.interfaces.get(id)) {
+                if let Some(n) = interface.ofport.and_then(|n| u16::try_from(n).ok()) {
+                    self.switch.remember(&bridge.name, &interface.name, n);
+                }
+            }
+        }
     }
 
     /// An interface's state is to be asked for and written anew (commands on test devices change it).

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
-use vswitch_schema::tables;
+use vswitch_schema::{settings, tables};
 
 use crate::rows::Rows;
 
@@ -381,6 +381,9 @@ impl Reader<'_> {
             None if bonded => InterfaceKind::Refused("bonds (ports with several interfaces) are not supported yet".into()),
             None => self.kind(bridge, row),
         };
+        if !matches!(kind, InterfaceKind::Refused(_)) {
+            self.check_options(row);
+        }
         let mac = row.mac.as_deref().and_then(|text| {
             let mac = parse_unicast(text);
             if mac.is_none() {
@@ -396,6 +399,15 @@ impl Reader<'_> {
             ofport_request: row.ofport_request,
             mac,
             mtu_request: row.mtu_request.and_then(|n| u32::try_from(n).ok()),
+        }
+    }
+
+    /// Options that ovs-vsctl would have refused, but another client has written: what is understood is used, and the rest
+    /// shows in the row.
+    fn check_options(&mut self, row: &tables::Interface) {
+        let options = row.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+        for refusal in settings::check_interface(&row.kind, options) {
+            self.problem("Interface", row.uuid, &row.name, refusal.to_string());
         }
     }
 

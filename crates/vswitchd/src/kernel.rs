@@ -75,11 +75,18 @@ impl Kernel {
     /// What has happened since.
     pub fn poll(&mut self) -> io::Result<News> {
         let mut news = News::default();
+        let mut lost = false;
         for event in self.monitor.poll()? {
             match event {
-                Event::Overrun | Event::RoutesStale => return self.dump(),
+                Event::Overrun | Event::RoutesStale => lost = true,
                 event => self.event(event, &mut news),
             }
+        }
+        if lost {
+            // What was heard before still counts: a link that went must not be forgotten, even if it is back by now.
+            let gone = std::mem::take(&mut news.gone);
+            news = self.dump()?;
+            news.gone.extend(gone);
         }
         Ok(news)
     }

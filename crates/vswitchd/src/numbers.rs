@@ -9,24 +9,39 @@ use flow::DpPort;
 pub struct OfPorts {
     used: BTreeSet<u16>,
     last: u16,
+    /// The number that each name had last: a device that returns, or a daemon that starts anew, keeps it.
+    remembered: BTreeMap<String, u16>,
 }
 
 /// The largest number that an ordinary OpenFlow port can have (OFPP_MAX of OpenFlow 1.0, exclusive).
 const OF_MAX: u16 = 0xff00;
 
 impl OfPorts {
-    /// A number that is free: `wanted` if possible, else the next one after the last given, so that a removed port's number
-    /// is not at once another's. `None` when all are taken.
-    pub fn take(&mut self, wanted: Option<u16>) -> Option<u16> {
-        if let Some(n) = wanted.filter(|n| (1..OF_MAX).contains(n) && !self.used.contains(n)) {
-            self.used.insert(n);
-            return Some(n);
-        }
-        let after = (self.last + 1)..OF_MAX;
-        let n = after.chain(1..=self.last).find(|n| !self.used.contains(n))?;
+    /// A number for the port of that name: `wanted` if it is free, else the one that the name had before, else the next one
+    /// after the last given, so that a removed port's number is not at once another's. `None` when all are taken.
+    pub fn take(&mut self, name: &str, wanted: Option<u16>) -> Option<u16> {
+        let free = |n: &u16| (1..OF_MAX).contains(n) && !self.used.contains(n);
+        let before = self.remembered.get(name).copied();
+        let known = wanted.filter(free).or(before.filter(free));
+        let n = match known {
+            Some(n) => n,
+            None => {
+                let promised = |n: &u16| self.remembered.values().any(|r| r == n);
+                let after = ((self.last + 1)..OF_MAX).chain(1..=self.last);
+                let n = after.clone().find(|n| free(n) && !promised(n)).or_else(|| after.clone().find(free))?;
+                self.last = n;
+                n
+            }
+        };
         self.used.insert(n);
-        self.last = n;
+        self.remembered.retain(|other, r| *r != n || other == name);
+        self.remembered.insert(name.to_owned(), n);
         Some(n)
+    }
+
+    /// The port of that name had this number once.
+    pub fn remember(&mut self, name: &str, n: u16) {
+        self.remembered.insert(name.to_owned(), n);
     }
 
     /// Gives a number back.
@@ -95,20 +110,28 @@ mod tests {
     #[test]
     fn openflow_numbers_are_requested_or_next_and_not_reused_at_once() {
         let mut p = OfPorts::default();
-        assert_eq!([p.take(None), p.take(None), p.take(Some(7)), p.take(Some(7))], [Some(1), Some(2), Some(7), Some(3)]);
+        let got = [p.take("a", None), p.take("b", None), p.take("c", Some(7)), p.take("d", Some(7))];
+        assert_eq!(got, [Some(1), Some(2), Some(7), Some(3)]);
         p.release(3);
-        assert_eq!(p.take(None), Some(4));
-        assert_eq!(p.take(Some(0)), Some(5));
-        assert_eq!(p.take(Some(65534)), Some(6));
+        assert_eq!(p.take("e", None), Some(4));
+        assert_eq!(p.take("f", Some(0)), Some(5));
+        assert_eq!(p.take("g", Some(65534)), Some(6));
+        assert_eq!(p.take("d", None), Some(3), "a name gets its number back");
+    }
+
+    #[test]
+    fn numbers_of_the_last_run_are_kept() {
+        let mut p = OfPorts::default();
+        p.remember("z", 1);
+        assert_eq!([p.take("a", None), p.take("z", None)], [Some(2), Some(1)]);
     }
 
     #[test]
     fn openflow_numbers_run_out() {
         let mut p = OfPorts::default();
-        assert_eq!((1..OF_MAX).filter_map(|_| p.take(None)).count(), usize::from(OF_MAX) - 1);
-        assert_eq!(p.take(None), None);
-        p.release(500);
-        assert_eq!(p.take(None), Some(500));
+        p.used = (1..OF_MAX).filter(|n| *n != 500).collect();
+        assert_eq!(p.take("a", None), Some(500));
+        assert_eq!(p.take("b", None), None);
     }
 
     #[test]

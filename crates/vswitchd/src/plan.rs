@@ -100,8 +100,13 @@ fn same_device(old: &Interface, new: &Interface) -> bool {
     old.kind.class() == new.kind.class()
 }
 
+/// Whether all is as it was but for interfaces, which have steps of their own.
 fn same_settings(old: &Bridge, new: &Bridge) -> bool {
-    let bare = |b: &Bridge| Bridge { ports: Default::default(), ..b.clone() };
+    let bare = |b: &Bridge| {
+        let mut bare = b.clone();
+        bare.ports.values_mut().for_each(|port| port.interfaces.clear());
+        bare
+    };
     bare(old) == bare(new)
 }
 
@@ -143,6 +148,15 @@ mod tests {
                 Step::AddInterface { bridge: "br1".into(), interface: "p".into() },
             ]
         );
+    }
+
+    #[test]
+    fn a_port_s_vlan_is_a_setting_of_the_bridge() {
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
+        let mut b = a.clone();
+        let port = b.bridges.get_mut("br0").and_then(|b| b.ports.get_mut("p")).unwrap();
+        port.vlan = pipeline::VlanMode::from_columns(None, Some(10), &[]).unwrap();
+        assert_eq!(plan(&a, &b), vec![Step::ConfigureBridge { bridge: "br0".into() }]);
     }
 
     #[test]

@@ -55,7 +55,8 @@ fn dump_bridge(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let [name] = rest.as_slice() else { return Err("no such bridge".into()) };
     let (bridge, plane) = daemon.switch.bridge(name).ok_or("no such bridge")?;
     let id = bridge.id;
-    Ok(listing(plane, style, daemon.clock.now(), |flow| bridge_of(plane, flow) == Some(id)))
+    let wanted = |flow: &Listed| bridge_of(plane, flow) == Some(id);
+    Ok(listing(plane, style, daemon.clock.now(), wanted))
 }
 
 fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
@@ -66,7 +67,10 @@ fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
         return Err("filter= is not supported".into());
     }
     let plane = datapaths::find(daemon, name)?;
-    Ok(listing(plane, style, daemon.clock.now(), |_| true))
+    let flows = listing(plane, style, daemon.clock.now(), |_| true);
+    // The reference names the thread that a flow belongs to; here all workers have all flows.
+    let head = if flows.is_empty() { "" } else { "flow-dump from the main thread:\n" };
+    Ok(format!("{head}{flows}"))
 }
 
 fn delete_all(daemon: &mut Daemon, args: &Args) -> Result<String, String> {

@@ -62,6 +62,8 @@ pub struct Switch {
     /// What every plane starts with.
     routes: Routes,
     opener: Opener,
+    /// OpenFlow port numbers of the last run, by bridge: (interface, number).
+    remembered: BTreeMap<String, Vec<(String, u16)>>,
     /// Interfaces whose rows may no longer say how they are.
     touched: BTreeSet<String>,
 }
@@ -98,7 +100,8 @@ impl Switch {
     /// A switch without bridges.
     pub fn new(clock: Clock, counters: Counters, setup: Setup) -> Self {
         Self {
-            opener: Opener::new(clock.clone()),
+            // Taps stay when the daemon ends, and with them their addresses: a restart finds them as they were.
+            opener: Opener::new(clock.clone()).with_persistent_taps(),
             clock,
             counters,
             setup,
@@ -111,7 +114,13 @@ impl Switch {
             tuning: Tuning::default(),
             routes: Routes::default(),
             touched: BTreeSet::new(),
+            remembered: BTreeMap::new(),
         }
+    }
+
+    /// The last run gave this interface this number; it shall have it again.
+    pub fn remember(&mut self, bridge: &str, interface: &str, ofport: u16) {
+        self.remembered.entry(bridge.to_owned()).or_default().push((interface.to_owned(), ofport));
     }
 
     /// What was last applied.
@@ -188,7 +197,11 @@ impl Switch {
         let id = BridgeId(self.next_bridge);
         self.next_bridge += 1;
         let mac = random_mac();
-        let live = LiveBridge { id, kind, mac, ofports: OfPorts::default(), interfaces: BTreeMap::new() };
+        let mut ofports = OfPorts::default();
+        for (port, n) in self.remembered.remove(name).into_iter().flatten() {
+            ofports.remember(&port, n);
+        }
+        let live = LiveBridge { id, kind, mac, ofports, interfaces: BTreeMap::new() };
         self.bridges.insert(name.to_owned(), live);
         if !self.planes.contains_key(&kind) {
             match Plane::start(kind, &self.clock, &self.counters, self.setup.workers, &self.routes, self.tuning) {
@@ -231,7 +244,7 @@ impl Switch {
             }
         };
         let bridge = self.bridges.get_mut(bridge_name).ok_or("the bridge is gone")?;
-        let ofport = if is_local { Some(OfPort::LOCAL) } else { bridge.ofports.take(wanted.ofport_request).map(OfPort) };
+        let ofport = if is_local { Some(OfPort::LOCAL) } else { bridge.ofports.take(&wanted.name, wanted.ofport_request).map(OfPort) };
         let status = match &device {
             Some(device) => device.status().unwrap_or_default(),
             None => Status { mac: random_mac(), admin_up: true, link_up: true, ..Status::default() },
@@ -388,8 +401,7 @@ impl Switch {
     /// Ends everything. With `cleanup`, devices that would stay behind are removed too.
     pub fn shut_down(&mut self, cleanup: bool) {
         for plane in self.planes.values() {
-            plane.slow.stop();
-            plane.datapath.stop();
+            plane.stop();
         }
         for bridge in self.bridges.values() {
             for live in bridge.interfaces.values().flatten() {

@@ -53,6 +53,12 @@ impl Plane {
         Ok(Self { name, datapath, slow, ports, tunnels: HashMap::new(), flow_limit })
     }
 
+    /// Ends its threads. The datapath goes first: that closes the queue on which the slow path waits.
+    pub(super) fn stop(&self) {
+        self.datapath.stop();
+        self.slow.stop();
+    }
+
     pub(super) fn add_device(&mut self, name: &str, device: Arc<dyn Device>) -> io::Result<DpPort> {
         let dp = self.ports.take(name).ok_or_else(|| io::Error::other("no free datapath port"))?;
         let added = self.datapath.add_port(dp, device);

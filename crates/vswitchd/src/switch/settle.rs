@@ -19,8 +19,7 @@ impl Switch {
         self.planes.retain(|kind, plane| {
             let used = bridges.values().any(|b| b.kind == *kind);
             if !used {
-                plane.slow.stop();
-                plane.datapath.stop();
+                plane.stop();
             }
             used
         });
