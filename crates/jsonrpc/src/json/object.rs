@@ -19,17 +19,25 @@ impl Object {
 
     /// Takes members in any order; of duplicate names the last wins.
     pub fn from_members(mut members: Vec<(Arc<str>, Json)>) -> Object {
-        if !members.is_sorted_by(|a, b| a.0 < b.0) {
-            members.sort_by(|a, b| a.0.cmp(&b.0)); // stable: equal names keep their order
-            members.dedup_by(|later, kept| {
-                let same = later.0 == kept.0;
-                if same {
-                    kept.1 = std::mem::take(&mut later.1);
-                }
-                same
-            });
+        Object::from_tail(&mut members, 0)
+    }
+
+    /// As [`Object::from_members`], taking the members from `start` on off the end of a vector.
+    pub(super) fn from_tail(members: &mut Vec<(Arc<str>, Json)>, start: usize) -> Object {
+        let tail = members.get_mut(start..).unwrap_or_default();
+        if tail.is_sorted_by(|a, b| a.0 < b.0) {
+            return Object(members.drain(start..).collect());
         }
-        Object(members.into())
+        tail.sort_by(|a, b| a.0.cmp(&b.0)); // stable: equal names keep their order
+        let mut unique: Vec<(Arc<str>, Json)> = members.drain(start..).collect();
+        unique.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 = std::mem::take(&mut later.1);
+            }
+            same
+        });
+        Object(unique.into())
     }
 
     /// The member of that name.

@@ -19,8 +19,9 @@ pub const MAX_DEPTH: usize = 1000;
 /// No keyword is longer than this; a longer one is refused at once instead of being collected.
 const KEYWORD_MAX: usize = 64;
 
-/// A token buffer larger than this is given back after the document that needed it.
-const PARTIAL_KEPT: usize = 64 << 10;
+/// How large a buffer for a token, and for finished parts, is kept from one document to the next.
+const BYTES_KEPT: usize = 64 << 10;
+const PARTS_KEPT: usize = 1 << 10;
 
 /// What was wrong and where: line from 0, column (in bytes) from 0, byte from 0, all from the start of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +48,10 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// An open array or object.
+/// An open array or object: where its parts begin on the parser's stacks of finished parts.
 enum Frame {
-    Array(Vec<Json>),
-    Object { members: Vec<(Arc<str>, Json)>, name: Option<Arc<str>> },
+    Array { start: usize },
+    Object { start: usize, name: Option<Arc<str>> },
 }
 
 /// What the grammar waits for.
@@ -88,8 +89,13 @@ enum Token {
 }
 
 /// An incremental parser for a sequence of documents.
+///
+/// All open containers share two stacks of finished parts, so that a container costs one allocation, made when it is complete
+/// and its size known.
 pub struct Parser {
-    stack: Vec<Frame>,
+    open: Vec<Frame>,
+    items: Vec<Json>,
+    members: Vec<(Arc<str>, Json)>,
     expect: Expect,
     lex: Lex,
     partial: Vec<u8>,
@@ -105,7 +111,9 @@ impl Parser {
     /// A parser that refuses documents longer than `max_bytes`.
     pub fn new(max_bytes: usize) -> Parser {
         Parser {
-            stack: Vec::new(),
+            open: Vec::new(),
+            items: Vec::new(),
+            members: Vec::new(),
             expect: Expect::Document,
             lex: Lex::Between,
             partial: Vec::new(),
@@ -171,8 +179,12 @@ impl Parser {
     fn start_over(&mut self) {
         self.expect = Expect::Document;
         (self.before, self.line, self.line_start) = (0, 0, 0);
-        if self.partial.capacity() > PARTIAL_KEPT {
+        // A large document's buffers are given back.
+        if self.partial.capacity() > BYTES_KEPT {
             self.partial = Vec::new();
+        }
+        if self.items.capacity().max(self.members.capacity()) > PARTS_KEPT {
+            (self.items, self.members) = (Vec::new(), Vec::new());
         }
     }
 
@@ -347,7 +359,7 @@ impl Parser {
 
             (Expect::FirstName, Token::Punct(b'}')) => Ok(self.close()),
             (Expect::FirstName | Expect::Name, Token::String(s)) => {
-                if let Some(Frame::Object { name, .. }) = self.stack.last_mut() {
+                if let Some(Frame::Object { name, .. }) = self.open.last_mut() {
                     *name = Some(s);
                 }
                 self.then(Expect::Colon)
@@ -373,39 +385,41 @@ impl Parser {
     }
 
     fn open(&mut self, bracket: u8, pos: usize) -> Result<Option<Json>, ParseError> {
-        if self.stack.len() >= MAX_DEPTH {
+        if self.open.len() >= MAX_DEPTH {
             return Err(
                 self.error_at(pos, format!("input exceeds maximum nesting depth {MAX_DEPTH}"))
             );
         }
         if bracket == b'[' {
-            self.stack.push(Frame::Array(Vec::new()));
+            self.open.push(Frame::Array { start: self.items.len() });
             self.then(Expect::FirstElement)
         } else {
-            self.stack.push(Frame::Object { members: Vec::new(), name: None });
+            self.open.push(Frame::Object { start: self.members.len(), name: None });
             self.then(Expect::FirstName)
         }
     }
 
     fn close(&mut self) -> Option<Json> {
-        let value = match self.stack.pop()? {
-            Frame::Array(items) => Json::Array(items.into()),
-            Frame::Object { members, .. } => Json::Object(Object::from_members(members)),
+        let value = match self.open.pop()? {
+            Frame::Array { start } => Json::Array(self.items.drain(start..).collect()),
+            Frame::Object { start, .. } => {
+                Json::Object(Object::from_tail(&mut self.members, start))
+            }
         };
         self.put(value)
     }
 
     /// Puts a finished value into the innermost open container; a value outside of all is the document.
     fn put(&mut self, value: Json) -> Option<Json> {
-        match self.stack.last_mut() {
+        match self.open.last_mut() {
             None => return Some(value),
-            Some(Frame::Array(items)) => {
-                items.push(value);
+            Some(Frame::Array { .. }) => {
+                self.items.push(value);
                 self.expect = Expect::ArrayNext;
             }
-            Some(Frame::Object { members, name }) => {
+            Some(Frame::Object { name, .. }) => {
                 if let Some(name) = name.take() {
-                    members.push((name, value));
+                    self.members.push((name, value));
                 }
                 self.expect = Expect::ObjectNext;
             }
