@@ -102,12 +102,13 @@ fn same_device(old: &Interface, new: &Interface) -> bool {
 
 /// Whether all is as it was but for interfaces, which have steps of their own.
 fn same_settings(old: &Bridge, new: &Bridge) -> bool {
-    let bare = |b: &Bridge| {
+    let bare = |b: &Bridge, other: &Bridge| {
         let mut bare = b.clone();
+        bare.ports.retain(|name, _| other.ports.contains_key(name));
         bare.ports.values_mut().for_each(|port| port.interfaces.clear());
         bare
     };
-    bare(old) == bare(new)
+    bare(old, new) == bare(new, old)
 }
 
 #[cfg(test)]
