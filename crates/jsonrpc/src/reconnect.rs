@@ -54,6 +54,7 @@ pub struct Reconnect {
     state: State,
     since: Instant,
     passive: bool,
+    quiet: bool,
     backoff: Duration,
     backoff_min: Duration,
     backoff_max: Duration,
@@ -83,6 +84,7 @@ impl Reconnect {
             state: State::Void,
             since: now,
             passive: false,
+            quiet: false,
             backoff: Duration::ZERO,
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(8),
@@ -109,6 +111,11 @@ impl Reconnect {
     /// Whether the owner listens instead of connecting.
     pub fn set_passive(&mut self, passive: bool) {
         self.passive = passive;
+    }
+
+    /// Logs what is not an error at DBG only: for connections that come and go all the time.
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
     }
 
     /// The time of silence after which to probe, and then again to give up; `None`: never. Not less than a second.
@@ -330,7 +337,7 @@ impl Reconnect {
     }
 
     fn level(&self) -> Level {
-        if self.backoff >= self.backoff_max { Level::Debug } else { Level::Info }
+        if self.quiet || self.backoff >= self.backoff_max { Level::Debug } else { Level::Info }
     }
 
     fn enter(&mut self, state: State, now: Instant) {

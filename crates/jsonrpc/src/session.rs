@@ -49,6 +49,7 @@ impl Session {
         let mut session = Session::with(Vec::new(), limits, now);
         session.reconnect.set_name(stream.name());
         session.reconnect.set_max_tries(Some(0));
+        session.reconnect.set_quiet(true);
         session.link = Link::Up(Box::new(Connection::new(stream, limits)));
         session.seqno = 1;
         session.reconnect.connected(now);
