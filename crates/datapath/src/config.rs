@@ -21,7 +21,7 @@ pub struct Config {
     /// Different masks at most: each costs a lookup that misses the exact-match cache a probe.
     pub mask_limit: usize,
     /// How long a worker lets packets gather before it looks again, once a busy period has shown at least
-    /// [`Config::MODERATE_AFTER`] small packets; zero turns it off.
+    /// [`Config::MODERATE_AFTER`] packets and none of them large; zero turns it off.
     pub moderation: Duration,
 }
 

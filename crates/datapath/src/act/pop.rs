@@ -94,8 +94,11 @@ fn is_ip_sound(packet: &Packet, at: &Located) -> bool {
 
 fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> bool {
     match packet.offload.csum {
-        // Unfinished: by a sender on this machine. Outermost, or inside; then the outer one is right or absent.
-        Csum::Partial { start, offset } => usize::from(start) > at.l4 || offset == udp::CSUM_OFFSET,
+        // Unfinished, by a sender on this machine: this one, or one inside; then this one is right or absent.
+        Csum::Partial { start, offset } => {
+            let start = usize::from(start);
+            start == at.l4 && offset == udp::CSUM_OFFSET || start > at.l4 + UdpHeader::LEN
+        }
         Csum::Verified => true,
         Csum::Complete if udp.csum.get() == 0 || packet.offload.gso.is_some() => true,
         Csum::Complete => {

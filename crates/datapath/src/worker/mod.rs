@@ -2,8 +2,9 @@
 //!
 //! # Sleeping
 //! All of a worker's receive queues, and its mailbox, are in one epoll set (level-triggered). After a busy period with several
-//! small packets the worker does not sleep in epoll but lets packets gather for a moment ([`Config::moderation`]), because
-//! being woken costs more than a packet; a lone packet, such as a ping, is never made to wait.
+//! packets, all small, the worker does not sleep in epoll but lets packets gather for a moment ([`Config::moderation`]),
+//! because being woken costs more than a small packet. A lone packet, such as a ping, is never made to wait, nor is anything
+//! while bulk transfers run.
 //!
 //! # Commands
 //! After each batch is received, and before it is looked up, the mailbox is obeyed. So what was posted before a packet arrived
@@ -19,6 +20,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Instant;
 use flow::DpPort;
 use netdev::{Received, RxQueue};
 use packet::{BATCH, Packet};
@@ -30,8 +32,12 @@ use crate::control::Shared;
 use crate::mailbox::{Command, NewPort, Ticket};
 use engine::Engine;
 
-/// Frames up to this length make a busy period worth moderating: for longer ones the wake-up is not what costs.
+/// Packets longer than this are worth more than their wake-up, and small ones that travel with them are acknowledgements that
+/// somebody waits for: while there are any, nothing is made to wait.
 const SMALL: usize = 512;
+
+/// How long there must have been none.
+const NONE_LARGE: Duration = Duration::from_millis(2);
 
 /// Batches that a barrier waits for in each queue at most, so that a flood cannot hold it up for ever.
 const BARRIER_BATCHES: usize = 4096;
@@ -51,8 +57,11 @@ pub(crate) struct Worker {
     ready: VecDeque<usize>,
     /// The batch being received.
     batch: Vec<Packet>,
-    /// Small packets since the worker last slept for want of any.
-    small: usize,
+    /// Packets since the worker last rested.
+    busy: usize,
+    /// When the last batch came, and the last that had a large packet in it.
+    last: Instant,
+    last_large: Instant,
     /// Barriers to be passed before the next batch.
     barriers: Vec<Ticket>,
     stopping: bool,
@@ -70,6 +79,12 @@ struct Closing(usize, Arc<Shared>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            log::error!(
+                "datapath worker {} has failed; its ports receive nothing any more",
+                self.0
+            );
+        }
         self.1.mailboxes[self.0].close();
     }
 }
@@ -86,7 +101,9 @@ impl Worker {
             queues: Vec::new(),
             ready: VecDeque::new(),
             batch: Vec::with_capacity(BATCH),
-            small: 0,
+            busy: 0,
+            last: Instant::default(),
+            last_large: Instant::default(),
             barriers: Vec::new(),
             stopping: false,
         })
@@ -136,8 +153,12 @@ impl Worker {
             self.obey();
         }
         if !self.batch.is_empty() {
-            self.small += self.batch.iter().filter(|p| p.buf.len() <= SMALL).count();
-            self.engine.receive(port, &mut self.batch, self.shared.clock.now());
+            self.last = self.shared.clock.now();
+            self.busy += self.batch.len();
+            if self.batch.iter().any(|p| p.buf.len() > SMALL) {
+                self.last_large = self.last;
+            }
+            self.engine.receive(port, &mut self.batch, self.last);
         }
         more
     }
@@ -145,15 +166,15 @@ impl Worker {
     /// Nothing is waiting: let some gather, or sleep.
     fn rest(&mut self) {
         let Config { moderation, .. } = self.shared.config;
-        let busy = std::mem::take(&mut self.small) >= Config::MODERATE_AFTER;
-        if busy && !moderation.is_zero() && !self.doze(moderation) {
-            return;
-        }
-        if busy {
+        let busy = std::mem::take(&mut self.busy) >= Config::MODERATE_AFTER;
+        if busy && !moderation.is_zero() && self.last.since(self.last_large) > NONE_LARGE {
+            if !self.doze(moderation) {
+                return;
+            }
             self.look(Some(Duration::ZERO));
             if !self.ready.is_empty() {
                 // Go on dozing between batches as long as small packets come.
-                self.small = Config::MODERATE_AFTER - 1;
+                self.busy = Config::MODERATE_AFTER - 1;
                 return;
             }
         }

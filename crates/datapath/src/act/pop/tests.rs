@@ -151,6 +151,11 @@ fn offload_state_that_makes_no_sense_inside_is_refused() {
     assert!(popped(p.clone()).is_none(), "TCP segmentation without a checksum start inside");
     p.offload.csum = Csum::Partial { start: 34, offset: 6 };
     assert!(popped(p).is_none(), "TCP segmentation of the outer UDP");
+    for (start, offset) in [(14, 6), (34, 16), (36, 6)] {
+        let mut p = wrapped(&frame(UDP4, b"x"), &header(false, false));
+        p.offload.csum = Csum::Partial { start, offset };
+        assert!(popped(p).is_none(), "a checksum at {start} + {offset}");
+    }
 }
 
 #[test]
