@@ -1,1 +1,185 @@
-//! (to be written)
+//! `ovsdb-tool`: makes, reads and changes database files without a server.
+//!
+//! Start scripts create and upgrade the switch's database with it, people look through a database's history. Commands, texts
+//! and exit codes are Open vSwitch's. What changes a file takes the same lock as a server would, so neither can pull the file
+//! away from under the other.
+//!
+//! - [`files`]: creating, compacting, converting, telling what is in a file;
+//! - [`transact`]: transactions without a server; [`show_log`]: a file's history;
+//! - [`help`].
+
+mod files;
+mod help;
+mod show_log;
+mod transact;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base::Clock;
+use observe::options::{COMMON, HasArg, Opt, Options};
+use observe::vlog::{Destination, Level};
+use observe::{Vlog, daemon, dirs, version};
+
+const PROGRAM: &str = "ovsdb-tool";
+
+const OWN: &[Opt] = &[
+    Opt { long: "more", short: Some('m'), arg: HasArg::No },
+    Opt::value("rbac-role"),
+    Opt::value("cid"),
+    Opt::value("election-timer"),
+];
+
+/// How a command that did its work ends.
+enum End {
+    /// Exit code 0.
+    Yes,
+    /// Exit code 2: the answer to a question is no.
+    No,
+}
+
+/// What commands work with.
+struct Context<'a> {
+    out: &'a mut dyn Write,
+    clock: Clock,
+    /// How often `-m` was given.
+    verbosity: usize,
+}
+
+/// The arguments of a command.
+struct Args(Vec<String>);
+
+impl Args {
+    fn get(&self, i: usize) -> Option<&str> {
+        self.0.get(i).map(String::as_str)
+    }
+
+    /// The database that argument `i` names, or the default one.
+    fn database(&self, i: usize) -> String {
+        self.get(i).map_or_else(|| default_database().display().to_string(), str::to_owned)
+    }
+
+    /// The schema that argument `i` names, or the default one.
+    fn schema(&self, i: usize) -> String {
+        self.get(i).map_or_else(|| default_schema().display().to_string(), str::to_owned)
+    }
+}
+
+fn default_database() -> PathBuf {
+    dirs::dbdir().join("conf.db")
+}
+
+fn default_schema() -> PathBuf {
+    dirs::pkgdatadir().join("vswitch.ovsschema")
+}
+
+type Run = fn(&mut Context<'_>, &Args) -> Result<End, String>;
+
+struct Command {
+    name: &'static str,
+    min: usize,
+    max: usize,
+    run: Run,
+}
+
+const COMMANDS: &[Command] = &[
+    Command { name: "create", min: 0, max: 2, run: files::create },
+    Command { name: "create-cluster", min: 3, max: 3, run: files::refuse_clusters },
+    Command { name: "join-cluster", min: 4, max: usize::MAX, run: files::refuse_clusters },
+    Command { name: "compact", min: 0, max: 2, run: files::compact },
+    Command { name: "convert", min: 0, max: 3, run: files::convert },
+    Command { name: "needs-conversion", min: 0, max: 2, run: files::needs_conversion },
+    Command { name: "db-name", min: 0, max: 1, run: files::db_name },
+    Command { name: "db-version", min: 0, max: 1, run: files::db_version },
+    Command { name: "db-cksum", min: 0, max: 1, run: files::db_cksum },
+    Command { name: "db-cid", min: 1, max: 1, run: files::not_clustered },
+    Command { name: "db-sid", min: 1, max: 1, run: files::not_clustered },
+    Command { name: "db-local-address", min: 1, max: 1, run: files::not_clustered },
+    Command { name: "db-is-clustered", min: 1, max: 1, run: files::is_clustered },
+    Command { name: "db-is-standalone", min: 1, max: 1, run: files::is_standalone },
+    Command { name: "schema-name", min: 0, max: 1, run: files::schema_name },
+    Command { name: "schema-version", min: 0, max: 1, run: files::schema_version },
+    Command { name: "schema-cksum", min: 0, max: 1, run: files::schema_cksum },
+    Command { name: "compare-versions", min: 3, max: 3, run: files::compare_versions },
+    Command { name: "query", min: 1, max: 2, run: transact::query },
+    Command { name: "transact", min: 1, max: 2, run: transact::transact },
+    Command { name: "show-log", min: 0, max: 1, run: show_log::show_log },
+    Command { name: "check-cluster", min: 1, max: usize::MAX, run: files::refuse_clusters },
+    Command { name: "cluster-to-standalone", min: 2, max: 2, run: files::refuse_clusters },
+    Command { name: "help", min: 0, max: usize::MAX, run: help::help },
+    Command { name: "list-commands", min: 0, max: usize::MAX, run: help::list_commands },
+];
+
+/// Runs the program; `args` are the command line's without the program's name.
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> ExitCode {
+    let clock = Clock::real();
+    let vlog = Vlog::install(PROGRAM, &clock);
+    vlog.set_level(None, Some(Destination::Console), Level::Warn);
+    let mut context = Context { out, clock, verbosity: 0 };
+    let result = execute(&mut context, args, &vlog);
+    // A reader that has gone away is no reason to complain.
+    let _ = context.out.flush();
+    match result {
+        Ok(End::Yes) => ExitCode::SUCCESS,
+        Ok(End::No) => ExitCode::from(2),
+        Err(text) => {
+            let _ = writeln!(err, "{PROGRAM}: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(
+    context: &mut Context<'_>,
+    args: impl IntoIterator<Item = OsString>,
+    vlog: &Vlog,
+) -> Result<End, String> {
+    let mut options = Options::new(&[OWN, COMMON, daemon::VLOG_OPTIONS], args);
+    while let Some(option) = options.next()? {
+        match option.name {
+            "more" => context.verbosity += 1,
+            // There is no access control here to be subject to.
+            "rbac-role" => {}
+            "cid" | "election-timer" => {}
+            "help" => return help::help(context, &Args(Vec::new())),
+            "version" => return context.print(&version::text(PROGRAM)),
+            _ => {
+                daemon::take_vlog_option(&option, vlog)?;
+            }
+        }
+    }
+    let mut words = options.operands().into_iter();
+    let name = words.next().ok_or("missing command name; use --help for help")?;
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        return Err(format!("unknown command '{name}'; use --help for help"));
+    };
+    let args = Args(words.collect());
+    if args.0.len() < command.min {
+        return Err(format!("'{name}' command requires at least {} arguments", command.min));
+    }
+    if args.0.len() > command.max {
+        return Err(format!("'{name}' command takes at most {} arguments", command.max));
+    }
+    (command.run)(context, &args)
+}
+
+impl Context<'_> {
+    fn print(&mut self, text: &str) -> Result<End, String> {
+        let _ = self.out.write_all(text.as_bytes());
+        Ok(End::Yes)
+    }
+
+    /// The time for the log, in milliseconds since 1970.
+    fn date(&self) -> i64 {
+        i64::try_from(self.clock.wall().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;

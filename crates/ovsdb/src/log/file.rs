@@ -103,6 +103,15 @@ impl FileStorage {
             return Err(Error::io(format!("{name}: create failed"), &os_error(&exists)));
         }
         let _lock = FileLock::acquire(path, name)?;
+        Self::create_locked(path, name, write)
+    }
+
+    /// As [`FileStorage::create`], by somebody who holds the lock.
+    pub fn create_locked(
+        path: &Path,
+        name: &str,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Error> {
         let temporary = temporary_path(path);
         let refuse = |error: io::Error| Error::io(format!("{name}: create failed"), &error);
         write_new_file(&temporary, write).map_err(refuse)?;

@@ -253,6 +253,13 @@ impl Log {
         Ok(batch.into_iter().map(Transaction::<Written>::synced).collect())
     }
 
+    /// Makes sure that everything written is on disk, whether `batch` asked for that or not.
+    pub fn sync_all(&mut self, batch: Vec<Transaction<Written>>) -> Result<Vec<Transaction<Synced>>, Error> {
+        self.storage.sync().map_err(|error| Error::io(format!("{}: fsync failed", self.name), &error))?;
+        self.synced = self.end;
+        Ok(batch.into_iter().map(Transaction::<Written>::synced).collect())
+    }
+
     /// Replaces the file by one that holds `db` and nothing else. `db` must not hold changes that are still to be appended.
     pub fn compact(&mut self, db: &Database, comment: &str, date: i64, now: Instant) -> Result<(), Error> {
         self.rewrite(db, comment, date)?;

@@ -119,6 +119,11 @@ impl Transaction<Checked> {
         &self.state.changes
     }
 
+    /// The results of the operations, for somebody who does not care whether they last.
+    pub fn results(self) -> Json {
+        Json::from(self.state.results)
+    }
+
     /// What the client said the transaction is about.
     pub fn comment(&self) -> &str {
         &self.state.comment

@@ -1,0 +1,6 @@
+//! `ovsdb-tool`
+
+fn main() -> std::process::ExitCode {
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr());
+    cli::ovsdb_tool::run(std::env::args_os().skip(1), &mut out, &mut err)
+}
