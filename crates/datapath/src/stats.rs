@@ -9,7 +9,7 @@ pub struct DpStats {
     pub hit: u64,
     /// Of these, by the exact-match cache.
     pub exact_hits: u64,
-    /// Packets that no flow matched.
+    /// Packets that no flow matched. One that a flow answered while it still waited for the slow path is a hit as well.
     pub missed: u64,
     /// Packets that no flow matched and that did not get into the queue to the slow path.
     pub lost: u64,

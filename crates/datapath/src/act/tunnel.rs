@@ -1,0 +1,182 @@
+//! Encapsulating and decapsulating groups of packets: what [`super::push`] and [`super::pop`] do to one, done to many, and
+//! packets joined on the way in both directions.
+
+use std::sync::Arc;
+
+use flow::{Action, DpPort, FlowKey, TnlPush, TunnelKey};
+use packet::{Packet, gso};
+
+use super::{Executor, Work, pop, push};
+use crate::drops::DropReason;
+
+impl Executor {
+    /// Encapsulates. With `join`, datagrams that come out with equal size and the same outer headers become one UDP
+    /// super-packet: for small packets the device's work per packet is most of what they cost.
+    pub(super) fn push(
+        &mut self,
+        tnl: &Arc<TnlPush>,
+        group: &mut Vec<Work>,
+        keys: &[FlowKey],
+        join: bool,
+    ) {
+        self.flatten(group);
+        let join = join && group.len() > 1;
+        let Self { buffers, tally, ip_id, .. } = self;
+        group.retain_mut(|w| {
+            if join && w.packet.offload.gso.is_none() {
+                // There is one place for an unfinished checksum, and it will be the outer one's. A packet that cannot be
+                // completed is refused when it is sent.
+                let _ = gso::complete_csum(&mut w.packet);
+            }
+            match push::push(&mut w.packet, tnl, &keys[usize::from(w.key)], ip_id) {
+                Ok(()) => true,
+                Err(reason) => {
+                    tally.count(reason);
+                    buffers.put(std::mem::take(&mut w.packet.buf));
+                    false
+                }
+            }
+        });
+        if join {
+            self.join_datagrams(group);
+        }
+    }
+
+    /// Whether encapsulated packets may be joined: they go straight to a device that cuts them again.
+    pub(super) fn may_join(&self, rest: &[Action]) -> bool {
+        matches!(rest, [Action::Output(port)] if self.ports.accepts(*port).uso)
+    }
+
+    fn join_datagrams(&mut self, group: &mut Vec<Work>) {
+        let Self { outer_gro, buffers, joined, .. } = self;
+        let Some(key) = group.first().map(|w| w.key) else { return };
+        for w in group.drain(..) {
+            if let Some(empty) = outer_gro.packet(w.packet, |n| buffers.take(n), joined) {
+                buffers.put(empty);
+            }
+        }
+        outer_gro.flush(joined);
+        // They all go the same way, and nothing asks for their keys any more.
+        group.extend(joined.drain(..).map(|packet| Work { packet, key }));
+    }
+
+    /// A packet has room for one layer of unfinished outer headers. Super-packets that already have one become packets that
+    /// have none: outer UDP super-packets, or segments.
+    fn flatten(&mut self, group: &mut Vec<Work>) {
+        let has_outer =
+            |w: &Work| w.packet.offload.gso.is_some() && gso::outer_of(&w.packet).is_some();
+        if !group.iter().any(has_outer) {
+            return;
+        }
+        let mut flat = self.spare_groups.pop().unwrap_or_default();
+        for w in group.drain(..) {
+            if !has_outer(&w) {
+                flat.push(w);
+                continue;
+            }
+            let Self { buffers, joined: parts, .. } = self;
+            let done = gso::to_outer_udp(&w.packet, |n| buffers.take(n), parts).or_else(|_| {
+                gso::segment(&w.packet, gso::Checksums::Complete, |n| buffers.take(n), parts)
+            });
+            if done.is_err() {
+                self.tally.count(DropReason::OffloadError);
+            }
+            flat.extend(parts.drain(..).map(|packet| Work { packet, key: w.key }));
+            self.buffers.put(w.packet.buf);
+        }
+        std::mem::swap(group, &mut flat);
+        self.spare_groups.push(flat);
+    }
+
+    pub(super) fn pop(
+        &mut self,
+        port: DpPort,
+        group: &mut Vec<Work>,
+        keys: &[FlowKey],
+        depth: u8,
+        last: bool,
+    ) {
+        let Some(kind) = self.ports.tunnel(port) else {
+            group.iter().for_each(|_| self.tally.count(DropReason::InvalidTnlPort));
+            return;
+        };
+        // Joining pays, and costs, only when there is something to join with.
+        let join = group.len() > 1;
+        let mut run: Option<(TunnelKey, FlowKey)> = None;
+        for i in 0..group.len() {
+            let Some(outer) = pop::judge(&group[i].packet, kind) else {
+                self.tally.count(DropReason::TunnelPopError);
+                continue;
+            };
+            // Packets of one run came the same way: what is joined may carry any one's metadata. (The outer source port tells
+            // inner flows apart, and only segments of one inner flow are joined.)
+            let way = TunnelKey { tp_src: 0, ..outer.tunnel };
+            if run.as_ref().is_none_or(|(open, _)| *open != way) {
+                self.end_run(run.take(), depth);
+            }
+            let (_, key) = run.get_or_insert_with(|| {
+                let key = FlowKey {
+                    in_port: port.0,
+                    recirc_id: 0,
+                    tunnel: outer.tunnel,
+                    ..keys[usize::from(group[i].key)]
+                };
+                (way, key)
+            });
+            let key = *key;
+            if outer.is_many() {
+                self.unpack(&outer, &group[i].packet);
+            } else {
+                let mut packet = self.take(&mut group[i].packet, last);
+                self.strip(&outer, &mut packet, join, key, depth);
+            }
+        }
+        self.end_run(run, depth);
+        if last {
+            self.recycle(group);
+        }
+    }
+
+    /// Takes one packet out of its outer headers.
+    fn strip(
+        &mut self,
+        outer: &pop::Outer,
+        packet: &mut Packet,
+        join: bool,
+        key: FlowKey,
+        depth: u8,
+    ) {
+        let mut packet = std::mem::take(packet);
+        if !outer.strip(&mut packet) {
+            self.tally.count(DropReason::TunnelPopError);
+            self.buffers.put(packet.buf);
+        } else if join {
+            let Self { gro, buffers, joined, .. } = self;
+            if let Some(empty) = gro.packet(packet, |n| buffers.take(n), joined) {
+                buffers.put(empty);
+            }
+        } else {
+            self.reenter(packet, key, depth + 1);
+        }
+    }
+
+    /// Takes many packets out of a super-packet of datagrams.
+    fn unpack(&mut self, outer: &pop::Outer, packet: &Packet) {
+        let Self { gro, buffers, joined, tally, .. } = self;
+        let refused = || tally.count(DropReason::TunnelPopError);
+        for frame in outer.frames(packet, refused) {
+            gro.frame(frame, packet::Csum::Complete, |n| buffers.take(n), joined);
+        }
+    }
+
+    /// Sends what was joined on its way.
+    fn end_run(&mut self, run: Option<(TunnelKey, FlowKey)>, depth: u8) {
+        self.gro.flush(&mut self.joined);
+        let Some((_, key)) = run else { return };
+        let mut joined = std::mem::take(&mut self.joined);
+        for packet in joined.drain(..) {
+            self.reenter(packet, key, depth + 1);
+        }
+        self.joined = joined;
+    }
+}
