@@ -7,7 +7,7 @@ use std::time::Duration;
 use testbed::guest::DEVICE;
 use testbed::guide::{Site, TwoSites};
 use testbed::probe::{self, Ping};
-use testbed::{Error, Guest, Process, Result, iperf, wait};
+use testbed::{Error, Process, Result, iperf, wait};
 
 use crate::contender::Contender;
 
@@ -32,6 +32,7 @@ pub(crate) const MEASURES: &[Measure] = &[
     row("tcp", "TCP through VXLAN, one stream", "Gbit/s", true),
     row("tcp-rev", "the same the other way", "Gbit/s", true),
     row("pps", "64-byte UDP frames through VXLAN, delivered", "kpps", true),
+    row("pps-32", "the same in 32 interleaved flows", "kpps", true),
     row("cpu", "CPU time of both switches per delivered packet, in pps", "us", false),
     row("cpu-all", "CPU time of the whole machine per delivered packet, in pps", "us", false),
 ];
@@ -81,18 +82,22 @@ pub(crate) fn measure(
             add(name, iperf::tcp(&a.guest, &b.guest, seconds, reverse).unwrap_or(0.0) / 1e9);
         }
     }
+    let how_long = Duration::from_secs(seconds.into());
     if ["pps", "cpu", "cpu-all"].iter().any(|name| want(name)) {
-        let rate = packet_rate(&two, Duration::from_secs(seconds.into()))?;
+        let rate = packet_rate(&two, 1, how_long)?;
         let mut add = |name, value| {
             if want(name) {
                 add(name, value);
             }
         };
-        add("pps", rate.delivered / rate.took.as_secs_f64() / 1e3);
+        add("pps", rate.kpps());
         add("cpu-all", rate.machine.as_secs_f64() * 1e6 / rate.delivered);
         if a.by_kernel.is_none() {
             add("cpu", rate.switches.as_secs_f64() * 1e6 / rate.delivered);
         }
+    }
+    if want("pps-32") {
+        add("pps-32", packet_rate(&two, 32, how_long)?.kpps());
     }
     Ok(())
 }
@@ -118,38 +123,57 @@ struct Rate {
     machine: Duration,
 }
 
+impl Rate {
+    fn kpps(&self) -> f64 {
+        self.delivered / self.took.as_secs_f64() / 1e3
+    }
+}
+
 /// Payload of a UDP datagram in a 60-byte frame (64 with the frame check sequence).
 const SMALL: usize = 18;
 
-/// Sends small datagrams as fast as one thread can, by an ordinary UDP socket, and counts at the other guest's device what
-/// arrives there. Nobody reads: what the receiving stack would cost is no matter of the switch.
-fn packet_rate(two: &TwoSites, how_long: Duration) -> Result<Rate> {
+/// Sends small datagrams as fast as one thread can, by an ordinary UDP socket, to a socket that nobody reads: its buffer is
+/// full at once, and the kernel counts what it refuses. (A device's counters will not do: one packet there may be many
+/// datagrams, still joined.)
+fn packet_rate(two: &TwoSites, flows: usize, how_long: Duration) -> Result<Rate> {
     let [a, b] = &two.sites;
     let failed = |e| Error::Io { what: "UDP".to_owned(), source: e };
     let sink = b.guest.ns.enter(|| UdpSocket::bind((b.guest.address, 0)))?.map_err(failed)?;
-    let source = a.guest.ns.enter(|| UdpSocket::bind((a.guest.address, 0)))?.map_err(failed)?;
-    source.connect(sink.local_addr().map_err(failed)?).map_err(failed)?;
+    let to = sink.local_addr().map_err(failed)?;
+    let open = || {
+        let socket = UdpSocket::bind((a.guest.address, 0))?;
+        socket.connect(to).map(|()| socket)
+    };
+    let sources =
+        a.guest.ns.enter(|| (0..flows).map(|_| open()).collect::<std::io::Result<Vec<_>>>());
+    let sources = sources?.map_err(failed)?;
     let stop = AtomicBool::new(false);
     std::thread::scope(|s| {
         s.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                // A full queue refuses now and then; the next one may pass.
-                let _ = source.send(&[0; SMALL]);
+                for source in &sources {
+                    // A full queue refuses now and then; the next one may pass.
+                    let _ = source.send(&[0; SMALL]);
+                }
             }
         });
         // Past the first packets, which take the slow path.
         std::thread::sleep(Duration::from_millis(500));
-        let before = Moment::now(two, &b.guest);
+        let before = Moment::now(two);
         std::thread::sleep(how_long);
-        let after = Moment::now(two, &b.guest);
+        let after = Moment::now(two);
         stop.store(true, Ordering::Relaxed);
-        let delivered = after.delivered.saturating_sub(before.delivered);
-        if delivered == 0 {
+        let took = after.at.since(before.at);
+        let [offered, delivered] =
+            [0, 1].map(|hop| after.hops[hop].saturating_sub(before.hops[hop]) as f64);
+        let kpps = |packets: f64| packets / took.as_secs_f64() / 1e3;
+        eprintln!("  pps: {:.0} kpps offered, {:.0} delivered", kpps(offered), kpps(delivered));
+        if delivered < 1.0 {
             return Err(Error::Missing("not one small packet arrived".to_owned()));
         }
         Ok(Rate {
-            delivered: delivered as f64,
-            took: after.at.since(before.at),
+            delivered,
+            took,
             switches: after.switches.saturating_sub(before.switches),
             machine: after.machine.saturating_sub(before.machine),
         })
@@ -158,17 +182,20 @@ fn packet_rate(two: &TwoSites, how_long: Duration) -> Result<Rate> {
 
 struct Moment {
     at: base::Instant,
-    delivered: u64,
+    /// Packets sent by the first guest, and datagrams that reached the second guest's socket.
+    hops: [u64; 2],
     switches: Duration,
     machine: Duration,
 }
 
 impl Moment {
-    fn now(two: &TwoSites, receiver: &Guest) -> Self {
+    fn now(two: &TwoSites) -> Self {
+        let [a, b] = &two.sites;
         let switches =
             two.sites.iter().flat_map(|site| &site.host.switch).map(Process::cpu_time).sum();
-        let counters = receiver.ns.counters(DEVICE).unwrap_or_default();
-        Self { at: wait::now(), delivered: counters.rx_packets, switches, machine: machine_busy() }
+        let sent = a.guest.ns.counters(DEVICE).unwrap_or_default().tx_packets;
+        let hops = [sent, b.guest.ns.udp_refused()];
+        Self { at: wait::now(), hops, switches, machine: machine_busy() }
     }
 }
 

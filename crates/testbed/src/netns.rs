@@ -97,6 +97,18 @@ impl Netns {
         })
     }
 
+    /// Datagrams that sockets here had no room for, since the namespace was made.
+    pub fn udp_refused(&self) -> u64 {
+        // proc_net_snmp: a line of names and a line of values, both beginning with "Udp:".
+        let text = self.enter(|| std::fs::read_to_string("/proc/thread-self/net/snmp"));
+        let text = text.ok().and_then(|text| text.ok()).unwrap_or_default();
+        let mut rows = text.lines().filter_map(|line| line.strip_prefix("Udp:"));
+        let (names, values) = (rows.next().unwrap_or(""), rows.next().unwrap_or(""));
+        let columns = names.split_whitespace().zip(values.split_whitespace());
+        let wanted = columns.filter(|(name, _)| ["RcvbufErrors", "MemErrors"].contains(name));
+        wanted.filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
+    }
+
     /// Whether somebody listens on this TCP port here.
     pub fn listens(&self, port: u16) -> bool {
         // proc_net_tcp: local address in hex as ADDRESS:PORT in column 2, state 0A is LISTEN.
