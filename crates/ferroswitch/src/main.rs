@@ -1,6 +1,7 @@
 //! The all-in-one program. One row of [`COMMANDS`] and one module per command.
 
 mod demo;
+mod run;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ const COMMANDS: &[Command] = &[
         summary: "build two hosts with a guest each, connect them by VXLAN, and prove it",
         run: demo::main,
     },
+    Command { name: "run", summary: "run the database and the switch in one process", run: run::main },
     Command { name: "help", summary: "show this text", run: |_| help() },
     Command { name: "version", summary: "show the version", run: |_| version() },
 ];

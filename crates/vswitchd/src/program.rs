@@ -18,8 +18,8 @@ use crate::switch::Setup;
 /// The program's name, for texts and file names.
 pub const PROGRAM: &str = "ovs-vswitchd";
 
-/// Our own options.
-const OWN: &[Opt] = &[
+/// The options that concern the switch itself.
+pub const SWITCH_OPTIONS: &[Opt] = &[
     Opt::optional("enable-dummy"),
     Opt::flag("disable-system"),
     Opt::flag("disable-system-route"),
@@ -42,16 +42,23 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What the command line asks for.
-struct Parse {
-    daemon: DaemonOptions,
-    setup: DaemonSetup,
+fn start(args: impl IntoIterator<Item = OsString>, clock: Clock, vlog: &Vlog) -> Result<ExitCode, String> {
+    let Some(Parse { daemon, switch, database }) = parse(args, vlog)? else { return Ok(ExitCode::SUCCESS) };
+    let process = daemon.start(vlog)?;
+    serve(database, switch, &daemon, process, clock, vlog)
 }
 
-fn start(args: impl IntoIterator<Item = OsString>, clock: Clock, vlog: &Vlog) -> Result<ExitCode, String> {
-    let Some(Parse { daemon, setup }) = parse(args, vlog)? else { return Ok(ExitCode::SUCCESS) };
-    let mut process = daemon.start(vlog)?;
+/// Runs the switch in this process until it is told to end: everything after options and going to the background.
+pub fn serve(
+    database: Endpoint,
+    switch: SwitchOptions,
+    daemon: &DaemonOptions,
+    mut process: observe::Daemon,
+    clock: Clock,
+    vlog: &Vlog,
+) -> Result<ExitCode, String> {
     let signals = Signals::install().map_err(|e| format!("cannot catch signals: {e}"))?;
+    let setup = DaemonSetup { database, dummy: switch.dummy, setup: switch.setup };
     let mut runner = Runner::new(setup, clock, Some(signals), Some(vlog.clone())).map_err(|e| e.to_string())?;
     if let Some(path) = daemon.unixctl_path(vlog) {
         let mut registry = commands::registry();
@@ -70,11 +77,17 @@ fn start(args: impl IntoIterator<Item = OsString>, clock: Clock, vlog: &Vlog) ->
     }
 }
 
+/// What the command line asks for.
+struct Parse {
+    daemon: DaemonOptions,
+    switch: SwitchOptions,
+    database: Endpoint,
+}
+
 fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Result<Option<Parse>, String> {
-    let mut options = Options::new(&[OWN, OPTIONS, VLOG_OPTIONS, SSL_OPTIONS, COMMON], args);
+    let mut options = Options::new(&[SWITCH_OPTIONS, OPTIONS, VLOG_OPTIONS, SSL_OPTIONS, COMMON], args);
     let mut daemon = DaemonOptions::default();
-    let mut dummy = DummyMode::default();
-    let mut setup = Setup::default();
+    let mut switch = SwitchOptions::default();
     while let Some(option) = options.next()? {
         match option.name {
             "help" => {
@@ -85,8 +98,7 @@ fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Result<Option
                 print(&version::text(PROGRAM));
                 return Ok(None);
             }
-            name if take(&option, &mut dummy, &mut setup)? => log::debug!("--{name}"),
-            _ if daemon.take(&option, vlog)? => {}
+            _ if switch.take(&option)? || daemon.take(&option, vlog)? => {}
             other => return Err(format!("--{other}: not understood")),
         }
     }
@@ -97,33 +109,51 @@ fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Result<Option
         _ => return Err("at most one non-option argument accepted; use --help for usage".to_owned()),
     };
     let database: Endpoint = database.parse().map_err(|e: stream::EndpointError| e.to_string())?;
-    let setup = DaemonSetup { database: database.in_dir(&dirs::rundir()), dummy, setup };
-    Ok(Some(Parse { daemon, setup }))
+    Ok(Some(Parse { daemon, switch, database: database.in_dir(&dirs::rundir()) }))
 }
 
-/// Takes an option of [`OWN`]; says whether it was one.
-fn take(option: &Parsed, dummy: &mut DummyMode, setup: &mut Setup) -> Result<bool, String> {
-    match option.name {
-        "enable-dummy" => {
-            dummy.enabled = true;
-            dummy.over = match option.value.as_deref() {
-                None => DummyOverride::None,
-                Some("override") => DummyOverride::All,
-                Some("system") => DummyOverride::System,
-                Some(other) => return Err(format!("--enable-dummy={other}: must be \"override\" or \"system\"")),
-            };
+/// The values of [`SWITCH_OPTIONS`].
+#[derive(Clone, Debug, Default)]
+pub struct SwitchOptions {
+    dummy: DummyMode,
+    setup: Setup,
+}
+
+impl SwitchOptions {
+    /// Takes an option of [`SWITCH_OPTIONS`]; says whether it was one.
+    pub fn take(&mut self, option: &Parsed) -> Result<bool, String> {
+        match option.name {
+            "enable-dummy" => {
+                self.dummy.enabled = true;
+                self.dummy.over = match option.value.as_deref() {
+                    None => DummyOverride::None,
+                    Some("override") => DummyOverride::All,
+                    Some("system") => DummyOverride::System,
+                    Some(other) => return Err(format!("--enable-dummy={other}: must be \"override\" or \"system\"")),
+                };
+            }
+            "disable-system" => self.dummy.no_system = true,
+            "disable-system-route" => self.setup.no_system_routes = true,
+            "mlockall" | "unlimited-stack" => {} // nothing here needs them; scripts pass them
+            "dpdk" => return Err("--dpdk: this build has no DPDK; use ports of type system, tap or internal".to_owned()),
+            "workers" => {
+                let n = option.arg().parse().ok().filter(|n| (1..=64).contains(n));
+                self.setup.workers = n.ok_or("--workers: must be a number from 1 to 64")?;
+            }
+            _ => return Ok(false),
         }
-        "disable-system" => dummy.no_system = true,
-        "disable-system-route" => setup.no_system_routes = true,
-        "mlockall" | "unlimited-stack" => {} // nothing here needs them; scripts pass them
-        "dpdk" => return Err("--dpdk: this build has no DPDK; use ports of type system, tap or internal".to_owned()),
-        "workers" => {
-            let n = option.arg().parse().ok().filter(|n| (1..=64).contains(n));
-            setup.workers = n.ok_or("--workers: must be a number from 1 to 64")?;
-        }
-        _ => return Ok(false),
+        Ok(true)
     }
-    Ok(true)
+}
+
+/// What `--help` says about [`SWITCH_OPTIONS`].
+pub fn switch_usage() -> &'static str {
+    "\nSwitch options:\n\
+     \x20 --workers=N             threads that move packets (default: half of the processors, at most 4)\n\
+     \x20 --enable-dummy[=override|system]\n\
+     \x20                         devices and a datapath for tests\n\
+     \x20 --disable-system        do not open devices of the host\n\
+     \x20 --disable-system-route  do not follow the kernel's routes\n"
 }
 
 fn help() -> String {
@@ -132,16 +162,11 @@ fn help() -> String {
         "{PROGRAM}: the switch daemon of ferroswitch, compatible with Open vSwitch\n\
          usage: {PROGRAM} [OPTIONS] [DATABASE]\n\
          where DATABASE is a socket on which ovsdb-server is listening (default: \"{remote}\").\n\
-         \nSwitch options:\n\
-         \x20 --workers=N             threads that move packets (default: half of the processors, at most 4)\n\
-         \x20 --enable-dummy[=override|system]\n\
-         \x20                         devices and a datapath for tests\n\
-         \x20 --disable-system        do not open devices of the host\n\
-         \x20 --disable-system-route  do not follow the kernel's routes\n\
-         {}{}\n\
+         {}{}{}\n\
          Other options:\n\
          \x20 -h, --help              display this help message\n\
          \x20 -V, --version           display version information\n",
+        switch_usage(),
         usage(PROGRAM),
         vlog_usage(PROGRAM)
     )

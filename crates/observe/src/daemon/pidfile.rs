@@ -73,8 +73,8 @@ pub(super) fn refuse_if_running(path: &Path) -> Result<(), String> {
     }
 }
 
-/// This process's pidfile; removed when dropped.
-pub(super) struct Pidfile {
+/// A pidfile of this process, locked; removed when the value is dropped.
+pub struct Pidfile {
     path: PathBuf,
     /// Holds the lock.
     _file: File,
@@ -82,7 +82,8 @@ pub(super) struct Pidfile {
 }
 
 impl Pidfile {
-    pub(super) fn create(path: &Path, overwrite: bool) -> Result<Pidfile, String> {
+    /// Writes the pidfile and locks it, for as long as the value lives. Refused when a living process holds it.
+    pub fn create(path: &Path, overwrite: bool) -> Result<Pidfile, String> {
         if !overwrite {
             refuse_if_running(path)?;
         }

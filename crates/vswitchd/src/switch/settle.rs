@@ -1,10 +1,12 @@
 //! After the steps: addresses and MTUs that follow from the whole, and the snapshot that makes it take effect.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use l2::MacConfig;
-use pipeline::{Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, SnapshotBuilder, Vid};
+use pipeline::{Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, Snapshot, SnapshotBuilder, Vid};
+use tunnel::{Local, Remote};
 
 use super::{LOG, Live, LiveBridge, Switch, warn};
 use crate::desired::{self, InterfaceKind, Mac};
@@ -80,7 +82,10 @@ impl Switch {
                 macs.insert(live.id, MacConfig { aging: wanted.mac_aging, max_entries: wanted.mac_table_size });
                 add_bridge(&mut builder, wanted, live, &mut self.touched);
             }
-            plane.slow.publish(builder.build(), &macs);
+            let snapshot = builder.build();
+            let ends = tunnel_ends(&snapshot);
+            plane.slow.with(|state, _| state.routes.watch(Some(ends.clone())));
+            plane.slow.publish(snapshot, &macs);
         }
     }
 }
@@ -138,6 +143,22 @@ fn spec(bridge: &desired::Bridge, interface: &desired::Interface, live: &Live, m
     spec.priority_tags = port.priority_tags;
     spec.protected = port.protected;
     Some(spec)
+}
+
+/// The addresses whose routes matter to tunnels.
+fn tunnel_ends(snapshot: &Snapshot) -> Vec<IpAddr> {
+    let mut ends = Vec::new();
+    for (_, endpoint, _) in snapshot.endpoints().iter() {
+        if let Remote::Address(ip) = endpoint.remote {
+            ends.push(ip);
+        }
+        if let Local::Address(ip) = endpoint.local {
+            ends.push(ip);
+        }
+    }
+    ends.sort();
+    ends.dedup();
+    ends
 }
 
 /// The local port has the bridge's address; other internal ports have their own.
