@@ -57,9 +57,10 @@ fn a_silent_neighbour_is_named() {
     assert!(row.contains(&format!("no answer from {}", b.local())), "{row}");
     ok(b.host.ns.ip(&format!("addr add {address}")));
     let back = Ping { count: 1, patience: Duration::from_millis(500), ..Ping::default() };
-    ok(wait::until("traffic to come back", PATIENCE, || {
+    let came_back = wait::until("traffic to come back", PATIENCE, || {
         (ok(probe::ping(&a.guest.ns, b.guest.address, back)).lost() == 0).then_some(())
-    }));
+    });
+    came_back.unwrap_or_else(|e| panic!("{e}\n{}", state(&two)));
     assert_tunnel_becomes(a, &["up"]);
     assert_connected(&two, 1 << 20);
 }
@@ -113,7 +114,7 @@ fn a_missing_route_is_named() {
     let lines = log.lines().filter(|line| line.contains(says)).count();
     assert_eq!(lines, 1, "{log}");
     let counted = wait::until("the drops to be counted on the port", PATIENCE, || {
-        let dropped = ok(a.host.vsctl("get interface vxlan0 statistics:tx_dropped"));
+        let dropped = ok(a.host.vsctl("--if-exists get interface vxlan0 statistics:tx_dropped"));
         (dropped.trim().parse::<u64>().unwrap_or(0) >= 100).then_some(())
     });
     counted.unwrap_or_else(|e| panic!("{e}: {}", row()));
