@@ -1,6 +1,7 @@
 //! VLANs as ports see them (ovs-vswitchd.conf.db(5), "VLAN Configuration").
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A VLAN id: 0 (no VLAN) to 4095.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,36 +28,54 @@ impl fmt::Display for Vid {
     }
 }
 
-/// A set of VLAN ids.
-#[derive(Clone, PartialEq, Eq)]
-pub struct VlanSet(Box<[u64; 64]>);
+/// A set of VLAN ids. Cheap to clone; the set of all, which most ports have, takes no memory.
+#[derive(Clone)]
+pub struct VlanSet(Option<Arc<[u64; 64]>>);
 
 impl VlanSet {
     /// No VLAN.
     pub fn empty() -> Self {
-        Self(Box::new([0; 64]))
+        Self(Some(Arc::new([0; 64])))
     }
 
     /// All of them.
     pub fn all() -> Self {
-        Self(Box::new([u64::MAX; 64]))
+        Self(None)
     }
 
     /// Adds one.
     pub fn insert(&mut self, vid: Vid) {
-        self.0[usize::from(vid.0 / 64)] |= 1 << (vid.0 % 64);
+        if let Some(words) = &mut self.0 {
+            Arc::make_mut(words)[usize::from(vid.0 / 64)] |= 1 << (vid.0 % 64);
+        }
     }
 
     /// Whether it has this one.
     pub fn contains(&self, vid: Vid) -> bool {
-        self.0[usize::from(vid.0 / 64)] & (1 << (vid.0 % 64)) != 0
+        self.0.as_ref().is_none_or(|words| words[usize::from(vid.0 / 64)] & (1 << (vid.0 % 64)) != 0)
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|w| *w == 0)
+        self.0.as_ref().is_some_and(|words| words.iter().all(|w| *w == 0))
+    }
+
+    /// Whether it has all.
+    fn is_all(&self) -> bool {
+        self.0.as_ref().is_none_or(|words| words.iter().all(|w| *w == u64::MAX))
     }
 }
+
+impl PartialEq for VlanSet {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(a), Some(b)) => a == b,
+            _ => self.is_all() && other.is_all(),
+        }
+    }
+}
+
+impl Eq for VlanSet {}
 
 impl FromIterator<Vid> for VlanSet {
     fn from_iter<I: IntoIterator<Item = Vid>>(iter: I) -> Self {
@@ -68,7 +87,7 @@ impl FromIterator<Vid> for VlanSet {
 
 impl fmt::Debug for VlanSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::all() {
+        if self.is_all() {
             return f.write_str("{all}");
         }
         f.debug_set().entries((0..4096).filter_map(Vid::new).filter(|v| self.contains(*v))).finish()

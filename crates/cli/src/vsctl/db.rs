@@ -21,6 +21,9 @@ pub(super) struct Db<'t> {
     pub(super) ovs: Uuid,
 }
 
+/// A column of a table.
+pub(super) type Place = (TableId, ColumnId);
+
 /// Names in this program's text are of its own schema, so they exist.
 const KNOWN: &str = "a table and column of the Open_vSwitch schema";
 
@@ -42,7 +45,8 @@ impl<'t> Db<'t> {
         self.schema().table_id(table).expect(KNOWN)
     }
 
-    fn place(&self, table: &str, column: &str) -> (TableId, ColumnId) {
+    /// Where a column is, for those who read it of many rows.
+    pub(super) fn place(&self, table: &str, column: &str) -> Place {
         let table = self.table(table);
         (table, self.schema().table(table).column_id(column).expect(KNOWN))
     }

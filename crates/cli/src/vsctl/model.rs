@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ovsdb::{Datum, Uuid};
 
-use super::db::Db;
+use super::db::{Db, Place};
 use super::{Fatal, fatal};
 
 /// A bridge, real or fake.
@@ -56,9 +56,48 @@ fn vlan(tag: &Datum) -> Option<u16> {
     u16::try_from(tag.as_integer()?).ok().filter(|vlan| *vlan < 4096)
 }
 
+/// Where the columns of ports and interfaces are: looked up once, read of every row.
+struct Places {
+    ports: Place,
+    port_name: Place,
+    tag: Place,
+    fake_bridge: Place,
+    interfaces: Place,
+    interface_name: Place,
+}
+
+impl Places {
+    fn of(db: &Db<'_>) -> Self {
+        Self {
+            ports: db.place("Bridge", "ports"),
+            port_name: db.place("Port", "name"),
+            tag: db.place("Port", "tag"),
+            fake_bridge: db.place("Port", "fake_bridge"),
+            interfaces: db.place("Port", "interfaces"),
+            interface_name: db.place("Interface", "name"),
+        }
+    }
+}
+
+/// The value of a column.
+fn get(db: &Db<'_>, (table, column): Place, row: Uuid) -> Datum {
+    db.txn.get(table, row, column)
+}
+
+/// The text in a column.
+fn text(db: &Db<'_>, place: Place, row: Uuid) -> String {
+    get(db, place, row).as_str().unwrap_or_default().to_owned()
+}
+
+/// The rows of `target`'s table that a column refers to, as far as they exist.
+fn referred(db: &Db<'_>, place: Place, row: Uuid, target: Place) -> Vec<Uuid> {
+    get(db, place, row).uuids().filter(|uuid| db.txn.exists(target.0, *uuid)).collect()
+}
+
 impl Model {
     pub(super) fn read(db: &Db<'_>) -> Self {
         let mut model = Self::default();
+        let at = Places::of(db);
         let bridges = db.referred("Open_vSwitch", db.ovs, "bridges", "Bridge");
         for &row in &bridges {
             let name = db.text("Bridge", row, "name");
@@ -69,23 +108,25 @@ impl Model {
             let bridge = Bridge { row, parent: None, vlan: 0, ports: BTreeSet::new() };
             model.bridges.insert(name.clone(), bridge);
             // Fake bridges first: which of them a port belongs to depends on all of them.
-            for port in db.referred("Bridge", row, "ports", "Port") {
-                model.add_if_fake_bridge(db, row, &name, port);
+            for port in referred(db, at.ports, row, at.port_name) {
+                model.add_if_fake_bridge(db, &at, row, &name, port);
             }
         }
         for row in bridges {
             let name = db.text("Bridge", row, "name");
-            for port in db.referred("Bridge", row, "ports", "Port") {
-                model.add_port_row(db, &name, port);
+            for port in referred(db, at.ports, row, at.port_name) {
+                model.add_port_row(db, &at, &name, port);
             }
         }
         model
     }
 
-    fn add_if_fake_bridge(&mut self, db: &Db<'_>, bridge: Uuid, parent: &str, port: Uuid) {
-        let fake = db.get("Port", port, "fake_bridge").as_bool() == Some(true);
-        let Some(vlan) = vlan(&db.get("Port", port, "tag")).filter(|_| fake) else { return };
-        let name = db.text("Port", port, "name");
+    fn add_if_fake_bridge(&mut self, db: &Db<'_>, at: &Places, bridge: Uuid, parent: &str, port: Uuid) {
+        if get(db, at.fake_bridge, port).as_bool() != Some(true) {
+            return;
+        }
+        let Some(vlan) = vlan(&get(db, at.tag, port)) else { return };
+        let name = text(db, at.port_name, port);
         if let Some(twin) = self.child(parent, vlan) {
             log::warn!(
                 target: "vsctl",
@@ -98,8 +139,8 @@ impl Model {
         self.bridges.entry(name).or_insert(fake);
     }
 
-    fn add_port_row(&mut self, db: &Db<'_>, bridge: &str, row: Uuid) {
-        let name = db.text("Port", row, "name");
+    fn add_port_row(&mut self, db: &Db<'_>, at: &Places, bridge: &str, row: Uuid) {
+        let name = text(db, at.port_name, row);
         if let Some(port) = self.ports.get(&name) {
             if port.row == row {
                 log::warn!(target: "vsctl", "{name}: port is in multiple bridges ({bridge} and {})", port.bridge);
@@ -108,10 +149,10 @@ impl Model {
             }
             return;
         }
-        let vlan = vlan(&db.get("Port", row, "tag"));
+        let vlan = vlan(&get(db, at.tag, row));
         self.add_port(bridge, vlan, &name, row);
-        for interface in db.referred("Port", row, "interfaces", "Interface") {
-            let interface_name = db.text("Interface", interface, "name");
+        for interface in referred(db, at.interfaces, row, at.interface_name) {
+            let interface_name = text(db, at.interface_name, interface);
             match self.interfaces.get(&interface_name) {
                 Some(other) if other.row == interface => log::warn!(
                     target: "vsctl",
