@@ -61,10 +61,10 @@ impl Real {
     /// Zero.
     pub const ZERO: Self = Self(0.0);
 
-    /// `None` for infinities and not-a-number, which JSON cannot express.
+    /// `None` for infinities and not-a-number, which JSON cannot express. Numbers too small for full precision become zero:
+    /// no parser reads them back, so a database that held one could not be opened again.
     pub fn new(value: f64) -> Option<Self> {
-        // Adding zero turns -0.0 into 0.0.
-        value.is_finite().then_some(Self(value + 0.0))
+        if value.is_normal() { Some(Self(value)) } else { value.is_finite().then_some(Self::ZERO) }
     }
 
     /// The number.
@@ -208,6 +208,7 @@ mod tests {
         assert_eq!(Real::new(f64::NAN), None);
         assert_eq!(Real::new(f64::INFINITY), None);
         assert_eq!(Real::new(-0.0).unwrap().get().to_bits(), 0);
+        assert_eq!(Real::new(1e-310), Some(Real::ZERO));
         assert!(Real::new(-1.0) < Real::new(0.5));
     }
 

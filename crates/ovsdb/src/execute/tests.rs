@@ -565,3 +565,19 @@ fn ten_thousand_operations_take_no_time() {
     f.run(r#"{"op":"delete","table":"S","where":[]}"#);
     assert_eq!(f.count("C"), 0);
 }
+
+#[test]
+fn too_many_operations_are_refused() {
+    let mut f = Fixture::new();
+    let operations = vec![Json::parse(r#"{"op":"abort"}"#).unwrap(); OPERATIONS_MAX + 1];
+    let context = Context {
+        uuids: &mut f.uuids,
+        access: Access::ReadWrite,
+        holds_lock: &|_| false,
+        waited: Duration::ZERO,
+    };
+    let Outcome::Failed(reply) = Transaction::new(&operations).execute(&mut f.db, context) else {
+        panic!("should have been refused")
+    };
+    assert!(reply.to_string().contains("resources exhausted"));
+}

@@ -1,7 +1,8 @@
 //! What a transaction changed, as the JSON of a record (ovsdb(5), "Standalone Format").
 //!
 //! `_is_diff` (Open vSwitch 2.15 and newer) says that the values of changed rows are differences where the column may hold
-//! several elements, which keeps the record of one port added to a large bridge small.
+//! several elements, which keeps the record of one port added to a large bridge small. Open vSwitch does not read a difference
+//! that has more elements than the column may have, although it writes them; such a record goes without differences here.
 
 use std::fmt::Write as _;
 use std::io;
@@ -20,12 +21,13 @@ use crate::{Datum, Error, ErrorKind, Uuid};
 /// The record's body, or `None` if nothing of `changes` belongs on disk. `date` is in milliseconds since 1970.
 pub(crate) fn to_record(changes: &Changes, db: &Database, comment: &str, date: i64) -> Option<String> {
     let mut out = String::new();
+    let is_diff = changes.rows.iter().all(|change| diffs_fit(change, db.schema().table(change.table)));
     for (table, rows) in changes.by_table() {
         let schema = db.schema().table(table);
         let mut first = true;
         for change in rows {
             let mut row = String::new();
-            if !write_row(change, schema, &mut row) {
+            if !write_row(change, schema, is_diff, &mut row) {
                 continue;
             }
             if first {
@@ -43,8 +45,19 @@ pub(crate) fn to_record(changes: &Changes, db: &Database, comment: &str, date: i
     if out.is_empty() {
         return None;
     }
-    write_trailer(comment, date, &mut out);
+    write_members(comment, date, is_diff, &mut out);
     Some(out)
+}
+
+/// True if every difference has no more elements than its column may have.
+fn diffs_fit(change: &RowChange, schema: &TableSchema) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else { return true };
+    old.changed_columns(new).all(|id| {
+        let ty = &schema.column(id).ty;
+        let (old, new) = (old.get(id), new.get(id));
+        let fits = |n: usize| n as u64 <= u64::from(ty.n_max);
+        fits(old.len() + new.len()) || !ty.is_composite() || fits(old.diff_to(new, ty).len())
+    })
 }
 
 /// Writes the whole of `db` as one record's body.
@@ -73,7 +86,7 @@ pub(crate) fn write_snapshot(db: &Database, comment: &str, date: i64, to: &mut d
     if !anything {
         out.push('{');
     }
-    write_members(comment, date, anything, &mut out);
+    write_members(comment, date, true, &mut out);
     to.write_all(out.as_bytes())
 }
 
@@ -89,14 +102,16 @@ fn begin_row(uuid: Uuid, first: bool, out: &mut String) {
     out.push_str("\":");
 }
 
-fn write_trailer(comment: &str, date: i64, out: &mut String) {
-    write_members(comment, date, true, out);
-}
-
-fn write_members(comment: &str, date: i64, comma: bool, out: &mut String) {
-    out.push_str(if comma { "," } else { "" });
+/// Ends the body, which is not empty, with what is no table.
+fn write_members(comment: &str, date: i64, is_diff: bool, out: &mut String) {
+    if !out.ends_with('{') {
+        out.push(',');
+    }
     // Writing to a string cannot fail.
-    let _ = write!(out, "\"_date\":{date},\"_is_diff\":true");
+    let _ = write!(out, "\"_date\":{date}");
+    if is_diff {
+        out.push_str(",\"_is_diff\":true");
+    }
     if !comment.is_empty() {
         out.push_str(",\"_comment\":");
         quote_into(comment, out);
@@ -105,7 +120,7 @@ fn write_members(comment: &str, date: i64, comma: bool, out: &mut String) {
 }
 
 /// Appends the `<row-txn>`; false if nothing in it belongs on disk.
-fn write_row(change: &RowChange, schema: &TableSchema, out: &mut String) -> bool {
+fn write_row(change: &RowChange, schema: &TableSchema, is_diff: bool, out: &mut String) -> bool {
     match (&change.old, &change.new) {
         (_, None) => {
             out.push_str("null");
@@ -124,7 +139,11 @@ fn write_row(change: &RowChange, schema: &TableSchema, out: &mut String) -> bool
                 }
                 any = true;
                 begin_member(&column.name, out);
-                old.get(id).diff_to(new.get(id), &column.ty).write_json(&column.ty, out);
+                if is_diff {
+                    old.get(id).diff_to(new.get(id), &column.ty).write_json(&column.ty, out);
+                } else {
+                    new.get(id).write_json(&column.ty, out);
+                }
             }
             out.push('}');
             any

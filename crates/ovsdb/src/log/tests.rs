@@ -136,6 +136,19 @@ fn what_was_written_is_read() {
 }
 
 #[test]
+fn differences_too_large_for_open_vswitch_are_not_written() {
+    let mut f = Fixture::new();
+    f.commit(r#"{"op":"insert","table":"W","row":{"i2":["set",[1,2]],"is":1}}"#).unwrap();
+    f.commit(r#"{"op":"update","table":"W","where":[],"row":{"i2":["set",[2,3]],"is":2}}"#).unwrap();
+    f.commit(r#"{"op":"update","table":"W","where":[],"row":{"i2":["set",[4,5]],"is":3}}"#).unwrap();
+    let text = String::from_utf8(f.disk.bytes()).unwrap();
+    let bodies: Vec<_> = text.lines().skip(5).step_by(2).collect();
+    assert!(bodies[0].contains(r#"{"i2":["set",[1,3]],"is":["set",[1,2]]}}"#) && bodies[0].contains("_is_diff"));
+    assert!(bodies[1].contains(r#"{"i2":["set",[4,5]],"is":3}}"#) && !bodies[1].contains("_is_diff"));
+    assert_eq!(contents(&Fixture::open(f.disk.bytes()).db), contents(&f.db));
+}
+
+#[test]
 fn a_file_cut_anywhere_keeps_every_whole_record() {
     let mut f = Fixture::new();
     let mut ends = vec![f.disk.bytes().len()];

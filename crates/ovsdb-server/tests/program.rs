@@ -1,0 +1,146 @@
+//! The program: options, control socket, locks, hostile clients.
+
+mod support;
+
+use std::process::Command;
+
+use jsonrpc::Json;
+use support::{OURS, Server, create_database};
+
+fn output(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn one_database_has_one_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("t.db");
+    create_database(&db);
+    let _first = Server::start(OURS, dir.path());
+    let mut second = Command::new(OURS);
+    second.arg(&db).arg(format!("--unixctl={}", dir.path().join("ctl2").display())).arg("--run=true");
+    let (code, text) = output(&mut second);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("cannot lock file because it is already locked by pid"), "{text}");
+    assert!(
+        text.ends_with(&format!(
+            "ovsdb-server: I/O error: {}: failed to lock lockfile (Resource temporarily unavailable)\n",
+            db.display()
+        )),
+        "{text}"
+    );
+}
+
+#[test]
+fn errors_at_start_say_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("none.db");
+    let junk = dir.path().join("junk.db");
+    std::fs::write(&junk, "hello\n").unwrap();
+    for (args, want) in [
+        (vec![none.display().to_string()], format!("I/O error: {}: open failed (No such file or directory)", none.display())),
+        (vec![junk.display().to_string()], format!("ovsdb error: {}: unexpected file format", junk.display())),
+        (vec!["--foo".to_owned()], "unrecognized option '--foo'".to_owned()),
+        (vec!["relay:T:tcp:1.2.3.4:5".to_owned()], "relay:T:tcp:1.2.3.4:5: relay databases are not supported".to_owned()),
+    ] {
+        let (code, text) = output(Command::new(OURS).args(&args).env("OVS_RUNDIR", dir.path()));
+        assert_eq!(code, Some(1), "{args:?}");
+        assert!(text.ends_with(&format!("ovsdb-server: {want}\n")), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn it_lives_as_long_as_its_command_and_ends_as_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    create_database(&dir.path().join("t.db"));
+    for (command, want) in [("true", Some(0)), ("exit 7", Some(1))] {
+        let mut server = Command::new(OURS);
+        server.arg(dir.path().join("t.db")).arg(format!("--run={command}")).env("OVS_RUNDIR", dir.path());
+        assert_eq!(output(server.arg("-vconsole:off")), (want, String::new()));
+    }
+    let mut server = Command::new(OURS);
+    server.arg(dir.path().join("t.db")).args(["--remote=ptcp:0:127.0.0.1", "--run=true"]);
+    let (_, text) = output(server.env("OVS_RUNDIR", dir.path()));
+    assert!(text.contains("0:127.0.0.1: listening on port "), "{text}");
+}
+
+#[test]
+fn the_control_socket_obeys() {
+    let dir = tempfile::tempdir().unwrap();
+    create_database(&dir.path().join("t.db"));
+    let mut server = Server::start(OURS, dir.path());
+    let ask = |command: &str, args: &[&str]| -> Result<String, String> {
+        let path = dir.path().join("ctl");
+        let stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        let mut client = support::Client::from_stream(stream);
+        let params = Json::array(args.iter().copied());
+        let reply = client.call(command, &params).1;
+        match reply.get("error").and_then(Json::as_str) {
+            Some(error) => Err(error.trim_end().to_owned()),
+            None => Ok(reply.get("result").and_then(Json::as_str).unwrap_or_default().trim_end().to_owned()),
+        }
+    };
+    let socket = format!("punix:{}", dir.path().join("db.sock").display());
+    assert_eq!(ask("ovsdb-server/list-dbs", &[]), Ok("T\n_Server".to_owned()));
+    assert_eq!(ask("ovsdb-server/list-remotes", &[]), Ok(socket));
+    assert_eq!(ask("ovsdb-server/sync-status", &[]), Ok("state: active".to_owned()));
+    assert_eq!(ask("ovsdb-server/compact", &["T"]), Ok(String::new()));
+    assert_eq!(ask("ovsdb-server/compact", &["nope"]), Err("no database by that name".to_owned()));
+    assert_eq!(ask("ovsdb-server/remove-db", &["_Server"]), Err("Cannot remove reserved database.".to_owned()));
+    assert_eq!(ask("ovsdb-server/remove-remote", &["x"]), Err("no such remote".to_owned()));
+    assert_eq!(
+        ask("ovsdb-server/add-remote", &["db:T,W,zz"]),
+        Err("\"db:T,W,zz\": table \"W\" has no column \"zz\"".to_owned())
+    );
+    assert_eq!(ask("memory/show", &[]), Ok("atoms:14 cells:20 monitors:0 n-weak-refs:0".to_owned()));
+
+    // A remote that the database lists comes and goes with its row.
+    let mut client = server.connect();
+    let other = dir.path().join("other.sock");
+    ask("ovsdb-server/add-remote", &["db:T,W,n"]).unwrap();
+    client.transact(&format!(r#"{{"op":"insert","table":"W","row":{{"n":"punix:{}"}}}}"#, other.display()));
+    let _ = ask("ovsdb-server/list-remotes", &[]);
+    assert!(other.exists());
+    client.transact(r#"{"op":"delete","table":"W","where":[]}"#);
+    let _ = ask("ovsdb-server/list-remotes", &[]);
+    assert!(!other.exists());
+
+    assert_eq!(ask("ovsdb-server/remove-db", &["T"]), Ok(String::new()));
+    assert_eq!(ask("ovsdb-server/list-dbs", &[]), Ok("_Server".to_owned()));
+    assert!(client.recv().is_err(), "a client that does not expect it is disconnected");
+    let file = dir.path().join("t.db").display().to_string();
+    assert_eq!(ask("ovsdb-server/add-db", &[&file]), Ok(String::new()));
+    assert_eq!(ask("ovsdb-server/add-db", &[&file]), Err(format!("ovsdb error: {file}: already open")));
+    assert_eq!(ask("exit", &[]), Ok(String::new()));
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!(!dir.path().join("ctl").exists() && !dir.path().join("db.sock").exists());
+}
+
+#[test]
+fn hostile_clients_do_not_disturb_others() {
+    let dir = tempfile::tempdir().unwrap();
+    create_database(&dir.path().join("t.db"));
+    let server = Server::start(OURS, dir.path());
+    let mut good = server.connect();
+    for bytes in [
+        &b"hello"[..],
+        b"{}",
+        b"[]",
+        b"{\"id\":1,\"method\":5,\"params\":[]}",
+        b"{\"id\":1,\"method\":\"transact\",\"params\":{}}",
+        b"\xff\xfe\x00",
+        &b"[".repeat(100_000),
+        b"{\"id\":1,\"method\":\"transact\",\"params\":[\"T\",{\"op\":\"insert\",\"table\":\"R\",\"row\":{\"r\":1e999}}]}",
+        b"{\"id\":1,\"method\":\"transact\",\"params\":[\"T\",{\"op\":\"insert\",\"table\":\"R\",\"row\":{\"s\":\"\\ud800\"}}]}",
+    ] {
+        let mut bad = server.connect();
+        let _ = bad.send_bytes(bytes);
+        assert!(bad.recv().is_err(), "{}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]));
+        assert_eq!(good.transact(r#"{"op":"comment","comment":"still here"}"#).to_string(), "[{}]");
+    }
+    // Half a message, then gone.
+    server.connect().send_bytes(b"{\"id\":1,\"method\":\"tra").unwrap();
+    assert_eq!(good.transact(r#"{"op":"comment","comment":"still here"}"#).to_string(), "[{}]");
+}
