@@ -265,14 +265,14 @@ pub fn bridge(name: &str, ports: &[(&str, InterfaceKind)]) -> Bridge {
 
 /// A dummy device.
 pub fn dummy() -> InterfaceKind {
-    InterfaceKind::Dummy { options: BTreeMap::new() }
+    InterfaceKind::Dummy { options: BTreeMap::new(), poses_as: None }
 }
 
 /// A VXLAN tunnel to `remote`, with more options as `key=value`.
 pub fn vxlan(name: &str, remote: &str, options: &[(&str, &str)]) -> InterfaceKind {
     let all = options.iter().copied().chain([("remote_ip", remote)]);
     let endpoint = tunnel::Endpoint::parse(name, tunnel::Kind::Vxlan, all).expect("options written by the test");
-    InterfaceKind::Tunnel(Box::new(endpoint))
+    InterfaceKind::Tunnel(Arc::new(endpoint))
 }
 
 /// One end of a patch.

@@ -191,6 +191,9 @@ impl Runner {
         if let Some(mut server) = self.unixctl.take() {
             server.run(&mut self.daemon);
             self.unixctl = Some(server);
+            if !self.daemon.touched.is_empty() {
+                self.report(Scope::Touched);
+            }
         }
         self.timers();
         Ok(())

@@ -6,6 +6,7 @@
 //! `datapath_type` keeps the bridge on the datapath it has, a bad address keeps the default. Nothing here fails.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ovsdb::Uuid;
@@ -133,6 +134,8 @@ pub enum InterfaceKind {
     Dummy {
         /// `options`.
         options: BTreeMap<String, String>,
+        /// The type that it stands in for (`--enable-dummy=override`), to be shown.
+        poses_as: Option<String>,
     },
     /// One end of a patch.
     Patch {
@@ -140,7 +143,7 @@ pub enum InterfaceKind {
         peer: String,
     },
     /// A tunnel.
-    Tunnel(Box<tunnel::Endpoint>),
+    Tunnel(Arc<tunnel::Endpoint>),
     /// Something that cannot be made, and why: it takes its place in the database with this `error`.
     Refused(String),
 }
@@ -413,7 +416,7 @@ impl Reader<'_> {
 
     fn internal(&self, datapath: DatapathKind) -> InterfaceKind {
         match datapath {
-            DatapathKind::Dummy => InterfaceKind::Dummy { options: BTreeMap::new() },
+            DatapathKind::Dummy => InterfaceKind::Dummy { options: BTreeMap::new(), poses_as: None },
             _ => InterfaceKind::Internal,
         }
     }
@@ -424,7 +427,8 @@ impl Reader<'_> {
         }
         let all_dummy = self.dummy.enabled && self.dummy.over == DummyOverride::All;
         let system_dummy = self.dummy.enabled && self.dummy.over != DummyOverride::None;
-        let dummy = || InterfaceKind::Dummy { options: row.options.clone() };
+        let dummy = || InterfaceKind::Dummy { options: row.options.clone(), poses_as: None };
+        let poser = || InterfaceKind::Dummy { options: row.options.clone(), poses_as: Some(row.kind.clone()) };
         match row.kind.as_str() {
             "" | "system" if system_dummy => dummy(),
             "internal" | "tap" if all_dummy || bridge.datapath == DatapathKind::Dummy => dummy(),
@@ -443,6 +447,7 @@ impl Reader<'_> {
                 _ => InterfaceKind::Refused(format!("{}: patch type requires valid 'peer' argument", row.name)),
             },
             other => match tunnel::Kind::from_name(other) {
+                Some(_) if all_dummy => poser(),
                 Some(kind) => tunnel_kind(row, kind),
                 None => InterfaceKind::Refused(refuse_type(&row.name, other)),
             },
@@ -454,7 +459,7 @@ impl Reader<'_> {
 fn tunnel_kind(row: &tables::Interface, kind: tunnel::Kind) -> InterfaceKind {
     let options = row.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     match tunnel::Endpoint::parse(&row.name, kind, options) {
-        Ok(endpoint) => InterfaceKind::Tunnel(Box::new(endpoint)),
+        Ok(endpoint) => InterfaceKind::Tunnel(Arc::new(endpoint)),
         Err(errors) => {
             let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
             InterfaceKind::Refused(format!("{}: {}", row.name, texts.join("; ")))

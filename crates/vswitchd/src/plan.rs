@@ -5,7 +5,7 @@
 //! row may not take another row down. Removals come before additions, because a name, a device or a tunnel's endpoint may
 //! move from one bridge to another in a single transaction.
 
-use crate::desired::{Bridge, Class, Desired, Interface};
+use crate::desired::{Bridge, Class, Desired, Interface, Port};
 
 /// One thing to do. Names say which bridge, port and interface; the wanted values are in the [`Desired`] that was planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,19 +102,36 @@ fn same_device(old: &Interface, new: &Interface) -> bool {
 
 /// Whether all is as it was but for interfaces, which have steps of their own.
 fn same_settings(old: &Bridge, new: &Bridge) -> bool {
-    let bare = |b: &Bridge, other: &Bridge| {
-        let mut bare = b.clone();
-        bare.ports.retain(|name, _| other.ports.contains_key(name));
-        bare.ports.values_mut().for_each(|port| port.interfaces.clear());
-        bare
+    // Taken apart, so that a new setting cannot be forgotten here.
+    let Bridge {
+        row,
+        name,
+        datapath,
+        fail_mode,
+        hwaddr,
+        datapath_id,
+        mac_aging,
+        mac_table_size,
+        forward_bpdu,
+        flood_vlans,
+        ports,
+    } = old;
+    let same_port = |(name, old): (&String, &Port)| {
+        let Port { row, vlan, priority_tags, protected, interfaces: _ } = old;
+        new.ports.get(name).is_none_or(|new| {
+            (row, vlan, priority_tags, protected) == (&new.row, &new.vlan, &new.priority_tags, &new.protected)
+        })
     };
-    bare(old, new) == bare(new, old)
+    (row, name, datapath, fail_mode, hwaddr) == (&new.row, &new.name, &new.datapath, &new.fail_mode, &new.hwaddr)
+        && (datapath_id, mac_aging, mac_table_size) == (&new.datapath_id, &new.mac_aging, &new.mac_table_size)
+        && (forward_bpdu, flood_vlans) == (&new.forward_bpdu, &new.flood_vlans)
+        && ports.iter().all(same_port)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::{InterfaceKind, Port};
+    use crate::desired::InterfaceKind;
 
     fn bridge(name: &str, interfaces: &[(&str, InterfaceKind)]) -> Bridge {
         let mut b = Bridge::named(name);

@@ -60,22 +60,27 @@ pub fn observe_tunnels(switch: &Switch, states: &mut TunnelStates, now: Instant)
     let mut changed = Vec::new();
     for (name, bridge) in &switch.applied().bridges {
         let Some((_, plane)) = switch.bridge(name) else { continue };
-        for interface in bridge.interfaces() {
-            let InterfaceKind::Tunnel(endpoint) = &interface.kind else { continue };
-            let reason = plane.slow.with(|state, now| {
+        let endpoints = bridge.interfaces().filter_map(|i| match &i.kind {
+            InterfaceKind::Tunnel(endpoint) => Some(endpoint),
+            _ => None,
+        });
+        plane.slow.with(|state, _| {
+            for endpoint in endpoints {
                 let bridge_of = |dev: &str| state.snapshot.bridge_of_device(dev);
-                Reason::of(endpoint, &state.routes, &state.neighbours, bridge_of, now)
-            });
-            let is_error = reason.is_error();
-            let text = reason.to_string();
-            if states.update(&endpoint.name, reason, now) {
-                let level = if is_error { log::Level::Warn } else { log::Level::Info };
-                log::log!(target: "tunnel", level, "{}: {text}", endpoint.name);
-                changed.push(interface.name.clone());
+                let reason = Reason::of(endpoint, &state.routes, &state.neighbours, bridge_of, now);
+                if states.update(&endpoint.name, reason, now) {
+                    changed.push(endpoint.name.to_string());
+                }
             }
-        }
+        });
     }
     states.retain(|name| switch.interface(name).is_some());
+    for name in &changed {
+        if let Some(state) = states.get(name) {
+            let level = if state.reason.is_error() { log::Level::Warn } else { log::Level::Info };
+            log::log!(target: "tunnel", level, "{name}: {}", state.reason);
+        }
+    }
     changed
 }
 

@@ -229,7 +229,8 @@ impl Vlog {
     pub fn list_pattern(&self) -> String {
         let head = "         prefix                            format\n         ------                            ------\n";
         let patterns = self.0.patterns.read().unwrap_or_else(|e| e.into_inner());
-        Destination::ALL.iter().fold(head.to_owned(), |text, destination| {
+        // The reference's order, which is not that of `vlog/list`.
+        [Destination::Syslog, Destination::Console, Destination::File].iter().fold(head.to_owned(), |text, destination| {
             let prefix = match destination {
                 Destination::Syslog => sink::SYSLOG_PREFIX,
                 _ => "none",

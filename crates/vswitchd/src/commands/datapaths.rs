@@ -21,6 +21,7 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add("upcall/show", "", 0, 0, upcall_show);
     registry.add("upcall/enable-megaflows", "", 0, 0, |d: &mut Daemon, _: &Args| megaflows(d, true));
     registry.add("upcall/disable-megaflows", "", 0, 0, |d: &mut Daemon, _: &Args| megaflows(d, false));
+    registry.add("upcall/set-flow-limit", "flow-limit-number", 1, 1, set_flow_limit);
     registry.add("revalidator/wait", "", 0, 0, wait);
     registry.add("revalidator/purge", "", 0, 0, |d: &mut Daemon, _: &Args| {
         d.switch.planes().for_each(|(_, p)| p.slow.purge());
@@ -69,6 +70,7 @@ fn port_text(daemon: &Daemon, bridge: &str, interface: &str, live: &Live) -> Str
     let wanted = daemon.switch.applied().bridges.get(bridge).and_then(|b| b.interface(interface));
     let kind = match (wanted.map(|i| &i.kind), &live.device) {
         (Some(InterfaceKind::Tunnel(e)), _) => format!("{}: {e}", e.kind.name()),
+        (Some(InterfaceKind::Dummy { poses_as: Some(name), .. }), _) => name.clone(),
         (Some(InterfaceKind::Patch { peer }), _) => format!("patch: peer={peer}"),
         (_, Some(device)) => device.kind().to_owned(),
         _ => "unknown".to_owned(),
@@ -127,13 +129,21 @@ fn upcall_show(daemon: &mut Daemon, _: &Args) -> Reply {
         let _ = writeln!(
             out,
             "  flows         : (current {flows}) (avg {}) (max {}) (limit {})",
-            report.flows_average, report.flows_max, plane.flow_limit
+            report.flows_average,
+            report.flows_max,
+            plane.slow.flow_limit()
         );
         let _ = writeln!(out, "  dump duration : {}ms", report.duration.as_millis().max(1));
         let _ = writeln!(out, "  ufid enabled : true\n");
         let _ = writeln!(out, "  1: (keys {flows})");
     }
     out.into()
+}
+
+fn set_flow_limit(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+    let limit = args.arg(0).and_then(|n| n.parse::<usize>().ok()).ok_or("the flow limit must be a number")?;
+    daemon.switch.planes().for_each(|(_, plane)| plane.slow.set_flow_limit(limit));
+    Ok(format!("set flow_limit to {limit}\n"))
 }
 
 fn megaflows(daemon: &mut Daemon, enabled: bool) -> Reply {

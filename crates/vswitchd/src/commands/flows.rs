@@ -21,6 +21,11 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add("dpctl/del-flows", "[dp] [file]", 0, 2, delete_all);
 }
 
+/// The words that `type=` takes: where a flow is carried out.
+const TYPES: [&str; 7] = ["all", "ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded"];
+/// Those that mean this datapath.
+const HERE: [&str; 3] = ["all", "ovs", "non-offloaded"];
+
 /// How to print.
 #[derive(Clone, Copy, Default)]
 struct Style {
@@ -66,8 +71,13 @@ fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     if filter.is_some() {
         return Err("filter= is not supported".into());
     }
+    let kinds = rest.iter().find_map(|a| a.strip_prefix("type=")).unwrap_or("ovs");
+    if let Some(unknown) = kinds.split(',').find(|k| !TYPES.contains(k)) {
+        return Err(format!("ovs-vswitchd: Failed to parse type ({unknown}) (Invalid argument)"));
+    }
+    let here = kinds.split(',').any(|k| HERE.contains(&k));
     let plane = datapaths::find(daemon, name)?;
-    let flows = listing(plane, style, daemon.clock.now(), |_| true);
+    let flows = listing(plane, style, daemon.clock.now(), |_| here);
     // The reference names the thread that a flow belongs to; here all workers have all flows.
     let head = if flows.is_empty() { "" } else { "flow-dump from the main thread:\n" };
     Ok(format!("{head}{flows}"))

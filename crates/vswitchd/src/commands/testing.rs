@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netdev::Device;
-use netdev::dummy::Dummy;
 use packet::Packet;
 use tunnel::Prefix;
 use unixctl::{Args, Registry, Reply};
@@ -85,22 +84,25 @@ fn set_admin_state(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     Ok("OK".into())
 }
 
-fn conn_state(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
-    let devices = match args.arg(0) {
-        Some(name) => vec![find(daemon, name).map_err(|_| format!("{name}: unknown or not a dummy netdev"))?],
-        None => all(daemon),
-    };
-    let line = |d: &Arc<dyn Device>| {
-        let connected = d.as_dummy().and_then(Dummy::connected)?;
-        Some(format!("{}: {}\n", d.name(), if connected { "connected" } else { "disconnected" }))
-    };
-    Ok(devices.iter().filter_map(line).collect::<String>().into())
+fn conn_state(daemon: &mut Daemon, args: &Args) -> Reply {
+    let word = |connected: bool| if connected { "connected" } else { "disconnected" };
+    match args.arg(0) {
+        Some(name) => {
+            let connected = find(daemon, name).ok().and_then(|d| d.as_dummy()?.connected());
+            format!("{name}: {}\n", connected.map_or("unknown", word)).into()
+        }
+        // Of all, only those that connect to somebody have a state.
+        None => {
+            let line = |d: &Arc<dyn Device>| Some(format!("{}: {}\n", d.name(), word(d.as_dummy()?.connected()?)));
+            all(daemon).iter().filter_map(line).collect::<String>().into()
+        }
+    }
 }
 
 fn add_address(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let [name, text] = [0, 1].map(|i| args.arg(i).unwrap_or_default());
     let device = find(daemon, name).map_err(|_| "Unknown Dummy Interface")?;
-    let prefix: Prefix = text.parse().map_err(|_| "Invalid parameter")?;
+    let prefix: Prefix = text.parse().map_err(|_| format!("{text}: invalid IP address"))?;
     let dummy = device.as_dummy().ok_or("Unknown Dummy Interface")?;
     match prefix.addr() {
         IpAddr::V4(ip) => dummy.add_ip4(ip, prefix.len()),

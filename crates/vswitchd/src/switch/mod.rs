@@ -205,7 +205,13 @@ impl Switch {
         self.bridges.insert(name.to_owned(), live);
         if !self.planes.contains_key(&kind) {
             match Plane::start(kind, &self.clock, &self.counters, self.setup.workers, &self.routes, self.tuning) {
-                Ok(plane) => drop(self.planes.insert(kind, plane)),
+                Ok(plane) => {
+                    if kind == DatapathKind::Dummy {
+                        // The reference's datapath has a dummy of its own, and tests count on the others' addresses.
+                        self.opener.next_dummy_mac();
+                    }
+                    self.planes.insert(kind, plane);
+                }
                 Err(error) => log::error!(target: LOG, "could not start datapath {}: {error}", kind.as_str()),
             }
         }
@@ -286,7 +292,7 @@ impl Switch {
     fn needs_reopening(&self, bridge: &str, wanted: &Interface) -> bool {
         let was = self.applied.bridges.get(bridge).and_then(|b| b.interface(&wanted.name)).map(|i| &i.kind);
         match (was, &wanted.kind) {
-            (Some(InterfaceKind::Dummy { options: a }), InterfaceKind::Dummy { options: b }) => a != b,
+            (Some(InterfaceKind::Dummy { options: a, .. }), InterfaceKind::Dummy { options: b, .. }) => a != b,
             (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => a.device_name() != b.device_name(),
             _ => false,
         }
@@ -429,8 +435,8 @@ fn open_device(opener: &Opener, wanted: &Interface, is_local: bool) -> Result<Ar
         InterfaceKind::System => (DeviceKind::System, &none),
         InterfaceKind::Internal => (DeviceKind::Internal, &none),
         InterfaceKind::Tap => (DeviceKind::Tap, &none),
-        InterfaceKind::Dummy { options } if is_local => (DeviceKind::DummyInternal, options),
-        InterfaceKind::Dummy { options } => (DeviceKind::Dummy, options),
+        InterfaceKind::Dummy { options, .. } if is_local => (DeviceKind::DummyInternal, options),
+        InterfaceKind::Dummy { options, .. } => (DeviceKind::Dummy, options),
         InterfaceKind::Patch { .. } | InterfaceKind::Tunnel(_) | InterfaceKind::Refused(_) => {
             return Err(format!("{}: no device belongs to this type", wanted.name));
         }

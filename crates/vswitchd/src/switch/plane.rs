@@ -28,8 +28,6 @@ pub struct Plane {
     pub ports: DpPorts,
     /// Devices that tunnels share: kind and UDP port -> number, and how many tunnels use it.
     tunnels: HashMap<(Kind, u16), (DpPort, usize)>,
-    /// Flows that the datapath takes at most.
-    pub flow_limit: usize,
 }
 
 impl Plane {
@@ -44,13 +42,12 @@ impl Plane {
         let name = format!("{0}@ovs-{0}", kind.as_str());
         let mut config = Config::new(clock.clone(), counters.clone());
         config.workers = workers;
-        let flow_limit = config.flow_limit;
         let datapath = Datapath::start(config)?;
         let slow = SlowPath::start(datapath.clone(), clock.clone(), counters, Snapshot::empty(name.as_str()))?;
         slow.with(|state, _| state.routes = routes.clone());
         slow.set_max_idle(tuning.max_idle);
         let ports = DpPorts::new(kind == DatapathKind::Dummy);
-        Ok(Self { name, datapath, slow, ports, tunnels: HashMap::new(), flow_limit })
+        Ok(Self { name, datapath, slow, ports, tunnels: HashMap::new() })
     }
 
     /// Ends its threads. The datapath goes first: that closes the queue on which the slow path waits.

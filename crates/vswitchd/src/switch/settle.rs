@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use l2::MacConfig;
 use pipeline::{Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, Snapshot, SnapshotBuilder, Vid};
@@ -132,7 +131,7 @@ fn spec(bridge: &desired::Bridge, interface: &desired::Interface, live: &Live, m
     let dp = live.dp;
     let kind = match &interface.kind {
         InterfaceKind::Patch { peer } => PortSpecKind::Patch { peer: peer.as_str().into() },
-        InterfaceKind::Tunnel(endpoint) => PortSpecKind::Tunnel { dp: dp?, endpoint: Arc::new((**endpoint).clone()) },
+        InterfaceKind::Tunnel(endpoint) => PortSpecKind::Tunnel { dp: dp?, endpoint: endpoint.clone() },
         InterfaceKind::Internal => PortSpecKind::Internal { dp: dp?, mac: internal_mac(live, mac) },
         InterfaceKind::Dummy { .. } if live.ofport == OfPort::LOCAL => PortSpecKind::Internal { dp: dp?, mac },
         _ => PortSpecKind::Device(dp?),
