@@ -153,7 +153,10 @@ impl Clock {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clock").field("now", &self.now()).field("stopped", &self.is_stopped()).finish()
+        f.debug_struct("Clock")
+            .field("now", &self.now())
+            .field("stopped", &self.is_stopped())
+            .finish()
     }
 }
 

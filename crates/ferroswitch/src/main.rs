@@ -18,7 +18,11 @@ const COMMANDS: &[Command] = &[
         summary: "build two hosts with a guest each, connect them by VXLAN, and prove it",
         run: demo::main,
     },
-    Command { name: "run", summary: "run the database and the switch in one process", run: run::main },
+    Command {
+        name: "run",
+        summary: "run the database and the switch in one process",
+        run: run::main,
+    },
     Command { name: "help", summary: "show this text", run: |_| help() },
     Command { name: "version", summary: "show the version", run: |_| version() },
 ];

@@ -45,7 +45,8 @@ struct Plan {
 }
 
 fn parse(args: Vec<OsString>, vlog: &Vlog) -> Result<Option<Plan>, String> {
-    let mut options = Options::new(&[OWN, SWITCH_OPTIONS, OPTIONS, VLOG_OPTIONS, SSL_OPTIONS, COMMON], args);
+    let mut options =
+        Options::new(&[OWN, SWITCH_OPTIONS, OPTIONS, VLOG_OPTIONS, SSL_OPTIONS, COMMON], args);
     let mut plan = Plan {
         daemon: DaemonOptions::default(),
         switch: SwitchOptions::default(),
@@ -80,30 +81,38 @@ impl Plan {
     fn carry_out(self, clock: Clock, vlog: &Vlog) -> Result<ExitCode, String> {
         let rundir = dirs::rundir();
         for dir in [Some(rundir.as_path()), self.database.parent()].into_iter().flatten() {
-            std::fs::create_dir_all(dir).map_err(|e| format!("{}: {}", dir.display(), stream::strerror(&e)))?;
+            std::fs::create_dir_all(dir)
+                .map_err(|e| format!("{}: {}", dir.display(), stream::strerror(&e)))?;
         }
         make_database(&self.database)?;
         let process = self.daemon.start(vlog)?;
-        let _pidfile = Pidfile::create(&rundir.join(format!("{}.pid", ovsdb_server::PROGRAM)), false)?;
+        let _pidfile =
+            Pidfile::create(&rundir.join(format!("{}.pid", ovsdb_server::PROGRAM)), false)?;
         let socket = rundir.join("db.sock");
         let server = ovsdb_server::Server::new(&self.server(&socket, &clock), vlog)?;
         let stop = server.stop_handle();
-        let thread = std::thread::Builder::new().name("ovsdb".to_owned()).spawn(move || server.serve());
+        let thread =
+            std::thread::Builder::new().name("ovsdb".to_owned()).spawn(move || server.serve());
         let thread = thread.map_err(|e| stream::strerror(&e))?;
         let remote = format!("unix:{}", socket.display());
-        let endpoint: Endpoint = remote.parse().map_err(|e: stream::EndpointError| e.to_string())?;
+        let endpoint: Endpoint =
+            remote.parse().map_err(|e: stream::EndpointError| e.to_string())?;
         make_first_row(&endpoint, &clock)?;
-        let ran = vswitchd::program::serve(endpoint, self.switch, &self.daemon, process, clock, vlog);
+        let ran =
+            vswitchd::program::serve(endpoint, self.switch, &self.daemon, process, clock, vlog);
         stop.stop();
         match thread.join() {
             Ok(Ok(_)) => ran,
-            Ok(Err(error)) => Err(format!("the database server ended: {}", stream::strerror(&error))),
+            Ok(Err(error)) => {
+                Err(format!("the database server ended: {}", stream::strerror(&error)))
+            }
             Err(_) => Err("the database server has panicked".to_owned()),
         }
     }
 
     fn server(&self, socket: &Path, clock: &Clock) -> ovsdb_server::Config {
-        let mut config = ovsdb_server::Config::new(vec![self.database.display().to_string()], clock.clone());
+        let mut config =
+            ovsdb_server::Config::new(vec![self.database.display().to_string()], clock.clone());
         config.remotes = vec![format!("punix:{}", socket.display())];
         config.remotes.push("db:Open_vSwitch,Open_vSwitch,manager_options".to_owned());
         config.remotes.extend(self.remotes.iter().cloned());
@@ -126,9 +135,12 @@ fn make_database(path: &Path) -> Result<(), String> {
 fn make_first_row(endpoint: &Endpoint, clock: &Clock) -> Result<(), String> {
     let deadline = clock.now() + PATIENCE;
     let mut client = Client::connect(endpoint, clock, Some(deadline)).map_err(|e| e.to_string())?;
-    let select = json!({"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]});
+    let select =
+        json!({"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]});
     let insert = json!({"op": "insert", "table": "Open_vSwitch", "row": {}});
-    let mut ask = |operation: Json| client.transact("transact", vec![json!(DATABASE), operation]).map_err(|e| e.to_string());
+    let mut ask = |operation: Json| {
+        client.transact("transact", vec![json!(DATABASE), operation]).map_err(|e| e.to_string())
+    };
     let reply = ask(select)?;
     let rows = reply.as_array().and_then(|r| r.first()?.as_object()?.get("rows")?.as_array());
     if rows.is_some_and(|rows| rows.is_empty()) {

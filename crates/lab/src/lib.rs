@@ -112,7 +112,8 @@ impl Lab {
 
     /// Gives a bridge's local port an address, as `ip addr add` does.
     pub fn address(&mut self, host: Host, bridge: &str, address: &str) {
-        let prefix: Prefix = address.parse().expect("an address with prefix length, written by the test");
+        let prefix: Prefix =
+            address.parse().expect("an address with prefix length, written by the test");
         let route = tunnel::Route {
             dst: prefix.network(),
             table: tunnel::route::TABLE_MAIN,
@@ -202,7 +203,8 @@ impl Lab {
     }
 
     fn device(&self, host: Host, port: &str) -> Arc<dyn Device> {
-        let live = self.hosts[host.0].switch.interface(port).and_then(|(_, live)| live.as_ref().ok());
+        let live =
+            self.hosts[host.0].switch.interface(port).and_then(|(_, live)| live.as_ref().ok());
         live.and_then(|l| l.device.clone()).unwrap_or_else(|| panic!("{port}: no such device"))
     }
 
@@ -271,7 +273,8 @@ pub fn dummy() -> InterfaceKind {
 /// A VXLAN tunnel to `remote`, with more options as `key=value`.
 pub fn vxlan(name: &str, remote: &str, options: &[(&str, &str)]) -> InterfaceKind {
     let all = options.iter().copied().chain([("remote_ip", remote)]);
-    let endpoint = tunnel::Endpoint::parse(name, tunnel::Kind::Vxlan, all).expect("options written by the test");
+    let endpoint = tunnel::Endpoint::parse(name, tunnel::Kind::Vxlan, all)
+        .expect("options written by the test");
     InterfaceKind::Tunnel(Arc::new(endpoint))
 }
 

@@ -26,7 +26,10 @@ fn guide(link: Link) -> (Lab, [Host; 2]) {
         let remote = format!("172.168.1.{}", 2 - i);
         let mut phy = bridge("br-phy", &[("eth1", dummy())]);
         phy.hwaddr = Some([2, 0, 0, 0, 1, i as u8]);
-        lab.configure(host, [bridge("br-int", &[("vm1", dummy()), ("vxlan0", vxlan("vxlan0", &remote, &[]))]), phy]);
+        lab.configure(
+            host,
+            [bridge("br-int", &[("vm1", dummy()), ("vxlan0", vxlan("vxlan0", &remote, &[]))]), phy],
+        );
         lab.address(host, "br-phy", &format!("172.168.1.{}/24", i + 1));
     }
     lab.link((hosts[0], "eth1"), (hosts[1], "eth1"), link);

@@ -52,7 +52,9 @@ impl VlanSet {
 
     /// Whether it has this one.
     pub fn contains(&self, vid: Vid) -> bool {
-        self.0.as_ref().is_none_or(|words| words[usize::from(vid.0 / 64)] & (1 << (vid.0 % 64)) != 0)
+        self.0
+            .as_ref()
+            .is_none_or(|words| words[usize::from(vid.0 / 64)] & (1 << (vid.0 % 64)) != 0)
     }
 
     /// Whether it has none.

@@ -96,7 +96,12 @@ pub struct Runner {
 
 impl Runner {
     /// Ready to run. `signals`: the daemon is a process of its own and ends by them.
-    pub fn new(options: Options, clock: Clock, signals: Option<Signals>, vlog: Option<Vlog>) -> io::Result<Self> {
+    pub fn new(
+        options: Options,
+        clock: Clock,
+        signals: Option<Signals>,
+        vlog: Option<Vlog>,
+    ) -> io::Result<Self> {
         let now = clock.now();
         let counters = Counters::default();
         let switch = Switch::new(clock.clone(), counters.clone(), options.setup.clone());
@@ -260,7 +265,9 @@ impl Runner {
         match outcome {
             Outcome::Unchanged | Outcome::Success { .. } => {}
             Outcome::TryAgain | Outcome::NotLocked => self.again = Some(Scope::All),
-            Outcome::Error(error) => log::warn!(target: "bridge", "the database refused a status update: {error}"),
+            Outcome::Error(error) => {
+                log::warn!(target: "bridge", "the database refused a status update: {error}")
+            }
         }
         if let Some(scope) = self.again.take() {
             self.report(scope);
@@ -274,7 +281,8 @@ impl Runner {
         }
         self.daemon.touched.extend(self.daemon.switch.take_touched());
         if self.commit.is_some() || !self.database.is_live() {
-            self.again = if scope == Scope::All { Some(Scope::All) } else { self.again.or(Some(scope)) };
+            self.again =
+                if scope == Scope::All { Some(Scope::All) } else { self.again.or(Some(scope)) };
             return;
         }
         let daemon = &mut self.daemon;
@@ -299,14 +307,18 @@ impl Runner {
         let Some(kernel) = &mut self.kernel else { return };
         match kernel.poll() {
             Ok(news) => self.follow_kernel(news),
-            Err(error) => log::warn!(target: "netlink", "cannot hear of changes in the kernel: {error}"),
+            Err(error) => {
+                log::warn!(target: "netlink", "cannot hear of changes in the kernel: {error}")
+            }
         }
     }
 
     fn follow_kernel(&mut self, news: News) {
         let News { routes, came, gone } = news;
         if self.daemon.switch.follows_kernel() && !routes.is_empty() {
-            self.daemon.switch.routes(|table| routes.iter().for_each(|c: &RouteChange| change_routes(table, c)));
+            self.daemon
+                .switch
+                .routes(|table| routes.iter().for_each(|c: &RouteChange| change_routes(table, c)));
         }
         if came.is_empty() && gone.is_empty() {
             return;
@@ -322,7 +334,8 @@ impl Runner {
         self.daemon.coverage.sample(now, counters);
         if now >= self.daemon.next_tunnel_look {
             self.daemon.next_tunnel_look = now + TUNNEL_LOOK;
-            let changed = report::observe_tunnels(&self.daemon.switch, &mut self.daemon.tunnels, now);
+            let changed =
+                report::observe_tunnels(&self.daemon.switch, &mut self.daemon.tunnels, now);
             if !changed.is_empty() {
                 self.daemon.touched.extend(changed);
                 self.report(Scope::Touched);
@@ -349,7 +362,11 @@ impl Runner {
             // Registering again what is registered is refused, and all is well.
             let _ = self.poller.register(&kernel.monitor, KERNEL, Interest::READABLE);
         }
-        let timers = [self.daemon.next_tunnel_look, self.daemon.next_statistics, self.daemon.coverage.deadline()];
+        let timers = [
+            self.daemon.next_tunnel_look,
+            self.daemon.next_statistics,
+            self.daemon.coverage.deadline(),
+        ];
         let deadline = self.database.deadline(now).into_iter().chain(timers).min();
         Ok(deadline.and_then(|d| self.daemon.clock.sleep_until(d)))
     }
@@ -363,8 +380,10 @@ impl Daemon {
         let after: BTreeSet<_> = wanted.problems.iter().cloned().collect();
         self.touched.extend(before.symmetric_difference(&after).map(|p| p.name.clone()));
         self.switch.apply(wanted);
-        let idle = self.rows.switch.as_ref().and_then(|s| s.other_config.get("max-idle")?.parse().ok());
-        let tuning = idle.map_or_else(Tuning::default, |ms: u64| Tuning { max_idle: Duration::from_millis(ms) });
+        let idle =
+            self.rows.switch.as_ref().and_then(|s| s.other_config.get("max-idle")?.parse().ok());
+        let tuning = idle
+            .map_or_else(Tuning::default, |ms: u64| Tuning { max_idle: Duration::from_millis(ms) });
         self.switch.tune(tuning);
     }
 
@@ -373,7 +392,9 @@ impl Daemon {
         let rows = &self.rows;
         for bridge in rows.bridges.values() {
             let ports = bridge.ports.iter().filter_map(|id| rows.ports.get(id));
-            for interface in ports.flat_map(|p| &p.interfaces).filter_map(|id| rows.interfaces.get(id)) {
+            for interface in
+                ports.flat_map(|p| &p.interfaces).filter_map(|id| rows.interfaces.get(id))
+            {
                 if let Some(n) = interface.ofport.and_then(|n| u16::try_from(n).ok()) {
                     self.switch.remember(&bridge.name, &interface.name, n);
                 }

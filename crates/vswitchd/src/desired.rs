@@ -212,7 +212,9 @@ impl Bridge {
         let holds = |p: &Port| p.interfaces.iter().any(|i| i.name == interface);
         match self.ports.get_key_value(interface).filter(|(_, p)| holds(p)) {
             Some((name, port)) => Some((name, port)),
-            None => self.ports.iter().find(|(_, p)| holds(p)).map(|(name, port)| (name.as_str(), port)),
+            None => {
+                self.ports.iter().find(|(_, p)| holds(p)).map(|(name, port)| (name.as_str(), port))
+            }
         }
     }
 }
@@ -233,7 +235,14 @@ impl Port {
 impl Interface {
     /// An interface with no settings.
     pub fn named(name: &str, kind: InterfaceKind) -> Self {
-        Self { row: Uuid::default(), name: name.to_owned(), kind, ofport_request: None, mac: None, mtu_request: None }
+        Self {
+            row: Uuid::default(),
+            name: name.to_owned(),
+            kind,
+            ofport_request: None,
+            mac: None,
+            mtu_request: None,
+        }
     }
 }
 
@@ -297,11 +306,21 @@ impl Reader<'_> {
 
     fn bridge(&mut self, row: &tables::Bridge) -> Option<Bridge> {
         if row.name.contains('/') || row.name.is_empty() {
-            self.problem("Bridge", row.uuid, &row.name, format!("\"{}\" cannot be a bridge's name", row.name));
+            self.problem(
+                "Bridge",
+                row.uuid,
+                &row.name,
+                format!("\"{}\" cannot be a bridge's name", row.name),
+            );
             return None;
         }
         let datapath = self.datapath(row)?;
-        let mut config = Config { problems: &mut self.problems, row: row.uuid, name: &row.name, map: &row.other_config };
+        let mut config = Config {
+            problems: &mut self.problems,
+            row: row.uuid,
+            name: &row.name,
+            map: &row.other_config,
+        };
         let mut bridge = Bridge {
             row: row.uuid,
             datapath,
@@ -309,12 +328,24 @@ impl Reader<'_> {
                 Some(tables::FailMode::Secure) => FailMode::Secure,
                 _ => FailMode::Standalone,
             },
-            hwaddr: config.read("hwaddr", "an Ethernet address such as 02:00:00:00:00:01", parse_unicast),
-            datapath_id: config.read("datapath-id", "16 hexadecimal digits, not all zero", parse_dpid),
+            hwaddr: config.read(
+                "hwaddr",
+                "an Ethernet address such as 02:00:00:00:00:01",
+                parse_unicast,
+            ),
+            datapath_id: config.read(
+                "datapath-id",
+                "16 hexadecimal digits, not all zero",
+                parse_dpid,
+            ),
             mac_aging: config
-                .read("mac-aging-time", "a number of seconds", |s| s.parse().ok().map(Duration::from_secs))
+                .read("mac-aging-time", "a number of seconds", |s| {
+                    s.parse().ok().map(Duration::from_secs)
+                })
                 .unwrap_or(MAC_AGING),
-            mac_table_size: config.read("mac-table-size", "a number", |s| s.parse().ok()).unwrap_or(MAC_TABLE_SIZE),
+            mac_table_size: config
+                .read("mac-table-size", "a number", |s| s.parse().ok())
+                .unwrap_or(MAC_TABLE_SIZE),
             forward_bpdu: config.read("forward-bpdu", "true or false", parse_bool).unwrap_or(false),
             flood_vlans: row.flood_vlans.iter().copied().collect(),
             ..Bridge::named(&row.name)
@@ -335,9 +366,13 @@ impl Reader<'_> {
     /// The bridge's datapath; what it has when the column makes no sense; `None` when it has none either.
     fn datapath(&mut self, row: &tables::Bridge) -> Option<DatapathKind> {
         let known = match row.datapath_type.as_str() {
-            "" | "system" if self.dummy.enabled && self.dummy.over != DummyOverride::None => Some(DatapathKind::Dummy),
+            "" | "system" if self.dummy.enabled && self.dummy.over != DummyOverride::None => {
+                Some(DatapathKind::Dummy)
+            }
             "" | "system" => Some(DatapathKind::System),
-            "netdev" if self.dummy.enabled && self.dummy.over == DummyOverride::All => Some(DatapathKind::Dummy),
+            "netdev" if self.dummy.enabled && self.dummy.over == DummyOverride::All => {
+                Some(DatapathKind::Dummy)
+            }
             "netdev" => Some(DatapathKind::Netdev),
             "dummy" if self.dummy.enabled => Some(DatapathKind::Dummy),
             _ => None,
@@ -350,8 +385,13 @@ impl Reader<'_> {
             Some(kind) => format!("the bridge stays on datapath \"{}\"", kind.as_str()),
             None => "the bridge is not created".to_owned(),
         };
-        let known = if self.dummy.enabled { "\"system\", \"netdev\" or \"dummy\"" } else { "\"system\" or \"netdev\"" };
-        let text = format!("datapath_type \"{}\" is unknown (known: {known}): {fate}", row.datapath_type);
+        let known = if self.dummy.enabled {
+            "\"system\", \"netdev\" or \"dummy\""
+        } else {
+            "\"system\" or \"netdev\""
+        };
+        let text =
+            format!("datapath_type \"{}\" is unknown (known: {known}): {fate}", row.datapath_type);
         self.problem("Bridge", row.uuid, &row.name, text);
         kept
     }
@@ -372,7 +412,9 @@ impl Reader<'_> {
         Port {
             row: row.uuid,
             vlan: vlan.unwrap_or(VlanMode::trunk_all()),
-            priority_tags: PriorityTags::from_setting(row.other_config.get("priority-tags").map(String::as_str)),
+            priority_tags: PriorityTags::from_setting(
+                row.other_config.get("priority-tags").map(String::as_str),
+            ),
             protected: row.protected,
             interfaces,
         }
@@ -380,8 +422,12 @@ impl Reader<'_> {
 
     fn interface(&mut self, bridge: &Bridge, row: &tables::Interface, bonded: bool) -> Interface {
         let kind = match self.taken.insert(row.name.clone(), bridge.name.clone()) {
-            Some(other) => InterfaceKind::Refused(format!("the interface is already in use by bridge {other}")),
-            None if bonded => InterfaceKind::Refused("bonds (ports with several interfaces) are not supported yet".into()),
+            Some(other) => {
+                InterfaceKind::Refused(format!("the interface is already in use by bridge {other}"))
+            }
+            None if bonded => InterfaceKind::Refused(
+                "bonds (ports with several interfaces) are not supported yet".into(),
+            ),
             None => self.kind(bridge, row),
         };
         if !matches!(kind, InterfaceKind::Refused(_)) {
@@ -416,7 +462,9 @@ impl Reader<'_> {
 
     fn internal(&self, datapath: DatapathKind) -> InterfaceKind {
         match datapath {
-            DatapathKind::Dummy => InterfaceKind::Dummy { options: BTreeMap::new(), poses_as: None },
+            DatapathKind::Dummy => {
+                InterfaceKind::Dummy { options: BTreeMap::new(), poses_as: None }
+            }
             _ => InterfaceKind::Internal,
         }
     }
@@ -428,23 +476,31 @@ impl Reader<'_> {
         let all_dummy = self.dummy.enabled && self.dummy.over == DummyOverride::All;
         let system_dummy = self.dummy.enabled && self.dummy.over != DummyOverride::None;
         let dummy = || InterfaceKind::Dummy { options: row.options.clone(), poses_as: None };
-        let poser = || InterfaceKind::Dummy { options: row.options.clone(), poses_as: Some(row.kind.clone()) };
+        let poser = || InterfaceKind::Dummy {
+            options: row.options.clone(),
+            poses_as: Some(row.kind.clone()),
+        };
         match row.kind.as_str() {
             "" | "system" if system_dummy => dummy(),
             "internal" | "tap" if all_dummy || bridge.datapath == DatapathKind::Dummy => dummy(),
             "dummy" | "dummy-internal" | "dummy-pmd" if self.dummy.enabled => dummy(),
-            "" | "system" if self.dummy.no_system => {
-                InterfaceKind::Refused(format!("{}: system devices are disabled (--disable-system)", row.name))
-            }
+            "" | "system" if self.dummy.no_system => InterfaceKind::Refused(format!(
+                "{}: system devices are disabled (--disable-system)",
+                row.name
+            )),
             "" | "system" => InterfaceKind::System,
             "internal" => InterfaceKind::Internal,
             "tap" => InterfaceKind::Tap,
             "patch" => match row.options.get("peer") {
-                Some(peer) if *peer == row.name => {
-                    InterfaceKind::Refused(format!("{}: a patch port cannot be its own peer", row.name))
-                }
+                Some(peer) if *peer == row.name => InterfaceKind::Refused(format!(
+                    "{}: a patch port cannot be its own peer",
+                    row.name
+                )),
                 Some(peer) if !peer.is_empty() => InterfaceKind::Patch { peer: peer.clone() },
-                _ => InterfaceKind::Refused(format!("{}: patch type requires valid 'peer' argument", row.name)),
+                _ => InterfaceKind::Refused(format!(
+                    "{}: patch type requires valid 'peer' argument",
+                    row.name
+                )),
             },
             other => match tunnel::Kind::from_name(other) {
                 Some(_) if all_dummy => poser(),
@@ -474,9 +530,13 @@ fn refuse_type(name: &str, kind: &str) -> String {
             format!("{name}: tunnels of type {kind} are not supported yet (supported: vxlan)")
         }
         "dpdk" | "dpdkvhostuser" | "dpdkvhostuserclient" | "afxdp" | "afxdp-nonpmd" => {
-            format!("{name}: interfaces of type {kind} are not supported yet (supported: system, internal, tap, patch, vxlan)")
+            format!(
+                "{name}: interfaces of type {kind} are not supported yet (supported: system, internal, tap, patch, vxlan)"
+            )
         }
-        _ => format!("could not create {name}: unknown interface type \"{kind}\" (Address family not supported by protocol)"),
+        _ => format!(
+            "could not create {name}: unknown interface type \"{kind}\" (Address family not supported by protocol)"
+        ),
     }
 }
 
@@ -514,7 +574,11 @@ fn parse_bool(s: &str) -> Option<bool> {
 
 fn parse_dpid(s: &str) -> Option<u64> {
     let digits = s.strip_prefix("0x").unwrap_or(s);
-    let valid = if s.starts_with("0x") { !digits.is_empty() && digits.len() <= 16 } else { digits.len() == 16 };
+    let valid = if s.starts_with("0x") {
+        !digits.is_empty() && digits.len() <= 16
+    } else {
+        digits.len() == 16
+    };
     u64::from_str_radix(digits, 16).ok().filter(|n| valid && *n != 0)
 }
 

@@ -55,7 +55,8 @@ impl Kernel {
         let mut news = News { routes: vec![RouteChange::Clear], ..News::default() };
         let mut query = Query::open()?;
         let links = query.links()?;
-        let present: BTreeMap<u32, Arc<str>> = links.iter().map(|l| (l.ifindex, l.name.as_str().into())).collect();
+        let present: BTreeMap<u32, Arc<str>> =
+            links.iter().map(|l| (l.ifindex, l.name.as_str().into())).collect();
         for (_, old) in self.names.drain() {
             if !present.values().any(|name| *name == old) {
                 news.gone.insert(old.to_string());
@@ -64,7 +65,9 @@ impl Kernel {
         news.came = present.values().map(ToString::to_string).collect();
         self.names = present.into_iter().collect();
         for address in query.addresses()? {
-            news.routes.extend(self.address(&address).map(|(dev, prefix)| RouteChange::AddAddress(dev, prefix)));
+            news.routes.extend(
+                self.address(&address).map(|(dev, prefix)| RouteChange::AddAddress(dev, prefix)),
+            );
         }
         for route in query.routes()? {
             news.routes.extend(self.route(&route).map(RouteChange::Add));
@@ -110,19 +113,28 @@ impl Kernel {
                 news.routes.push(RouteChange::RemoveDevice(link.name.as_str().into()));
             }
             Event::AddressAdded(a) => {
-                news.routes.extend(self.address(&a).map(|(dev, p)| RouteChange::AddAddress(dev, p)));
+                news.routes
+                    .extend(self.address(&a).map(|(dev, p)| RouteChange::AddAddress(dev, p)));
             }
             Event::AddressRemoved(a) => {
-                news.routes.extend(self.address(&a).map(|(dev, p)| RouteChange::RemoveAddress(dev, p)));
+                news.routes
+                    .extend(self.address(&a).map(|(dev, p)| RouteChange::RemoveAddress(dev, p)));
             }
-            Event::RouteAdded { route, .. } => news.routes.extend(self.route(&route).map(RouteChange::Add)),
-            Event::RouteRemoved(route) => news.routes.extend(self.route(&route).map(RouteChange::Remove)),
+            Event::RouteAdded { route, .. } => {
+                news.routes.extend(self.route(&route).map(RouteChange::Add))
+            }
+            Event::RouteRemoved(route) => {
+                news.routes.extend(self.route(&route).map(RouteChange::Remove))
+            }
             _ => {}
         }
     }
 
     fn address(&self, address: &rtnl::Address) -> Option<(Arc<str>, Prefix)> {
-        Some((self.names.get(&address.ifindex)?.clone(), Prefix::new(address.ip, address.prefix_len)?))
+        Some((
+            self.names.get(&address.ifindex)?.clone(),
+            Prefix::new(address.ip, address.prefix_len)?,
+        ))
     }
 
     /// A kernel route as the switch uses it; none for those that lead nowhere.

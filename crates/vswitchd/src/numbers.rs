@@ -31,7 +31,10 @@ impl OfPorts {
             None => {
                 let promised = |n: &u16| self.remembered.values().any(|r| r == n);
                 let after = ((self.last + 1)..OF_MAX).chain(1..=self.last);
-                let n = after.clone().find(|n| free(n) && !promised(n)).or_else(|| after.clone().find(free))?;
+                let n = after
+                    .clone()
+                    .find(|n| free(n) && !promised(n))
+                    .or_else(|| after.clone().find(free))?;
                 self.last = n;
                 n
             }
@@ -113,7 +116,8 @@ mod tests {
     #[test]
     fn openflow_numbers_are_requested_or_next_and_not_reused_at_once() {
         let mut p = OfPorts::default();
-        let got = [p.take("a", None), p.take("b", None), p.take("c", Some(7)), p.take("d", Some(7))];
+        let got =
+            [p.take("a", None), p.take("b", None), p.take("c", Some(7)), p.take("d", Some(7))];
         assert_eq!(got, [Some(1), Some(2), Some(7), Some(8)]);
         p.release(8);
         assert_eq!(p.take("e", None), Some(9));
@@ -131,8 +135,8 @@ mod tests {
 
     #[test]
     fn openflow_numbers_run_out() {
-        let mut p = OfPorts::default();
-        p.used = (1..OF_MAX).filter(|n| *n != 500).collect();
+        let used = (1..OF_MAX).filter(|n| *n != 500).collect();
+        let mut p = OfPorts { used, ..OfPorts::default() };
         assert_eq!(p.take("a", None), Some(500));
         assert_eq!(p.take("b", None), None);
     }

@@ -55,9 +55,14 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
     for (name, old) in &applied.bridges {
         let new = desired.bridges.get(name).filter(|new| new.datapath == old.datapath);
         for interface in old.interfaces() {
-            let kept = new.and_then(|b| b.interface(&interface.name)).is_some_and(|i| same_device(interface, i));
+            let kept = new
+                .and_then(|b| b.interface(&interface.name))
+                .is_some_and(|i| same_device(interface, i));
             if !kept {
-                removals.push(Step::RemoveInterface { bridge: name.clone(), interface: interface.name.clone() });
+                removals.push(Step::RemoveInterface {
+                    bridge: name.clone(),
+                    interface: interface.name.clone(),
+                });
             }
         }
         if new.is_none() {
@@ -68,7 +73,9 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
         let old = applied.bridges.get(name).filter(|old| old.datapath == new.datapath);
         match old {
             None => additions.push(Step::AddBridge { bridge: name.clone() }),
-            Some(old) if !same_settings(old, new) => additions.push(Step::ConfigureBridge { bridge: name.clone() }),
+            Some(old) if !same_settings(old, new) => {
+                additions.push(Step::ConfigureBridge { bridge: name.clone() })
+            }
             Some(_) => {}
         }
         for interface in in_order_of_opening(new) {
@@ -89,7 +96,9 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
 
 /// Dummies whose names say which datapath port they want come before those that take what is left.
 fn in_order_of_opening(bridge: &Bridge) -> Vec<&Interface> {
-    let takes_any = |i: &Interface| i.kind.class() == Class::Dummy && !i.name.contains(|c: char| c.is_ascii_digit());
+    let takes_any = |i: &Interface| {
+        i.kind.class() == Class::Dummy && !i.name.contains(|c: char| c.is_ascii_digit())
+    };
     let mut all: Vec<_> = bridge.interfaces().collect();
     all.sort_by_key(|i| takes_any(i));
     all
@@ -119,11 +128,14 @@ fn same_settings(old: &Bridge, new: &Bridge) -> bool {
     let same_port = |(name, old): (&String, &Port)| {
         let Port { row, vlan, priority_tags, protected, interfaces: _ } = old;
         new.ports.get(name).is_none_or(|new| {
-            (row, vlan, priority_tags, protected) == (&new.row, &new.vlan, &new.priority_tags, &new.protected)
+            (row, vlan, priority_tags, protected)
+                == (&new.row, &new.vlan, &new.priority_tags, &new.protected)
         })
     };
-    (row, name, datapath, fail_mode, hwaddr) == (&new.row, &new.name, &new.datapath, &new.fail_mode, &new.hwaddr)
-        && (datapath_id, mac_aging, mac_table_size) == (&new.datapath_id, &new.mac_aging, &new.mac_table_size)
+    (row, name, datapath, fail_mode, hwaddr)
+        == (&new.row, &new.name, &new.datapath, &new.fail_mode, &new.hwaddr)
+        && (datapath_id, mac_aging, mac_table_size)
+            == (&new.datapath_id, &new.mac_aging, &new.mac_table_size)
         && (forward_bpdu, flood_vlans) == (&new.forward_bpdu, &new.flood_vlans)
         && ports.iter().all(same_port)
 }
@@ -142,7 +154,10 @@ mod tests {
     }
 
     fn desired(bridges: &[Bridge]) -> Desired {
-        Desired { bridges: bridges.iter().map(|b| (b.name.clone(), b.clone())).collect(), ..Default::default() }
+        Desired {
+            bridges: bridges.iter().map(|b| (b.name.clone(), b.clone())).collect(),
+            ..Default::default()
+        }
     }
 
     fn patch(peer: &str) -> InterfaceKind {
@@ -151,7 +166,10 @@ mod tests {
 
     #[test]
     fn nothing_changed_nothing_done() {
-        let d = desired(&[bridge("br0", &[("br0", InterfaceKind::Internal), ("eth1", InterfaceKind::System)])]);
+        let d = desired(&[bridge(
+            "br0",
+            &[("br0", InterfaceKind::Internal), ("eth1", InterfaceKind::System)],
+        )]);
         assert_eq!(plan(&d, &d), vec![]);
     }
 
@@ -181,7 +199,10 @@ mod tests {
     fn an_option_touches_one_interface() {
         let a = desired(&[bridge("br0", &[("p", patch("x")), ("q", InterfaceKind::System)])]);
         let b = desired(&[bridge("br0", &[("p", patch("y")), ("q", InterfaceKind::System)])]);
-        assert_eq!(plan(&a, &b), vec![Step::ConfigureInterface { bridge: "br0".into(), interface: "p".into() }]);
+        assert_eq!(
+            plan(&a, &b),
+            vec![Step::ConfigureInterface { bridge: "br0".into(), interface: "p".into() }]
+        );
     }
 
     #[test]

@@ -42,8 +42,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn start(args: impl IntoIterator<Item = OsString>, clock: Clock, vlog: &Vlog) -> Result<ExitCode, String> {
-    let Some(Parse { daemon, switch, database }) = parse(args, vlog)? else { return Ok(ExitCode::SUCCESS) };
+fn start(
+    args: impl IntoIterator<Item = OsString>,
+    clock: Clock,
+    vlog: &Vlog,
+) -> Result<ExitCode, String> {
+    let Some(Parse { daemon, switch, database }) = parse(args, vlog)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let process = daemon.start(vlog)?;
     serve(database, switch, &daemon, process, clock, vlog)
 }
@@ -59,11 +65,13 @@ pub fn serve(
 ) -> Result<ExitCode, String> {
     let signals = Signals::install().map_err(|e| format!("cannot catch signals: {e}"))?;
     let setup = DaemonSetup { database, dummy: switch.dummy, setup: switch.setup };
-    let mut runner = Runner::new(setup, clock, Some(signals), Some(vlog.clone())).map_err(|e| e.to_string())?;
+    let mut runner =
+        Runner::new(setup, clock, Some(signals), Some(vlog.clone())).map_err(|e| e.to_string())?;
     if let Some(path) = daemon.unixctl_path(vlog) {
         let mut registry = commands::registry();
         observe::commands::add_common(&mut registry, vlog);
-        let server = Server::open(&path, registry).map_err(|e| format!("{}: {}", path.display(), stream::strerror(&e)))?;
+        let server = Server::open(&path, registry)
+            .map_err(|e| format!("{}: {}", path.display(), stream::strerror(&e)))?;
         runner.serve(server);
     }
     if !daemon.detaches() {
@@ -85,7 +93,8 @@ struct Parse {
 }
 
 fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Result<Option<Parse>, String> {
-    let mut options = Options::new(&[SWITCH_OPTIONS, OPTIONS, VLOG_OPTIONS, SSL_OPTIONS, COMMON], args);
+    let mut options =
+        Options::new(&[SWITCH_OPTIONS, OPTIONS, VLOG_OPTIONS, SSL_OPTIONS, COMMON], args);
     let mut daemon = DaemonOptions::default();
     let mut switch = SwitchOptions::default();
     while let Some(option) = options.next()? {
@@ -106,7 +115,9 @@ fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Result<Option
     let database = match operands.as_slice() {
         [] => dirs::default_db_remote(),
         [one] => one.clone(),
-        _ => return Err("at most one non-option argument accepted; use --help for usage".to_owned()),
+        _ => {
+            return Err("at most one non-option argument accepted; use --help for usage".to_owned());
+        }
     };
     let database: Endpoint = database.parse().map_err(|e: stream::EndpointError| e.to_string())?;
     Ok(Some(Parse { daemon, switch, database: database.in_dir(&dirs::rundir()) }))
@@ -129,13 +140,22 @@ impl SwitchOptions {
                     None => DummyOverride::None,
                     Some("override") => DummyOverride::All,
                     Some("system") => DummyOverride::System,
-                    Some(other) => return Err(format!("--enable-dummy={other}: must be \"override\" or \"system\"")),
+                    Some(other) => {
+                        return Err(format!(
+                            "--enable-dummy={other}: must be \"override\" or \"system\""
+                        ));
+                    }
                 };
             }
             "disable-system" => self.dummy.no_system = true,
             "disable-system-route" => self.setup.no_system_routes = true,
             "mlockall" | "unlimited-stack" => {} // nothing here needs them; scripts pass them
-            "dpdk" => return Err("--dpdk: this build has no DPDK; use ports of type system, tap or internal".to_owned()),
+            "dpdk" => {
+                return Err(
+                    "--dpdk: this build has no DPDK; use ports of type system, tap or internal"
+                        .to_owned(),
+                );
+            }
             "workers" => {
                 let n = option.arg().parse().ok().filter(|n| (1..=64).contains(n));
                 self.setup.workers = n.ok_or("--workers: must be a number from 1 to 64")?;

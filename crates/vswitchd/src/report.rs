@@ -44,7 +44,10 @@ impl Writer<'_> {
 
     fn set(&mut self, table: &str, row: Uuid, column: &str, value: Datum) {
         let Some(table) = self.table(table) else { return };
-        let Some(column): Option<ColumnId> = self.txn.schema().table(table).column_id(column) else { return };
+        let Some(column): Option<ColumnId> = self.txn.schema().table(table).column_id(column)
+        else {
+            return;
+        };
         if row != Uuid::ZERO && self.txn.exists(table, row) {
             self.txn.set(table, row, column, value);
         }
@@ -107,7 +110,9 @@ pub fn transaction(
                 continue;
             }
             match live.interfaces.get(&interface.name) {
-                Some(Ok(port)) => interface_up(&mut w, switch, name, interface.row, port, tunnels, all),
+                Some(Ok(port)) => {
+                    interface_up(&mut w, switch, name, interface.row, port, tunnels, all)
+                }
                 Some(Err(why)) => interface_failed(&mut w, interface.row, why),
                 None => {}
             }
@@ -142,7 +147,16 @@ fn interface_failed(w: &mut Writer<'_>, row: Uuid, why: &str) {
     w.put("Interface", row, "error", &Some(why.to_owned()));
     w.put("Interface", row, "ofport", &Some(-1_i64));
     let empty = Datum::default();
-    for column in ["mac_in_use", "ifindex", "admin_state", "link_state", "link_resets", "link_speed", "duplex", "mtu"] {
+    for column in [
+        "mac_in_use",
+        "ifindex",
+        "admin_state",
+        "link_state",
+        "link_resets",
+        "link_speed",
+        "duplex",
+        "mtu",
+    ] {
         w.set("Interface", row, column, empty.clone());
     }
     w.put("Interface", row, "status", &StringMap::new());
@@ -163,7 +177,8 @@ fn interface_up(
     let state = |up: bool| Some(if up { LinkState::Up } else { LinkState::Down });
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let ofport = if live.excluded.is_some() { -1 } else { i64::from(live.ofport.0) };
-    let error = live.excluded.clone().or_else(|| problems(switch, "Interface", row).remove("error"));
+    let error =
+        live.excluded.clone().or_else(|| problems(switch, "Interface", row).remove("error"));
     w.put("Interface", row, "error", &error);
     w.put("Interface", row, "ofport", &Some(ofport));
     w.put("Interface", row, "mac_in_use", &Some(mac_text(s.mac)));
@@ -173,7 +188,12 @@ fn interface_up(
     w.put("Interface", row, "link_state", &state(s.link_up));
     w.put("Interface", row, "link_resets", &Some(number(s.link_resets)));
     w.put("Interface", row, "link_speed", &s.link_speed.map(number));
-    w.put("Interface", row, "duplex", &s.full_duplex.map(|full| if full { Duplex::Full } else { Duplex::Half }));
+    w.put(
+        "Interface",
+        row,
+        "duplex",
+        &s.full_duplex.map(|full| if full { Duplex::Full } else { Duplex::Half }),
+    );
     w.put("Interface", row, "status", &status(switch, live, tunnels, row));
     if with_statistics {
         w.put("Interface", row, "statistics", &statistics(switch, bridge, live));
@@ -183,12 +203,24 @@ fn interface_up(
 /// The Interface row's `status`: what the device says, and how a tunnel stands.
 fn status(switch: &Switch, live: &Live, tunnels: &TunnelStates, row: Uuid) -> StringMap {
     let mut map: StringMap = live.status.details.clone();
-    let name = switch.applied().bridges.values().flat_map(|b| b.interfaces()).find(|i| i.row == row).map(|i| &i.name);
+    let name = switch
+        .applied()
+        .bridges
+        .values()
+        .flat_map(|b| b.interfaces())
+        .find(|i| i.row == row)
+        .map(|i| &i.name);
     let Some(state) = name.and_then(|n| tunnels.get(n)) else { return map };
     if let Some(dev) = state.reason.egress() {
         map.insert("tunnel_egress_iface".into(), dev.to_string());
-        let carrier = switch.interface(dev).and_then(|(_, l)| l.as_ref().ok()).is_some_and(|l| l.status.link_up);
-        map.insert("tunnel_egress_iface_carrier".into(), if carrier { "up" } else { "down" }.into());
+        let carrier = switch
+            .interface(dev)
+            .and_then(|(_, l)| l.as_ref().ok())
+            .is_some_and(|l| l.status.link_up);
+        map.insert(
+            "tunnel_egress_iface_carrier".into(),
+            if carrier { "up" } else { "down" }.into(),
+        );
     }
     map.insert("tunnel_state".into(), state.reason.word().into());
     map.insert("tunnel_state_reason".into(), state.reason.to_string());
@@ -209,7 +241,8 @@ fn statistics(switch: &Switch, bridge: &str, live: &Live) -> IntMap {
         Some(device) => device.stats().unwrap_or_default(),
         None => {
             let port = switch.port_ref(bridge, live);
-            let traffic = |port: PortRef| switch.bridge(bridge).map(|(_, plane)| plane.slow.traffic(port));
+            let traffic =
+                |port: PortRef| switch.bridge(bridge).map(|(_, plane)| plane.slow.traffic(port));
             traffic_stats(port.and_then(traffic).unwrap_or_default())
         }
     };
@@ -249,7 +282,11 @@ fn traffic_stats(t: Traffic) -> Stats {
 fn problems(switch: &Switch, table: &str, row: Uuid) -> StringMap {
     let here = switch.applied().problems.iter().filter(|p| p.table == table && p.row == row);
     let texts: Vec<_> = here.map(|p| p.text.as_str()).collect();
-    if texts.is_empty() { BTreeMap::new() } else { BTreeMap::from([("error".to_owned(), texts.join("; "))]) }
+    if texts.is_empty() {
+        BTreeMap::new()
+    } else {
+        BTreeMap::from([("error".to_owned(), texts.join("; "))])
+    }
 }
 
 fn mac_number(mac: [u8; 6]) -> u64 {
@@ -263,7 +300,9 @@ pub fn mac_text(m: [u8; 6]) -> String {
 
 /// How often statistics are written (`other_config:stats-update-interval`, at least 5 s).
 pub fn interval(rows: &Rows) -> Duration {
-    let ms = rows.switch.as_ref().and_then(|s| s.other_config.get("stats-update-interval")?.parse().ok());
+    let ms = rows
+        .switch
+        .as_ref()
+        .and_then(|s| s.other_config.get("stats-update-interval")?.parse().ok());
     Duration::from_millis(ms.unwrap_or(5000).max(5000))
 }
-

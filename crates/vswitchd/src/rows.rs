@@ -9,21 +9,67 @@ use vswitch_schema::{Row, tables};
 /// What the daemon reads (and is woken by), and what it writes itself.
 pub fn interest() -> Result<Interest, UnknownName> {
     Interest::none(vswitch_schema::schema())
-        .watch("Open_vSwitch", &["bridges", "other_config", "external_ids", "next_cfg", "datapaths", "ssl"])?
+        .watch(
+            "Open_vSwitch",
+            &["bridges", "other_config", "external_ids", "next_cfg", "datapaths", "ssl"],
+        )?
         .quietly(
             "Open_vSwitch",
-            &["cur_cfg", "ovs_version", "db_version", "system_type", "system_version", "datapath_types", "iface_types"],
+            &[
+                "cur_cfg",
+                "ovs_version",
+                "db_version",
+                "system_type",
+                "system_version",
+                "datapath_types",
+                "iface_types",
+            ],
         )?
         .quietly("Open_vSwitch", &["dpdk_initialized", "dpdk_version", "statistics"])?
-        .watch("Bridge", &["name", "datapath_type", "fail_mode", "ports", "other_config", "flood_vlans", "controller"])?
+        .watch(
+            "Bridge",
+            &[
+                "name",
+                "datapath_type",
+                "fail_mode",
+                "ports",
+                "other_config",
+                "flood_vlans",
+                "controller",
+            ],
+        )?
         .quietly("Bridge", &["datapath_id", "datapath_version", "status"])?
         .watch(
             "Port",
-            &["name", "interfaces", "trunks", "tag", "vlan_mode", "protected", "fake_bridge", "other_config", "mac"],
+            &[
+                "name",
+                "interfaces",
+                "trunks",
+                "tag",
+                "vlan_mode",
+                "protected",
+                "fake_bridge",
+                "other_config",
+                "mac",
+            ],
         )?
         .quietly("Port", &["status"])?
-        .watch("Interface", &["name", "type", "options", "mac", "ofport_request", "mtu_request", "other_config"])?
-        .quietly("Interface", &["mac_in_use", "ifindex", "ofport", "statistics", "status", "admin_state", "link_state"])?
+        .watch(
+            "Interface",
+            &["name", "type", "options", "mac", "ofport_request", "mtu_request", "other_config"],
+        )?
+        .quietly(
+            "Interface",
+            &[
+                "mac_in_use",
+                "ifindex",
+                "ofport",
+                "statistics",
+                "status",
+                "admin_state",
+                "link_state",
+            ],
+        )?
         .quietly("Interface", &["link_resets", "link_speed", "duplex", "mtu", "error"])?
         .watch("Datapath", &[])?
         .quietly("Datapath", &["capabilities", "datapath_version"])

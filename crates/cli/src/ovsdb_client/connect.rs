@@ -66,7 +66,7 @@ fn split_remotes(text: &str) -> Vec<&str> {
 fn open(remote: &str, call: &Call<'_>) -> Result<Client, String> {
     let malformed = strerror(&stream::EndpointError::errno());
     let refused = |why: String| {
-        log::info!(target: "reconnect", "{remote}: connection attempt failed ({why})");
+        log::debug!(target: "reconnect", "{remote}: connection attempt failed ({why})");
         // A name that makes no sense could have been meant either way.
         let or_listen = if why == malformed { " or listen" } else { "" };
         format!("failed to connect{or_listen} to \"{remote}\" ({why})")

@@ -18,12 +18,15 @@ use super::{Args, Context, End, PROGRAM};
 
 /// Reads a schema file.
 fn schema_file(name: &str) -> Result<Schema, String> {
-    let unreadable = |why: String| format!("failed to read schema: \"{name}\" could not be read as JSON ({why})");
+    let unreadable = |why: String| {
+        format!("failed to read schema: \"{name}\" could not be read as JSON ({why})")
+    };
     let bytes = std::fs::read(name)
         .map_err(|error| unreadable(format!("error opening \"{name}\": {}", strerror(&error))))?;
     let json = Json::parse_bytes(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    Schema::from_json(&json)
-        .map_err(|error| error.context(&format!("failed to parse \"{name}\" as ovsdb schema")).to_string())
+    Schema::from_json(&json).map_err(|error| {
+        error.context(&format!("failed to parse \"{name}\" as ovsdb schema")).to_string()
+    })
 }
 
 /// Reads the schema that a database file begins with.
@@ -78,9 +81,11 @@ fn rewrite(
 ) -> Result<End, String> {
     // In the words of the reference, which leaves out the kind of error here.
     let lock = |name: &str| {
-        FileLock::acquire(Path::new(name), name).map_err(|error| match error.to_string().strip_prefix("I/O error: ") {
-            Some(rest) => rest.to_owned(),
-            None => error.to_string(),
+        FileLock::acquire(Path::new(name), name).map_err(|error| {
+            match error.to_string().strip_prefix("I/O error: ") {
+                Some(rest) => rest.to_owned(),
+                None => error.to_string(),
+            }
         })
     };
     let in_place = target.is_none();
@@ -96,7 +101,9 @@ fn rewrite(
     } else {
         return FileStorage::create_locked(path, name, &mut write).map(|()| End::Yes).map_err(text);
     };
-    written.map(|()| End::Yes).map_err(|error| format!("{name}: write failed ({})", strerror(&error)))
+    written
+        .map(|()| End::Yes)
+        .map_err(|error| format!("{name}: write failed ({})", strerror(&error)))
 }
 
 pub(super) fn needs_conversion(context: &mut Context<'_>, args: &Args) -> Result<End, String> {

@@ -20,9 +20,12 @@ const SECONDS_MAX: i64 = 1 << 32;
 
 pub(super) fn show_log(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
     let name = args.database(0);
-    let mut storage = FileStorage::open(Path::new(&name), &name, false).map_err(|error| error.to_string())?;
-    let (mut reader, _) = RecordReader::new(&mut storage, &name).map_err(|error| error.to_string())?;
-    let mut history = History { verbosity: context.verbosity, schema: None, names: BTreeMap::new() };
+    let mut storage =
+        FileStorage::open(Path::new(&name), &name, false).map_err(|error| error.to_string())?;
+    let (mut reader, _) =
+        RecordReader::new(&mut storage, &name).map_err(|error| error.to_string())?;
+    let mut history =
+        History { verbosity: context.verbosity, schema: None, names: BTreeMap::new() };
     let mut number = 0;
     while let Some(record) = reader.next_record().map_err(|error| error.to_string())? {
         let text = match record.as_object() {

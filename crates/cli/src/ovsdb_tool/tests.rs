@@ -18,7 +18,10 @@ fn tool(dir: &Path, line: &[&str]) -> String {
     let code = run(args, &mut out, &mut err);
     let text = format!("{}{}", String::from_utf8_lossy(&out), String::from_utf8_lossy(&err));
     let text = text.replace(&format!("{}/", dir.display()), "");
-    let code = [0, 1, 2].iter().find(|n| ExitCode::from(**n) == code).map_or("?".to_owned(), |n| n.to_string());
+    let code = [0, 1, 2]
+        .iter()
+        .find(|n| ExitCode::from(**n) == code)
+        .map_or("?".to_owned(), |n| n.to_string());
     format!("{code} {}", text.trim_end())
 }
 
@@ -35,7 +38,10 @@ fn files_are_created_and_described() {
     let dir = fixture();
     let dir = dir.path();
     for (line, want) in [
-        (&["create", "%t.db", "%t.ovsschema"][..], "1 ovsdb-tool: I/O error: t.db: create failed (File exists)"),
+        (
+            &["create", "%t.db", "%t.ovsschema"][..],
+            "1 ovsdb-tool: I/O error: t.db: create failed (File exists)",
+        ),
         (&["db-name", "%t.db"], "0 T"),
         (&["db-version", "%t.db"], "0 1.2.3"),
         (&["schema-cksum", "%t.ovsschema"], "0 12345 99"),
@@ -44,16 +50,28 @@ fn files_are_created_and_described() {
         (&["db-cid", "%t.db"], "1 ovsdb-tool: t.db: not a clustered database"),
         (&["needs-conversion", "%t.db", "%t.ovsschema"], "0 no"),
         (&["needs-conversion", "%t.db", "%t2.ovsschema"], "0 yes"),
-        (&["db-name", "%none.db"], "1 ovsdb-tool: I/O error: none.db: open failed (No such file or directory)"),
-        (&["db-name", "%t.ovsschema"], "1 ovsdb-tool: ovsdb error: t.ovsschema: unexpected file format"),
+        (
+            &["db-name", "%none.db"],
+            "1 ovsdb-tool: I/O error: none.db: open failed (No such file or directory)",
+        ),
+        (
+            &["db-name", "%t.ovsschema"],
+            "1 ovsdb-tool: ovsdb error: t.ovsschema: unexpected file format",
+        ),
         (&[], "1 ovsdb-tool: missing command name; use --help for help"),
         (&["foo"], "1 ovsdb-tool: unknown command 'foo'; use --help for help"),
         (&["--foo"], "1 ovsdb-tool: unrecognized option '--foo'"),
         (&["db-name", "a", "b"], "1 ovsdb-tool: 'db-name' command takes at most 1 arguments"),
-        (&["compare-versions", "1.2.3"], "1 ovsdb-tool: 'compare-versions' command requires at least 3 arguments"),
+        (
+            &["compare-versions", "1.2.3"],
+            "1 ovsdb-tool: 'compare-versions' command requires at least 3 arguments",
+        ),
         (&["compare-versions", "1.2.3", "<", "1.10.0"], "0 "),
         (&["compare-versions", "1.2.3", ">", "1.10.0"], "2 "),
-        (&["compare-versions", "1.2.3", "foo", "1.2.3"], "1 ovsdb-tool: foo: not a relational operator"),
+        (
+            &["compare-versions", "1.2.3", "foo", "1.2.3"],
+            "1 ovsdb-tool: foo: not a relational operator",
+        ),
         (
             &["compare-versions", "1.2", "<", "1"],
             "1 ovsdb-tool: 1.2: not an OVSDB version number in format x.y.z",
@@ -81,7 +99,10 @@ fn transactions_without_a_server() {
     assert_eq!(tool(dir, &["transact", "%t.db", INSERT]), INSERTED);
     assert_eq!(tool(dir, &["query", "%t.db", SELECT]), r#"0 [{"rows":[{"name":"a"}]}]"#);
     for (request, want) in [
-        (r#"["X"]"#, "0 {\"details\":\"database name expected as first parameter\",\"error\":\"syntax error\",\"syntax\":\"[\\\"X\\\"]\"}"),
+        (
+            r#"["X"]"#,
+            "0 {\"details\":\"database name expected as first parameter\",\"error\":\"syntax error\",\"syntax\":\"[\\\"X\\\"]\"}",
+        ),
         ("{}", "0 {\"details\":\"array expected\",\"error\":\"syntax error\",\"syntax\":\"{}\"}"),
         ("foo", "1 ovsdb-tool: \"foo\": line 0, column 3, byte 3: invalid keyword 'foo'"),
         (
@@ -114,7 +135,9 @@ fn compacting_and_converting() {
         tool(dir, &["transact", "%t.db", &insert]);
     }
     const COUNT: &str = r#"["T",{"op":"update","table":"W","where":[],"row":{}}]"#;
-    let records = |file: &str| tool(dir, &["show-log", file]).lines().filter(|line| line.contains("record ")).count();
+    let records = |file: &str| {
+        tool(dir, &["show-log", file]).lines().filter(|line| line.contains("record ")).count()
+    };
     assert_eq!(records("%t.db"), 4);
     assert_eq!(tool(dir, &["compact", "%t.db", "%copy.db"]), "0 ");
     assert_eq!((records("%t.db"), records("%copy.db")), (4, 2));
@@ -128,6 +151,9 @@ fn compacting_and_converting() {
     let narrow = SCHEMA.replace(r#""name":{"type":"string"}"#, r#""name":{"type":"integer"}"#);
     std::fs::write(dir.join("narrow.ovsschema"), narrow).unwrap();
     let refused = tool(dir, &["convert", "%t.db", "%narrow.ovsschema"]);
-    assert!(refused.starts_with("1 ovsdb-tool: syntax \"\"") && refused.ends_with("expected integer"), "{refused}");
+    assert!(
+        refused.starts_with("1 ovsdb-tool: syntax \"\"") && refused.ends_with("expected integer"),
+        "{refused}"
+    );
     assert!(tool(dir, &["show-log", "%t.db"]).contains("converted by ovsdb-tool"));
 }

@@ -25,7 +25,8 @@ pub(super) fn query(context: &mut Context<'_>, args: &Args) -> Result<End, Strin
 
 pub(super) fn transact(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
     let (name, request) = arguments(args)?;
-    let (mut log, opened) = Log::open(Path::new(&name), &name).map_err(|error| error.to_string())?;
+    let (mut log, opened) =
+        Log::open(Path::new(&name), &name).map_err(|error| error.to_string())?;
     if let Some(damage) = opened.damage {
         return Err(damage.to_string());
     }

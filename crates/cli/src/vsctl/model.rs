@@ -121,7 +121,14 @@ impl Model {
         model
     }
 
-    fn add_if_fake_bridge(&mut self, db: &Db<'_>, at: &Places, bridge: Uuid, parent: &str, port: Uuid) {
+    fn add_if_fake_bridge(
+        &mut self,
+        db: &Db<'_>,
+        at: &Places,
+        bridge: Uuid,
+        parent: &str,
+        port: Uuid,
+    ) {
         if get(db, at.fake_bridge, port).as_bool() != Some(true) {
             return;
         }

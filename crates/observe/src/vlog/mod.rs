@@ -230,14 +230,17 @@ impl Vlog {
         let head = "         prefix                            format\n         ------                            ------\n";
         let patterns = self.0.patterns.read().unwrap_or_else(|e| e.into_inner());
         // The reference's order, which is not that of `vlog/list`.
-        [Destination::Syslog, Destination::Console, Destination::File].iter().fold(head.to_owned(), |text, destination| {
-            let prefix = match destination {
-                Destination::Syslog => sink::SYSLOG_PREFIX,
-                _ => "none",
-            };
-            let name = destination.name().to_ascii_uppercase();
-            text + &format!("{name:<7}  {prefix:<32}  {}\n", patterns.get(*destination).text())
-        })
+        [Destination::Syslog, Destination::Console, Destination::File].iter().fold(
+            head.to_owned(),
+            |text, destination| {
+                let prefix = match destination {
+                    Destination::Syslog => sink::SYSLOG_PREFIX,
+                    _ => "none",
+                };
+                let name = destination.name().to_ascii_uppercase();
+                text + &format!("{name:<7}  {prefix:<32}  {}\n", patterns.get(*destination).text())
+            },
+        )
     }
 
     /// Switches the limits of log lines off or on, for some modules or all.

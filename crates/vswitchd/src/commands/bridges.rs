@@ -52,7 +52,12 @@ fn flush(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
 fn chosen<'a>(daemon: &'a Daemon, args: &Args) -> Result<Vec<(&'a LiveBridge, &'a Plane)>, String> {
     match args.arg(0) {
         Some(name) => Ok(vec![find(daemon, name)?]),
-        None => Ok(daemon.switch.bridges().keys().filter_map(|name| daemon.switch.bridge(name)).collect()),
+        None => Ok(daemon
+            .switch
+            .bridges()
+            .keys()
+            .filter_map(|name| daemon.switch.bridge(name))
+            .collect()),
     }
 }
 
@@ -77,7 +82,12 @@ fn add_static(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let [name, port, vid, mac] = [0, 1, 2, 3].map(|i| args.arg(i).unwrap_or_default());
     let (bridge, plane) = find(daemon, name)?;
     let by_name = || bridge.interfaces.get(port).and_then(|l| l.as_ref().ok()).map(|l| l.ofport);
-    let by_number = || port.parse().ok().map(OfPort).filter(|n| bridge.interfaces.values().flatten().any(|l| l.ofport == *n));
+    let by_number = || {
+        port.parse()
+            .ok()
+            .map(OfPort)
+            .filter(|n| bridge.interfaces.values().flatten().any(|l| l.ofport == *n))
+    };
     let ofport = by_name().or_else(by_number).ok_or_else(|| format!("{port}: no such port"))?;
     let vid = vlan(vid)?;
     let mac = parse_mac(mac).ok_or("bad MAC address")?;

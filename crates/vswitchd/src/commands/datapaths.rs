@@ -19,8 +19,10 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add("dpctl/show", "[-s] [dp...]", 0, usize::MAX, dpctl_show);
     registry.add("dpctl/dump-dps", "", 0, 0, dpctl_dump_dps);
     registry.add("upcall/show", "", 0, 0, upcall_show);
-    registry.add("upcall/enable-megaflows", "", 0, 0, |d: &mut Daemon, _: &Args| megaflows(d, true));
-    registry.add("upcall/disable-megaflows", "", 0, 0, |d: &mut Daemon, _: &Args| megaflows(d, false));
+    registry
+        .add("upcall/enable-megaflows", "", 0, 0, |d: &mut Daemon, _: &Args| megaflows(d, true));
+    registry
+        .add("upcall/disable-megaflows", "", 0, 0, |d: &mut Daemon, _: &Args| megaflows(d, false));
     registry.add("upcall/set-flow-limit", "flow-limit-number", 1, 1, set_flow_limit);
     registry.add("revalidator/wait", "", 0, 0, wait);
     registry.add("revalidator/purge", "", 0, 0, |d: &mut Daemon, _: &Args| {
@@ -34,8 +36,13 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
 pub(super) fn find<'a>(daemon: &'a Daemon, name: Option<&str>) -> Result<&'a Plane, String> {
     match name {
         Some(name) => {
-            let found = daemon.switch.planes().find(|(_, p)| p.name == name || p.name.split('@').nth(1) == Some(name));
-            found.map(|(_, p)| p).ok_or_else(|| "opening datapath failed (No such device)".to_owned())
+            let found = daemon
+                .switch
+                .planes()
+                .find(|(_, p)| p.name == name || p.name.split('@').nth(1) == Some(name));
+            found
+                .map(|(_, p)| p)
+                .ok_or_else(|| "opening datapath failed (No such device)".to_owned())
         }
         None => match daemon.switch.planes().collect::<Vec<_>>().as_slice() {
             [(_, only)] => Ok(only),
@@ -56,7 +63,11 @@ fn dpif_show(daemon: &mut Daemon, _: &Args) -> Reply {
                 if let Ok(live) = live
                     && live.excluded.is_none()
                 {
-                    let _ = writeln!(out, "    {interface} {}", port_text(daemon, name, interface, live));
+                    let _ = writeln!(
+                        out,
+                        "    {interface} {}",
+                        port_text(daemon, name, interface, live)
+                    );
                 }
             }
         }
@@ -79,7 +90,8 @@ fn port_text(daemon: &Daemon, bridge: &str, interface: &str, live: &Live) -> Str
 }
 
 fn dpif_dump_dps(daemon: &mut Daemon, _: &Args) -> Reply {
-    let line = |(name, b): (&String, &crate::switch::LiveBridge)| format!("{}@{name}\n", b.kind.as_str());
+    let line =
+        |(name, b): (&String, &crate::switch::LiveBridge)| format!("{}@{name}\n", b.kind.as_str());
     daemon.switch.bridges().iter().map(line).collect::<String>().into()
 }
 
@@ -97,12 +109,18 @@ fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     for plane in planes {
         let stats = plane.datapath.stats();
         let _ = writeln!(out, "{}:", plane.name);
-        let _ = writeln!(out, "  lookups: hit:{} missed:{} lost:{}", stats.hit, stats.missed, stats.lost);
+        let _ = writeln!(
+            out,
+            "  lookups: hit:{} missed:{} lost:{}",
+            stats.hit, stats.missed, stats.lost
+        );
         let _ = writeln!(out, "  flows: {}", stats.flows);
         for port in plane.datapath.ports() {
             let kind = match &port.kind {
                 datapath::PortKind::Device(device) => device.kind().to_owned(),
-                datapath::PortKind::Tunnel(datapath::TunnelKind::Vxlan { .. }) => "vxlan: packet_type=ptap".to_owned(),
+                datapath::PortKind::Tunnel(datapath::TunnelKind::Vxlan { .. }) => {
+                    "vxlan: packet_type=ptap".to_owned()
+                }
             };
             let _ = writeln!(out, "  port {}: {} ({kind})", port.port.0, port.name());
         }
@@ -114,10 +132,25 @@ fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
 fn features(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let name = args.arg(0).unwrap_or_default();
     daemon.switch.bridge(name).ok_or("no such bridge")?;
-    let yes = ["Masked set action", "Tunnel push pop", "Ufid", "Truncate action", "Clone action", "Explicit Drop action"];
-    let no = ["Conntrack eventmask", "Conntrack clear", "Check pkt length action", "Conntrack timeout policy"];
-    let lines = yes.iter().map(|f| format!("{f}: Yes\n")).chain(no.iter().map(|f| format!("{f}: No\n")));
-    Ok(lines.chain(["Max VLAN headers: 2\n".to_owned(), "Max MPLS depth: 3\n".to_owned()]).collect())
+    let yes = [
+        "Masked set action",
+        "Tunnel push pop",
+        "Ufid",
+        "Truncate action",
+        "Clone action",
+        "Explicit Drop action",
+    ];
+    let no = [
+        "Conntrack eventmask",
+        "Conntrack clear",
+        "Check pkt length action",
+        "Conntrack timeout policy",
+    ];
+    let lines =
+        yes.iter().map(|f| format!("{f}: Yes\n")).chain(no.iter().map(|f| format!("{f}: No\n")));
+    Ok(lines
+        .chain(["Max VLAN headers: 2\n".to_owned(), "Max MPLS depth: 3\n".to_owned()])
+        .collect())
 }
 
 fn upcall_show(daemon: &mut Daemon, _: &Args) -> Reply {
@@ -141,7 +174,10 @@ fn upcall_show(daemon: &mut Daemon, _: &Args) -> Reply {
 }
 
 fn set_flow_limit(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
-    let limit = args.arg(0).and_then(|n| n.parse::<usize>().ok()).ok_or("the flow limit must be a number")?;
+    let limit = args
+        .arg(0)
+        .and_then(|n| n.parse::<usize>().ok())
+        .ok_or("the flow limit must be a number")?;
     daemon.switch.planes().for_each(|(_, plane)| plane.slow.set_flow_limit(limit));
     Ok(format!("set flow_limit to {limit}\n"))
 }

@@ -17,12 +17,19 @@ use crate::switch::Plane;
 
 pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, dump_bridge);
-    registry.add("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, dump_datapath);
+    registry.add(
+        "dpctl/dump-flows",
+        "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]",
+        0,
+        6,
+        dump_datapath,
+    );
     registry.add("dpctl/del-flows", "[dp] [file]", 0, 2, delete_all);
 }
 
 /// The words that `type=` takes: where a flow is carried out.
-const TYPES: [&str; 7] = ["all", "ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded"];
+const TYPES: [&str; 7] =
+    ["all", "ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded"];
 /// Those that mean this datapath.
 const HERE: [&str; 3] = ["all", "ovs", "non-offloaded"];
 
@@ -41,7 +48,7 @@ impl Style {
 }
 
 /// Takes the options off the arguments.
-fn style<'a>(args: &'a Args) -> (Style, Vec<&'a str>) {
+fn style(args: &Args) -> (Style, Vec<&str>) {
     let mut style = Style::default();
     let mut rest = Vec::new();
     for arg in args.iter() {
@@ -91,11 +98,15 @@ fn delete_all(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
 /// The bridge that a flow's packets come in by.
 fn bridge_of(plane: &Plane, listed: &Listed) -> Option<BridgeId> {
     let port = DpPort(listed.first.in_port);
-    listed.entered.or_else(|| plane.slow.with(|state, _| state.snapshot.port_of_dp(port))).map(|at| at.bridge)
+    listed
+        .entered
+        .or_else(|| plane.slow.with(|state, _| state.snapshot.port_of_dp(port)))
+        .map(|at| at.bridge)
 }
 
 fn listing(plane: &Plane, style: Style, now: Instant, wanted: impl Fn(&Listed) -> bool) -> String {
-    let all: BTreeMap<DpPort, String> = plane.ports.iter().map(|(port, name)| (port, name.to_owned())).collect();
+    let all: BTreeMap<DpPort, String> =
+        plane.ports.iter().map(|(port, name)| (port, name.to_owned())).collect();
     let names: &dyn PortNames = if style.with_names() { &all } else { &Numbers };
     let mut out = String::new();
     for listed in plane.slow.list().iter().filter(|l| wanted(l)) {
@@ -103,7 +114,8 @@ fn listing(plane: &Plane, style: Style, now: Instant, wanted: impl Fn(&Listed) -
         if style.verbose {
             let _ = write!(out, "ufid:{}, ", flow.ufid());
         }
-        let text = FlowText { key: &listed.first, mask: flow.key().mask(), verbose: style.verbose, names };
+        let text =
+            FlowText { key: &listed.first, mask: flow.key().mask(), verbose: style.verbose, names };
         let _ = write!(out, "{text}, {}, ", stats_text(&flow.stats(), now));
         if style.verbose {
             out.push_str("dp:ovs, ");
@@ -132,7 +144,9 @@ fn stats_text(stats: &FlowStats, now: Instant) -> String {
             (tcp_flag::CWR, 'C'),
         ];
         text.push_str(", flags:");
-        text.extend(letters.iter().filter(|(bit, _)| stats.tcp_flags & bit != 0).map(|(_, letter)| letter));
+        text.extend(
+            letters.iter().filter(|(bit, _)| stats.tcp_flags & bit != 0).map(|(_, letter)| letter),
+        );
     }
     text
 }

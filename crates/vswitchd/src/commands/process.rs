@@ -7,7 +7,9 @@ use crate::daemon::{Daemon, Exit};
 
 pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add("exit", "[--cleanup]", 0, 1, exit);
-    registry.add("coverage/show", "", 0, 0, |d: &mut Daemon, _: &Args| d.coverage.show(d.counters.snapshot()));
+    registry.add("coverage/show", "", 0, 0, |d: &mut Daemon, _: &Args| {
+        d.coverage.show(d.counters.snapshot())
+    });
     registry.add("coverage/read-counter", "COUNTER", 1, 1, read_counter);
     registry.add("memory/show", "", 0, 0, memory_show);
 }
@@ -20,7 +22,8 @@ fn exit(daemon: &mut Daemon, args: &Args) -> Reply {
 
 fn read_counter(daemon: &mut Daemon, args: &Args) -> Reply {
     let name = args.arg(0).unwrap_or_default();
-    let counted = daemon.counters.snapshot().into_iter().find(|(n, _)| n == name).map(|(_, value)| value);
+    let counted =
+        daemon.counters.snapshot().into_iter().find(|(n, _)| n == name).map(|(_, value)| value);
     observe::commands::read_counter(name, counted)
 }
 
@@ -41,4 +44,3 @@ fn memory_show(daemon: &mut Daemon, _: &Args) -> Reply {
     counts.retain(|(_, n)| *n > 0);
     memory::show(&counts).into()
 }
-

@@ -13,7 +13,13 @@ use super::datapaths::PATIENCE;
 use crate::daemon::Daemon;
 
 pub(super) fn add(registry: &mut Registry<Daemon>) {
-    registry.add("netdev-dummy/receive", "name [--qid queue_id] packet|flow [--len packet_len]", 2, usize::MAX, receive);
+    registry.add(
+        "netdev-dummy/receive",
+        "name [--qid queue_id] packet|flow [--len packet_len]",
+        2,
+        usize::MAX,
+        receive,
+    );
     registry.add("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, set_admin_state);
     registry.add("netdev-dummy/conn-state", "[netdev]", 0, 1, conn_state);
     registry.add("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, add_address);
@@ -44,14 +50,18 @@ fn receive(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     while let Some(arg) = rest.next() {
         match arg {
             "--qid" => {
-                let qid = rest.next().and_then(|n| n.parse::<u32>().ok()).ok_or("qid must be a number")?;
+                let qid = rest
+                    .next()
+                    .and_then(|n| n.parse::<u32>().ok())
+                    .ok_or("qid must be a number")?;
                 if qid > 0 {
                     return Err(format!("Queue id must be 0 as {name} has 1 receive queue"));
                 }
             }
             "--len" => {
                 let text = rest.next().unwrap_or_default();
-                length = Some(text.parse::<usize>().map_err(|_| format!("bad packet length '{text}'"))?);
+                length =
+                    Some(text.parse::<usize>().map_err(|_| format!("bad packet length '{text}'"))?);
             }
             text => packets.push(text),
         }
@@ -69,7 +79,9 @@ fn receive(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
 
 fn set_admin_state(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let (devices, state) = match (args.arg(0), args.arg(1)) {
-        (Some(name), Some(state)) => (vec![find(daemon, name).map_err(|_| "Unknown Dummy Interface")?], state),
+        (Some(name), Some(state)) => {
+            (vec![find(daemon, name).map_err(|_| "Unknown Dummy Interface")?], state)
+        }
         (state, _) => (all(daemon), state.unwrap_or_default()),
     };
     let up = match state {
@@ -93,7 +105,9 @@ fn conn_state(daemon: &mut Daemon, args: &Args) -> Reply {
         }
         // Of all, only those that connect to somebody have a state.
         None => {
-            let line = |d: &Arc<dyn Device>| Some(format!("{}: {}\n", d.name(), word(d.as_dummy()?.connected()?)));
+            let line = |d: &Arc<dyn Device>| {
+                Some(format!("{}: {}\n", d.name(), word(d.as_dummy()?.connected()?)))
+            };
             all(daemon).iter().filter_map(line).collect::<String>().into()
         }
     }

@@ -13,18 +13,30 @@ use crate::daemon::Daemon;
 use crate::report::{mac_text, since_text};
 
 pub(super) fn add(registry: &mut Registry<Daemon>) {
-    registry.add("ovs/route/add", "ip/plen dev [gw] [pkt_mark=mark] [src=src_ip] [table=id]", 2, 6, |d: &mut Daemon, a: &Args| {
-        change(d, a, routes::add)
-    });
-    registry.add("ovs/route/del", "ip/plen [pkt_mark=mark] [table=id]", 1, 3, |d: &mut Daemon, a: &Args| {
-        change(d, a, routes::del)
-    });
+    registry.add(
+        "ovs/route/add",
+        "ip/plen dev [gw] [pkt_mark=mark] [src=src_ip] [table=id]",
+        2,
+        6,
+        |d: &mut Daemon, a: &Args| change(d, a, routes::add),
+    );
+    registry.add(
+        "ovs/route/del",
+        "ip/plen [pkt_mark=mark] [table=id]",
+        1,
+        3,
+        |d: &mut Daemon, a: &Args| change(d, a, routes::del),
+    );
     registry.add("ovs/route/show", "[table=id|all]", 0, 1, |d: &mut Daemon, a: &Args| {
         routes::show(d.switch.current_routes(), &strings(a))
     });
-    registry.add("ovs/route/lookup", "ip_addr [pkt_mark=mark] [src=src_ip]", 1, 3, |d: &mut Daemon, a: &Args| {
-        routes::lookup(d.switch.current_routes(), &strings(a))
-    });
+    registry.add(
+        "ovs/route/lookup",
+        "ip_addr [pkt_mark=mark] [src=src_ip]",
+        1,
+        3,
+        |d: &mut Daemon, a: &Args| routes::lookup(d.switch.current_routes(), &strings(a)),
+    );
     for family in ["arp", "neigh"] {
         add_neighbours(registry, family);
     }
@@ -74,7 +86,9 @@ fn on_neighbours(
     command: impl Fn(&mut tunnel::Neighbours, base::Instant) -> Result<String, String>,
 ) -> Result<String, String> {
     let planes = daemon.switch.planes().map(|(_, plane)| plane);
-    let answers: Vec<_> = planes.map(|plane| plane.slow.with(|state, now| command(&mut state.neighbours, now))).collect();
+    let answers: Vec<_> = planes
+        .map(|plane| plane.slow.with(|state, now| command(&mut state.neighbours, now)))
+        .collect();
     match answers.into_iter().last() {
         Some(answer) => answer,
         None => command(&mut tunnel::Neighbours::default(), base::Instant::default()),
@@ -102,7 +116,8 @@ fn ports_show(daemon: &mut Daemon, args: &Args) -> Reply {
                 continue;
             }
             for (mac, ip) in local_addresses(daemon) {
-                let (eth_type, family) = if ip.is_ipv4() { ("0x0800", "ipv4") } else { ("0x86dd", "ipv6") };
+                let (eth_type, family) =
+                    if ip.is_ipv4() { ("0x0800", "ipv4") } else { ("0x86dd", "ipv6") };
                 let _ = writeln!(
                     out,
                     "{device} ({}) : eth(dst={}),eth_type({eth_type}),{family}(dst={ip},proto=17,frag=no),udp(dst={udp})",
@@ -160,7 +175,9 @@ fn show(daemon: &mut Daemon, args: &Args) -> Reply {
             ("reason", state.reason.to_string()),
             ("since", since),
         ];
-        json.push(Json::Object(fields.into_iter().map(|(k, v)| (k, Json::from(v.as_str()))).collect::<Object>()));
+        json.push(Json::Object(
+            fields.into_iter().map(|(k, v)| (k, Json::from(v.as_str()))).collect::<Object>(),
+        ));
     }
     match (wanted, text.is_empty()) {
         (Some(name), true) => Reply::Error(format!("{name}: no such tunnel")),

@@ -179,12 +179,16 @@ impl Switch {
                 }
             }
             Step::AddInterface { bridge, interface } => {
-                if let Some(wanted) = desired.bridges.get(bridge).and_then(|b| b.interface(interface)) {
+                if let Some(wanted) =
+                    desired.bridges.get(bridge).and_then(|b| b.interface(interface))
+                {
                     self.add_interface(bridge, wanted);
                 }
             }
             Step::ConfigureInterface { bridge, interface } => {
-                if let Some(wanted) = desired.bridges.get(bridge).and_then(|b| b.interface(interface)) {
+                if let Some(wanted) =
+                    desired.bridges.get(bridge).and_then(|b| b.interface(interface))
+                {
                     self.configure_interface(bridge, wanted);
                 }
             }
@@ -204,7 +208,14 @@ impl Switch {
         let live = LiveBridge { id, kind, mac, ofports, interfaces: BTreeMap::new() };
         self.bridges.insert(name.to_owned(), live);
         if !self.planes.contains_key(&kind) {
-            match Plane::start(kind, &self.clock, &self.counters, self.setup.workers, &self.routes, self.tuning) {
+            match Plane::start(
+                kind,
+                &self.clock,
+                &self.counters,
+                self.setup.workers,
+                &self.routes,
+                self.tuning,
+            ) {
                 Ok(plane) => {
                     if kind == DatapathKind::Dummy {
                         // The reference's datapath has a dummy of its own, and tests count on the others' addresses.
@@ -212,7 +223,9 @@ impl Switch {
                     }
                     self.planes.insert(kind, plane);
                 }
-                Err(error) => log::error!(target: LOG, "could not start datapath {}: {error}", kind.as_str()),
+                Err(error) => {
+                    log::error!(target: LOG, "could not start datapath {}: {error}", kind.as_str())
+                }
             }
         }
         log::info!(target: LOG, "bridge {name}: created on datapath {}", kind.as_str());
@@ -222,7 +235,9 @@ impl Switch {
         let outcome = self.open_interface(bridge, wanted);
         self.touched.insert(wanted.name.clone());
         match &outcome {
-            Ok(live) => log::info!(target: LOG, "bridge {bridge}: added interface {} on port {}", wanted.name, live.ofport.0),
+            Ok(live) => {
+                log::info!(target: LOG, "bridge {bridge}: added interface {} on port {}", wanted.name, live.ofport.0)
+            }
             Err(why) => log::warn!(target: LOG, "{why}"),
         }
         if let Some(live_bridge) = self.bridges.get_mut(bridge) {
@@ -244,21 +259,35 @@ impl Switch {
             _ => {
                 let device = open_device(&self.opener, wanted, is_local)?;
                 let dp = plane.add_device(&wanted.name, device.clone()).map_err(|e| {
-                    format!("could not add network device {} to ofproto ({})", wanted.name, errno_text(&e))
+                    format!(
+                        "could not add network device {} to ofproto ({})",
+                        wanted.name,
+                        errno_text(&e)
+                    )
                 })?;
                 (Some(dp), Some(device))
             }
         };
         let bridge = self.bridges.get_mut(bridge_name).ok_or("the bridge is gone")?;
-        let ofport = if is_local { Some(OfPort::LOCAL) } else { bridge.ofports.take(&wanted.name, wanted.ofport_request).map(OfPort) };
+        let ofport = if is_local {
+            Some(OfPort::LOCAL)
+        } else {
+            bridge.ofports.take(&wanted.name, wanted.ofport_request).map(OfPort)
+        };
         let status = match &device {
             Some(device) => device.status().unwrap_or_default(),
-            None => Status { mac: random_mac(), admin_up: true, link_up: true, ..Status::default() },
+            None => {
+                Status { mac: random_mac(), admin_up: true, link_up: true, ..Status::default() }
+            }
         };
-        let mut live = Live { ofport: ofport.unwrap_or(OfPort::NONE), dp, device, status, excluded: None };
+        let mut live =
+            Live { ofport: ofport.unwrap_or(OfPort::NONE), dp, device, status, excluded: None };
         if ofport.is_none() {
             self.close(kind, &wanted.name, live);
-            return Err(format!("could not add network device {} to ofproto (no free OpenFlow port)", wanted.name));
+            return Err(format!(
+                "could not add network device {} to ofproto (no free OpenFlow port)",
+                wanted.name
+            ));
         }
         set_up_device(&mut live, wanted, is_local);
         Ok(live)
@@ -266,7 +295,11 @@ impl Switch {
     fn configure_interface(&mut self, bridge: &str, wanted: &Interface) {
         let current = self.bridges.get(bridge).and_then(|b| b.interfaces.get(&wanted.name));
         let refused = matches!(wanted.kind, InterfaceKind::Refused(_));
-        let renumber = |live: &Live| wanted.ofport_request.is_some_and(|n| n != live.ofport.0 && live.ofport != OfPort::LOCAL);
+        let renumber = |live: &Live| {
+            wanted
+                .ofport_request
+                .is_some_and(|n| n != live.ofport.0 && live.ofport != OfPort::LOCAL)
+        };
         match current.cloned() {
             Some(Ok(mut live)) if !refused => {
                 // A dummy's wires and capture files are part of the device; a tunnel may need another datapath port.
@@ -290,10 +323,20 @@ impl Switch {
     }
 
     fn needs_reopening(&self, bridge: &str, wanted: &Interface) -> bool {
-        let was = self.applied.bridges.get(bridge).and_then(|b| b.interface(&wanted.name)).map(|i| &i.kind);
+        let was = self
+            .applied
+            .bridges
+            .get(bridge)
+            .and_then(|b| b.interface(&wanted.name))
+            .map(|i| &i.kind);
         match (was, &wanted.kind) {
-            (Some(InterfaceKind::Dummy { options: a, .. }), InterfaceKind::Dummy { options: b, .. }) => a != b,
-            (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => a.device_name() != b.device_name(),
+            (
+                Some(InterfaceKind::Dummy { options: a, .. }),
+                InterfaceKind::Dummy { options: b, .. },
+            ) => a != b,
+            (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => {
+                a.device_name() != b.device_name()
+            }
             _ => false,
         }
     }
@@ -324,10 +367,18 @@ impl Switch {
     /// anything changed.
     pub fn devices_changed(&mut self, came: &BTreeSet<String>, gone: &BTreeSet<String>) -> bool {
         let mut work = Vec::new();
-        for (bridge, wanted) in self.applied.bridges.iter().flat_map(|(n, b)| b.interfaces().map(move |i| (n, i))) {
-            let Some(live) = self.bridges.get(bridge).and_then(|b| b.interfaces.get(&wanted.name)) else { continue };
+        for (bridge, wanted) in
+            self.applied.bridges.iter().flat_map(|(n, b)| b.interfaces().map(move |i| (n, i)))
+        {
+            let Some(live) = self.bridges.get(bridge).and_then(|b| b.interfaces.get(&wanted.name))
+            else {
+                continue;
+            };
             let follows_host = matches!(wanted.kind, InterfaceKind::System);
-            if follows_host && ((live.is_err() && came.contains(&wanted.name)) || (live.is_ok() && gone.contains(&wanted.name))) {
+            if follows_host
+                && ((live.is_err() && came.contains(&wanted.name))
+                    || (live.is_ok() && gone.contains(&wanted.name)))
+            {
                 work.push((bridge.clone(), wanted.clone()));
             }
         }
@@ -429,7 +480,11 @@ fn random_mac() -> Mac {
 }
 
 /// Opens the device behind an interface; the error is what the Interface row's `error` will say.
-fn open_device(opener: &Opener, wanted: &Interface, is_local: bool) -> Result<Arc<dyn Device>, String> {
+fn open_device(
+    opener: &Opener,
+    wanted: &Interface,
+    is_local: bool,
+) -> Result<Arc<dyn Device>, String> {
     let none = BTreeMap::new();
     let (kind, options) = match &wanted.kind {
         InterfaceKind::System => (DeviceKind::System, &none),
@@ -447,7 +502,10 @@ fn open_device(opener: &Opener, wanted: &Interface, is_local: bool) -> Result<Ar
 /// Applies what a row asks of its device.
 fn set_up_device(live: &mut Live, wanted: &Interface, is_local: bool) {
     let Some(device) = &live.device else { return };
-    let own_mac = matches!(wanted.kind, InterfaceKind::Internal | InterfaceKind::Tap | InterfaceKind::Dummy { .. });
+    let own_mac = matches!(
+        wanted.kind,
+        InterfaceKind::Internal | InterfaceKind::Tap | InterfaceKind::Dummy { .. }
+    );
     if let Some(mac) = wanted.mac.filter(|_| !is_local && own_mac) {
         warn(&wanted.name, "set the hardware address", device.set_mac(mac));
     }

@@ -43,7 +43,12 @@ impl Plane {
         let mut config = Config::new(clock.clone(), counters.clone());
         config.workers = workers;
         let datapath = Datapath::start(config)?;
-        let slow = SlowPath::start(datapath.clone(), clock.clone(), counters, Snapshot::empty(name.as_str()))?;
+        let slow = SlowPath::start(
+            datapath.clone(),
+            clock.clone(),
+            counters,
+            Snapshot::empty(name.as_str()),
+        )?;
         slow.with(|state, _| state.routes = routes.clone());
         slow.set_max_idle(tuning.max_idle);
         let ports = DpPorts::new(kind == DatapathKind::Dummy);
@@ -80,7 +85,9 @@ impl Plane {
             return Ok(*dp);
         }
         let device = endpoint.device_name();
-        let refuse = |why: &str| format!("could not add network device {} to ofproto ({why})", endpoint.name);
+        let refuse = |why: &str| {
+            format!("could not add network device {} to ofproto ({why})", endpoint.name)
+        };
         let dp = self.ports.take(&device).ok_or_else(|| refuse("no free datapath port"))?;
         let kind = match endpoint.kind {
             Kind::Vxlan => TunnelKind::Vxlan { udp_port: endpoint.dst_port },
@@ -94,7 +101,9 @@ impl Plane {
     }
 
     pub(super) fn release_tunnel(&mut self, dp: DpPort) {
-        let Some((key, users)) = self.tunnels.iter_mut().find(|(_, (d, _))| *d == dp).map(|(k, (_, n))| (*k, n)) else {
+        let Some((key, users)) =
+            self.tunnels.iter_mut().find(|(_, (d, _))| *d == dp).map(|(k, (_, n))| (*k, n))
+        else {
             return;
         };
         *users -= 1;
@@ -106,7 +115,8 @@ impl Plane {
 
     /// The devices that tunnels share, by number, and how many tunnels use each.
     pub fn tunnel_devices(&self) -> Vec<(DpPort, Kind, u16, usize)> {
-        let mut all: Vec<_> = self.tunnels.iter().map(|((kind, udp), (dp, n))| (*dp, *kind, *udp, *n)).collect();
+        let mut all: Vec<_> =
+            self.tunnels.iter().map(|((kind, udp), (dp, n))| (*dp, *kind, *udp, *n)).collect();
         all.sort();
         all
     }

@@ -36,7 +36,9 @@ impl Switch {
             let Some(device) = &local.device else { continue };
             // A dummy keeps the address that tests expect of it.
             let own = if device.as_dummy().is_some() { local.status.mac } else { bridge.mac };
-            let mac = chosen.filter(|_| configured.is_some() || device.as_dummy().is_none()).unwrap_or(own);
+            let mac = chosen
+                .filter(|_| configured.is_some() || device.as_dummy().is_none())
+                .unwrap_or(own);
             if local.status.mac != mac {
                 warn(name, "set the hardware address", device.set_mac(mac));
                 local.status.mac = mac;
@@ -55,8 +57,14 @@ impl Switch {
                 let live = bridge.interfaces.get(&i.name)?.as_ref().ok()?;
                 live.device.as_ref().map(|_| live.status.mtu)
             };
-            let Some(smallest) = wanted.interfaces().filter(|i| !is_internal(i)).filter_map(mtu_of).min() else { continue };
-            for interface in wanted.interfaces().filter(|i| is_internal(i) && i.mtu_request.is_none()) {
+            let Some(smallest) =
+                wanted.interfaces().filter(|i| !is_internal(i)).filter_map(mtu_of).min()
+            else {
+                continue;
+            };
+            for interface in
+                wanted.interfaces().filter(|i| is_internal(i) && i.mtu_request.is_none())
+            {
                 if let Some(Ok(live)) = bridge.interfaces.get_mut(&interface.name)
                     && live.status.mtu != smallest
                     && let Some(device) = &live.device
@@ -78,7 +86,10 @@ impl Switch {
             let mut macs = BTreeMap::new();
             for (name, live) in self.bridges.iter_mut().filter(|(_, b)| b.kind == *kind) {
                 let Some(wanted) = self.applied.bridges.get(name) else { continue };
-                macs.insert(live.id, MacConfig { aging: wanted.mac_aging, max_entries: wanted.mac_table_size });
+                macs.insert(
+                    live.id,
+                    MacConfig { aging: wanted.mac_aging, max_entries: wanted.mac_table_size },
+                );
                 add_bridge(&mut builder, wanted, live, &mut self.touched);
             }
             let snapshot = builder.build();
@@ -90,9 +101,8 @@ impl Switch {
 }
 
 fn lowest_mac(wanted: &desired::Bridge, bridge: &LiveBridge) -> Option<Mac> {
-    let device_mac = |i: &desired::Interface| {
-        Some(bridge.interfaces.get(&i.name)?.as_ref().ok()?.status.mac)
-    };
+    let device_mac =
+        |i: &desired::Interface| Some(bridge.interfaces.get(&i.name)?.as_ref().ok()?.status.mac);
     let real = wanted.interfaces().filter(|i| matches!(i.kind, InterfaceKind::System));
     real.filter_map(device_mac).filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6]).min()
 }
@@ -116,7 +126,9 @@ fn add_bridge(
         let Some(Ok(port)) = live.interfaces.get_mut(&interface.name) else { continue };
         let Some(spec) = spec(wanted, interface, port, mac) else { continue };
         let added = builder.port(live.id, spec);
-        let excluded = added.err().map(|why| format!("could not add network device {} to ofproto ({why})", interface.name));
+        let excluded = added.err().map(|why| {
+            format!("could not add network device {} to ofproto ({why})", interface.name)
+        });
         if excluded != port.excluded {
             touched.insert(interface.name.clone());
             if let Some(why) = &excluded {
@@ -127,13 +139,22 @@ fn add_bridge(
     }
 }
 
-fn spec(bridge: &desired::Bridge, interface: &desired::Interface, live: &Live, mac: Mac) -> Option<PortSpec> {
+fn spec(
+    bridge: &desired::Bridge,
+    interface: &desired::Interface,
+    live: &Live,
+    mac: Mac,
+) -> Option<PortSpec> {
     let dp = live.dp;
     let kind = match &interface.kind {
         InterfaceKind::Patch { peer } => PortSpecKind::Patch { peer: peer.as_str().into() },
-        InterfaceKind::Tunnel(endpoint) => PortSpecKind::Tunnel { dp: dp?, endpoint: endpoint.clone() },
+        InterfaceKind::Tunnel(endpoint) => {
+            PortSpecKind::Tunnel { dp: dp?, endpoint: endpoint.clone() }
+        }
         InterfaceKind::Internal => PortSpecKind::Internal { dp: dp?, mac: internal_mac(live, mac) },
-        InterfaceKind::Dummy { .. } if live.ofport == OfPort::LOCAL => PortSpecKind::Internal { dp: dp?, mac },
+        InterfaceKind::Dummy { .. } if live.ofport == OfPort::LOCAL => {
+            PortSpecKind::Internal { dp: dp?, mac }
+        }
         _ => PortSpecKind::Device(dp?),
     };
     let (_, port) = bridge.port_of(&interface.name)?;
@@ -172,6 +193,9 @@ fn internal_mac(live: &Live, bridge_mac: Mac) -> Mac {
 impl std::fmt::Debug for LiveBridge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let BridgeId(id) = self.id;
-        f.debug_struct("LiveBridge").field("id", &id).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("LiveBridge")
+            .field("id", &id)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
