@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
-use vswitch_schema::{settings, tables};
+use vswitch_schema::tables;
 
 use crate::rows::Rows;
 
@@ -454,9 +454,8 @@ impl Reader<'_> {
     /// Options that ovs-vsctl would have refused, but another client has written: what is understood is used, and the rest
     /// shows in the row.
     fn check_options(&mut self, row: &tables::Interface) {
-        let options = row.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-        for refusal in settings::check_interface(&row.kind, options) {
-            self.problem("Interface", row.uuid, &row.name, refusal.to_string());
+        for refusal in &self.rows.options_of(row).refusals {
+            self.problem("Interface", row.uuid, &row.name, refusal.clone());
         }
     }
 
@@ -502,23 +501,12 @@ impl Reader<'_> {
                     row.name
                 )),
             },
-            other => match tunnel::Kind::from_name(other) {
+            other => match &self.rows.options_of(row).endpoint {
                 Some(_) if all_dummy => poser(),
-                Some(kind) => tunnel_kind(row, kind),
+                Some(Ok(endpoint)) => InterfaceKind::Tunnel(endpoint.clone()),
+                Some(Err(why)) => InterfaceKind::Refused(why.clone()),
                 None => InterfaceKind::Refused(refuse_type(&row.name, other)),
             },
-        }
-    }
-}
-
-/// A tunnel, or why its options make none.
-fn tunnel_kind(row: &tables::Interface, kind: tunnel::Kind) -> InterfaceKind {
-    let options = row.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-    match tunnel::Endpoint::parse(&row.name, kind, options) {
-        Ok(endpoint) => InterfaceKind::Tunnel(Arc::new(endpoint)),
-        Err(errors) => {
-            let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
-            InterfaceKind::Refused(format!("{}: {}", row.name, texts.join("; ")))
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The rows that configure the switch, decoded once and again only when they change.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ovsdb::Uuid;
 use ovsdb_idl::{ChangeKind, Changes, Interest, Replica, RowRef, UnknownName};
-use vswitch_schema::{Row, tables};
+use tunnel::Endpoint;
+use vswitch_schema::{Row, settings, tables};
 
 /// What the daemon reads (and is woken by), and what it writes itself.
 pub fn interest() -> Result<Interest, UnknownName> {
@@ -86,6 +89,31 @@ pub struct Rows {
     pub ports: HashMap<Uuid, tables::Port>,
     /// Interface rows.
     pub interfaces: HashMap<Uuid, tables::Interface>,
+    /// What was made of an interface's options, until its row changes.
+    pub(crate) options: RefCell<HashMap<Uuid, Arc<Options>>>,
+}
+
+/// An interface's options, read and judged.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// What ovs-vsctl would have said against them.
+    pub(crate) refusals: Vec<String>,
+    /// The tunnel that they make, if the type is one: or why they make none.
+    pub(crate) endpoint: Option<Result<Arc<Endpoint>, String>>,
+}
+
+impl Options {
+    fn read(row: &tables::Interface) -> Self {
+        let options = row.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+        let refusals = settings::check_interface(&row.kind, options.clone());
+        let endpoint = tunnel::Kind::from_name(&row.kind).map(|kind| {
+            Endpoint::parse(&row.name, kind, options).map(Arc::new).map_err(|errors| {
+                let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                format!("{}: {}", row.name, texts.join("; "))
+            })
+        });
+        Self { refusals: refusals.iter().map(ToString::to_string).collect(), endpoint }
+    }
 }
 
 impl Rows {
@@ -97,6 +125,16 @@ impl Rows {
         follow(&mut self.bridges, replica, changes);
         follow(&mut self.ports, replica, changes);
         follow(&mut self.interfaces, replica, changes);
+        let options = self.options.get_mut();
+        for change in changes.table("Interface") {
+            options.remove(&change.uuid());
+        }
+    }
+
+    /// What an interface's options say; worked out once as long as the row stays as it is.
+    pub(crate) fn options_of(&self, row: &tables::Interface) -> Arc<Options> {
+        let mut options = self.options.borrow_mut();
+        options.entry(row.uuid).or_insert_with(|| Arc::new(Options::read(row))).clone()
     }
 }
 

@@ -7,10 +7,11 @@ use tunnel::Routes;
 use tunnel::neighbour::commands as neighbours;
 use tunnel::route::commands as routes;
 use unixctl::{Args, Registry, Reply};
+use xlate::show_listeners;
 
 use super::strings;
 use crate::daemon::Daemon;
-use crate::report::{mac_text, since_text};
+use crate::report::since_text;
 
 pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add(
@@ -107,45 +108,14 @@ fn neighbour_show(daemon: &mut Daemon, _: &Args) -> Reply {
 
 fn ports_show(daemon: &mut Daemon, args: &Args) -> Reply {
     let verbose = args.arg(0) == Some("-v");
-    let mut out = "Listening ports:\n".to_owned();
+    let head = "Listening ports:\n";
+    let mut out = head.to_owned();
     for (_, plane) in daemon.switch.planes() {
-        for (dp, kind, udp, users) in plane.tunnel_devices() {
-            let device = kind.device_name(udp);
-            if !verbose {
-                let _ = writeln!(out, "{device} ({}) ref_cnt={users}", dp.0);
-                continue;
-            }
-            for (mac, ip) in local_addresses(daemon) {
-                let (eth_type, family) =
-                    if ip.is_ipv4() { ("0x0800", "ipv4") } else { ("0x86dd", "ipv6") };
-                let _ = writeln!(
-                    out,
-                    "{device} ({}) : eth(dst={}),eth_type({eth_type}),{family}(dst={ip},proto=17,frag=no),udp(dst={udp})",
-                    dp.0,
-                    mac_text(mac)
-                );
-            }
-        }
+        let text =
+            plane.slow.with(|state, _| show_listeners(&state.snapshot, &state.routes, verbose));
+        out.push_str(text.strip_prefix(head).unwrap_or(&text));
     }
     out.into()
-}
-
-/// The addresses of internal ports: where tunnel packets may be for us.
-fn local_addresses(daemon: &Daemon) -> Vec<([u8; 6], std::net::IpAddr)> {
-    let routes = daemon.switch.current_routes();
-    let mut all = Vec::new();
-    for (name, bridge) in daemon.switch.bridges() {
-        let Some((_, plane)) = daemon.switch.bridge(name) else { continue };
-        for (interface, live) in &bridge.interfaces {
-            let internal = plane.slow.with(|state, _| state.snapshot.internal(interface).is_some());
-            if let Ok(live) = live
-                && internal
-            {
-                all.extend(routes.addresses(interface).iter().map(|a| (live.status.mac, a.addr())));
-            }
-        }
-    }
-    all
 }
 
 fn egress_port_range(daemon: &mut Daemon, args: &Args) -> Result<String, String> {

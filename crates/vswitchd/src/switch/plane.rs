@@ -112,12 +112,4 @@ impl Plane {
             self.remove_device(dp);
         }
     }
-
-    /// The devices that tunnels share, by number, and how many tunnels use each.
-    pub fn tunnel_devices(&self) -> Vec<(DpPort, Kind, u16, usize)> {
-        let mut all: Vec<_> =
-            self.tunnels.iter().map(|((kind, udp), (dp, n))| (*dp, *kind, *udp, *n)).collect();
-        all.sort();
-        all
-    }
 }
