@@ -581,3 +581,146 @@ fn too_many_operations_are_refused() {
     };
     assert!(reply.to_string().contains("resources exhausted"));
 }
+
+/// A small generator for random tests: what it yields depends on the seed alone.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+
+    fn uuid(&mut self, table: &str) -> String {
+        format!("{:08x}-0000-4000-8000-{:012x}", table.as_bytes()[0], self.roll(5))
+    }
+
+    fn uuids(&mut self, table: &str) -> String {
+        let one = |dice: &mut Self| format!("[\"uuid\",\"{}\"]", dice.uuid(table));
+        match self.roll(3) {
+            0 => "[\"set\",[]]".to_owned(),
+            1 => one(self),
+            _ => {
+                let (a, b) = (one(self), one(self));
+                if a == b { a } else { format!("[\"set\",[{a},{b}]]") }
+            }
+        }
+    }
+
+    fn row(&mut self, table: &str) -> String {
+        match table {
+            "R" => format!(
+                r#"{{"i":{},"strong":{},"weak":{},"wm":["map",[[["uuid","{}"],["uuid","{}"]]]]}}"#,
+                self.roll(3),
+                self.uuids("C"),
+                self.uuids("W"),
+                self.uuid("W"),
+                self.uuid("C")
+            ),
+            "C" if self.roll(2) == 0 => r#"{"n":"x"}"#.to_owned(),
+            "C" => format!(r#"{{"next":["uuid","{}"]}}"#, self.uuid("C")),
+            "X" => format!(r#"{{"w":["uuid","{}"]}}"#, self.uuid("W")),
+            "S" => format!(r#"{{"req":["uuid","{}"]}}"#, self.uuid("C")),
+            "I" => format!(r#"{{"n":"{}","k":{}}}"#, self.roll(4), self.roll(2)),
+            _ => format!(r#"{{"n":"{}"}}"#, self.roll(4)),
+        }
+    }
+
+    fn operation(&mut self) -> String {
+        let table = ["R", "R", "C", "C", "C", "W", "X", "S", "I"][self.roll(9)];
+        let one = format!(r#"[["_uuid","==",["uuid","{}"]]]"#, self.uuid(table));
+        let place = if self.roll(5) == 0 { "[]" } else { &one };
+        match self.roll(8) {
+            0..=3 => format!(
+                r#"{{"op":"insert","table":"{table}","row":{},"uuid":"{}"}}"#,
+                self.row(table),
+                self.uuid(table)
+            ),
+            4 | 5 => format!(r#"{{"op":"update","table":"{table}","where":{place},"row":{}}}"#, self.row(table)),
+            6 => format!(r#"{{"op":"delete","table":"{table}","where":{place}}}"#),
+            _ => {
+                let (column, op) = (["strong", "weak"][self.roll(2)], ["insert", "delete"][self.roll(2)]);
+                let target = if column == "strong" { "C" } else { "W" };
+                let set = self.uuids(target);
+                format!(r#"{{"op":"mutate","table":"R","where":{place},"mutations":[["{column}","{op}",{set}]]}}"#)
+            }
+        }
+    }
+}
+
+/// Every row as text.
+fn contents(db: &Database) -> Vec<String> {
+    let tables = db.schema().table_ids().zip(db.schema().tables());
+    let rows = tables.flat_map(|(id, schema)| db.table(id).rows().map(move |row| format!("{} {row:?}", schema.name())));
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort();
+    rows
+}
+
+/// What must hold of any database, checked the slow and obvious way.
+fn check_integrity(db: &Database) {
+    let mut referred = std::collections::HashSet::new();
+    for (id, schema) in db.schema().table_ids().zip(db.schema().tables()) {
+        for row in db.table(id).rows() {
+            for (column, c) in schema.named_columns() {
+                let value = row.get(column);
+                value.check(&c.ty).unwrap();
+                let keys = value.keys().map(|atom| (&c.ty.key, atom));
+                let values = value.as_map().iter().map(|(_, atom)| (c.ty.value.as_ref().unwrap(), atom));
+                for (base, atom) in keys.chain(values) {
+                    let Some(reference) = base.reference() else { continue };
+                    let target = atom.as_uuid().unwrap();
+                    let table = db.table_named(&reference.table).unwrap();
+                    assert!(table.get(target).is_some(), "{}.{} refers to nothing", schema.name(), c.name);
+                    if base.refers(crate::types::RefType::Strong) && target != row.uuid() {
+                        referred.insert(target);
+                    }
+                }
+            }
+        }
+        for index in schema.indexes() {
+            let mut keys = std::collections::HashSet::new();
+            for row in db.table(id).rows() {
+                assert!(keys.insert(index.iter().map(|c| row.get(*c).clone()).collect::<Vec<_>>()));
+            }
+        }
+    }
+    for (id, schema) in db.schema().table_ids().zip(db.schema().tables()).filter(|(_, schema)| !schema.is_root()) {
+        for row in db.table(id).rows() {
+            assert!(referred.contains(&row.uuid()), "garbage in {}", schema.name());
+        }
+    }
+}
+
+#[test]
+fn random_transactions_keep_the_database_consistent() {
+    let (mut done, mut refused) = (0, 0);
+    for seed in 0..20 {
+        let mut f = Fixture::new();
+        let mut dice = Dice(seed);
+        for _ in 0..150 {
+            let before = contents(&f.db);
+            let operations: Vec<_> = (0..=dice.roll(5)).map(|_| dice.operation()).collect();
+            let operations = operations.join(",");
+            match f.execute(&operations) {
+                Outcome::Checked(transaction) => {
+                    done += 1;
+                    f.check_derived();
+                    check_integrity(&f.db);
+                    // Every third is taken back, as if its record could not be written.
+                    if dice.roll(3) == 0 {
+                        transaction.fail(&mut f.db, &Error::bare(ErrorKind::Io));
+                        assert_eq!(contents(&f.db), before, "{operations}");
+                    }
+                }
+                Outcome::Failed(_) => {
+                    refused += 1;
+                    assert_eq!(contents(&f.db), before, "{operations}");
+                }
+                Outcome::Waiting(_) => unreachable!("nothing waits"),
+            }
+            f.check_derived();
+        }
+    }
+    assert!(done > 500 && refused > 500, "{done} done, {refused} refused");
+}

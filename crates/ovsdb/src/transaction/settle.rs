@@ -49,6 +49,7 @@ fn settle_references(work: &mut Workspace<'_>) -> Result<(), Error> {
     let mut deleted: Vec<_> =
         work.touched.iter().map(|touched| touched.key).filter(|key| work.db.row(*key).is_none()).collect();
     collect_garbage(work, &mut unreferenced, &mut deleted);
+    refuse_missed_rows(work)?;
     for place in 0..work.touched.len() {
         drop_dangling(work, work.touched[place].key, &mut unreferenced)?;
     }

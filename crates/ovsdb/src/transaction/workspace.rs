@@ -82,9 +82,9 @@ impl<'a> Workspace<'a> {
         self.db.schema().table(id)
     }
 
-    /// True if a row may get this key: nothing in the table or deleted by this transaction has it.
+    /// True if a row may get this key: none has it now or had it before the transaction.
     pub(crate) fn is_free(&self, key: RowKey) -> bool {
-        self.db.row(key).is_none() && !self.places.contains_key(&key)
+        self.db.row(key).is_none() && self.touched(key).is_none_or(|touched| touched.old.is_none())
     }
 
     /// The row at `key` before the transaction; `None` also if the transaction has not touched it.
