@@ -46,7 +46,29 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
             _ => Err("invalid argument"),
         }
     });
+    add_absent(&mut registry);
     registry
+}
+
+/// Commands about what there is not here: questions are answered, wishes refused.
+fn add_absent(registry: &mut Registry<Core>) {
+    for name in ["ovsdb-server/perf-counters-show", "ovsdb-server/perf-counters-clear"] {
+        registry.add(name, "", 0, 0, |_: &mut Core, _| "performance counter is not supported on this platform\n");
+    }
+    for name in ["ovsdb-server/get-active-ovsdb-server", "ovsdb-server/get-sync-exclude-tables"] {
+        registry.add(name, "", 0, 0, |_: &mut Core, _| ());
+    }
+    const REFUSED: &str = "replication of databases is not supported";
+    for (name, usage) in [
+        ("ovsdb-server/connect-active-ovsdb-server", ""),
+        ("ovsdb-server/disconnect-active-ovsdb-server", ""),
+        ("ovsdb-server/set-active-ovsdb-server", "REMOTE"),
+        ("ovsdb-server/set-active-ovsdb-server-probe-interval", "MSECS"),
+        ("ovsdb-server/set-sync-exclude-tables", "TABLES"),
+    ] {
+        let arguments = usize::from(!usage.is_empty());
+        registry.add(name, usage, arguments, arguments, |_: &mut Core, _| Err::<(), _>(REFUSED));
+    }
 }
 
 fn argument(args: &Args) -> &str {

@@ -292,6 +292,11 @@ impl Network {
             match output {
                 Output::Message(message) => client.session.send(message, now),
                 Output::Shared(text) => client.session.send_shared(text, now),
+                Output::Pieces(pieces) => {
+                    for piece in pieces {
+                        client.session.send_shared(piece, now);
+                    }
+                }
                 Output::Close(reason) => {
                     let name = client.session.name();
                     log::info!(target: "ovsdb_jsonrpc_server", "{name}: disconnecting ({reason})");

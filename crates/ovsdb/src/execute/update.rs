@@ -17,7 +17,7 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
     let schema = Arc::clone(run.work.db.schema());
     let schema = schema.table(table);
     let values = values_from_json(row_json, schema, Some(&mut run.work.names))?;
-    for column in values.iter().map(|(id, _)| schema.column(*id)).filter(|column| !column.mutable) {
+    if let Some(column) = values.iter().map(|(id, _)| schema.column(*id)).find(|column| !column.mutable) {
         let details = format!("Cannot update immutable column {} in table {}.", column.name, schema.name());
         return Err(Error::new(ErrorKind::ConstraintViolation, details).about(members.json()).into());
     }

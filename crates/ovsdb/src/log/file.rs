@@ -184,7 +184,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 impl Storage for FileStorage {
-    fn len(&mut self) -> io::Result<u64> {
+    fn size(&mut self) -> io::Result<u64> {
         Ok(self.len)
     }
 

@@ -83,7 +83,7 @@ fn strikes(left: &mut u32) -> bool {
 }
 
 impl Storage for MemoryStorage {
-    fn len(&mut self) -> io::Result<u64> {
+    fn size(&mut self) -> io::Result<u64> {
         Ok(self.disk().bytes.len() as u64)
     }
 

@@ -46,6 +46,9 @@ const COMPACT_INTERVAL_MIN: Duration = Duration::from_secs(10 * 60);
 /// A file with enough transactions is compacted after this time, whatever its size.
 const COMPACT_INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Transactions that come back, to be undone, because of an error.
+pub type Refused<S> = (Vec<Transaction<S>>, Error);
+
 /// A database file open for writing.
 pub struct Log {
     storage: Box<dyn Storage>,
@@ -184,7 +187,7 @@ impl Log {
         batch: Vec<Transaction<Checked>>,
         db: &Database,
         date: i64,
-    ) -> Result<Vec<Transaction<Written>>, (Vec<Transaction<Checked>>, Error)> {
+    ) -> Result<Vec<Transaction<Written>>, Refused<Checked>> {
         if self.tail == Tail::Unknown {
             // `db` holds what the batch changed, so a snapshot of it is also the batch's record.
             return match self.rewrite(db, "", date) {
@@ -237,7 +240,7 @@ impl Log {
     pub fn sync(
         &mut self,
         batch: Vec<Transaction<Written>>,
-    ) -> Result<Vec<Transaction<Synced>>, (Vec<Transaction<Written>>, Error)> {
+    ) -> Result<Vec<Transaction<Synced>>, Refused<Written>> {
         let wanted = batch.iter().filter(|t| t.is_durable()).map(Transaction::<Written>::end).max().unwrap_or(0);
         if wanted > self.synced
             && let Err(error) = self.storage.sync()
@@ -270,7 +273,7 @@ impl Log {
     fn rewrite(&mut self, db: &Database, comment: &str, date: i64) -> Result<(), Error> {
         let replaced = self.storage.replace(&mut |out| write_compact(db, comment, date, out));
         self.end = replaced
-            .and_then(|()| self.storage.len())
+            .and_then(|()| self.storage.size())
             .map_err(|error| Error::io(format!("{}: write failed", self.name), &error))?;
         self.synced = self.end;
         self.tail = Tail::Clean;

@@ -104,7 +104,7 @@ pub struct RecordReader<'a> {
 impl<'a> RecordReader<'a> {
     /// A reader of `storage`, which the user calls `name`. Refuses what does not begin like a database file.
     pub fn new(storage: &'a mut dyn Storage, name: &'a str) -> Result<(Self, FileKind), Error> {
-        let len = storage.len().map_err(|error| Error::io(format!("{name}: read failed"), &error))?;
+        let len = storage.size().map_err(|error| Error::io(format!("{name}: read failed"), &error))?;
         let mut reader = Self { storage, name, offset: 0, len };
         let problem = |details: &str| Err(Error::new(ErrorKind::Ovsdb, format!("{name}: {details}")));
         if len == 0 {

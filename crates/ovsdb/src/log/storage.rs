@@ -6,7 +6,7 @@ use std::io::{self, Write};
 /// [`super::memory::MemoryStorage`] a simulation of one whose disk can fill up, fail and lose power.
 pub trait Storage: Send {
     /// How many bytes there are.
-    fn len(&mut self) -> io::Result<u64>;
+    fn size(&mut self) -> io::Result<u64>;
 
     /// Fills `buffer` with the bytes at `offset`; returns how many there were.
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;

@@ -140,7 +140,7 @@ impl TableSchema {
         if ids.is_empty() {
             return Err(Error::new(ErrorKind::Syntax, "index must have at least one column"));
         }
-        for column in ids.iter().filter_map(|id| self.columns.get(id.index())).filter(|c| c.ephemeral) {
+        if let Some(column) = ids.iter().map(|id| self.column(*id)).find(|column| column.ephemeral) {
             let details = format!("ephemeral columns (such as {}) may not be indexed", column.name);
             return Err(Error::new(ErrorKind::Syntax, details));
         }
@@ -346,12 +346,12 @@ impl fmt::Display for SchemaVersion {
 
 /// Constraints that allow everything are no constraints, so that equal types compare equal.
 pub(crate) fn normalize(base: BaseType) -> BaseType {
-    let trivial = match &base.constraint {
+    let trivial = matches!(
+        &base.constraint,
         Constraint::Integer { min: i64::MIN, max: i64::MAX }
-        | Constraint::Real { min: None, max: None }
-        | Constraint::String { min_len: 0, max_len: u32::MAX } => true,
-        _ => false,
-    };
+            | Constraint::Real { min: None, max: None }
+            | Constraint::String { min_len: 0, max_len: u32::MAX }
+    );
     if trivial { BaseType::plain(base.atom) } else { base }
 }
 

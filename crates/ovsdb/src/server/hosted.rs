@@ -1,7 +1,7 @@
 //! A database as the server keeps it: contents, file, history, and the transactions on their way.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use base::Instant;
 use hashbrown::HashMap;
@@ -68,6 +68,28 @@ impl Hosted {
             specs: Specs::default(),
             changed: false,
         }
+    }
+
+    /// The present contents as a monitor of `spec` shows them. Clients that connect at the same time share one text.
+    pub(super) fn initial(&mut self, spec: SpecId) -> Arc<str> {
+        let position = self.history.end();
+        let Some(shared) = self.specs.get_mut(spec) else { return "{}".into() };
+        if let Some((at, text)) = &shared.initial
+            && *at == position
+            && let Some(text) = text.upgrade()
+        {
+            return text;
+        }
+        let text: Arc<str> = encode::initial(&shared.spec, &self.db).into();
+        shared.initial = Some((position, Arc::downgrade(&text)));
+        text
+    }
+
+    /// What happened since `from`, as a monitor of `spec` shows it; `None` if that is not known.
+    pub(super) fn missed(&mut self, spec: SpecId, from: Position) -> Option<Arc<str>> {
+        let changes = self.history.since(from)?;
+        let updates = encode::changes(self.specs.get(spec)?, self.db.schema(), &changes);
+        Some(updates.map_or_else(|| "{}".into(), Into::into))
     }
 
     /// The notification that brings a monitor from `from` to the present: `Ok(None)` if nothing happened that it would
@@ -137,6 +159,8 @@ pub(super) struct Shared {
     pub(super) spec: Arc<Spec>,
     users: usize,
     encoded: Option<Encoded>,
+    /// The contents that new monitors were last given, for as long as somebody has not received them yet.
+    initial: Option<(Position, Weak<str>)>,
 }
 
 struct Encoded {
@@ -160,7 +184,7 @@ impl Specs {
         if place == self.shared.len() {
             self.shared.push(None);
         }
-        self.shared[place] = Some(Shared { spec: Arc::clone(&spec), users: 1, encoded: None });
+        self.shared[place] = Some(Shared { spec: Arc::clone(&spec), users: 1, encoded: None, initial: None });
         self.places.insert(spec, place);
         SpecId(place)
     }

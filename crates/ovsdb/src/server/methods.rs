@@ -17,8 +17,8 @@ const LOCKS_MAX: usize = 1000;
 pub(super) enum Answer {
     /// This result.
     Now(Json),
-    /// A text that is the result.
-    NowText(String),
+    /// A result in pieces of text, the large one shared with other clients.
+    NowText([Arc<str>; 3]),
     /// The answer comes later, or has been given.
     Later,
     /// An error object.
@@ -100,7 +100,11 @@ impl Server {
         let message = match answer {
             Answer::Later => return,
             Answer::Now(result) => Message::Reply { id, result },
-            Answer::NowText(text) => return self.send(request.session, Output::Shared(reply_text(&id, &text).into())),
+            Answer::NowText([before, shared, after]) => {
+                let head = format!("{{\"error\":null,\"id\":{id},\"result\":{before}");
+                let tail = format!("{after}}}");
+                return self.send(request.session, Output::Pieces([head.into(), shared, tail.into()]));
+            }
             Answer::Failed(error) => Message::Error { id, error: error.to_json() },
             Answer::Refused(text) => Message::Error { id, error: Json::from(text) },
         };
@@ -190,15 +194,4 @@ impl Server {
             }
         }
     }
-}
-
-/// The text of a reply whose result is known as text.
-fn reply_text(id: &Json, result: &str) -> String {
-    let mut out = String::with_capacity(result.len() + 64);
-    out.push_str("{\"error\":null,\"id\":");
-    id.write_compact(&mut out);
-    out.push_str(",\"result\":");
-    out.push_str(result);
-    out.push('}');
-    out
 }

@@ -271,9 +271,10 @@ impl Server {
         for id in watchers {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             let monitors = std::mem::take(&mut session.monitors);
-            let (canceled, kept) = monitors.into_iter().partition(|monitor| *monitor.database == *name);
+            let (canceled, kept): (Vec<_>, Vec<_>) =
+                monitors.into_iter().partition(|monitor| *monitor.database == *name);
             session.monitors = kept;
-            for monitor in Vec::<session::Monitor>::from(canceled) {
+            for monitor in canceled {
                 if let Some(hosted) = self.databases.get_mut(name) {
                     hosted.specs.remove(monitor.spec);
                 }

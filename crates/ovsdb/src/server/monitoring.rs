@@ -21,7 +21,7 @@ impl Server {
         self.start_monitor(request, version).map_or_else(Answer::Failed, Answer::NowText)
     }
 
-    fn start_monitor(&mut self, request: &Request<'_>, version: Version) -> Result<String, Error> {
+    fn start_monitor(&mut self, request: &Request<'_>, version: Version) -> Result<[Arc<str>; 3], Error> {
         let database = self.database_name(request)?;
         let (monitor_id, requests, last_id) = match (&request.params[1..], version) {
             ([id, requests], Version::Plain | Version::Conditional) => (id, requests, None),
@@ -43,23 +43,17 @@ impl Server {
             return Err(Error::new(ErrorKind::ResourcesExhausted, format!("more than {MONITORS_MAX} monitors")));
         }
         let spec = Spec::from_json(requests, version, hosted.db.schema())?;
-        let known = last_id.and_then(|id| hosted.history.find(id)).and_then(|from| hosted.history.since(from));
-        let updates = match &known {
-            Some(changes) => encode::changes(&spec, hosted.db.schema(), changes).unwrap_or_else(|| "{}".to_owned()),
-            None => encode::initial(&spec, &hosted.db),
-        };
+        let spec = hosted.specs.add(spec);
+        let known = last_id.and_then(|id| hosted.history.find(id));
+        let missed = known.and_then(|from| hosted.missed(spec, from));
+        let found = missed.is_some();
+        let updates = missed.unwrap_or_else(|| hosted.initial(spec));
         let result = match version {
-            Version::Plain | Version::Conditional => updates,
-            Version::Since => {
-                format!("[{},\"{}\",{updates}]", known.is_some(), hosted.history.last_id())
-            }
+            Version::Plain | Version::Conditional => ["".into(), updates, "".into()],
+            Version::Since => [format!("[{found},\"{}\",", hosted.history.last_id()).into(), updates, "]".into()],
         };
-        session.monitors.push(Monitor {
-            id: monitor_id.clone(),
-            database,
-            spec: hosted.specs.add(spec),
-            position: hosted.history.end(),
-        });
+        let position = hosted.history.end();
+        session.monitors.push(Monitor { id: monitor_id.clone(), database, spec, position });
         hosted.watchers.insert(request.session);
         Ok(result)
     }

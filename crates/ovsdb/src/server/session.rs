@@ -18,6 +18,8 @@ pub enum Output {
     Message(Message),
     /// The text of a message that other clients get, too.
     Shared(Arc<str>),
+    /// The text of one message in pieces, some of which other clients get, too.
+    Pieces([Arc<str>; 3]),
     /// Nothing more: the connection is to be closed, for this reason.
     Close(String),
 }

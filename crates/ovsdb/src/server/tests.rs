@@ -96,6 +96,7 @@ fn output_text(output: &Output) -> String {
         Output::Close(reason) => return format!("closed: {reason}"),
         Output::Message(message) => json(&message.to_string()),
         Output::Shared(text) => json(text),
+        Output::Pieces(pieces) => json(&pieces.concat()),
     };
     if let Some(method) = value.get("method") {
         return format!("{} {}", method.as_str().unwrap(), value.get("params").unwrap());
@@ -563,8 +564,16 @@ fn identical_monitors_share_one_text() {
     let mut f = Fixture::new();
     let clients: Vec<_> = (0..3).map(|_| f.connect()).collect();
     for client in &clients {
-        f.call(*client, "monitor_cond", r#"["T",["monid","T"],{"W":[{"columns":["n"]}]}]"#);
+        f.send(*client, "monitor_cond", r#"["T",["monid","T"],{"W":[{"columns":["n"]}]}]"#);
     }
+    let outputs = f.server.take_outputs();
+    let initial: Vec<_> = outputs
+        .iter()
+        .flat_map(|(_, outputs)| outputs)
+        .filter_map(|output| if let Output::Pieces([_, shared, _]) = output { Some(shared) } else { None })
+        .collect();
+    assert_eq!(initial.len(), 3);
+    assert!(initial.windows(2).all(|two| Arc::ptr_eq(two[0], two[1])));
     f.send(clients[0], "transact", INSERT);
     f.commit();
     let mut texts = Vec::new();
