@@ -2,14 +2,15 @@
 //! their bounds.
 #![no_main]
 
+#[path = "common/claims.rs"]
+mod claims;
+
+use claims::{Claims, offload};
 use flow::extract::{Metadata, extract};
 use libfuzzer_sys::fuzz_target;
 use packet::buf::HEADROOM;
 use packet::gro::{Gro, Options};
-use packet::{Buf, Csum, Encap, Gso, GsoKind, Offload, Packet, gso};
-
-/// What a guest claims about its packet: a virtio-net header and tunnel offsets, all of it arbitrary.
-type Claims = (u8, u16, u16, u16, u16, u16, u16);
+use packet::{Buf, Packet, gso};
 
 fuzz_target!(|input: (Claims, &[u8])| {
     let (claims, frame) = input;
@@ -58,20 +59,4 @@ fn check_offloads(packet: &Packet) {
     }
     gro.flush(&mut joined);
     assert!(joined.iter().map(|p| p.buf.len()).sum::<usize>() <= bytes, "joining adds nothing");
-}
-
-fn offload((flags, start, offset, size, l3, l4, inner): Claims) -> Offload {
-    let kinds = [GsoKind::Tcp4, GsoKind::Tcp6, GsoKind::Udp];
-    let kind = kinds[usize::from(flags & 3) % 3];
-    Offload {
-        csum: if flags & 4 == 0 { Csum::Complete } else { Csum::Partial { start, offset } },
-        gso: (flags & 8 != 0).then_some(Gso { kind, size, ecn: flags & 16 != 0 }),
-        encap: (flags & 32 != 0).then_some(Encap {
-            l3,
-            l4,
-            inner,
-            udp: flags & 64 != 0,
-            csum: flags & 128 != 0,
-        }),
-    }
 }

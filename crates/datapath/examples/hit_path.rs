@@ -63,7 +63,15 @@ impl RxQueue for Queue {
 
 impl TxQueue for Queue {
     fn accepts(&self) -> Accepts {
-        Accepts { csum: true, tso: true, uso: true, tunnel: true, gso_max: 65_536, frame_max: 1600 }
+        Accepts {
+            csum: true,
+            tso: true,
+            uso: true,
+            tunnel: true,
+            gso_max: 65_536,
+            frame_max: 1600,
+            finishes: true,
+        }
     }
 
     fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
@@ -137,6 +145,7 @@ fn tunnel_header() -> Arc<TnlPush> {
         udp: true,
         csum: false,
         src_ports: (32768, 61000),
+        peer_offloads: false,
     }
     .into()
 }

@@ -2,11 +2,12 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use base::{Clock, Version};
+use base::{Clock, Instant, Version};
 use flow::{Action, DpPort, FlowKey, MaskedKey};
 use netdev::Device;
 use packet::Packet;
@@ -16,6 +17,7 @@ use crate::drops::{DropCounters, DropReason};
 use crate::entry::{Flow, Ufid};
 use crate::mailbox::{Command, Latch, Mailbox, NewPort, Run};
 use crate::miss::{Miss, MissQueue};
+use crate::peers::Peers;
 use crate::ports::{PortInfo, PortKind, PortTable, TunnelKind};
 use crate::stats::{DpStats, WorkerStats};
 use crate::table::{FlowTable, PutError};
@@ -29,6 +31,7 @@ pub struct Datapath(Arc<Inner>);
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) misses: MissQueue,
+    pub(crate) peers: Peers,
     pub(crate) drops: DropCounters,
     pub(crate) stats: Box<[WorkerStats]>,
     pub(crate) mailboxes: Box<[Mailbox]>,
@@ -56,6 +59,7 @@ impl Datapath {
         let shared = Arc::new(Shared {
             clock: config.clock.clone(),
             misses: MissQueue::new(config.miss_queue, workers),
+            peers: Peers::default(),
             drops: DropCounters::new(&config.counters),
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
             mailboxes: (0..workers).map(|_| Mailbox::new()).collect::<io::Result<_>>()?,
@@ -227,6 +231,24 @@ impl Datapath {
         let latch = Arc::new(Latch::default());
         self.0.tell_all(|| Command::Barrier(latch.ticket()));
         latch.wait(timeout)
+    }
+
+    // -- tunnels' other ends --
+
+    /// The other ends of tunnels that are known to understand packets with unfinished checksums and super-packets, and the
+    /// version of that list. News ends [`MissQueue::wait`].
+    pub fn peers(&self) -> (Version, Vec<IpAddr>) {
+        self.0.shared.peers.list()
+    }
+
+    /// The version of [`Datapath::peers`] now.
+    pub fn peers_version(&self) -> Version {
+        self.0.shared.peers.version()
+    }
+
+    /// Forgets other ends that have been silent for long. To be called now and then.
+    pub fn expire_peers(&self, now: Instant) {
+        self.0.shared.peers.expire(now);
     }
 
     // -- statistics --

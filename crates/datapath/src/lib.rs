@@ -28,6 +28,7 @@ mod drops;
 mod entry;
 mod mailbox;
 mod miss;
+mod peers;
 mod ports;
 mod stats;
 mod table;

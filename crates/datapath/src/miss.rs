@@ -79,6 +79,8 @@ struct State {
     bytes: usize,
     /// Holds per worker.
     holds: Vec<usize>,
+    /// Whoever waits is to look about.
+    nudged: bool,
     closed: bool,
 }
 
@@ -136,6 +138,22 @@ impl MissQueue {
             out.push(miss);
         }
         out
+    }
+
+    /// Waits at most `timeout` until [`MissQueue::pop`] would give something, the datapath has stopped, or there is news of
+    /// tunnels' other ends ([`crate::Datapath::peers`]). False: nothing of that.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let idle = |s: &mut State| !s.has_turn() && !s.closed && !s.nudged;
+        let waited = self.0.arrived.wait_timeout_while(self.lock(), timeout, idle);
+        let (mut state, waited) = waited.unwrap_or_else(|e| e.into_inner());
+        state.nudged = false;
+        !waited.timed_out()
+    }
+
+    /// Ends a [`MissQueue::wait`], this one or the next.
+    pub(crate) fn nudge(&self) {
+        self.lock().nudged = true;
+        self.0.arrived.notify_all();
     }
 
     /// Packets waiting now.

@@ -8,6 +8,9 @@
 //! | TCP super-packet in a tunnel | `tunnel` | outer UDP super-packets if `uso`, else segments |
 //! | UDP super-packet in a UDP tunnel | - | outer UDP super-packets if `uso`, else segments |
 //!
+//! What goes to a tunnel's other end that may not understand unfinished packets ([`packet::Offload::plain`]) is finished for
+//! any device that does not do so itself ([`Accepts::finishes`]), whatever it accepts.
+//!
 //! A frame, or a segment to be, that is longer than the device's largest is dropped by name: a veth would carry a too long
 //! segment without a word, and a wire would not.
 
@@ -127,6 +130,8 @@ fn finish(
         return;
     }
     for mut packet in batch.drain(..) {
+        let is_bare = packet.offload.plain && !accepts.finishes;
+        let accepts = if is_bare { accepts.complete_only() } else { accepts };
         if packet.offload.gso.is_none() {
             match finish_single(&mut packet, accepts) {
                 Ok(()) => scratch.push(packet),

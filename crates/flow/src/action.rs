@@ -100,4 +100,6 @@ pub struct TnlPush {
     pub csum: bool,
     /// Range of the UDP source port, inclusive.
     pub src_ports: (u16, u16),
+    /// The remote end is known to understand packets with unfinished checksums, and super-packets (not in the text form).
+    pub peer_offloads: bool,
 }

@@ -60,12 +60,16 @@ impl Losses {
 #[derive(Debug, Default)]
 pub(crate) struct SharedAccepts(AtomicU64);
 
+/// The most that its bits can say.
+const GSO_MAX: u32 = (1 << 27) - 1;
+
 impl SharedAccepts {
     pub(crate) fn set(&self, a: Accepts) {
         let bit = |on: bool, n: u32| u64::from(on) << n;
-        let gso_max = u64::from(a.gso_max.min((1 << 28) - 1));
+        let gso_max = u64::from(a.gso_max.min(GSO_MAX));
         let flags = bit(a.csum, 0) | bit(a.tso, 1) | bit(a.uso, 2) | bit(a.tunnel, 3);
-        self.0.store(flags | gso_max << 4 | u64::from(a.frame_max) << 32, Ordering::Relaxed);
+        let flags = flags | bit(a.finishes, 4);
+        self.0.store(flags | gso_max << 5 | u64::from(a.frame_max) << 32, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> Accepts {
@@ -76,8 +80,9 @@ impl SharedAccepts {
             tso: bit(1),
             uso: bit(2),
             tunnel: bit(3),
-            gso_max: (word >> 4) as u32 & ((1 << 28) - 1),
+            gso_max: (word >> 5) as u32 & GSO_MAX,
             frame_max: (word >> 32) as u32,
+            finishes: bit(4),
         }
     }
 }
@@ -150,6 +155,7 @@ mod tests {
                 tunnel: false,
                 gso_max: 65535,
                 frame_max: 1518,
+                finishes: true,
             },
             Accepts {
                 csum: false,
@@ -158,6 +164,7 @@ mod tests {
                 tunnel: true,
                 gso_max: 1,
                 frame_max: u32::MAX,
+                finishes: false,
             },
         ] {
             shared.set(a);
@@ -167,7 +174,10 @@ mod tests {
 
     fn packet(csum: Csum, kind: Option<GsoKind>, len: usize) -> Packet {
         let gso = kind.map(|kind| Gso { kind, size: 1000, ecn: false });
-        Packet { offload: Offload { csum, gso, encap: None }, ..Packet::from_frame(&vec![0; len]) }
+        Packet {
+            offload: Offload { csum, gso, ..Offload::default() },
+            ..Packet::from_frame(&vec![0; len])
+        }
     }
 
     #[test]

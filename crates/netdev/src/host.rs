@@ -102,5 +102,10 @@ pub(crate) fn accepts(link: &rtnl::Link, uso: bool) -> Accepts {
         tunnel: false,
         gso_max,
         frame_max: link.mtu.saturating_add(14 + 4),
+        finishes: link.kind.as_deref().is_none_or(|kind| !AS_THEY_ARE.contains(&kind)),
     }
 }
+
+/// Kinds of links whose other end is on this machine and finds packets as they were sent. (A card has no kind.)
+const AS_THEY_ARE: [&str; 8] =
+    ["veth", "netkit", "tun", "bridge", "macvlan", "macvtap", "ipvlan", "ifb"];

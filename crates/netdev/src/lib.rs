@@ -47,6 +47,16 @@ pub struct Accepts {
     pub gso_max: u32,
     /// Largest frame that is not a super-packet, link-layer header (and one VLAN tag) included.
     pub frame_max: u32,
+    /// What is left unfinished is finished before anybody else sees it, as a network card does. False where the other end
+    /// finds packets just as they were sent (a veth, a tap) and must understand what is left to do.
+    pub finishes: bool,
+}
+
+impl Accepts {
+    /// Complete packets only, as long as these.
+    pub fn complete_only(self) -> Self {
+        Self { frame_max: self.frame_max, finishes: self.finishes, ..Self::default() }
+    }
 }
 
 /// Counters of one device, in the terms of the Interface table's `statistics`.

@@ -152,7 +152,7 @@ fn super_packet(frame: &mut [u8], csum: Csum, gso: Gso) -> Option<Offload> {
         let (encap, inner) = tunnel(frame, &outer, csum, usize::from(start))?;
         (Some(encap), inner)
     };
-    (field == offset && fits(&at)).then_some(Offload { csum, gso: Some(gso), encap })
+    (field == offset && fits(&at)).then_some(Offload { csum, gso: Some(gso), encap, plain: false })
 }
 
 /// Turns the checksum of the packet at `at` into a partial one.

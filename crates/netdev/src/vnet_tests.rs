@@ -81,6 +81,7 @@ fn super_packet(kind: GsoKind, size: u16, start: u16, offset: u16) -> Offload {
         csum: partial_at(start, offset),
         gso: Some(Gso { kind, size, ecn: false }),
         encap: None,
+        plain: false,
     }
 }
 

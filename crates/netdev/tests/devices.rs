@@ -322,7 +322,8 @@ fn super_packet(size: u16, count: usize) -> Packet {
     frame.extend([2, 0, 0, 0, 0, 9, 8, 0]);
     frame.extend(udp_packet(Ipv4Addr::new(10, 0, 0, 9), LEFT, 7000, &payload(size, count)));
     let gso = Some(Gso { kind: GsoKind::Udp, size, ecn: false });
-    let offload = Offload { csum: Csum::Partial { start: 34, offset: 6 }, gso, encap: None };
+    let offload =
+        Offload { csum: Csum::Partial { start: 34, offset: 6 }, gso, ..Offload::default() };
     Packet { offload, ..Packet::from_frame(&frame) }
 }
 
@@ -407,6 +408,7 @@ fn a_super_packet_in_a_tunnel_is_finished_on_the_way() {
         csum: Csum::Partial { start: 84, offset: 6 },
         gso: Some(Gso { kind: GsoKind::Udp, size: 1000, ecn: false }),
         encap: Some(Encap { l3: 14, l4: 34, inner: 50, udp: true, csum: false }),
+        plain: false,
     };
     let packet = Packet { offload, ..Packet::from_frame(&frame) };
     let left = bed.open(Kind::System, "left").unwrap();

@@ -284,6 +284,7 @@ impl Open {
             csum: Csum::Partial { start: l4 as u16, offset },
             gso: Some(GsoState { kind, size: self.first.payload_len() as u16, ecn: false }),
             encap: None,
+            plain: self.packet.offload.plain,
         };
         self.packet
     }

@@ -144,6 +144,7 @@ pub fn to_outer_udp(
         let offload = Offload {
             csum: if partial { csum } else { Csum::Verified },
             gso: (count > 1).then_some(Gso { kind: GsoKind::Udp, size: gso_size, ecn: false }),
+            plain: partial && packet.offload.plain,
             encap: None,
         };
         out.push(Packet { buf, offload });

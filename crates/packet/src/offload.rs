@@ -69,6 +69,9 @@ pub struct Offload {
     pub gso: Option<Gso>,
     /// Outer headers, when there are any and something inside is unfinished.
     pub encap: Option<Encap>,
+    /// The packet goes to a tunnel's other end that may not understand unfinished packets: where they cross a wire as they are
+    /// (a veth), this one is to be finished before.
+    pub plain: bool,
 }
 
 impl Offload {

@@ -40,13 +40,20 @@ pub(crate) struct Delta {
 
 impl Flows {
     /// Remembers a flow; one with the same id is replaced (its statistics go on in the datapath, so its credit goes on too).
-    pub(crate) fn insert(&mut self, flow: Arc<Flow>, first: FlowKey, uses: Arc<[Use]>, valid_at: Version) {
+    pub(crate) fn insert(
+        &mut self,
+        flow: Arc<Flow>,
+        first: FlowKey,
+        uses: Arc<[Use]>,
+        valid_at: Version,
+    ) {
         match self.by_ufid.get_mut(&flow.ufid()) {
             Some(old) => {
                 (old.flow, old.uses, old.valid_at) = (flow, uses, valid_at);
             }
             None => {
-                let tracked = Tracked { credited: FlowStats::default(), first, uses, valid_at, flow };
+                let tracked =
+                    Tracked { credited: FlowStats::default(), first, uses, valid_at, flow };
                 self.by_ufid.insert(tracked.flow.ufid(), tracked);
             }
         }
@@ -94,7 +101,8 @@ impl Flows {
                 _ => None,
             })
         };
-        let listed = |t: &Tracked| Listed { flow: t.flow.clone(), first: t.first, entered: entered(t) };
+        let listed =
+            |t: &Tracked| Listed { flow: t.flow.clone(), first: t.first, entered: entered(t) };
         let mut all: Vec<_> = self.by_ufid.values().map(listed).collect();
         all.sort_by_key(|l| (l.flow.created(), l.flow.ufid()));
         all

@@ -22,8 +22,9 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) fn run(shared: &Shared) {
     let queue = shared.datapath.misses();
     while !queue.is_closed() && !shared.control.stopped() {
-        queue.pop(0, IDLE); // waits, takes nothing
+        queue.wait(IDLE);
         let _answering = lock(&shared.answering);
+        shared.note_peers();
         let misses = queue.pop(BATCH, Duration::ZERO);
         if !misses.is_empty() {
             shared.answer(misses);
@@ -49,13 +50,24 @@ impl Shared {
             let answer = match miss.reason {
                 MissReason::NoFlow => {
                     // Earlier misses of this very batch may have brought the flow.
-                    let known = installed.iter().find(|(key, _)| key.matches(&miss.key)).map(|(_, a)| a.clone());
+                    let known = installed
+                        .iter()
+                        .find(|(key, _)| key.matches(&miss.key))
+                        .map(|(_, a)| a.clone());
                     match known {
                         Some(actions) => Some(Answer { miss, actions }),
-                        None => Some(self.translate_miss(&mut state, &mut out, miss, &mut installed, now)),
+                        None => Some(self.translate_miss(
+                            &mut state,
+                            &mut out,
+                            miss,
+                            &mut installed,
+                            now,
+                        )),
                     }
                 }
-                MissReason::Action(SlowReason::Neighbour(token)) => self.wait_or_go(&mut state, miss, token, now),
+                MissReason::Action(SlowReason::Neighbour(token)) => {
+                    self.wait_or_go(&mut state, miss, token, now)
+                }
                 MissReason::Action(_) => None, // nothing asks for these yet
             };
             if let Some(Answer { miss, actions }) = answer {
@@ -77,7 +89,8 @@ impl Shared {
         now: Instant,
     ) -> Answer {
         let version = state.version();
-        let request = Request { key: &miss.key, packet: Some(miss.packet.bytes()), now, want_trace: false };
+        let request =
+            Request { key: &miss.key, packet: Some(miss.packet.bytes()), now, want_trace: false };
         let t = translate(&state.snapshot, &state.tables(), &request);
         let Translation { actions, mask, effects, uses, .. } = t;
         let bytes = miss.packet.buf.len() as u64;
@@ -87,20 +100,31 @@ impl Shared {
         let mask = if self.exact_flows.load(Ordering::Relaxed) { Mask::exact() } else { mask };
         let key = MaskedKey::new(&miss.key, &mask);
         let mut flows = lock(&self.flows);
+        if flows.by_ufid.len() >= self.flow_limit.load(Ordering::Relaxed) {
+            self.count.flow_refused.inc(); // the packet still goes its way
+            return Answer { miss, actions };
+        }
         match out.put_flow(key, actions.clone(), version) {
             Ok(flow) => {
                 flows.insert(flow, miss.key, uses.into(), version);
                 installed.push((key, actions.clone()));
             }
-            Err(_) => self.count.flow_refused.inc(), // the packet still goes its way
+            Err(_) => self.count.flow_refused.inc(),
         }
         Answer { miss, actions }
     }
 
     /// A packet at a tunnel output whose next hop was not known when its flow was made: by now it may be. If not, it waits.
-    fn wait_or_go(&self, state: &mut State, miss: Miss, token: u64, now: Instant) -> Option<Answer> {
+    fn wait_or_go(
+        &self,
+        state: &mut State,
+        miss: Miss,
+        token: u64,
+        now: Instant,
+    ) -> Option<Answer> {
         let wait = Wait::from_token(token)?;
-        let request = Request { key: &miss.key, packet: Some(miss.packet.bytes()), now, want_trace: false };
+        let request =
+            Request { key: &miss.key, packet: Some(miss.packet.bytes()), now, want_trace: false };
         let t = translate_tunnel_output(&state.snapshot, &state.tables(), wait, &request);
         let resolve = t.effects.iter().find_map(|e| match e {
             Effect::Resolve(r) => Some(r.clone()),
@@ -149,9 +173,13 @@ impl Shared {
                     t.tx_packets += delta.packets;
                     t.tx_bytes += delta.bytes;
                 }
-                Use::TxDrop(port, _) => state.traffic.entry(*port).or_default().tx_dropped += delta.packets,
+                Use::TxDrop(port, _) => {
+                    state.traffic.entry(*port).or_default().tx_dropped += delta.packets
+                }
                 Use::Learn(learn) => state.refresh(learn, now),
-                Use::Neighbour { bridge, ip, asker } => state.neighbours.used(bridge, *ip, *asker, now),
+                Use::Neighbour { bridge, ip, asker } => {
+                    state.neighbours.used(bridge, *ip, *asker, now)
+                }
                 Use::NeighbourSeen(seen) => {
                     state.neighbours.observe(seen, now);
                 }
@@ -167,7 +195,9 @@ impl Shared {
         let ready: Vec<_> = state
             .waiting
             .neighbours()
-            .filter(|(bridge, ip)| matches!(state.neighbours.lookup(bridge, *ip, now), tunnel::Lookup::Known(_)))
+            .filter(|(bridge, ip)| {
+                matches!(state.neighbours.lookup(bridge, *ip, now), tunnel::Lookup::Known(_))
+            })
             .map(|(bridge, ip)| (bridge.clone(), ip))
             .collect();
         let mut out = self.datapath.answers();

@@ -7,7 +7,7 @@
 //! removes idle ones, and corrects those whose translation would differ today.
 //!
 //! # Why versions
-//! Everything that a translation reads (snapshot, MAC tables, routes, neighbours) lives in one [`State`] with one version that
+//! Everything that a translation reads (snapshot, MAC tables, routes, neighbours, tunnels' other ends) lives in one [`State`] with one version that
 //! grows when an answer may differ. A flow remembers the version at which its translation *began*; the revalidator looks
 //! again at flows older than the state. A change that happens while a packet is being translated cannot be missed.
 //!
@@ -26,7 +26,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,6 +63,7 @@ struct Shared {
     answering: Mutex<()>,
     max_idle_ms: AtomicU64,
     exact_flows: AtomicBool,
+    flow_limit: AtomicUsize,
     report: Mutex<Report>,
     count: Counts,
 }
@@ -75,9 +76,17 @@ struct Counts {
     revalidations: Arc<Counter>,
 }
 
+/// Flows installed at most unless told otherwise (`flow-limit`).
+const FLOW_LIMIT: usize = 200_000;
+
 impl SlowPath {
     /// Starts the threads. `snapshot` names the datapath and may be empty.
-    pub fn start(datapath: Datapath, clock: Clock, counters: &Counters, snapshot: Snapshot) -> io::Result<Self> {
+    pub fn start(
+        datapath: Datapath,
+        clock: Clock,
+        counters: &Counters,
+        snapshot: Snapshot,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             datapath,
             state: Mutex::new(State::new(snapshot)),
@@ -86,6 +95,7 @@ impl SlowPath {
             answering: Mutex::default(),
             max_idle_ms: AtomicU64::new(10_000),
             exact_flows: AtomicBool::new(false),
+            flow_limit: AtomicUsize::new(FLOW_LIMIT),
             report: Mutex::default(),
             count: Counts {
                 upcalls: counters.counter("upcall_handled"),
@@ -109,7 +119,8 @@ impl SlowPath {
 
     fn spawn(&self, name: &str, run: fn(&Shared)) -> io::Result<()> {
         let shared = self.0.shared.clone();
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))?;
+        let thread =
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))?;
         lock(&self.0.threads).push(thread);
         Ok(())
     }
@@ -156,6 +167,16 @@ impl SlowPath {
     /// All flows, the oldest first.
     pub fn list(&self) -> Vec<Listed> {
         lock(&self.0.shared.flows).list()
+    }
+
+    /// Installs no more flows than this (`upcall/set-flow-limit`); packets beyond go one by one through the slow path.
+    pub fn set_flow_limit(&self, limit: usize) {
+        self.0.shared.flow_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// How many flows may be installed.
+    pub fn flow_limit(&self) -> usize {
+        self.0.shared.flow_limit.load(Ordering::Relaxed)
     }
 
     /// What the last passes of the revalidator found, for `upcall/show`.
@@ -216,6 +237,16 @@ impl Shared {
         }
     }
 
+    /// Has translations know what the datapath has learned of tunnels' other ends.
+    fn note_peers(&self) {
+        let mut state = lock(&self.state);
+        if state.peers.version() != self.datapath.peers_version() {
+            let (version, known) = self.datapath.peers();
+            state.peers.set(known, version);
+            self.note_change(&mut state);
+        }
+    }
+
     fn purge(&self) {
         let mut flows = lock(&self.flows);
         let ids: Vec<_> = flows.by_ufid.keys().copied().collect();
@@ -239,6 +270,7 @@ impl Shared {
                 return false;
             }
             let answering = lock(&self.answering);
+            self.note_peers();
             let waiting = !self.datapath.misses().is_empty();
             drop(answering);
             quiet = if waiting { 0 } else { quiet + 1 };

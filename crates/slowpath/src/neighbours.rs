@@ -11,7 +11,8 @@ impl Shared {
     /// Sends the requests that are due, forgets packets that waited too long.
     pub(crate) fn solicit(&self, state: &mut State, now: Instant) {
         for solicit in state.neighbours.poll(now) {
-            let local = state.snapshot.internal(&solicit.bridge).and_then(|at| state.snapshot.port(at));
+            let local =
+                state.snapshot.internal(&solicit.bridge).and_then(|at| state.snapshot.port(at));
             let Some(dp) = local.and_then(|(_, port)| port.kind.own_dp()) else { continue };
             let metadata = FlowKey { in_port: dp.0, ..FlowKey::default() };
             self.datapath.inject(Packet::from_frame(&solicit.frame()), metadata, None);
@@ -22,6 +23,9 @@ impl Shared {
 
     /// When [`Shared::solicit`] has something to do.
     pub(crate) fn neighbour_deadline(&self, state: &State) -> Option<Instant> {
-        [state.neighbours.next_deadline(), state.waiting.next_deadline()].into_iter().flatten().min()
+        [state.neighbours.next_deadline(), state.waiting.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

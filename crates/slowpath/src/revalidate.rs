@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base::{Clock, Instant};
 use datapath::Ufid;
-use flow::{Action, MaskedKey, Mask};
+use flow::{Action, Mask, MaskedKey};
 use xlate::{Request, translate};
 
 use crate::control::Wake;
@@ -72,6 +72,8 @@ pub(crate) fn run(shared: &Shared) {
 impl Shared {
     fn pass(&self, now: Instant) {
         self.count.revalidations.inc();
+        self.datapath.expire_peers(now);
+        self.note_peers();
         {
             let mut state = lock(&self.state);
             for table in state.macs.values_mut() {

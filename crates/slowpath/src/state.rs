@@ -7,7 +7,7 @@ use base::{Instant, Version};
 use datapath::Miss;
 use l2::{MacConfig, MacTable};
 use pipeline::{BridgeId, PortRef, Snapshot};
-use tunnel::{Neighbours, Routes, Waiting};
+use tunnel::{Neighbours, Peers, Routes, Waiting};
 use xlate::{Learn, MacTables, Tables};
 
 /// Packets and bytes of a port that is not a device: a tunnel's or a patch's.
@@ -31,13 +31,15 @@ pub struct State {
     pub routes: Routes,
     /// Next hops.
     pub neighbours: Neighbours,
+    /// Tunnels' other ends that understand unfinished packets.
+    pub peers: Peers,
     /// Packets that wait for a next hop.
     pub(crate) waiting: Waiting<Miss>,
     pub(crate) traffic: HashMap<PortRef, Traffic>,
     mac_configs: BTreeMap<BridgeId, MacConfig>,
     version: Version,
     /// The versions of all parts when `version` was last raised.
-    parts: [Version; 4],
+    parts: [Version; 5],
 }
 
 impl State {
@@ -47,17 +49,23 @@ impl State {
             macs: MacTables::new(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
+            peers: Peers::default(),
             waiting: Waiting::default(),
             traffic: HashMap::new(),
             mac_configs: BTreeMap::new(),
             version: Version::default(),
-            parts: [Version::default(); 4],
+            parts: [Version::default(); 5],
         }
     }
 
     /// What a translation reads beside the snapshot.
     pub fn tables(&self) -> Tables<'_> {
-        Tables { macs: &self.macs, routes: &self.routes, neighbours: &self.neighbours }
+        Tables {
+            macs: &self.macs,
+            routes: &self.routes,
+            neighbours: &self.neighbours,
+            peers: &self.peers,
+        }
     }
 
     /// The version of it all.
@@ -75,16 +83,24 @@ impl State {
         self.macs.retain(|id, _| snapshot.bridge(*id).is_some());
         for (id, table) in &mut self.macs {
             table.set_config(macs.get(id).copied().unwrap_or_default());
-            // Stations behind a port that is gone, or is something else now, are gone with it.
+            // Stations behind a port that is gone, is something else now, or is in other VLANs, are gone with it.
             let old = self.snapshot.bridge(*id);
             for port in old.into_iter().flat_map(|b| b.ports()) {
-                let same = snapshot.bridge(*id).and_then(|b| b.port(port.ofport)).is_some_and(|new| new.name == port.name);
+                let same = snapshot
+                    .bridge(*id)
+                    .and_then(|b| b.port(port.ofport))
+                    .is_some_and(|new| new.name == port.name && new.vlan == port.vlan);
                 if !same {
                     table.forget_port(port.ofport);
                 }
             }
         }
-        let gone: Vec<_> = self.snapshot.bridges().filter(|b| snapshot.bridge(b.id).is_none()).map(|b| b.name.clone()).collect();
+        let gone: Vec<_> = self
+            .snapshot
+            .bridges()
+            .filter(|b| snapshot.bridge(b.id).is_none())
+            .map(|b| b.name.clone())
+            .collect();
         for name in gone {
             self.neighbours.flush(Some(&name));
         }
@@ -110,7 +126,13 @@ impl State {
     /// Raises the version if any part has changed. Says whether it did.
     pub(crate) fn note_change(&mut self) -> bool {
         let macs = self.macs.values().map(|t| t.version().0).sum();
-        let parts = [self.snapshot.version(), self.routes.version(), self.neighbours.version(), Version(macs)];
+        let parts = [
+            self.snapshot.version(),
+            self.routes.version(),
+            self.neighbours.version(),
+            self.peers.version(),
+            Version(macs),
+        ];
         let changed = parts != self.parts;
         if changed {
             self.parts = parts;

@@ -75,6 +75,8 @@ pub struct Outer {
     pub dst_port: u16,
     /// UDP source ports to choose from.
     pub src_ports: SourcePorts,
+    /// The other end is known to understand unfinished packets ([`crate::Peers`]).
+    pub peer_offloads: bool,
 }
 
 /// What the header holds where a checksum is to be computed: no computed checksum looks like it.
@@ -103,6 +105,7 @@ impl Outer {
             udp: true,
             csum: self.csum,
             src_ports: self.src_ports.range(),
+            peer_offloads: self.peer_offloads,
         })
     }
 
@@ -148,6 +151,7 @@ mod tests {
             csum: false,
             dst_port: 4789,
             src_ports: SourcePorts::default(),
+            peer_offloads: false,
         }
     }
 

@@ -42,6 +42,7 @@ impl Way {
             csum: endpoint.wants_csum(self.remote.is_ipv6()),
             dst_port: endpoint.dst_port,
             src_ports: SourcePorts::default(),
+            peer_offloads: false,
         }
     }
 }
@@ -77,6 +78,7 @@ impl Walk<'_> {
             tos,
             ttl,
             src_ports: self.snapshot.source_ports(),
+            peer_offloads: self.tables.peers.contains(way.remote),
             ..way.outer(endpoint)
         };
         let vni = match endpoint.out_key {

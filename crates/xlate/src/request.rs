@@ -10,7 +10,7 @@ use l2::MacTable;
 use packet::wire::ethernet::Mac;
 use pipeline::{BridgeId, OfPort, PortRef};
 use tunnel::neighbour::Asker;
-use tunnel::{Neighbours, Observed, Routes};
+use tunnel::{Neighbours, Observed, Peers, Routes};
 
 use crate::trace::Trace;
 
@@ -26,6 +26,8 @@ pub struct Tables<'a> {
     pub routes: &'a Routes,
     /// Next hops.
     pub neighbours: &'a Neighbours,
+    /// Remote ends that understand unfinished packets.
+    pub peers: &'a Peers,
 }
 
 /// A packet to translate.

@@ -24,6 +24,7 @@ use packet::{BATCH, Buf, Offload, Packet};
 use crate::buffers::Buffers;
 use crate::drops::{DropReason, Tally};
 use crate::miss::{Miss, MissReason};
+use crate::peers::Ears;
 use crate::transmit::Ports;
 
 /// How often a packet may re-enter, as in the reference.
@@ -60,6 +61,8 @@ pub(crate) struct Executor {
     pub(crate) tally: Tally,
     /// On their way to the miss queue.
     pub(crate) misses: Vec<Miss>,
+    /// What tunnels' other ends show of themselves.
+    pub(crate) ears: Ears,
     rounds: VecDeque<Round>,
     /// Packets in `rounds`.
     reentering: usize,
@@ -82,6 +85,7 @@ impl Executor {
             buffers: Buffers::default(),
             tally: Tally::default(),
             misses: Vec::new(),
+            ears: Ears::default(),
             rounds: VecDeque::new(),
             reentering: 0,
             spare_rounds: Vec::new(),
@@ -134,7 +138,7 @@ impl Executor {
                     }
                 }
                 Action::TnlPush(tnl) => {
-                    let joins = limit.is_none() && self.may_join(&actions[i + 1..]);
+                    let joins = limit.is_none() && self.may_join(tnl, &actions[i + 1..]);
                     self.push(tnl, group, keys, joins);
                 }
                 Action::TnlPop(port) => self.pop(*port, group, keys, depth, last),

@@ -6,6 +6,7 @@
 //! | plain datagram | the packet inside |
 //! | datagram with a partial checksum at its own UDP header (a kernel's tunnel device over veth) | same: nobody computes it |
 //! | UDP super-packet: many datagrams under one header | one packet per datagram, TCP segments among them joined |
+//! | datagram from somebody who does not keep offload state, the checksum inside never finished | the same with [`Csum::Partial`] |
 //! | TCP super-packet with its checksum start *inside* (a kernel's tunnel segmentation) | the inner super-packet |
 //!
 //! # What is refused
@@ -19,11 +20,13 @@ use packet::gro;
 use packet::wire::ethernet::EthernetHeader;
 use packet::wire::ipv4::Ipv4Header;
 use packet::wire::ipv6::Ipv6Header;
+use packet::wire::tcp;
 use packet::wire::udp::{self, UdpHeader};
 use packet::wire::vxlan::VxlanHeader;
 use packet::wire::{Fragment, Header, Located, ip_proto, locate};
 use packet::{Csum, Gso, GsoKind, Packet};
 
+use crate::peers;
 use crate::ports::TunnelKind;
 
 /// A valid outer header.
@@ -39,6 +42,8 @@ pub(super) struct Outer {
     end: usize,
     /// For a super-packet of many datagrams: bytes of UDP payload in each.
     datagram: Option<u16>,
+    /// Whether its sender shows that it understands unfinished packets.
+    pub(super) offloads: bool,
 }
 
 /// Reads and judges the outer headers of a packet for a tunnel of this kind. `None`: drop it.
@@ -65,7 +70,8 @@ pub(super) fn judge(packet: &Packet, kind: TunnelKind) -> Option<Outer> {
         ..TunnelKey::default()
     };
     addresses(frame, &at, &mut tunnel)?;
-    Some(Outer { tunnel, l4: at.l4, inner, end, datagram: datagram_size(packet) })
+    let offloads = peers::shows_offloads(frame, at.l3, at.v6, &packet.offload);
+    Some(Outer { tunnel, l4: at.l4, inner, end, datagram: datagram_size(packet), offloads })
 }
 
 /// The size of each datagram's payload when there are many.
@@ -159,6 +165,7 @@ impl Outer {
     pub(super) fn strip(&self, packet: &mut Packet) -> bool {
         let n = self.inner;
         packet.offload.encap = None;
+        packet.offload.plain = false;
         match packet.offload.csum {
             // Both are about what was inside.
             Csum::Partial { start, .. } if usize::from(start) > n => {
@@ -170,8 +177,33 @@ impl Outer {
         }
         packet.buf.truncate(self.end);
         packet.buf.pull_front(n);
+        if packet.offload.is_complete() {
+            packet.offload.csum = self.csum_of(packet.bytes());
+        }
         true
     }
+
+    /// The state of the checksum of a packet inside that came without one. Senders that keep no offload state pass on what a
+    /// guest left unfinished: there is nothing in the checksum's place but the pseudo-header's sum, and it is as if they had
+    /// said so. A valid checksum looks like that only if the rest sums to nothing, and completing it is no harm then.
+    pub(super) fn csum_of(&self, frame: &[u8]) -> Csum {
+        let unfinished = if self.offloads { None } else { unfinished(frame) };
+        unfinished.unwrap_or(Csum::Complete)
+    }
+}
+
+/// The checksum, if it is the pseudo-header's part alone.
+fn unfinished(frame: &[u8]) -> Option<Csum> {
+    let at = locate(frame).filter(|at| at.fragment == Fragment::No && at.end == frame.len())?;
+    let offset = match at.proto {
+        ip_proto::TCP => tcp::CSUM_OFFSET,
+        ip_proto::UDP => udp::CSUM_OFFSET,
+        _ => return None,
+    };
+    let stored = *frame.get(at.l4 + usize::from(offset)..at.end)?.first_chunk::<2>()?;
+    let pseudo = at.pseudo(frame, at.end - at.l4)?.fold();
+    let start = u16::try_from(at.l4).ok()?;
+    (u16::from_be_bytes(stored) == pseudo).then_some(Csum::Partial { start, offset })
 }
 
 #[cfg(test)]

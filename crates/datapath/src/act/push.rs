@@ -8,16 +8,19 @@
 //! | super-packet     | whoever cuts it ([`Encap`])         | same, 0 where the device allows |
 //! | checksum partial | now, from the headers alone         | 0 |
 //! | complete         | left to the device ([`Csum::Partial`]) | 0 |
+//!
+//! What is left unfinished for an end that may not understand it is marked as such (see [`crate::peers`]).
 
 use flow::{FlowKey, TnlPush};
 use packet::gso::{self, Unfit};
 use packet::wire::Header;
-use packet::wire::ipv4::{self, Ipv4Header, frag_bit};
+use packet::wire::ipv4::{self, Ipv4Header};
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::udp::UdpHeader;
 use packet::{Csum, Encap, Packet};
 
 use crate::drops::DropReason;
+use crate::peers;
 
 /// A header longer than this is not one of ours.
 const HEADER_MAX: usize = 512;
@@ -52,7 +55,11 @@ pub(super) fn push(
         udp.len = (l4_len as u16).into();
         udp.csum = 0.into();
     }
-    checksums(packet, tnl).map_err(|_| DropReason::TunnelPushError)
+    // Once under a stranger's header, always: another tunnel around it does not change who reads it in the end.
+    let plain = packet.offload.plain || !tnl.peer_offloads;
+    checksums(packet, tnl).map_err(|_| DropReason::TunnelPushError)?;
+    packet.offload.plain = plain && !packet.offload.is_complete();
+    Ok(())
 }
 
 fn patch_ip(frame: &mut [u8], l3: usize, len: u16, ip_id: &mut u16) -> Option<()> {
@@ -61,7 +68,7 @@ fn patch_ip(frame: &mut [u8], l3: usize, len: u16, ip_id: &mut u16) -> Option<()
         let ip = Ipv4Header::at_mut(frame, l3)?;
         ip.total_len = len.into();
         // A datagram that is never fragmented needs no identification (RFC 6864).
-        if ip.frag.get() & frag_bit::DF == 0 {
+        if !peers::mark_ipv4(ip) {
             *ip_id = ip_id.wrapping_add(1);
             ip.id = (*ip_id).into();
         }
@@ -69,6 +76,7 @@ fn patch_ip(frame: &mut [u8], l3: usize, len: u16, ip_id: &mut u16) -> Option<()
     } else {
         let ip = Ipv6Header::at_mut(frame, l3)?;
         ip.payload_len = len.checked_sub(Ipv6Header::LEN as u16)?.into();
+        peers::mark_ipv6(ip);
     }
     Some(())
 }

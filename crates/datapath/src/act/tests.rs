@@ -274,3 +274,18 @@ fn small_packets_share_an_outer_super_packet_where_the_device_cuts_it() {
         assert!(b.drops.snapshot().is_empty());
     }
 }
+
+#[test]
+fn small_packets_to_a_stranger_stay_apart_on_a_wire_that_cuts_nothing() {
+    let mut b = Bench::new();
+    let veth = MemDevice::new("veth", netdev::Accepts { finishes: false, ..EVERYTHING });
+    b.exec.ports.add_device(DpPort(4), netdev::Device::tx_queue(&*veth).unwrap());
+    let small = || (0..5).map(|i| partial(UDP4, &[i; 18])).collect::<Vec<_>>();
+    for (peer_offloads, packets) in [(false, 5), (true, 1)] {
+        let push = Arc::new(flow::TnlPush { peer_offloads, ..header(false, false) });
+        b.act(small(), &[Action::TnlPush(push), Action::Output(DpPort(4))]);
+        let out = veth.sent(packets);
+        assert_eq!(out.len(), packets);
+        assert!(out.iter().all(|p| p.offload.is_complete() != peer_offloads));
+    }
+}

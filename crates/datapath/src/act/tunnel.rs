@@ -42,9 +42,12 @@ impl Executor {
         }
     }
 
-    /// Whether encapsulated packets may be joined: they go straight to a device that cuts them again.
-    pub(super) fn may_join(&self, rest: &[Action]) -> bool {
-        matches!(rest, [Action::Output(port)] if self.ports.accepts(*port).uso)
+    /// Whether encapsulated packets may be joined: they go straight to a device that cuts them again, or carries them whole to
+    /// an end that understands.
+    pub(super) fn may_join(&self, tnl: &TnlPush, rest: &[Action]) -> bool {
+        let [Action::Output(port)] = rest else { return false };
+        let accepts = self.ports.accepts(*port);
+        accepts.uso && (accepts.finishes || tnl.peer_offloads)
     }
 
     fn join_datagrams(&mut self, group: &mut Vec<Work>) {
@@ -108,6 +111,7 @@ impl Executor {
                 self.tally.count(DropReason::TunnelPopError);
                 continue;
             };
+            self.ears.hear(&outer.tunnel, outer.offloads);
             // Packets of one run came the same way: what is joined may carry any one's metadata. (The outer source port tells
             // inner flows apart, and only segments of one inner flow are joined.)
             let way = TunnelKey { tp_src: 0, ..outer.tunnel };
@@ -165,7 +169,7 @@ impl Executor {
         let Self { gro, buffers, joined, tally, .. } = self;
         let refused = || tally.count(DropReason::TunnelPopError);
         for frame in outer.frames(packet, refused) {
-            gro.frame(frame, packet::Csum::Complete, |n| buffers.take(n), joined);
+            gro.frame(frame, outer.csum_of(frame), |n| buffers.take(n), joined);
         }
     }
 

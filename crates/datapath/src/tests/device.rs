@@ -11,12 +11,26 @@ use packet::Packet;
 use rustix::event::{EventfdFlags, eventfd};
 
 /// Takes anything.
-pub(crate) const EVERYTHING: Accepts =
-    Accepts { csum: true, tso: true, uso: true, tunnel: true, gso_max: 70_000, frame_max: 1518 };
+pub(crate) const EVERYTHING: Accepts = Accepts {
+    csum: true,
+    tso: true,
+    uso: true,
+    tunnel: true,
+    gso_max: 70_000,
+    frame_max: 1518,
+    finishes: true,
+};
 
 /// Takes complete packets only.
-pub(crate) const NOTHING: Accepts =
-    Accepts { csum: false, tso: false, uso: false, tunnel: false, gso_max: 0, frame_max: 1518 };
+pub(crate) const NOTHING: Accepts = Accepts {
+    csum: false,
+    tso: false,
+    uso: false,
+    tunnel: false,
+    gso_max: 0,
+    frame_max: 1518,
+    finishes: true,
+};
 
 pub(crate) struct MemDevice(Arc<Shared>);
 

@@ -38,6 +38,7 @@ fn header(csum: bool) -> Arc<TnlPush> {
         udp: true,
         csum,
         src_ports: (32768, 61000),
+        peer_offloads: false,
     })
 }
 
@@ -221,4 +222,89 @@ fn a_tunnel_to_oneself_ends() {
     );
     bed.port(VM).arrive(numbered(1));
     bed.assert_drops(&[(DropReason::RecircError, 1)]);
+}
+
+/// A wire that hands over what it is given.
+const VETH: Accepts = Accepts { tunnel: false, finishes: false, ..EVERYTHING };
+
+/// Gives the tunnel output a header for an end of that kind; one that may be fragmented bears no mark.
+fn wrap_for(bed: &Bed, peer_offloads: bool, df: bool) {
+    let mut push = TnlPush { peer_offloads, ..TnlPush::clone(&header(false)) };
+    push.header[14 + 6] = if df { 0x40 } else { 0 };
+    let actions = vec![Action::TnlPush(Arc::new(push)), Action::Output(DpPort(WIRE as u32))];
+    bed.put(from_port(VM as u32), actions);
+}
+
+#[test]
+fn strangers_get_plain_packets_and_show_who_they_are() {
+    let (a, b) = (host(EVERYTHING, VETH, false), host(EVERYTHING, VETH, false));
+    let sent = payload(20_000);
+    wrap_for(&a, false, true);
+    for packet in [partial(TCP4, b"syn"), super_packet(TCP4, &sent, 1400)] {
+        let n = if packet.offload.gso.is_some() { 15 } else { 1 };
+        a.port(VM).arrive(packet);
+        let wire = a.port(WIRE).sent(n);
+        assert_eq!(wire.len(), n);
+        for p in &wire {
+            assert!(p.offload.is_complete());
+            assert_sound(p.bytes());
+            assert_sound(&p.bytes()[50..]);
+        }
+        b.port(WIRE).arrive_all(wire);
+    }
+    b.quiesce();
+    // Plain as they were, they bore our mark.
+    let us = std::net::IpAddr::from([172, 16, 0, 1]);
+    assert_eq!(b.dp.peers().1, [us]);
+    assert!(b.dp.misses().wait(LONG), "the slow path is woken by news");
+    assert!(!b.dp.misses().wait(Duration::ZERO), "once");
+    b.assert_drops(&[]);
+    // So what goes back (there is one address here) goes as it is.
+    wrap_for(&a, true, true);
+    let (wire, out) = through(&a, &b, super_packet(TCP4, &sent, 1400));
+    assert_eq!(wire.len(), 1);
+    assert!(wire[0].offload.gso.is_some_and(|g| g.kind == GsoKind::Udp));
+    let received: Vec<u8> = out.iter().flat_map(|p| data(p.bytes(), TCP4).to_vec()).collect();
+    assert!(received.ends_with(&sent));
+}
+
+#[test]
+fn whoever_shows_no_sign_for_a_while_is_forgotten() {
+    let (a, b) = (host(EVERYTHING, VETH, false), host(EVERYTHING, VETH, false));
+    wrap_for(&a, false, false);
+    a.port(VM).arrive(partial(TCP4, b"x"));
+    let plain = a.port(WIRE).sent(1);
+    wrap_for(&a, false, true);
+    a.port(VM).arrive(partial(TCP4, b"x"));
+    let marked = a.port(WIRE).sent(1);
+    let hear = |packet: &Packet, n: usize| {
+        b.port(WIRE).arrive_all(std::iter::repeat_n(packet.clone(), n));
+        b.quiesce();
+        b.dp.peers().1.len()
+    };
+    assert_eq!(hear(&plain[0], 100), 0);
+    assert_eq!(hear(&marked[0], 1), 1);
+    let version = b.dp.peers_version();
+    assert_eq!(hear(&plain[0], 100), 1);
+    b.clock.warp(Duration::from_secs(11));
+    assert_eq!(hear(&plain[0], 100), 0);
+    assert!(b.dp.peers_version() > version);
+}
+
+#[test]
+fn what_a_stranger_did_not_finish_reaches_the_guest_as_unfinished() {
+    let b = host(EVERYTHING, VETH, false);
+    let a = host(EVERYTHING, VETH, false);
+    // As a switch without offload state forwards it: a guest's unfinished bytes with nothing said about them.
+    wrap_for(&a, false, false);
+    let original = partial(TCP4, b"hello");
+    a.port(VM).arrive(Packet::from_frame(original.bytes()));
+    let wire = a.port(WIRE).sent(1);
+    b.port(WIRE).arrive(wire[0].clone());
+    let out = b.port(VM).sent(1);
+    assert_eq!((out[0].bytes(), out[0].offload), (original.bytes(), original.offload));
+    // A guest that wants all finished gets that.
+    let b = host(NOTHING, VETH, false);
+    b.port(WIRE).arrive_all(wire);
+    assert_eq!(b.port(VM).sent(1)[0].bytes(), frame(TCP4, b"hello"));
 }

@@ -152,3 +152,28 @@ fn a_super_packet_whose_checksum_is_complete_is_cut_here() {
     let (out, drops) = finished(vec![p], EVERYTHING);
     assert_eq!((out.len(), drops.len()), (3, 0));
 }
+
+#[test]
+fn what_goes_to_a_stranger_is_finished_before_a_wire_that_does_not() {
+    let whole = || vec![tunnelled(true), tunnelled(false), pushed(partial(TCP4, b"y"))];
+    let veth = Accepts { finishes: false, ..EVERYTHING };
+    assert!(whole().iter().all(|p| p.offload.plain));
+    let (out, drops) = finished(whole(), veth);
+    assert_eq!((out.len(), drops.len()), (8 + 8 + 1, 0));
+    for p in &out {
+        assert!(p.offload.is_complete());
+        assert_sound(p.bytes());
+        assert_sound(&p.bytes()[50..]);
+    }
+    // A card finishes it, and who is no stranger understands it.
+    assert_eq!(finished(whole(), EVERYTHING).0.len(), 3);
+    let mut known = whole();
+    known.iter_mut().for_each(|p| p.offload.plain = false);
+    let (out, _) = finished(known, veth);
+    assert!(out.len() == 3 && out.iter().all(|p| !p.offload.is_complete()));
+}
+
+fn pushed(mut p: Packet) -> Packet {
+    crate::act::push_for_tests(&mut p, false);
+    p
+}

@@ -89,8 +89,12 @@ impl Engine {
             self.round(&mut round, now);
             self.exec.end_round(round);
         }
-        let Executor { ports, buffers, tally, misses, .. } = &mut self.exec;
+        let Executor { ports, buffers, tally, misses, ears, .. } = &mut self.exec;
         ports.flush_all(buffers, tally);
+        // Before the misses, so that answers to them take it into account.
+        if ears.settle(&self.shared.peers, now) {
+            self.shared.misses.nudge();
+        }
         let lookups = &mut self.lookups;
         self.shared.misses.push(misses, |reason| match reason {
             MissReason::NoFlow => {

@@ -268,6 +268,7 @@ fn parse_tnl_push(args: &str, names: &dyn PortNames) -> Option<TnlPush> {
         udp,
         csum,
         src_ports: SRC_PORTS,
+        peer_offloads: false,
     })
 }
 

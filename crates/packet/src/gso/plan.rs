@@ -7,7 +7,7 @@ use super::{Checksums, MAX_HEADERS, MAX_SEGMENTS, Unfit};
 use crate::Packet;
 use crate::checksum::{self, Sum};
 use crate::offload::{Csum, Encap, GsoKind, Offload};
-use crate::wire::ipv4::{self, Ipv4Header};
+use crate::wire::ipv4::{self, Ipv4Header, frag_bit};
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::{self, TcpHeader, flag};
 use crate::wire::udp::{self, UdpHeader};
@@ -28,6 +28,7 @@ pub(super) struct Plan<'a> {
     payload: Range<usize>,
     size: usize,
     pub(super) segments: usize,
+    plain: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -62,7 +63,8 @@ impl<'a> Plan<'a> {
             return Err(Unfit::SegmentSize); // the outer headers could not tell its length
         }
         let segments = payload.len().div_ceil(size).max(1);
-        Ok(Self { frame, encap, at, csum_offset, payload, size, segments })
+        let plain = offload.plain;
+        Ok(Self { frame, encap, at, csum_offset, payload, size, segments, plain })
     }
 
     fn share(&self, i: usize) -> Range<usize> {
@@ -82,6 +84,7 @@ impl<'a> Plan<'a> {
             // The offsets fit: headers are at most MAX_HEADERS long.
             Checksums::Partial => Offload {
                 csum: Csum::Partial { start: self.at.l4 as u16, offset: self.csum_offset },
+                plain: self.plain,
                 ..Offload::default()
             },
         }
@@ -174,7 +177,10 @@ impl<'a> Plan<'a> {
     fn fix_outer_lengths(&self, encap: &Encap, i: usize, frame: &mut [u8]) {
         let (l3, l4) = (usize::from(encap.l3), usize::from(encap.l4));
         let transport_len = frame.len() - l4;
-        fix_ip(frame, l3, l4, is_v6(frame, encap), transport_len, i);
+        // With DF the identification means nothing to the network (RFC 6864), but may to the tunnel's other end: it stays.
+        let stays = Ipv4Header::at(frame, l3).is_some_and(|ip| ip.frag.get() & frag_bit::DF != 0);
+        let step = if stays { 0 } else { i };
+        fix_ip(frame, l3, l4, is_v6(frame, encap), transport_len, step);
         if encap.udp
             && let Some(udp) = UdpHeader::at_mut(frame, l4)
         {

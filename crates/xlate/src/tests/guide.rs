@@ -3,7 +3,7 @@
 
 use ::packet::wire::ethernet::eth_type;
 use flow::text::{ActionsText, Numbers};
-use flow::{FlowKey, TunnelKey, tunnel_flag};
+use flow::{Action, FlowKey, TunnelKey, tunnel_flag};
 use tunnel::neighbour::Evidence;
 
 use super::world::*;
@@ -67,6 +67,30 @@ fn unknown_unicast_floods_into_the_tunnel_too() {
         t.uses[..],
         [Use::Learn(_), Use::Neighbour { .. }, Use::Learn(_), Use::Tx(_)]
     ));
+}
+
+#[test]
+fn a_header_knows_whether_the_other_end_understands_unfinished_packets() {
+    let mut w = host();
+    let to_peer = |w: &World| {
+        let t = w.ask(&ping(P1, A, B));
+        let flat = |a: &Action| match a {
+            Action::Clone(list) => list.clone(),
+            other => vec![other.clone()],
+        };
+        let push = t.actions.iter().flat_map(flat).find_map(|a| match a {
+            Action::TnlPush(push) => Some(push.peer_offloads),
+            _ => None,
+        });
+        (push, text(&t.actions))
+    };
+    let (stranger, before) = to_peer(&w);
+    w.peers.set(["172.168.1.2".parse().unwrap()], base::Version(1));
+    let (known, after) = to_peer(&w);
+    assert_eq!((stranger, known), (Some(false), Some(true)));
+    assert_eq!(before, after, "the text says nothing of it");
+    w.peers.set(["172.168.1.3".parse().unwrap()], base::Version(2));
+    assert_eq!(to_peer(&w).0, Some(false));
 }
 
 #[test]

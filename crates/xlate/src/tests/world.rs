@@ -8,7 +8,7 @@ use flow::{Action, DpPort, FlowKey, Mask, TnlPush, Vlan};
 use pipeline::{
     Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, Snapshot, SnapshotBuilder, VlanMode,
 };
-use tunnel::{Endpoint, Kind, Neighbours, Routes};
+use tunnel::{Endpoint, Kind, Neighbours, Peers, Routes};
 
 use crate::{Effect, MacTables, Request, Tables, Translation, translate};
 
@@ -23,6 +23,7 @@ pub(super) struct World {
     pub(super) macs: MacTables,
     pub(super) routes: Routes,
     pub(super) neighbours: Neighbours,
+    pub(super) peers: Peers,
     pub(super) now: Instant,
 }
 
@@ -33,12 +34,18 @@ impl World {
             macs: MacTables::new(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
+            peers: Peers::default(),
             now: Instant::default(),
         }
     }
 
     pub(super) fn tables(&self) -> Tables<'_> {
-        Tables { macs: &self.macs, routes: &self.routes, neighbours: &self.neighbours }
+        Tables {
+            macs: &self.macs,
+            routes: &self.routes,
+            neighbours: &self.neighbours,
+            peers: &self.peers,
+        }
     }
 
     pub(super) fn ask(&self, key: &FlowKey) -> Translation {

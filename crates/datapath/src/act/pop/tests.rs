@@ -191,3 +191,34 @@ proptest! {
         }
     }
 }
+
+/// A header without DF bears no mark.
+fn strangers_header(csum: bool) -> TnlPush {
+    let mut tnl = header(false, csum);
+    tnl.header[14 + 6] = 0;
+    tnl
+}
+
+#[test]
+fn what_a_stranger_never_finished_is_taken_as_unfinished() {
+    for kind in [TCP4, UDP4, UDP6] {
+        let original = partial(kind, b"payload");
+        for csum in [false, true] {
+            let (outer, p) = popped(wrapped(original.bytes(), &strangers_header(csum))).unwrap();
+            assert!(!outer.offloads);
+            assert_eq!((p.bytes(), p.offload), (original.bytes(), original.offload), "{kind:?}");
+        }
+        // Complete ones stay what they are, and so do those of somebody who says what is unfinished.
+        let whole = frame(kind, b"payload");
+        let (_, p) = popped(wrapped(&whole, &strangers_header(false))).unwrap();
+        assert_eq!(p.offload.csum, Csum::Complete);
+        let (outer, p) = popped(wrapped(original.bytes(), &header(true, true))).unwrap();
+        assert!(outer.offloads);
+        assert_eq!(p.offload.csum, Csum::Complete);
+    }
+    // With bytes behind its end it is not what a guest handed out.
+    let mut padded = partial(TCP4, b"").bytes().to_vec();
+    padded.resize(60, 0);
+    let (_, p) = popped(wrapped(&padded, &strangers_header(false))).unwrap();
+    assert_eq!(p.offload.csum, Csum::Complete);
+}

@@ -37,6 +37,7 @@ pub(crate) fn header(v6: bool, csum: bool) -> TnlPush {
         udp: true,
         csum,
         src_ports: (32768, 61000),
+        peer_offloads: false,
     }
 }
 
@@ -122,7 +123,7 @@ fn identification_only_where_fragments_may_happen() {
     let mut id = 7;
     let mut p = Packet::from_frame(&frame(UDP4, b"x"));
     push(&mut p, &tnl, &FlowKey::default(), &mut id).unwrap();
-    assert_eq!((id, Ipv4Header::at(p.bytes(), 14).unwrap().id.get()), (7, 0));
+    assert_eq!((id, Ipv4Header::at(p.bytes(), 14).unwrap().id.get()), (7, 0x4653));
     tnl.header[14 + 6] = 0; // may be fragmented
     for want in [8, 9] {
         let mut p = Packet::from_frame(&frame(UDP4, b"x"));
@@ -184,4 +185,53 @@ fn what_does_not_fit_is_refused() {
         Err(DropReason::TunnelPushError)
     );
     assert_eq!(refused(small(), &tnl), Ok(()));
+}
+
+#[test]
+fn headers_bear_our_mark_where_it_costs_nothing() {
+    let whole = Packet::from_frame(&frame(UDP4, b"x"));
+    let df = header(false, false);
+    let mut fragile = df.clone();
+    fragile.header[14 + 6] = 0;
+    let id = |p: &Packet| u16::from_be_bytes([p.bytes()[18], p.bytes()[19]]);
+    let (first, second) = (pushed(whole.clone(), &df), pushed(whole.clone(), &df));
+    assert_ne!(id(&first), 0);
+    assert_eq!(id(&first), id(&second));
+    let mut ids = 7;
+    let mut p = whole.clone();
+    push(&mut p, &fragile, &FlowKey::default(), &mut ids).unwrap();
+    assert_eq!((id(&p), ids), (8, 8), "one that may be fragmented");
+    let six = pushed(whole, &header(true, true));
+    assert_ne!(Ipv6Header::at(six.bytes(), 14).unwrap().flow_label(), 0);
+    // Each segment bears it too.
+    let mut segments = Vec::new();
+    let big = pushed(super_packet(TCP4, &payload(5000), 1000), &df);
+    gso::segment(
+        &big,
+        gso::Checksums::Complete,
+        |n| packet::Buf::with_capacity(0, n),
+        &mut segments,
+    )
+    .unwrap();
+    assert_eq!(segments.iter().map(id).collect::<Vec<_>>(), [id(&first); 5]);
+}
+
+#[test]
+fn what_is_unfinished_under_a_strangers_header_says_so() {
+    let friend = TnlPush { peer_offloads: true, ..header(false, false) };
+    let stranger = header(false, false);
+    let complete = || Packet::from_frame(&frame(TCP4, b"x"));
+    let cases = [
+        (pushed(complete(), &stranger), false),
+        (pushed(complete(), &header(false, true)), true),
+        (pushed(partial(TCP4, b"x"), &stranger), true),
+        (pushed(super_packet(TCP4, &payload(5000), 1000), &stranger), true),
+        (pushed(partial(TCP4, b"x"), &friend), false),
+        (pushed(super_packet(TCP4, &payload(5000), 1000), &friend), false),
+        // Two tunnels, one in the other: the reader behind both is the inner one's.
+        (pushed(pushed(partial(TCP4, b"x"), &stranger), &friend), true),
+    ];
+    for (i, (p, plain)) in cases.iter().enumerate() {
+        assert_eq!(p.offload.plain, *plain, "case {i}");
+    }
 }
