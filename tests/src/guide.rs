@@ -5,7 +5,7 @@ use std::time::Duration;
 use testbed::bed::Sharing;
 use testbed::guest::Wire;
 use testbed::guide::{Flavor, Plan, TwoSites};
-use testbed::iperf;
+use testbed::{iperf, wait};
 
 use crate::support::{
     assert_connected, assert_first_ping, assert_lines, assert_some_line, first_ping, ok, ours,
@@ -47,6 +47,29 @@ fn connects(plan: &Plan) {
         let rate = ok(iperf::tcp(&a.guest, &b.guest, 1, reverse));
         assert!(rate > 1e6, "iperf3 (reverse: {reverse}) got through at {rate} bit/s");
     }
+}
+
+/// The guide on `ferroswitch run`, and that it comes back as it was.
+#[test]
+fn connects_guests_of_hosts_that_run_in_one_process() {
+    if !ours() {
+        return; // The reference has no such program.
+    }
+    let mut two = ok(TwoSites::before_guide(&guide_plan()));
+    for site in &mut two.sites {
+        ok(site.host.start_in_one(&[]));
+        ok(site.type_guide(|_| ()));
+    }
+    assert_eq!(first_ping(&two).lost(), 0);
+    assert_connected(&two, 1 << 20);
+    let [a, _] = &mut two.sites;
+    let killed = a.host.switch.take().expect("it runs");
+    ok(killed.kill());
+    ok(a.host.start_in_one(&[]));
+    ok(wait::until("traffic to come back", Duration::from_secs(10), || {
+        (first_ping(&two).lost() == 0).then_some(())
+    }));
+    assert_connected(&two, 1 << 20);
 }
 
 #[test]

@@ -150,6 +150,22 @@ impl Host {
         Ok(())
     }
 
+    /// Both in one process, `ferroswitch run`, which only our programs have.
+    pub fn start_in_one(&mut self, extra: &[&str]) -> Result<()> {
+        let pidfile = self.dir.join("ovs-vswitchd.pid");
+        let args = ["run", "--pidfile", "--log-file"].iter().chain(extra).copied();
+        let out = self.dir.join("ferroswitch.out");
+        let mut process = self.cmd("ferroswitch", args)?.spawn(&out)?;
+        let control = self.dir.join(format!("ovs-vswitchd.{}.ctl", process.pid()));
+        let socket = self.socket();
+        answers(&mut process, "ferroswitch run", || {
+            let connects = |path: &Path| UnixStream::connect(path).is_ok();
+            pidfile.exists() && connects(&control) && connects(&socket)
+        })?;
+        self.switch = Some(process);
+        Ok(())
+    }
+
     /// What the switch wrote to its log file.
     pub fn switch_log(&self) -> String {
         std::fs::read_to_string(self.dir.join("ovs-vswitchd.log")).unwrap_or_default()
