@@ -34,8 +34,9 @@ use zerocopy::IntoBytes;
 pub const RETRY: Duration = Duration::from_secs(1);
 /// How many requests go out at that pace.
 pub const QUICK_TRIES: u32 = 3;
-/// Time between requests when nobody answered the first ones.
-pub const RETRY_SLOW: Duration = Duration::from_secs(10);
+/// Time between requests when nobody answered the first ones: how long a host that comes back may go unnoticed at most. Hosts
+/// give a TCP connection seconds to come about and people a ping as long, and one small frame in that time is no load.
+pub const RETRY_SLOW: Duration = Duration::from_secs(3);
 /// How long a neighbour that no packet wants any more goes on being asked for.
 pub const WANTED_FOR: Duration = Duration::from_secs(60);
 /// How long a neighbour is known after it was last heard or used (`tnl/neigh/aging`).
