@@ -9,21 +9,34 @@
 //! # Determinism
 //! Time moves by [`Lab::warp`] alone. [`Lab::run_until_idle`] returns when nothing moves any more at the present time.
 //! Threads are real, so packets of *different* flows may overtake each other within one instant; those of one flow do not.
+//!
+//! # Drops
+//! Whatever a switch does not send on it counts, by name. [`Lab::drops`] lists all such counts, those of devices (`vm1
+//! rx_errors`) among them, and [`Lab::assert_drops`] sees to it that nothing but the expected was dropped.
+
+pub mod frames;
+pub mod topology;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Counters, Instant};
 use netdev::Device;
 use packet::Packet;
-use tunnel::Prefix;
+use packet::wire::Header;
+use packet::wire::ethernet::EthernetHeader;
+use tunnel::{Prefix, Route};
 use vswitchd::desired::{Bridge, DatapathKind, Desired, Interface, InterfaceKind, Port};
-use vswitchd::switch::{Setup, Switch};
+use vswitchd::switch::{Plane, Setup, Switch};
 
 /// Names a switch of the lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host(usize);
+
+/// What was dropped, by name.
+pub type Drops = BTreeMap<String, u64>;
 
 /// A port of a switch, by name.
 pub type End = (Host, &'static str);
@@ -47,6 +60,9 @@ pub struct Lab {
 struct HostState {
     switch: Switch,
     counters: Counters,
+    /// What it was configured to, for [`Lab::restart`].
+    bridges: BTreeMap<String, Bridge>,
+    addresses: Vec<(String, Prefix)>,
     /// What came out of ports that no link joins.
     received: BTreeMap<String, Vec<Packet>>,
 }
@@ -67,6 +83,65 @@ const KEPT: usize = 4096;
 /// Rounds after which a lab that will not rest is taken for one with a loop in it.
 const ROUNDS_MAX: usize = 10_000;
 
+impl HostState {
+    fn new(clock: &Clock) -> Self {
+        let counters = Counters::default();
+        let setup = Setup { workers: 1, no_system_routes: true };
+        Self {
+            switch: Switch::new(clock.clone(), counters.clone(), setup),
+            counters,
+            bridges: BTreeMap::new(),
+            addresses: Vec::new(),
+            received: BTreeMap::new(),
+        }
+    }
+
+    fn apply(&mut self) {
+        self.switch.apply(Desired { bridges: self.bridges.clone(), ..Desired::default() });
+        for device in devices(&self.switch) {
+            if let Some(dummy) = device.as_dummy() {
+                dummy.keep_sent(KEPT);
+            }
+        }
+    }
+
+    fn device(&self, port: &str) -> Arc<dyn Device> {
+        let live = self.switch.interface(port).and_then(|(_, live)| live.as_ref().ok());
+        live.and_then(|l| l.device.clone()).unwrap_or_else(|| panic!("{port}: no such device"))
+    }
+
+    fn add_address(&mut self, dev: &str, prefix: Prefix) {
+        if let Some(dummy) = self.device(dev).as_dummy()
+            && let IpAddr::V4(ip) = prefix.addr()
+        {
+            dummy.add_ip4(ip, prefix.len());
+        }
+        let route = |dst, table, src| Route {
+            dst,
+            table,
+            gateway: None,
+            dev: dev.into(),
+            src: Some(src),
+            metric: 0,
+            mark: 0,
+            user: false,
+        };
+        let ip = prefix.addr();
+        self.switch.routes(|table| {
+            table.add_address(dev, prefix);
+            table.add(route(Prefix::host(ip), tunnel::route::TABLE_LOCAL, ip));
+            table.add(route(prefix.network(), tunnel::route::TABLE_MAIN, ip));
+        });
+    }
+}
+
+/// Threads end before the next lab begins: the datapath's first, for the slow path waits for its queue to close.
+impl Drop for HostState {
+    fn drop(&mut self) {
+        self.switch.shut_down(false);
+    }
+}
+
 impl Default for Lab {
     fn default() -> Self {
         Self::new()
@@ -86,22 +161,43 @@ impl Lab {
 
     /// A new switch without bridges.
     pub fn host(&mut self) -> Host {
-        let counters = Counters::default();
-        let setup = Setup { workers: 1, no_system_routes: true };
-        let switch = Switch::new(self.clock.clone(), counters.clone(), setup);
-        self.hosts.push(HostState { switch, counters, received: BTreeMap::new() });
+        self.hosts.push(HostState::new(&self.clock));
         Host(self.hosts.len() - 1)
     }
 
     /// Gives a switch its configuration.
     pub fn configure(&mut self, host: Host, bridges: impl IntoIterator<Item = Bridge>) {
-        let bridges = bridges.into_iter().map(|b| (b.name.clone(), b)).collect();
         let state = &mut self.hosts[host.0];
-        state.switch.apply(Desired { bridges, ..Desired::default() });
-        for device in devices(&state.switch) {
-            if let Some(dummy) = device.as_dummy() {
-                dummy.keep_sent(KEPT);
-            }
+        state.bridges = bridges.into_iter().map(|b| (b.name.clone(), b)).collect();
+        state.apply();
+    }
+
+    /// Changes the configuration that a switch has.
+    pub fn change(&mut self, host: Host, change: impl FnOnce(&mut BTreeMap<String, Bridge>)) {
+        let state = &mut self.hosts[host.0];
+        change(&mut state.bridges);
+        state.apply();
+        self.run_until_idle();
+    }
+
+    /// Changes one port.
+    pub fn change_port(&mut self, (host, port): End, change: impl FnOnce(&mut Port)) {
+        self.change(host, |bridges| {
+            let found = bridges.values_mut().find_map(|b| b.ports.get_mut(port));
+            change(found.unwrap_or_else(|| panic!("{port}: no such port")));
+        });
+    }
+
+    /// Ends a switch and starts another one with the same configuration and addresses, which knows nothing else.
+    pub fn restart(&mut self, host: Host) {
+        let fresh = HostState::new(&self.clock);
+        let mut old = std::mem::replace(&mut self.hosts[host.0], fresh);
+        let state = &mut self.hosts[host.0];
+        state.bridges = std::mem::take(&mut old.bridges);
+        state.apply();
+        for (dev, prefix) in std::mem::take(&mut old.addresses) {
+            state.add_address(&dev, prefix);
+            state.addresses.push((dev, prefix));
         }
     }
 
@@ -112,27 +208,10 @@ impl Lab {
 
     /// Gives a bridge's local port an address, as `ip addr add` does.
     pub fn address(&mut self, host: Host, bridge: &str, address: &str) {
-        let prefix: Prefix =
-            address.parse().expect("an address with prefix length, written by the test");
-        let route = tunnel::Route {
-            dst: prefix.network(),
-            table: tunnel::route::TABLE_MAIN,
-            gateway: None,
-            dev: bridge.into(),
-            src: Some(prefix.addr()),
-            metric: 0,
-            mark: 0,
-            user: false,
-        };
-        if let Some(dummy) = self.device(host, bridge).as_dummy()
-            && let std::net::IpAddr::V4(ip) = prefix.addr()
-        {
-            dummy.add_ip4(ip, prefix.len());
-        }
-        self.hosts[host.0].switch.routes(|table| {
-            table.add_address(bridge, prefix);
-            table.add(route.clone());
-        });
+        let prefix = address.parse().expect("an address with prefix length, written by the test");
+        let state = &mut self.hosts[host.0];
+        state.add_address(bridge, prefix);
+        state.addresses.push((bridge.to_owned(), prefix));
     }
 
     /// Joins two ports.
@@ -149,10 +228,28 @@ impl Lab {
         }
     }
 
+    /// What a link does to packets from now on, in both directions.
+    pub fn set_link(&mut self, end: End, link: Link) {
+        let is_end = |(host, port): &(Host, String)| (*host, port.as_str()) == end;
+        for wire in self.links.iter_mut().filter(|w| is_end(&w.from) || is_end(&w.to)) {
+            wire.link = link;
+        }
+    }
+
     /// A packet arrives at a port, from outside the lab.
-    pub fn send(&mut self, (host, port): End, packet: Packet) {
-        if let Some(dummy) = self.device(host, port).as_dummy() {
-            assert!(dummy.inject(packet), "{port}: its receive queue is full");
+    pub fn send(&mut self, end: End, packet: Packet) {
+        self.send_all(end, [packet]);
+    }
+
+    /// Packets arrive at a port, one after the other without a pause.
+    pub fn send_all(&mut self, (host, port): End, packets: impl IntoIterator<Item = Packet>) {
+        let device = self.device(host, port);
+        for packet in packets {
+            if let Some(dummy) = device.as_dummy() {
+                let is_frame = packet.bytes().len() >= EthernetHeader::LEN;
+                let taken = dummy.inject(packet);
+                assert!(taken || !is_frame, "{port}: its receive queue is full");
+            }
         }
         self.run_until_idle();
     }
@@ -197,15 +294,44 @@ impl Lab {
         self.hosts[host.0].counters.snapshot().into_iter().filter(|(_, n)| *n > 0).collect()
     }
 
-    /// The drop counters of a switch that are not 0.
-    pub fn drops(&self, host: Host) -> BTreeMap<String, u64> {
-        self.counters(host).into_iter().filter(|(name, _)| name.contains("drop_")).collect()
+    /// Everything that a switch has dropped, by name: its drop counters that are not 0, and what its devices count.
+    pub fn drops(&self, host: Host) -> Drops {
+        let counted = self.counters(host).into_iter().filter(|(name, _)| name.contains("drop_"));
+        counted.chain(devices(&self.hosts[host.0].switch).iter().flat_map(losses)).collect()
+    }
+
+    /// Sees to it that since `before` was taken ([`Lab::drops`]) exactly these packets were dropped, and no others.
+    #[track_caller]
+    pub fn assert_drops(
+        &self,
+        host: Host,
+        before: &Drops,
+        expected: &[(&str, u64)],
+        context: &str,
+    ) {
+        let mut since = self.drops(host);
+        for (name, n) in before {
+            since.entry(name.clone()).and_modify(|now| *now -= n);
+        }
+        since.retain(|_, n| *n > 0);
+        let expected: Drops = expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        assert_eq!(since, expected, "{context}");
+    }
+
+    /// Packets that have gone to the slow path for want of a flow, or to wait.
+    pub fn upcalls(&self, host: Host) -> u64 {
+        self.hosts[host.0].counters.read("upcall_handled")
+    }
+
+    /// The datapath that a bridge of a switch lives on (in a lab they all live on one).
+    pub fn plane(&self, host: Host) -> &Plane {
+        let (_, plane) =
+            self.hosts[host.0].switch.planes().next().expect("the switch has a bridge");
+        plane
     }
 
     fn device(&self, host: Host, port: &str) -> Arc<dyn Device> {
-        let live =
-            self.hosts[host.0].switch.interface(port).and_then(|(_, live)| live.as_ref().ok());
-        live.and_then(|l| l.device.clone()).unwrap_or_else(|| panic!("{port}: no such device"))
+        self.hosts[host.0].device(port)
     }
 
     /// Moves packets along links and into the tests' hands. Says whether any moved into a switch.
@@ -249,6 +375,19 @@ impl Wire {
         let n = self.under_way.iter().take_while(|(at, _)| *at <= now).count();
         self.under_way.drain(..n).map(|(_, packet)| packet).collect()
     }
+}
+
+/// What a device has lost.
+fn losses(device: &Arc<dyn Device>) -> Vec<(String, u64)> {
+    let stats = device.stats().unwrap_or_default();
+    let counts = [
+        ("rx_dropped", stats.rx_dropped),
+        ("rx_errors", stats.rx_errors),
+        ("tx_dropped", stats.tx_dropped),
+        ("tx_errors", stats.tx_errors),
+    ];
+    let named = |(what, n)| (format!("{} {what}", device.name()), n);
+    counts.into_iter().filter(|(_, n)| *n > 0).map(named).collect()
 }
 
 fn devices(switch: &Switch) -> Vec<Arc<dyn Device>> {

@@ -2,39 +2,17 @@
 
 use std::time::Duration;
 
-use lab::{Host, Lab, Link, bridge, dummy, patch, vxlan};
+use lab::frames::bytes;
+use lab::topology::vm_frame;
+use lab::{Host, Lab, Link, bridge, dummy, patch};
 use packet::Packet;
 
-const VM: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
-
-/// An Ethernet frame from one VM to the other (or to all), with something in it to know it by.
 fn frame(from: usize, to: Option<usize>, n: u8) -> Packet {
-    let dst = to.map_or([0xff; 6], |i| VM[i]);
-    let mut bytes = [&dst[..], &VM[from], &[0x88, 0xb5]].concat();
-    bytes.resize(60, n);
-    Packet::from_frame(&bytes)
-}
-
-fn bytes(packets: &[Packet]) -> Vec<Vec<u8>> {
-    packets.iter().map(|p| p.bytes().to_vec()).collect()
+    vm_frame(from as u8 + 1, to.map(|i| i as u8 + 1), n)
 }
 
 fn guide(link: Link) -> (Lab, [Host; 2]) {
-    let mut lab = Lab::new();
-    let hosts = [lab.host(), lab.host()];
-    for (i, host) in hosts.into_iter().enumerate() {
-        let remote = format!("172.168.1.{}", 2 - i);
-        let mut phy = bridge("br-phy", &[("eth1", dummy())]);
-        phy.hwaddr = Some([2, 0, 0, 0, 1, i as u8]);
-        lab.configure(
-            host,
-            [bridge("br-int", &[("vm1", dummy()), ("vxlan0", vxlan("vxlan0", &remote, &[]))]), phy],
-        );
-        lab.address(host, "br-phy", &format!("172.168.1.{}/24", i + 1));
-    }
-    lab.link((hosts[0], "eth1"), (hosts[1], "eth1"), link);
-    // The local ports' stacks are dummies too: they answer ARP, and nothing else comes of what they get.
-    (lab, hosts)
+    lab::topology::guide(link, &[])
 }
 
 #[test]
