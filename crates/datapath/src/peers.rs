@@ -8,8 +8,8 @@
 //! # How an end becomes known
 //! By what it sends. Either shows that it keeps offload state:
 //!
-//! - a packet with an unfinished checksum, as a kernel's tunnel device sends over a veth. (Not a super-packet: one may have
-//!   been joined on our side of the wire.)
+//! - a packet with an unfinished checksum, as a kernel's tunnel device sends over a veth. (Super-packets say neither yes nor
+//!   no: they may have been joined on our side of the wire.)
 //! - our *mark*: a fixed identification in IPv4 headers with DF, where it means nothing to the network (RFC 6864, section 4.1),
 //!   or a fixed IPv6 flow label. So two of our kind know each other from the first packet, although each finishes what it
 //!   sends to strangers. IPv4 headers without DF need their identification and carry no mark.
@@ -49,7 +49,7 @@ const MARK_LABEL: u32 = 0x4_4653;
 const PEERS_MAX: usize = 4096;
 
 /// An end is forgotten after so many packets in a row without a sign ..
-const PLAIN_PACKETS: u32 = 64;
+const PLAIN_PACKETS: u32 = 8;
 
 /// .. if also so much time has passed since the last.
 const PLAIN_TIME: Duration = Duration::from_secs(10);
@@ -75,9 +75,11 @@ pub(crate) fn mark_ipv6(ip: &mut Ipv6Header) {
     ip.version_class_label = (rest | MARK_LABEL).into();
 }
 
-/// Whether a packet shows that its sender understands unfinished packets. `l3`: where its outer IP header is.
-pub(crate) fn shows_offloads(frame: &[u8], l3: usize, v6: bool, offload: &Offload) -> bool {
-    let unfinished = offload.gso.is_none() && matches!(offload.csum, Csum::Partial { .. });
+/// Whether a packet shows that its sender understands unfinished packets. `l3`: where its outer IP header is. `None`: it says
+/// nothing.
+pub(crate) fn shows_offloads(frame: &[u8], l3: usize, v6: bool, offload: &Offload) -> Option<bool> {
+    let is_super = offload.gso.is_some();
+    let unfinished = !is_super && matches!(offload.csum, Csum::Partial { .. });
     let is_marked = || {
         if v6 {
             Ipv6Header::at(frame, l3).is_some_and(|ip| ip.flow_label() == MARK_LABEL)
@@ -86,7 +88,8 @@ pub(crate) fn shows_offloads(frame: &[u8], l3: usize, v6: bool, offload: &Offloa
                 .is_some_and(|ip| ip.id.get() == MARK_ID && ip.frag.get() & frag_bit::DF != 0)
         }
     };
-    unfinished || is_marked()
+    let sign = unfinished || is_marked();
+    (sign || !is_super).then_some(sign)
 }
 
 /// What one worker hears of remote ends.

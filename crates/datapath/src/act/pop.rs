@@ -42,8 +42,8 @@ pub(super) struct Outer {
     end: usize,
     /// For a super-packet of many datagrams: bytes of UDP payload in each.
     datagram: Option<u16>,
-    /// Whether its sender shows that it understands unfinished packets.
-    pub(super) offloads: bool,
+    /// Whether its sender shows that it understands unfinished packets; `None`: nobody can tell by this packet.
+    pub(super) offloads: Option<bool>,
 }
 
 /// Reads and judges the outer headers of a packet for a tunnel of this kind. `None`: drop it.
@@ -187,7 +187,7 @@ impl Outer {
     /// guest left unfinished: there is nothing in the checksum's place but the pseudo-header's sum, and it is as if they had
     /// said so. A valid checksum looks like that only if the rest sums to nothing, and completing it is no harm then.
     pub(super) fn csum_of(&self, frame: &[u8]) -> Csum {
-        let unfinished = if self.offloads { None } else { unfinished(frame) };
+        let unfinished = if self.offloads == Some(true) { None } else { unfinished(frame) };
         unfinished.unwrap_or(Csum::Complete)
     }
 }

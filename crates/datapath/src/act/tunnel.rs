@@ -111,7 +111,9 @@ impl Executor {
                 self.tally.count(DropReason::TunnelPopError);
                 continue;
             };
-            self.ears.hear(&outer.tunnel, outer.offloads);
+            if let Some(sign) = outer.offloads {
+                self.ears.hear(&outer.tunnel, sign);
+            }
             // Packets of one run came the same way: what is joined may carry any one's metadata. (The outer source port tells
             // inner flows apart, and only segments of one inner flow are joined.)
             let way = TunnelKey { tp_src: 0, ..outer.tunnel };

@@ -53,7 +53,7 @@ fn packets_without_a_sign_are_forgiven_for_a_while_and_to_a_number() {
     hear(&mut ears, &peers, 1, true, 1, at(0));
     assert!(!hear(&mut ears, &peers, 1, false, 1000, at(9)), "too soon");
     hear(&mut ears, &peers, 1, true, 1, at(9));
-    assert!(!hear(&mut ears, &peers, 1, false, 63, at(100)), "too few");
+    assert!(!hear(&mut ears, &peers, 1, false, PLAIN_PACKETS - 1, at(100)), "too few");
     assert_eq!(known(&peers), [ip(1)]);
     assert!(hear(&mut ears, &peers, 1, false, 1, at(100)));
     assert!(known(&peers).is_empty());
@@ -67,7 +67,7 @@ fn what_another_worker_hears_counts() {
     for s in 0..20 {
         hear(&mut two, &peers, 1, true, 1, at(s));
     }
-    assert!(!hear(&mut one, &peers, 1, false, 64, at(20)));
+    assert!(!hear(&mut one, &peers, 1, false, PLAIN_PACKETS, at(20)));
     assert_eq!(known(&peers), [ip(1)]);
 }
 
@@ -111,18 +111,18 @@ fn signs_are_our_mark_and_what_is_unfinished_but_not_what_was_joined() {
     let mut plain = packet::Packet::from_frame(&frame(TCP4, b"x"));
     let ip = Ipv4Header::at_mut(plain.buf.as_mut_slice(), 14).unwrap();
     ip.frag = frag_bit::DF.into();
-    assert!(!shows(&plain, false));
+    assert_eq!(shows(&plain, false), Some(false));
     assert!(mark_ipv4(Ipv4Header::at_mut(plain.buf.as_mut_slice(), 14).unwrap()));
-    assert!(shows(&plain, false));
+    assert_eq!(shows(&plain, false), Some(true));
     let ip = Ipv4Header::at_mut(plain.buf.as_mut_slice(), 14).unwrap();
     ip.frag = 0.into();
     assert!(!mark_ipv4(ip), "an identification that is needed is left alone");
-    assert!(!shows(&plain, false), "nor does it mean anything there");
+    assert_eq!(shows(&plain, false), Some(false), "nor does it mean anything there");
     let mut six = packet::Packet::from_frame(&frame(UDP6, b"x"));
-    assert!(!shows(&six, true));
+    assert_eq!(shows(&six, true), Some(false));
     mark_ipv6(Ipv6Header::at_mut(six.buf.as_mut_slice(), 14).unwrap());
-    assert!(shows(&six, true));
+    assert_eq!(shows(&six, true), Some(true));
     assert_eq!(Ipv6Header::at(six.bytes(), 14).unwrap().traffic_class(), 0);
-    assert!(shows(&partial(TCP4, b"x"), false));
-    assert!(!shows(&super_packet(TCP4, &[0; 3000], 1000), false));
+    assert_eq!(shows(&partial(TCP4, b"x"), false), Some(true));
+    assert_eq!(shows(&super_packet(TCP4, &[0; 3000], 1000), false), None);
 }

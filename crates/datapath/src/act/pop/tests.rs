@@ -205,7 +205,7 @@ fn what_a_stranger_never_finished_is_taken_as_unfinished() {
         let original = partial(kind, b"payload");
         for csum in [false, true] {
             let (outer, p) = popped(wrapped(original.bytes(), &strangers_header(csum))).unwrap();
-            assert!(!outer.offloads);
+            assert_eq!(outer.offloads, Some(false));
             assert_eq!((p.bytes(), p.offload), (original.bytes(), original.offload), "{kind:?}");
         }
         // Complete ones stay what they are, and so do those of somebody who says what is unfinished.
@@ -213,7 +213,7 @@ fn what_a_stranger_never_finished_is_taken_as_unfinished() {
         let (_, p) = popped(wrapped(&whole, &strangers_header(false))).unwrap();
         assert_eq!(p.offload.csum, Csum::Complete);
         let (outer, p) = popped(wrapped(original.bytes(), &header(true, true))).unwrap();
-        assert!(outer.offloads);
+        assert_eq!(outer.offloads, Some(true));
         assert_eq!(p.offload.csum, Csum::Complete);
     }
     // With bytes behind its end it is not what a guest handed out.
