@@ -136,9 +136,9 @@ impl Shared {
             self.apply(state, t.effects, now);
             return Some(Answer { miss, actions: t.actions.into() });
         };
-        if !state.neighbours.want(&resolve.bridge, resolve.ip, resolve.asker, now) {
-            self.count.neighbour_dropped.inc();
-        } else if state.waiting.push(&resolve.bridge, resolve.ip, miss, now).is_some() {
+        let wanted = state.neighbours.want(&resolve.bridge, resolve.ip, resolve.asker, now);
+        let kept = wanted && state.waiting.push(&resolve.bridge, resolve.ip, miss, now).is_none();
+        if !kept {
             self.count.neighbour_dropped.inc();
         }
         None
