@@ -1,7 +1,7 @@
 # Bash completion for ferroswitch, ovs-vswitchd, ovsdb-server, ovsdb-client and ovsdb-tool, from what their --help says.
 
-# The options in a help text, with their "=" if they must have an argument.
-_ferroswitch_options() { grep -oE -- '(^|[ ,])--[a-z][a-z-]*=?' | tr -d ' ,'; }
+# The options in a help text, each with its "=" if it must have an argument.
+_ferroswitch_options() { grep -oE -- '(^|[ ,])--[a-z][a-z-]*=?' | tr -d ' ,' | sort -u; }
 
 # The commands in a help text: what begins a line that is indented by two.
 _ferroswitch_commands() { sed -nE 's/^  (\[-m\]\.\.\. )?([a-z][a-z-]*)( .*)?$/\2/p'; }

@@ -5,10 +5,12 @@ _ovs_appctl() {
     local rundir=${OVS_RUNDIR:-/var/run/openvswitch}
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            -t | --target) target=${COMP_WORDS[++i]} ;;
-            # bash makes "=" a word of its own.
-            =) [[ ${COMP_WORDS[i - 1]} == --target ]] && target=${COMP_WORDS[++i]} ;;
-            -T | --timeout | -f | --format) ((i++)) ;;
+            -t | --target | -T | --timeout | -f | --format)
+                local option=${COMP_WORDS[i++]}
+                # bash makes "=" a word of its own.
+                [[ ${COMP_WORDS[i]} == = ]] && ((i++))
+                [[ $option == -t || $option == --target ]] && target=${COMP_WORDS[i]}
+                ;;
             -*) ;;
             *)
                 command=${COMP_WORDS[i]}
@@ -16,6 +18,7 @@ _ovs_appctl() {
                 ;;
         esac
     done
+    [[ $previous == = ]] && previous=${COMP_WORDS[COMP_CWORD - 2]}
     case $previous in
         -t | --target)
             local pidfiles=("$rundir"/*.pid) names=()

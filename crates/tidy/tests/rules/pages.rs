@@ -153,7 +153,7 @@ fn ovs_vswitchd_8() {
     observe::commands::add_common(&mut registry, &observe::Vlog::install("tidy", &base::Clock::real()));
     describes_commands("ovs-vswitchd.8", &registry.names().map(str::to_owned).collect());
     let mut options = long_options(&daemon_usage());
-    options.extend(long_options(vswitchd::program::switch_usage()));
+    options.extend(vswitchd::program::SWITCH_OPTIONS.iter().map(|option| option.long.to_owned()));
     // Of commands.
     options.extend(["cleanup", "names", "no-names", "qid", "len"].map(str::to_owned));
     describes_options("ovs-vswitchd.8", &options);
@@ -162,10 +162,9 @@ fn ovs_vswitchd_8() {
 #[test]
 fn ovsdb_server_1() {
     let mut options = long_options(&daemon_usage());
-    options.extend(long_options(&read("crates/ovsdb-server/src/options.rs")));
-    // Refused, or without effect.
-    options.remove("disable-file-column-diff");
-    options.remove("");
+    let source = read("crates/ovsdb-server/src/options.rs");
+    options.extend(long_options(&source));
+    options.extend(literals(&source, "Opt::value(\"").chain(literals(&source, "Opt::flag(\"")).map(str::to_owned));
     describes_options("ovsdb-server.1", &options);
     let mut commands: BTreeSet<_> = ["crates/ovsdb-server/src/commands.rs", "crates/observe/src/commands.rs"]
         .iter()
@@ -290,4 +289,63 @@ fn everything_is_installed() {
         !script.contains(folder) || !(has_word(&script, name) || script.contains(&format!("{folder}*")))
     });
     none("packaging/install.sh installs it", lacks.collect());
+}
+
+/// Runs a line of bash with a completion loaded and our programs played by functions; prints what can follow the words.
+fn complete(file: &str, function: &str, players: &str, words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
+    let script = format!(
+        "{players}\nsource {}\nCOMP_WORDS=({}); COMP_CWORD={}; COMPREPLY=(); {function}; echo \"${{COMPREPLY[*]}}\"",
+        root().join(file).display(),
+        words.join(" "),
+        words.len() - 1
+    );
+    let output = Command::new("bash").args(["--norc", "-c", &script]).output().expect("bash");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn completions_complete() {
+    let client = output(|a, out, err| cli::ovsdb_client::run(a, out, err), "--help");
+    let tool = output(|a, out, err| cli::ovsdb_tool::run(a, out, err), "--help");
+    let players = format!(
+        "ovsdb-client() {{ cat <<'EOT'\n{client}\nEOT\n}}\novsdb-tool() {{ cat <<'EOT'\n{tool}\nEOT\n}}\n\
+         ferroswitch() {{ [[ $1 == demo ]] && echo '--keep  leave it' || echo '  demo      build'; }}"
+    );
+    let file = "crates/cli/completions/ferroswitch.bash";
+    let of = |words: &[&str]| complete(file, "_ferroswitch", &players, words);
+    assert_eq!(of(&["ovsdb-client", "get-schema-"]), "get-schema-version get-schema-cksum");
+    assert_eq!(of(&["ovsdb-client", "--fo"]), "--force --format=");
+    assert_eq!(of(&["ovsdb-tool", "sh"]), "show-log");
+    assert_eq!(of(&["ovsdb-tool", "create", "x"]), "");
+    assert_eq!(of(&["ferroswitch", ""]), "demo");
+    assert_eq!(of(&["ferroswitch", "demo", "--"]), "--keep");
+
+    let help = output(|a, out, err| cli::appctl::run(a, out, err), "--help");
+    let players = format!(
+        "ovs-appctl() {{ case $* in --help) cat <<'EOT'\n{help}\nEOT\n;; *'-t ovsdb-server list-commands') printf 'x:\\n  exit\\n' ;;\n\
+         *list-commands) printf 'The commands:\\n  fdb/show  [bridge]\\n  fdb/flush\\n  exit\\n' ;; *ofproto/list) echo br0 ;; esac; }}"
+    );
+    let file = "crates/cli/completions/ovs-appctl.bash";
+    let of = |words: &[&str]| complete(file, "_ovs_appctl", &players, words);
+    assert_eq!(of(&["ovs-appctl", "fdb/"]), "fdb/show fdb/flush");
+    assert_eq!(of(&["ovs-appctl", "fdb/show", ""]), "br0");
+    assert_eq!(of(&["ovs-appctl", "-t", "ovsdb-server", ""]), "exit");
+    assert_eq!(of(&["ovs-appctl", "--target", "=", "ovsdb-server", "e"]), "exit");
+    assert_eq!(of(&["ovs-appctl", "--pr"]), "--pretty");
+    assert_eq!(of(&["ovs-appctl", "-f", ""]), "text json");
+}
+
+#[test]
+fn shell_scripts_parse() {
+    let mut violations = Vec::new();
+    for file in files(".") {
+        let first = std::fs::read(root().join(&file)).unwrap_or_default();
+        if !file.ends_with(".bash") && !first.starts_with(b"#!/bin/sh") && !first.starts_with(b"#!/usr/bin/env bash") {
+            continue;
+        }
+        let run = Command::new("bash").arg("-n").arg(root().join(&file)).output().expect("bash");
+        violations.extend(String::from_utf8_lossy(&run.stderr).lines().map(str::to_owned));
+    }
+    none("bash understands every script", violations);
 }
