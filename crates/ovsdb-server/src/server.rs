@@ -85,10 +85,14 @@ impl Server {
                 well = ended;
                 break;
             }
-            if self.core.exiting || self.stop.asked.load(Ordering::Acquire) || self.terminated() {
+            if self.core.exiting || self.stop.asked.load(Ordering::Acquire) {
                 break;
             }
             self.turn()?;
+            // Asking costs system calls, so only when there was one.
+            if self.events.iter().any(|event| event.token == SIGNALS) && self.terminated() {
+                break;
+            }
         }
         // What was executed is completed; then the files are closed.
         self.core.turn(&[]);

@@ -9,7 +9,6 @@
 //! its operations are done the transaction brings the derived data up to date by *accounting* each changed row (its
 //! accounted version -> its present one), which is also how the changes are taken back.
 
-use std::cmp::Ordering;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use crate::row::Row;
 use crate::schema::{ColumnId, Schema, TableId, TableSchema};
 use crate::types::RefType;
-use crate::{Datum, Error, Uuid};
+use crate::{Atom, Datum, Error, Uuid};
 
 /// A row's place: its table and identifier.
 pub(crate) type RowKey = (TableId, Uuid);
@@ -41,35 +40,23 @@ impl RefColumn {
         let (keys, values): (Option<&Datum>, &[_]) =
             if self.in_values { (None, datum.as_map()) } else { (Some(datum), &[]) };
         let keys = keys.into_iter().flat_map(Datum::keys);
-        keys.chain(values.iter().map(|(_, value)| value)).filter_map(crate::Atom::as_uuid)
+        keys.chain(values.iter().map(|(_, value)| value)).filter_map(Atom::as_uuid)
     }
 
     /// The rows that only `old` and that only `new` refers to. A bridge with thousands of ports that gets one more must
     /// not cost thousands of look-ups.
     fn differences(&self, old: Option<&Row>, new: Option<&Row>) -> (Vec<Uuid>, Vec<Uuid>) {
-        let list = |row: Option<&Row>| {
-            let mut targets: Vec<_> = row.into_iter().flat_map(|row| self.targets(row)).collect();
-            if self.in_values {
-                targets.sort_unstable();
-            }
-            targets
-        };
-        let (old, new) = (list(old), list(new));
-        let (mut only_old, mut only_new) = (Vec::new(), Vec::new());
-        let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
-        while let (Some(a), Some(b)) = (old.peek(), new.peek()) {
-            match a.cmp(b) {
-                Ordering::Less => only_old.extend(old.next()),
-                Ordering::Greater => only_new.extend(new.next()),
-                Ordering::Equal => {
-                    old.next();
-                    new.next();
-                }
-            }
+        if let (Some(old), Some(new)) = (old.map(|row| row.get(self.column)), new.map(|row| row.get(self.column)))
+            && old.as_map().is_empty()
+            && new.as_map().is_empty()
+        {
+            let (removed, added) = old.set_changes(new);
+            let uuids = |atoms: Vec<&Atom>| atoms.into_iter().filter_map(Atom::as_uuid).collect();
+            return (uuids(removed), uuids(added));
         }
-        only_old.extend(old);
-        only_new.extend(new);
-        (only_old, only_new)
+        // Adding and then dropping a reference is no harm, and maps are small.
+        let all = |row: Option<&Row>| row.into_iter().flat_map(|row| self.targets(row)).collect();
+        (all(old), all(new))
     }
 }
 
@@ -215,7 +202,7 @@ impl Database {
     /// The number of elements, keys and values in all rows.
     pub fn atom_count(&self) -> usize {
         let rows = self.tables.iter().flat_map(Table::rows);
-        rows.flat_map(Row::values).map(|value| value.as_set().len() + 2 * value.as_map().len()).sum()
+        rows.flat_map(Row::values).map(|value| value.len() + value.as_map().len()).sum()
     }
 
     /// The number of weak references.

@@ -104,7 +104,7 @@ impl Mutation {
     fn calculate(&self, old: &Datum, base: &BaseType) -> Result<Datum, Error> {
         let Some(right) = self.argument.as_scalar() else { return Ok(old.clone()) };
         let mut atoms = Vec::with_capacity(old.len());
-        for left in old.as_set() {
+        for left in old.elements() {
             let result = match (left, right) {
                 (Atom::Integer(a), Atom::Integer(b)) => Atom::Integer(self.integer(*a, *b)?),
                 (Atom::Real(a), Atom::Real(b)) => Atom::Real(self.real(*a, *b)?),

@@ -51,7 +51,7 @@ impl Datum {
         }
         match &self.0 {
             Repr::One(atom) => atom_to_json(atom),
-            _ => Json::array([Json::from("set"), self.as_set().iter().map(atom_to_json).collect()]),
+            _ => Json::array([Json::from("set"), self.elements().map(atom_to_json).collect()]),
         }
     }
 
@@ -71,7 +71,7 @@ impl Datum {
             write_atom(atom, out);
         } else {
             out.push_str("[\"set\",[");
-            for (i, atom) in self.as_set().iter().enumerate() {
+            for (i, atom) in self.elements().enumerate() {
                 if i > 0 {
                     out.push(',');
                 }

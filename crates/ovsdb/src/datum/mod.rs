@@ -7,33 +7,83 @@
 //! client's replica mostly hold the same values. A datum does not know its column's type: whatever needs it (JSON,
 //! text, constraints) takes a [`ColumnType`].
 //!
+//! Large sets are kept in a form of their own, in which versions that differ little share most of their memory
+//! (`large.rs`).
+//!
 //! - [`json`]: `<value>` of RFC 7047 in both directions;
 //! - [`text`]: the form that people type and read, `{a=b, c=d}`;
 //! - [`diff`]: what changed, as the `update2` notification and the database file say it.
 
 pub mod diff;
 pub mod json;
+mod large;
 pub mod text;
 
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use self::large::{Change, LARGE_MIN, Large, Run, changes};
 use crate::{Atom, ColumnType, Error, ErrorKind, Uuid};
 
 /// A sorted set or map of atoms. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Datum(Repr);
 
-/// One representation for each value: `Set` has two elements or more, `Map` one or more; both sorted, keys distinct.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// `Set` has two elements or more, `Map` one or more; both sorted, keys distinct. Only between `Set` and `Large` is there a
+/// choice.
+#[derive(Clone, Debug)]
 enum Repr {
     Empty,
     One(Atom),
     Set(Arc<[Atom]>),
+    Large(Arc<Large>),
     Map(Arc<[(Atom, Atom)]>),
+}
+
+impl PartialEq for Repr {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Empty, Self::Empty) => true,
+            (Self::One(a), Self::One(b)) => a == b,
+            (Self::Set(a), Self::Set(b)) => a == b,
+            (Self::Large(a), Self::Large(b)) => a == b,
+            (Self::Large(large), Self::Set(set)) | (Self::Set(set), Self::Large(large)) => {
+                large.len() == set.len() && large.chunks().flatten().eq(set.iter())
+            }
+            (Self::Map(a), Self::Map(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Repr {}
+
+impl Hash for Repr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let runs: [&[Atom]; 1];
+        let chunks: Vec<Run<'_>>;
+        let runs: &[Run<'_>] = match self {
+            Self::Map(pairs) => return pairs.hash(state),
+            Self::Empty => &[],
+            Self::One(atom) => {
+                runs = [std::slice::from_ref(atom)];
+                &runs
+            }
+            Self::Set(atoms) => {
+                runs = [atoms];
+                &runs
+            }
+            Self::Large(large) => {
+                chunks = large.runs();
+                &chunks
+            }
+        };
+        runs.iter().copied().flatten().for_each(|atom| atom.hash(state));
+    }
 }
 
 /// Two elements of a set, or two keys of a map, are equal.
@@ -90,7 +140,17 @@ impl Datum {
         match <[Atom; 1]>::try_from(atoms) {
             Ok([atom]) => Self(Repr::One(atom)),
             Err(atoms) if atoms.is_empty() => Self::EMPTY,
+            Err(atoms) if atoms.len() > LARGE_MIN => Self(Repr::Large(Arc::new(Large::from_sorted(&atoms)))),
             Err(atoms) => Self(Repr::Set(atoms.into())),
+        }
+    }
+
+    /// A set that was large and may have ceased to be.
+    fn from_large(large: Large) -> Self {
+        if large.len() > LARGE_MIN / 2 {
+            Self(Repr::Large(Arc::new(large)))
+        } else {
+            Self::from_sorted_set(large.chunks().flatten().cloned().collect())
         }
     }
 
@@ -104,6 +164,7 @@ impl Datum {
             Repr::Empty => 0,
             Repr::One(_) => 1,
             Repr::Set(atoms) => atoms.len(),
+            Repr::Large(large) => large.len(),
             Repr::Map(pairs) => pairs.len(),
         }
     }
@@ -113,13 +174,48 @@ impl Datum {
         matches!(self.0, Repr::Empty)
     }
 
-    /// The elements of a set, in order; nothing for a map.
+    /// The elements of a set, in order; nothing for a map. For a set of many elements the slice has to be made first:
+    /// [`Datum::elements`] costs less.
     pub fn as_set(&self) -> &[Atom] {
         match &self.0 {
-            Repr::Empty | Repr::Map(_) => &[],
+            Repr::Large(large) => large.flat(),
+            _ => self.small_set(),
+        }
+    }
+
+    fn small_set(&self) -> &[Atom] {
+        match &self.0 {
+            Repr::Empty | Repr::Map(_) | Repr::Large(_) => &[],
             Repr::One(atom) => std::slice::from_ref(atom),
             Repr::Set(atoms) => atoms,
         }
+    }
+
+    /// The elements of a set, in order; nothing for a map.
+    pub fn elements(&self) -> impl DoubleEndedIterator<Item = &Atom> {
+        let large = if let Repr::Large(large) = &self.0 { Some(large) } else { None };
+        // One of the two is empty.
+        self.small_set().iter().chain(large.into_iter().flat_map(|large| large.chunks().flatten()))
+    }
+
+    /// The elements of a set in pieces, as few as there are.
+    fn runs(&self) -> Vec<Run<'_>> {
+        match &self.0 {
+            Repr::Large(large) => large.runs(),
+            _ => vec![self.small_set()],
+        }
+    }
+
+    /// The elements of two sets that only `self` and that only `new` has.
+    pub(crate) fn set_changes<'a>(&'a self, new: &'a Self) -> (Vec<&'a Atom>, Vec<&'a Atom>) {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        for change in changes(self.runs(), new.runs()) {
+            match change {
+                Change::Removed(atom) => removed.push(atom),
+                Change::Added(atom) => added.push(atom),
+            }
+        }
+        (removed, added)
     }
 
     /// The pairs of a map, in order of their keys; nothing for a set.
@@ -130,12 +226,12 @@ impl Datum {
     /// The elements of a set or the keys of a map, in order.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &Atom> {
         // One of the two is empty.
-        self.as_set().iter().chain(self.as_map().iter().map(|(key, _)| key))
+        self.elements().chain(self.as_map().iter().map(|(key, _)| key))
     }
 
     /// Every atom: elements, keys and values.
     pub fn atoms(&self) -> impl Iterator<Item = &Atom> {
-        self.as_set().iter().chain(self.as_map().iter().flat_map(|(key, value)| [key, value]))
+        self.elements().chain(self.as_map().iter().flat_map(|(key, value)| [key, value]))
     }
 
     /// The value of a map's `key`.
@@ -158,6 +254,7 @@ impl Datum {
             Repr::Empty => false,
             Repr::One(atom) => atom == key,
             Repr::Set(atoms) => atoms.binary_search(key).is_ok(),
+            Repr::Large(large) => large.contains(key),
             Repr::Map(pairs) => pairs.binary_search_by(|pair| pair.0.cmp(key)).is_ok(),
         }
     }
@@ -200,13 +297,13 @@ impl Datum {
     /// True if every element (for maps: every pair) of `part` is in `self`.
     pub fn includes(&self, part: &Self) -> bool {
         part.len() <= self.len()
-            && part.as_set().iter().all(|atom| self.contains_key(atom))
+            && part.elements().all(|atom| self.contains_key(atom))
             && part.as_map().iter().all(|(key, value)| self.get(key) == Some(value))
     }
 
     /// True if no element (for maps: no pair) of `part` is in `self`.
     pub fn excludes(&self, part: &Self) -> bool {
-        !part.as_set().iter().any(|atom| self.contains_key(atom))
+        !part.elements().any(|atom| self.contains_key(atom))
             && !part.as_map().iter().any(|(key, value)| self.get(key) == Some(value))
     }
 
@@ -217,10 +314,14 @@ impl Datum {
             self.clone()
         } else if self.is_empty() {
             other.clone()
+        } else if let Repr::Large(large) = &self.0
+            && other.len() < self.len() / 8
+        {
+            Self(Repr::Large(Arc::new(large.with(other.elements()))))
         } else if self.as_map().is_empty() {
-            Self::from_sorted_set(merge(self.as_set(), other.as_set(), Atom::cmp))
+            Self::from_sorted_set(merge(self.elements(), other.elements(), |a, b| a.cmp(b)))
         } else {
-            Self::from_sorted_map(merge(self.as_map(), other.as_map(), |a, b| a.0.cmp(&b.0)))
+            Self::from_sorted_map(merge(self.as_map().iter(), other.as_map().iter(), |a, b| a.0.cmp(&b.0)))
         }
     }
 
@@ -231,8 +332,13 @@ impl Datum {
         if self.is_empty() || other.is_empty() {
             return self.clone();
         }
+        if let Repr::Large(large) = &self.0
+            && other.len() < self.len() / 8
+        {
+            return Self::from_large(large.without(other.keys()));
+        }
         if self.as_map().is_empty() {
-            return Self::from_sorted_set(self.as_set().iter().filter(|a| !other.contains_key(a)).cloned().collect());
+            return Self::from_sorted_set(self.elements().filter(|a| !other.contains_key(a)).cloned().collect());
         }
         let taken = |(key, value): &(Atom, Atom)| match other.as_map() {
             [] => other.contains_key(key),
@@ -279,6 +385,7 @@ impl Datum {
         let atoms = match &self.0 {
             Repr::Empty | Repr::One(_) => 0,
             Repr::Set(atoms) => 16 + size_of_val::<[Atom]>(atoms),
+            Repr::Large(large) => size_of::<Atom>() * large.len(),
             Repr::Map(pairs) => 16 + size_of_val::<[(Atom, Atom)]>(pairs),
         };
         text + atoms
@@ -302,10 +409,14 @@ impl PartialOrd for Datum {
     }
 }
 
-/// The sorted union of two sorted slices; of equal elements the left one stays.
-fn merge<T: Clone>(left: &[T], right: &[T], compare: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
-    let mut out = Vec::with_capacity(left.len() + right.len());
-    let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
+/// The sorted union of two sorted sequences; of equal elements the left one stays.
+fn merge<'a, T: Clone + 'a>(
+    left: impl Iterator<Item = &'a T>,
+    right: impl Iterator<Item = &'a T>,
+    compare: impl Fn(&T, &T) -> Ordering,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(left.size_hint().0 + right.size_hint().0);
+    let (mut left, mut right) = (left.peekable(), right.peekable());
     while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
         match compare(a, b) {
             Ordering::Less => out.extend(left.next().cloned()),

@@ -1,3 +1,5 @@
+use std::hash::BuildHasher;
+
 use jsonrpc::Json;
 use proptest::prelude::*;
 
@@ -267,4 +269,44 @@ proptest! {
     fn hostile_text_is_refused_without_panic(text in "\\PC{0,40}", ty in any_type()) {
         let _ = Datum::from_text(&text, &ty, None);
     }
+}
+
+/// Large sets against the standard library's, by many small steps.
+#[test]
+fn large_sets_behave_like_small_ones() {
+    let ty = ColumnType::set(AtomType::Integer);
+    let mut model: std::collections::BTreeSet<i64> = (0..400).map(|n| n * 3).collect();
+    let mut set = Datum::set(model.iter().map(|n| Atom::from(*n)));
+    let hasher = hashbrown::DefaultHashBuilder::default();
+    let mut state: u64 = 1;
+    for step in 0..3000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let n = (state >> 33) as i64 % 1500;
+        let before = set.clone();
+        let one = Datum::from(n);
+        // Grows for a while, then shrinks to nothing and through the border between the forms.
+        if step % 3 == 0 || step > 1500 && step % 50 != 0 {
+            let gone: Vec<_> = model.range(n..).take(1 + step / 1000).copied().collect();
+            gone.iter().for_each(|n| assert!(model.remove(n)));
+            set = set.difference(&integers(&gone));
+        } else {
+            model.insert(n);
+            set = set.union(&one);
+        }
+        assert_eq!(set.len(), model.len());
+        assert_eq!(set.contains_key(&n.into()), model.contains(&n));
+        let fresh = Datum::set(model.iter().map(|n| Atom::from(*n)));
+        assert!(set == fresh && (set == before) == before.elements().eq(set.elements()));
+        let diff = before.diff_to(&set, &ty);
+        assert_eq!(before.apply_diff(&diff, &ty), set);
+        assert_eq!(diff.is_empty(), before == set);
+        if step % 100 == 0 {
+            assert!(set.elements().eq(model.iter().map(|n| Atom::from(*n)).collect::<Vec<_>>().iter()));
+            assert!(set.as_set().iter().eq(set.elements()));
+            assert_eq!(Datum::from_json(&set.to_json(&ty), &ty, None), Ok(set.clone()));
+            assert_eq!(hasher.hash_one(&set), hasher.hash_one(&fresh));
+            assert!(set.includes(&diff.difference(&before)) && set.excludes(&diff.difference(&set)));
+        }
+    }
+    assert!(model.len() < 100, "{}", model.len());
 }

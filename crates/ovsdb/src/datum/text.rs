@@ -104,7 +104,7 @@ impl Datum {
     /// The value as text: `value`, `[value, ..]` or `{key=value, ..}`.
     pub fn to_text(&self, ty: &ColumnType) -> String {
         let pairs = self.as_map().iter().map(|(key, value)| format!("{}={}", atom_to_text(key), atom_to_text(value)));
-        let items: Vec<_> = self.as_set().iter().map(atom_to_text).chain(pairs).collect();
+        let items: Vec<_> = self.elements().map(atom_to_text).chain(pairs).collect();
         let items = items.join(", ");
         if ty.is_map() {
             format!("{{{items}}}")
@@ -118,7 +118,7 @@ impl Datum {
     /// The value as bare words separated by spaces.
     pub fn to_bare(&self) -> String {
         let pairs = self.as_map().iter().map(|(key, value)| format!("{}={}", atom_to_bare(key), atom_to_bare(value)));
-        let items: Vec<_> = self.as_set().iter().map(atom_to_bare).chain(pairs).collect();
+        let items: Vec<_> = self.elements().map(atom_to_bare).chain(pairs).collect();
         items.join(" ")
     }
 

@@ -12,8 +12,10 @@ use crate::transaction::{Changes, RowChange};
 const KEPT_MIN: usize = 100;
 /// At most so many are kept for monitors that are behind.
 const KEPT_MAX: usize = 16 * 1024;
-/// At most so many changed rows are kept for monitors that are behind.
-const ROWS_MAX: usize = 256 * 1024;
+/// At most so much is kept for monitors that are behind, in bytes as far as is known.
+const WEIGHT_MAX: usize = 64 << 20;
+/// At most so much is kept for clients that ask what happened, where no monitor is behind.
+const WEIGHT_KEPT: usize = 2 << 20;
 
 /// A point between two transactions, counted from the start of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,7 +27,7 @@ pub struct History {
     /// Before the oldest kept transaction.
     start: Position,
     kept: VecDeque<Arc<Changes>>,
-    rows: usize,
+    weight: usize,
     merged: Option<(Position, Arc<Changes>)>,
 }
 
@@ -48,7 +50,7 @@ impl History {
 
     /// Adds a transaction.
     pub fn push(&mut self, changes: Arc<Changes>) {
-        self.rows += changes.rows.len();
+        self.weight += weight(&changes);
         self.kept.push_back(changes);
         self.merged = None;
     }
@@ -57,11 +59,12 @@ impl History {
     /// whatever passes the bounds.
     pub fn trim(&mut self, needed: Position) {
         while let Some(oldest) = self.kept.front() {
-            let in_bounds = self.kept.len() <= KEPT_MAX && self.rows <= ROWS_MAX;
-            if in_bounds && (self.kept.len() <= KEPT_MIN || self.start >= needed) {
+            let is_needed = self.start >= needed && self.kept.len() <= KEPT_MAX && self.weight <= WEIGHT_MAX;
+            let is_cheap = self.kept.len() <= KEPT_MIN && self.weight <= WEIGHT_KEPT;
+            if is_needed || is_cheap {
                 break;
             }
-            self.rows -= oldest.rows.len();
+            self.weight -= weight(oldest);
             self.kept.pop_front();
             self.start.0 += 1;
         }
@@ -85,6 +88,14 @@ impl History {
         self.merged = Some((from, Arc::clone(&merged)));
         Some(merged)
     }
+}
+
+/// What keeping `changes` costs: the new versions of rows, for the old ones are the new ones of earlier transactions or of
+/// the database. Elements of large sets are left out: most are shared.
+fn weight(changes: &Changes) -> usize {
+    let rows = changes.rows.iter().flat_map(|change| &change.new);
+    let values: usize = rows.map(|row| row.values().len()).sum();
+    changes.rows.len() * size_of::<RowChange>() + values * size_of::<crate::Datum>()
 }
 
 /// Several transactions as one: each row from its first old to its last new version.

@@ -103,7 +103,7 @@ fn drop_dangling(work: &mut Workspace<'_>, key: RowKey, unreferenced: &mut Vec<R
 fn without_dangling(work: &Workspace<'_>, column: RefColumn, datum: &Datum) -> Datum {
     let lives = |atom: &Atom| atom.as_uuid().is_some_and(|uuid| work.db.row((column.target, uuid)).is_some());
     if datum.as_map().is_empty() {
-        return Datum::set(datum.as_set().iter().filter(|atom| lives(atom)).cloned());
+        return Datum::set(datum.elements().filter(|atom| lives(atom)).cloned());
     }
     let kept = datum.as_map().iter().filter(|(key, value)| lives(if column.in_values { value } else { key }));
     Datum::map(kept.cloned())
