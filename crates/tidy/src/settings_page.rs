@@ -51,7 +51,16 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
     ),
     (
         "Port",
-        &["name", "interfaces", "trunks", "tag", "vlan_mode", "protected", "other_config", "other_config:priority-tags"],
+        &[
+            "name",
+            "interfaces",
+            "trunks",
+            "tag",
+            "vlan_mode",
+            "protected",
+            "other_config",
+            "other_config:priority-tags",
+        ],
     ),
     (
         "Interface",
@@ -93,10 +102,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "options:pstream",
         ],
     ),
-    (
-        "Manager",
-        &["target", "max_backoff", "inactivity_probe", "is_connected", "status"],
-    ),
+    ("Manager", &["target", "max_backoff", "inactivity_probe", "is_connected", "status"]),
 ];
 
 /// The interface types that ferroswitch can make.
@@ -152,7 +158,13 @@ fn write_table(out: &mut String, table: &TableDef) {
         }
     }
     out.push_str(".El\n");
-    line(out, &format!("Open vSwitch documents this table in ovs-vswitchd.conf.db(5), {} TABLE.", table.name));
+    line(
+        out,
+        &format!(
+            "Open vSwitch documents this table in ovs-vswitchd.conf.db(5), {} TABLE.",
+            table.name
+        ),
+    );
 }
 
 /// What a setting takes, what holds without it, and for whom.

@@ -25,8 +25,8 @@ fn blank_length(rest: &str, before: Option<char>) -> usize {
         rest.find('\n').unwrap_or(rest.len())
     } else if rest.starts_with("/*") {
         block_comment(rest)
-    } else if rest.starts_with('"') {
-        1 + string(&rest[1..])
+    } else if let Some(inside) = rest.strip_prefix('"') {
+        1 + string(inside)
     } else if !in_word && let Some(length) = raw_string(rest) {
         length
     } else if rest.starts_with('\'') {
@@ -99,8 +99,11 @@ fn character(text: &str) -> usize {
 /// The part of a file before its own tests, which stand at its end.
 pub fn before_tests(text: &str) -> &str {
     let inline = |at: &(usize, &str)| {
-        let mut after = text[at.0..].lines().skip(1).skip_while(|line| line.trim_start().starts_with("#["));
-        after.next().is_some_and(|line| line.trim_start().starts_with("mod ") && line.trim_end().ends_with('{'))
+        let mut after =
+            text[at.0..].lines().skip(1).skip_while(|line| line.trim_start().starts_with("#["));
+        after.next().is_some_and(|line| {
+            line.trim_start().starts_with("mod ") && line.trim_end().ends_with('{')
+        })
     };
     let end = text.match_indices("#[cfg(test)]\n").find(inline).map_or(text.len(), |(at, _)| at);
     &text[..end]
@@ -147,7 +150,11 @@ mod tests {
             ("'\u{e9}' 'static", "    'static"),
         ] {
             let text_left: String = code(text);
-            assert_eq!(text_left.split_whitespace().collect::<Vec<_>>(), left.split_whitespace().collect::<Vec<_>>(), "{text}");
+            assert_eq!(
+                text_left.split_whitespace().collect::<Vec<_>>(),
+                left.split_whitespace().collect::<Vec<_>>(),
+                "{text}"
+            );
             assert_eq!(text_left.lines().count(), text.lines().count());
         }
     }
@@ -155,8 +162,15 @@ mod tests {
     #[test]
     fn tests_are_told_from_code() {
         assert_eq!(before_tests("a\n#[cfg(test)]\nmod tests {\n}\n"), "a\n");
-        assert_eq!(before_tests("a\n#[cfg(test)]\nmod tests;\nb\n"), "a\n#[cfg(test)]\nmod tests;\nb\n");
-        assert!(is_test("crates/x/src/json/tests.rs") && is_test("tests/src/lib.rs") && !is_test("crates/x/src/latest.rs"));
+        assert_eq!(
+            before_tests("a\n#[cfg(test)]\nmod tests;\nb\n"),
+            "a\n#[cfg(test)]\nmod tests;\nb\n"
+        );
+        assert!(
+            is_test("crates/x/src/json/tests.rs")
+                && is_test("tests/src/lib.rs")
+                && !is_test("crates/x/src/latest.rs")
+        );
         assert!(has_word("x = unsafe {", "unsafe") && !has_word("allow(unsafe_code)", "unsafe"));
         assert_eq!(literals("add(\"a\", add(\"b\"", "add(\"").collect::<Vec<_>>(), ["a", "b"]);
     }

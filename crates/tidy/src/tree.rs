@@ -76,7 +76,8 @@ impl Manifest {
 
     /// The lines of a section, without comments; none if there is no such section.
     pub fn section(&self, name: &str) -> Vec<&str> {
-        let lines = self.0.iter().filter(|(section, _)| section == name).flat_map(|(_, lines)| lines);
+        let lines =
+            self.0.iter().filter(|(section, _)| section == name).flat_map(|(_, lines)| lines);
         lines.map(String::as_str).collect()
     }
 

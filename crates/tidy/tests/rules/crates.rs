@@ -87,13 +87,16 @@ fn pure_crates_have_no_io() {
     let mut violations = Vec::new();
     for pure in PURE {
         let member = members.iter().find(|m| m.name() == pure.name).expect("a member of that name");
-        let files: Vec<_> = member.sources().into_iter().filter(|file| in_part(pure, member, file)).collect();
+        let files: Vec<_> =
+            member.sources().into_iter().filter(|file| in_part(pure, member, file)).collect();
         assert!(!files.is_empty(), "{}/{}: nothing there", member.path, pure.part);
         for file in files {
             let text = read(&file);
             let code = source::code(source::before_tests(&text));
             for word in IMPURE {
-                violations.extend(source::lines_with(&code, word).map(|line| format!("{file}:{line}: {word}")));
+                violations.extend(
+                    source::lines_with(&code, word).map(|line| format!("{file}:{line}: {word}")),
+                );
             }
         }
     }
@@ -104,7 +107,8 @@ fn pure_crates_have_no_io() {
 fn pure_crates_depend_on_pure_crates() {
     // Of ours, and of others' such as only compute.
     let mut allowed = vec!["base", "zerocopy", "hashbrown", "arrayvec", "smallvec", "foldhash"];
-    let whole: Vec<_> = PURE.iter().filter(|p| p.part == "src/" && p.but.is_empty()).map(|p| p.name).collect();
+    let whole: Vec<_> =
+        PURE.iter().filter(|p| p.part == "src/" && p.but.is_empty()).map(|p| p.name).collect();
     allowed.extend(&whole);
     let mut violations = Vec::new();
     for member in members().iter().filter(|m| whole.contains(&m.name())) {
@@ -118,7 +122,8 @@ fn pure_crates_depend_on_pure_crates() {
 /// What each crate of ours reaches by its dependencies, directly or not; tests' dependencies do not count.
 fn reaches(members: &[Member]) -> BTreeMap<&str, Vec<&str>> {
     let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let direct: BTreeMap<&str, Vec<&str>> = members.iter().map(|m| (m.name(), own(members, m))).collect();
+    let direct: BTreeMap<&str, Vec<&str>> =
+        members.iter().map(|m| (m.name(), own(members, m))).collect();
     for name in direct.keys() {
         let mut found: Vec<&str> = Vec::new();
         let mut next: Vec<&str> = direct[name].clone();
@@ -146,17 +151,26 @@ fn who_knows_whom() {
     let mut violations = Vec::new();
     for (name, hidden) in BLIND {
         let reached = &reaches[name];
-        violations.extend(hidden.iter().filter(|h| reached.contains(h)).map(|h| format!("{name} -> {h}")));
+        violations.extend(
+            hidden.iter().filter(|h| reached.contains(h)).map(|h| format!("{name} -> {h}")),
+        );
     }
     for (at, member) in members.iter().enumerate() {
         let direct = own(&members, member);
-        if direct.contains(&"datapath") && direct.contains(&"pipeline") && !BOTH_SIDES.contains(&member.name()) {
+        if direct.contains(&"datapath")
+            && direct.contains(&"pipeline")
+            && !BOTH_SIDES.contains(&member.name())
+        {
             violations.push(format!("{} sees both datapath and pipeline", member.name()));
         }
         let later = members.iter().skip(at).map(Member::name).filter(|name| direct.contains(name));
-        let excused = |name: &str| AGAINST_THE_ORDER.iter().any(|(a, b, _)| (*a, *b) == (member.name(), name));
+        let excused = |name: &str| {
+            AGAINST_THE_ORDER.iter().any(|(a, b, _)| (*a, *b) == (member.name(), name))
+        };
         violations.extend(
-            later.filter(|name| !excused(name)).map(|name| format!("{} -> {name}, which is read later", member.name())),
+            later
+                .filter(|name| !excused(name))
+                .map(|name| format!("{} -> {name}, which is read later", member.name())),
         );
     }
     none("dependencies lead down the reading order of Cargo.toml", violations);
@@ -170,18 +184,23 @@ fn exceptions_to_the_order_are_needed() {
         let depends = own(&members, &members[position(from)]).contains(to);
         !depends || position(from) > position(to)
     });
-    none("strike what is no exception any more", stale.map(|(from, to, _)| format!("{from} -> {to}")).collect());
+    none(
+        "strike what is no exception any more",
+        stale.map(|(from, to, _)| format!("{from} -> {to}")).collect(),
+    );
 }
 
 #[test]
 fn manifests_inherit() {
     let root = Manifest::parse(&read("Cargo.toml"));
     let lints = |manifest: &Manifest, prefix: &str| {
-        let sections = ["rust", "clippy"].map(|tool| manifest.section(&format!("{prefix}lints.{tool}")).join("\n"));
+        let sections = ["rust", "clippy"]
+            .map(|tool| manifest.section(&format!("{prefix}lints.{tool}")).join("\n"));
         sections.join("\n")
     };
     // The one crate with unsafe code cannot inherit that it is forbidden; everything else it repeats.
-    let of_sys = lints(&root, "workspace.").replace("unsafe_code = \"forbid\"", "unsafe_code = \"deny\"");
+    let of_sys =
+        lints(&root, "workspace.").replace("unsafe_code = \"forbid\"", "unsafe_code = \"deny\"");
     let mut violations = Vec::new();
     for member in members() {
         let package = member.manifest.section("package");
@@ -194,12 +213,21 @@ fn manifests_inherit() {
             violations.push(format!("{}: publish is not false", member.path));
         }
         let inherits = member.manifest.section("lints") == ["workspace = true"];
-        if !inherits && !(member.name() == "sys" && lints(&member.manifest, "") == of_sys) {
+        let repeats = member.name() == "sys" && lints(&member.manifest, "") == of_sys;
+        if !inherits && !repeats {
             violations.push(format!("{}: lints are not the workspace's", member.path));
         }
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            let elsewhere = member.manifest.section(section).into_iter().filter(|line| !line.contains("workspace = true"));
-            violations.extend(elsewhere.map(|line| format!("{}: {line}: not from [workspace.dependencies]", member.path)));
+            let elsewhere = member
+                .manifest
+                .section(section)
+                .into_iter()
+                .filter(|line| !line.contains("workspace = true"));
+            violations.extend(
+                elsewhere.map(|line| {
+                    format!("{}: {line}: not from [workspace.dependencies]", member.path)
+                }),
+            );
         }
     }
     none("a member's Cargo.toml inherits", violations);
@@ -231,10 +259,11 @@ fn members_are_described() {
 fn is_root(file: &str, member: &str) -> bool {
     let inside = file.strip_prefix(&format!("{member}/")).unwrap_or_default();
     let parts: Vec<_> = inside.split('/').collect();
+    let starts = ["tests", "examples", "benches"];
     match parts.as_slice() {
-        ["src", "lib.rs" | "main.rs"] | ["src", "bin", _] => true,
-        ["tests" | "examples" | "benches", _] => true,
-        ["tests" | "examples" | "benches", _, "main.rs"] => true,
+        ["src", file] => ["lib.rs", "main.rs"].contains(file),
+        ["src", "bin", _] => true,
+        [folder, _] | [folder, _, "main.rs"] => starts.contains(folder),
         _ => false,
     }
 }
@@ -242,9 +271,23 @@ fn is_root(file: &str, member: &str) -> bool {
 #[test]
 fn the_licence_is_there() {
     let licence = read("LICENSE");
-    assert!(licence.contains("Apache License") && licence.contains("Version 2.0"), "LICENSE is not Apache-2.0's text");
-    assert!(Manifest::parse(&read("Cargo.toml")).section("workspace.package").contains(&"license = \"Apache-2.0\""));
-    for page in ["README.md", "ARCHITECTURE.md", "GLOSSARY.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"] {
+    assert!(
+        licence.contains("Apache License") && licence.contains("Version 2.0"),
+        "LICENSE is not Apache-2.0's text"
+    );
+    assert!(
+        Manifest::parse(&read("Cargo.toml"))
+            .section("workspace.package")
+            .contains(&"license = \"Apache-2.0\"")
+    );
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "GLOSSARY.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+    ] {
         assert!(read(page).starts_with("# "), "{page} has no title");
     }
 }

@@ -30,12 +30,27 @@ fn the_settings_page_is_up_to_date() {
 /// The page says of each setting whether it does something; the switch's own source knows.
 #[test]
 fn settings_in_effect_are_read_somewhere() {
-    let folders = ["crates/vswitchd/src", "crates/tunnel/src", "crates/netdev/src", "crates/ovsdb-server/src", "crates/ferroswitch/src"];
-    let sources: Vec<_> = folders.into_iter().flat_map(files).filter(|file| !is_test(file)).map(|file| read(&file)).collect();
-    let quoted = |word: &str| sources.iter().any(|text| before_tests(text).contains(&format!("\"{word}\"")));
+    let folders = [
+        "crates/vswitchd/src",
+        "crates/tunnel/src",
+        "crates/netdev/src",
+        "crates/ovsdb-server/src",
+        "crates/ferroswitch/src",
+    ];
+    let sources: Vec<_> = folders
+        .into_iter()
+        .flat_map(files)
+        .filter(|file| !is_test(file))
+        .map(|file| read(&file))
+        .collect();
+    let quoted =
+        |word: &str| sources.iter().any(|text| before_tests(text).contains(&format!("\"{word}\"")));
     // Columns also as structs have them, or at the end of a remote's name.
     let column_named = |word: &str| {
-        quoted(word) || sources.iter().any(|text| text.contains(&format!(".{word}")) || text.contains(&format!(",{word}\"")))
+        quoted(word)
+            || sources.iter().any(|text| {
+                text.contains(&format!(".{word}")) || text.contains(&format!(",{word}\""))
+            })
     };
     let mut violations = Vec::new();
     for (table, places) in IN_EFFECT {
@@ -43,7 +58,8 @@ fn settings_in_effect_are_read_somewhere() {
         for place in *places {
             let (column, key) = place.split_once(':').unwrap_or((place, ""));
             let exists = columns.column(column).is_some()
-                && (key.is_empty() || settings().any(|s| (s.table, s.column, s.key) == (*table, column, key)));
+                && (key.is_empty()
+                    || settings().any(|s| (s.table, s.column, s.key) == (*table, column, key)));
             if !exists {
                 violations.push(format!("{table} {place}: there is no such setting"));
             } else if !(if key.is_empty() { column_named(column) } else { quoted(key) }) {
@@ -53,10 +69,17 @@ fn settings_in_effect_are_read_somewhere() {
     }
     // Words that mean something else where they are quoted.
     let homonyms = ["ifindex"];
-    let switch = settings().filter(|s| ["Open_vSwitch", "Bridge", "Port", "Interface"].contains(&s.table));
-    for s in switch.filter(|s| !s.key.is_empty() && s.column != "external_ids" && !homonyms.contains(&s.key)) {
+    let switch =
+        settings().filter(|s| ["Open_vSwitch", "Bridge", "Port", "Interface"].contains(&s.table));
+    for s in switch
+        .filter(|s| !s.key.is_empty() && s.column != "external_ids" && !homonyms.contains(&s.key))
+    {
         if quoted(s.key) && !settings_page::in_effect(s.table, &s.place()) {
-            violations.push(format!("{} {}: is read, but the page says that it does nothing yet", s.table, s.place()));
+            violations.push(format!(
+                "{} {}: is read, but the page says that it does nothing yet",
+                s.table,
+                s.place()
+            ));
         }
     }
     none("settings_page::IN_EFFECT is what the switch reads", violations);
@@ -68,12 +91,18 @@ const SHARED: &str = "ferroswitch-options.7";
 /// A page as people see it: without roff's requests for fonts, and with plain hyphens.
 fn man(page: &str) -> String {
     let text = read(&format!("docs/man/{page}"));
-    assert!(text.contains(".Sh NAME") && text.contains(".Sh SEE ALSO"), "{page}: NAME or SEE ALSO is missing");
+    assert!(
+        text.contains(".Sh NAME") && text.contains(".Sh SEE ALSO"),
+        "{page}: NAME or SEE ALSO is missing"
+    );
     text.replace("Fl Fl ", "--").replace("\\-", "-").replace("\\&", "")
 }
 
 /// What a program prints.
-fn output(program: fn(Vec<OsString>, &mut dyn Write, &mut dyn Write) -> ExitCode, option: &str) -> String {
+fn output(
+    program: fn(Vec<OsString>, &mut dyn Write, &mut dyn Write) -> ExitCode,
+    option: &str,
+) -> String {
     let mut out = Vec::new();
     program(vec![option.into()], &mut out, &mut Vec::new());
     String::from_utf8(out).expect("text")
@@ -113,9 +142,11 @@ fn describes_commands(page: &str, commands: &BTreeSet<String>) {
 #[test]
 fn ovs_vsctl_8() {
     let list = output(|a, out, err| cli::vsctl::run(a, out, err), "--commands");
-    let commands = list.lines().filter_map(|line| line.split(',').nth(1)).map(str::to_owned).collect();
+    let commands =
+        list.lines().filter_map(|line| line.split(',').nth(1)).map(str::to_owned).collect();
     describes_commands("ovs-vsctl.8", &commands);
-    let mut options = long_options(&output(|a, out, err| cli::vsctl::run(a, out, err), "--options"));
+    let mut options =
+        long_options(&output(|a, out, err| cli::vsctl::run(a, out, err), "--options"));
     options.extend(long_options(&list));
     describes_options("ovs-vsctl.8", &options);
 }
@@ -135,7 +166,10 @@ fn ovsdb_client_1() {
     describes_options("ovsdb-client.1", &options);
     let (commands, _) = help.split_once("\nThe default SERVER").expect("a list of commands");
     let names = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    describes_commands("ovsdb-client.1", &names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect());
+    describes_commands(
+        "ovsdb-client.1",
+        &names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect(),
+    );
 }
 
 #[test]
@@ -143,14 +177,18 @@ fn ovsdb_tool_1() {
     let help = output(|a, out, err| cli::ovsdb_tool::run(a, out, err), "--help");
     describes_options("ovsdb-tool.1", &long_options(&help));
     let lines = help.lines().skip(2).take_while(|line| line.starts_with("  "));
-    let name = |line: &str| line.split_whitespace().find(|word| !word.starts_with('[')).map(str::to_owned);
+    let name =
+        |line: &str| line.split_whitespace().find(|word| !word.starts_with('[')).map(str::to_owned);
     describes_commands("ovsdb-tool.1", &lines.filter_map(name).collect());
 }
 
 #[test]
 fn ovs_vswitchd_8() {
     let mut registry = vswitchd::commands::registry();
-    observe::commands::add_common(&mut registry, &observe::Vlog::install("tidy", &base::Clock::real()));
+    observe::commands::add_common(
+        &mut registry,
+        &observe::Vlog::install("tidy", &base::Clock::real()),
+    );
     describes_commands("ovs-vswitchd.8", &registry.names().map(str::to_owned).collect());
     let mut options = long_options(&daemon_usage());
     options.extend(vswitchd::program::SWITCH_OPTIONS.iter().map(|option| option.long.to_owned()));
@@ -164,15 +202,20 @@ fn ovsdb_server_1() {
     let mut options = long_options(&daemon_usage());
     let source = read("crates/ovsdb-server/src/options.rs");
     options.extend(long_options(&source));
-    options.extend(literals(&source, "Opt::value(\"").chain(literals(&source, "Opt::flag(\"")).map(str::to_owned));
+    options.extend(
+        literals(&source, "Opt::value(\"")
+            .chain(literals(&source, "Opt::flag(\""))
+            .map(str::to_owned),
+    );
     describes_options("ovsdb-server.1", &options);
-    let mut commands: BTreeSet<_> = ["crates/ovsdb-server/src/commands.rs", "crates/observe/src/commands.rs"]
-        .iter()
-        .flat_map(|file| {
-            let text = read(file).replace("add(\n        \"", "add(\"");
-            literals(&text, "registry.add(\"").map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect();
+    let mut commands: BTreeSet<_> =
+        ["crates/ovsdb-server/src/commands.rs", "crates/observe/src/commands.rs"]
+            .iter()
+            .flat_map(|file| {
+                let text = read(file).replace("add(\n        \"", "add(\"");
+                literals(&text, "registry.add(\"").map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect();
     commands.insert("list-commands".to_owned());
     describes_commands("ovsdb-server.1", &commands);
 }
@@ -192,7 +235,8 @@ fn ferroswitch_1() {
 #[test]
 fn shared_options() {
     let mut options = long_options(&daemon_usage());
-    let tables = [observe::daemon::OPTIONS, observe::daemon::VLOG_OPTIONS, observe::daemon::SSL_OPTIONS];
+    let tables =
+        [observe::daemon::OPTIONS, observe::daemon::VLOG_OPTIONS, observe::daemon::SSL_OPTIONS];
     options.extend(tables.concat().iter().map(|option| option.long.to_owned()));
     let described = long_options(&man(SHARED));
     assert_eq!(described, options, "{SHARED}");
@@ -212,7 +256,11 @@ fn pages_render() {
     let mut violations = Vec::new();
     for page in files("docs/man") {
         // -ww: every warning; -b: with where it came from; -z: no output.
-        let run = Command::new("groff").args(["-ww", "-z", "-mdoc", "-Tutf8"]).arg(root().join(&page)).output().expect("groff");
+        let run = Command::new("groff")
+            .args(["-ww", "-z", "-mdoc", "-Tutf8"])
+            .arg(root().join(&page))
+            .output()
+            .expect("groff");
         let complaints = String::from_utf8_lossy(&run.stderr).into_owned();
         violations.extend(complaints.lines().map(str::to_owned));
     }
@@ -225,11 +273,20 @@ fn drop_counters_are_explained() {
     let rows: BTreeSet<_> = page
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter(|name| name.contains("_drop_") || name.starts_with("drop_") || name.starts_with("upcall_") || name.starts_with("revalidate_"))
+        .filter(|name| {
+            name.contains("_drop_")
+                || name.starts_with("drop_")
+                || name.starts_with("upcall_")
+                || name.starts_with("revalidate_")
+        })
         .map(str::to_owned)
         .collect();
-    let mut counters: BTreeSet<_> = DropReason::ALL.iter().map(|reason| reason.name().to_owned()).collect();
-    for file in files("crates").iter().filter(|file| file.ends_with(".rs") && !is_test(file) && !file.starts_with("crates/tidy/")) {
+    let mut counters: BTreeSet<_> =
+        DropReason::ALL.iter().map(|reason| reason.name().to_owned()).collect();
+    for file in files("crates")
+        .iter()
+        .filter(|file| file.ends_with(".rs") && !is_test(file) && !file.starts_with("crates/tidy/"))
+    {
         counters.extend(literals(before_tests(&read(file)), ".counter(\"").map(str::to_owned));
     }
     let lacks = counters.difference(&rows).map(|name| format!("{name} is not explained"));
@@ -245,8 +302,13 @@ fn tunnel_states_are_explained() {
     let words: Vec<_> = literals(body, "=> \"").collect();
     assert!(words.contains(&"up") && words.len() > 5, "{words:?}");
     let page = read("docs/troubleshooting.md");
-    let lacks = words.iter().filter(|word| !page.lines().any(|line| line.starts_with(&format!("| `{word}` |"))));
-    none("docs/troubleshooting.md explains every state of a tunnel", lacks.map(|word| (*word).to_owned()).collect());
+    let lacks = words
+        .iter()
+        .filter(|word| !page.lines().any(|line| line.starts_with(&format!("| `{word}` |"))));
+    none(
+        "docs/troubleshooting.md explains every state of a tunnel",
+        lacks.map(|word| (*word).to_owned()).collect(),
+    );
 }
 
 /// The guide's page has the lines that the demo types.
@@ -256,14 +318,20 @@ fn the_guide_is_the_one_that_the_demo_types() {
     let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
     let [local, remote] = testbed::guide::HOSTS;
     let lines = testbed::guide::lines(local, remote, "MAC");
-    let lacks = lines.iter().filter(|line| !page.contains(&line.text) && !line.text.starts_with("if command"));
-    none("docs/guide.md has every line of testbed::guide", lacks.map(|line| line.text.clone()).collect());
+    let lacks = lines
+        .iter()
+        .filter(|line| !page.contains(&line.text) && !line.text.starts_with("if command"));
+    none(
+        "docs/guide.md has every line of testbed::guide",
+        lacks.map(|line| line.text.clone()).collect(),
+    );
 }
 
 /// Links between our own pages lead somewhere.
 #[test]
 fn links_lead_somewhere() {
-    let pages: Vec<_> = files(".").into_iter().filter(|f| f.ends_with(".md") && !f.contains("/corpus/")).collect();
+    let pages: Vec<_> =
+        files(".").into_iter().filter(|f| f.ends_with(".md") && !f.contains("/corpus/")).collect();
     let mut violations = Vec::new();
     for page in &pages {
         let folder = root().join(page).parent().expect("a folder").to_owned();
@@ -282,11 +350,15 @@ fn links_lead_somewhere() {
 #[test]
 fn everything_is_installed() {
     let script = read("packaging/install.sh");
-    let made = files("docs/man").into_iter().chain(files("packaging/systemd")).chain(files("crates/cli/completions"));
+    let made = files("docs/man")
+        .into_iter()
+        .chain(files("packaging/systemd"))
+        .chain(files("crates/cli/completions"));
     let lacks = made.filter(|file| {
         let name = file.rsplit('/').next().unwrap_or_default();
         let folder = file.trim_end_matches(name);
-        !script.contains(folder) || !(has_word(&script, name) || script.contains(&format!("{folder}*")))
+        !script.contains(folder)
+            || !(has_word(&script, name) || script.contains(&format!("{folder}*")))
     });
     none("packaging/install.sh installs it", lacks.collect());
 }
@@ -341,7 +413,10 @@ fn shell_scripts_parse() {
     let mut violations = Vec::new();
     for file in files(".") {
         let first = std::fs::read(root().join(&file)).unwrap_or_default();
-        if !file.ends_with(".bash") && !first.starts_with(b"#!/bin/sh") && !first.starts_with(b"#!/usr/bin/env bash") {
+        if !file.ends_with(".bash")
+            && !first.starts_with(b"#!/bin/sh")
+            && !first.starts_with(b"#!/usr/bin/env bash")
+        {
             continue;
         }
         let run = Command::new("bash").arg("-n").arg(root().join(&file)).output().expect("bash");

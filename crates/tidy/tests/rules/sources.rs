@@ -48,7 +48,12 @@ fn unsafe_says_why() {
 
 /// Whether the comment above the last of `lines` says why it is safe. Attributes may stand between.
 fn is_explained(lines: &[&str]) -> bool {
-    let above = lines.iter().rev().skip(1).map(|line| line.trim_start()).skip_while(|line| line.starts_with("#["));
+    let above = lines
+        .iter()
+        .rev()
+        .skip(1)
+        .map(|line| line.trim_start())
+        .skip_while(|line| line.starts_with("#["));
     let mut comment = above.take_while(|line| line.starts_with("//") || line.starts_with("#["));
     comment.any(|line| line.contains("SAFETY:") || line.contains("# Safety"))
 }
@@ -59,7 +64,10 @@ fn time_is_an_argument() {
     for (file, text) in rust().filter(|(file, _)| file != "crates/base/src/clock.rs") {
         let code = code(&text);
         for (i, line) in code.lines().enumerate() {
-            if ["Instant::now", "SystemTime::now", "UNIX_EPOCH"].iter().any(|word| has_word(line, word)) {
+            if ["Instant::now", "SystemTime::now", "UNIX_EPOCH"]
+                .iter()
+                .any(|word| has_word(line, word))
+            {
                 violations.push(format!("{file}:{}", i + 1));
             }
         }
@@ -76,7 +84,8 @@ fn nothing_is_left_undone() {
     for (file, text) in rust() {
         let code = code(&text);
         for (i, (line, code)) in text.lines().zip(code.lines()).enumerate() {
-            let marked = marks.iter().any(|mark| has_word(line, mark)) || macros.iter().any(|name| code.contains(name));
+            let marked = marks.iter().any(|mark| has_word(line, mark))
+                || macros.iter().any(|name| code.contains(name));
             if marked || code.contains("#[ignore") {
                 violations.push(format!("{file}:{}: {}", i + 1, line.trim()));
             }
@@ -87,10 +96,20 @@ fn nothing_is_left_undone() {
 
 #[test]
 fn no_machine_is_named() {
-    let places = [concat!("/wo", "rk/"), concat!("/tmp", "/fs"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
-    let text_files = [".rs", ".toml", ".md", ".sh", ".txt", ".py", ".bash", ".fish", ".zsh", ".service", ".conf", ".1", ".5", ".8"];
+    let places = [
+        concat!("/wo", "rk/"),
+        concat!("/tmp", "/fs"),
+        concat!("/ro", "ot/"),
+        concat!("/ho", "me/"),
+    ];
+    let text_files = [
+        ".rs", ".toml", ".md", ".sh", ".txt", ".py", ".bash", ".fish", ".zsh", ".service", ".conf",
+        ".1", ".5", ".8",
+    ];
     let mut violations = Vec::new();
-    for file in files(".").iter().filter(|file| text_files.iter().any(|ending| file.ends_with(ending))) {
+    for file in
+        files(".").iter().filter(|file| text_files.iter().any(|ending| file.ends_with(ending)))
+    {
         for (i, line) in read(file).lines().enumerate() {
             if places.iter().any(|place| line.contains(place)) {
                 violations.push(format!("{file}:{}: {}", i + 1, line.trim()));
@@ -115,6 +134,8 @@ fn files_are_short_enough_to_read() {
         }
     }
     let stale = TOO_LONG.iter().filter(|(name, _)| !seen.iter().any(|file| file == name));
-    violations.extend(stale.map(|(name, _)| format!("{name}: short enough now; strike it from the list")));
+    violations.extend(
+        stale.map(|(name, _)| format!("{name}: short enough now; strike it from the list")),
+    );
     none("cut a file that nobody reads through", violations);
 }
