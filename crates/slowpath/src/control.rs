@@ -44,9 +44,12 @@ impl Control {
         self.changed.notify_all();
     }
 
-    /// No passes until resumed.
+    /// No passes until resumed; then one at once, for there may be much to catch up with.
     pub(crate) fn pause(&self, paused: bool) {
-        self.lock().paused = paused;
+        let mut state = self.lock();
+        state.paused = paused;
+        state.kicked |= !paused;
+        drop(state);
         self.changed.notify_all();
     }
 

@@ -38,24 +38,34 @@ struct Answer {
     actions: Arc<[Action]>,
 }
 
+/// A flow that a miss of the batch in hand has brought.
+#[derive(Clone)]
+struct Installed {
+    key: MaskedKey,
+    actions: Arc<[Action]>,
+    uses: Arc<[Use]>,
+}
+
 impl Shared {
     /// Answers misses in order.
     fn answer(&self, misses: Vec<Miss>) {
         let now = self.clock.now();
         let mut state = lock(&self.state);
         let mut out = self.datapath.answers();
-        let mut installed: Vec<(MaskedKey, Arc<[Action]>)> = Vec::new();
+        let mut installed: Vec<Installed> = Vec::new();
         for miss in misses {
             self.count.upcalls.inc();
             let answer = match miss.reason {
                 MissReason::NoFlow => {
                     // Earlier misses of this very batch may have brought the flow.
-                    let known = installed
-                        .iter()
-                        .find(|(key, _)| key.matches(&miss.key))
-                        .map(|(_, a)| a.clone());
+                    let known = installed.iter().find(|flow| flow.key.matches(&miss.key)).cloned();
                     match known {
-                        Some(actions) => Some(Answer { miss, actions }),
+                        Some(flow) => {
+                            // The flow does not count it: it never passes the flow table.
+                            let bytes = miss.packet.buf.len() as u64;
+                            self.credit(&mut state, &flow.uses, Delta { packets: 1, bytes }, now);
+                            Some(Answer { miss, actions: flow.actions })
+                        }
                         None => Some(self.translate_miss(
                             &mut state,
                             &mut out,
@@ -85,7 +95,7 @@ impl Shared {
         state: &mut State,
         out: &mut Answers<'_>,
         miss: Miss,
-        installed: &mut Vec<(MaskedKey, Arc<[Action]>)>,
+        installed: &mut Vec<Installed>,
         now: Instant,
     ) -> Answer {
         let version = state.version();
@@ -106,8 +116,9 @@ impl Shared {
         }
         match out.put_flow(key, actions.clone(), version) {
             Ok(flow) => {
-                flows.insert(flow, miss.key, uses.into(), version);
-                installed.push((key, actions.clone()));
+                let uses: Arc<[Use]> = uses.into();
+                flows.insert(flow, miss.key, uses.clone(), version);
+                installed.push(Installed { key, actions: actions.clone(), uses });
             }
             Err(_) => self.count.flow_refused.inc(),
         }

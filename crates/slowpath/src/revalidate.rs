@@ -98,6 +98,10 @@ impl Shared {
             }
             self.note_change(&mut state);
         }
+        // Statistics may have told of a neighbour that packets wait for.
+        let mut state = lock(&self.state);
+        self.release_ready(&mut state, now);
+        self.note_change(&mut state);
     }
 
     /// Credits what a flow has counted. Says when it was last used.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Instant, Version};
 use datapath::Miss;
@@ -114,13 +115,14 @@ impl State {
         self.mac_table(learn.bridge).learn(learn.vlan, learn.mac, learn.port, now);
     }
 
-    /// A flow whose source is this station has had packets. That says it is alive, not that it is back where it was when the
-    /// flow was made: a station that has moved since stays where it is.
+    /// A flow whose source is this station has had packets, the last at `now`. If it was heard elsewhere since, it has moved
+    /// and stays there; heard last where the flow comes from, it is back.
     pub(crate) fn refresh(&mut self, learn: &Learn, now: Instant) {
         let known = self.macs.get(&learn.bridge).and_then(|t| t.lookup(learn.vlan, learn.mac, now));
-        if known.is_none_or(|port| port == learn.port) {
-            self.learn(learn, now);
-        }
+        let moves = known.is_some_and(|port| port != learn.port);
+        // Of two moments that are equal the one told late, which is this, is the earlier.
+        let heard = if moves { now - Duration::from_nanos(1) } else { now };
+        self.learn(learn, heard);
     }
 
     /// Raises the version if any part has changed. Says whether it did.

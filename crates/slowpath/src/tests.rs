@@ -1,1 +1,7 @@
-use super::*;
+//! The slow path with a real datapath whose devices are dummies, on a clock that the tests move.
+
+mod neighbours;
+mod statistics;
+mod steering;
+mod versions;
+mod world;
