@@ -37,6 +37,11 @@ pub const QUICK_TRIES: u32 = 3;
 /// Time between requests when nobody answered the first ones: how long a host that comes back may go unnoticed at most. Hosts
 /// give a TCP connection seconds to come about and people a ping as long, and one small frame in that time is no load.
 pub const RETRY_SLOW: Duration = Duration::from_secs(3);
+/// A new packet that wants a neighbour has it asked for at once if the last request was so long ago: a host that was just being
+/// configured when the first request came is then found by the very next packet.
+pub const EAGER: Duration = Duration::from_millis(20);
+/// How many requests packets can bring forward like this before they must wait for their turn.
+pub const EAGER_TRIES: u32 = 10;
 /// How long a neighbour that no packet wants any more goes on being asked for.
 pub const WANTED_FOR: Duration = Duration::from_secs(60);
 /// How long a neighbour is known after it was last heard or used (`tnl/neigh/aging`).
@@ -153,17 +158,31 @@ struct Asking {
     tries: u32,
     /// When a packet last wanted it.
     wanted: Instant,
+    /// When the last request went out.
+    last: Instant,
+    /// How often packets may still bring the next request forward.
+    eager: u32,
 }
 
 impl Asking {
     fn new(asker: Asker, now: Instant) -> Self {
-        Self { asker, since: now, next: now, tries: 0, wanted: now }
+        Self { asker, since: now, next: now, tries: 0, wanted: now, last: now, eager: EAGER_TRIES }
+    }
+
+    /// Another packet wants the neighbour.
+    fn hurry(&mut self, now: Instant) {
+        if self.eager > 0 && self.next > now && now.since(self.last) >= EAGER {
+            self.eager -= 1;
+            self.next = now;
+        }
     }
 
     /// Counts a request as sent and sets the time of the next.
     fn sent(&mut self, now: Instant) {
         self.tries = self.tries.saturating_add(1);
-        self.next = now + if self.tries < QUICK_TRIES { RETRY } else { RETRY_SLOW };
+        self.last = now;
+        let in_turn = self.tries.saturating_sub(EAGER_TRIES - self.eager);
+        self.next = now + if in_turn < QUICK_TRIES { RETRY } else { RETRY_SLOW };
     }
 }
 
@@ -263,6 +282,7 @@ impl Neighbours {
             Some(Entry::Wanted(a)) => {
                 a.wanted = now;
                 a.asker = asker;
+                a.hurry(now);
                 return true;
             }
             Some(Entry::Known(k)) if k.expires > now => {

@@ -215,6 +215,22 @@ fn commands_answer_as_the_reference() {
     assert_eq!(commands::show(&n, at(0)).lines().count(), 2);
 }
 
+/// A host that was not there yet when it was first asked for is found by the next packet, and a flood of packets is no flood of
+/// requests.
+#[test]
+fn packets_bring_requests_forward_but_not_without_bound() {
+    let mut n = Neighbours::default();
+    let addr = IpAddr::from([10, 0, 0, 9]);
+    let mut requests = |ms: u64| {
+        n.want(&br(), addr, asker(), at(ms));
+        n.poll(at(ms)).len()
+    };
+    assert_eq!([requests(0), requests(10), requests(25), requests(30)], [1, 0, 1, 0]);
+    let flood: usize = (31..10_000).map(&mut requests).sum();
+    let paced = QUICK_TRIES as usize - 1 + 3;
+    assert!(flood < EAGER_TRIES as usize + paced, "{flood}");
+}
+
 /// Whatever happens, the counts are right.
 #[test]
 fn counts_agree_after_any_history() {
