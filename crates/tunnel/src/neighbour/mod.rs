@@ -169,12 +169,14 @@ impl Asking {
         Self { asker, since: now, next: now, tries: 0, wanted: now, last: now, eager: EAGER_TRIES }
     }
 
-    /// Another packet wants the neighbour.
-    fn hurry(&mut self, now: Instant) {
-        if self.eager > 0 && self.next > now && now.since(self.last) >= EAGER {
+    /// Another packet wants the neighbour. Says whether a request is due for it.
+    fn hurry(&mut self, now: Instant) -> bool {
+        let hurry = self.eager > 0 && self.next > now && now.since(self.last) >= EAGER;
+        if hurry {
             self.eager -= 1;
             self.next = now;
         }
+        hurry
     }
 
     /// Counts a request as sent and sets the time of the next.
@@ -282,7 +284,9 @@ impl Neighbours {
             Some(Entry::Wanted(a)) => {
                 a.wanted = now;
                 a.asker = asker;
-                a.hurry(now);
+                if a.hurry(now) {
+                    self.due_by(now);
+                }
                 return true;
             }
             Some(Entry::Known(k)) if k.expires > now => {
