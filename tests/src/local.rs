@@ -1,4 +1,4 @@
-//! Guests of one host (users.md, tests A and B): TCP over veth and tap, with the kernel's defaults and without offloads.
+//! Guests of one host (what people report first): TCP over veth and tap, with the kernel's defaults and without offloads.
 
 use testbed::guest::Wire;
 

@@ -1,4 +1,4 @@
-//! Wrong settings (users.md, tests H and I): `ovs-vsctl` refuses them before anything changes, and says what would be right.
+//! Wrong settings: `ovs-vsctl` refuses them before anything changes, and says what would be right.
 //! What another client writes all the same shows in the row or the log, and breaks nothing that worked.
 
 use std::time::Duration;
@@ -250,7 +250,7 @@ fn by_another_client(net: &OneBridge, wrong: &Wrong) -> Result<(), String> {
     result
 }
 
-/// users.md, test I: a wrong datapath type takes nothing down.
+/// A wrong datapath type takes nothing down.
 #[test]
 fn a_wrong_datapath_type_leaves_the_bridge_running() {
     if !ours() {

@@ -30,7 +30,7 @@ pub(crate) fn ok<T>(result: Result<T>) -> T {
 }
 
 /// The guide between these flavours. Guests keep their offloads unless it is the reference that switches for them, which
-/// leaves their checksums unfinished (users.md, test A).
+/// leaves their checksums unfinished.
 pub(crate) fn plan(a: Flavor, b: Flavor) -> Plan {
     let by_reference = |f: &Flavor| matches!(f, Flavor::Switch(p) if !p.are_ours());
     let offloads = [!by_reference(&a), !by_reference(&b)];

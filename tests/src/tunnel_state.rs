@@ -1,4 +1,4 @@
-//! A tunnel says how it is (users.md, tests F and G): who cannot be reached is named, and packets wait for a neighbour.
+//! A tunnel says how it is: who cannot be reached is named, and packets wait for a neighbour.
 
 use std::time::Duration;
 

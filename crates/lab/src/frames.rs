@@ -37,8 +37,8 @@ pub enum Spoil {
     Cut(usize),
     /// Lengthen with zeros to so many bytes.
     Pad(usize),
-    /// Append these bytes so many times.
-    Append(&'static [u8], usize),
+    /// Insert these bytes there, so many times.
+    Insert(usize, &'static [u8], usize),
     /// Compute the IPv4 header checksum at this offset anew.
     FixIpv4(usize),
 }
@@ -55,7 +55,10 @@ pub fn spoilt(mut frame: Vec<u8>, steps: &[Spoil]) -> Vec<u8> {
             }
             Spoil::Cut(len) => frame.truncate(len),
             Spoil::Pad(len) => frame.resize(len.max(frame.len()), 0),
-            Spoil::Append(bytes, times) => frame.extend(bytes.repeat(times)),
+            Spoil::Insert(at, bytes, times) => {
+                let at = at.min(frame.len());
+                frame.splice(at..at, bytes.repeat(times));
+            }
             Spoil::FixIpv4(at) => {
                 if let Some(header) = frame.get_mut(at..) {
                     fix_checksum(header);

@@ -13,11 +13,10 @@ pub(crate) struct Child {
 impl Child {
     /// Starts `command`; `waker` is woken when it ends.
     pub(crate) fn start(command: &str, waker: Waker) -> Result<Self, String> {
-        let mut child = Command::new("/bin/sh")
-            .arg("-c")
-            .arg(command)
-            .spawn()
-            .map_err(|error| format!("failed to run \"{command}\" ({})", stream::strerror(&error)))?;
+        let mut child =
+            Command::new("/bin/sh").arg("-c").arg(command).spawn().map_err(|error| {
+                format!("failed to run \"{command}\" ({})", stream::strerror(&error))
+            })?;
         let (sender, end) = channel();
         // A thread is the one way to wait for a process that is not an event of the poller and needs no signal handler.
         std::thread::spawn(move || {

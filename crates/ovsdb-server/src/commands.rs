@@ -12,13 +12,16 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
     commands::add_common(&mut registry, vlog);
     registry.add("exit", "", 0, 0, |core: &mut Core, _| core.exiting = true);
     registry.add("memory/show", "", 0, 0, |core: &mut Core, _| memory::show(&core.db.memory()));
-    registry.add("coverage/show", "", 0, 0, |core: &mut Core, _| core.coverage.show(core.counters()));
+    registry
+        .add("coverage/show", "", 0, 0, |core: &mut Core, _| core.coverage.show(core.counters()));
     registry.add("coverage/read-counter", "COUNTER", 1, 1, read_counter);
     registry.add("ovsdb-server/add-db", "DB", 1, 1, |core: &mut Core, args| {
         core.open_database(argument(args)).map_err(|error| error.to_string())
     });
     registry.add("ovsdb-server/remove-db", "DB", 1, 1, remove_db);
-    registry.add("ovsdb-server/list-dbs", "", 0, 0, |core: &mut Core, _| lines(core.db.database_names()));
+    registry.add("ovsdb-server/list-dbs", "", 0, 0, |core: &mut Core, _| {
+        lines(core.db.database_names())
+    });
     registry.add("ovsdb-server/add-remote", "REMOTE", 1, 1, |core: &mut Core, args| {
         core.remotes.add(argument(args), &core.db).map(|()| core.apply_remotes())
     });
@@ -29,7 +32,9 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
         core.apply_remotes();
         Ok(())
     });
-    registry.add("ovsdb-server/list-remotes", "", 0, 0, |core: &mut Core, _| lines(core.remotes.configured()));
+    registry.add("ovsdb-server/list-remotes", "", 0, 0, |core: &mut Core, _| {
+        lines(core.remotes.configured())
+    });
     registry.add("ovsdb-server/compact", "", 0, 1, compact);
     registry.add("ovsdb-server/reconnect", "", 0, 0, |core: &mut Core, _| core.reconnect());
     registry.add("ovsdb-server/sync-status", "", 0, 0, |_, _| "state: active\n");
@@ -53,7 +58,13 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
 /// Commands about what there is not here: questions are answered, wishes refused.
 fn add_absent(registry: &mut Registry<Core>) {
     for name in ["ovsdb-server/perf-counters-show", "ovsdb-server/perf-counters-clear"] {
-        registry.add(name, "", 0, 0, |_: &mut Core, _| "performance counter is not supported on this platform\n");
+        registry.add(
+            name,
+            "",
+            0,
+            0,
+            |_: &mut Core, _| "performance counter is not supported on this platform\n",
+        );
     }
     for name in ["ovsdb-server/get-active-ovsdb-server", "ovsdb-server/get-sync-exclude-tables"] {
         registry.add(name, "", 0, 0, |_: &mut Core, _| ());
@@ -101,9 +112,18 @@ fn remove_db(core: &mut Core, args: &Args) -> Result<(), &'static str> {
 fn compact(core: &mut Core, args: &Args) -> Result<(), String> {
     let time = core.time();
     let names: Vec<String> = match args.arg(0) {
-        None => core.db.database_names().filter(|name| !name.starts_with('_')).map(|name| name.to_string()).collect(),
-        Some(name) if name.starts_with('_') => return Err("cannot compact built-in databases".to_owned()),
-        Some(name) if core.db.database(name).is_none() => return Err("no database by that name".to_owned()),
+        None => core
+            .db
+            .database_names()
+            .filter(|name| !name.starts_with('_'))
+            .map(|name| name.to_string())
+            .collect(),
+        Some(name) if name.starts_with('_') => {
+            return Err("cannot compact built-in databases".to_owned());
+        }
+        Some(name) if core.db.database(name).is_none() => {
+            return Err("no database by that name".to_owned());
+        }
         Some(name) => vec![name.to_owned()],
     };
     let mut problems = String::new();

@@ -40,7 +40,7 @@ pub(crate) struct Core {
     counters: Counters,
 }
 
-/// What the server did, by the names of the reference's coverage counters.
+/// What the loop did.
 #[derive(Default)]
 struct Counters {
     turns: u64,
@@ -51,7 +51,8 @@ impl Core {
     /// Opens the databases and remotes of `config`.
     pub(crate) fn new(config: &Config) -> Result<Self, String> {
         let mut seed = [0; 32];
-        fill_random(&mut seed).map_err(|error| format!("no random numbers ({})", stream::strerror(&error)))?;
+        fill_random(&mut seed)
+            .map_err(|error| format!("no random numbers ({})", stream::strerror(&error)))?;
         let now = config.clock.now();
         let network = Network::new(config.limits).map_err(|error| stream::strerror(&error))?;
         let mut core = Self {
@@ -101,6 +102,9 @@ impl Core {
                 opened.transactions,
                 log.len()
             );
+            if opened.abandoned > 0 {
+                set_aside(&real, name, opened.abandoned);
+            }
         }
         let database = Arc::clone(opened.database.schema().name());
         let time = self.time();
@@ -122,7 +126,12 @@ impl Core {
     /// To be called after remotes were added or removed.
     pub(crate) fn apply_remotes(&mut self) {
         self.remotes_changed = false;
-        self.seen = self.remotes.databases().into_iter().map(|name| (name.clone(), self.db.generation(&name))).collect();
+        self.seen = self
+            .remotes
+            .databases()
+            .into_iter()
+            .map(|name| (name.clone(), self.db.generation(&name)))
+            .collect();
         self.remotes.apply(&mut self.network, &mut self.db, &self.rundir, self.clock.now());
     }
 
@@ -133,7 +142,7 @@ impl Core {
 
     /// Counters for `coverage/show`.
     pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
-        [("poll_create_node", self.counters.turns), ("util_xalloc", self.counters.wakeups)]
+        [("ovsdb_turn", self.counters.turns), ("ovsdb_wakeup", self.counters.wakeups)]
     }
 
     /// When the next turn is due even if nothing happens.
@@ -160,8 +169,12 @@ impl Core {
         self.status.run(&self.remotes, &mut self.network, &mut self.db, time.now);
         self.db.commit(self.time());
         self.network.send(&mut self.db, time.now);
-        let stale = || self.seen.iter().any(|(name, generation)| self.db.generation(name) != *generation);
-        if self.remotes_changed || self.remotes.deadline().is_some_and(|at| at <= time.now) || stale() {
+        let stale =
+            || self.seen.iter().any(|(name, generation)| self.db.generation(name) != *generation);
+        if self.remotes_changed
+            || self.remotes.deadline().is_some_and(|at| at <= time.now)
+            || stale()
+        {
             self.apply_remotes();
         }
         if time.now >= self.next_compact_check {
@@ -171,10 +184,34 @@ impl Core {
     }
 }
 
+/// Keeps a copy of a file from which more than a half-written record is about to be cut off.
+fn set_aside(path: &Path, name: &str, records: u64) {
+    let mut copy = path.as_os_str().to_owned();
+    copy.push(".damaged");
+    let copy = PathBuf::from(copy);
+    if copy.exists() {
+        log::warn!(target: "ovsdb_server", "{name}: {records} records behind the damage are lost; {} is an older copy", copy.display());
+        return;
+    }
+    match std::fs::copy(path, &copy) {
+        Ok(_) => log::warn!(
+            target: "ovsdb_server",
+            "{name}: {records} records behind the damage are ignored; {} keeps them",
+            copy.display()
+        ),
+        Err(error) => log::warn!(
+            target: "ovsdb_server",
+            "{name}: {records} records behind the damage are ignored, and no copy could be made ({})",
+            stream::strerror(&error)
+        ),
+    }
+}
+
 fn fill_random(buffer: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
-        filled += rustix::rand::getrandom(&mut buffer[filled..], rustix::rand::GetRandomFlags::empty())?;
+        filled +=
+            rustix::rand::getrandom(&mut buffer[filled..], rustix::rand::GetRandomFlags::empty())?;
     }
     Ok(())
 }

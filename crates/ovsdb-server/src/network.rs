@@ -79,7 +79,12 @@ impl Network {
     }
 
     /// Listens on a passive endpoint.
-    pub(crate) fn listen(&mut self, target: &Target, endpoint: &Endpoint, settings: Settings) -> io::Result<()> {
+    pub(crate) fn listen(
+        &mut self,
+        target: &Target,
+        endpoint: &Endpoint,
+        settings: Settings,
+    ) -> io::Result<()> {
         let mut listener = Listener::open(endpoint)?;
         let token = self.token();
         listener.watch(&self.poller, token, Interest::READABLE)?;
@@ -88,7 +93,13 @@ impl Network {
     }
 
     /// Keeps a connection to an active endpoint.
-    pub(crate) fn call(&mut self, target: &Target, endpoint: Endpoint, settings: Settings, now: Instant) {
+    pub(crate) fn call(
+        &mut self,
+        target: &Target,
+        endpoint: Endpoint,
+        settings: Settings,
+        now: Instant,
+    ) {
         let mut session = Session::new(vec![endpoint], self.limits, now);
         settings.apply(&mut session, target);
         self.add(session, target.clone(), settings.read_only);
@@ -113,8 +124,12 @@ impl Network {
     /// Drops a remote and its connections.
     pub(crate) fn drop_remote(&mut self, target: &Target, db: &mut Database) {
         self.listeners.retain(|_, (t, ..)| t != target);
-        let tokens: Vec<u64> =
-            self.clients.iter().filter(|(_, client)| client.target == *target).map(|(token, _)| *token).collect();
+        let tokens: Vec<u64> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.target == *target)
+            .map(|(token, _)| *token)
+            .collect();
         for token in tokens {
             self.remove(token, db);
         }
@@ -131,7 +146,8 @@ impl Network {
     /// What is known of the remote `target`.
     pub(crate) fn status(&mut self, target: &Target, now: Instant) -> RemoteStatus {
         if let Some((_, _, listener)) = self.listeners.values().find(|(t, ..)| t == target) {
-            let connections = self.clients.values().filter(|client| client.target == *target).count();
+            let connections =
+                self.clients.values().filter(|client| client.target == *target).count();
             return RemoteStatus {
                 is_connected: connections > 0,
                 connections: (connections > 1).then_some(connections),
@@ -145,7 +161,8 @@ impl Network {
             return RemoteStatus::default();
         };
         let since = |then: Option<Instant>| then.map(|then| now.since(then));
-        let (is_connected, last_error) = (client.session.is_connected(), client.session.last_error().map(str::to_owned));
+        let (is_connected, last_error) =
+            (client.session.is_connected(), client.session.last_error().map(str::to_owned));
         let reconnect = client.session.reconnect();
         RemoteStatus {
             is_connected,
@@ -169,8 +186,11 @@ impl Network {
     pub(crate) fn receive(&mut self, events: &[Event], db: &mut Database, time: Time) {
         let mut tokens = std::mem::take(&mut self.ready);
         tokens.extend(events.iter().map(|event| event.token).filter(|token| *token >= FIRST_TOKEN));
-        let due = |client: &Client| client.session.deadline().is_some_and(|deadline| deadline <= time.now);
-        tokens.extend(self.clients.iter().filter(|(_, client)| due(client)).map(|(token, _)| *token));
+        let due = |client: &Client| {
+            client.session.deadline().is_some_and(|deadline| deadline <= time.now)
+        };
+        tokens
+            .extend(self.clients.iter().filter(|(_, client)| due(client)).map(|(token, _)| *token));
         for token in tokens {
             if self.listeners.contains_key(&token) {
                 self.accept(token, time.now);

@@ -44,7 +44,10 @@ pub(crate) fn parse(
             "remote" => config.remotes.push(option.arg().to_owned()),
             "run" => config.run = Some(option.arg().to_owned()),
             "sync-from" | "sync-exclude-tables" | "active" => {
-                return Err(format!("--{}: replication of databases is not supported", option.name));
+                return Err(format!(
+                    "--{}: replication of databases is not supported",
+                    option.name
+                ));
             }
             // Differences are part of the file format since Open vSwitch 2.15; nobody needs a file without.
             "disable-file-column-diff" => {}

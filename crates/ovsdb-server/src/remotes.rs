@@ -109,10 +109,17 @@ impl Remotes {
     }
 
     /// Makes the network agree with what is configured.
-    pub(crate) fn apply(&mut self, network: &mut Network, db: &mut Database, rundir: &Path, now: Instant) {
+    pub(crate) fn apply(
+        &mut self,
+        network: &mut Network,
+        db: &mut Database,
+        rundir: &Path,
+        now: Instant,
+    ) {
         let wanted = self.look_up(db);
         let retry = self.retry_at.is_some_and(|at| at <= now);
-        let gone: Vec<Target> = self.wanted.keys().filter(|target| !wanted.contains_key(*target)).cloned().collect();
+        let gone: Vec<Target> =
+            self.wanted.keys().filter(|target| !wanted.contains_key(*target)).cloned().collect();
         for target in gone {
             log::info!(target: "ovsdb_jsonrpc_server", "{target}: remote deconfigured");
             network.drop_remote(&target, db);
@@ -122,7 +129,9 @@ impl Remotes {
         for (target, new) in wanted {
             let old = self.wanted.insert(target.clone(), new.clone());
             match old {
-                Some(_) if retry && self.failed.contains(&target) => self.open(&target, &new, network, rundir, now),
+                Some(_) if retry && self.failed.contains(&target) => {
+                    self.open(&target, &new, network, rundir, now)
+                }
                 Some(old) if old.settings.read_only != new.settings.read_only => {
                     network.drop_remote(&target, db);
                     self.open(&target, &new, network, rundir, now);
@@ -139,7 +148,14 @@ impl Remotes {
         };
     }
 
-    fn open(&mut self, target: &Target, wanted: &Wanted, network: &mut Network, rundir: &Path, now: Instant) {
+    fn open(
+        &mut self,
+        target: &Target,
+        wanted: &Wanted,
+        network: &mut Network,
+        rundir: &Path,
+        now: Instant,
+    ) {
         let opened = match target.parse::<Endpoint>() {
             Err(error) => {
                 log::warn!(target: "ovsdb_jsonrpc_server", "{target}: {error}");
@@ -201,10 +217,12 @@ fn find_column(remote: &str, db: &Database) -> Result<RemoteColumn, String> {
     let [database, table, column] = words.as_slice() else {
         return Err(format!("\"{remote}\": invalid syntax"));
     };
-    let contents =
-        db.database(database).ok_or_else(|| format!("\"{remote}\": no database named {database}"))?;
+    let contents = db
+        .database(database)
+        .ok_or_else(|| format!("\"{remote}\": no database named {database}"))?;
     let schema = contents.schema();
-    let id = schema.table_id(table).ok_or_else(|| format!("\"{remote}\": no table named {table}"))?;
+    let id =
+        schema.table_id(table).ok_or_else(|| format!("\"{remote}\": no table named {table}"))?;
     let column_id = schema
         .table(id)
         .column_id(column)
@@ -226,7 +244,9 @@ impl RemoteColumn {
                     }
                 }
                 (AtomType::Uuid, Some(reference)) => {
-                    let Some(table) = contents.schema().table_id(&reference.table) else { continue };
+                    let Some(table) = contents.schema().table_id(&reference.table) else {
+                        continue;
+                    };
                     for uuid in value.uuids() {
                         if let Some(row) = contents.table(table).get(uuid) {
                             self.add_row(contents.schema().table(table), table, row, wanted);
@@ -238,9 +258,17 @@ impl RemoteColumn {
         }
     }
 
-    fn add_row(&self, schema: &TableSchema, table: TableId, row: &Row, wanted: &mut BTreeMap<Target, Wanted>) {
+    fn add_row(
+        &self,
+        schema: &TableSchema,
+        table: TableId,
+        row: &Row,
+        wanted: &mut BTreeMap<Target, Wanted>,
+    ) {
         let value = |name: &str| schema.column_id(name).map(|id| row.get(id));
-        let Some(target) = value("target").and_then(|v| v.as_str()).filter(|target| !target.is_empty()) else {
+        let Some(target) =
+            value("target").and_then(|v| v.as_str()).filter(|target| !target.is_empty())
+        else {
             return;
         };
         let milliseconds = |name: &str| {

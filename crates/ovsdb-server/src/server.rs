@@ -53,16 +53,32 @@ impl Server {
             Some(path) => {
                 let opened = unixctl::Server::open(path, commands::registry(vlog));
                 Some(opened.map_err(|error| {
-                    format!("{}: could not initialize control socket ({})", path.display(), strerror(&error))
+                    format!(
+                        "{}: could not initialize control socket ({})",
+                        path.display(),
+                        strerror(&error)
+                    )
                 })?)
             }
         };
         // Warping the clock changes when things are due.
         let warped = waker.clone();
         config.clock.on_warp(move || warped.wake());
-        let child = config.run.as_deref().map(|command| Child::start(command, waker.clone())).transpose()?;
+        let child = config
+            .run
+            .as_deref()
+            .map(|command| Child::start(command, waker.clone()))
+            .transpose()?;
         let stop = Stop { asked: Arc::default(), waker };
-        Ok(Self { core, control, signals: None, child, stop, vlog: vlog.clone(), events: Vec::new() })
+        Ok(Self {
+            core,
+            control,
+            signals: None,
+            child,
+            stop,
+            vlog: vlog.clone(),
+            events: Vec::new(),
+        })
     }
 
     /// Ends in good order on SIGTERM and SIGINT, opens the log file anew on SIGHUP. For a server that has the process to itself.
@@ -110,7 +126,8 @@ impl Server {
         if let Some(signals) = &mut self.signals {
             signals.watch(poller, SIGNALS)?;
         }
-        let timeout = self.core.deadline().and_then(|deadline| self.core.clock.sleep_until(deadline));
+        let timeout =
+            self.core.deadline().and_then(|deadline| self.core.clock.sleep_until(deadline));
         poller.wait(timeout, &mut self.events)?;
         let events = std::mem::take(&mut self.events);
         self.core.turn(&events);
@@ -137,7 +154,7 @@ impl Server {
             log::warn!(target: "vlog", "{error}");
         }
         if pending.terminate {
-            log::warn!(target: "fatal_signal", "terminating with a signal");
+            log::warn!(target: "fatal_signal", "terminating with signal 15 (Terminated)");
         }
         pending.terminate
     }

@@ -25,15 +25,24 @@ impl StatusReport {
     }
 
     /// Updates the rows if it is time.
-    pub(crate) fn run(&mut self, remotes: &Remotes, network: &mut Network, db: &mut Database, now: Instant) {
+    pub(crate) fn run(
+        &mut self,
+        remotes: &Remotes,
+        network: &mut Network,
+        db: &mut Database,
+        now: Instant,
+    ) {
         if self.next.is_some_and(|next| now < next) {
             return;
         }
         self.next = Some(now + INTERVAL);
-        let rows: Vec<_> = remotes.with_rows().map(|(target, row)| (target.clone(), row.clone())).collect();
+        let rows: Vec<_> =
+            remotes.with_rows().map(|(target, row)| (target.clone(), row.clone())).collect();
         for (target, row) in rows {
             let status = network.status(&target, now);
-            let Some(schema) = db.database(&row.database).map(|contents| contents.schema().table(row.table)) else {
+            let Some(schema) =
+                db.database(&row.database).map(|contents| contents.schema().table(row.table))
+            else {
                 continue;
             };
             let mut changes: Vec<CellChange> = Vec::new();
@@ -49,7 +58,8 @@ impl StatusReport {
 }
 
 fn status_map(status: &RemoteStatus) -> Datum {
-    let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs().to_string());
+    let seconds =
+        |duration: Option<Duration>| duration.map(|duration| duration.as_secs().to_string());
     let members = [
         ("state", status.state.map(str::to_owned)),
         ("last_error", status.last_error.clone()),
@@ -58,5 +68,7 @@ fn status_map(status: &RemoteStatus) -> Datum {
         ("n_connections", status.connections.map(|n| n.to_string())),
         ("bound_port", status.bound_port.map(|port| port.to_string())),
     ];
-    Datum::map(members.into_iter().filter_map(|(key, value)| Some((Atom::from(key), Atom::from(value?)))))
+    Datum::map(
+        members.into_iter().filter_map(|(key, value)| Some((Atom::from(key), Atom::from(value?)))),
+    )
 }

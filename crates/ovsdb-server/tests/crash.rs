@@ -11,7 +11,8 @@ use support::{OURS, Server, create_database};
 const ROUNDS: u64 = 8;
 
 fn names(server: &Server) -> BTreeSet<String> {
-    let reply = server.connect().transact(r#"{"op":"select","table":"W","where":[],"columns":["n"]}"#);
+    let reply =
+        server.connect().transact(r#"{"op":"select","table":"W","where":[],"columns":["n"]}"#);
     let rows = reply.at(0).and_then(|result| result.get("rows")).and_then(Json::as_array).unwrap();
     rows.iter().map(|row| row.get("n").and_then(Json::as_str).unwrap().to_owned()).collect()
 }

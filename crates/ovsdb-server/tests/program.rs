@@ -20,7 +20,10 @@ fn one_database_has_one_server() {
     create_database(&db);
     let _first = Server::start(OURS, dir.path());
     let mut second = Command::new(OURS);
-    second.arg(&db).arg(format!("--unixctl={}", dir.path().join("ctl2").display())).arg("--run=true");
+    second
+        .arg(&db)
+        .arg(format!("--unixctl={}", dir.path().join("ctl2").display()))
+        .arg("--run=true");
     let (code, text) = output(&mut second);
     assert_eq!(code, Some(1));
     assert!(text.contains("cannot lock file because it is already locked by pid"), "{text}");
@@ -40,10 +43,19 @@ fn errors_at_start_say_what_is_wrong() {
     let junk = dir.path().join("junk.db");
     std::fs::write(&junk, "hello\n").unwrap();
     for (args, want) in [
-        (vec![none.display().to_string()], format!("I/O error: {}: open failed (No such file or directory)", none.display())),
-        (vec![junk.display().to_string()], format!("ovsdb error: {}: unexpected file format", junk.display())),
+        (
+            vec![none.display().to_string()],
+            format!("I/O error: {}: open failed (No such file or directory)", none.display()),
+        ),
+        (
+            vec![junk.display().to_string()],
+            format!("ovsdb error: {}: unexpected file format", junk.display()),
+        ),
         (vec!["--foo".to_owned()], "unrecognized option '--foo'".to_owned()),
-        (vec!["relay:T:tcp:1.2.3.4:5".to_owned()], "relay:T:tcp:1.2.3.4:5: relay databases are not supported".to_owned()),
+        (
+            vec!["relay:T:tcp:1.2.3.4:5".to_owned()],
+            "relay:T:tcp:1.2.3.4:5: relay databases are not supported".to_owned(),
+        ),
     ] {
         let (code, text) = output(Command::new(OURS).args(&args).env("OVS_RUNDIR", dir.path()));
         assert_eq!(code, Some(1), "{args:?}");
@@ -57,7 +69,10 @@ fn it_lives_as_long_as_its_command_and_ends_as_it_does() {
     create_database(&dir.path().join("t.db"));
     for (command, want) in [("true", Some(0)), ("exit 7", Some(1))] {
         let mut server = Command::new(OURS);
-        server.arg(dir.path().join("t.db")).arg(format!("--run={command}")).env("OVS_RUNDIR", dir.path());
+        server
+            .arg(dir.path().join("t.db"))
+            .arg(format!("--run={command}"))
+            .env("OVS_RUNDIR", dir.path());
         assert_eq!(output(server.arg("-vconsole:off")), (want, String::new()));
     }
     let mut server = Command::new(OURS);
@@ -79,7 +94,12 @@ fn the_control_socket_obeys() {
         let reply = client.call(command, &params).1;
         match reply.get("error").and_then(Json::as_str) {
             Some(error) => Err(error.trim_end().to_owned()),
-            None => Ok(reply.get("result").and_then(Json::as_str).unwrap_or_default().trim_end().to_owned()),
+            None => Ok(reply
+                .get("result")
+                .and_then(Json::as_str)
+                .unwrap_or_default()
+                .trim_end()
+                .to_owned()),
         }
     };
     let socket = format!("punix:{}", dir.path().join("db.sock").display());
@@ -88,19 +108,28 @@ fn the_control_socket_obeys() {
     assert_eq!(ask("ovsdb-server/sync-status", &[]), Ok("state: active".to_owned()));
     assert_eq!(ask("ovsdb-server/compact", &["T"]), Ok(String::new()));
     assert_eq!(ask("ovsdb-server/compact", &["nope"]), Err("no database by that name".to_owned()));
-    assert_eq!(ask("ovsdb-server/remove-db", &["_Server"]), Err("Cannot remove reserved database.".to_owned()));
+    assert_eq!(
+        ask("ovsdb-server/remove-db", &["_Server"]),
+        Err("Cannot remove reserved database.".to_owned())
+    );
     assert_eq!(ask("ovsdb-server/remove-remote", &["x"]), Err("no such remote".to_owned()));
     assert_eq!(
         ask("ovsdb-server/add-remote", &["db:T,W,zz"]),
         Err("\"db:T,W,zz\": table \"W\" has no column \"zz\"".to_owned())
     );
-    assert_eq!(ask("memory/show", &[]), Ok("atoms:14 cells:20 monitors:0 n-weak-refs:0".to_owned()));
+    assert_eq!(
+        ask("memory/show", &[]),
+        Ok("atoms:14 cells:20 monitors:0 n-weak-refs:0".to_owned())
+    );
 
     // A remote that the database lists comes and goes with its row.
     let mut client = server.connect();
     let other = dir.path().join("other.sock");
     ask("ovsdb-server/add-remote", &["db:T,W,n"]).unwrap();
-    client.transact(&format!(r#"{{"op":"insert","table":"W","row":{{"n":"punix:{}"}}}}"#, other.display()));
+    client.transact(&format!(
+        r#"{{"op":"insert","table":"W","row":{{"n":"punix:{}"}}}}"#,
+        other.display()
+    ));
     let _ = ask("ovsdb-server/list-remotes", &[]);
     assert!(other.exists());
     client.transact(r#"{"op":"delete","table":"W","where":[]}"#);
@@ -112,7 +141,10 @@ fn the_control_socket_obeys() {
     assert!(client.recv().is_err(), "a client that does not expect it is disconnected");
     let file = dir.path().join("t.db").display().to_string();
     assert_eq!(ask("ovsdb-server/add-db", &[&file]), Ok(String::new()));
-    assert_eq!(ask("ovsdb-server/add-db", &[&file]), Err(format!("ovsdb error: {file}: already open")));
+    assert_eq!(
+        ask("ovsdb-server/add-db", &[&file]),
+        Err(format!("ovsdb error: {file}: already open"))
+    );
     assert_eq!(ask("exit", &[]), Ok(String::new()));
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
     assert!(!dir.path().join("ctl").exists() && !dir.path().join("db.sock").exists());
@@ -125,7 +157,7 @@ fn hostile_clients_do_not_disturb_others() {
     let server = Server::start(OURS, dir.path());
     let mut good = server.connect();
     for bytes in [
-        &b"hello"[..],
+        &b"hello "[..],
         b"{}",
         b"[]",
         b"{\"id\":1,\"method\":5,\"params\":[]}",
@@ -143,4 +175,41 @@ fn hostile_clients_do_not_disturb_others() {
     // Half a message, then gone.
     server.connect().send_bytes(b"{\"id\":1,\"method\":\"tra").unwrap();
     assert_eq!(good.transact(r#"{"op":"comment","comment":"still here"}"#).to_string(), "[{}]");
+}
+
+#[test]
+fn a_damaged_file_is_served_as_far_as_it_is_good_and_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("t.db");
+    create_database(&db);
+    let server = Server::start(OURS, dir.path());
+    let mut client = server.connect();
+    for name in ["a", "b", "c"] {
+        client.transact(&format!(
+            r#"{{"op":"insert","table":"W","row":{{"n":"{name}"}}}},{{"op":"commit","durable":true}}"#
+        ));
+    }
+    server.kill();
+    let mut bytes = std::fs::read(&db).unwrap();
+    let whole = bytes.clone();
+    let at = bytes.windows(8).position(|window| window == b"{\"n\":\"b\"").unwrap();
+    bytes[at + 6] ^= 1;
+    std::fs::write(&db, &bytes).unwrap();
+
+    const NAMES: &str = r#"{"op":"select","table":"W","where":[],"columns":["n"]}"#;
+    let server = Server::start(OURS, dir.path());
+    let mut client = server.connect();
+    assert_eq!(client.transact(NAMES).to_string(), r#"[{"rows":[{"n":"a"}]}]"#);
+    client.transact(
+        r#"{"op":"delete","table":"W","where":[]},{"op":"insert","table":"W","row":{"n":"d"}}"#,
+    );
+    server.kill();
+    assert_eq!(std::fs::read(dir.path().join("t.db.damaged")).unwrap(), bytes);
+
+    // Half a record, as a crash leaves it, is nothing to keep a copy of.
+    std::fs::remove_file(dir.path().join("t.db.damaged")).unwrap();
+    std::fs::write(&db, &whole[..whole.len() - 5]).unwrap();
+    let server = Server::start(OURS, dir.path());
+    assert_eq!(server.connect().transact(NAMES).to_string().matches("\"n\"").count(), 2);
+    assert!(!dir.path().join("t.db.damaged").exists());
 }

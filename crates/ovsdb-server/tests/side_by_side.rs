@@ -50,7 +50,8 @@ fn sort_rows(json: &Json) -> Json {
         Json::Array(items) => items.iter().map(sort_rows).collect(),
         Json::Object(object) => {
             // Errors come without a result in one and with a null result in the other; both are the same in JSON-RPC.
-            let members = object.iter().filter(|(name, value)| !(***name == *"result" && value.is_null()));
+            let members =
+                object.iter().filter(|(name, value)| !(***name == *"result" && value.is_null()));
             Json::object(members.map(|(name, value)| match value.as_array() {
                 Some(rows) if &**name == "rows" => {
                     let mut rows: Vec<_> = rows.iter().map(sort_rows).collect();
@@ -66,8 +67,12 @@ fn sort_rows(json: &Json) -> Json {
 
 /// Calls the smaller of two rows that violate an index the first.
 fn order_conflicts(text: &str) -> String {
-    let Some((head, rest)) = text.split_once("  First row, with UUID ") else { return text.to_owned() };
-    let Some((first, rest)) = rest.split_once("  Second row, with UUID ") else { return text.to_owned() };
+    let Some((head, rest)) = text.split_once("  First row, with UUID ") else {
+        return text.to_owned();
+    };
+    let Some((first, rest)) = rest.split_once("  Second row, with UUID ") else {
+        return text.to_owned();
+    };
     let Some((second, tail)) = rest.split_once(".\"") else { return text.to_owned() };
     let mut rows = [first.trim_end_matches('.'), second];
     rows.sort_unstable();
@@ -102,7 +107,8 @@ fn replies(program: &str, dir: &Path) -> Vec<String> {
             let (method, params) = line.split_once(' ').unwrap();
             let params = Json::parse(params).unwrap_or_else(|error| panic!("{line}: {error}"));
             let (mut notifications, reply) = client.call(method, &params);
-            notifications.sort_by_key(|n| n.get("params").and_then(|p| p.at(0)).map(Json::to_string));
+            notifications
+                .sort_by_key(|n| n.get("params").and_then(|p| p.at(0)).map(Json::to_string));
             let reply = Json::parse(&order_conflicts(&reply.to_string())).unwrap();
             let before: Vec<_> = notifications.iter().map(|n| normalizer.text(n)).collect();
             format!("{line}\n{}{}", before.join("\n"), normalizer.text(&reply))

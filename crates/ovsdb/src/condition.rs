@@ -36,7 +36,9 @@ const FUNCTIONS: [(&str, Function); 8] = [
 impl Function {
     fn from_name(name: &str) -> Result<Self, Error> {
         let found = FUNCTIONS.iter().find(|(n, _)| *n == name).map(|(_, function)| *function);
-        found.ok_or_else(|| Error::new(ErrorKind::UnknownFunction, format!("No function named {name}.")))
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::UnknownFunction, format!("No function named {name}."))
+        })
     }
 
     fn is_ordering(self) -> bool {
@@ -61,14 +63,19 @@ pub enum Clause {
 }
 
 impl Clause {
-    fn from_json(json: &Json, table: &TableSchema, names: Option<&mut dyn NamedUuids>) -> Result<Self, Error> {
+    fn from_json(
+        json: &Json,
+        table: &TableSchema,
+        names: Option<&mut dyn NamedUuids>,
+    ) -> Result<Self, Error> {
         if let Some(constant) = json.as_bool() {
             return Ok(Self::Constant(constant));
         }
         let Some([column_name, function, value]) = json.as_array() else {
             return Err(Error::syntax(json, "Parse error in condition."));
         };
-        let (Some(column_name), Some(function_name)) = (column_name.as_str(), function.as_str()) else {
+        let (Some(column_name), Some(function_name)) = (column_name.as_str(), function.as_str())
+        else {
             return Err(Error::syntax(json, "Parse error in condition."));
         };
         let Some(column) = table.column_id(column_name) else {
@@ -92,7 +99,8 @@ impl Clause {
             Self::Constant(constant) => Json::from(*constant),
             Self::Compare { column, function, value } => {
                 let column = table.column(*column);
-                let name = FUNCTIONS.iter().find(|(_, f)| f == function).map_or("", |(name, _)| name);
+                let name =
+                    FUNCTIONS.iter().find(|(_, f)| f == function).map_or("", |(name, _)| name);
                 Json::array([Json::from(&column.name), Json::from(name), value.to_json(&column.ty)])
             }
         }

@@ -34,7 +34,11 @@ fn convert_row(row: &Row, old: &TableSchema, new: &TableSchema) -> Result<Row, E
             None => column.ty.default_datum(),
             Some(old_id) if old.column(old_id).ty == column.ty => row.get(old_id).clone(),
             // JSON is what values of different types have in common.
-            Some(old_id) => Datum::from_json(&row.get(old_id).to_json(&old.column(old_id).ty), &column.ty, None)?,
+            Some(old_id) => Datum::from_json(
+                &row.get(old_id).to_json(&old.column(old_id).ty),
+                &column.ty,
+                None,
+            )?,
         };
         value.check(&column.ty)?;
         converted.set(id, value);

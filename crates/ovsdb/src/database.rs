@@ -46,7 +46,8 @@ impl RefColumn {
     /// The rows that only `old` and that only `new` refers to. A bridge with thousands of ports that gets one more must
     /// not cost thousands of look-ups.
     fn differences(&self, old: Option<&Row>, new: Option<&Row>) -> (Vec<Uuid>, Vec<Uuid>) {
-        if let (Some(old), Some(new)) = (old.map(|row| row.get(self.column)), new.map(|row| row.get(self.column)))
+        if let (Some(old), Some(new)) =
+            (old.map(|row| row.get(self.column)), new.map(|row| row.get(self.column)))
             && old.as_map().is_empty()
             && new.as_map().is_empty()
         {
@@ -215,7 +216,9 @@ impl Database {
         let all: Vec<(RowKey, Row)> = self
             .schema
             .table_ids()
-            .flat_map(|table| self.table(table).rows().map(move |row| ((table, row.uuid()), row.clone())))
+            .flat_map(|table| {
+                self.table(table).rows().map(move |row| ((table, row.uuid()), row.clone()))
+            })
             .collect();
         let mut ignored = Vec::new();
         let mut problems = Vec::new();
@@ -226,10 +229,15 @@ impl Database {
         if let Some(conflict) = self.reindex(&keys) {
             let table = self.schema.table(conflict.table).name();
             let [a, b] = conflict.rows;
-            problems.push(format!("rows {a} and {b} of table {table} have the same values for a unique index"));
+            problems.push(format!(
+                "rows {a} and {b} of table {table} have the same values for a unique index"
+            ));
         }
         if !self.orphans.is_empty() {
-            problems.push(format!("{} strong references to rows that do not exist", self.orphans.len()));
+            problems.push(format!(
+                "{} strong references to rows that do not exist",
+                self.orphans.len()
+            ));
         }
         problems
     }
@@ -254,7 +262,11 @@ impl Database {
     }
 
     /// Gives `change` the row at `key` to work on.
-    pub(crate) fn modify<T>(&mut self, (table, uuid): RowKey, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
+    pub(crate) fn modify<T>(
+        &mut self,
+        (table, uuid): RowKey,
+        change: impl FnOnce(&mut Row) -> T,
+    ) -> Option<T> {
         self.tables[table.index()].rows.get_mut(&uuid).map(|entry| change(&mut entry.row))
     }
 
@@ -269,7 +281,10 @@ impl Database {
     ) {
         for i in 0..self.tables[key.0.index()].ref_columns.len() {
             let column = self.tables[key.0.index()].ref_columns[i];
-            if old.zip(new).is_some_and(|(old, new)| old.get(column.column) == new.get(column.column)) {
+            if old
+                .zip(new)
+                .is_some_and(|(old, new)| old.get(column.column) == new.get(column.column))
+            {
                 continue;
             }
             let (dropped, added) = column.differences(old, new);
@@ -293,7 +308,13 @@ impl Database {
         }
     }
 
-    fn drop_ref(&mut self, source: RowKey, target: RowKey, ref_type: RefType, unreferenced: &mut Vec<RowKey>) {
+    fn drop_ref(
+        &mut self,
+        source: RowKey,
+        target: RowKey,
+        ref_type: RefType,
+        unreferenced: &mut Vec<RowKey>,
+    ) {
         if ref_type == RefType::Weak {
             let Some(sources) = self.weak_refs.get_mut(&target) else { return };
             if let Some(at) = sources.iter().position(|s| *s == source) {
@@ -358,7 +379,11 @@ impl Database {
                     TableEntry::Occupied(entry) => {
                         let rows = [*entry.get(), *uuid];
                         by_key.insert_unique(hash, *uuid, rehash);
-                        conflict.get_or_insert(IndexConflict { table: table_id, columns: columns.clone(), rows });
+                        conflict.get_or_insert(IndexConflict {
+                            table: table_id,
+                            columns: columns.clone(),
+                            rows,
+                        });
                     }
                 }
             }
@@ -373,7 +398,12 @@ impl Database {
     pub(crate) fn derived_summary(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (id, table) in self.schema.table_ids().zip(&self.tables) {
-            lines.extend(table.rows.iter().map(|(uuid, entry)| format!("{id:?} {uuid} {}", entry.strong_refs)));
+            lines.extend(
+                table
+                    .rows
+                    .iter()
+                    .map(|(uuid, entry)| format!("{id:?} {uuid} {}", entry.strong_refs)),
+            );
             for (i, index) in table.indexes.iter().enumerate() {
                 lines.extend(index.rows.iter().map(|uuid| {
                     let row = &table.rows[uuid].row;

@@ -22,9 +22,10 @@ impl<'a> Members<'a> {
     pub(crate) fn new(json: &'a Json, what: &'a dyn Display) -> Result<Self, Error> {
         match json.as_object() {
             Some(object) => Ok(Self { json, object, what, used: 0, failed: false }),
-            None => {
-                Err(Error::new(ErrorKind::Syntax, format!("Parsing {what} failed: Object expected.")))
-            }
+            None => Err(Error::new(
+                ErrorKind::Syntax,
+                format!("Parsing {what} failed: Object expected."),
+            )),
         }
     }
 
@@ -77,12 +78,15 @@ impl<'a> Members<'a> {
             return Ok(());
         }
         let members = self.object.members().iter().enumerate();
-        let mut unused = members.filter(|(i, _)| *i >= 64 || self.used & 1 << i == 0).map(|(_, (name, _))| name);
+        let mut unused =
+            members.filter(|(i, _)| *i >= 64 || self.used & 1 << i == 0).map(|(_, (name, _))| name);
         let Some(first) = unused.next() else { return Ok(()) };
         let problem = match unused.count() {
             0 => format!("Member '{first}' is present but not allowed here."),
             1 => format!("Member '{first}' and 1 other member are present but not allowed here."),
-            n => format!("Member '{first}' and {n} other members are present but not allowed here."),
+            n => {
+                format!("Member '{first}' and {n} other members are present but not allowed here.")
+            }
         };
         Err(self.error(problem))
     }

@@ -52,7 +52,9 @@ impl Mutation {
         names: Option<&mut dyn NamedUuids>,
     ) -> Result<Self, Error> {
         let malformed = || Error::syntax(json, "Parse error in mutation.");
-        let Some([column_name, mutator_name, argument]) = json.as_array() else { return Err(malformed()) };
+        let Some([column_name, mutator_name, argument]) = json.as_array() else {
+            return Err(malformed());
+        };
         let column_name = column_name.as_str().ok_or_else(malformed)?;
         let mutator_name = mutator_name.as_str().ok_or_else(malformed)?;
         let Some(column) = table.column_id(column_name) else {
@@ -60,11 +62,15 @@ impl Mutation {
             return Err(Error::new(ErrorKind::UnknownColumn, details).about(json));
         };
         if !table.column(column).mutable {
-            let details = format!("Cannot mutate immutable column {column_name} in table {}.", table.name());
+            let details =
+                format!("Cannot mutate immutable column {column_name} in table {}.", table.name());
             return Err(Error::new(ErrorKind::ConstraintViolation, details).about(json));
         }
         let Some((_, mutator)) = MUTATORS.iter().find(|(name, _)| *name == mutator_name) else {
-            return Err(Error::new(ErrorKind::UnknownMutator, format!("No mutator named {mutator_name}.")));
+            return Err(Error::new(
+                ErrorKind::UnknownMutator,
+                format!("No mutator named {mutator_name}."),
+            ));
         };
         let ty = &table.column(column).ty;
         let mut types = argument_types(*mutator, ty);
@@ -79,7 +85,8 @@ impl Mutation {
         let argument = match types.next() {
             None => Datum::from_json(argument, &first, names)?,
             Some(second) => match names {
-                None => Datum::from_json(argument, &first, None).or_else(|_| Datum::from_json(argument, &second, None))?,
+                None => Datum::from_json(argument, &first, None)
+                    .or_else(|_| Datum::from_json(argument, &second, None))?,
                 Some(names) => Datum::from_json(argument, &first, Some(&mut *names))
                     .or_else(|_| Datum::from_json(argument, &second, Some(names)))?,
             },
@@ -114,7 +121,8 @@ impl Mutation {
             atoms.push(result);
         }
         Datum::try_set(atoms).map_err(|_| {
-            let details = format!("Result of \"{}\" operation contains duplicates.", self.mutator.name());
+            let details =
+                format!("Result of \"{}\" operation contains duplicates.", self.mutator.name());
             Error::new(ErrorKind::ConstraintViolation, details)
         })
     }

@@ -96,10 +96,17 @@ impl BaseType {
         let problem = match (&self.constraint, atom) {
             (Constraint::Enum(allowed), atom) if !allowed.contains_key(atom) => {
                 let all: Vec<_> = allowed.keys().map(atom_to_text).collect();
-                format!("{} is not one of the allowed values ([{}])", atom_to_text(atom), all.join(", "))
+                format!(
+                    "{} is not one of the allowed values ([{}])",
+                    atom_to_text(atom),
+                    all.join(", ")
+                )
             }
-            (Constraint::Integer { min, max }, Atom::Integer(value)) if value < min || value > max => {
-                let (low, high) = ((*min != i64::MIN).then_some(min), (*max != i64::MAX).then_some(max));
+            (Constraint::Integer { min, max }, Atom::Integer(value))
+                if value < min || value > max =>
+            {
+                let (low, high) =
+                    ((*min != i64::MIN).then_some(min), (*max != i64::MAX).then_some(max));
                 out_of_range(value, low, high)
             }
             (Constraint::Real { min, max }, Atom::Real(value))
@@ -112,9 +119,13 @@ impl BaseType {
                 let length = value.chars().count();
                 let quoted = quote(value);
                 if length < *min_len as usize {
-                    format!("{quoted} length {length} is less than minimum allowed length {min_len}")
+                    format!(
+                        "{quoted} length {length} is less than minimum allowed length {min_len}"
+                    )
                 } else if length > *max_len as usize {
-                    format!("{quoted} length {length} is greater than maximum allowed length {max_len}")
+                    format!(
+                        "{quoted} length {length} is greater than maximum allowed length {max_len}"
+                    )
                 } else {
                     return Ok(());
                 }
@@ -127,7 +138,9 @@ impl BaseType {
 
 fn out_of_range<T: std::fmt::Display>(value: T, low: Option<T>, high: Option<T>) -> String {
     match (low, high) {
-        (Some(low), Some(high)) => format!("{value} is not in the valid range {low} to {high} (inclusive)"),
+        (Some(low), Some(high)) => {
+            format!("{value} is not in the valid range {low} to {high} (inclusive)")
+        }
         (Some(low), None) => format!("{value} is less than minimum allowed value {low}"),
         (None, Some(high)) => format!("{value} is greater than maximum allowed value {high}"),
         (None, None) => unreachable!("a value outside of no bounds"),

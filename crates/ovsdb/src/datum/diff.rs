@@ -35,7 +35,8 @@ impl Datum {
             && diff.len() < self.len() / 8
             && ty.is_composite()
         {
-            let (gone, come): (Vec<_>, Vec<_>) = diff.elements().partition(|atom| large.contains(atom));
+            let (gone, come): (Vec<_>, Vec<_>) =
+                diff.elements().partition(|atom| large.contains(atom));
             return Self::from_large(large.without(gone.into_iter()).with(come.into_iter()));
         }
         // The operation is its own inverse, but for changed values, where in both directions the second operand wins.

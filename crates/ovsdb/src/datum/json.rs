@@ -17,7 +17,11 @@ pub trait NamedUuids {
 
 impl Datum {
     /// Parses a `<value>` of type `ty` and checks its constraints. `["named-uuid", ..]` is understood if `names` is given.
-    pub fn from_json(json: &Json, ty: &ColumnType, mut names: Option<&mut dyn NamedUuids>) -> Result<Self, Error> {
+    pub fn from_json(
+        json: &Json,
+        ty: &ColumnType,
+        mut names: Option<&mut dyn NamedUuids>,
+    ) -> Result<Self, Error> {
         let items = match (&ty.value, tagged(json)) {
             (None, Some(("set", items))) => items,
             (None, _) if starts_with_tag(json, "set") => return Err(expected_array(json, "set")),
@@ -28,7 +32,8 @@ impl Datum {
         let items = items.as_array().ok_or_else(|| expected_array(json, class(ty)))?;
         check_count(json, items.len(), ty)?;
         let Some(value_base) = &ty.value else {
-            let atoms = items.iter().map(|item| atom_from_json(item, &ty.key, reborrow(&mut names)));
+            let atoms =
+                items.iter().map(|item| atom_from_json(item, &ty.key, reborrow(&mut names)));
             return Self::try_set(atoms.collect::<Result<_, _>>()?)
                 .map_err(|_| Error::new(ErrorKind::Ovsdb, "set contains duplicate"));
         };
@@ -46,7 +51,10 @@ impl Datum {
     /// The `<value>` for a column of type `ty`.
     pub fn to_json(&self, ty: &ColumnType) -> Json {
         if ty.is_map() {
-            let pairs = self.as_map().iter().map(|(key, value)| Json::array([atom_to_json(key), atom_to_json(value)]));
+            let pairs = self
+                .as_map()
+                .iter()
+                .map(|(key, value)| Json::array([atom_to_json(key), atom_to_json(value)]));
             return Json::array([Json::from("map"), pairs.collect()]);
         }
         match &self.0 {
@@ -123,11 +131,19 @@ fn check_count(json: &Json, n: usize, ty: &ColumnType) -> Result<(), Error> {
 }
 
 /// Parses an `<atom>` of type `base` and checks its constraint.
-pub fn atom_from_json(json: &Json, base: &BaseType, names: Option<&mut dyn NamedUuids>) -> Result<Atom, Error> {
+pub fn atom_from_json(
+    json: &Json,
+    base: &BaseType,
+    names: Option<&mut dyn NamedUuids>,
+) -> Result<Atom, Error> {
     let atom = match (base.atom, json) {
         (AtomType::Integer, Json::Integer(value)) => Atom::Integer(*value),
-        (AtomType::Real, Json::Integer(value)) => Real::new(*value as f64).map(Atom::Real).ok_or_else(|| mismatch(json, base))?,
-        (AtomType::Real, Json::Real(value)) => Real::new(*value).map(Atom::Real).ok_or_else(|| mismatch(json, base))?,
+        (AtomType::Real, Json::Integer(value)) => {
+            Real::new(*value as f64).map(Atom::Real).ok_or_else(|| mismatch(json, base))?
+        }
+        (AtomType::Real, Json::Real(value)) => {
+            Real::new(*value).map(Atom::Real).ok_or_else(|| mismatch(json, base))?
+        }
         (AtomType::Boolean, Json::Bool(value)) => Atom::Boolean(*value),
         (AtomType::String, Json::String(value)) => Atom::String(Arc::clone(value)),
         (AtomType::Uuid, _) => Atom::Uuid(uuid_from_json(json, base, names)?),
@@ -141,14 +157,20 @@ fn mismatch(json: &Json, base: &BaseType) -> Error {
     Error::syntax(json, format!("expected {}", base.atom.name()))
 }
 
-fn uuid_from_json(json: &Json, base: &BaseType, names: Option<&mut dyn NamedUuids>) -> Result<Uuid, Error> {
+fn uuid_from_json(
+    json: &Json,
+    base: &BaseType,
+    names: Option<&mut dyn NamedUuids>,
+) -> Result<Uuid, Error> {
     let tagged = tagged(json).and_then(|(tag, content)| Some((tag, content.as_str()?)));
     match (tagged, names) {
         (Some(("uuid", text)), _) => {
             text.parse().map_err(|_| Error::syntax(json, format!("\"{text}\" is not a valid UUID")))
         }
         (Some(("named-uuid", name)), Some(names)) if is_id(name) => Ok(names.uuid_for(name, base)),
-        (Some(("named-uuid", _)), Some(_)) => Err(Error::syntax(json, "named-uuid string is not a valid <id>")),
+        (Some(("named-uuid", _)), Some(_)) => {
+            Err(Error::syntax(json, "named-uuid string is not a valid <id>"))
+        }
         _ => Err(Error::syntax(json, "expected [\"uuid\", <string>]")),
     }
 }

@@ -58,7 +58,8 @@ impl Large {
 
     /// The chunk that holds `atom`, or would.
     fn chunk_of(&self, atom: &Atom) -> usize {
-        let after = self.chunks.partition_point(|chunk| chunk.first().is_some_and(|first| first <= atom));
+        let after =
+            self.chunks.partition_point(|chunk| chunk.first().is_some_and(|first| first <= atom));
         after.saturating_sub(1)
     }
 
@@ -78,7 +79,8 @@ impl Large {
             if chunk.len() + 1 < 2 * CHUNK {
                 work.chunks[at] = grown().collect();
             } else {
-                let halves: [Chunk; 2] = [grown().take(CHUNK).collect(), grown().skip(CHUNK).collect()];
+                let halves: [Chunk; 2] =
+                    [grown().take(CHUNK).collect(), grown().skip(CHUNK).collect()];
                 work.chunks.splice(at..=at, halves);
             }
             work.len += 1;
@@ -193,7 +195,11 @@ impl<'a> Iterator for Changes<'a> {
 
     fn next(&mut self) -> Option<Change<'a>> {
         loop {
-            if self.old.fresh && self.new.fresh && !self.old.run.is_empty() && std::ptr::eq(self.old.run, self.new.run) {
+            if self.old.fresh
+                && self.new.fresh
+                && !self.old.run.is_empty()
+                && std::ptr::eq(self.old.run, self.new.run)
+            {
                 self.old.skip_run();
                 self.new.skip_run();
                 continue;

@@ -140,7 +140,9 @@ impl Datum {
         match <[Atom; 1]>::try_from(atoms) {
             Ok([atom]) => Self(Repr::One(atom)),
             Err(atoms) if atoms.is_empty() => Self::EMPTY,
-            Err(atoms) if atoms.len() > LARGE_MIN => Self(Repr::Large(Arc::new(Large::from_sorted(&atoms)))),
+            Err(atoms) if atoms.len() > LARGE_MIN => {
+                Self(Repr::Large(Arc::new(Large::from_sorted(&atoms))))
+            }
             Err(atoms) => Self(Repr::Set(atoms.into())),
         }
     }
@@ -321,7 +323,9 @@ impl Datum {
         } else if self.as_map().is_empty() {
             Self::from_sorted_set(merge(self.elements(), other.elements(), |a, b| a.cmp(b)))
         } else {
-            Self::from_sorted_map(merge(self.as_map().iter(), other.as_map().iter(), |a, b| a.0.cmp(&b.0)))
+            Self::from_sorted_map(merge(self.as_map().iter(), other.as_map().iter(), |a, b| {
+                a.0.cmp(&b.0)
+            }))
         }
     }
 
@@ -338,7 +342,9 @@ impl Datum {
             return Self::from_large(large.without(other.keys()));
         }
         if self.as_map().is_empty() {
-            return Self::from_sorted_set(self.elements().filter(|a| !other.contains_key(a)).cloned().collect());
+            return Self::from_sorted_set(
+                self.elements().filter(|a| !other.contains_key(a)).cloned().collect(),
+            );
         }
         let taken = |(key, value): &(Atom, Atom)| match other.as_map() {
             [] => other.contains_key(key),
@@ -356,7 +362,11 @@ impl Datum {
     /// The same set or map without `key`.
     #[must_use]
     pub fn without_key(&self, key: &Atom) -> Self {
-        if self.contains_key(key) { self.difference(&Self::from(key.clone())) } else { self.clone() }
+        if self.contains_key(key) {
+            self.difference(&Self::from(key.clone()))
+        } else {
+            self.clone()
+        }
     }
 
     /// Checks the number of elements and each of them against `ty`.
@@ -395,7 +405,9 @@ impl Datum {
 /// Shorter values sort first, then by keys, then by values.
 impl Ord for Datum {
     fn cmp(&self, other: &Self) -> Ordering {
-        let values = |datum: &Self| datum.as_map().iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
+        let values = |datum: &Self| {
+            datum.as_map().iter().map(|(_, value)| value.clone()).collect::<Vec<_>>()
+        };
         self.len()
             .cmp(&other.len())
             .then_with(|| self.keys().cmp(other.keys()))

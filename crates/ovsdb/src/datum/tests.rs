@@ -48,7 +48,10 @@ fn sets_are_sorted_and_distinct() {
 #[test]
 fn union_and_difference_of_maps() {
     let ab = strings(&[("a", "1"), ("b", "2")]);
-    assert_eq!(ab.union(&strings(&[("a", "9"), ("c", "3")])), strings(&[("a", "1"), ("b", "2"), ("c", "3")]));
+    assert_eq!(
+        ab.union(&strings(&[("a", "9"), ("c", "3")])),
+        strings(&[("a", "1"), ("b", "2"), ("c", "3")])
+    );
     assert_eq!(ab.difference(&strings(&[("a", "9"), ("b", "2")])), strings(&[("a", "1")]));
     assert_eq!(ab.difference(&Datum::set(["a".into(), "z".into()])), strings(&[("b", "2")]));
     assert_eq!(ab.with_pair("a".into(), "7".into()), strings(&[("a", "7"), ("b", "2")]));
@@ -65,29 +68,62 @@ fn json_errors_read_as_the_references() {
     let length = bounded(AtomType::String, Constraint::String { min_len: 2, max_len: 4 });
     let range = bounded(AtomType::Integer, Constraint::Integer { min: 1, max: 10 });
     let low = bounded(AtomType::Integer, Constraint::Integer { min: 5, max: i64::MAX });
-    let real = bounded(AtomType::Real, Constraint::Real { min: Real::new(-1.5), max: Real::new(10.0) });
+    let real =
+        bounded(AtomType::Real, Constraint::Real { min: Real::new(-1.5), max: Real::new(10.0) });
     let one_of = bounded(AtomType::String, Constraint::Enum(Datum::set(["b".into(), "a".into()])));
     for (text, ty, want) in [
         ("\"x\"", set(1, 1), "syntax \"\"x\"\": syntax error: expected integer"),
         ("1.5", set(1, 1), "syntax \"1.5\": syntax error: expected integer"),
         ("[\"set\",[1,2]]", set(1, 1), "set must have exactly one member but 2 are present"),
         ("[\"set\",[1,2]]", set(0, 1), "set must have 0 to 1 members but 2 are present"),
-        ("[\"set\",[]]", set(1, UNLIMITED), "set must have 1 to 4294967295 members but 0 are present"),
+        (
+            "[\"set\",[]]",
+            set(1, UNLIMITED),
+            "set must have 1 to 4294967295 members but 0 are present",
+        ),
         ("[\"set\",5]", set(1, 1), "expected [\"set\", <array>]"),
         ("[\"set\"]", set(1, 1), "expected [\"set\", <array>]"),
         ("[\"set\",[1,1]]", set(1, 2), "ovsdb error: set contains duplicate"),
         ("5", ColumnType::scalar(AtomType::Uuid), "expected [\"uuid\", <string>]"),
         ("[\"uuid\",\"abc\"]", ColumnType::scalar(AtomType::Uuid), "\"abc\" is not a valid UUID"),
-        ("[\"named-uuid\",\"a\"]", ColumnType::scalar(AtomType::Uuid), "expected [\"uuid\", <string>]"),
+        (
+            "[\"named-uuid\",\"a\"]",
+            ColumnType::scalar(AtomType::Uuid),
+            "expected [\"uuid\", <string>]",
+        ),
         ("{\"a\":\"b\"}", string_map(), "expected [\"map\", <array>]"),
-        ("[\"map\",[[\"a\"]]]", string_map(), "syntax \"[\"a\"]\": syntax error: expected 2-element array"),
-        ("[\"map\",[[\"a\",\"b\"],[\"a\",\"c\"]]]", string_map(), "ovsdb error: map contains duplicate key"),
-        ("0", ColumnType::scalar(range), "constraint violation: 0 is not in the valid range 1 to 10 (inclusive)"),
+        (
+            "[\"map\",[[\"a\"]]]",
+            string_map(),
+            "syntax \"[\"a\"]\": syntax error: expected 2-element array",
+        ),
+        (
+            "[\"map\",[[\"a\",\"b\"],[\"a\",\"c\"]]]",
+            string_map(),
+            "ovsdb error: map contains duplicate key",
+        ),
+        (
+            "0",
+            ColumnType::scalar(range),
+            "constraint violation: 0 is not in the valid range 1 to 10 (inclusive)",
+        ),
         ("4", ColumnType::scalar(low), "4 is less than minimum allowed value 5"),
         ("11.5", ColumnType::scalar(real), "11.5 is not in the valid range -1.5 to 10 (inclusive)"),
-        ("\"é\"", ColumnType::scalar(length.clone()), "\"é\" length 1 is less than minimum allowed length 2"),
-        ("\"abcde\"", ColumnType::scalar(length), "\"abcde\" length 5 is greater than maximum allowed length 4"),
-        ("\"d e\"", ColumnType::scalar(one_of), "\"d e\" is not one of the allowed values ([a, b])"),
+        (
+            "\"é\"",
+            ColumnType::scalar(length.clone()),
+            "\"é\" length 1 is less than minimum allowed length 2",
+        ),
+        (
+            "\"abcde\"",
+            ColumnType::scalar(length),
+            "\"abcde\" length 5 is greater than maximum allowed length 4",
+        ),
+        (
+            "\"d e\"",
+            ColumnType::scalar(one_of),
+            "\"d e\" is not one of the allowed values ([a, b])",
+        ),
     ] {
         let error = Datum::from_json(&json(text), &ty, None).unwrap_err().to_string();
         assert!(error.ends_with(want), "{text}: {error}");
@@ -109,14 +145,28 @@ fn named_uuids() {
     assert_eq!(read("[\"named-uuid\",\"abc\"]"), Ok(Uuid::from_bytes([3; 16]).into()));
     let error = read("[\"named-uuid\",\"\"]").unwrap_err();
     assert_eq!(error.details(), Some("named-uuid string is not a valid <id>"));
-    assert_eq!(Datum::from_text("@abc", &ty, Some(&mut Names)), Ok(Uuid::from_bytes([4; 16]).into()));
+    assert_eq!(
+        Datum::from_text("@abc", &ty, Some(&mut Names)),
+        Ok(Uuid::from_bytes([4; 16]).into())
+    );
 }
 
 #[test]
 fn text_is_read_freely() {
     let map = string_map();
-    for text in ["a=b c=d", "{a=b,c=d}", "{a = b, c= d}", " { c=d a=b }", "a=b,c=d,", "\"a\"=\"b\" c=\"\\u0064\""] {
-        assert_eq!(Datum::from_text(text, &map, None), Ok(strings(&[("a", "b"), ("c", "d")])), "{text}");
+    for text in [
+        "a=b c=d",
+        "{a=b,c=d}",
+        "{a = b, c= d}",
+        " { c=d a=b }",
+        "a=b,c=d,",
+        "\"a\"=\"b\" c=\"\\u0064\"",
+    ] {
+        assert_eq!(
+            Datum::from_text(text, &map, None),
+            Ok(strings(&[("a", "b"), ("c", "d")])),
+            "{text}"
+        );
     }
     let set = ColumnType::set(AtomType::Integer);
     for text in ["1,2,3,7", "[1-3 7]", "7 +1 02 3"] {
@@ -124,7 +174,10 @@ fn text_is_read_freely() {
     }
     assert_eq!(Datum::from_text("-3--2", &set, None), Ok(integers(&[-3, -2])));
     for text in ["true", "yes", "on", "1", "[true]"] {
-        assert_eq!(Datum::from_text(text, &ColumnType::scalar(AtomType::Boolean), None), Ok(true.into()));
+        assert_eq!(
+            Datum::from_text(text, &ColumnType::scalar(AtomType::Boolean), None),
+            Ok(true.into())
+        );
     }
 }
 
@@ -140,14 +193,22 @@ fn text_errors_read_as_the_references() {
         ("a=b}", string_map(), "a=b}: unexpected \"}\" parsing map of (string, string) pairs"),
         ("[a=b]", string_map(), "[a=b]: unexpected \"[\" parsing map of (string, string) pairs"),
         ("{a=b} x", string_map(), "{a=b} x: trailing garbage after \"}\""),
-        ("{a=}", string_map(), "An empty string is not valid as input; use \"\" to represent the empty string"),
+        (
+            "{a=}",
+            string_map(),
+            "An empty string is not valid as input; use \"\" to represent the empty string",
+        ),
         ("{=b}", string_map(), "{=b}: unexpected \"=\" parsing map of (string, string) pairs"),
         ("a", string_map(), "a: syntax error at \""),
         ("a:b", string_map(), "a:b: syntax error at \":\" expecting \"=\""),
         ("{a=b,a=c}", string_map(), "{a=b,a=c}: map contains duplicate key"),
         ("{\"a", string_map(), "\"a: quoted string extends past end of argument"),
         ("{\"a\\q\"=b}", string_map(), "\"a\\q\": bad escape \\q"),
-        ("a=b,,c=d", string_map(), "a=b,,c=d: unexpected \",\" parsing map of (string, string) pairs"),
+        (
+            "a=b,,c=d",
+            string_map(),
+            "a=b,,c=d: unexpected \",\" parsing map of (string, string) pairs",
+        ),
         ("[2,1,1]", trunks.clone(), "[2,1,1]: set contains duplicate value"),
         ("8-5", trunks.clone(), "\"8-5\" is not a valid range. Range end cannot be before start."),
         (
@@ -158,7 +219,11 @@ fn text_errors_read_as_the_references() {
         ("{1}", trunks.clone(), "{1}: unexpected \"{\" parsing set of up to 4096 integers"),
         ("0x10", trunks.clone(), "\"0x10\" is not a valid integer or range"),
         ("1-", trunks.clone(), "\"1-\" is not a valid integer or range"),
-        ("1--5", trunks.clone(), "\"1--5\" is not a valid range. Range end cannot be before start."),
+        (
+            "1--5",
+            trunks.clone(),
+            "\"1--5\" is not a valid range. Range end cannot be before start.",
+        ),
         ("\"1\"", trunks, "\"\"1\"\" is not a valid integer or range"),
         ("[1,2]", tag, "[1,2]: 2 value(s) specified but the maximum number is 1"),
         ("[]", string.clone(), "[]: 0 value(s) specified but the minimum number is 1"),
@@ -204,7 +269,9 @@ fn any_atom(ty: AtomType) -> BoxedStrategy<Atom> {
     match ty {
         AtomType::Integer => prop_oneof![-3i64..3, any::<i64>()].prop_map(Atom::from).boxed(),
         // Reals keep 15 digits in text; quarters survive that.
-        AtomType::Real => (-1000i32..1000).prop_map(|n| Atom::Real(Real::new(f64::from(n) / 4.0).unwrap())).boxed(),
+        AtomType::Real => (-1000i32..1000)
+            .prop_map(|n| Atom::Real(Real::new(f64::from(n) / 4.0).unwrap()))
+            .boxed(),
         AtomType::Boolean => any::<bool>().prop_map(Atom::from).boxed(),
         AtomType::String => prop_oneof!["[a-c]{0,2}", "[^\u{0}]{0,8}"].prop_map(Atom::from).boxed(),
         AtomType::Uuid => any::<[u8; 16]>().prop_map(|b| Atom::from(Uuid::from_bytes(b))).boxed(),
@@ -223,15 +290,21 @@ fn any_type() -> impl Strategy<Value = ColumnType> {
 fn any_value(ty: &ColumnType) -> BoxedStrategy<Datum> {
     let size = ty.n_min as usize..=(ty.n_max as usize).min(6);
     match &ty.value {
-        None => proptest::collection::btree_set(any_atom(ty.key.atom), size).prop_map(Datum::set).boxed(),
-        Some(value) => proptest::collection::btree_map(any_atom(ty.key.atom), any_atom(value.atom), size)
-            .prop_map(Datum::map)
+        None => proptest::collection::btree_set(any_atom(ty.key.atom), size)
+            .prop_map(Datum::set)
             .boxed(),
+        Some(value) => {
+            proptest::collection::btree_map(any_atom(ty.key.atom), any_atom(value.atom), size)
+                .prop_map(Datum::map)
+                .boxed()
+        }
     }
 }
 
 fn type_and_values() -> impl Strategy<Value = (ColumnType, Datum, Datum)> {
-    any_type().prop_flat_map(|ty| (any_value(&ty), any_value(&ty)).prop_map(move |(a, b)| (ty.clone(), a, b)))
+    any_type().prop_flat_map(|ty| {
+        (any_value(&ty), any_value(&ty)).prop_map(move |(a, b)| (ty.clone(), a, b))
+    })
 }
 
 proptest! {
@@ -301,11 +374,15 @@ fn large_sets_behave_like_small_ones() {
         assert_eq!(before.apply_diff(&diff, &ty), set);
         assert_eq!(diff.is_empty(), before == set);
         if step % 100 == 0 {
-            assert!(set.elements().eq(model.iter().map(|n| Atom::from(*n)).collect::<Vec<_>>().iter()));
+            assert!(
+                set.elements().eq(model.iter().map(|n| Atom::from(*n)).collect::<Vec<_>>().iter())
+            );
             assert!(set.as_set().iter().eq(set.elements()));
             assert_eq!(Datum::from_json(&set.to_json(&ty), &ty, None), Ok(set.clone()));
             assert_eq!(hasher.hash_one(&set), hasher.hash_one(&fresh));
-            assert!(set.includes(&diff.difference(&before)) && set.excludes(&diff.difference(&set)));
+            assert!(
+                set.includes(&diff.difference(&before)) && set.excludes(&diff.difference(&set))
+            );
         }
     }
     assert!(model.len() < 100, "{}", model.len());

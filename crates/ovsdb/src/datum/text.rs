@@ -57,7 +57,11 @@ pub fn needs_quotes(text: &str) -> bool {
 }
 
 /// Parses an atom that is the whole of `text`, and checks its constraint. `@name` is understood as a UUID if `names` is given.
-pub fn atom_from_text(text: &str, base: &BaseType, names: Option<&mut dyn NamedUuids>) -> Result<Atom, TextError> {
+pub fn atom_from_text(
+    text: &str,
+    base: &BaseType,
+    names: Option<&mut dyn NamedUuids>,
+) -> Result<Atom, TextError> {
     let atom = match base.atom {
         AtomType::Integer => match text.trim_ascii_start().parse() {
             Ok(value) => Atom::Integer(value),
@@ -70,7 +74,11 @@ pub fn atom_from_text(text: &str, base: &BaseType, names: Option<&mut dyn NamedU
         AtomType::Boolean => match text {
             "true" | "yes" | "on" | "1" => Atom::Boolean(true),
             "false" | "no" | "off" | "0" => Atom::Boolean(false),
-            _ => return fail(format!("\"{text}\" is not a valid boolean (use \"true\" or \"false\")")),
+            _ => {
+                return fail(format!(
+                    "\"{text}\" is not a valid boolean (use \"true\" or \"false\")"
+                ));
+            }
         },
         AtomType::String => Atom::from(string_from_text(text)?),
         AtomType::Uuid => match (text.strip_prefix('@'), names, text.parse::<Uuid>()) {
@@ -89,7 +97,9 @@ fn check(base: &BaseType, atom: &Atom) -> Result<(), TextError> {
 
 fn string_from_text(text: &str) -> Result<String, TextError> {
     if text.is_empty() {
-        return fail("An empty string is not valid as input; use \"\" to represent the empty string");
+        return fail(
+            "An empty string is not valid as input; use \"\" to represent the empty string",
+        );
     }
     let Some(body) = text.strip_prefix('"') else {
         return Ok(text.to_owned());
@@ -103,7 +113,10 @@ fn string_from_text(text: &str) -> Result<String, TextError> {
 impl Datum {
     /// The value as text: `value`, `[value, ..]` or `{key=value, ..}`.
     pub fn to_text(&self, ty: &ColumnType) -> String {
-        let pairs = self.as_map().iter().map(|(key, value)| format!("{}={}", atom_to_text(key), atom_to_text(value)));
+        let pairs = self
+            .as_map()
+            .iter()
+            .map(|(key, value)| format!("{}={}", atom_to_text(key), atom_to_text(value)));
         let items: Vec<_> = self.elements().map(atom_to_text).chain(pairs).collect();
         let items = items.join(", ");
         if ty.is_map() {
@@ -117,13 +130,20 @@ impl Datum {
 
     /// The value as bare words separated by spaces.
     pub fn to_bare(&self) -> String {
-        let pairs = self.as_map().iter().map(|(key, value)| format!("{}={}", atom_to_bare(key), atom_to_bare(value)));
+        let pairs = self
+            .as_map()
+            .iter()
+            .map(|(key, value)| format!("{}={}", atom_to_bare(key), atom_to_bare(value)));
         let items: Vec<_> = self.elements().map(atom_to_bare).chain(pairs).collect();
         items.join(" ")
     }
 
     /// Parses what [`Datum::to_text`] writes, with the freedoms that people take, and checks the constraints of `ty`.
-    pub fn from_text(text: &str, ty: &ColumnType, names: Option<&mut dyn NamedUuids>) -> Result<Self, TextError> {
+    pub fn from_text(
+        text: &str,
+        ty: &ColumnType,
+        names: Option<&mut dyn NamedUuids>,
+    ) -> Result<Self, TextError> {
         Reader { whole: text, rest: text, ty, names }.read()
     }
 }
@@ -155,10 +175,16 @@ impl<'a> Reader<'a, '_> {
         let n = keys.len() + pairs.len();
         let unit = if self.ty.is_map() { "pair(s)" } else { "value(s)" };
         if (n as u64) < u64::from(self.ty.n_min) {
-            return fail(format!("{}: {n} {unit} specified but the minimum number is {}", self.whole, self.ty.n_min));
+            return fail(format!(
+                "{}: {n} {unit} specified but the minimum number is {}",
+                self.whole, self.ty.n_min
+            ));
         }
         if n as u64 > u64::from(self.ty.n_max) {
-            return fail(format!("{}: {n} {unit} specified but the maximum number is {}", self.whole, self.ty.n_max));
+            return fail(format!(
+                "{}: {n} {unit} specified but the maximum number is {}",
+                self.whole, self.ty.n_max
+            ));
         }
         let duplicate = |what| move |_| TextError(format!("{}: {what}", self.whole));
         if self.ty.is_map() {
@@ -193,7 +219,11 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn read_item(&mut self, keys: &mut Vec<Atom>, pairs: &mut Vec<(Atom, Atom)>) -> Result<(), TextError> {
+    fn read_item(
+        &mut self,
+        keys: &mut Vec<Atom>,
+        pairs: &mut Vec<(Atom, Atom)>,
+    ) -> Result<(), TextError> {
         let start = self.rest;
         let word = self.word()?;
         let Some(value_base) = &self.ty.value else {
@@ -230,7 +260,12 @@ impl<'a> Reader<'a, '_> {
         let end = if self.rest.starts_with('"') {
             match end_of_quoted(self.rest) {
                 Some(end) => end,
-                None => return fail(format!("{}: quoted string extends past end of argument", self.rest)),
+                None => {
+                    return fail(format!(
+                        "{}: quoted string extends past end of argument",
+                        self.rest
+                    ));
+                }
             }
         } else {
             self.rest.find(is_delimiter).unwrap_or(self.rest.len())
@@ -286,7 +321,9 @@ fn read_integers(word: &str, base: &BaseType, out: &mut Vec<Atom>) -> Result<(),
     }
     // The minus that separates is the first one behind a digit.
     let dash = word.as_bytes().windows(2).position(|two| matches!(two, [b'0'..=b'9', b'-']));
-    let ends = dash.and_then(|at| Some((word.get(..at + 1)?.parse().ok()?, word.get(at + 2..)?.parse().ok()?)));
+    let ends = dash.and_then(|at| {
+        Some((word.get(..at + 1)?.parse().ok()?, word.get(at + 2..)?.parse().ok()?))
+    });
     let Some((first, last)): Option<(i64, i64)> = ends else {
         return fail(format!("\"{word}\" is not a valid integer or range"));
     };
@@ -297,7 +334,9 @@ fn read_integers(word: &str, base: &BaseType, out: &mut Vec<Atom>) -> Result<(),
         check(base, &Atom::Integer(end))?;
     }
     if last.abs_diff(first) >= RANGE_MAX {
-        return fail(format!("\"{word}\" is not a valid range. Range size cannot be greater than {RANGE_MAX}."));
+        return fail(format!(
+            "\"{word}\" is not a valid range. Range size cannot be greater than {RANGE_MAX}."
+        ));
     }
     for value in first..=last {
         check(base, &Atom::Integer(value))?;

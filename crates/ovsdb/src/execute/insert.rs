@@ -49,8 +49,7 @@ fn chosen_uuid(run: &Run<'_, '_>, table: TableId, json: &Json) -> Result<Uuid, E
     if run.work.is_free((table, uuid)) {
         Ok(uuid)
     } else {
-        let details =
-            "This UUID would duplicate a UUID already present within the table or deleted within the same transaction.";
+        let details = "This UUID would duplicate a UUID already present within the table or deleted within the same transaction.";
         Err(Error::new(ErrorKind::DuplicateUuid, details).about(json))
     }
 }

@@ -116,7 +116,10 @@ impl Transaction<Parsed> {
         let operations = &self.state.operations;
         let mut results = Vec::with_capacity(operations.len() + 1);
         if operations.len() > OPERATIONS_MAX {
-            let details = format!("a transaction may have {OPERATIONS_MAX} operations, not {}", operations.len());
+            let details = format!(
+                "a transaction may have {OPERATIONS_MAX} operations, not {}",
+                operations.len()
+            );
             results.push(Error::new(ErrorKind::ResourcesExhausted, details).to_json());
             return Outcome::Failed(Json::from(results));
         }
@@ -148,7 +151,9 @@ impl Transaction<Parsed> {
         match settle(work) {
             Ok(changes) => {
                 let changes = Arc::new(changes);
-                Outcome::Checked(Transaction { state: Checked { changes, results, comment, durable } })
+                Outcome::Checked(Transaction {
+                    state: Checked { changes, results, comment, durable },
+                })
             }
             Err(error) => {
                 results.push(error.to_json());
@@ -188,7 +193,8 @@ impl Run<'_, '_> {
             Access::ReadOnlySession => "when database server is in read only mode".to_owned(),
             Access::ReadOnlyDatabase => format!("on table in reserved database {}", self.database),
         };
-        Err(Error::new(ErrorKind::NotAllowed, format!("{name} operation not allowed {denied}")).into())
+        Err(Error::new(ErrorKind::NotAllowed, format!("{name} operation not allowed {denied}"))
+            .into())
     }
 
     /// The `table` member.
@@ -210,7 +216,9 @@ impl Run<'_, '_> {
     fn matching(&self, table: TableId, condition: &Condition) -> Vec<&Row> {
         let table = self.work.table(table);
         match condition.only_row() {
-            Some(uuid) => table.get(uuid).into_iter().filter(|row| condition.matches_all(row)).collect(),
+            Some(uuid) => {
+                table.get(uuid).into_iter().filter(|row| condition.matches_all(row)).collect()
+            }
             None => table.rows().filter(|row| condition.matches_all(row)).collect(),
         }
     }

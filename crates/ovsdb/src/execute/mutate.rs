@@ -15,12 +15,14 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
 
     let schema = Arc::clone(run.work.db.schema());
     let schema = schema.table(table);
-    let mutations = mutations.iter().map(|json| Mutation::from_json(json, schema, Some(&mut run.work.names)));
+    let mutations =
+        mutations.iter().map(|json| Mutation::from_json(json, schema, Some(&mut run.work.names)));
     let mutations = mutations.collect::<Result<Vec<_>, _>>()?;
     let condition = run.condition(where_json, table)?;
     let keys = run.matching_keys(table, &condition);
     for key in &keys {
-        let result = run.work.modify(*key, |row| mutations.iter().try_for_each(|m| m.apply(row, schema)));
+        let result =
+            run.work.modify(*key, |row| mutations.iter().try_for_each(|m| m.apply(row, schema)));
         result.unwrap_or(Ok(()))?;
     }
     Ok(count(keys.len()))

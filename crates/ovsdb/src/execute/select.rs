@@ -30,7 +30,8 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
     } else {
         // Rows that look the same are one row.
         let mut seen = HashSet::new();
-        let looks = |row: &row::Row| columns.iter().map(|id| row.get(*id).clone()).collect::<Vec<_>>();
+        let looks =
+            |row: &row::Row| columns.iter().map(|id| row.get(*id).clone()).collect::<Vec<_>>();
         let distinct = matching.iter().filter(|row| seen.insert(looks(row)));
         rows.extend(distinct.map(|row| row::to_json(row, schema, &columns)));
     }

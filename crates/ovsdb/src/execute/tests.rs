@@ -131,7 +131,11 @@ impl Fixture {
         let reply = Json::parse(&reply).unwrap();
         let error = reply.as_array().unwrap().iter().find(|result| result.get("error").is_some());
         let error = error.unwrap_or_else(|| panic!("no error for {operations}: {reply}"));
-        assert_eq!(error.get("error").and_then(Json::as_str), Some(kind), "for {operations}: {error}");
+        assert_eq!(
+            error.get("error").and_then(Json::as_str),
+            Some(kind),
+            "for {operations}: {error}"
+        );
         assert_eq!(error.get("details").and_then(Json::as_str), Some(details), "for {operations}");
     }
 }
@@ -152,13 +156,26 @@ fn operations_are_parsed_strictly() {
         (r#"{"op":"delete"}"#, "Required 'where' member is missing."),
         (r#"{"op":"insert","table":"Nope","row":{}}"#, "No table named Nope."),
         (r#"{"op":"insert","table":"R","row":5}"#, "Type mismatch for member 'row'."),
-        (r#"{"op":"insert","table":"R","row":{},"extra":1}"#, "Member 'extra' is present but not allowed here."),
-        (r#"{"op":"insert","table":"R","row":{},"uuid-name":"a-b"}"#, "Type mismatch for member 'uuid-name'."),
-        (r#"{"op":"select","table":"R","where":[],"columns":null}"#, "Type mismatch for member 'columns'."),
+        (
+            r#"{"op":"insert","table":"R","row":{},"extra":1}"#,
+            "Member 'extra' is present but not allowed here.",
+        ),
+        (
+            r#"{"op":"insert","table":"R","row":{},"uuid-name":"a-b"}"#,
+            "Type mismatch for member 'uuid-name'.",
+        ),
+        (
+            r#"{"op":"select","table":"R","where":[],"columns":null}"#,
+            "Type mismatch for member 'columns'.",
+        ),
         (r#"{"op":"comment","comment":5}"#, "Type mismatch for member 'comment'."),
         (r#"{"op":"commit"}"#, "Required 'durable' member is missing."),
     ] {
-        f.check_error(operation, "syntax error", &format!("Parsing ovsdb operation 1 of 1 failed: {problem}"));
+        f.check_error(
+            operation,
+            "syntax error",
+            &format!("Parsing ovsdb operation 1 of 1 failed: {problem}"),
+        );
     }
     f.check(
         r#"{"op":"comment","comment":"x"},{"op":"foo"},{"op":"abort"}"#,
@@ -173,7 +190,10 @@ fn inserting_and_selecting() {
     f.check(r#"{"op":"insert","table":"W","row":{"n":"x"}}"#, r#"[{"uuid":["uuid","<1>"]}]"#);
     f.check(r#"{"op":"insert","table":"W","row":{"n":"x"}}"#, r#"[{"uuid":["uuid","<2>"]}]"#);
     // Rows that look the same are one row.
-    f.check(r#"{"op":"select","table":"W","where":[],"columns":["n"]}"#, r#"[{"rows":[{"n":"x"}]}]"#);
+    f.check(
+        r#"{"op":"select","table":"W","where":[],"columns":["n"]}"#,
+        r#"[{"rows":[{"n":"x"}]}]"#,
+    );
     f.check(r#"{"op":"select","table":"W","where":[],"columns":[]}"#, r#"[{"rows":[{}]}]"#);
     f.check(
         r#"{"op":"select","table":"W","where":[["_uuid","==",["uuid","<2>"]]]}"#,
@@ -206,13 +226,17 @@ fn inserting_and_selecting() {
 #[test]
 fn a_client_may_choose_a_uuid() {
     let mut f = Fixture::new();
-    const ROW: &str = r#"{"op":"insert","table":"W","row":{},"uuid":"11111111-0000-0000-0000-000000000000"}"#;
-    const DUPLICATE: &str =
-        "This UUID would duplicate a UUID already present within the table or deleted within the same transaction.";
+    const ROW: &str =
+        r#"{"op":"insert","table":"W","row":{},"uuid":"11111111-0000-0000-0000-000000000000"}"#;
+    const DUPLICATE: &str = "This UUID would duplicate a UUID already present within the table or deleted within the same transaction.";
     f.check(ROW, r#"[{"uuid":["uuid","<1>"]}]"#);
     assert!(f.seen.contains_key(&"11111111-0000-0000-0000-000000000000".parse().unwrap()));
     f.check_error(ROW, "duplicate uuid", DUPLICATE);
-    f.check_error(&format!(r#"{{"op":"delete","table":"W","where":[]}},{ROW}"#), "duplicate uuid", DUPLICATE);
+    f.check_error(
+        &format!(r#"{{"op":"delete","table":"W","where":[]}},{ROW}"#),
+        "duplicate uuid",
+        DUPLICATE,
+    );
     f.check_error(r#"{"op":"insert","table":"W","row":{},"uuid":"x"}"#, "syntax error", "bad uuid");
 }
 
@@ -240,7 +264,8 @@ fn conditions_select_rows() {
         ("true", &[1, 2, 3]),
         ("false", &[]),
     ] {
-        let reply = f.run(&format!(r#"{{"op":"select","table":"R","where":[{clause}],"columns":["i"]}}"#));
+        let reply =
+            f.run(&format!(r#"{{"op":"select","table":"R","where":[{clause}],"columns":["i"]}}"#));
         let reply = Json::parse(&reply).unwrap();
         let rows = reply.at(0).and_then(|r| r.get("rows")).and_then(Json::as_array).unwrap();
         let mut got: Vec<_> = rows.iter().filter_map(|row| row.get("i")?.as_i64()).collect();
@@ -257,14 +282,22 @@ fn conditions_select_rows() {
             "syntax error",
             "Type mismatch: \"<\" operator may not be applied to column ss of type set of strings.",
         ),
-        (r#"["oi","<",["set",[]]]"#, "syntax error", "set must have exactly one member but 0 are present"),
+        (
+            r#"["oi","<",["set",[]]]"#,
+            "syntax error",
+            "set must have exactly one member but 0 are present",
+        ),
         (
             r#"["i2","includes",["set",[1,2,3]]]"#,
             "syntax error",
             "set must have 0 to 2 members but 3 are present",
         ),
     ] {
-        f.check_error(&format!(r#"{{"op":"select","table":"R","where":[{clause}]}}"#), kind, details);
+        f.check_error(
+            &format!(r#"{{"op":"select","table":"R","where":[{clause}]}}"#),
+            kind,
+            details,
+        );
     }
 }
 
@@ -286,7 +319,11 @@ fn mutations_change_columns() {
         (r#"["is","delete",["set",[1,9]]]"#, "is", r#"["set",[2,3]]"#),
         (r#"["oi","delete",["set",[1,2,3]]]"#, "oi", r#"["set",[]]"#),
         // A key that is there keeps its value.
-        (r#"["sm","insert",["map",[["a","q"],["n","m"]]]]"#, "sm", r#"["map",[["a","b"],["c","d"],["n","m"]]]"#),
+        (
+            r#"["sm","insert",["map",[["a","q"],["n","m"]]]]"#,
+            "sm",
+            r#"["map",[["a","b"],["c","d"],["n","m"]]]"#,
+        ),
         (r#"["sm","delete",["set",["a"]]]"#, "sm", r#"["map",[["c","d"]]]"#),
         (r#"["sm","delete",["map",[["a","b"],["c","x"]]]]"#, "sm", r#"["map",[["c","d"]]]"#),
     ] {
@@ -298,19 +335,35 @@ fn mutations_change_columns() {
         assert!(reply.starts_with(&want), "{mutation}: {reply}");
     }
     for (mutation, kind, details) in [
-        (r#"["i","+=",9223372036854775807]"#, "range error", "Result of \"+=\" operation is out of range."),
+        (
+            r#"["i","+=",9223372036854775807]"#,
+            "range error",
+            "Result of \"+=\" operation is out of range.",
+        ),
         (r#"["i","/=",0]"#, "domain error", "Division by zero."),
         (r#"["r","/=",0]"#, "domain error", "Division by zero."),
-        (r#"["r","*=",1e308],["r","*=",1e308]"#, "range error", "Result of \"*=\" operation is out of range."),
+        (
+            r#"["r","*=",1e308],["r","*=",1e308]"#,
+            "range error",
+            "Result of \"*=\" operation is out of range.",
+        ),
         (
             r#"["i","+=",-9223372036854775808],["i","-=",1],["i","/=",-1]"#,
             "range error",
             "Result of \"/=\" operation is out of range.",
         ),
-        (r#"["is","*=",0]"#, "constraint violation", "Result of \"*=\" operation contains duplicates."),
+        (
+            r#"["is","*=",0]"#,
+            "constraint violation",
+            "Result of \"*=\" operation contains duplicates.",
+        ),
         (r#"["i","foo",1]"#, "unknown mutator", "No mutator named foo."),
         (r#"["i","+="]"#, "syntax error", "Parse error in mutation."),
-        (r#"["imm","+=",1]"#, "constraint violation", "Cannot mutate immutable column imm in table R."),
+        (
+            r#"["imm","+=",1]"#,
+            "constraint violation",
+            "Cannot mutate immutable column imm in table R.",
+        ),
         (
             r#"["oi","insert",3]"#,
             "constraint violation",
@@ -326,9 +379,14 @@ fn mutations_change_columns() {
             "syntax error",
             "Type mismatch: \"+=\" operator may not be applied to column sm of type map of (string, string) pairs.",
         ),
-        (r#"["is","+=",["set",[1,9]]]"#, "syntax error", "set must have exactly one member but 2 are present"),
+        (
+            r#"["is","+=",["set",[1,9]]]"#,
+            "syntax error",
+            "set must have exactly one member but 2 are present",
+        ),
     ] {
-        let operation = format!(r#"{{"op":"mutate","table":"R","where":[],"mutations":[{mutation}]}}"#);
+        let operation =
+            format!(r#"{{"op":"mutate","table":"R","where":[],"mutations":[{mutation}]}}"#);
         f.check_error(&operation, kind, details);
     }
 }
@@ -352,7 +410,9 @@ fn strong_references_hold_and_free() {
     );
     assert_eq!(f.count("C"), 2);
     let reply = f.run(r#"{"op":"delete","table":"C","where":[["n","==","tail"]]}"#);
-    assert!(reply.contains("because of 1 remaining reference(s)\",\"error\":\"referential integrity violation\""));
+    assert!(reply.contains(
+        "because of 1 remaining reference(s)\",\"error\":\"referential integrity violation\""
+    ));
     assert_eq!(f.count("C"), 2);
     f.check(r#"{"op":"delete","table":"S","where":[]}"#, r#"[{"count":1}]"#);
     assert_eq!(f.count("C"), 0);
@@ -410,7 +470,10 @@ fn a_weak_key_takes_its_strong_value_along() {
     assert_eq!(f.count("C"), 1);
     f.run(r#"{"op":"delete","table":"W","where":[]}"#);
     assert_eq!(f.count("C"), 0);
-    f.check(r#"{"op":"select","table":"R","where":[],"columns":["wm"]}"#, r#"[{"rows":[{"wm":["map",[]]}]}]"#);
+    f.check(
+        r#"{"op":"select","table":"R","where":[],"columns":["wm"]}"#,
+        r#"[{"rows":[{"wm":["map",[]]}]}]"#,
+    );
 }
 
 #[test]
@@ -431,10 +494,18 @@ fn unique_indexes() {
         ),
         "{reply}"
     );
-    assert!(reply.contains("had the following index values before the transaction: a.  "), "{reply}");
-    assert!(reply.contains("existed in the database before this transaction and was not modified by the transaction."));
+    assert!(
+        reply.contains("had the following index values before the transaction: a.  "),
+        "{reply}"
+    );
+    assert!(reply.contains(
+        "existed in the database before this transaction and was not modified by the transaction."
+    ));
     let reply = f.run(r#"{"op":"insert","table":"I","row":{"n":"b","k":5}}"#);
-    assert!(reply.contains("was inserted by this transaction.  Second row") || reply.contains("was inserted by this transaction.\""));
+    assert!(
+        reply.contains("was inserted by this transaction.  Second row")
+            || reply.contains("was inserted by this transaction.\"")
+    );
     f.check(
         r#"{"op":"delete","table":"I","where":[["n","==","a"]]},{"op":"insert","table":"I","row":{"n":"a","k":7}},
            {"op":"select","table":"I","where":[["n","==","a"]],"columns":["k"]}"#,
@@ -471,7 +542,11 @@ fn updates_and_versions() {
     f.run(r#"{"op":"update","table":"R","where":[],"row":{"eph":1}}"#);
     assert_ne!(version(&f), second);
     for column in ["imm", "_uuid", "_version"] {
-        let value = if column == "imm" { "4" } else { r#"["uuid","11111111-0000-0000-0000-000000000000"]"# };
+        let value = if column == "imm" {
+            "4"
+        } else {
+            r#"["uuid","11111111-0000-0000-0000-000000000000"]"#
+        };
         f.check_error(
             &format!(r#"{{"op":"update","table":"R","where":[["i","==",77]],"row":{{"{column}":{value}}}}}"#),
             "constraint violation",
@@ -483,13 +558,22 @@ fn updates_and_versions() {
 #[test]
 fn waiting() {
     let mut f = Fixture::new();
-    const WAIT: &str = r#"{"op":"wait","table":"W","where":[],"columns":["n"],"until":"==","rows":[{"n":"x"}]"#;
+    const WAIT: &str =
+        r#"{"op":"wait","table":"W","where":[],"columns":["n"],"until":"==","rows":[{"n":"x"}]"#;
     f.check(&format!("{WAIT}}}"), "waiting None");
     f.check(&format!("{WAIT},\"timeout\":10}}"), "waiting Some(10ms)");
     f.check_error(&format!("{WAIT},\"timeout\":0}}"), "timed out", "\"where\" clause test failed");
     f.waited = Duration::from_millis(12);
-    f.check_error(&format!("{WAIT},\"timeout\":10}}"), "timed out", "\"wait\" timed out after 12 ms");
-    f.check_error(&format!("{WAIT},\"timeout\":-1}}"), "syntax error", "timeout must be nonnegative");
+    f.check_error(
+        &format!("{WAIT},\"timeout\":10}}"),
+        "timed out",
+        "\"wait\" timed out after 12 ms",
+    );
+    f.check_error(
+        &format!("{WAIT},\"timeout\":-1}}"),
+        "syntax error",
+        "timeout must be nonnegative",
+    );
     f.run(r#"{"op":"insert","table":"W","row":{"n":"x"}},{"op":"insert","table":"W","row":{"n":"x"}}"#);
     f.check(&format!("{WAIT}}}"), "[{}]");
     f.check(&format!("{}}}", WAIT.replace("==", "!=")), "waiting None");
@@ -499,7 +583,10 @@ fn waiting() {
         "\"until\" must be \"==\" or \"!=\"",
     );
     // What the transaction did before it had to wait is undone.
-    f.check(&format!("{{\"op\":\"delete\",\"table\":\"W\",\"where\":[]}},{WAIT}}}"), "waiting None");
+    f.check(
+        &format!("{{\"op\":\"delete\",\"table\":\"W\",\"where\":[]}},{WAIT}}}"),
+        "waiting None",
+    );
     assert_eq!(f.count("W"), 2);
 }
 
@@ -587,7 +674,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % sides
     }
 
@@ -636,13 +724,19 @@ impl Dice {
                 self.row(table),
                 self.uuid(table)
             ),
-            4 | 5 => format!(r#"{{"op":"update","table":"{table}","where":{place},"row":{}}}"#, self.row(table)),
+            4 | 5 => format!(
+                r#"{{"op":"update","table":"{table}","where":{place},"row":{}}}"#,
+                self.row(table)
+            ),
             6 => format!(r#"{{"op":"delete","table":"{table}","where":{place}}}"#),
             _ => {
-                let (column, op) = (["strong", "weak"][self.roll(2)], ["insert", "delete"][self.roll(2)]);
+                let (column, op) =
+                    (["strong", "weak"][self.roll(2)], ["insert", "delete"][self.roll(2)]);
                 let target = if column == "strong" { "C" } else { "W" };
                 let set = self.uuids(target);
-                format!(r#"{{"op":"mutate","table":"R","where":{place},"mutations":[["{column}","{op}",{set}]]}}"#)
+                format!(
+                    r#"{{"op":"mutate","table":"R","where":{place},"mutations":[["{column}","{op}",{set}]]}}"#
+                )
             }
         }
     }
@@ -651,7 +745,9 @@ impl Dice {
 /// Every row as text.
 fn contents(db: &Database) -> Vec<String> {
     let tables = db.schema().table_ids().zip(db.schema().tables());
-    let rows = tables.flat_map(|(id, schema)| db.table(id).rows().map(move |row| format!("{} {row:?}", schema.name())));
+    let rows = tables.flat_map(|(id, schema)| {
+        db.table(id).rows().map(move |row| format!("{} {row:?}", schema.name()))
+    });
     let mut rows: Vec<_> = rows.collect();
     rows.sort();
     rows
@@ -666,12 +762,18 @@ fn check_integrity(db: &Database) {
                 let value = row.get(column);
                 value.check(&c.ty).unwrap();
                 let keys = value.keys().map(|atom| (&c.ty.key, atom));
-                let values = value.as_map().iter().map(|(_, atom)| (c.ty.value.as_ref().unwrap(), atom));
+                let values =
+                    value.as_map().iter().map(|(_, atom)| (c.ty.value.as_ref().unwrap(), atom));
                 for (base, atom) in keys.chain(values) {
                     let Some(reference) = base.reference() else { continue };
                     let target = atom.as_uuid().unwrap();
                     let table = db.table_named(&reference.table).unwrap();
-                    assert!(table.get(target).is_some(), "{}.{} refers to nothing", schema.name(), c.name);
+                    assert!(
+                        table.get(target).is_some(),
+                        "{}.{} refers to nothing",
+                        schema.name(),
+                        c.name
+                    );
                     if base.refers(crate::types::RefType::Strong) && target != row.uuid() {
                         referred.insert(target);
                     }
@@ -679,13 +781,16 @@ fn check_integrity(db: &Database) {
             }
         }
         for index in schema.indexes() {
-            let mut keys = std::collections::HashSet::new();
+            #[allow(clippy::mutable_key_type)] // what a datum caches is no part of its value
+            let mut keys = std::collections::BTreeSet::new();
             for row in db.table(id).rows() {
                 assert!(keys.insert(index.iter().map(|c| row.get(*c).clone()).collect::<Vec<_>>()));
             }
         }
     }
-    for (id, schema) in db.schema().table_ids().zip(db.schema().tables()).filter(|(_, schema)| !schema.is_root()) {
+    for (id, schema) in
+        db.schema().table_ids().zip(db.schema().tables()).filter(|(_, schema)| !schema.is_root())
+    {
         for row in db.table(id).rows() {
             assert!(referred.contains(&row.uuid()), "garbage in {}", schema.name());
         }

@@ -17,9 +17,14 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
     let schema = Arc::clone(run.work.db.schema());
     let schema = schema.table(table);
     let values = values_from_json(row_json, schema, Some(&mut run.work.names))?;
-    if let Some(column) = values.iter().map(|(id, _)| schema.column(*id)).find(|column| !column.mutable) {
-        let details = format!("Cannot update immutable column {} in table {}.", column.name, schema.name());
-        return Err(Error::new(ErrorKind::ConstraintViolation, details).about(members.json()).into());
+    if let Some(column) =
+        values.iter().map(|(id, _)| schema.column(*id)).find(|column| !column.mutable)
+    {
+        let details =
+            format!("Cannot update immutable column {} in table {}.", column.name, schema.name());
+        return Err(Error::new(ErrorKind::ConstraintViolation, details)
+            .about(members.json())
+            .into());
     }
     let condition = run.condition(where_json, table)?;
     let keys = run.matching_keys(table, &condition);

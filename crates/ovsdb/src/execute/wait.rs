@@ -40,7 +40,8 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
         None => schema.column_ids().collect(),
     };
     let expected = expected_rows(run, rows_json, schema, &columns)?;
-    let actual: HashSet<_> = run.matching(table, &condition).into_iter().map(|row| looks(row, &columns)).collect();
+    let actual: HashSet<_> =
+        run.matching(table, &condition).into_iter().map(|row| looks(row, &columns)).collect();
     if (actual == expected) == want_equal {
         return Ok(empty());
     }

@@ -19,9 +19,15 @@ use crate::types::UNLIMITED;
 use crate::{Datum, Error, ErrorKind, Uuid};
 
 /// The record's body, or `None` if nothing of `changes` belongs on disk. `date` is in milliseconds since 1970.
-pub(crate) fn to_record(changes: &Changes, db: &Database, comment: &str, date: i64) -> Option<String> {
+pub(crate) fn to_record(
+    changes: &Changes,
+    db: &Database,
+    comment: &str,
+    date: i64,
+) -> Option<String> {
     let mut out = String::new();
-    let is_diff = changes.rows.iter().all(|change| diffs_fit(change, db.schema().table(change.table)));
+    let is_diff =
+        changes.rows.iter().all(|change| diffs_fit(change, db.schema().table(change.table)));
     for (table, rows) in changes.by_table() {
         let schema = db.schema().table(table);
         let mut first = true;
@@ -61,7 +67,12 @@ fn diffs_fit(change: &RowChange, schema: &TableSchema) -> bool {
 }
 
 /// Writes the whole of `db` as one record's body.
-pub(crate) fn write_snapshot(db: &Database, comment: &str, date: i64, to: &mut dyn io::Write) -> io::Result<()> {
+pub(crate) fn write_snapshot(
+    db: &Database,
+    comment: &str,
+    date: i64,
+    to: &mut dyn io::Write,
+) -> io::Result<()> {
     let mut out = String::new();
     let mut anything = false;
     for (id, schema) in db.schema().table_ids().zip(db.schema().tables()) {
@@ -252,7 +263,13 @@ fn apply_members(
     Ok(())
 }
 
-fn changed_row(mut row: Row, json: &Json, schema: &TableSchema, is_diff: bool, fit: Fit) -> Result<Row, Error> {
+fn changed_row(
+    mut row: Row,
+    json: &Json,
+    schema: &TableSchema,
+    is_diff: bool,
+    fit: Fit,
+) -> Result<Row, Error> {
     let Some(members) = json.as_object() else {
         return Err(Error::syntax(json, "row must be JSON object"));
     };

@@ -27,7 +27,8 @@ impl FileLock {
     /// Takes the lock for `path`, which need not exist. `name` is what the user calls it.
     pub fn acquire(path: &Path, name: &str) -> Result<Self, Error> {
         let lock_path = lock_path(path);
-        let refuse = |error: io::Error| Error::io(format!("{name}: failed to lock lockfile"), &error);
+        let refuse =
+            |error: io::Error| Error::io(format!("{name}: failed to lock lockfile"), &error);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -125,13 +126,18 @@ impl FileStorage {
 /// The same error with the text that the system gives it.
 fn os_error(error: &io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::AlreadyExists => io::Error::from_raw_os_error(rustix::io::Errno::EXIST.raw_os_error()),
+        io::ErrorKind::AlreadyExists => {
+            io::Error::from_raw_os_error(rustix::io::Errno::EXIST.raw_os_error())
+        }
         kind => io::Error::from(kind),
     }
 }
 
 /// Replaces the file at `path` (following a symbolic link) by what `write` writes, in one step.
-pub fn replace_file(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<File> {
+pub fn replace_file(
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<File> {
     let real = fs::canonicalize(path)?;
     let temporary = temporary_path(&real);
     let mode = fs::metadata(&real).map(|metadata| metadata.permissions());
@@ -154,15 +160,20 @@ fn temporary_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn write_new_file(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<File> {
+fn write_new_file(
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<File> {
     // One left behind by a crash is in nobody's use: we hold the lock.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?;
     let mut out = BufWriter::with_capacity(64 * 1024, file);
-    let written = write(&mut out).and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
+    let written =
+        write(&mut out).and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
     let synced = written.and_then(|file| file.sync_all().map(|()| file));
     if synced.is_err() {
         let _ = fs::remove_file(path);
@@ -217,7 +228,10 @@ impl Storage for FileStorage {
         self.file.sync_data()
     }
 
-    fn replace(&mut self, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    fn replace(
+        &mut self,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
         let file = replace_file(&self.path, write)?;
         self.len = file.metadata()?.len();
         self.file = file;

@@ -97,7 +97,10 @@ impl Storage for MemoryStorage {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
-        let room = disk.faults.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.bytes.len() as u64));
+        let room = disk
+            .faults
+            .capacity
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.bytes.len() as u64));
         let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         disk.bytes.extend_from_slice(&bytes[..fits]);
         if fits < bytes.len() { Err(no_space()) } else { Ok(()) }
@@ -123,7 +126,10 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn replace(&mut self, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    fn replace(
+        &mut self,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut new = Vec::new();
         write(&mut new)?;
         let mut disk = self.disk();

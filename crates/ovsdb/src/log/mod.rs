@@ -82,6 +82,9 @@ pub struct Opened {
     pub database: Database,
     /// The first bad record, if there is one: everything from there on is ignored.
     pub damage: Option<Error>,
+    /// How many records seem to stand behind the first bad one. Half a record at the end, as a crash leaves it, is no loss;
+    /// anything more is.
+    pub abandoned: u64,
     /// How many transactions were read.
     pub transactions: u64,
     /// Behind the last good record, in bytes.
@@ -112,10 +115,11 @@ pub fn read(storage: &mut dyn Storage, name: &str) -> Result<Opened, Error> {
             Err(error) => break Some(error),
         }
     };
+    let abandoned = if damage.is_some() { reader.count_abandoned() } else { 0 };
     for problem in database.rebuild_derived() {
         log::warn!(target: "ovsdb_file", "{name}: {problem}");
     }
-    Ok(Opened { database, damage, transactions, end })
+    Ok(Opened { database, damage, abandoned, transactions, end })
 }
 
 /// Reads the first record.
@@ -135,7 +139,12 @@ pub fn create(path: &Path, name: &str, schema: &Schema) -> Result<(), Error> {
 }
 
 /// Writes `database` as a new file's content: the schema and, unless there are no rows, one transaction.
-pub fn write_compact(database: &Database, comment: &str, date: i64, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_compact(
+    database: &Database,
+    comment: &str,
+    date: i64,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut schema = Vec::new();
     write_record(&database.schema().to_json().to_string(), &mut schema);
     out.write_all(&schema)?;
@@ -149,7 +158,10 @@ impl Log {
     }
 
     /// Opens a log in `storage`, with its contents.
-    pub fn from_storage(mut storage: Box<dyn Storage>, name: &str) -> Result<(Self, Opened), Error> {
+    pub fn from_storage(
+        mut storage: Box<dyn Storage>,
+        name: &str,
+    ) -> Result<(Self, Opened), Error> {
         let opened = read(&mut *storage, name)?;
         let tail = if opened.damage.is_some() { Tail::Damaged } else { Tail::Clean };
         let log = Self {
@@ -191,7 +203,9 @@ impl Log {
         if self.tail == Tail::Unknown {
             // `db` holds what the batch changed, so a snapshot of it is also the batch's record.
             return match self.rewrite(db, "", date) {
-                Ok(()) => Ok(batch.into_iter().map(|transaction| transaction.written(self.end)).collect()),
+                Ok(()) => {
+                    Ok(batch.into_iter().map(|transaction| transaction.written(self.end)).collect())
+                }
                 Err(error) => Err((batch, error)),
             };
         }
@@ -216,7 +230,8 @@ impl Log {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.tail == Tail::Damaged {
-            self.cut().map_err(|error| Error::io(format!("{}: truncate failed", self.name), &error))?;
+            self.cut()
+                .map_err(|error| Error::io(format!("{}: truncate failed", self.name), &error))?;
         }
         if let Err(error) = self.storage.append(bytes) {
             log::warn!(target: "ovsdb_log", "{}: write failed ({})", self.name, crate::error::os_error_text(&error));
@@ -241,7 +256,12 @@ impl Log {
         &mut self,
         batch: Vec<Transaction<Written>>,
     ) -> Result<Vec<Transaction<Synced>>, Refused<Written>> {
-        let wanted = batch.iter().filter(|t| t.is_durable()).map(Transaction::<Written>::end).max().unwrap_or(0);
+        let wanted = batch
+            .iter()
+            .filter(|t| t.is_durable())
+            .map(Transaction::<Written>::end)
+            .max()
+            .unwrap_or(0);
         if wanted > self.synced
             && let Err(error) = self.storage.sync()
         {
@@ -257,14 +277,25 @@ impl Log {
     }
 
     /// Makes sure that everything written is on disk, whether `batch` asked for that or not.
-    pub fn sync_all(&mut self, batch: Vec<Transaction<Written>>) -> Result<Vec<Transaction<Synced>>, Error> {
-        self.storage.sync().map_err(|error| Error::io(format!("{}: fsync failed", self.name), &error))?;
+    pub fn sync_all(
+        &mut self,
+        batch: Vec<Transaction<Written>>,
+    ) -> Result<Vec<Transaction<Synced>>, Error> {
+        self.storage
+            .sync()
+            .map_err(|error| Error::io(format!("{}: fsync failed", self.name), &error))?;
         self.synced = self.end;
         Ok(batch.into_iter().map(Transaction::<Written>::synced).collect())
     }
 
     /// Replaces the file by one that holds `db` and nothing else. `db` must not hold changes that are still to be appended.
-    pub fn compact(&mut self, db: &Database, comment: &str, date: i64, now: Instant) -> Result<(), Error> {
+    pub fn compact(
+        &mut self,
+        db: &Database,
+        comment: &str,
+        date: i64,
+        now: Instant,
+    ) -> Result<(), Error> {
         self.rewrite(db, comment, date)?;
         self.compacted_at = Some(now);
         Ok(())

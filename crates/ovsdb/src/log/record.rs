@@ -90,7 +90,11 @@ fn parse_header(line: &str) -> Option<Header<'_>> {
     };
     let number = !len.is_empty() && len.bytes().all(|c| c.is_ascii_digit());
     let body_len = len.parse().ok().filter(|len| number && *len > 0)?;
-    (hash.len() == 40 && hash.bytes().all(|c| c.is_ascii_hexdigit())).then_some(Header { kind, body_len, hash })
+    (hash.len() == 40 && hash.bytes().all(|c| c.is_ascii_hexdigit())).then_some(Header {
+        kind,
+        body_len,
+        hash,
+    })
 }
 
 /// Reads the records of a file from its beginning.
@@ -104,9 +108,11 @@ pub struct RecordReader<'a> {
 impl<'a> RecordReader<'a> {
     /// A reader of `storage`, which the user calls `name`. Refuses what does not begin like a database file.
     pub fn new(storage: &'a mut dyn Storage, name: &'a str) -> Result<(Self, FileKind), Error> {
-        let len = storage.size().map_err(|error| Error::io(format!("{name}: read failed"), &error))?;
+        let len =
+            storage.size().map_err(|error| Error::io(format!("{name}: read failed"), &error))?;
         let mut reader = Self { storage, name, offset: 0, len };
-        let problem = |details: &str| Err(Error::new(ErrorKind::Ovsdb, format!("{name}: {details}")));
+        let problem =
+            |details: &str| Err(Error::new(ErrorKind::Ovsdb, format!("{name}: {details}")));
         if len == 0 {
             return problem("cannot identify file type");
         }
@@ -132,7 +138,8 @@ impl<'a> RecordReader<'a> {
         let line = self.line()?.unwrap_or_default();
         let Some(header) = parse_header(&line) else {
             let shown: String = line.chars().take(HEADER_MAX).collect();
-            let details = format!("{name}: parse error at offset {} in header line \"{shown}\"", self.offset);
+            let details =
+                format!("{name}: parse error at offset {} in header line \"{shown}\"", self.offset);
             return Err(Error::new(ErrorKind::Syntax, details));
         };
         if header.kind == FileKind::Clustered {
@@ -144,7 +151,8 @@ impl<'a> RecordReader<'a> {
         let place = format!("{name}: {} bytes starting at offset {start}", body.len());
         let actual = hex(&Sha1::digest(&body));
         if !actual.eq_ignore_ascii_case(header.hash) {
-            let details = format!("{place} have SHA-1 hash {actual} but should have hash {}", header.hash);
+            let details =
+                format!("{place} have SHA-1 hash {actual} but should have hash {}", header.hash);
             return Err(Error::new(ErrorKind::Syntax, details));
         }
         let json = parse_body(&body, &place)?;
@@ -152,10 +160,30 @@ impl<'a> RecordReader<'a> {
         Ok(Some(json))
     }
 
+    /// How many records seem to begin behind the present offset, where a bad one is: what ignoring the rest loses.
+    pub(crate) fn count_abandoned(&mut self) -> u64 {
+        const MARK: &[u8] = b"\nOVSDB JSON ";
+        let (mut count, mut offset) = (0, self.offset);
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(n) = self.storage.read_at(offset, &mut buffer) {
+            count +=
+                buffer[..n].windows(MARK.len()).filter(|window| *window == MARK).count() as u64;
+            if n < buffer.len() {
+                break;
+            }
+            // A mark may lie across two blocks, but is not counted twice.
+            offset += (n - MARK.len() + 1) as u64;
+        }
+        count
+    }
+
     fn body(&mut self, start: u64, len: u64) -> Result<Vec<u8>, Error> {
-        let context = format!("{}: error reading {len} bytes starting at offset {start}", self.name);
+        let context =
+            format!("{}: error reading {len} bytes starting at offset {start}", self.name);
         // Asking for the memory only after knowing that the file is that long.
-        let size = usize::try_from(len).ok().filter(|_| start.checked_add(len).is_some_and(|end| end <= self.len));
+        let size = usize::try_from(len)
+            .ok()
+            .filter(|_| start.checked_add(len).is_some_and(|end| end <= self.len));
         let Some(size) = size else {
             return Err(Error::new(ErrorKind::Io, context).with_os_error("End of file"));
         };
@@ -180,8 +208,9 @@ impl<'a> RecordReader<'a> {
 }
 
 fn parse_body(body: &[u8], place: &str) -> Result<Json, Error> {
-    let json = Json::parse_bytes(body)
-        .map_err(|error| Error::new(ErrorKind::Syntax, format!("{place} are not valid JSON ({error})")))?;
+    let json = Json::parse_bytes(body).map_err(|error| {
+        Error::new(ErrorKind::Syntax, format!("{place} are not valid JSON ({error})"))
+    })?;
     match json {
         Json::Object(_) => Ok(json),
         _ => Err(Error::new(ErrorKind::Syntax, format!("{place} are not a JSON object"))),

@@ -21,5 +21,8 @@ pub trait Storage: Send {
     fn sync(&mut self) -> io::Result<()>;
 
     /// Replaces everything by what `write` writes: after a crash there is either all of the old or all of the new.
-    fn replace(&mut self, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()>;
+    fn replace(
+        &mut self,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()>;
 }

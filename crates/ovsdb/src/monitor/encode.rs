@@ -3,12 +3,12 @@
 use jsonrpc::json::text::quote_into;
 
 use super::{Event, Spec, TableSpec, Version};
+use crate::Uuid;
 use crate::condition::Condition;
 use crate::database::Database;
 use crate::row::Row;
 use crate::schema::{Schema, TableId, TableSchema};
 use crate::transaction::Changes;
-use crate::Uuid;
 
 /// The present contents of `db`, as the reply to a monitor request.
 pub fn initial(spec: &Spec, db: &Database) -> String {
@@ -17,7 +17,15 @@ pub fn initial(spec: &Spec, db: &Database) -> String {
         out.begin_table();
         for row in db.table(table_spec.table).rows() {
             if table_spec.condition.matches_any(row) {
-                out.row(spec.version, table_spec, db.schema(), row.uuid(), Event::Initial, None, Some(row));
+                out.row(
+                    spec.version,
+                    table_spec,
+                    db.schema(),
+                    row.uuid(),
+                    Event::Initial,
+                    None,
+                    Some(row),
+                );
             }
         }
     }
@@ -32,7 +40,15 @@ pub fn changes(spec: &Spec, schema: &Schema, changes: &Changes) -> Option<String
         out.begin_table();
         for change in rows {
             let (old, new) = (change.old.as_ref(), change.new.as_ref());
-            out.change(spec.version, table_spec, schema, change.uuid, old, new, &table_spec.condition);
+            out.change(
+                spec.version,
+                table_spec,
+                schema,
+                change.uuid,
+                old,
+                new,
+                &table_spec.condition,
+            );
         }
     }
     out.finish()
@@ -47,7 +63,8 @@ pub fn condition_change(old: &Spec, new: &Spec, db: &Database) -> Option<String>
         }
         out.begin_table();
         for row in db.table(new_table.table).rows() {
-            let (before, after) = (old_table.condition.matches_any(row), new_table.condition.matches_any(row));
+            let (before, after) =
+                (old_table.condition.matches_any(row), new_table.condition.matches_any(row));
             let event = match (before, after) {
                 (false, true) => Event::Insert,
                 (true, false) => Event::Delete,
@@ -132,7 +149,9 @@ impl Updates {
         self.begin_row(spec.table, schema, uuid);
         let told = match version {
             Version::Plain => self.plain(spec, table, event, old, new),
-            Version::Conditional | Version::Since => self.differential(spec, table, event, old, new),
+            Version::Conditional | Version::Since => {
+                self.differential(spec, table, event, old, new)
+            }
         };
         if told {
             self.in_table = true;
@@ -172,7 +191,9 @@ impl Updates {
                 let changed = new.is_none_or(|new| old.get(column.id) != new.get(column.id));
                 if event == Event::Delete || changed {
                     told = true;
-                    self.member(start, table, column.id, |ty, out| old.get(column.id).write_json(ty, out));
+                    self.member(start, table, column.id, |ty, out| {
+                        old.get(column.id).write_json(ty, out)
+                    });
                 }
             }
             self.out.push('}');
@@ -181,7 +202,9 @@ impl Updates {
             self.out.push_str(if event == Event::Modify { ",\"new\":{" } else { "\"new\":{" });
             let start = self.out.len();
             for column in spec.columns.iter().filter(|column| column.select.has(event)) {
-                self.member(start, table, column.id, |ty, out| new.get(column.id).write_json(ty, out));
+                self.member(start, table, column.id, |ty, out| {
+                    new.get(column.id).write_json(ty, out)
+                });
             }
             self.out.push('}');
         }

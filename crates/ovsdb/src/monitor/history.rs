@@ -59,7 +59,8 @@ impl History {
     /// whatever passes the bounds.
     pub fn trim(&mut self, needed: Position) {
         while let Some(oldest) = self.kept.front() {
-            let is_needed = self.start >= needed && self.kept.len() <= KEPT_MAX && self.weight <= WEIGHT_MAX;
+            let is_needed =
+                self.start >= needed && self.kept.len() <= KEPT_MAX && self.weight <= WEIGHT_MAX;
             let is_cheap = self.kept.len() <= KEPT_MIN && self.weight <= WEIGHT_KEPT;
             if is_needed || is_cheap {
                 break;

@@ -54,7 +54,8 @@ impl Spec {
                 return Err(syntax(format!("no table named {name} in monitor session")));
             };
             let conditions = parts.iter().map(|part| changed_condition(part, schema.table(table)));
-            spec.tables[at].condition = Condition::any_of(conditions.collect::<Result<Vec<_>, _>>()?);
+            spec.tables[at].condition =
+                Condition::any_of(conditions.collect::<Result<Vec<_>, _>>()?);
         }
         Ok(spec)
     }
@@ -124,7 +125,9 @@ impl<'a> Request<'a> {
 
     fn add_columns(&mut self, json: &Json, select: Select) -> Result<(), Error> {
         for name in json.as_array().unwrap_or_default() {
-            let name = name.as_str().ok_or_else(|| Error::syntax(json, "array of column names expected"))?;
+            let name = name
+                .as_str()
+                .ok_or_else(|| Error::syntax(json, "array of column names expected"))?;
             let Some(id) = self.table.column_id(name) else {
                 return Err(Error::syntax(json, format!("{name} is not a valid column name")));
             };

@@ -35,7 +35,11 @@ fn change(schema: &Schema, id: u8, name: u8, old: Option<i64>, new: Option<i64>)
 
 fn values(changes: &Changes) -> Vec<(Uuid, Option<i64>, Option<i64>)> {
     let value = |row: &Option<Row>| row.as_ref().and_then(|row| row.get(ColumnId(2)).as_integer());
-    changes.rows.iter().map(|change| (change.uuid, value(&change.old), value(&change.new))).collect()
+    changes
+        .rows
+        .iter()
+        .map(|change| (change.uuid, value(&change.old), value(&change.new)))
+        .collect()
 }
 
 #[test]

@@ -26,7 +26,8 @@ impl Schema {
         }
         // With every table in the root set, none needs to say so.
         let say_root = !self.tables.iter().all(TableSchema::is_root);
-        let tables = self.tables.iter().map(|table| (Arc::clone(&table.name), table.to_json(say_root)));
+        let tables =
+            self.tables.iter().map(|table| (Arc::clone(&table.name), table.to_json(say_root)));
         members.push(member("tables", Json::object(tables)));
         Json::object(members)
     }
@@ -34,7 +35,8 @@ impl Schema {
 
 impl TableSchema {
     fn to_json(&self, say_root: bool) -> Json {
-        let columns = self.named_columns().map(|(_, column)| (Arc::clone(&column.name), column.to_json()));
+        let columns =
+            self.named_columns().map(|(_, column)| (Arc::clone(&column.name), column.to_json()));
         let mut members = vec![member("columns", Json::object(columns))];
         if self.is_root && say_root {
             members.push(member("isRoot", true));
@@ -90,13 +92,17 @@ impl BaseType {
         let mut members = vec![member("type", self.atom.name())];
         match &self.constraint {
             Constraint::None => return self.atom.name().into(),
-            Constraint::Enum(values) => members.push(member("enum", values.to_json(&ColumnType::set(self.atom)))),
+            Constraint::Enum(values) => {
+                members.push(member("enum", values.to_json(&ColumnType::set(self.atom))))
+            }
             Constraint::Integer { min, max } => {
                 members.extend((*min != i64::MIN).then(|| member("minInteger", *min)));
                 members.extend((*max != i64::MAX).then(|| member("maxInteger", *max)));
             }
             Constraint::Real { min, max } => {
-                let real = |name, bound: &Option<Real>| bound.map(|bound| member(name, Json::real(bound.get())));
+                let real = |name, bound: &Option<Real>| {
+                    bound.map(|bound| member(name, Json::real(bound.get())))
+                };
                 members.extend(real("minReal", min));
                 members.extend(real("maxReal", max));
             }

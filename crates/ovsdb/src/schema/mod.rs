@@ -91,7 +91,9 @@ impl TableSchema {
         }
         check_name(name)?;
         columns.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some([column, _]) = columns.windows(2).find(|two| matches!(two, [a, b] if a.name == b.name)) {
+        if let Some([column, _]) =
+            columns.windows(2).find(|two| matches!(two, [a, b] if a.name == b.name))
+        {
             return problem(format!("duplicate column {}", column.name));
         }
         if columns.len() > usize::from(u16::MAX) - 2 {
@@ -108,7 +110,13 @@ impl TableSchema {
             ..ColumnSchema::new(name, ColumnType::scalar(AtomType::Uuid))
         });
         columns.splice(0..0, implicit);
-        Ok(Self { name: name.into(), columns, max_rows: u32::MAX, is_root: false, indexes: Vec::new() })
+        Ok(Self {
+            name: name.into(),
+            columns,
+            max_rows: u32::MAX,
+            is_root: false,
+            indexes: Vec::new(),
+        })
     }
 
     /// Puts the table into the root set (or takes it out): its rows live without being referred to.
@@ -129,7 +137,9 @@ impl TableSchema {
     pub fn with_index(mut self, columns: &[&str]) -> Result<Self, Error> {
         let ids = columns.iter().map(|name| {
             let id = self.column_id(name);
-            id.ok_or_else(|| Error::new(ErrorKind::Syntax, format!("{name} is not a valid column name")))
+            id.ok_or_else(|| {
+                Error::new(ErrorKind::Syntax, format!("{name} is not a valid column name"))
+            })
         });
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         self.add_index(ids)?;
@@ -140,7 +150,8 @@ impl TableSchema {
         if ids.is_empty() {
             return Err(Error::new(ErrorKind::Syntax, "index must have at least one column"));
         }
-        if let Some(column) = ids.iter().map(|id| self.column(*id)).find(|column| column.ephemeral) {
+        if let Some(column) = ids.iter().map(|id| self.column(*id)).find(|column| column.ephemeral)
+        {
             let details = format!("ephemeral columns (such as {}) may not be indexed", column.name);
             return Err(Error::new(ErrorKind::Syntax, details));
         }
@@ -218,16 +229,26 @@ pub struct Schema {
 
 impl Schema {
     /// A schema of `tables`. `version` is `x.y.z` or empty, `cksum` any text.
-    pub fn new(name: &str, version: &str, cksum: &str, mut tables: Vec<TableSchema>) -> Result<Self, Error> {
+    pub fn new(
+        name: &str,
+        version: &str,
+        cksum: &str,
+        mut tables: Vec<TableSchema>,
+    ) -> Result<Self, Error> {
         if !is_id(name) {
-            return Err(Error::new(ErrorKind::Syntax, format!("\"{name}\" is not a valid database name")));
+            return Err(Error::new(
+                ErrorKind::Syntax,
+                format!("\"{name}\" is not a valid database name"),
+            ));
         }
         if !version.is_empty() && version.parse::<SchemaVersion>().is_err() {
             let details = format!("schema version \"{version}\" not in format x.y.z");
             return Err(Error::new(ErrorKind::Syntax, details));
         }
         tables.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some([table, _]) = tables.windows(2).find(|two| matches!(two, [a, b] if a.name == b.name)) {
+        if let Some([table, _]) =
+            tables.windows(2).find(|two| matches!(two, [a, b] if a.name == b.name))
+        {
             return Err(Error::new(ErrorKind::Syntax, format!("duplicate table {}", table.name)));
         }
         if tables.len() > usize::from(u16::MAX) {
@@ -237,7 +258,8 @@ impl Schema {
         if !tables.iter().any(|table| table.is_root) {
             tables.iter_mut().for_each(|table| table.is_root = true);
         }
-        let schema = Self { name: name.into(), version: version.into(), cksum: cksum.into(), tables };
+        let schema =
+            Self { name: name.into(), version: version.into(), cksum: cksum.into(), tables };
         schema.check_references()?;
         Ok(schema)
     }
@@ -247,8 +269,10 @@ impl Schema {
             for (base, role) in column.ty.bases().zip(["key", "value"]) {
                 let Some(reference) = base.reference() else { continue };
                 if self.table_id(&reference.table).is_none() {
-                    let details =
-                        format!("column {} {role} refers to undefined table {}", column.name, reference.table);
+                    let details = format!(
+                        "column {} {role} refers to undefined table {}",
+                        column.name, reference.table
+                    );
                     return Err(Error::new(ErrorKind::Syntax, details));
                 }
             }
@@ -333,7 +357,8 @@ impl FromStr for SchemaVersion {
             part.and_then(|p| p.parse().ok()).ok_or(InvalidVersion)
         };
         let mut parts = text.split('.');
-        let version = Self { x: number(parts.next())?, y: number(parts.next())?, z: number(parts.next())? };
+        let version =
+            Self { x: number(parts.next())?, y: number(parts.next())?, z: number(parts.next())? };
         if parts.next().is_some() { Err(InvalidVersion) } else { Ok(version) }
     }
 }

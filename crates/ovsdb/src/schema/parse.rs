@@ -17,7 +17,10 @@ impl Schema {
         let tables = members.required("tables", Json::as_object)?;
         members.finish()?;
         if !version.is_empty() && version.parse::<super::SchemaVersion>().is_err() {
-            return Err(Error::syntax(json, format!("schema version \"{version}\" not in format x.y.z")));
+            return Err(Error::syntax(
+                json,
+                format!("schema version \"{version}\" not in format x.y.z"),
+            ));
         }
         let tables = tables.iter().map(|(name, table)| {
             check_name(name).map_err(|error| error.about(json))?;
@@ -142,7 +145,8 @@ fn bound(json: &Json) -> Result<u32, Error> {
 
 fn atom_type(json: &Json) -> Result<AtomType, Error> {
     let name = json.as_str().unwrap_or_default();
-    AtomType::from_name(name).ok_or_else(|| Error::syntax(json, format!("\"{name}\" is not an atomic-type")))
+    AtomType::from_name(name)
+        .ok_or_else(|| Error::syntax(json, format!("\"{name}\" is not an atomic-type")))
 }
 
 impl BaseType {
@@ -164,7 +168,11 @@ impl BaseType {
         Ok(normalize(Self { atom, constraint }))
     }
 
-    fn bounds_from_json(atom: AtomType, json: &Json, members: &mut Members<'_>) -> Result<Constraint, Error> {
+    fn bounds_from_json(
+        atom: AtomType,
+        json: &Json,
+        members: &mut Members<'_>,
+    ) -> Result<Constraint, Error> {
         let exceeds = |what: &str| Error::syntax(json, format!("min{what} exceeds max{what}"));
         Ok(match atom {
             AtomType::Integer => {
@@ -199,7 +207,8 @@ impl BaseType {
                         None | Some("strong") => RefType::Strong,
                         Some("weak") => RefType::Weak,
                         Some(other) => {
-                            let details = format!("refType must be \"strong\" or \"weak\" (not \"{other}\")");
+                            let details =
+                                format!("refType must be \"strong\" or \"weak\" (not \"{other}\")");
                             return Err(Error::syntax(json, details));
                         }
                     };
@@ -212,7 +221,9 @@ impl BaseType {
 }
 
 fn length(members: &mut Members<'_>, name: &str) -> Result<Option<u32>, Error> {
-    let Some(number) = members.optional(name, |json| json.as_i64().map(|_| json))? else { return Ok(None) };
+    let Some(number) = members.optional(name, |json| json.as_i64().map(|_| json))? else {
+        return Ok(None);
+    };
     let length = number.as_i64().and_then(|n| u32::try_from(n).ok());
     let details = format!("{name} out of valid range 0 to {}", u32::MAX);
     length.map(Some).ok_or_else(|| Error::new(ErrorKind::Syntax, details).about(number))

@@ -15,12 +15,16 @@ fn with_type(ty: &str) -> Result<Schema, Error> {
 
 #[test]
 fn columns_are_found_by_name() {
-    let schema = with_type(r#"{"key":"integer","value":"string","min":0,"max":"unlimited"}"#).unwrap();
+    let schema =
+        with_type(r#"{"key":"integer","value":"string","min":0,"max":"unlimited"}"#).unwrap();
     let table = schema.table_named("A").unwrap();
     assert_eq!(table.column_id("_uuid"), Some(ColumnId::UUID));
     assert_eq!(table.column_id("c"), Some(ColumnId(2)));
     assert_eq!(table.column_id("d"), None);
-    assert_eq!(table.named_columns().map(|(id, c)| (id, &*c.name)).collect::<Vec<_>>(), [(ColumnId(2), "c")]);
+    assert_eq!(
+        table.named_columns().map(|(id, c)| (id, &*c.name)).collect::<Vec<_>>(),
+        [(ColumnId(2), "c")]
+    );
     assert!(table.column_named("c").unwrap().ty.is_map());
     assert!(schema.table_named("C").is_none());
 }
@@ -43,7 +47,10 @@ fn printing_leaves_out_what_is_default() {
         ("\"integer\"", "\"integer\""),
         (r#"{"key":{"type":"integer"},"min":1,"max":1}"#, "\"integer\""),
         (r#"{"key":{"type":"string","minLength":0,"maxLength":4294967295}}"#, "\"string\""),
-        (r#"{"key":{"type":"integer","enum":["set",[3,1]]}}"#, r#"{"key":{"enum":["set",[1,3]],"type":"integer"}}"#),
+        (
+            r#"{"key":{"type":"integer","enum":["set",[3,1]]}}"#,
+            r#"{"key":{"enum":["set",[1,3]],"type":"integer"}}"#,
+        ),
         (
             r#"{"key":{"type":"uuid","refTable":"B","refType":"strong"},"max":"unlimited","min":0}"#,
             r#"{"key":{"refTable":"B","type":"uuid"},"max":"unlimited","min":0}"#,
@@ -80,8 +87,14 @@ fn errors_read_as_the_references() {
             r#"{"name":"T","tables":{},"foo":1,"bar":2}"#,
             "Member 'bar' and 1 other member are present but not allowed here.",
         ),
-        (r#"{"name":"T","tables":{},"version":"1.2"}"#, "schema version \"1.2\" not in format x.y.z"),
-        (r#"{"name":"T","tables":{"_A":{"columns":{}}}}"#, "names beginning with \"_\" are reserved"),
+        (
+            r#"{"name":"T","tables":{},"version":"1.2"}"#,
+            "schema version \"1.2\" not in format x.y.z",
+        ),
+        (
+            r#"{"name":"T","tables":{"_A":{"columns":{}}}}"#,
+            "names beginning with \"_\" are reserved",
+        ),
         (r#"{"name":"T","tables":{"A":{"columns":{}}}}"#, "table must have at least one column"),
         (
             r#"{"name":"T","tables":{"A":{"columns":{"x":{"type":"integer"}},"indexes":[["y"]]}}}"#,
@@ -94,11 +107,26 @@ fn errors_read_as_the_references() {
     for (ty, want) in [
         ("\"foo\"", "syntax \"\"foo\"\": syntax error: \"foo\" is not an atomic-type"),
         (r#"{"key":"integer","min":2}"#, "ovsdb type fails constraint checks"),
-        (r#"{"key":"integer","max":4294967295}"#, "syntax \"4294967295\": syntax error: bad min or max value"),
-        (r#"{"key":{"type":"string","minInteger":1}}"#, "Member 'minInteger' is present but not allowed here."),
-        (r#"{"key":{"type":"string","minLength":-1}}"#, "minLength out of valid range 0 to 4294967295"),
-        (r#"{"key":{"type":"integer","minInteger":5,"maxInteger":1}}"#, "minInteger exceeds maxInteger"),
-        (r#"{"key":{"type":"uuid","refTable":"Z"}}"#, "syntax error: column c key refers to undefined table Z"),
+        (
+            r#"{"key":"integer","max":4294967295}"#,
+            "syntax \"4294967295\": syntax error: bad min or max value",
+        ),
+        (
+            r#"{"key":{"type":"string","minInteger":1}}"#,
+            "Member 'minInteger' is present but not allowed here.",
+        ),
+        (
+            r#"{"key":{"type":"string","minLength":-1}}"#,
+            "minLength out of valid range 0 to 4294967295",
+        ),
+        (
+            r#"{"key":{"type":"integer","minInteger":5,"maxInteger":1}}"#,
+            "minInteger exceeds maxInteger",
+        ),
+        (
+            r#"{"key":{"type":"uuid","refTable":"Z"}}"#,
+            "syntax error: column c key refers to undefined table Z",
+        ),
     ] {
         let error = with_type(ty).unwrap_err().to_string();
         assert!(error.ends_with(want), "{error}");
@@ -108,7 +136,9 @@ fn errors_read_as_the_references() {
 #[test]
 fn the_installed_schema_of_open_vswitch_survives() {
     // Not there on every machine; the vswitch-schema crate has its own copy of the facts.
-    let Ok(text) = std::fs::read_to_string("/usr/share/openvswitch/vswitch.ovsschema") else { return };
+    let Ok(text) = std::fs::read_to_string("/usr/share/openvswitch/vswitch.ovsschema") else {
+        return;
+    };
     let schema = parse(&text).unwrap();
     assert_eq!(Schema::from_json(&schema.to_json()), Ok(schema));
 }

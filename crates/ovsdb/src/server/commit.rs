@@ -10,7 +10,7 @@ use super::hosted::{Fate, Hosted, Pending, Waiter};
 use super::methods::{Answer, Request};
 use super::{Server, SessionId, Time};
 use crate::execute::{Access, Context, Outcome};
-use crate::transaction::{Checked, Changes, Parsed, Transaction};
+use crate::transaction::{Changes, Checked, Parsed, Transaction};
 use crate::{Error, ErrorKind};
 
 /// A session may have so many transactions that wait.
@@ -26,7 +26,9 @@ impl Server {
         let transaction = Transaction::<Parsed>::new(&request.params[1..]);
         match self.execute(&name, request.session, &transaction, Duration::ZERO) {
             None => {}
-            Some(Outcome::Waiting(timeout)) => return self.wait(request, &name, transaction, timeout),
+            Some(Outcome::Waiting(timeout)) => {
+                return self.wait(request, &name, transaction, timeout);
+            }
             Some(Outcome::Checked(done)) => {
                 self.enqueue(&name, request.session, request.id.clone(), Fate::Commit(done));
             }
@@ -178,7 +180,8 @@ impl Server {
     pub fn compact(&mut self, name: &str, time: Time) -> Result<(), Error> {
         self.commit(time);
         let hosted = self.databases.get_mut(name);
-        let Some((db, log)) = hosted.and_then(|hosted| Some((&hosted.db, hosted.log.as_mut()?))) else {
+        let Some((db, log)) = hosted.and_then(|hosted| Some((&hosted.db, hosted.log.as_mut()?)))
+        else {
             return Ok(());
         };
         log.compact(db, COMPACT_COMMENT, time.wall_ms, time.now)
@@ -230,7 +233,11 @@ impl Hosted {
     }
 
     /// Writes and syncs a batch: for each transaction what it changed and its reply, or the reply that says why not.
-    fn write(&mut self, batch: Vec<Transaction<Checked>>, time: Time) -> Vec<Result<(Arc<Changes>, Json), Json>> {
+    fn write(
+        &mut self,
+        batch: Vec<Transaction<Checked>>,
+        time: Time,
+    ) -> Vec<Result<(Arc<Changes>, Json), Json>> {
         let Some(log) = &mut self.log else {
             // Nothing to write to is as good as written.
             let synced = batch.into_iter().map(|transaction| transaction.written(0).synced());
@@ -240,16 +247,20 @@ impl Hosted {
             Ok(written) => written,
             Err((batch, error)) => {
                 log::error!(target: "ovsdb_server", "{error}");
-                let newest_first = batch.into_iter().rev().map(|t| Err(t.fail(&mut self.db, &error)));
+                let newest_first =
+                    batch.into_iter().rev().map(|t| Err(t.fail(&mut self.db, &error)));
                 let mut replies: Vec<_> = newest_first.collect();
                 replies.reverse();
                 return replies;
             }
         };
         match log.sync(written) {
-            Ok(synced) => synced.into_iter().map(|t| Ok((Arc::clone(t.changes()), t.into_reply()))).collect(),
+            Ok(synced) => {
+                synced.into_iter().map(|t| Ok((Arc::clone(t.changes()), t.into_reply()))).collect()
+            }
             Err((batch, error)) => {
-                let newest_first = batch.into_iter().rev().map(|t| Err(t.fail(&mut self.db, &error)));
+                let newest_first =
+                    batch.into_iter().rev().map(|t| Err(t.fail(&mut self.db, &error)));
                 let mut replies: Vec<_> = newest_first.collect();
                 replies.reverse();
                 replies

@@ -31,15 +31,23 @@ impl Server {
         };
         let schema = Arc::new(Schema::from_json(schema_json)?);
         if *schema.name() != name {
-            let details =
-                format!("new schema name ({}) does not match database name ({name})", schema.name());
+            let details = format!(
+                "new schema name ({}) does not match database name ({name})",
+                schema.name()
+            );
             return Err(Error::new(ErrorKind::InvalidParameters, details));
         }
-        if *name == *own::NAME || self.sessions.get(&request.session).is_none_or(|session| session.read_only) {
-            return Err(Error::new(ErrorKind::NotAllowed, format!("cannot convert {name} database")));
+        if *name == *own::NAME
+            || self.sessions.get(&request.session).is_none_or(|session| session.read_only)
+        {
+            return Err(Error::new(
+                ErrorKind::NotAllowed,
+                format!("cannot convert {name} database"),
+            ));
         }
         self.commit(request.time);
-        let hosted = self.databases.get_mut(&name).ok_or_else(|| Error::bare(ErrorKind::Internal))?;
+        let hosted =
+            self.databases.get_mut(&name).ok_or_else(|| Error::bare(ErrorKind::Internal))?;
         let db = hosted.db.convert(schema, &mut self.uuids)?;
         if let Some(log) = &mut hosted.log {
             log.compact(&db, "converted by ovsdb-server", request.time.wall_ms, request.time.now)?;

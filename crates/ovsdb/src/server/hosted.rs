@@ -103,7 +103,8 @@ impl Hosted {
         let to = self.history.end();
         let last_id = self.history.last_id();
         let Some(shared) = self.specs.get_mut(spec) else { return Ok(None) };
-        if !shared.encoded.as_ref().is_some_and(|encoded| encoded.from == from && encoded.to == to) {
+        if !shared.encoded.as_ref().is_some_and(|encoded| encoded.from == from && encoded.to == to)
+        {
             let changes = self.history.since(from).ok_or(TooFarBehind)?;
             let updates = encode::changes(&shared.spec, self.db.schema(), &changes);
             shared.encoded = Some(Encoded { from, to, updates, message: None });
@@ -114,7 +115,8 @@ impl Hosted {
         match &encoded.message {
             Some((id, message)) if id == monitor_id => Ok(Some(Arc::clone(message))),
             _ => {
-                let message: Arc<str> = notification(shared.spec.version, monitor_id, last_id, updates).into();
+                let message: Arc<str> =
+                    notification(shared.spec.version, monitor_id, last_id, updates).into();
                 encoded.message = Some((monitor_id.clone(), Arc::clone(&message)));
                 Ok(Some(message))
             }
@@ -126,7 +128,12 @@ impl Hosted {
 pub(super) struct TooFarBehind;
 
 /// The text of an `update`, `update2` or `update3` notification.
-pub(super) fn notification(version: Version, monitor_id: &Json, last: crate::Uuid, updates: &str) -> String {
+pub(super) fn notification(
+    version: Version,
+    monitor_id: &Json,
+    last: crate::Uuid,
+    updates: &str,
+) -> String {
     let mut out = String::with_capacity(updates.len() + 128);
     out.push_str("{\"id\":null,\"method\":");
     quote_into(version.update_method(), &mut out);
@@ -184,7 +191,8 @@ impl Specs {
         if place == self.shared.len() {
             self.shared.push(None);
         }
-        self.shared[place] = Some(Shared { spec: Arc::clone(&spec), users: 1, encoded: None, initial: None });
+        self.shared[place] =
+            Some(Shared { spec: Arc::clone(&spec), users: 1, encoded: None, initial: None });
         self.places.insert(spec, place);
         SpecId(place)
     }

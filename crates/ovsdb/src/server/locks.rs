@@ -59,8 +59,12 @@ impl Locks {
 
     /// `session` is gone. Returns the locks that pass to others, and to whom.
     pub(super) fn release_all(&mut self, session: SessionId) -> Vec<(String, SessionId)> {
-        let names: Vec<_> =
-            self.queues.iter().filter(|(_, queue)| queue.contains(&session)).map(|(name, _)| name.clone()).collect();
+        let names: Vec<_> = self
+            .queues
+            .iter()
+            .filter(|(_, queue)| queue.contains(&session))
+            .map(|(name, _)| name.clone())
+            .collect();
         let heirs = names.into_iter().filter_map(|name| {
             let heir = self.release(&name, session)??;
             Some((name, heir))

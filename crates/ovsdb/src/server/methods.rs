@@ -67,7 +67,9 @@ impl Server {
             Message::Request { id, method, params } => {
                 self.request(&Request { session, id: &id, method: &method, params: &params, time });
             }
-            Message::Notify { method, params } if &*method == "cancel" => self.cancel(session, &params),
+            Message::Notify { method, params } if &*method == "cancel" => {
+                self.cancel(session, &params)
+            }
             // Other notifications mean nothing, and we ask clients nothing.
             Message::Notify { .. } | Message::Reply { .. } | Message::Error { .. } => {}
         }
@@ -103,7 +105,8 @@ impl Server {
             Answer::NowText([before, shared, after]) => {
                 let head = format!("{{\"error\":null,\"id\":{id},\"result\":{before}");
                 let tail = format!("{after}}}");
-                return self.send(request.session, Output::Pieces([head.into(), shared, tail.into()]));
+                return self
+                    .send(request.session, Output::Pieces([head.into(), shared, tail.into()]));
             }
             Answer::Failed(error) => Message::Error { id, error: error.to_json() },
             Answer::Refused(text) => Message::Error { id, error: Json::from(text) },
@@ -115,7 +118,9 @@ impl Server {
     pub(super) fn database_name(&self, request: &Request<'_>) -> Result<Arc<str>, Error> {
         let method = request.method;
         let Some(name) = request.params.first().and_then(Json::as_str) else {
-            return Err(request.syntax_error(format!("{method} request params must begin with <db-name>")));
+            return Err(
+                request.syntax_error(format!("{method} request params must begin with <db-name>"))
+            );
         };
         match self.databases.get_key_value(name) {
             Some((name, _)) => Ok(Arc::clone(name)),
@@ -136,13 +141,18 @@ impl Server {
             [name] => accept_id(name),
             _ => None,
         }
-        .ok_or_else(|| request.syntax_error(format!("{} request params must be <id>", request.method)))
+        .ok_or_else(|| {
+            request.syntax_error(format!("{} request params must be <id>", request.method))
+        })
     }
 
     fn lock(&mut self, request: &Request<'_>, steal: bool) -> Result<Json, Error> {
         let name = self.lock_name(request)?;
         if self.locks.count(request.session) >= LOCKS_MAX {
-            return Err(Error::new(ErrorKind::ResourcesExhausted, format!("more than {LOCKS_MAX} locks")));
+            return Err(Error::new(
+                ErrorKind::ResourcesExhausted,
+                format!("more than {LOCKS_MAX} locks"),
+            ));
         }
         let locked = match self.locks.claim(name, request.session, steal) {
             Claim::AlreadyAsked => {
@@ -174,7 +184,11 @@ impl Server {
     fn set_change_aware(&mut self, request: &Request<'_>) -> Result<Json, Error> {
         let aware = match &request.params[..] {
             [Json::Bool(aware)] => *aware,
-            _ => return Err(request.syntax_error("set_db_change_aware: true or false parameter expected")),
+            _ => {
+                return Err(
+                    request.syntax_error("set_db_change_aware: true or false parameter expected")
+                );
+            }
         };
         if let Some(session) = self.sessions.get_mut(&request.session) {
             session.change_aware = aware;
@@ -186,11 +200,15 @@ impl Server {
     fn cancel(&mut self, session: SessionId, params: &[Json]) {
         let [id] = params else { return };
         for hosted in self.databases.values_mut() {
-            let found = hosted.waiters.iter().position(|waiter| waiter.session == session && waiter.id == *id);
+            let found = hosted
+                .waiters
+                .iter()
+                .position(|waiter| waiter.session == session && waiter.id == *id);
             if let Some(at) = found {
                 let waiter = hosted.waiters.remove(at);
                 let error = Json::from("canceled");
-                return self.send(session, Output::Message(Message::Error { id: waiter.id, error }));
+                return self
+                    .send(session, Output::Message(Message::Error { id: waiter.id, error }));
             }
         }
     }

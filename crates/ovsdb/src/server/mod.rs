@@ -84,7 +84,12 @@ impl Server {
     }
 
     /// Serves another database, kept in `log`, or in memory only. Clients that do not expect such things are disconnected.
-    pub fn add_database(&mut self, db: Database, log: Option<Log>, time: Time) -> Result<(), Error> {
+    pub fn add_database(
+        &mut self,
+        db: Database,
+        log: Option<Log>,
+        time: Time,
+    ) -> Result<(), Error> {
         let name = Arc::clone(db.schema().name());
         if self.databases.contains_key(&name) {
             return Err(Error::new(ErrorKind::Ovsdb, format!("{name}: duplicate database name")));
@@ -204,7 +209,9 @@ impl Server {
                     comment: String::new(),
                     durable: false,
                 };
-                hosted.pending.push(Pending { client: None, fate: Fate::Commit(Transaction { state }) });
+                hosted
+                    .pending
+                    .push(Pending { client: None, fate: Fate::Commit(Transaction { state }) });
             }
             Err(error) => log::warn!(target: "ovsdb_server", "{database}: {error}"),
         }

@@ -21,7 +21,11 @@ impl Server {
         self.start_monitor(request, version).map_or_else(Answer::Failed, Answer::NowText)
     }
 
-    fn start_monitor(&mut self, request: &Request<'_>, version: Version) -> Result<[Arc<str>; 3], Error> {
+    fn start_monitor(
+        &mut self,
+        request: &Request<'_>,
+        version: Version,
+    ) -> Result<[Arc<str>; 3], Error> {
         let database = self.database_name(request)?;
         let (monitor_id, requests, last_id) = match (&request.params[1..], version) {
             ([id, requests], Version::Plain | Version::Conditional) => (id, requests, None),
@@ -40,7 +44,10 @@ impl Server {
             return Err(Error::syntax(monitor_id, "duplicate monitor ID"));
         }
         if session.monitors.len() >= MONITORS_MAX {
-            return Err(Error::new(ErrorKind::ResourcesExhausted, format!("more than {MONITORS_MAX} monitors")));
+            return Err(Error::new(
+                ErrorKind::ResourcesExhausted,
+                format!("more than {MONITORS_MAX} monitors"),
+            ));
         }
         let spec = Spec::from_json(requests, version, hosted.db.schema())?;
         let spec = hosted.specs.add(spec);
@@ -50,7 +57,9 @@ impl Server {
         let updates = missed.unwrap_or_else(|| hosted.initial(spec));
         let result = match version {
             Version::Plain | Version::Conditional => ["".into(), updates, "".into()],
-            Version::Since => [format!("[{found},\"{}\",", hosted.history.last_id()).into(), updates, "]".into()],
+            Version::Since => {
+                [format!("[{found},\"{}\",", hosted.history.last_id()).into(), updates, "]".into()]
+            }
         };
         let position = hosted.history.end();
         session.monitors.push(Monitor { id: monitor_id.clone(), database, spec, position });
@@ -64,10 +73,16 @@ impl Server {
             return Err(request.syntax_error("invalid parameters"));
         };
         let Some(requests) = requests.as_object() else {
-            return Err(Error::new(ErrorKind::Syntax, "monitor-cond-change-requests must be object"));
+            return Err(Error::new(
+                ErrorKind::Syntax,
+                "monitor-cond-change-requests must be object",
+            ));
         };
         self.deliver(request.session);
-        let session = self.sessions.get_mut(&request.session).ok_or_else(|| Error::bare(ErrorKind::Internal))?;
+        let session = self
+            .sessions
+            .get_mut(&request.session)
+            .ok_or_else(|| Error::bare(ErrorKind::Internal))?;
         let Some(at) = session.monitor(old_id) else {
             return Err(Error::syntax(old_id, "unknown monitor session"));
         };
@@ -75,8 +90,13 @@ impl Server {
             return Err(Error::syntax(new_id, "duplicate monitor ID"));
         }
         let monitor = &mut session.monitors[at];
-        let hosted = self.databases.get_mut(&monitor.database).ok_or_else(|| Error::bare(ErrorKind::Internal))?;
-        let old = Arc::clone(hosted.specs.get(monitor.spec).ok_or_else(|| Error::bare(ErrorKind::Internal))?);
+        let hosted = self
+            .databases
+            .get_mut(&monitor.database)
+            .ok_or_else(|| Error::bare(ErrorKind::Internal))?;
+        let old = Arc::clone(
+            hosted.specs.get(monitor.spec).ok_or_else(|| Error::bare(ErrorKind::Internal))?,
+        );
         let new = old.with_conditions(requests, hosted.db.schema())?;
         monitor.id = new_id.clone();
         if let Some(updates) = encode::condition_change(&old, &new, &hosted.db) {
@@ -154,7 +174,8 @@ impl Server {
         let Some(hosted) = self.databases.get_mut(database) else { return };
         let mut needed = hosted.history.end();
         for session in watchers.iter().filter_map(|id| self.sessions.get(id)) {
-            let positions = session.monitors.iter().filter(|monitor| *monitor.database == *database);
+            let positions =
+                session.monitors.iter().filter(|monitor| *monitor.database == *database);
             needed = positions.map(|monitor| monitor.position).fold(needed, Position::min);
         }
         hosted.history.trim(needed);

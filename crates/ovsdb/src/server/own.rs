@@ -47,17 +47,26 @@ impl Server {
                 let id = schema.column_id(column);
                 id.and_then(|id| row.get(id).as_str()).unwrap_or_default().to_owned()
             };
-            let present: Vec<(Uuid, String, String)> =
-                work.table(table).rows().map(|row| (row.uuid(), text(row, "name"), text(row, "schema"))).collect();
+            let present: Vec<(Uuid, String, String)> = work
+                .table(table)
+                .rows()
+                .map(|row| (row.uuid(), text(row, "name"), text(row, "schema")))
+                .collect();
             for (uuid, name, _) in &present {
                 if !wanted.iter().any(|(n, _)| **n == **name) {
                     work.delete((table, *uuid));
                 }
             }
             for (name, schema_text) in &wanted {
-                if let Some((uuid, _, present_text)) = present.iter().find(|(_, n, _)| **n == **name) {
-                    if let Some(column) = schema.column_id("schema").filter(|_| present_text != schema_text) {
-                        work.modify((table, *uuid), |row| row.set(column, schema_text.as_str().into()));
+                if let Some((uuid, _, present_text)) =
+                    present.iter().find(|(_, n, _)| **n == **name)
+                {
+                    if let Some(column) =
+                        schema.column_id("schema").filter(|_| present_text != schema_text)
+                    {
+                        work.modify((table, *uuid), |row| {
+                            row.set(column, schema_text.as_str().into())
+                        });
                     }
                     continue;
                 }

@@ -1,10 +1,9 @@
 //! The protocol, message by message. Texts and orders were observed with the reference's `ovsdb-server`.
 
-
 use super::*;
+use crate::Schema;
 use crate::log::memory::{Faults, MemoryStorage};
 use crate::log::record::write_record;
-use crate::Schema;
 
 const SCHEMA: &str = r#"{"name":"T","version":"1.0.0","tables":{
   "W":{"isRoot":true,"columns":{"n":{"type":"string"}}},
@@ -154,16 +153,26 @@ fn a_transaction_is_told_before_it_is_answered() {
     let mut f = Fixture::new();
     let (a, b) = (f.connect(), f.connect());
     f.check(a, "monitor", r#"["T","m",{"W":{"columns":["n"]}}]"#, &["{}"]);
-    f.check(b, "monitor_cond", r#"["T",["m",2],{"W":[{"columns":["n"],"where":[["n","==","x"]]}]}]"#, &["{}"]);
+    f.check(
+        b,
+        "monitor_cond",
+        r#"["T",["m",2],{"W":[{"columns":["n"],"where":[["n","==","x"]]}]}]"#,
+        &["{}"],
+    );
     f.check(
         a,
         "transact",
         INSERT,
-        &[r#"update ["m",{"W":{"11111111-0000-0000-0000-000000000000":{"new":{"n":"x"}}}}]"#, INSERTED],
+        &[
+            r#"update ["m",{"W":{"11111111-0000-0000-0000-000000000000":{"new":{"n":"x"}}}}]"#,
+            INSERTED,
+        ],
     );
     assert_eq!(
         f.received(b),
-        [r#"update2 [["m",2],{"W":{"11111111-0000-0000-0000-000000000000":{"insert":{"n":"x"}}}}]"#]
+        [
+            r#"update2 [["m",2],{"W":{"11111111-0000-0000-0000-000000000000":{"insert":{"n":"x"}}}}]"#
+        ]
     );
     // One turn of the loop: several transactions, one sync, one update, replies in order.
     let syncs = f.disk.syncs();
@@ -187,7 +196,10 @@ fn a_transaction_is_told_before_it_is_answered() {
     );
     assert!(got[3].contains("No operation"));
     assert_eq!(f.disk.syncs(), syncs + 1);
-    assert_eq!(f.received(b), [r#"update2 [["m",2],{"W":{"11111111-0000-0000-0000-000000000000":{"delete":null}}}]"#]);
+    assert_eq!(
+        f.received(b),
+        [r#"update2 [["m",2],{"W":{"11111111-0000-0000-0000-000000000000":{"delete":null}}}]"#]
+    );
 }
 
 #[test]
@@ -196,7 +208,10 @@ fn monitor_requests_are_parsed_strictly() {
     let a = f.connect();
     let error = |details: &str, syntax: &str| match syntax {
         "" => format!(r#"error {{"details":"{details}","error":"syntax error"}}"#),
-        _ => format!(r#"error {{"details":"{details}","error":"syntax error","syntax":"{}"}}"#, syntax.replace('"', "\\\"")),
+        _ => format!(
+            r#"error {{"details":"{details}","error":"syntax error","syntax":"{}"}}"#,
+            syntax.replace('"', "\\\"")
+        ),
     };
     for (requests, details, syntax) in [
         ("5", "monitor-requests must be object", "5"),
@@ -230,7 +245,12 @@ fn monitor_requests_are_parsed_strictly() {
     f.check(a, "monitor", r#"["T","m"]"#, &[&error("invalid parameters", r#"["T","m"]"#)]);
 
     f.check(a, "monitor", r#"["T",{"a":[1]},{}]"#, &["{}"]);
-    f.check(a, "monitor_cond", r#"["T",{"a":[1]},{}]"#, &[&error("duplicate monitor ID", r#"{"a":[1]}"#)]);
+    f.check(
+        a,
+        "monitor_cond",
+        r#"["T",{"a":[1]},{}]"#,
+        &[&error("duplicate monitor ID", r#"{"a":[1]}"#)],
+    );
     f.check(a, "monitor_cancel", r#"[{"a":[1]}]"#, &["{}"]);
     f.check(a, "monitor", r#"["T",{"a":[1]},{}]"#, &["{}"]);
     f.check(
@@ -254,15 +274,24 @@ fn updates_say_what_changed() {
         a,
         "monitor",
         r#"["T","old",{"R":{"columns":["i","is","sm"]}}]"#,
-        &[&format!(r#"{{"R":{{"{U}":{{"new":{{"i":0,"is":["set",[1,2]],"sm":["map",[["a","b"]]]}}}}}}}}"#)],
+        &[&format!(
+            r#"{{"R":{{"{U}":{{"new":{{"i":0,"is":["set",[1,2]],"sm":["map",[["a","b"]]]}}}}}}}}"#
+        )],
     );
     f.check(
         a,
         "monitor_cond",
         r#"["T","new",{"R":{"columns":["i","is","sm"]}}]"#,
-        &[&format!(r#"{{"R":{{"{U}":{{"initial":{{"is":["set",[1,2]],"sm":["map",[["a","b"]]]}}}}}}}}"#)],
+        &[&format!(
+            r#"{{"R":{{"{U}":{{"initial":{{"is":["set",[1,2]],"sm":["map",[["a","b"]]]}}}}}}}}"#
+        )],
     );
-    f.check(a, "monitor", r#"["T","not modify",{"R":{"columns":["i"],"select":{"initial":false,"modify":false}}}]"#, &["{}"]);
+    f.check(
+        a,
+        "monitor",
+        r#"["T","not modify",{"R":{"columns":["i"],"select":{"initial":false,"modify":false}}}]"#,
+        &["{}"],
+    );
     f.check(
         a,
         "transact",
@@ -278,7 +307,12 @@ fn updates_say_what_changed() {
         ],
     );
     // What nobody monitors, and what is no change, is not told.
-    f.check(a, "transact", r#"["T",{"op":"update","table":"R","where":[],"row":{"i":0}}]"#, &[r#"[{"count":1}]"#]);
+    f.check(
+        a,
+        "transact",
+        r#"["T",{"op":"update","table":"R","where":[],"row":{"i":0}}]"#,
+        &[r#"[{"count":1}]"#],
+    );
     f.check(
         a,
         "transact",
@@ -300,7 +334,12 @@ fn conditions_can_change() {
     let a = f.connect();
     f.call(a, "transact", ROW);
     const U: &str = "22222222-0000-0000-0000-000000000000";
-    f.check(a, "monitor_cond", r#"["T","m",{"R":[{"columns":["i"],"where":[["i","==",7]]}]}]"#, &["{}"]);
+    f.check(
+        a,
+        "monitor_cond",
+        r#"["T","m",{"R":[{"columns":["i"],"where":[["i","==",7]]}]}]"#,
+        &["{}"],
+    );
     f.check(
         a,
         "monitor_cond_change",
@@ -353,7 +392,9 @@ fn a_client_that_comes_back_learns_what_it_missed() {
     let got = f.call(a, "monitor_cond_since", &since(id)).concat();
     assert!(
         got.starts_with("[true,\"")
-            && got.ends_with(r#"{"W":{"11111111-0000-0000-0000-000000000000":{"modify":{"n":"z"}}}}]"#),
+            && got.ends_with(
+                r#"{"W":{"11111111-0000-0000-0000-000000000000":{"modify":{"n":"z"}}}}]"#
+            ),
         "{got}"
     );
     let newest = txn_id(&got);
@@ -365,7 +406,11 @@ fn a_client_that_comes_back_learns_what_it_missed() {
 
     // The history is bounded.
     for i in 0..200 {
-        f.call(b, "transact", &format!(r#"["T",{{"op":"update","table":"W","where":[],"row":{{"n":"{i}"}}}}]"#));
+        f.call(
+            b,
+            "transact",
+            &format!(r#"["T",{{"op":"update","table":"W","where":[],"row":{{"n":"{i}"}}}}]"#),
+        );
     }
     f.received(a);
     f.call(a, "monitor_cancel", r#"["m"]"#);
@@ -380,7 +425,11 @@ fn a_slow_client_gets_changes_merged_and_is_dropped_when_too_far_behind() {
     f.server.set_backlogged(slow, true);
     f.call(quick, "transact", INSERT);
     for i in 0..50 {
-        f.call(quick, "transact", &format!(r#"["T",{{"op":"update","table":"W","where":[],"row":{{"n":"{i}"}}}}]"#));
+        f.call(
+            quick,
+            "transact",
+            &format!(r#"["T",{{"op":"update","table":"W","where":[],"row":{{"n":"{i}"}}}}]"#),
+        );
     }
     assert!(f.received(slow).is_empty());
     f.server.set_backlogged(slow, false);
@@ -395,11 +444,18 @@ fn a_slow_client_gets_changes_merged_and_is_dropped_when_too_far_behind() {
         slow,
         "transact",
         r#"["T",{"op":"comment","comment":"x"}]"#,
-        &[r#"update ["m",{"W":{"11111111-0000-0000-0000-000000000000":{"old":{"n":"49"}}}}]"#, "[{}]"],
+        &[
+            r#"update ["m",{"W":{"11111111-0000-0000-0000-000000000000":{"old":{"n":"49"}}}}]"#,
+            "[{}]",
+        ],
     );
     f.server.set_backlogged(slow, true);
     for i in 0..20_000 {
-        f.send(quick, "transact", &format!(r#"["T",{{"op":"insert","table":"W","row":{{"n":"{i}"}}}}]"#));
+        f.send(
+            quick,
+            "transact",
+            &format!(r#"["T",{{"op":"insert","table":"W","row":{{"n":"{i}"}}}}]"#),
+        );
     }
     f.commit();
     f.received(quick);
@@ -411,7 +467,8 @@ fn a_slow_client_gets_changes_merged_and_is_dropped_when_too_far_behind() {
 fn waiting_transactions_go_on_when_the_database_changes() {
     let mut f = Fixture::new();
     let (a, b) = (f.connect(), f.connect());
-    const WAIT: &str = r#"{"op":"wait","table":"W","where":[],"columns":["n"],"until":"==","rows":[{"n":"x"}]"#;
+    const WAIT: &str =
+        r#"{"op":"wait","table":"W","where":[],"columns":["n"],"until":"==","rows":[{"n":"x"}]"#;
     f.send(a, "transact", &format!(r#"["T",{WAIT}}},{{"op":"insert","table":"W","row":{{"n":"y"}},"uuid":"33333333-0000-0000-0000-000000000000"}}]"#));
     let second = f.send(a, "transact", &format!(r#"["T",{WAIT},"timeout":50}}]"#));
     f.send(a, "transact", &format!(r#"["T",{WAIT}}}]"#));
@@ -422,7 +479,10 @@ fn waiting_transactions_go_on_when_the_database_changes() {
     assert_eq!(f.received(a), [r#"error "canceled""#]);
     f.now = Instant::from_millis(1060);
     f.commit();
-    assert_eq!(f.received(a), [r#"[{"details":"\"wait\" timed out after 60 ms","error":"timed out"}]"#]);
+    assert_eq!(
+        f.received(a),
+        [r#"[{"details":"\"wait\" timed out after 60 ms","error":"timed out"}]"#]
+    );
     assert_eq!(f.server.next_deadline(), None);
     f.check(b, "transact", INSERT, &[INSERTED]);
     assert_eq!(f.received(a), [r#"[{},{"uuid":["uuid","33333333-0000-0000-0000-000000000000"]}]"#]);
@@ -445,7 +505,12 @@ fn locks_pass_from_client_to_client() {
     assert!(again.contains(r#"must issue \"unlock\" before new \"lock\""#), "{again}");
     const ASSERT: &str = r#"["T",{"op":"assert","lock":"l"}]"#;
     f.check(a, "transact", ASSERT, &["[{}]"]);
-    f.check(b, "transact", ASSERT, &[r#"[{"details":"Asserted lock l not held.","error":"not owner"}]"#]);
+    f.check(
+        b,
+        "transact",
+        ASSERT,
+        &[r#"[{"details":"Asserted lock l not held.","error":"not owner"}]"#],
+    );
     f.check(a, "unlock", r#"["l"]"#, &["{}"]);
     assert_eq!(f.received(b), [r#"locked ["l"]"#]);
     f.check(c, "steal", r#"["l"]"#, &[r#"{"locked":true}"#]);
@@ -461,14 +526,16 @@ fn a_write_error_fails_the_whole_turn_and_service_goes_on() {
     let mut f = Fixture::new();
     let a = f.connect();
     f.call(a, "monitor", r#"["T","m",{"W":{"columns":["n"]}}]"#);
-    f.disk.set_faults(Faults { capacity: Some(f.disk.bytes().len() as u64 + 150), ..Faults::default() });
+    f.disk.set_faults(Faults {
+        capacity: Some(f.disk.bytes().len() as u64 + 150),
+        ..Faults::default()
+    });
     for name in ["x", "y"] {
         f.send(a, "transact", &format!(r#"["T",{{"op":"insert","table":"W","row":{{"n":"{name}"}}}},{{"op":"select","table":"W","where":[],"columns":["n"]}}]"#));
     }
     f.commit();
     let got = f.received(a);
-    const ERROR: &str =
-        r#"{"details":"t.db: write failed","error":"I/O error","io-error":"No space left on device"}]"#;
+    const ERROR: &str = r#"{"details":"t.db: write failed","error":"I/O error","io-error":"No space left on device"}]"#;
     assert_eq!(got.len(), 2, "no update: {got:?}");
     assert!(got.iter().all(|reply| reply.ends_with(ERROR)), "{got:?}");
     assert_eq!(f.rows(), 0);
@@ -482,10 +549,18 @@ fn the_server_describes_itself() {
     let mut f = Fixture::new();
     let (aware, unaware) = (f.connect(), f.connect());
     f.call(aware, "set_db_change_aware", "[true]");
-    let initial = f.call(aware, "monitor_cond", r#"["_Server","s",{"Database":[{"columns":["name","model"]}]}]"#).concat();
+    let initial = f
+        .call(
+            aware,
+            "monitor_cond",
+            r#"["_Server","s",{"Database":[{"columns":["name","model"]}]}]"#,
+        )
+        .concat();
     assert!(initial.contains(r#"{"initial":{"model":"standalone","name":"T"}}"#), "{initial}");
     f.call(aware, "monitor", r#"["T","m",{"W":{}}]"#);
-    let refused = f.call(aware, "transact", r#"["_Server",{"op":"delete","table":"Database","where":[]}]"#).concat();
+    let refused = f
+        .call(aware, "transact", r#"["_Server",{"op":"delete","table":"Database","where":[]}]"#)
+        .concat();
     assert_eq!(
         refused,
         r#"[{"details":"delete operation not allowed on table in reserved database _Server","error":"not allowed"}]"#
@@ -494,7 +569,10 @@ fn the_server_describes_itself() {
     assert!(f.server.remove_database("T", f.time()));
     let got = f.received(aware);
     assert_eq!(got[..2], [r#"error "canceled""#, r#"monitor_canceled ["m"]"#]);
-    assert!(got[2].starts_with("update2 [\"s\"") && got[2].contains("{\"delete\":null}"), "{got:?}");
+    assert!(
+        got[2].starts_with("update2 [\"s\"") && got[2].contains("{\"delete\":null}"),
+        "{got:?}"
+    );
     assert_eq!(f.received(unaware), ["closed: removing T database"]);
     f.check(aware, "list_dbs", "[]", &[r#"["_Server"]"#]);
     assert!(!f.server.remove_database("_Server", f.time()));
@@ -509,11 +587,17 @@ fn a_schema_is_converted_online() {
     f.call(aware, "monitor", r#"["T","m",{"W":{"columns":["n"]}}]"#);
     let narrow = SCHEMA.replace(r#""n":{"type":"string"}"#, r#""n":{"type":"integer"}"#);
     let refused = f.call(aware, "convert", &format!(r#"["T",{narrow}]"#)).concat();
-    assert_eq!(refused, r#"error {"details":"expected integer","error":"syntax error","syntax":"\"x\""}"#);
+    assert_eq!(
+        refused,
+        r#"error {"details":"expected integer","error":"syntax error","syntax":"\"x\""}"#
+    );
     let renamed = SCHEMA.replace(r#""name":"T""#, r#""name":"Q""#);
     let refused = f.call(aware, "convert", &format!(r#"["T",{renamed}]"#)).concat();
     assert!(refused.contains("new schema name (Q) does not match database name (T)"), "{refused}");
-    let wide = SCHEMA.replace(r#""n":{"type":"string"}"#, r#""n":{"type":{"key":"string","min":0,"max":5}},"e":{"type":"integer"}"#);
+    let wide = SCHEMA.replace(
+        r#""n":{"type":"string"}"#,
+        r#""n":{"type":{"key":"string","min":0,"max":5}},"e":{"type":"integer"}"#,
+    );
     let got = f.call(aware, "convert", &format!(r#"["T",{wide}]"#));
     assert_eq!(got, [r#"monitor_canceled ["m"]"#, "{}"]);
     assert_eq!(f.received(other), ["closed: committed T database schema conversion"]);
@@ -523,7 +607,8 @@ fn a_schema_is_converted_online() {
         r#"["T",{"op":"select","table":"W","where":[],"columns":["n","e"]}]"#,
         &[r#"[{"rows":[{"e":0,"n":"x"}]}]"#],
     );
-    let (_, reopened) = Log::from_storage(Box::new(MemoryStorage::new(f.disk.bytes())), "t.db").unwrap();
+    let (_, reopened) =
+        Log::from_storage(Box::new(MemoryStorage::new(f.disk.bytes())), "t.db").unwrap();
     assert!(reopened.database.schema().table_named("W").unwrap().column_named("e").is_some());
     assert_eq!(reopened.database.table_named("W").unwrap().len(), 1);
 }
@@ -541,11 +626,16 @@ fn changes_of_the_owner_are_told_like_any_other() {
     f.server.change_cells("T", vec![(table, row, column, "x".into())]);
     f.commit();
     assert!(f.received(a).is_empty());
-    f.server.change_cells("T", vec![(table, row, column, "own".into()), (table, Uuid::ZERO, column, "none".into())]);
+    f.server.change_cells(
+        "T",
+        vec![(table, row, column, "own".into()), (table, Uuid::ZERO, column, "none".into())],
+    );
     f.commit();
     assert_eq!(
         f.received(a),
-        [r#"update ["m",{"W":{"11111111-0000-0000-0000-000000000000":{"new":{"n":"own"},"old":{"n":"x"}}}}]"#]
+        [
+            r#"update ["m",{"W":{"11111111-0000-0000-0000-000000000000":{"new":{"n":"own"},"old":{"n":"x"}}}}]"#
+        ]
     );
 }
 
@@ -554,9 +644,17 @@ fn read_only_sessions_only_read() {
     let mut f = Fixture::new();
     let a = f.server.connect("reader", true);
     let refused = f.call(a, "transact", INSERT).concat();
-    assert!(refused.contains("insert operation not allowed when database server is in read only mode"), "{refused}");
+    assert!(
+        refused.contains("insert operation not allowed when database server is in read only mode"),
+        "{refused}"
+    );
     assert_eq!(f.rows(), 0);
-    f.check(a, "transact", r#"["T",{"op":"select","table":"W","where":[]}]"#, &[r#"[{"rows":[]}]"#]);
+    f.check(
+        a,
+        "transact",
+        r#"["T",{"op":"select","table":"W","where":[]}]"#,
+        &[r#"[{"rows":[]}]"#],
+    );
 }
 
 #[test]
@@ -570,7 +668,9 @@ fn identical_monitors_share_one_text() {
     let initial: Vec<_> = outputs
         .iter()
         .flat_map(|(_, outputs)| outputs)
-        .filter_map(|output| if let Output::Pieces([_, shared, _]) = output { Some(shared) } else { None })
+        .filter_map(
+            |output| if let Output::Pieces([_, shared, _]) = output { Some(shared) } else { None },
+        )
         .collect();
     assert_eq!(initial.len(), 3);
     assert!(initial.windows(2).all(|two| Arc::ptr_eq(two[0], two[1])));

@@ -55,7 +55,9 @@ impl Changes {
 
     /// The changes, one slice per table.
     pub fn by_table(&self) -> impl Iterator<Item = (TableId, &[RowChange])> {
-        self.rows.chunk_by(|a, b| a.table == b.table).filter_map(|rows| Some((rows.first()?.table, rows)))
+        self.rows
+            .chunk_by(|a, b| a.table == b.table)
+            .filter_map(|rows| Some((rows.first()?.table, rows)))
     }
 
     /// Takes the changes back. They must be the newest in `db`.
@@ -65,7 +67,12 @@ impl Changes {
         }
         let mut ignored = Vec::new();
         for change in &self.rows {
-            db.account((change.table, change.uuid), change.new.as_ref(), change.old.as_ref(), &mut ignored);
+            db.account(
+                (change.table, change.uuid),
+                change.new.as_ref(),
+                change.old.as_ref(),
+                &mut ignored,
+            );
         }
         let back: Vec<_> = self.rows.iter().map(|c| ((c.table, c.uuid), c.new.clone())).collect();
         db.reindex(&back);

@@ -24,10 +24,12 @@ pub(crate) fn settle(mut work: Workspace<'_>) -> Result<Changes, Error> {
         work.roll_back();
         return Err(error);
     }
-    let before: Vec<_> = changes.iter().map(|change| ((change.table, change.uuid), change.old.clone())).collect();
+    let before: Vec<_> =
+        changes.iter().map(|change| ((change.table, change.uuid), change.old.clone())).collect();
     if let Some(conflict) = work.db.reindex(&before) {
         let error = describe_conflict(&work, &conflict);
-        let after: Vec<_> = changes.into_iter().map(|change| ((change.table, change.uuid), change.new)).collect();
+        let after: Vec<_> =
+            changes.into_iter().map(|change| ((change.table, change.uuid), change.new)).collect();
         work.roll_back().reindex(&after);
         return Err(error);
     }
@@ -46,8 +48,12 @@ fn settle_references(work: &mut Workspace<'_>) -> Result<(), Error> {
         }
     }
     refuse_unknown_targets(work)?;
-    let mut deleted: Vec<_> =
-        work.touched.iter().map(|touched| touched.key).filter(|key| work.db.row(*key).is_none()).collect();
+    let mut deleted: Vec<_> = work
+        .touched
+        .iter()
+        .map(|touched| touched.key)
+        .filter(|key| work.db.row(*key).is_none())
+        .collect();
     collect_garbage(work, &mut unreferenced, &mut deleted);
     refuse_missed_rows(work)?;
     for place in 0..work.touched.len() {
@@ -67,7 +73,11 @@ fn settle_references(work: &mut Workspace<'_>) -> Result<(), Error> {
 }
 
 /// Deletes the rows of `unreferenced` that have no reason to live, and those that lose theirs by that.
-fn collect_garbage(work: &mut Workspace<'_>, unreferenced: &mut Vec<RowKey>, deleted: &mut Vec<RowKey>) {
+fn collect_garbage(
+    work: &mut Workspace<'_>,
+    unreferenced: &mut Vec<RowKey>,
+    deleted: &mut Vec<RowKey>,
+) {
     while let Some(key) = unreferenced.pop() {
         let exists = work.db.row(key).is_some();
         if exists && work.db.strong_refs(key) == 0 && !work.table_schema(key.0).is_root() {
@@ -80,8 +90,13 @@ fn collect_garbage(work: &mut Workspace<'_>, unreferenced: &mut Vec<RowKey>, del
 }
 
 /// Removes the weak references of the row at `key` whose targets do not exist.
-fn drop_dangling(work: &mut Workspace<'_>, key: RowKey, unreferenced: &mut Vec<RowKey>) -> Result<(), Error> {
-    let weak = work.table(key.0).ref_columns.iter().filter(|column| column.ref_type == RefType::Weak);
+fn drop_dangling(
+    work: &mut Workspace<'_>,
+    key: RowKey,
+    unreferenced: &mut Vec<RowKey>,
+) -> Result<(), Error> {
+    let weak =
+        work.table(key.0).ref_columns.iter().filter(|column| column.ref_type == RefType::Weak);
     for column in weak.copied().collect::<Vec<_>>() {
         let Some(row) = work.db.row(key) else { return Ok(()) };
         if column.targets(row).all(|target| work.db.row((column.target, target)).is_some()) {
@@ -101,11 +116,16 @@ fn drop_dangling(work: &mut Workspace<'_>, key: RowKey, unreferenced: &mut Vec<R
 }
 
 fn without_dangling(work: &Workspace<'_>, column: RefColumn, datum: &Datum) -> Datum {
-    let lives = |atom: &Atom| atom.as_uuid().is_some_and(|uuid| work.db.row((column.target, uuid)).is_some());
+    let lives = |atom: &Atom| {
+        atom.as_uuid().is_some_and(|uuid| work.db.row((column.target, uuid)).is_some())
+    };
     if datum.as_map().is_empty() {
         return Datum::set(datum.elements().filter(|atom| lives(atom)).cloned());
     }
-    let kept = datum.as_map().iter().filter(|(key, value)| lives(if column.in_values { value } else { key }));
+    let kept = datum
+        .as_map()
+        .iter()
+        .filter(|(key, value)| lives(if column.in_values { value } else { key }));
     Datum::map(kept.cloned())
 }
 
@@ -141,12 +161,17 @@ fn refuse_unknown_targets(work: &Workspace<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let strangers = |target: RowKey| {
-        work.db.row(target).is_none() && work.touched(target).is_none_or(|touched| touched.old.is_none())
+        work.db.row(target).is_none()
+            && work.touched(target).is_none_or(|touched| touched.old.is_none())
     };
     for touched in &work.touched {
         let Some(row) = work.db.row(touched.key) else { continue };
-        for column in work.table(touched.key.0).ref_columns.iter().filter(|c| c.ref_type == RefType::Strong) {
-            let Some(target) = column.targets(row).find(|target| strangers((column.target, *target))) else {
+        for column in
+            work.table(touched.key.0).ref_columns.iter().filter(|c| c.ref_type == RefType::Strong)
+        {
+            let Some(target) =
+                column.targets(row).find(|target| strangers((column.target, *target)))
+            else {
                 continue;
             };
             let table = work.table_schema(touched.key.0);
@@ -166,10 +191,14 @@ fn refuse_unknown_targets(work: &Workspace<'_>) -> Result<(), Error> {
 /// Refuses to have deleted rows that others still refer to.
 fn refuse_missed_rows(work: &Workspace<'_>) -> Result<(), Error> {
     // A damaged file may hold dangling references from the start; those are nobody's fault now.
-    let missed = work.db.orphans().filter(|(key, _)| work.touched(*key).is_some_and(|touched| touched.old.is_some()));
+    let missed = work
+        .db
+        .orphans()
+        .filter(|(key, _)| work.touched(*key).is_some_and(|touched| touched.old.is_some()));
     let Some((key, refs)) = missed.min() else { return Ok(()) };
     let table = work.table_schema(key.0).name();
-    let details = format!("cannot delete {table} row {} because of {refs} remaining reference(s)", key.1);
+    let details =
+        format!("cannot delete {table} row {} because of {refs} remaining reference(s)", key.1);
     Err(Error::new(ErrorKind::ReferentialIntegrityViolation, details))
 }
 
@@ -222,18 +251,21 @@ fn describe_conflict(work: &Workspace<'_>, conflict: &IndexConflict) -> Error {
     // The one with the greater UUID goes first, so that the text does not depend on the order of operations.
     let [a, b] = conflict.rows;
     let (first, second) = if a > b { (a, b) } else { (b, a) };
-    let names: Vec<_> = conflict.columns.iter().map(|id| format!("\"{}\"", schema.column(*id).name)).collect();
+    let names: Vec<_> =
+        conflict.columns.iter().map(|id| format!("\"{}\"", schema.column(*id).name)).collect();
     let values = |row: &Row| {
         let values = conflict.columns.iter().map(|id| row.get(*id).to_text(&schema.column(*id).ty));
         values.collect::<Vec<_>>().join(", ")
     };
     let present = work.db.row((table, first)).map(values).unwrap_or_default();
-    let history = |uuid: Uuid| match work.touched((table, uuid)).map(|touched| &touched.old) {
+    let history = |uuid: Uuid| {
+        match work.touched((table, uuid)).map(|touched| &touched.old) {
         Some(None) => "was inserted by this transaction".to_owned(),
         Some(Some(old)) if values(old) != present => {
             format!("had the following index values before the transaction: {}", values(old))
         }
         _ => "existed in the database before this transaction and was not modified by the transaction".to_owned(),
+    }
     };
     let columns = match names.as_slice() {
         [only] => format!("column {only}"),

@@ -114,7 +114,11 @@ impl<'a> Workspace<'a> {
     }
 
     /// Lets `change` work on the row at `key`.
-    pub(crate) fn modify<T>(&mut self, key: RowKey, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
+    pub(crate) fn modify<T>(
+        &mut self,
+        key: RowKey,
+        change: impl FnOnce(&mut Row) -> T,
+    ) -> Option<T> {
         self.touch(key);
         self.db.modify(key, change)
     }

@@ -24,8 +24,10 @@ fn a_neighbour_has_room_for_32_the_newest() {
     w.send(1, &(0..40).map(numbered).collect::<Vec<_>>());
     assert_eq!(w.wrapped(), [[]; 0]);
     assert_eq!(w.counter(MISS), 8, "the oldest gave way");
+    w.slow.pause(true); // what waits does not wait for the revalidator
     w.peer_answers();
     assert_eq!(numbers(&w.wrapped()), (8..40).collect::<Vec<u8>>());
+    w.slow.pause(false);
     w.revalidate();
     w.send(1, &[numbered(40)]);
     assert_eq!(numbers(&w.wrapped()), [40]);
