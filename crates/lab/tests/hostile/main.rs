@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use lab::frames::{OUTER as OUTER_LEN, Spoil, Wrap, bytes, frame, spoilt};
 use lab::topology::{overlay_host, underlay_ip, underlay_mac};
 use lab::{Drops, Host, Lab, dummy, vxlan};
-use packet::wire::udp;
+use packet::wire::{locate, udp};
 use packet::{Csum, Packet};
 use packets::{End, FRAMES, Fate, MARKED, OUTER, UDP4, UDP6, WHOLE};
 
@@ -230,8 +230,9 @@ fn tunnel_packets_that_lie() {
         let hostile = spoilt(Wrap { csum: case.csum, ..wrap() }.wrap(whole), case.spoil);
         let (expected, drops) = match case.end {
             End::Inside => {
-                let udp_len = usize::from(hostile[if hostile[14] == 0x46 { 43 } else { 39 }]);
-                (flooded(side, &inner[..(udp_len - 16).min(inner.len())]), vec![])
+                let udp = locate(&hostile).expect("what is unwrapped has headers").l4;
+                let len = usize::from(hostile[udp + 5]) - 16;
+                (flooded(side, &inner[..len.min(inner.len())]), vec![])
             }
             End::Host => (Out::from([("br-phy", vec![hostile.clone()])]), vec![]),
             End::Dropped(name) => (Out::new(), vec![(name, 1)]),

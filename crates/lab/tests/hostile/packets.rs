@@ -11,18 +11,18 @@
 use lab::frames::Spoil::{self, At, Cut, FixIpv4, Insert, Pad};
 
 /// A frame that lies.
-pub struct Frame {
-    pub name: &'static str,
+pub(crate) struct Frame {
+    pub(crate) name: &'static str,
     /// A flow text of a good frame.
-    pub flow: &'static str,
+    pub(crate) flow: &'static str,
     /// What is done to it.
-    pub spoil: &'static [Spoil],
-    pub fate: Fate,
+    pub(crate) spoil: &'static [Spoil],
+    pub(crate) fate: Fate,
 }
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// Goes where its addresses say, unchanged.
     Passes,
     /// Is no frame: the device refuses it, the tunnel drops it.
@@ -59,12 +59,12 @@ macro_rules! v6 {
     };
 }
 
-pub const UDP4: &str = v4!("proto=17,frag=no),udp(src=1,dst=2)");
+pub(crate) const UDP4: &str = v4!("proto=17,frag=no),udp(src=1,dst=2)");
 const TCP4: &str = v4!("proto=6,frag=no),tcp(src=1,dst=2),tcp_flags(ack)");
 const ICMP4: &str = v4!("proto=1,frag=no),icmp(type=8,code=0)");
 const IGMP: &str = v4!("proto=2,frag=no)");
 const SCTP4: &str = v4!("proto=132,frag=no),sctp(src=1,dst=2)");
-pub const UDP6: &str = v6!("proto=17,frag=no),udp(src=1,dst=2)");
+pub(crate) const UDP6: &str = v6!("proto=17,frag=no),udp(src=1,dst=2)");
 const TCP6: &str = v6!("proto=6,frag=no),tcp(src=1,dst=2),tcp_flags(ack)");
 const NS: &str =
     v6!("proto=58,frag=no),icmpv6(type=135,code=0),nd(target=fe80::3,sll=02:00:00:00:00:01)");
@@ -81,7 +81,7 @@ const RESERVED: &str = "drop_action_reserved_multicast";
 
 // One frame a line.
 #[rustfmt::skip]
-pub const FRAMES: &[Frame] = &[
+pub(crate) const FRAMES: &[Frame] = &[
     // -- Ethernet --
     Frame { name: "nothing", flow: OTHER, spoil: &[Cut(0)], fate: Runt },
     Frame { name: "1 byte", flow: OTHER, spoil: &[Cut(1)], fate: Runt },
@@ -206,20 +206,20 @@ pub const FRAMES: &[Frame] = &[
 ];
 
 /// A packet for the tunnel whose outer headers lie.
-pub struct Outer {
-    pub name: &'static str,
+pub(crate) struct Outer {
+    pub(crate) name: &'static str,
     /// How much of the frame inside there is; the lengths before it are right.
-    pub inner: usize,
+    pub(crate) inner: usize,
     /// Whether the outer UDP checksum is there (and right before spoiling).
-    pub csum: bool,
+    pub(crate) csum: bool,
     /// What is done to the whole.
-    pub spoil: &'static [Spoil],
-    pub end: End,
+    pub(crate) spoil: &'static [Spoil],
+    pub(crate) end: End,
 }
 
 /// Where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// Unwrapped and delivered.
     Inside,
     /// Not for the tunnel: the host gets it as it is.
@@ -231,7 +231,7 @@ pub enum End {
 use End::{Dropped, Host, Inside};
 
 /// The whole frame inside.
-pub const WHOLE: usize = usize::MAX;
+pub(crate) const WHOLE: usize = usize::MAX;
 
 const POP: &str = "datapath_drop_tunnel_pop_error";
 const UNKNOWN: &str = "drop_action_unknown_tunnel";
@@ -251,7 +251,7 @@ const fn short(name: &'static str, inner: usize) -> Outer {
 
 // One packet a line. The frame inside is UDP4: 106 bytes; IP length 142 (0x8e), UDP length 122 (0x7a).
 #[rustfmt::skip]
-pub const OUTER: &[Outer] = &[
+pub(crate) const OUTER: &[Outer] = &[
     // -- as it should be --
     outer("a good one", &[], Inside),
     summed("a good one with a checksum", &[], Inside),
@@ -312,19 +312,20 @@ pub const OUTER: &[Outer] = &[
     outer("to all stations", &[At(0, &[0xff; 6])], Host),
     outer("to another station", &[At(0, &[2, 0, 0, 0, 0xee, 0xee])], Host),
     outer("with a VLAN tag", &[Insert(12, &[0x81, 0, 0, 7], 1)], Host),
-    outer("with a tag of VLAN 0", &[Insert(12, &[0x81, 0, 0, 0], 1)], Host),
+    outer("with a tag that says nothing", &[Insert(12, &[0x81, 0, 0, 0], 1)], Inside),
+    outer("with a tag of VLAN 1 in one of VLAN 0", &[Insert(12, &[0x81, 0, 0, 0, 0x81, 0, 0, 1], 1)], Host),
     // -- congestion marks: CE outside, a sender inside that does not know about them (RFC 6040) --
     outer("CE around not-ECT", &[At(15, &[3]), FixIpv4(14)], Dropped(ECN)),
     outer("ECT around not-ECT", &[At(15, &[2]), FixIpv4(14)], Inside),
 ];
 
 /// A frame inside a tunnel packet that met congestion: the mark is set in it, which is the one edit that hostile frames meet.
-pub struct Marked {
-    pub name: &'static str,
-    pub flow: &'static str,
-    pub spoil: &'static [Spoil],
+pub(crate) struct Marked {
+    pub(crate) name: &'static str,
+    pub(crate) flow: &'static str,
+    pub(crate) spoil: &'static [Spoil],
     /// How the frame that comes out differs; `None`: it is dropped, for it has no place for a mark.
-    pub becomes: Option<&'static [Spoil]>,
+    pub(crate) becomes: Option<&'static [Spoil]>,
 }
 
 const MARK4: &[Spoil] = &[At(15, &[3]), FixIpv4(14)];
@@ -332,7 +333,7 @@ const MARK6: &[Spoil] = &[At(15, &[0x30])];
 
 // One frame a line. All say ECT(0) at first.
 #[rustfmt::skip]
-pub const MARKED: &[Marked] = &[
+pub(crate) const MARKED: &[Marked] = &[
     Marked { name: "IPv4", flow: UDP4, spoil: &[At(15, &[2]), FixIpv4(14)], becomes: Some(MARK4) },
     Marked { name: "IPv4 of ECT(1)", flow: UDP4, spoil: &[At(15, &[1]), FixIpv4(14)], becomes: Some(MARK4) },
     Marked { name: "IPv4 marked already", flow: UDP4, spoil: &[At(15, &[3]), FixIpv4(14)], becomes: Some(&[]) },
