@@ -100,15 +100,20 @@ fn on(side: Side, frame: &[u8]) -> Vec<u8> {
 
 /// Frames that hostile ones could get confused with: same stations and types, other contents that matter.
 fn good(side: Side) -> Vec<Vec<u8>> {
-    let ect = |flow, at, tos: &'static [u8]| {
-        spoilt(frame(flow), &[Spoil::At(at, tos), Spoil::FixIpv4(14)])
+    let ect = |flow, at, byte: &'static [u8]| {
+        spoilt(frame(flow), &[Spoil::At(at, byte), Spoil::FixIpv4(14)])
     };
     let tagged = spoilt(frame(UDP4), &[Spoil::Insert(12, &[0x81, 0, 0xa0, 9], 1)]);
+    let tos = |tos| ect(UDP4, 15, tos);
     let inner = vec![
-        ect(UDP4, 15, &[0x2b]),
+        tos(&[0x2b]),
+        tos(&[0x28]),
+        tos(&[2]),
+        tos(&[3]),
         ect(UDP4, 22, &[7]),
         frame(UDP4),
         spoilt(frame(UDP6), &[Spoil::At(14, &[0x62, 0x10])]),
+        spoilt(frame(UDP6), &[Spoil::At(14, &[0x60, 0x20])]),
         tagged,
         spoilt(
             frame(UDP4),
@@ -119,8 +124,9 @@ fn good(side: Side) -> Vec<Vec<u8>> {
         Side::Guest => inner,
         Side::Tunnel => {
             let sound = Wrap { csum: true, ..wrap() };
-            let marked = Wrap { tos: 2, ..wrap() };
-            inner.iter().flat_map(|f| [wrap().wrap(f), sound.wrap(f), marked.wrap(f)]).collect()
+            let marked = [1, 2].map(|tos| Wrap { tos, ..wrap() });
+            let ways = [wrap(), sound, marked[0], marked[1]];
+            inner.iter().flat_map(|f| ways.map(|way| way.wrap(f))).collect()
         }
         Side::Underlay => {
             let tunnel = wrap().wrap(&frame(UDP4));
@@ -129,12 +135,24 @@ fn good(side: Side) -> Vec<Vec<u8>> {
     }
 }
 
-/// What becomes of the good ones alone.
+/// What becomes of the good ones, each in a switch of its own.
 fn good_out(side: Side) -> Out {
-    let mut target = Target::new();
-    target.send(side, &good(side));
-    target.assert_drops(&[], "good ones alone");
-    target.out()
+    let mut sum = Out::new();
+    for frame in good(side) {
+        let mut target = Target::new();
+        target.send(side, &[frame]);
+        target.assert_drops(&[], "a good one alone");
+        add(&mut sum, &target.out());
+    }
+    sum
+}
+
+fn add(sum: &mut Out, more: &Out) {
+    for (port, frames) in more {
+        let all = sum.entry(port).or_default();
+        all.extend(frames.iter().cloned());
+        all.sort();
+    }
 }
 
 /// Sends what is hostile, then what is good; then, with all flows gone, both together. `fate` says what comes out of the
@@ -161,11 +179,7 @@ fn attack(
     both.extend(good(side));
     target.send(side, &both);
     let mut sum = good_out.clone();
-    for (port, frames) in expected {
-        let all = sum.entry(port).or_default();
-        all.extend(frames.iter().cloned());
-        all.sort();
-    }
+    add(&mut sum, expected);
     assert_eq!(target.out(), sum, "{context}: together with good ones");
     target.assert_drops(drops, context);
 }

@@ -313,7 +313,6 @@ pub(crate) const OUTER: &[Outer] = &[
     outer("to another station", &[At(0, &[2, 0, 0, 0, 0xee, 0xee])], Host),
     outer("with a VLAN tag", &[Insert(12, &[0x81, 0, 0, 7], 1)], Host),
     outer("with a tag that says nothing", &[Insert(12, &[0x81, 0, 0, 0], 1)], Inside),
-    outer("with a tag of VLAN 1 in one of VLAN 0", &[Insert(12, &[0x81, 0, 0, 0, 0x81, 0, 0, 1], 1)], Host),
     // -- congestion marks: CE outside, a sender inside that does not know about them (RFC 6040) --
     outer("CE around not-ECT", &[At(15, &[3]), FixIpv4(14)], Dropped(ECN)),
     outer("ECT around not-ECT", &[At(15, &[2]), FixIpv4(14)], Inside),
