@@ -12,7 +12,32 @@ use tunnel::{Prefix, Route, Routes};
 pub struct Kernel {
     /// Readable when there is news.
     pub monitor: Monitor,
+    follower: Follower,
+}
+
+/// What is known of the kernel.
+#[derive(Default)]
+struct Follower {
     names: HashMap<u32, Arc<str>>,
+    /// Something was missed: everything is to be asked for again.
+    lost: bool,
+    /// Links that went, as far as nobody was told.
+    gone: BTreeSet<String>,
+}
+
+/// Everything that there is.
+#[derive(Default)]
+struct Dump {
+    links: Vec<rtnl::Link>,
+    addresses: Vec<rtnl::Address>,
+    routes: Vec<rtnl::Route>,
+}
+
+impl Dump {
+    fn take() -> io::Result<Self> {
+        let mut query = Query::open()?;
+        Ok(Self { links: query.links()?, addresses: query.addresses()?, routes: query.routes()? })
+    }
 }
 
 /// One change of the route table.
@@ -39,7 +64,7 @@ pub struct News {
     pub routes: Vec<RouteChange>,
     /// Names of links that came, or changed.
     pub came: BTreeSet<String>,
-    /// Names of links that went.
+    /// Names of links that went. A name in both is another link now.
     pub gone: BTreeSet<String>,
 }
 
@@ -47,63 +72,77 @@ impl Kernel {
     /// Starts to listen.
     pub fn open() -> io::Result<Self> {
         let monitor = Monitor::open(&[Interest::Links, Interest::Addresses, Interest::Routes])?;
-        Ok(Self { monitor, names: HashMap::new() })
+        Ok(Self { monitor, follower: Follower::default() })
     }
 
     /// Everything, as at the start.
     pub fn dump(&mut self) -> io::Result<News> {
-        let mut news = News { routes: vec![RouteChange::Clear], ..News::default() };
-        let mut query = Query::open()?;
-        let links = query.links()?;
-        let present: BTreeMap<u32, Arc<str>> =
-            links.iter().map(|l| (l.ifindex, l.name.as_str().into())).collect();
-        for (_, old) in self.names.drain() {
-            if !present.values().any(|name| *name == old) {
-                news.gone.insert(old.to_string());
-            }
-        }
-        news.came = present.values().map(ToString::to_string).collect();
-        self.names = present.into_iter().collect();
-        for address in query.addresses()? {
-            news.routes.extend(
-                self.address(&address).map(|(dev, prefix)| RouteChange::AddAddress(dev, prefix)),
-            );
-        }
-        for route in query.routes()? {
-            news.routes.extend(self.route(&route).map(RouteChange::Add));
-        }
-        Ok(news)
+        Ok(self.follower.all(Dump::take()?))
     }
 
     /// What has happened since.
     pub fn poll(&mut self) -> io::Result<News> {
+        let events = self.monitor.poll()?;
+        self.follower.hear(events, Dump::take)
+    }
+}
+
+impl Follower {
+    /// What is different from what was known.
+    fn all(&mut self, dump: Dump) -> News {
+        let mut news = News { routes: vec![RouteChange::Clear], ..News::default() };
+        let present: BTreeMap<u32, Arc<str>> =
+            dump.links.iter().map(|l| (l.ifindex, l.name.as_str().into())).collect();
+        // A name alone does not make it the same link: it may have gone and come again.
+        let gone = self.names.drain().filter(|(index, name)| present.get(index) != Some(name));
+        news.gone = gone.map(|(_, name)| name.to_string()).collect();
+        news.gone.append(&mut self.gone);
+        news.came = present.values().map(ToString::to_string).collect();
+        self.names = present.into_iter().collect();
+        for address in &dump.addresses {
+            news.routes.extend(
+                self.address(address).map(|(dev, prefix)| RouteChange::AddAddress(dev, prefix)),
+            );
+        }
+        for route in &dump.routes {
+            news.routes.extend(self.route(route).map(RouteChange::Add));
+        }
+        news
+    }
+
+    /// What has come of events; `dump` is asked if they do not tell everything.
+    fn hear(
+        &mut self,
+        events: Vec<Event>,
+        dump: impl FnOnce() -> io::Result<Dump>,
+    ) -> io::Result<News> {
         let mut news = News::default();
-        let mut lost = false;
-        for event in self.monitor.poll()? {
-            match event {
-                Event::Overrun | Event::RoutesStale => lost = true,
-                event => self.event(event, &mut news),
-            }
+        for event in events {
+            self.event(event, &mut news);
         }
-        if lost {
-            // What was heard before still counts: a link that went must not be forgotten, even if it is back by now.
-            let gone = std::mem::take(&mut news.gone);
-            news = self.dump()?;
-            news.gone.extend(gone);
+        if !self.lost {
+            return Ok(news);
         }
+        // What was heard before still counts: a link that went must not be forgotten, even if it is back by now, and even
+        // if asking fails this time.
+        self.gone.append(&mut news.gone);
+        let news = self.all(dump()?);
+        self.lost = false;
         Ok(news)
     }
 
     fn event(&mut self, event: Event, news: &mut News) {
         match event {
+            Event::Overrun | Event::RoutesStale => self.lost = true,
             Event::LinkChanged(link) => {
                 let name: Arc<str> = link.name.as_str().into();
                 let old = self.names.insert(link.ifindex, name.clone());
                 if let Some(old) = old.filter(|old| *old != name) {
                     news.gone.insert(old.to_string());
                     news.routes.push(RouteChange::RemoveDevice(old));
+                    // Its addresses are told by number, and were told already: they are the new name's now.
+                    self.lost = true;
                 }
-                news.gone.remove(&*name);
                 news.came.insert(name.to_string());
             }
             Event::LinkRemoved(link) => {
@@ -166,3 +205,6 @@ pub fn change_routes(routes: &mut Routes, change: &RouteChange) {
         RouteChange::Clear => routes.clear_kernel(),
     }
 }
+
+#[cfg(test)]
+mod tests;
