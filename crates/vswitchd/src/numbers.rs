@@ -1,6 +1,6 @@
 //! Handing out numbers: OpenFlow port numbers within a bridge, port numbers within a datapath.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flow::DpPort;
 
@@ -11,6 +11,8 @@ pub struct OfPorts {
     last: u16,
     /// The number that each name had last: a device that returns, or a daemon that starts anew, keeps it.
     remembered: BTreeMap<String, u16>,
+    /// Numbers given back, the longest unused first: controllers may still think of the port that had one.
+    retired: VecDeque<u16>,
 }
 
 /// The largest number that an ordinary OpenFlow port can have (OFPP_MAX of OpenFlow 1.0, exclusive).
@@ -28,15 +30,15 @@ impl OfPorts {
             None => {
                 let promised = |n: &u16| self.remembered.values().any(|r| r == n);
                 let after = ((self.last + 1)..OF_MAX).chain(1..=self.last);
-                let n = after
-                    .clone()
-                    .find(|n| free(n) && !promised(n))
-                    .or_else(|| after.clone().find(free))?;
+                let fresh = |n: &u16| free(n) && !promised(n) && !self.retired.contains(n);
+                let rested = self.retired.iter().copied().find(|n| free(n) && !promised(n));
+                let n = after.clone().find(fresh).or(rested).or_else(|| after.clone().find(free))?;
                 self.last = n;
                 n
             }
         };
         self.used.insert(n);
+        self.retired.retain(|r| *r != n);
         self.remembered.retain(|other, r| *r != n || other == name);
         self.remembered.insert(name.to_owned(), n);
         Some(n)
@@ -49,7 +51,9 @@ impl OfPorts {
 
     /// Gives a number back.
     pub fn release(&mut self, n: u16) {
-        self.used.remove(&n);
+        if self.used.remove(&n) {
+            self.retired.push_back(n);
+        }
     }
 }
 
@@ -108,6 +112,8 @@ fn number_in(name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -148,5 +154,62 @@ mod tests {
         assert_eq!(p.take("q2"), Some(DpPort(3)));
         assert_eq!(p.take("p99999999999999999999"), Some(DpPort(4)));
         assert_eq!(DpPorts::new(false).take("p7"), Some(DpPort(1)));
+    }
+
+    /// Names come, some with a wish, and go, in any order; a few numbers only, so that they run short.
+    fn moves() -> impl Strategy<Value = Vec<(u8, bool, Option<u16>)>> {
+        let wish = prop::option::weighted(
+            0.3,
+            prop::sample::select(vec![0, 1, 2, 3, 65279, 65280, 65534]),
+        );
+        prop::collection::vec((0..8u8, any::<bool>(), wish), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn openflow_numbers_are_unique_wished_for_and_kept(moves in moves()) {
+            let mut p = OfPorts::default();
+            let mut holds: BTreeMap<u8, u16> = BTreeMap::new();
+            let mut had: BTreeMap<u8, u16> = BTreeMap::new();
+            for (name, comes, wish) in moves {
+                if let Some(n) = holds.remove(&name) {
+                    p.release(n);
+                }
+                if !comes {
+                    continue;
+                }
+                let free = |n: &u16| !holds.values().any(|held| held == n);
+                let n = p.take(&name.to_string(), wish).expect("there are enough");
+                prop_assert!((1..OF_MAX).contains(&n) && free(&n), "{} is taken", n);
+                match wish.filter(|w| (1..OF_MAX).contains(w) && free(w)) {
+                    Some(wish) => prop_assert_eq!(n, wish),
+                    // Unless somebody else has it, or has had it since.
+                    None => if let Some(before) = had.get(&name).filter(|b| free(b)) {
+                        prop_assert_eq!(n, *before);
+                    },
+                }
+                had.retain(|other, number| *number != n || *other == name);
+                had.insert(name, n);
+                holds.insert(name, n);
+            }
+        }
+
+        #[test]
+        fn datapath_numbers_are_unique_and_found_again(names in prop::collection::vec("(br|p|vx|)[0-9]{0,6}", 0..40), by_digits: bool) {
+            let mut p = DpPorts::new(by_digits);
+            let mut held: BTreeMap<String, DpPort> = BTreeMap::new();
+            for name in names {
+                if let Some(port) = held.remove(&name) {
+                    p.release(port);
+                    prop_assert_eq!(p.name(port), None);
+                    continue;
+                }
+                let port = p.take(&name).expect("there are enough");
+                prop_assert!(port.0 > 0 && port.0 <= 65535 && !held.values().any(|h| *h == port));
+                prop_assert_eq!((p.name(port), p.find(&name)), (Some(name.as_str()), Some(port)));
+                held.insert(name, port);
+            }
+            prop_assert_eq!(p.iter().count(), held.len());
+        }
     }
 }

@@ -125,20 +125,25 @@ fn same_settings(old: &Bridge, new: &Bridge) -> bool {
         flood_vlans,
         ports,
     } = old;
-    let same_port = |(name, old): (&String, &Port)| {
-        let Port { row, vlan, priority_tags, protected, interfaces: _ } = old;
-        new.ports.get(name).is_none_or(|new| {
-            (row, vlan, priority_tags, protected)
-                == (&new.row, &new.vlan, &new.priority_tags, &new.protected)
-        })
+    let settings = |port: &Port| {
+        let Port { row, vlan, priority_tags, protected, interfaces: _ } = port;
+        (*row, vlan.clone(), *priority_tags, *protected)
+    };
+    // By interface, for one may have gone from port to port.
+    let same_port = |i: &Interface| match (old.port_of(&i.name), new.port_of(&i.name)) {
+        (Some((_, old)), Some((_, new))) => settings(old) == settings(new),
+        _ => true,
     };
     (row, name, datapath, fail_mode, hwaddr)
         == (&new.row, &new.name, &new.datapath, &new.fail_mode, &new.hwaddr)
         && (datapath_id, mac_aging, mac_table_size)
             == (&new.datapath_id, &new.mac_aging, &new.mac_table_size)
         && (forward_bpdu, flood_vlans) == (&new.forward_bpdu, &new.flood_vlans)
-        && ports.iter().all(same_port)
+        && ports.values().flat_map(|p| &p.interfaces).all(same_port)
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
