@@ -3,15 +3,19 @@
 //! # Tolerance
 //! Any client can write anything that the schema allows straight into the database. A setting that makes no sense becomes a
 //! [`Problem`] (logged once, shown in the row) and *what it would have changed stays as it was*: an unknown
-//! `datapath_type` keeps the bridge on the datapath it has, a bad address keeps the default. Nothing here fails.
+//! `datapath_type` keeps the bridge on the datapath it has, a bad address leaves the one it has, a tunnel whose options make
+//! none any more goes on with those it had. What is new has nothing to keep, and is refused. Nothing here fails.
+//!
+//! The one exception are VLANs: a port whose VLANs are not understood carries nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
-use vswitch_schema::tables;
+use vswitch_schema::{settings, tables};
 
 use crate::rows::Rows;
 
@@ -274,11 +278,15 @@ pub enum DummyOverride {
 
 /// Reads the rows. `applied` is what runs now: the fallback for what cannot be understood.
 pub fn desired(rows: &Rows, applied: &Desired, dummy: DummyMode) -> Desired {
-    let mut reader = Reader { rows, applied, dummy, problems: Vec::new(), taken: HashMap::new() };
+    let mut reader = Reader { rows, applied, dummy, problems: Vec::new(), taken: BTreeMap::new() };
     let mut bridges = BTreeMap::new();
     let mut wanted: Vec<&tables::Bridge> =
         rows.switch.iter().flat_map(|s| &s.bridges).filter_map(|id| rows.bridges.get(id)).collect();
     wanted.sort_by(|a, b| a.name.cmp(&b.name));
+    wanted.dedup_by_key(|row| row.uuid);
+    for row in &wanted {
+        reader.taken.insert(row.name.clone(), Holder::Bridge(row.name.clone()));
+    }
     for row in wanted {
         if let Some(bridge) = reader.bridge(row) {
             bridges.insert(bridge.name.clone(), bridge);
@@ -295,8 +303,25 @@ struct Reader<'a> {
     applied: &'a Desired,
     dummy: DummyMode,
     problems: Vec<Problem>,
-    /// Interface name -> bridge that has it, to refuse a second use.
-    taken: HashMap<String, String>,
+    /// Interface name -> who has it, to refuse a second use.
+    taken: BTreeMap<String, Holder>,
+}
+
+/// Who has an interface.
+enum Holder {
+    /// This bridge, whose local port it is.
+    Bridge(String),
+    /// A port.
+    Port { port: String, bridge: String },
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bridge(name) => write!(f, "the local port of bridge {name}"),
+            Self::Port { port, bridge } => write!(f, "port {port} of bridge {bridge}"),
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -315,6 +340,8 @@ impl Reader<'_> {
             return None;
         }
         let datapath = self.datapath(row)?;
+        let named = Bridge::named(&row.name);
+        let was = self.applied.bridges.get(&row.name).unwrap_or(&named);
         let mut config = Config {
             problems: &mut self.problems,
             row: row.uuid,
@@ -331,22 +358,33 @@ impl Reader<'_> {
             hwaddr: config.read(
                 "hwaddr",
                 "an Ethernet address such as 02:00:00:00:00:01",
-                parse_unicast,
+                |s| parse_unicast(s).map(Some),
+                (None, was.hwaddr),
             ),
             datapath_id: config.read(
                 "datapath-id",
                 "16 hexadecimal digits, not all zero",
-                parse_dpid,
+                |s| parse_dpid(s).map(Some),
+                (None, was.datapath_id),
             ),
-            mac_aging: config
-                .read("mac-aging-time", "a number of seconds", |s| {
-                    s.parse().ok().map(Duration::from_secs)
-                })
-                .unwrap_or(MAC_AGING),
-            mac_table_size: config
-                .read("mac-table-size", "a number", |s| s.parse().ok())
-                .unwrap_or(MAC_TABLE_SIZE),
-            forward_bpdu: config.read("forward-bpdu", "true or false", parse_bool).unwrap_or(false),
+            mac_aging: config.read(
+                "mac-aging-time",
+                "a number of seconds",
+                |s| s.parse().ok().map(Duration::from_secs),
+                (MAC_AGING, was.mac_aging),
+            ),
+            mac_table_size: config.read(
+                "mac-table-size",
+                "a number",
+                |s| s.parse().ok(),
+                (MAC_TABLE_SIZE, was.mac_table_size),
+            ),
+            forward_bpdu: config.read(
+                "forward-bpdu",
+                "true or false",
+                parse_bool,
+                (false, was.forward_bpdu),
+            ),
             flood_vlans: row.flood_vlans.iter().copied().collect(),
             ..Bridge::named(&row.name)
         };
@@ -357,8 +395,12 @@ impl Reader<'_> {
         // Every bridge has its local port, whether or not somebody put it into the database.
         if bridge.interface(&bridge.name).is_none() {
             let name = bridge.name.clone();
-            let kind = self.internal(datapath);
-            bridge.ports.insert(name.clone(), Port::single(Interface::named(&name, kind)));
+            let local = Interface::named(&name, self.internal(datapath));
+            // Somebody may have given the port's name to a port of other interfaces.
+            match bridge.ports.get_mut(&name) {
+                Some(port) => port.interfaces.push(local),
+                None => drop(bridge.ports.insert(name, Port::single(local))),
+            }
         }
         Some(bridge)
     }
@@ -402,6 +444,9 @@ impl Reader<'_> {
         let refused = vlan.as_ref().err().map(|why| format!("{}: {why}", row.name));
         let mut interfaces = Vec::new();
         for row_of in row.interfaces.iter().filter_map(|id| self.rows.interfaces.get(id)) {
+            if !self.take(bridge, row, row_of) {
+                continue;
+            }
             let mut interface = self.interface(bridge, row_of, row.interfaces.len() > 1);
             if let Some(why) = &refused {
                 interface.kind = InterfaceKind::Refused(why.clone());
@@ -409,6 +454,11 @@ impl Reader<'_> {
             interfaces.push(interface);
         }
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+        for (key, value) in &row.other_config {
+            if let Err(refusal) = settings::check("Port", "other_config", key, value, "") {
+                self.problem("Port", row.uuid, &row.name, refusal.to_string());
+            }
+        }
         Port {
             row: row.uuid,
             vlan: vlan.unwrap_or(VlanMode::trunk_all()),
@@ -420,19 +470,30 @@ impl Reader<'_> {
         }
     }
 
-    fn interface(&mut self, bridge: &Bridge, row: &tables::Interface, bonded: bool) -> Interface {
-        let kind = match self.taken.insert(row.name.clone(), bridge.name.clone()) {
-            Some(other) => {
-                InterfaceKind::Refused(format!("the interface is already in use by bridge {other}"))
+    /// An interface can be in one place only; a second is the port's mistake, the first goes on. Says whether this is the first.
+    fn take(&mut self, bridge: &Bridge, port: &tables::Port, row: &tables::Interface) -> bool {
+        match self.taken.get(&row.name) {
+            // The name is kept for the bridge itself, until its row is met.
+            None => {}
+            Some(Holder::Bridge(name)) if *name == bridge.name => {}
+            Some(holder) => {
+                let text = format!("interface {} is in use already, as {holder}", row.name);
+                self.problem("Port", port.uuid, &port.name, text);
+                return false;
             }
-            None if bonded => InterfaceKind::Refused(
-                "bonds (ports with several interfaces) are not supported yet".into(),
-            ),
-            None => self.kind(bridge, row),
-        };
-        if !matches!(kind, InterfaceKind::Refused(_)) {
-            self.check_options(row);
         }
+        let holder = Holder::Port { port: port.name.clone(), bridge: bridge.name.clone() };
+        self.taken.insert(row.name.clone(), holder);
+        true
+    }
+
+    fn interface(&mut self, bridge: &Bridge, row: &tables::Interface, bonded: bool) -> Interface {
+        let kind = if bonded {
+            let why = "bonds (ports with several interfaces) are not supported yet";
+            InterfaceKind::Refused(why.into())
+        } else {
+            self.kind_or_as_it_was(bridge, row)
+        };
         let mac = row.mac.as_deref().and_then(|text| {
             let mac = parse_unicast(text);
             if mac.is_none() {
@@ -447,7 +508,42 @@ impl Reader<'_> {
             kind,
             ofport_request: row.ofport_request,
             mac,
-            mtu_request: row.mtu_request.and_then(|n| u32::try_from(n).ok()),
+            mtu_request: self.mtu(row),
+        }
+    }
+
+    fn mtu(&mut self, row: &tables::Interface) -> Option<u32> {
+        let wanted = row.mtu_request?;
+        let mtu = u32::try_from(wanted).ok();
+        if mtu.is_none() {
+            let text = format!("mtu_request {wanted} is more than any device has: ignored");
+            self.problem("Interface", row.uuid, &row.name, text);
+        }
+        mtu
+    }
+
+    /// What the row asks for; if that makes no sense and the interface runs, what runs.
+    fn kind_or_as_it_was(&mut self, bridge: &Bridge, row: &tables::Interface) -> InterfaceKind {
+        let why = match self.kind(bridge, row) {
+            InterfaceKind::Refused(why) => why,
+            kind => {
+                self.check_options(row);
+                return kind;
+            }
+        };
+        let was = self.applied.bridges.get(&bridge.name).filter(|b| b.datapath == bridge.datapath);
+        let was = was.and_then(|b| b.interface(&row.name)).filter(|i| i.row == row.uuid);
+        match was.map(|i| &i.kind) {
+            None | Some(InterfaceKind::Refused(_)) => InterfaceKind::Refused(why),
+            Some(kind) => {
+                self.problem(
+                    "Interface",
+                    row.uuid,
+                    &row.name,
+                    format!("{why}; it stays as it was"),
+                );
+                kind.clone()
+            }
         }
     }
 
@@ -537,18 +633,25 @@ struct Config<'a> {
 }
 
 impl Config<'_> {
-    fn read<T>(&mut self, key: &str, right: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let text = self.map.get(key)?;
-        let value = parse(text);
-        if value.is_none() {
-            self.problems.push(Problem {
-                table: "Bridge",
-                row: self.row,
-                name: self.name.to_owned(),
-                text: format!("other_config:{key}=\"{text}\" is ignored: it must be {right}"),
-            });
+    /// The key's value; without one the first of `otherwise`, with one that makes no sense the second.
+    fn read<T>(
+        &mut self,
+        key: &str,
+        right: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        otherwise: (T, T),
+    ) -> T {
+        let Some(text) = self.map.get(key) else { return otherwise.0 };
+        if let Some(value) = parse(text) {
+            return value;
         }
-        value
+        self.problems.push(Problem {
+            table: "Bridge",
+            row: self.row,
+            name: self.name.to_owned(),
+            text: format!("other_config:{key}=\"{text}\" is ignored: it must be {right}"),
+        });
+        otherwise.1
     }
 }
 
@@ -567,7 +670,12 @@ fn parse_dpid(s: &str) -> Option<u64> {
     } else {
         digits.len() == 16
     };
-    u64::from_str_radix(digits, 16).ok().filter(|n| valid && *n != 0)
+    u64::from_str_radix(digits, 16).ok().filter(|n| valid && is_hex(digits) && *n != 0)
+}
+
+/// Whether there are digits only: parsing takes a sign as well.
+fn is_hex(s: &str) -> bool {
+    s.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// An Ethernet address that a station can have: neither a group address nor zero.
@@ -580,8 +688,11 @@ pub fn parse_mac(s: &str) -> Option<Mac> {
     let mut mac = [0; 6];
     let mut parts = s.split(':');
     for byte in &mut mac {
-        let part = parts.next().filter(|p| (1..=2).contains(&p.len()))?;
+        let part = parts.next().filter(|p| (1..=2).contains(&p.len()) && is_hex(p))?;
         *byte = u8::from_str_radix(part, 16).ok()?;
     }
     parts.next().is_none().then_some(mac)
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,9 @@ pub fn transaction(
         w.put("Bridge", bridge.row, "datapath_id", &Some(format!("{id:016x}")));
         w.put("Bridge", bridge.row, "datapath_version", &"<built-in>".to_owned());
         w.put("Bridge", bridge.row, "status", &problems(switch, "Bridge", bridge.row));
+        for port in bridge.ports.values() {
+            w.put("Port", port.row, "status", &problems(switch, "Port", port.row));
+        }
         for interface in bridge.interfaces() {
             let all = scope == Scope::All;
             if !all && !touched(&interface.name) {
