@@ -72,11 +72,15 @@ fn connects_guests_of_hosts_that_run_in_one_process() {
     assert_connected(&two, 1 << 20);
 }
 
+/// With guests that keep silent until they ping, so that nothing is known yet; and with guests that speak IPv6 from the moment
+/// they are plugged in, so that hosts look for each other before the other one is there.
 #[test]
 fn answers_the_first_ping_at_once() {
-    let two = ok(TwoSites::build(&Plan { ipv6: false, sharing: Sharing::Alone, ..guide_plan() }));
-    if ours() {
-        assert_first_ping(&two, FIRST_ANSWER);
+    for ipv6 in [false, true] {
+        let two = ok(TwoSites::build(&Plan { ipv6, sharing: Sharing::Alone, ..guide_plan() }));
+        if ours() {
+            assert_first_ping(&two, FIRST_ANSWER);
+        }
     }
 }
 

@@ -32,7 +32,8 @@ impl OfPorts {
                 let after = ((self.last + 1)..OF_MAX).chain(1..=self.last);
                 let fresh = |n: &u16| free(n) && !promised(n) && !self.retired.contains(n);
                 let rested = self.retired.iter().copied().find(|n| free(n) && !promised(n));
-                let n = after.clone().find(fresh).or(rested).or_else(|| after.clone().find(free))?;
+                let n =
+                    after.clone().find(fresh).or(rested).or_else(|| after.clone().find(free))?;
                 self.last = n;
                 n
             }
