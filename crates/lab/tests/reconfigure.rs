@@ -42,12 +42,67 @@ prop_compose! {
                 kind => kind,
             };
             let mut port = Port::single(Interface::named(&name, kind));
-            port.vlan = pipeline::VlanMode::from_columns(None, tag, &[]).expect("small VLANs");
+            port.vlan = vlan(tag);
             // A port may have another name than its interface, and the same at another time.
             let port_name = if shared { format!("port{n}") } else { name };
             all[at].ports.insert(port_name, port);
         }
         all.into_iter().take(bridges).collect()
+    }
+}
+
+/// A step to the next configuration.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Another one altogether.
+    Other(Vec<Bridge>),
+    /// An interface goes.
+    Remove(prop::sample::Index),
+    /// Its port's VLAN changes.
+    Tag(prop::sample::Index, Option<u16>),
+    /// It goes to a port of another name, which may be in another VLAN.
+    Port(prop::sample::Index, Option<u16>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<prop::sample::Index>;
+    let tag = || prop::option::of(1..4u16);
+    prop_oneof![
+        2 => configuration().prop_map(Step::Other),
+        1 => index().prop_map(Step::Remove),
+        1 => (index(), tag()).prop_map(|(i, t)| Step::Tag(i, t)),
+        1 => (index(), tag()).prop_map(|(i, t)| Step::Port(i, t)),
+    ]
+}
+
+fn vlan(tag: Option<u16>) -> pipeline::VlanMode {
+    pipeline::VlanMode::from_columns(None, tag, &[]).expect("small VLANs")
+}
+
+/// The port that an index chooses, taken out: never a local one.
+fn pick(bridges: &mut [Bridge], index: prop::sample::Index) -> Option<(usize, String, Port)> {
+    let is_local = |b: &Bridge, p: &Port| p.interfaces[0].name == b.name;
+    let of = |(at, b): (usize, &Bridge)| {
+        let ports = b.ports.iter().filter(|(_, p)| !is_local(b, p));
+        ports.map(|(name, _)| (at, name.clone())).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = bridges.iter().enumerate().flat_map(of).collect();
+    let (at, name) = all.get(index.index(all.len().max(1)))?.clone();
+    let port = bridges[at].ports.remove(&name)?;
+    Some((at, name, port))
+}
+
+fn take(step: &Step, bridges: &mut Vec<Bridge>) {
+    let (index, tag, moves) = match step {
+        Step::Other(other) => return bridges.clone_from(other),
+        Step::Remove(index) => return drop(pick(bridges, *index)),
+        Step::Tag(index, tag) => (index, tag, false),
+        Step::Port(index, tag) => (index, tag, true),
+    };
+    if let Some((at, name, mut port)) = pick(bridges, *index) {
+        port.vlan = vlan(*tag);
+        let name = if moves { format!("{name}x") } else { name };
+        bridges[at].ports.insert(name, port);
     }
 }
 
@@ -89,16 +144,19 @@ fn look(lab: &mut Lab, host: Host) -> Seen {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 100, max_shrink_iters: 300, ..Config::default() })]
+    #![proptest_config(Config { cases: 200, max_shrink_iters: 300, ..Config::default() })]
 
     #[test]
-    fn the_way_leaves_no_trace(configurations in vec(configuration(), 1..5)) {
+    fn the_way_leaves_no_trace(first in configuration(), steps in vec(step(), 1..6)) {
         let mut lab = Lab::new();
         let host = lab.host();
-        for bridges in &configurations {
+        let mut bridges = first;
+        for step in &steps {
+            lab.configure(host, bridges.clone());
+            take(step, &mut bridges);
             lab.configure(host, bridges.clone());
             // There is traffic while it changes.
-            for (bridge, port) in bridges.iter().flat_map(|b| b.ports.values().map(move |p| (b, p))) {
+            for (bridge, port) in bridges.clone().iter().flat_map(|b| b.ports.values().map(move |p| (b, p))) {
                 let name = &port.interfaces[0].name;
                 if matches!(port.interfaces[0].kind, InterfaceKind::Dummy { .. }) && *name != bridge.name {
                     let name: &'static str = ["i0", "i1", "i2", "i3", "i4", "i5"]
