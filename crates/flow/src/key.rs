@@ -44,17 +44,7 @@ pub mod frag {
 }
 
 /// TCP flag bits as in [`FlowKey::tcp_flags`].
-pub mod tcp_flag {
-    #![allow(missing_docs)]
-    pub const FIN: u16 = 0x001;
-    pub const SYN: u16 = 0x002;
-    pub const RST: u16 = 0x004;
-    pub const PSH: u16 = 0x008;
-    pub const ACK: u16 = 0x010;
-    pub const URG: u16 = 0x020;
-    pub const ECE: u16 = 0x040;
-    pub const CWR: u16 = 0x080;
-}
+pub use packet::wire::tcp::flag as tcp_flag;
 
 /// The tunnel that a packet arrived through; all zero when through none.
 #[derive(
