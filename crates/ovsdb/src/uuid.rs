@@ -3,12 +3,26 @@
 //! OVSDB names rows by random UUIDs. They are made far more often than the operating system should be asked for
 //! randomness, so a server seeds one [`UuidSource`] at start and draws from that; tests seed it with a constant.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 /// A 128-bit identifier, ordered as its text is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Uuid([u8; 16]);
+
+impl Ord for Uuid {
+    /// As a number, which the processor compares faster than bytes: every table is searched by this.
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for Uuid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Uuid {
     /// The all-zeros UUID, the default value of a UUID column.
@@ -160,6 +174,16 @@ mod tests {
         let uuid: Uuid = text.parse().unwrap();
         assert_eq!(uuid.to_string(), text);
         assert_eq!(text.to_uppercase().parse(), Ok(uuid));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn order_is_that_of_the_text(a: [u8; 16], b: [u8; 16], common in 0..=16_usize) {
+            let mut b = b;
+            b[..common].copy_from_slice(&a[..common]);
+            let (a, b) = (Uuid::from_bytes(a), Uuid::from_bytes(b));
+            proptest::prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
+        }
     }
 
     #[test]
