@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use ovsdb::{ColumnId, Schema, TableId};
+use jsonrpc::{Json, json};
+use ovsdb::{ColumnId, Datum, Schema, TableId};
 
 /// How much a client cares when a column changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,8 @@ pub enum Attention {
 pub struct Interest {
     schema: Arc<Schema>,
     tables: BTreeMap<TableId, BTreeMap<ColumnId, Attention>>,
+    /// Of these tables only rows for which one of the conditions holds, as RFC 7047 writes them.
+    only: BTreeMap<TableId, Vec<Json>>,
 }
 
 /// A table or column that the schema does not have.
@@ -37,7 +40,7 @@ impl std::error::Error for UnknownName {}
 impl Interest {
     /// Nothing yet.
     pub fn none(schema: Arc<Schema>) -> Self {
-        Self { schema, tables: BTreeMap::new() }
+        Self { schema, tables: BTreeMap::new(), only: BTreeMap::new() }
     }
 
     /// Everything there is.
@@ -105,6 +108,26 @@ impl Interest {
         for column in ids {
             self.add(table, column, Attention::Alert);
         }
+    }
+
+    /// Does not want a column after all.
+    pub fn remove(&mut self, table: TableId, column: ColumnId) {
+        if let Some(columns) = self.tables.get_mut(&table) {
+            columns.remove(&column);
+        }
+    }
+
+    /// Of a table wants only rows in which `column` has this value, or that another call for the table named. A server
+    /// without conditions (`monitor_cond`) sends all rows nonetheless.
+    pub fn only(&mut self, table: TableId, column: ColumnId, value: Datum) {
+        let described = self.schema.table(table).column(column);
+        let condition = json!([(&*described.name), "==", (value.to_json(&described.ty))]);
+        self.only.entry(table).or_default().push(condition);
+    }
+
+    /// The conditions of a table, if not all of its rows are wanted.
+    pub(crate) fn conditions(&self, table: TableId) -> Option<&[Json]> {
+        self.only.get(&table).map(Vec::as_slice)
     }
 
     /// The tables wanted, with their columns.

@@ -291,7 +291,14 @@ impl Protocol {
             let columns =
                 columns.keys().filter(|column| !self.absent.columns.contains(&(table, **column)));
             let names: Json = columns.map(|column| &*described.column(*column).name).collect();
-            (described.name().clone(), json!([{"columns": names}]))
+            let request = match self.interest.conditions(table) {
+                Some(conditions) if self.method != Method::Plain => {
+                    let conditions: Json = conditions.iter().collect();
+                    json!([{"columns": names, "where": conditions}])
+                }
+                _ => json!([{"columns": names}]),
+            };
+            (described.name().clone(), request)
         });
         let mut params =
             vec![Json::from(&self.database), Json::from(MONITOR), Json::object(requests)];

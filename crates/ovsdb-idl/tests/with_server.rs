@@ -156,6 +156,40 @@ fn a_blocking_client_writes_and_reads() {
 }
 
 #[test]
+fn a_client_sees_only_the_rows_it_asked_for() {
+    let Some(server) = Server::start() else { return };
+    let mut writer = blocking(&server);
+    for name in ["one", "two", "three"] {
+        add(&mut writer, name);
+    }
+    let schema = writer.replica().schema().clone();
+    let t = schema.table_id("T").unwrap();
+    let name = schema.table(t).column_id("name").unwrap();
+    let config = schema.table(t).column_id("config").unwrap();
+    let mut interest = Interest::none(schema).watch("T", &["name", "config"]).unwrap();
+    interest.remove(t, config);
+    for wanted in ["one", "three", "four"] {
+        interest.only(t, name, Datum::from(wanted));
+    }
+    let client = Client::connect(&Endpoint::Unix(server.socket()), &Clock::real(), None).unwrap();
+    let protocol = Protocol::new("D", interest, [4; 32]);
+    let mut reader = blocking::Database::open(client, protocol).unwrap();
+    let names = |reader: &blocking::Database| {
+        let mut names: Vec<_> =
+            reader.replica().rows("T").map(|r| r.text("name").to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&reader), ["one", "three"]);
+    add(&mut writer, "five");
+    add(&mut writer, "four");
+    while reader.replica().len("T") < 3 {
+        reader.wait_for_update().unwrap();
+    }
+    assert_eq!(names(&reader), ["four", "one", "three"]);
+}
+
+#[test]
 fn a_daemon_follows_and_survives_the_server() {
     let Some(server) = Server::start() else { return };
     let clock = Clock::real();

@@ -30,6 +30,7 @@ mod conntrack;
 mod context;
 mod db;
 mod generic;
+mod glance;
 mod help;
 mod model;
 mod names;

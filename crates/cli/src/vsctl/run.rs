@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use stream::Endpoint;
 use super::command::{self, Call, Needs};
 use super::context::{Ctx, Made, Rows};
 use super::db::Db;
+use super::glance::Glance;
 use super::options::{self, Global, Line, complain};
 use super::settings::Findings;
 use super::symbols::Symbols;
@@ -76,8 +78,16 @@ fn execute(
     for call in &calls {
         (call.command.needs)(&mut needs, call)?;
     }
-    let database = connect(&global, interest, clock)?;
-    Run { global, calls, database, comment: comment(line) }.go(out, err)
+    let glance = Glance::of(&calls);
+    let mut narrow = interest.clone();
+    if let Some(glance) = &glance {
+        glance.narrow(&mut narrow);
+    }
+    let (comment, clock) = (comment(line), clock.clone());
+    let database = connect(&global, narrow, &clock)?;
+    let run = Run { global, calls, database, comment, interest, glance, clock };
+    // The process ends with this; to take the replica apart first, row by row, would serve nobody.
+    ManuallyDrop::new(run).go(out, err)
 }
 
 /// What the database's log says of the transaction: who called us, and how.
@@ -143,6 +153,11 @@ struct Run {
     calls: Vec<Call>,
     database: Database,
     comment: String,
+    /// What the commands must see.
+    interest: Interest,
+    /// If less than that was asked for.
+    glance: Option<Glance>,
+    clock: base::Clock,
 }
 
 /// The commands have run: what they made, and the transaction.
@@ -157,9 +172,15 @@ struct Done {
 const CONFLICTS: u32 = 3;
 
 impl Run {
-    fn go(mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, Fatal> {
+    fn go(&mut self, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, Fatal> {
         let mut conflicts = 0;
         loop {
+            if let Some(glance) = &self.glance
+                && !glance.suffices(self.database.replica())
+            {
+                self.database = connect(&self.global, self.interest.clone(), &self.clock)?;
+                self.glance = None;
+            }
             let seen = self.database.protocol().updates();
             let done = match self.run_commands() {
                 Ok(done) => done,
