@@ -184,7 +184,7 @@ impl Lab {
     pub fn change_port(&mut self, (host, port): End, change: impl FnOnce(&mut Port)) {
         self.change(host, |bridges| {
             let found = bridges.values_mut().find_map(|b| b.ports.get_mut(port));
-            change(found.unwrap_or_else(|| panic!("{port}: no such port")));
+            change(Arc::make_mut(found.unwrap_or_else(|| panic!("{port}: no such port"))));
         });
     }
 
@@ -399,7 +399,7 @@ fn devices(switch: &Switch) -> Vec<Arc<dyn Device>> {
 pub fn bridge(name: &str, ports: &[(&str, InterfaceKind)]) -> Bridge {
     let mut bridge = Bridge { datapath: DatapathKind::Dummy, ..Bridge::named(name) };
     for (port, kind) in ports.iter().cloned().chain([(name, dummy())]) {
-        bridge.ports.insert(port.to_owned(), Port::single(Interface::named(port, kind)));
+        bridge.ports.insert(port.to_owned(), Arc::new(Port::single(Interface::named(port, kind))));
     }
     bridge
 }

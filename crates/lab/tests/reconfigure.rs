@@ -1,6 +1,7 @@
 //! One configuration after the other: whatever the way, the end is as if there had been no other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lab::topology::{underlay_ip, vm_frame};
 use lab::{Host, Lab, bridge, dummy, patch, vxlan};
@@ -37,7 +38,7 @@ prop_compose! {
                 InterfaceKind::Tunnel(e) => {
                     let mut endpoint = (*e).clone();
                     endpoint.name = name.as_str().into();
-                    InterfaceKind::Tunnel(std::sync::Arc::new(endpoint))
+                    InterfaceKind::Tunnel(Arc::new(endpoint))
                 }
                 kind => kind,
             };
@@ -45,7 +46,7 @@ prop_compose! {
             port.vlan = vlan(tag);
             // A port may have another name than its interface, and the same at another time.
             let port_name = if shared { format!("port{n}") } else { name };
-            all[at].ports.insert(port_name, port);
+            all[at].ports.insert(port_name, Arc::new(port));
         }
         all.into_iter().take(bridges).collect()
     }
@@ -80,7 +81,7 @@ fn vlan(tag: Option<u16>) -> pipeline::VlanMode {
 }
 
 /// The port that an index chooses, taken out: never a local one.
-fn pick(bridges: &mut [Bridge], index: prop::sample::Index) -> Option<(usize, String, Port)> {
+fn pick(bridges: &mut [Bridge], index: prop::sample::Index) -> Option<(usize, String, Arc<Port>)> {
     let is_local = |b: &Bridge, p: &Port| p.interfaces[0].name == b.name;
     let of = |(at, b): (usize, &Bridge)| {
         let ports = b.ports.iter().filter(|(_, p)| !is_local(b, p));
@@ -100,7 +101,7 @@ fn take(step: &Step, bridges: &mut Vec<Bridge>) {
         Step::Port(index, tag) => (index, tag, true),
     };
     if let Some((at, name, mut port)) = pick(bridges, *index) {
-        port.vlan = vlan(*tag);
+        Arc::make_mut(&mut port).vlan = vlan(*tag);
         let name = if moves { format!("{name}x") } else { name };
         bridges[at].ports.insert(name, port);
     }

@@ -5,6 +5,7 @@
 //! and spokes), or mark the tunnel ports `protected`, which keeps what came by one tunnel from leaving by another. Both are
 //! tested here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lab::frames::{bytes, packet};
@@ -59,7 +60,9 @@ fn a_full_mesh_of_protected_tunnels_does_not_loop() {
         let host = overlay_host(&mut lab, n, &ports);
         lab.change(host, |bridges| {
             let ports = bridges.get_mut("br-int").into_iter().flat_map(|b| &mut b.ports);
-            ports.for_each(|(name, port)| port.protected = name.starts_with("vxlan"));
+            ports.for_each(|(name, port)| {
+                Arc::make_mut(port).protected = name.starts_with("vxlan");
+            });
         });
         host
     });

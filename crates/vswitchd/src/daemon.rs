@@ -16,7 +16,7 @@ use stream::{Endpoint, Event, Interest, Poller, Waker};
 use tunnel::state::TunnelStates;
 use unixctl::Server;
 
-use crate::desired::{DummyMode, desired};
+use crate::desired::{DummyMode, Memo, desired};
 use crate::kernel::{Kernel, News, RouteChange, change_routes};
 use crate::report::{self, Scope};
 use crate::rows::{self, Rows};
@@ -65,6 +65,7 @@ pub struct Daemon {
     pub rows: Rows,
     /// Rows of the replica, for `memory/show`.
     pub cells: u64,
+    read_before: Memo,
     touched: BTreeSet<String>,
     next_tunnel_look: Instant,
     next_statistics: Instant,
@@ -128,6 +129,7 @@ impl Runner {
             dummy: options.dummy,
             rows: Rows::default(),
             cells: 0,
+            read_before: Memo::default(),
             touched: BTreeSet::new(),
             next_tunnel_look: now,
             next_statistics: now,
@@ -287,14 +289,16 @@ impl Runner {
         }
         let daemon = &mut self.daemon;
         let now = daemon.clock.now();
-        daemon.touched.extend(report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, now));
         let touched = std::mem::take(&mut daemon.touched);
+        // A tunnel that is new is to have a state from the first.
+        let is_touched = |name: &str| touched.contains(name);
+        report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, is_touched, now);
         let prepared = report::transaction(
             self.database.begin(),
             &daemon.switch,
             &daemon.rows,
             &daemon.tunnels,
-            |name| touched.contains(name),
+            is_touched,
             scope,
             daemon.dummy,
         );
@@ -334,8 +338,12 @@ impl Runner {
         self.daemon.coverage.sample(now, counters);
         if now >= self.daemon.next_tunnel_look {
             self.daemon.next_tunnel_look = now + TUNNEL_LOOK;
-            let changed =
-                report::observe_tunnels(&self.daemon.switch, &mut self.daemon.tunnels, now);
+            let changed = report::observe_tunnels(
+                &self.daemon.switch,
+                &mut self.daemon.tunnels,
+                |_| true,
+                now,
+            );
             if !changed.is_empty() {
                 self.daemon.touched.extend(changed);
                 self.report(Scope::Touched);
@@ -375,7 +383,7 @@ impl Runner {
 impl Daemon {
     /// Brings the switch to what the rows ask for.
     fn reconfigure(&mut self) {
-        let wanted = desired(&self.rows, self.switch.applied(), self.dummy);
+        let wanted = desired(&self.rows, self.switch.applied(), self.dummy, &mut self.read_before);
         let before: BTreeSet<_> = self.switch.applied().problems.iter().cloned().collect();
         let after: BTreeSet<_> = wanted.problems.iter().cloned().collect();
         self.touched.extend(before.symmetric_difference(&after).map(|p| p.name.clone()));

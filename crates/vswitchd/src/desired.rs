@@ -15,9 +15,13 @@ use std::time::Duration;
 
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
+use smallvec::SmallVec;
 use vswitch_schema::{settings, tables};
 
-use crate::rows::Rows;
+use crate::rows::{Map, Rows};
+
+mod memo;
+pub use memo::Memo;
 
 /// An Ethernet address.
 pub type Mac = [u8; 6];
@@ -89,8 +93,8 @@ pub struct Bridge {
     pub forward_bpdu: bool,
     /// `flood_vlans`.
     pub flood_vlans: BTreeSet<u16>,
-    /// By name.
-    pub ports: BTreeMap<String, Port>,
+    /// By name. Shared with the state before, where nothing has changed.
+    pub ports: BTreeMap<String, Arc<Port>>,
 }
 
 /// One port.
@@ -217,7 +221,8 @@ impl Bridge {
         match self.ports.get_key_value(interface).filter(|(_, p)| holds(p)) {
             Some((name, port)) => Some((name, port)),
             None => {
-                self.ports.iter().find(|(_, p)| holds(p)).map(|(name, port)| (name.as_str(), port))
+                let found = self.ports.iter().find(|(_, p)| holds(p));
+                found.map(|(name, port)| (name.as_str(), &**port))
             }
         }
     }
@@ -276,16 +281,20 @@ pub enum DummyOverride {
     All,
 }
 
-/// Reads the rows. `applied` is what runs now: the fallback for what cannot be understood.
-pub fn desired(rows: &Rows, applied: &Desired, dummy: DummyMode) -> Desired {
-    let mut reader = Reader { rows, applied, dummy, problems: Vec::new(), taken: BTreeMap::new() };
+/// Reads the rows. `applied` is what runs now: the fallback for what cannot be understood. `memo` is of the last reading, or
+/// empty.
+pub fn desired(rows: &Rows, applied: &Desired, dummy: DummyMode, memo: &mut Memo) -> Desired {
+    memo.retain(rows);
+    let taken = Map::with_capacity_and_hasher(rows.interfaces.len(), Default::default());
+    let problems = Vec::new();
+    let mut reader = Reader { rows, applied, dummy, memo, problems, taken };
     let mut bridges = BTreeMap::new();
     let mut wanted: Vec<&tables::Bridge> =
         rows.switch.iter().flat_map(|s| &s.bridges).filter_map(|id| rows.bridges.get(id)).collect();
     wanted.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.dedup_by_key(|row| row.uuid);
     for row in &wanted {
-        reader.taken.insert(row.name.clone(), Holder::Bridge(row.name.clone()));
+        reader.taken.insert(&row.name, Holder::Bridge(&row.name));
     }
     for row in wanted {
         if let Some(bridge) = reader.bridge(row) {
@@ -302,20 +311,21 @@ struct Reader<'a> {
     rows: &'a Rows,
     applied: &'a Desired,
     dummy: DummyMode,
+    memo: &'a mut Memo,
     problems: Vec<Problem>,
     /// Interface name -> who has it, to refuse a second use.
-    taken: BTreeMap<String, Holder>,
+    taken: Map<&'a str, Holder<'a>>,
 }
 
 /// Who has an interface.
-enum Holder {
+enum Holder<'a> {
     /// This bridge, whose local port it is.
-    Bridge(String),
+    Bridge(&'a str),
     /// A port.
-    Port { port: String, bridge: String },
+    Port { port: &'a str, bridge: &'a str },
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bridge(name) => write!(f, "the local port of bridge {name}"),
@@ -324,12 +334,12 @@ impl fmt::Display for Holder {
     }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn problem(&mut self, table: &'static str, row: Uuid, name: &str, text: String) {
         self.problems.push(Problem { table, row, name: name.to_owned(), text });
     }
 
-    fn bridge(&mut self, row: &tables::Bridge) -> Option<Bridge> {
+    fn bridge(&mut self, row: &'a tables::Bridge) -> Option<Bridge> {
         if row.name.contains('/') || row.name.is_empty() {
             self.problem(
                 "Bridge",
@@ -389,7 +399,7 @@ impl Reader<'_> {
             ..Bridge::named(&row.name)
         };
         for port in row.ports.iter().filter_map(|id| self.rows.ports.get(id)) {
-            let read = self.port(&bridge, port);
+            let read = self.port_or_as_read_before(&bridge, &row.name, port);
             bridge.ports.insert(port.name.clone(), read);
         }
         // Every bridge has its local port, whether or not somebody put it into the database.
@@ -398,8 +408,8 @@ impl Reader<'_> {
             let local = Interface::named(&name, self.internal(datapath));
             // Somebody may have given the port's name to a port of other interfaces.
             match bridge.ports.get_mut(&name) {
-                Some(port) => port.interfaces.push(local),
-                None => drop(bridge.ports.insert(name, Port::single(local))),
+                Some(port) => Arc::make_mut(port).interfaces.push(local),
+                None => drop(bridge.ports.insert(name, Arc::new(Port::single(local)))),
             }
         }
         Some(bridge)
@@ -438,15 +448,44 @@ impl Reader<'_> {
         kept
     }
 
-    fn port(&mut self, bridge: &Bridge, row: &tables::Port) -> Port {
+    /// The port, read anew only if its rows are not those of last time.
+    fn port_or_as_read_before(
+        &mut self,
+        bridge: &Bridge,
+        bridge_name: &'a str,
+        row: &'a Arc<tables::Port>,
+    ) -> Arc<Port> {
+        let place = (bridge_name, bridge.datapath);
+        let rows = self.rows;
+        let interfaces: SmallVec<[_; 2]> =
+            row.interfaces.iter().filter_map(|id| rows.interfaces.get(id)).collect();
+        let told = self.problems.len();
+        let mut own: SmallVec<[_; 2]> = interfaces.iter().map(|row| &***row).collect();
+        own.retain(|interface| self.take(bridge_name, row, interface));
+        if self.problems.len() == told
+            && let Some(port) = self.memo.recall(place, row, &interfaces)
+        {
+            return port.clone();
+        }
+        let port = Arc::new(self.port(bridge, row, &own));
+        if self.problems.len() == told {
+            self.memo.keep(place, row, &interfaces, &port);
+        }
+        port
+    }
+
+    /// Reads a port with those of its interfaces that no other has.
+    fn port(
+        &mut self,
+        bridge: &Bridge,
+        row: &tables::Port,
+        rows_of: &[&tables::Interface],
+    ) -> Port {
         let vlan = VlanMode::from_columns(row.vlan_mode.map(|m| m.as_str()), row.tag, &row.trunks);
         // A port whose VLANs are not understood must not carry all of them: it carries nothing.
         let refused = vlan.as_ref().err().map(|why| format!("{}: {why}", row.name));
         let mut interfaces = Vec::new();
-        for row_of in row.interfaces.iter().filter_map(|id| self.rows.interfaces.get(id)) {
-            if !self.take(bridge, row, row_of) {
-                continue;
-            }
+        for row_of in rows_of {
             let mut interface = self.interface(bridge, row_of, row.interfaces.len() > 1);
             if let Some(why) = &refused {
                 interface.kind = InterfaceKind::Refused(why.clone());
@@ -471,19 +510,23 @@ impl Reader<'_> {
     }
 
     /// An interface can be in one place only; a second is the port's mistake, the first goes on. Says whether this is the first.
-    fn take(&mut self, bridge: &Bridge, port: &tables::Port, row: &tables::Interface) -> bool {
-        match self.taken.get(&row.name) {
+    fn take(
+        &mut self,
+        bridge: &'a str,
+        port: &'a tables::Port,
+        row: &'a tables::Interface,
+    ) -> bool {
+        match self.taken.get(row.name.as_str()) {
             // The name is kept for the bridge itself, until its row is met.
             None => {}
-            Some(Holder::Bridge(name)) if *name == bridge.name => {}
+            Some(Holder::Bridge(name)) if *name == bridge => {}
             Some(holder) => {
                 let text = format!("interface {} is in use already, as {holder}", row.name);
                 self.problem("Port", port.uuid, &port.name, text);
                 return false;
             }
         }
-        let holder = Holder::Port { port: port.name.clone(), bridge: bridge.name.clone() };
-        self.taken.insert(row.name.clone(), holder);
+        self.taken.insert(&row.name, Holder::Port { port: &port.name, bridge });
         true
     }
 

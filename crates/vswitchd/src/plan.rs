@@ -5,6 +5,8 @@
 //! row may not take another row down. Removals come before additions, because a name, a device or a tunnel's endpoint may
 //! move from one bridge to another in a single transaction.
 
+use std::sync::Arc;
+
 use crate::desired::{Bridge, Class, Desired, Interface, Port};
 
 /// One thing to do. Names say which bridge, port and interface; the wanted values are in the [`Desired`] that was planned.
@@ -54,7 +56,7 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
     let mut additions = Vec::new();
     for (name, old) in &applied.bridges {
         let new = desired.bridges.get(name).filter(|new| new.datapath == old.datapath);
-        for interface in old.interfaces() {
+        for interface in changed_interfaces(old, new) {
             let kept = new
                 .and_then(|b| b.interface(&interface.name))
                 .is_some_and(|i| same_device(interface, i));
@@ -78,7 +80,7 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
             }
             Some(_) => {}
         }
-        for interface in in_order_of_opening(new) {
+        for interface in in_order_of_opening(changed_interfaces(new, old)) {
             let bridge = name.clone();
             let id = interface.name.clone();
             match old.and_then(|b| b.interface(&interface.name)) {
@@ -94,12 +96,30 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
     removals
 }
 
+/// The ports of `bridge` that are not the very same in `other`: the few that there is something to say about.
+fn changed_ports<'a>(
+    bridge: &'a Bridge,
+    other: Option<&'a Bridge>,
+) -> impl Iterator<Item = &'a Arc<Port>> {
+    let same = move |name: &str, port: &Arc<Port>| {
+        other.and_then(|o| o.ports.get(name)).is_some_and(|p| Arc::ptr_eq(p, port))
+    };
+    bridge.ports.iter().filter(move |(name, port)| !same(name, port)).map(|(_, port)| port)
+}
+
+fn changed_interfaces<'a>(
+    bridge: &'a Bridge,
+    other: Option<&'a Bridge>,
+) -> impl Iterator<Item = &'a Interface> {
+    changed_ports(bridge, other).flat_map(|p| &p.interfaces)
+}
+
 /// Dummies whose names say which datapath port they want come before those that take what is left.
-fn in_order_of_opening(bridge: &Bridge) -> Vec<&Interface> {
+fn in_order_of_opening<'a>(interfaces: impl Iterator<Item = &'a Interface>) -> Vec<&'a Interface> {
     let takes_any = |i: &Interface| {
         i.kind.class() == Class::Dummy && !i.name.contains(|c: char| c.is_ascii_digit())
     };
-    let mut all: Vec<_> = bridge.interfaces().collect();
+    let mut all: Vec<_> = interfaces.collect();
     all.sort_by_key(|i| takes_any(i));
     all
 }
@@ -123,7 +143,7 @@ fn same_settings(old: &Bridge, new: &Bridge) -> bool {
         mac_table_size,
         forward_bpdu,
         flood_vlans,
-        ports,
+        ports: _,
     } = old;
     let settings = |port: &Port| {
         let Port { row, vlan, priority_tags, protected, interfaces: _ } = port;
@@ -139,7 +159,7 @@ fn same_settings(old: &Bridge, new: &Bridge) -> bool {
         && (datapath_id, mac_aging, mac_table_size)
             == (&new.datapath_id, &new.mac_aging, &new.mac_table_size)
         && (forward_bpdu, flood_vlans) == (&new.forward_bpdu, &new.flood_vlans)
-        && ports.values().flat_map(|p| &p.interfaces).all(same_port)
+        && changed_interfaces(old, Some(new)).all(same_port)
 }
 
 #[cfg(test)]
@@ -153,7 +173,8 @@ mod tests {
     fn bridge(name: &str, interfaces: &[(&str, InterfaceKind)]) -> Bridge {
         let mut b = Bridge::named(name);
         for (n, kind) in interfaces {
-            b.ports.insert((*n).to_owned(), Port::single(Interface::named(n, kind.clone())));
+            let port = Port::single(Interface::named(n, kind.clone()));
+            b.ports.insert((*n).to_owned(), Arc::new(port));
         }
         b
     }
@@ -196,7 +217,7 @@ mod tests {
         let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
         let mut b = a.clone();
         let port = b.bridges.get_mut("br0").and_then(|b| b.ports.get_mut("p")).unwrap();
-        port.vlan = pipeline::VlanMode::from_columns(None, Some(10), &[]).unwrap();
+        Arc::make_mut(port).vlan = pipeline::VlanMode::from_columns(None, Some(10), &[]).unwrap();
         assert_eq!(plan(&a, &b), vec![Step::ConfigureBridge { bridge: "br0".into() }]);
     }
 

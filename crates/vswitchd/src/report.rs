@@ -12,11 +12,11 @@ use ovsdb::{ColumnId, Datum, TableId, Uuid};
 use ovsdb_idl::{Prepared, Txn};
 use pipeline::PortRef;
 use slowpath::Traffic;
-use tunnel::state::{Reason, TunnelStates};
+use tunnel::state::{Reason, TunnelState, TunnelStates};
 use vswitch_schema::tables::{Duplex, LinkState};
 use vswitch_schema::{Column, IntMap, StringMap};
 
-use crate::desired::{DummyMode, InterfaceKind};
+use crate::desired::{DummyMode, Interface, InterfaceKind};
 use crate::rows::Rows;
 use crate::switch::{Live, Switch};
 
@@ -58,13 +58,18 @@ impl Writer<'_> {
     }
 }
 
-/// Notes how each tunnel stands. Says which have changed.
-pub fn observe_tunnels(switch: &Switch, states: &mut TunnelStates, now: Instant) -> Vec<String> {
+/// Notes how the tunnels stand that were asked about. Says which have changed.
+pub fn observe_tunnels(
+    switch: &Switch,
+    states: &mut TunnelStates,
+    asked: impl Fn(&str) -> bool,
+    now: Instant,
+) -> Vec<String> {
     let mut changed = Vec::new();
     for (name, bridge) in &switch.applied().bridges {
         let Some((_, plane)) = switch.bridge(name) else { continue };
         let endpoints = bridge.interfaces().filter_map(|i| match &i.kind {
-            InterfaceKind::Tunnel(endpoint) => Some(endpoint),
+            InterfaceKind::Tunnel(endpoint) => Some(endpoint).filter(|e| asked(&e.name)),
             _ => None,
         });
         plane.slow.with(|state, _| {
@@ -77,7 +82,7 @@ pub fn observe_tunnels(switch: &Switch, states: &mut TunnelStates, now: Instant)
             }
         });
     }
-    states.retain(|name| switch.interface(name).is_some());
+    states.retain(|name| !asked(name) || switch.interface(name).is_some());
     for name in &changed {
         if let Some(state) = states.get(name) {
             let level = if state.reason.is_error() { log::Level::Warn } else { log::Level::Info };
@@ -93,31 +98,32 @@ pub fn transaction(
     switch: &Switch,
     rows: &Rows,
     tunnels: &TunnelStates,
-    touched: impl Fn(&str) -> bool,
+    is_touched: impl Fn(&str) -> bool,
     scope: Scope,
     dummy: DummyMode,
 ) -> Prepared {
     let mut w = Writer { txn };
+    let all = scope == Scope::All;
+    let is_due = |name: &str| all || is_touched(name);
     for (name, bridge) in &switch.applied().bridges {
         let Some((live, _)) = switch.bridge(name) else { continue };
         let id = bridge.datapath_id.unwrap_or_else(|| mac_number(live.mac));
         w.put("Bridge", bridge.row, "datapath_id", &Some(format!("{id:016x}")));
         w.put("Bridge", bridge.row, "datapath_version", &"<built-in>".to_owned());
         w.put("Bridge", bridge.row, "status", &problems(switch, "Bridge", bridge.row));
-        for port in bridge.ports.values() {
-            w.put("Port", port.row, "status", &problems(switch, "Port", port.row));
-        }
-        for interface in bridge.interfaces() {
-            let all = scope == Scope::All;
-            if !all && !touched(&interface.name) {
-                continue;
+        for (port_name, port) in &bridge.ports {
+            let mut due = port.interfaces.iter().filter(|i| is_due(&i.name)).peekable();
+            if due.peek().is_some() || is_due(port_name) {
+                w.put("Port", port.row, "status", &problems(switch, "Port", port.row));
             }
-            match live.interfaces.get(&interface.name) {
-                Some(Ok(port)) => {
-                    interface_up(&mut w, switch, name, interface.row, port, tunnels, all)
+            for interface in due {
+                match live.interfaces.get(&interface.name) {
+                    Some(Ok(port)) => {
+                        interface_up(&mut w, switch, name, interface, port, tunnels, all)
+                    }
+                    Some(Err(why)) => interface_failed(&mut w, interface.row, why),
+                    None => {}
                 }
-                Some(Err(why)) => interface_failed(&mut w, interface.row, why),
-                None => {}
             }
         }
     }
@@ -170,11 +176,12 @@ fn interface_up(
     w: &mut Writer<'_>,
     switch: &Switch,
     bridge: &str,
-    row: Uuid,
+    interface: &Interface,
     live: &Live,
     tunnels: &TunnelStates,
     with_statistics: bool,
 ) {
+    let row = interface.row;
     let s = &live.status;
     let has_device = live.device.is_some();
     let state = |up: bool| Some(if up { LinkState::Up } else { LinkState::Down });
@@ -197,23 +204,16 @@ fn interface_up(
         "duplex",
         &s.full_duplex.map(|full| if full { Duplex::Full } else { Duplex::Half }),
     );
-    w.put("Interface", row, "status", &status(switch, live, tunnels, row));
+    w.put("Interface", row, "status", &status(switch, live, tunnels.get(&interface.name)));
     if with_statistics {
         w.put("Interface", row, "statistics", &statistics(switch, bridge, live));
     }
 }
 
 /// The Interface row's `status`: what the device says, and how a tunnel stands.
-fn status(switch: &Switch, live: &Live, tunnels: &TunnelStates, row: Uuid) -> StringMap {
+fn status(switch: &Switch, live: &Live, tunnel: Option<&TunnelState>) -> StringMap {
     let mut map: StringMap = live.status.details.clone();
-    let name = switch
-        .applied()
-        .bridges
-        .values()
-        .flat_map(|b| b.interfaces())
-        .find(|i| i.row == row)
-        .map(|i| &i.name);
-    let Some(state) = name.and_then(|n| tunnels.get(n)) else { return map };
+    let Some(state) = tunnel else { return map };
     if let Some(dev) = state.reason.egress() {
         map.insert("tunnel_egress_iface".into(), dev.to_string());
         let carrier = switch

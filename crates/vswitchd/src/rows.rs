@@ -78,19 +78,22 @@ pub fn interest() -> Result<Interest, UnknownName> {
         .quietly("Datapath", &["capabilities", "datapath_version"])
 }
 
+/// A map that is asked about every port at every change.
+pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// The configuration as structs.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     /// The one row of Open_vSwitch.
     pub switch: Option<tables::OpenVSwitch>,
     /// Bridge rows.
-    pub bridges: HashMap<Uuid, tables::Bridge>,
-    /// Port rows.
-    pub ports: HashMap<Uuid, tables::Port>,
-    /// Interface rows.
-    pub interfaces: HashMap<Uuid, tables::Interface>,
+    pub bridges: Map<Uuid, tables::Bridge>,
+    /// Port rows. Shared with whoever remembers what was made of them.
+    pub ports: Map<Uuid, Arc<tables::Port>>,
+    /// Interface rows, likewise.
+    pub interfaces: Map<Uuid, Arc<tables::Interface>>,
     /// What was made of an interface's options, until its row changes.
-    pub(crate) options: RefCell<HashMap<Uuid, Arc<Options>>>,
+    pub(crate) options: RefCell<Map<Uuid, Arc<Options>>>,
 }
 
 /// An interface's options, read and judged.
@@ -122,9 +125,9 @@ impl Rows {
         if changes.touches("Open_vSwitch") {
             self.switch = replica.only_row("Open_vSwitch").map(|row| decode(&row));
         }
-        follow(&mut self.bridges, replica, changes);
-        follow(&mut self.ports, replica, changes);
-        follow(&mut self.interfaces, replica, changes);
+        follow::<tables::Bridge, _>(&mut self.bridges, replica, changes);
+        follow::<tables::Port, _>(&mut self.ports, replica, changes);
+        follow::<tables::Interface, _>(&mut self.interfaces, replica, changes);
         let options = self.options.get_mut();
         for change in changes.table("Interface") {
             options.remove(&change.uuid());
@@ -138,12 +141,12 @@ impl Rows {
     }
 }
 
-fn follow<T: Row>(rows: &mut HashMap<Uuid, T>, replica: &Replica, changes: &Changes) {
+fn follow<T: Row, R: From<T>>(rows: &mut Map<Uuid, R>, replica: &Replica, changes: &Changes) {
     let table = T::TABLE.name;
     for change in changes.table(table) {
         match (change.kind(), replica.row(table, change.uuid())) {
             (ChangeKind::Inserted | ChangeKind::Modified, Some(row)) => {
-                rows.insert(change.uuid(), decode(&row));
+                rows.insert(change.uuid(), decode::<T>(&row).into());
             }
             _ => {
                 rows.remove(&change.uuid());

@@ -130,7 +130,7 @@ fn egress_port_range(daemon: &mut Daemon, args: &Args) -> Result<String, String>
 /// Ours: how each tunnel stands, why, and since when.
 fn show(daemon: &mut Daemon, args: &Args) -> Reply {
     let now = daemon.clock.now();
-    crate::report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, now);
+    crate::report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, |_| true, now);
     let mut text = String::new();
     let mut json = Vec::new();
     let wanted = args.arg(0);

@@ -139,8 +139,8 @@ prop_compose! {
                 Some(p) => (format!("p{p}"), &ports[6 + usize::from(p)]),
                 None => (interface.name.clone(), &ports[usize::from(n)]),
             };
-            let port = bridge.ports.entry(port_name).or_insert_with(|| template.clone());
-            port.interfaces.push(interface);
+            let port = bridge.ports.entry(port_name).or_insert_with(|| template.clone().into());
+            Arc::make_mut(port).interfaces.push(interface);
         }
         Desired { bridges, problems: Vec::new() }
     }
