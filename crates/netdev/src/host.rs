@@ -1,6 +1,6 @@
 //! The control side that system devices and taps share: an interface of the kernel, asked and told by name or index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -62,6 +62,11 @@ impl Host {
         })
     }
 
+    /// The driver's features that are on, as `ethtool -k` names them.
+    pub(crate) fn features(&self) -> io::Result<BTreeSet<String>> {
+        ethtool::features(self.query().as_fd(), &self.name)
+    }
+
     fn details(&self, link: &Link) -> BTreeMap<String, String> {
         let mut details = BTreeMap::new();
         if !self.driver.name.is_empty() {
@@ -90,7 +95,7 @@ impl Host {
 
 /// What a kernel interface accepts. Checksums and segmentation that its driver lacks are done by the kernel on the way, which
 /// costs less than doing it here and entering the kernel once for each segment. Tunnel super-packets cannot be described to
-/// a packet socket or a tap with a short header. `uso`: UDP super-packets are not refused (kernels before 6.2 do).
+/// a packet socket or a tap with a short header; who has a way around says so. `uso`: UDP super-packets are not refused (kernels before 6.2 do).
 pub(crate) fn accepts(link: &rtnl::Link, uso: bool) -> Accepts {
     // The kernel segments in software what is as long as its limit; and no IP packet is longer than its length field can say.
     let gso_max =

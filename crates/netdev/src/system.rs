@@ -9,7 +9,8 @@
 //! Receiving takes up to a batch of frames by one `recvmmsg` into pooled buffers. A VLAN tag, which the kernel takes off and
 //! reports beside the frame, is put back. Sending hands a batch to one `sendmmsg`; when a frame is refused, that frame alone is
 //! judged ([`verdict`]) and the rest goes on. What the driver cannot do, the kernel does before it hands the packet to the
-//! driver, so the device accepts all but tunnel super-packets.
+//! driver, so the device accepts everything. Tunnel super-packets, which a packet socket has no words for, go by a way of their
+//! own ([`relay`]); when that turns out to be closed, they are cut in software and not accepted any more.
 //!
 //! The socket ignores what the host itself sends through the interface, our own frames included. The interface is promiscuous
 //! while the socket is open. When the interface goes for good, receiving fails with `ENODEV`, and the owner opens the device
@@ -18,7 +19,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use packet::{BATCH, Buf, Csum, Packet};
 use rustix::io::Errno;
@@ -29,8 +30,12 @@ use sys::packet_socket;
 use crate::common::{Losses, SharedAccepts, Verdict, tells_of_no_uso, verdict};
 use crate::finish::finish;
 use crate::host::{self, Host};
-use crate::vnet::{self, Unfit};
+use crate::rtnl::Link;
+use crate::vnet::{self, TUNNEL_HEAD, Unfit};
 use crate::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
+
+mod relay;
+use relay::Relay;
 
 /// Socket buffers in bytes, each way. A super-packet takes about 70 KiB of it: room for the windows of a few fast TCP flows.
 const SOCKET_BUFFER: usize = 16 << 20;
@@ -48,6 +53,8 @@ struct Shared {
     socket: OwnedFd,
     accepts: SharedAccepts,
     losses: Losses,
+    /// Made when first needed; nothing if it cannot be had.
+    relay: OnceLock<Option<Relay>>,
 }
 
 impl System {
@@ -59,9 +66,14 @@ impl System {
             return Err(Errno::INVAL.into());
         }
         let socket = open_socket(host.ifindex)?;
-        let shared =
-            Shared { host, socket, accepts: SharedAccepts::default(), losses: Losses::default() };
-        shared.accepts.set(host::accepts(&link, true));
+        let shared = Shared {
+            host,
+            socket,
+            accepts: SharedAccepts::default(),
+            losses: Losses::default(),
+            relay: OnceLock::new(),
+        };
+        shared.look(&link);
         let shared = Arc::new(shared);
         let rx: Box<dyn RxQueue> = Box::new(Rx {
             shared: shared.clone(),
@@ -125,7 +137,7 @@ impl Device for System {
 
     fn refresh(&self) -> io::Result<()> {
         let (link, _) = self.shared.host.link()?;
-        self.shared.accepts.set(host::accepts(&link, true));
+        self.shared.look(&link);
         Ok(())
     }
 
@@ -232,10 +244,17 @@ impl Shared {
     }
 }
 
-/// A packet with its header.
+/// A packet with its header, and with it the way it goes.
 struct Ready {
-    head: [u8; HEAD],
+    head: Head,
     packet: Packet,
+}
+
+enum Head {
+    /// By the packet socket.
+    Socket([u8; HEAD]),
+    /// By the relay.
+    Relay([u8; TUNNEL_HEAD]),
 }
 
 struct Tx {
@@ -264,7 +283,7 @@ impl TxQueue for Tx {
 
 impl Tx {
     fn prepare(&mut self, packet: Packet, accepts: Accepts, pool: &mut Pool) {
-        match vnet::encode(packet.bytes(), &packet.offload, accepts.frame_max) {
+        match self.shared.head(&packet, accepts) {
             Ok(head) => self.ready.push(Ready { head, packet }),
             Err(Unfit::Finish) => {
                 let finished = finish(packet, accepts, pool, &self.shared.losses);
@@ -287,8 +306,7 @@ impl Tx {
         let mut patience = PATIENCE;
         let mut at = 0;
         while at < self.ready.len() {
-            let frames = self.ready[at..].iter().map(|r| (r.head, r.packet.bytes()));
-            let error = match self.sender.send(self.shared.socket.as_fd(), frames) {
+            let error = match self.send_from(at) {
                 Ok(count) => {
                     at += count.max(1);
                     continue;
@@ -309,18 +327,33 @@ impl Tx {
         }
     }
 
+    /// Sends the packet at `at`, and with it those behind that go the same way. Says how many went.
+    fn send_from(&mut self, at: usize) -> io::Result<usize> {
+        let ready = &mut self.ready[at..];
+        if let Some(Ready { head: Head::Relay(head), packet }) = ready.first_mut() {
+            let Some(relay) = self.shared.relay() else { return Err(Errno::OPNOTSUPP.into()) };
+            return relay.send(head, packet).map(|()| 1);
+        }
+        let frames = ready.iter().map_while(|ready| match &ready.head {
+            Head::Socket(head) => Some((*head, ready.packet.bytes())),
+            Head::Relay(_) => None,
+        });
+        self.sender.send(self.shared.socket.as_fd(), frames)
+    }
+
     /// Replaces a refused packet by what software makes of it: complete packets, which are not refused for the same reason.
     fn finish(&mut self, at: usize, pool: &mut Pool) {
         let refused = std::mem::take(&mut self.ready[at].packet);
         let finished = finish(refused, Accepts::default(), pool, &self.shared.losses);
-        let ready = finished.into_iter().map(|packet| Ready { head: [0; HEAD], packet });
+        let ready =
+            finished.into_iter().map(|packet| Ready { head: Head::Socket([0; HEAD]), packet });
         self.ready.splice(at..=at, ready).for_each(drop);
     }
 }
 
 fn with_head(packet: Packet, frame_max: u32, losses: &Losses) -> Option<Ready> {
     match vnet::encode(packet.bytes(), &packet.offload, frame_max) {
-        Ok(head) => Some(Ready { head, packet }),
+        Ok(head) => Some(Ready { head: Head::Socket(head), packet }),
         Err(unfit) => {
             losses.unfit(unfit);
             None
@@ -329,6 +362,41 @@ fn with_head(packet: Packet, frame_max: u32, losses: &Losses) -> Option<Ready> {
 }
 
 impl Shared {
+    /// Sets what is accepted by what the link is like now. Whether tunnel super-packets really are shows with the first.
+    fn look(&self, link: &Link) {
+        let tunnel = match self.relay.get() {
+            None => true,
+            Some(None) => false,
+            Some(Some(_)) => relay::worth_while(&self.host).unwrap_or(false),
+        };
+        self.accepts.set(Accepts { tunnel, ..host::accepts(link, true) });
+    }
+
+    fn relay(&self) -> Option<&Relay> {
+        let open = || match Relay::open(&self.host) {
+            Ok(relay) => Some(relay),
+            Err(error) => {
+                log::debug!("{}: tunnel super-packets are cut here: {error}", self.host.name);
+                None
+            }
+        };
+        self.relay.get_or_init(open).as_ref()
+    }
+
+    /// The header for a packet, and the way it is to go.
+    fn head(&self, packet: &Packet, accepts: Accepts) -> Result<Head, Unfit> {
+        let (frame, offload) = (packet.bytes(), &packet.offload);
+        if offload.gso.is_none() || offload.encap.is_none() {
+            return vnet::encode(frame, offload, accepts.frame_max).map(Head::Socket);
+        }
+        let head = vnet::encode_tunnel(frame, offload, accepts.frame_max)?;
+        if accepts.tunnel && self.relay().is_some() {
+            return Ok(Head::Relay(head));
+        }
+        self.accepts.set(Accepts { tunnel: false, ..self.accepts.get() });
+        Err(Unfit::Finish)
+    }
+
     fn note_refusal(&self, error: &io::Error, packet: &Packet, verdict: Verdict) {
         match verdict {
             Verdict::Dropped => self.losses.tx_dropped.inc(),

@@ -25,6 +25,9 @@ use sys::mmsg::HEAD;
 /// Length of the header before frames of our taps: one more field, of no use to us.
 pub(crate) const TAP_HEAD: usize = 12;
 
+/// Length of the header that can describe tunnel super-packets (virtio 1.3 draft, `VIRTIO_NET_F_HOST_UDP_TUNNEL_GSO`).
+pub(crate) const TUNNEL_HEAD: usize = 24;
+
 const NEEDS_CSUM: u8 = 1;
 const DATA_VALID: u8 = 2;
 const GSO_NONE: u8 = 0;
@@ -32,6 +35,8 @@ const GSO_TCP4: u8 = 1;
 const GSO_TCP6: u8 = 4;
 const GSO_UDP: u8 = 5;
 const GSO_ECN: u8 = 0x80;
+const GSO_UDP_TUNNEL4: u8 = 0x20;
+const GSO_UDP_TUNNEL6: u8 = 0x40;
 
 /// Why a received frame is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,21 +232,68 @@ pub(crate) fn encode(frame: &[u8], offload: &Offload, frame_max: u32) -> Result<
         if offload.encap.is_some() {
             return Err(Unfit::Finish);
         }
-        let headers = usize::from(start)
-            + transport_len(frame, usize::from(start), gso.kind).ok_or(Unfit::Broken)?;
-        if headers + usize::from(gso.size) > longest(frame, frame_max) {
-            return Err(Unfit::TooLong);
-        }
-        put(2, u16::try_from(headers).map_err(|_| Unfit::Broken)?);
-        put(4, gso.size);
-        head[1] = match gso.kind {
-            GsoKind::Tcp4 => GSO_TCP4,
-            GsoKind::Tcp6 => GSO_TCP6,
-            GsoKind::Udp => GSO_UDP,
-        } | if gso.ecn { GSO_ECN } else { 0 };
+        segmented(&mut head, frame, gso, start, frame_max)?;
     }
     head[0] = NEEDS_CSUM;
     Ok(head)
+}
+
+/// The header for a TCP super-packet in a UDP tunnel without an outer checksum: inner packet as in [`encode`], and where outer
+/// transport and inner network headers are. [`Unfit::Finish`]: it is something else.
+pub(crate) fn encode_tunnel(
+    frame: &[u8],
+    offload: &Offload,
+    frame_max: u32,
+) -> Result<[u8; TUNNEL_HEAD], Unfit> {
+    let (Some(gso), Some(encap), Csum::Partial { start, offset }) =
+        (offload.gso, offload.encap, offload.csum)
+    else {
+        return Err(Unfit::Finish);
+    };
+    // Behind a VLAN tag the kernel would look for the outer header where there is none.
+    let untagged = usize::from(encap.l3) == EthernetHeader::LEN;
+    if gso.kind == GsoKind::Udp || !encap.udp || encap.csum || !untagged {
+        return Err(Unfit::Finish);
+    }
+    let inner = frame.get(usize::from(encap.inner)..).and_then(locate).ok_or(Unfit::Broken)?;
+    let inner_l3 = usize::from(encap.inner) + inner.l3;
+    let version = frame.get(usize::from(encap.l3)).ok_or(Unfit::Broken)? >> 4;
+    let mut head = [0; HEAD];
+    head[6..8].copy_from_slice(&start.to_ne_bytes());
+    head[8..10].copy_from_slice(&offset.to_ne_bytes());
+    segmented(&mut head, frame, gso, start, frame_max)?;
+    head[0] = NEEDS_CSUM;
+    head[1] |= if version == 6 { GSO_UDP_TUNNEL6 } else { GSO_UDP_TUNNEL4 };
+    let mut whole = [0; TUNNEL_HEAD];
+    whole[..HEAD].copy_from_slice(&head);
+    whole[20..22].copy_from_slice(&encap.l4.to_ne_bytes());
+    let inner_l3 = u16::try_from(inner_l3).map_err(|_| Unfit::Broken)?;
+    whole[22..24].copy_from_slice(&inner_l3.to_ne_bytes());
+    Ok(whole)
+}
+
+/// Fills in what a header says of segmentation; the transport header is at `start`.
+fn segmented(
+    head: &mut [u8; HEAD],
+    frame: &[u8],
+    gso: Gso,
+    start: u16,
+    frame_max: u32,
+) -> Result<(), Unfit> {
+    let mut put = |at: usize, value: u16| head[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+    let headers = usize::from(start)
+        + transport_len(frame, usize::from(start), gso.kind).ok_or(Unfit::Broken)?;
+    if headers + usize::from(gso.size) > longest(frame, frame_max) {
+        return Err(Unfit::TooLong);
+    }
+    put(2, u16::try_from(headers).map_err(|_| Unfit::Broken)?);
+    put(4, gso.size);
+    head[1] = match gso.kind {
+        GsoKind::Tcp4 => GSO_TCP4,
+        GsoKind::Tcp6 => GSO_TCP6,
+        GsoKind::Udp => GSO_UDP,
+    } | if gso.ecn { GSO_ECN } else { 0 };
+    Ok(())
 }
 
 /// Whether a packet that is no super-packet is longer than the device's frames may be.

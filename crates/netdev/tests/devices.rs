@@ -417,16 +417,95 @@ fn a_super_packet_in_a_tunnel_is_finished_on_the_way() {
     assert!(left.stats().unwrap().tx_packets < 10, "it left as outer super-packets");
 }
 
+/// A TCP super-packet of `count` segments of `size` bytes, in VXLAN from 10.0.0.9 to the host on the left.
+fn tunnelled_tcp(size: u16, count: usize) -> Packet {
+    let mut tcp =
+        vec![0x1b, 0x58, 0x1b, 0x59, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0, 0, 0, 0];
+    tcp.extend(payload(size, count));
+    let mut ip = vec![0x45, 0];
+    ip.extend((20 + tcp.len() as u16).to_be_bytes());
+    ip.extend([0, 1, 0x40, 0, 64, 6, 0, 0, 10, 9, 0, 9, 10, 9, 0, 1]);
+    let sum = packet::checksum::checksum(&ip);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    // The pseudo-header's part.
+    let mut pseudo = ip[12..20].to_vec();
+    pseudo.extend([0, 6]);
+    pseudo.extend((tcp.len() as u16).to_be_bytes());
+    tcp[16..18].copy_from_slice(&(!packet::checksum::checksum(&pseudo)).to_be_bytes());
+    let mut tunnel = vec![8, 0, 0, 0, 0, 0, 7, 0, 2, 0, 0, 0, 0, 0x77, 2, 0, 0, 0, 0, 0x99, 8, 0];
+    tunnel.extend(ip);
+    tunnel.extend(tcp);
+    let mut frame = vec![0xff; 6];
+    frame.extend([2, 0, 0, 0, 0, 9, 8, 0]);
+    frame.extend(udp_packet(Ipv4Addr::new(10, 0, 0, 9), LEFT, 4789, &tunnel));
+    frame[40..42].fill(0); // no outer checksum
+    let offload = Offload {
+        csum: Csum::Partial { start: 84, offset: 16 },
+        gso: Some(Gso { kind: GsoKind::Tcp4, size, ecn: false }),
+        encap: Some(Encap { l3: 14, l4: 34, inner: 50, udp: true, csum: false }),
+        plain: false,
+    };
+    Packet { offload, ..Packet::from_frame(&frame) }
+}
+
+#[test]
+fn tunnel_super_packets_leave_whole_and_in_their_turn() {
+    let bed = Bed::new();
+    let left = bed.open(Kind::System, "left").unwrap();
+    let open = || Opener::new(Clock::real()).open(Kind::System, "eth0", &BTreeMap::new());
+    let far_end = bed.left.enter(open).unwrap().unwrap();
+    let mut rx = far_end.take_rx_queues();
+    let mut tx = left.tx_queue().unwrap();
+    assert!(tx.accepts().tunnel, "until the first shows otherwise");
+    let plain = |n: u8| Packet::from_frame(&[&[0xee; 14][..], &[n; 50]].concat());
+    let sent = tunnelled_tcp(1000, 40);
+    // The thread that sends is in the switch's namespace, as a worker is.
+    bed.switch
+        .enter(|| {
+            let mut batch = vec![plain(1), sent.clone(), plain(2), tunnelled_tcp(500, 3), plain(3)];
+            tx.send(&mut Pool::default(), &mut batch);
+        })
+        .unwrap();
+    let is_ours = |p: &&Packet| p.bytes()[0] == 0xee || p.bytes()[6..12] == [2, 0, 0, 0, 0, 9];
+    let got = receive(rx[0].as_mut(), 1000, |all| all.iter().filter(is_ours).count() == 5);
+    let got: Vec<_> = got.iter().filter(is_ours).collect();
+    let lengths = [64, sent.buf.len(), 64, tunnelled_tcp(500, 3).buf.len(), 64];
+    assert_eq!(got.iter().map(|p| p.buf.len()).collect::<Vec<_>>(), lengths);
+    assert_eq!((got[1].bytes(), got[1].offload), (sent.bytes(), sent.offload));
+    assert!(tx.accepts().tunnel);
+
+    // A driver that has the kernel cut them is better served by outer datagrams.
+    let tunnels =
+        |on| bed.switch.cmd(["ethtool", "-K", "left", "tx-udp_tnl-segmentation", on]).ok();
+    tunnels("off").unwrap();
+    left.refresh().unwrap();
+    assert!(!tx.accepts().tunnel);
+    tunnels("on").unwrap();
+    left.refresh().unwrap();
+    assert!(tx.accepts().tunnel);
+
+    // The relay is there as long as the device is open.
+    let relays = || bed.switch.ip("-br link show").unwrap().matches("fs-tx").count();
+    assert_eq!(relays(), 1);
+    drop((tx, left));
+    let gone = || (relays() == 0).then_some(());
+    testbed::wait::until("the relay to go", Duration::from_secs(5), gone).unwrap();
+}
+
 #[test]
 fn taps_are_adopted_and_kept_as_told() {
     let bed = Bed::new();
     let open = |persistent: bool| {
         let opener = Opener::new(Clock::real());
         let opener = if persistent { opener.with_persistent_taps() } else { opener };
-        bed.switch.enter(|| opener.open(Kind::Internal, "br0", &BTreeMap::new())).unwrap().unwrap()
+        let open = || opener.open(Kind::Internal, "br0", &BTreeMap::new());
+        // A child of another test, between its fork and its exec, still has the descriptor of the one before.
+        let open = || bed.switch.enter(open).unwrap().ok();
+        testbed::wait::until("br0 to be free", Duration::from_secs(5), open).unwrap()
     };
     drop(open(false));
-    assert!(!bed.switch.has("br0"));
+    let gone = || (!bed.switch.has("br0")).then_some(());
+    testbed::wait::until("br0 to go", Duration::from_secs(5), gone).unwrap();
     let kept = open(true);
     let busy = bed.open(Kind::Tap, "br0").err().unwrap();
     assert!(

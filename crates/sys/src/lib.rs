@@ -4,6 +4,7 @@
 //! open, when to retry, what to count) is not here but in the crates that call.
 
 pub mod affinity;
+pub mod bpf;
 pub mod daemon;
 pub mod ethtool;
 pub mod ifreq;

@@ -20,6 +20,9 @@ pub const USO4: u32 = libc::TUN_F_USO4;
 /// .. and UDP over IPv6; only together with [`USO4`].
 pub const USO6: u32 = libc::TUN_F_USO6;
 
+/// .. and TCP inside of a UDP tunnel (Linux 6.17); with it, what we write may be that as well.
+pub const UDP_TUNNEL: u32 = 0x80;
+
 /// What a descriptor of `/dev/net/tun` is attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -69,6 +72,15 @@ pub fn attached(tun: BorrowedFd<'_>) -> io::Result<Attached> {
         persistent: flags & libc::IFF_PERSIST != 0,
         multi_queue: flags & libc::IFF_MULTI_QUEUE != 0,
     })
+}
+
+/// Says whether the interface has a carrier. Without one the host sends nothing through it; what we write it still receives.
+pub fn set_carrier(tun: BorrowedFd<'_>, carrier: bool) -> io::Result<()> {
+    let carrier = libc::c_int::from(carrier);
+    // SAFETY: TUNSETCARRIER reads one int through a pointer valid for the call.
+    #[allow(unsafe_code)]
+    let rc = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETCARRIER as _, &raw const carrier) };
+    check(rc)
 }
 
 /// Sets the length of the header before each frame: 10, 12, or 24 with tunnel fields.

@@ -1,0 +1,103 @@
+//! Programs that the kernel runs on packets: loading and attaching them by bpf(2).
+//!
+//! # What
+//! A program here is a few instructions (RFC 9669), written out as numbers; the kernel's verifier checks them, so a wrong one is
+//! an error, not a danger. Attachments are links: they last as long as their descriptor, so that nothing stays behind when the
+//! process ends, however it ends.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+// Commands and values of bpf(2), from linux/bpf.h.
+const PROG_LOAD: libc::c_int = 5;
+const LINK_CREATE: libc::c_int = 28;
+const PROG_TYPE_SCHED_CLS: u32 = 3;
+const ATTACH_TCX_INGRESS: u32 = 46;
+
+/// Runs a bpf(2) command whose result is a new descriptor.
+///
+/// # Safety
+/// The command must be one that returns a descriptor, and addresses in `attr` must be of memory that the kernel may read for it.
+#[allow(unsafe_code)]
+unsafe fn bpf_fd(command: libc::c_int, attr: &[u64]) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel reads as many bytes as we say, all of them in `attr`, and does not write there for the commands used
+    // here; for what addresses in it lead to the caller vouches.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), std::mem::size_of_val(attr))
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just returned, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+/// Two 32-bit members of `bpf_attr` as one word.
+fn two(first: u32, second: u32) -> u64 {
+    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// One instruction.
+fn op(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
+    // The registers are bit fields, whose order is the machine's.
+    let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
+    let ([a, b], [c, d, e, f]) = (offset.to_ne_bytes(), imm.to_ne_bytes());
+    u64::from_ne_bytes([code, registers, a, b, c, d, e, f])
+}
+
+/// Loads a program.
+fn load(kind: u32, code: &[u64], attach_type: u32) -> io::Result<OwnedFd> {
+    let licence = c"Apache-2.0";
+    let name = *b"ferroswitch\0\0\0\0\0";
+    let [first, second] = [0, 8].map(|at| std::array::from_fn(|i| name[at + i]));
+    let attr = [
+        two(kind, code.len() as u32),
+        code.as_ptr().addr() as u64,
+        licence.as_ptr().addr() as u64,
+        0, // log_level, log_size
+        0, // log_buf
+        0, // kern_version, prog_flags
+        u64::from_ne_bytes(first),
+        u64::from_ne_bytes(second),
+        two(0, attach_type), // prog_ifindex, expected_attach_type
+    ];
+    // SAFETY: `code` is as many instructions as it says, the licence ends with NUL, both are alive for the call, and PROG_LOAD
+    // returns a descriptor.
+    #[allow(unsafe_code)]
+    unsafe {
+        bpf_fd(PROG_LOAD, &attr)
+    }
+}
+
+/// What comes in by one interface goes out by another, and nobody else on this machine sees it. Ends when dropped.
+#[derive(Debug)]
+pub struct Redirection {
+    _link: OwnedFd,
+}
+
+impl Redirection {
+    /// From the interface of index `from` to the one of index `to`. `EINVAL`: the kernel is older than 6.6; `EPERM`: not without
+    /// `CAP_NET_ADMIN` and `CAP_BPF`.
+    pub fn new(from: u32, to: u32) -> io::Result<Self> {
+        const MOVE_IMM: u8 = 0xb7;
+        const CALL: u8 = 0x85;
+        const EXIT: u8 = 0x95;
+        /// The helper `bpf_redirect(ifindex, flags)`; without flags, to the sending side.
+        const REDIRECT: i32 = 23;
+        let to = i32::try_from(to).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+        let code = [
+            op(MOVE_IMM, 1, 0, 0, to),
+            op(MOVE_IMM, 2, 0, 0, 0),
+            op(CALL, 0, 0, 0, REDIRECT),
+            op(EXIT, 0, 0, 0, 0),
+        ];
+        let program = load(PROG_TYPE_SCHED_CLS, &code, ATTACH_TCX_INGRESS)?;
+        // prog_fd, target_ifindex; attach_type, flags; relative_fd; expected_revision.
+        let attr = [two(program.as_raw_fd() as u32, from), two(ATTACH_TCX_INGRESS, 0), 0, 0];
+        // SAFETY: no addresses in it; LINK_CREATE returns a descriptor.
+        #[allow(unsafe_code)]
+        let link = unsafe { bpf_fd(LINK_CREATE, &attr) }?;
+        Ok(Self { _link: link })
+    }
+}
