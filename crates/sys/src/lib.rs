@@ -11,3 +11,4 @@ pub mod ifreq;
 pub mod mmsg;
 pub mod packet_socket;
 pub mod tun;
+pub mod xdp;
