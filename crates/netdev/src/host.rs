@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sys::{ethtool, ifreq};
@@ -39,6 +39,14 @@ impl Host {
 
     fn query(&self) -> MutexGuard<'_, Query> {
         self.query.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks something of the interface by name, with a socket in its network namespace.
+    pub(crate) fn ask<T>(
+        &self,
+        ask: impl FnOnce(BorrowedFd<'_>, &str) -> io::Result<T>,
+    ) -> io::Result<T> {
+        ask(self.query().as_fd(), &self.name)
     }
 
     pub(crate) fn link(&self) -> io::Result<(Link, LinkStats)> {

@@ -11,6 +11,7 @@ use base::Clock;
 use rustix::io::Errno;
 
 use crate::Device;
+use crate::afxdp::{self, Afxdp};
 use crate::common::strerror;
 use crate::dummy::{self, Dummy};
 use crate::host::Host;
@@ -30,10 +31,16 @@ pub enum Kind {
     Dummy,
     /// A dummy that stands for a bridge.
     DummyInternal,
+    /// An interface of the host, by AF_XDP.
+    Afxdp,
+    /// The same by its other name; the reference does not poll it.
+    AfxdpNonpmd,
 }
 
 /// The names of the types, in the order of `iface_types`.
-const NAMES: [(&str, Kind); 6] = [
+const NAMES: [(&str, Kind); 8] = [
+    ("afxdp", Kind::Afxdp),
+    ("afxdp-nonpmd", Kind::AfxdpNonpmd),
     ("", Kind::System),
     ("system", Kind::System),
     ("tap", Kind::Tap),
@@ -92,6 +99,8 @@ impl Opener {
             }
             Kind::Dummy => Arc::new(self.dummy(name, "dummy", options)?),
             Kind::DummyInternal => Arc::new(self.dummy(name, "dummy-internal", options)?),
+            Kind::Afxdp => Arc::new(afxdp(kind, "afxdp", name, options)?),
+            Kind::AfxdpNonpmd => Arc::new(afxdp(kind, "afxdp-nonpmd", name, options)?),
         })
     }
 
@@ -106,6 +115,19 @@ impl Opener {
         Dummy::new(name, kind, self.next_dummy_mac(), &options, &self.clock)
             .map_err(|error| OpenError::text(name, strerror(&error)))
     }
+}
+
+fn afxdp(
+    kind: Kind,
+    kind_name: &'static str,
+    name: &str,
+    options: &BTreeMap<String, String>,
+) -> Result<Afxdp, OpenError> {
+    let options = afxdp::Options::parse(options).map_err(|why| OpenError::text(name, why))?;
+    Afxdp::open(kind_name, name, &options).map_err(|error| match error {
+        afxdp::Error::Host(error) => OpenError::new(kind, name, error),
+        afxdp::Error::Refused(why) => OpenError::text(name, why),
+    })
 }
 
 /// Why a device could not be opened. Displayed, it is the text for the Interface row's `error`.
@@ -147,10 +169,12 @@ impl OpenError {
 /// What to do about an error.
 fn advice(kind: Kind, name: &str, errno: Option<Errno>) -> Option<&'static str> {
     let tap = matches!(kind, Kind::Tap | Kind::Internal);
+    let afxdp = matches!(kind, Kind::Afxdp | Kind::AfxdpNonpmd);
     match errno? {
         Errno::PERM | Errno::ACCESS if tap => {
             Some("making a tap needs CAP_NET_ADMIN and access to /dev/net/tun")
         }
+        Errno::PERM | Errno::ACCESS if afxdp => Some("AF_XDP needs CAP_NET_ADMIN and CAP_NET_RAW"),
         Errno::PERM | Errno::ACCESS => Some("a packet socket needs CAP_NET_RAW"),
         Errno::NOENT if tap => Some("there is no /dev/net/tun; load the kernel module tun"),
         Errno::BUSY if tap => {

@@ -83,7 +83,7 @@ pub(crate) fn decode(head: &[u8; HEAD], frame: &mut [u8]) -> Result<Offload, Mal
 
 /// A checksum to be finished. SCTP's is of another kind (RFC 9260, appendix A), which only the sender's own kernel can put off:
 /// nobody after us would know. So it is finished here.
-fn partial(frame: &mut [u8], start: u16, offset: u16) -> Csum {
+pub(crate) fn partial(frame: &mut [u8], start: u16, offset: u16) -> Csum {
     const SCTP_OFFSET: u16 = 8;
     let csum = Csum::Partial { start, offset };
     if offset != SCTP_OFFSET {

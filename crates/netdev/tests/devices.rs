@@ -1,98 +1,20 @@
 //! Devices in network namespaces, with the kernel's stack at their ends. Needs root.
 
+mod bed;
 mod forwarder;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::Clock;
+use bed::{Bed, LEFT, RIGHT, TCP_BYTES, tcp};
 use forwarder::{Forwarder, Report};
 use netdev::{Device, Kind, Opener, Pool, Received, RxQueue};
 use packet::{Csum, Encap, Gso, GsoKind, Offload, Packet};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use testbed::bed::Sharing;
-use testbed::{Netns, Testbed};
-
-/// A namespace for the switch and two for hosts, each with `eth0` whose other end is `left` or `right` in the switch's.
-struct Bed {
-    bed: Testbed,
-    switch: Netns,
-    left: Netns,
-    right: Netns,
-}
-
-const LEFT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-
-impl Bed {
-    fn new() -> Self {
-        let bed = Testbed::new(Sharing::Shared).unwrap();
-        let [switch, left, right] = ["sw", "l", "r"].map(|name| bed.netns(name).unwrap());
-        let bed = Self { bed, switch, left, right };
-        bed.cable("left", &bed.left);
-        bed.cable("right", &bed.right);
-        bed.left.configure("eth0", LEFT, 24).unwrap();
-        bed.right.configure("eth0", RIGHT, 24).unwrap();
-        bed
-    }
-
-    fn cable(&self, port: &str, host: &Netns) {
-        host.sysctl("ipv6/conf/all/disable_ipv6", "0").unwrap();
-        self.switch
-            .ip(&format!("link add {port} type veth peer name eth0 netns {}", host.name()))
-            .unwrap();
-        // The switch's side has no address of any kind, so that its stack says nothing.
-        self.switch.sysctl(&format!("ipv6/conf/{port}/disable_ipv6"), "1").unwrap();
-        self.switch.ip(&format!("link set {port} up")).unwrap();
-    }
-
-    fn open(&self, kind: Kind, name: &str) -> Result<Arc<dyn Device>, String> {
-        let open = || Opener::new(Clock::real()).open(kind, name, &BTreeMap::new());
-        self.switch.enter(open).unwrap().map_err(|e| e.to_string())
-    }
-
-    fn forwarder(&self) -> Forwarder {
-        let [left, right] = ["left", "right"].map(|port| self.open(Kind::System, port).unwrap());
-        Forwarder::start(left, right)
-    }
-}
-
-/// Bytes sent each way by [`tcp`].
-const TCP_BYTES: usize = 16 << 20;
-
-/// The byte at a place of a stream, different enough that no packet's worth equals its neighbour.
-fn pattern(at: usize) -> u8 {
-    (at ^ at >> 8 ^ at >> 16) as u8
-}
-
-/// Sends a pattern both ways at once over TCP and checks each byte.
-fn tcp(server: &Netns, address: SocketAddr, client: &Netns) {
-    let listener = server.enter(|| TcpListener::bind(address)).unwrap().unwrap();
-    let stream =
-        client.enter(|| TcpStream::connect_timeout(&address, Duration::from_secs(10))).unwrap();
-    let accepted = listener.accept().unwrap().0;
-    let ends = [accepted, stream.unwrap()];
-    std::thread::scope(|s| {
-        for end in &ends {
-            end.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            end.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
-            let data: Vec<u8> = (0..TCP_BYTES).map(pattern).collect();
-            s.spawn(move || (&mut &*end).write_all(&data).unwrap());
-            s.spawn(move || {
-                let mut got = vec![0; TCP_BYTES];
-                (&mut &*end).read_exact(&mut got).unwrap();
-                assert!(
-                    got.iter().enumerate().all(|(at, byte)| *byte == pattern(at)),
-                    "bytes were damaged"
-                );
-            });
-        }
-    });
-}
 
 /// Both directions carried super-packets whole.
 fn assert_super_packets(report: &Report) {

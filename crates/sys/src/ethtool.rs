@@ -14,6 +14,7 @@ const GET_DRIVER: u32 = 0x03;
 const GET_STRINGS: u32 = 0x1b;
 const GET_STRING_SETS: u32 = 0x37;
 const GET_FEATURES: u32 = 0x3a;
+const GET_CHANNELS: u32 = 0x3c;
 
 /// String set of the feature names (`ETH_SS_FEATURES`).
 const FEATURE_NAMES: u32 = 4;
@@ -102,6 +103,19 @@ pub fn link_settings(socket: BorrowedFd<'_>, name: &str) -> io::Result<LinkSetti
             _ => None,
         },
     })
+}
+
+/// How many receive queues an interface uses, as far as its driver says.
+pub fn receive_queues(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
+    // struct ethtool_channels: command; most receive, transmit, other, combined; the same four that are in use.
+    let mut words = [0u32; 9];
+    words[0] = GET_CHANNELS;
+    // SAFETY: ETHTOOL_GCHANNELS writes one struct ethtool_channels, which is 9 words.
+    #[allow(unsafe_code)]
+    unsafe {
+        call(socket, name, &mut words)?
+    };
+    Ok(words[5].saturating_add(words[8]))
 }
 
 /// The names of the features that are on ("tx-udp-segmentation" ..), in the words of `ethtool -k`.

@@ -222,6 +222,11 @@ impl Tx {
     /// Frames that one packet may take: what the kernel's own fragments allow.
     const PIECES: usize = 16;
 
+    /// The socket.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.shared.socket.as_fd()
+    }
+
     /// Longest packet.
     pub fn longest(&self) -> usize {
         let pieces = if self.shared.config.multi_buffer { Self::PIECES } else { 1 };

@@ -1,0 +1,199 @@
+//! Finding out what works: modes from the best down, features from all to none, and what to say when nothing does.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::thread::{NanosleepRelativeResult, nanosleep};
+use sys::xdp::program::{Attach, Link, Program, Sockets};
+use sys::xdp::{self, Config};
+
+use super::options::{Mode, Options};
+use crate::common::strerror;
+
+/// Queues served at most; each pins some megabytes of memory.
+const QUEUES_MAX: u32 = 64;
+/// Frames each way for a queue; fewer where there are many queues.
+const DEPTH: u32 = 2048;
+const DEPTH_OF_MANY: u32 = 512;
+const MANY: u32 = 8;
+
+/// The kernel gives a queue back some time after its last socket was closed.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+const BUSY_TRIES: u32 = 100;
+
+/// What was opened.
+pub(super) struct Opened {
+    pub sockets: Vec<(xdp::Rx, xdp::Tx)>,
+    pub link: Link,
+    /// The mode in use, never best-effort.
+    pub mode: Mode,
+    pub features: Config,
+    pub restores_tags: bool,
+    /// Better modes that were tried, and why they do not work.
+    pub fallen: Vec<Failure>,
+}
+
+/// Why a mode does not work.
+#[derive(Debug)]
+pub(super) struct Failure {
+    mode: Mode,
+    step: Step,
+    error: io::Error,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Load,
+    Bind(u32),
+    Attach,
+}
+
+/// Opens sockets on all of the queues and attaches the program that feeds them.
+pub(super) fn open(ifindex: u32, queues: u32, options: &Options) -> Result<Opened, Vec<Failure>> {
+    let mut failures = Vec::new();
+    for &mode in options.mode.candidates() {
+        match attempt(ifindex, queues, mode, options.need_wakeup) {
+            Ok(opened) => return Ok(Opened { fallen: failures, ..opened }),
+            Err((step, error)) => failures.push(Failure { mode, step, error }),
+        }
+    }
+    Err(failures)
+}
+
+fn attempt(
+    ifindex: u32,
+    queues: u32,
+    mode: Mode,
+    need_wakeup: bool,
+) -> Result<Opened, (Step, io::Error)> {
+    let queues = queues.clamp(1, QUEUES_MAX);
+    let best = Config {
+        depth: if queues > MANY { DEPTH_OF_MANY } else { DEPTH },
+        zero_copy: mode == Mode::NativeZeroCopy,
+        need_wakeup,
+        multi_buffer: true,
+        checksums: true,
+    };
+    let table = Sockets::new(queues).map_err(|e| (Step::Load, e))?;
+    let mut features = None;
+    let mut sockets = Vec::new();
+    for queue in 0..queues {
+        let (socket, config) = match features {
+            None => bind_somehow(ifindex, queue, best),
+            Some(config) => bind(ifindex, queue, config).map(|socket| (socket, config)),
+        }
+        .map_err(|e| (Step::Bind(queue), e))?;
+        table.set(queue, socket.0.fd()).map_err(|e| (Step::Load, e))?;
+        features = Some(config);
+        sockets.push(socket);
+    }
+    let (link, restores_tags) = attach(ifindex, mode, &table)?;
+    let features = features.unwrap_or(best);
+    Ok(Opened { sockets, link, mode, features, restores_tags, fallen: Vec::new() })
+}
+
+/// Binds with as many features as the kernel and the driver have.
+fn bind_somehow(
+    ifindex: u32,
+    queue: u32,
+    best: Config,
+) -> io::Result<((xdp::Rx, xdp::Tx), Config)> {
+    let ladder = [
+        best,
+        Config { multi_buffer: false, ..best },
+        Config { checksums: false, ..best },
+        Config { multi_buffer: false, checksums: false, ..best },
+    ];
+    let mut first = None;
+    for config in ladder {
+        match bind(ifindex, queue, config) {
+            Ok(socket) => return Ok((socket, config)),
+            // What was not understood may have been a feature; anything else will not get better.
+            Err(error) if is(&error, &[Errno::INVAL, Errno::OPNOTSUPP]) => {
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(first.unwrap_or_else(|| Errno::INVAL.into()))
+}
+
+fn bind(ifindex: u32, queue: u32, config: Config) -> io::Result<(xdp::Rx, xdp::Tx)> {
+    for _ in 0..BUSY_TRIES {
+        match xdp::open(ifindex, queue, config) {
+            Err(error) if is(&error, &[Errno::BUSY]) => pause(),
+            outcome => return outcome,
+        }
+    }
+    xdp::open(ifindex, queue, config)
+}
+
+/// Sleeps for [`BUSY_PAUSE`]: what is waited for announces itself to nobody.
+fn pause() {
+    let mut left = BUSY_PAUSE;
+    while let Ok(time) = left.try_into()
+        && let NanosleepRelativeResult::Interrupted(rest) = nanosleep(&time)
+    {
+        left = rest.try_into().unwrap_or_default();
+    }
+}
+
+fn attach(ifindex: u32, mode: Mode, table: &Sockets) -> Result<(Link, bool), (Step, io::Error)> {
+    if mode != Mode::Generic {
+        let asking = Program::load_for(table, ifindex);
+        if let Ok(link) = asking.and_then(|program| program.attach(ifindex, Attach::Native)) {
+            return Ok((link, true));
+        }
+    }
+    let how = if mode == Mode::Generic { Attach::Generic } else { Attach::Native };
+    let plain = Program::load(table).map_err(|e| (Step::Load, e))?;
+    let link = plain.attach(ifindex, how).map_err(|e| (Step::Attach, e))?;
+    Ok((link, false))
+}
+
+fn is(error: &io::Error, errnos: &[Errno]) -> bool {
+    Errno::from_io_error(error).is_some_and(|e| errnos.contains(&e))
+}
+
+impl Failure {
+    fn advice(&self) -> &'static str {
+        let any = |errnos: &[Errno]| is(&self.error, errnos);
+        match self.step {
+            _ if any(&[Errno::PERM, Errno::ACCESS]) => "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF",
+            Step::Bind(_) if any(&[Errno::BUSY]) => "another program has an AF_XDP socket there",
+            Step::Bind(_) if any(&[Errno::NOBUFS, Errno::NOMEM]) => {
+                "the limit of locked memory is too low (ulimit -l), or give CAP_IPC_LOCK"
+            }
+            Step::Bind(_) if any(&[Errno::AFNOSUPPORT]) => "the kernel was built without AF_XDP",
+            Step::Bind(_) if self.mode == Mode::NativeZeroCopy => "the driver has no zero-copy",
+            Step::Attach if any(&[Errno::BUSY, Errno::EXIST]) => {
+                "another XDP program is attached; `ip link set DEVICE xdp off` removes it"
+            }
+            Step::Attach if any(&[Errno::RANGE]) => "its MTU, or its other end's, is too large for XDP",
+            Step::Attach if any(&[Errno::OPNOTSUPP]) => "the driver has no XDP",
+            _ => "",
+        }
+    }
+
+    /// Whether the interface is not there (any more).
+    pub(super) fn is_missing(&self) -> bool {
+        is(&self.error, &[Errno::NODEV])
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = strerror(&self.error);
+        match self.step {
+            Step::Load => write!(f, "xdp-mode={}: cannot load the program: {words}", self.mode),
+            Step::Bind(queue) => write!(f, "xdp-mode={}: queue {queue}: {words}", self.mode),
+            Step::Attach => write!(f, "xdp-mode={}: cannot attach the program: {words}", self.mode),
+        }?;
+        match self.advice() {
+            "" => Ok(()),
+            advice => write!(f, ", {advice}"),
+        }
+    }
+}
