@@ -47,3 +47,13 @@ fn with_the_kernels_vxlan_device_without_udp_checksums() {
 fn with_debians_open_vswitch() {
     assert_interoperates(&ok(TwoSites::build(&plan(under_test(), Flavor::Switch(reference())))));
 }
+
+/// The guide with one end Debian's, whose guest's port is of type afxdp. Its native XDP takes segmentation from its guest by
+/// itself, and nothing is switched off by hand at either end.
+#[test]
+fn with_debians_open_vswitch_whose_guest_is_on_an_afxdp_port() {
+    let plan = Plan::between(under_test(), Flavor::Switch(reference()));
+    let two = ok(TwoSites::build(&plan));
+    ok(two.sites[1].host.vsctl("set interface tap0 type=afxdp"));
+    assert_interoperates(&two);
+}

@@ -6,6 +6,7 @@
 
 #![cfg(test)]
 
+mod afxdp;
 mod bridge;
 mod guide;
 mod interop;

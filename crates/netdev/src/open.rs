@@ -99,9 +99,27 @@ impl Opener {
             }
             Kind::Dummy => Arc::new(self.dummy(name, "dummy", options)?),
             Kind::DummyInternal => Arc::new(self.dummy(name, "dummy-internal", options)?),
-            Kind::Afxdp => Arc::new(afxdp(kind, "afxdp", name, options)?),
-            Kind::AfxdpNonpmd => Arc::new(afxdp(kind, "afxdp-nonpmd", name, options)?),
+            Kind::Afxdp | Kind::AfxdpNonpmd => {
+                let options =
+                    afxdp::Options::parse(options).map_err(|why| OpenError::text(name, why))?;
+                self.open_afxdp(kind, name, &options)?
+            }
         })
+    }
+
+    /// Opens a device of type afxdp or afxdp-nonpmd with options that were parsed before.
+    pub fn open_afxdp(
+        &self,
+        kind: Kind,
+        name: &str,
+        options: &afxdp::Options,
+    ) -> Result<Arc<dyn Device>, OpenError> {
+        let kind_name = if kind == Kind::AfxdpNonpmd { "afxdp-nonpmd" } else { "afxdp" };
+        match Afxdp::open(kind_name, name, options) {
+            Ok(device) => Ok(Arc::new(device)),
+            Err(afxdp::Error::Host(error)) => Err(OpenError::new(kind, name, error)),
+            Err(afxdp::Error::Refused(why)) => Err(OpenError::text(name, why)),
+        }
     }
 
     fn dummy(
@@ -115,19 +133,6 @@ impl Opener {
         Dummy::new(name, kind, self.next_dummy_mac(), &options, &self.clock)
             .map_err(|error| OpenError::text(name, strerror(&error)))
     }
-}
-
-fn afxdp(
-    kind: Kind,
-    kind_name: &'static str,
-    name: &str,
-    options: &BTreeMap<String, String>,
-) -> Result<Afxdp, OpenError> {
-    let options = afxdp::Options::parse(options).map_err(|why| OpenError::text(name, why))?;
-    Afxdp::open(kind_name, name, &options).map_err(|error| match error {
-        afxdp::Error::Host(error) => OpenError::new(kind, name, error),
-        afxdp::Error::Refused(why) => OpenError::text(name, why),
-    })
 }
 
 /// Why a device could not be opened. Displayed, it is the text for the Interface row's `error`.

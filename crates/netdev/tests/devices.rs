@@ -5,15 +5,13 @@ mod forwarder;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::time::Duration;
 
 use base::Clock;
-use bed::{Bed, LEFT, RIGHT, TCP_BYTES, tcp};
+use bed::{Bed, LEFT, RIGHT, TCP_BYTES, receive, tcp};
 use forwarder::{Forwarder, Report};
-use netdev::{Device, Kind, Opener, Pool, Received, RxQueue};
+use netdev::{Kind, Opener, Pool};
 use packet::{Csum, Encap, Gso, GsoKind, Offload, Packet};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// Both directions carried super-packets whole.
@@ -95,18 +93,6 @@ fn tags_are_put_back_with_all_offsets_moved() {
 
 fn is_arp(frame: &[u8], at: usize) -> bool {
     frame.get(at..at + 2) == Some(&[8, 6])
-}
-
-/// Receives until `enough` or until nothing has come for a while.
-fn receive(rx: &mut dyn RxQueue, millis: i64, enough: impl Fn(&[Packet]) -> bool) -> Vec<Packet> {
-    let timeout = Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 };
-    let mut frames = Vec::new();
-    while !enough(&frames)
-        && poll(&mut [PollFd::new(&rx.fd(), PollFlags::IN)], Some(&timeout)).unwrap() > 0
-    {
-        while rx.recv(&mut Pool::default(), 32, &mut frames).unwrap() == Received::More {}
-    }
-    frames
 }
 
 #[test]

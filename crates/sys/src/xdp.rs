@@ -13,7 +13,6 @@
 //! What the kernel writes into the rings is taken for true only where a lie could not hurt: a descriptor must name a frame of
 //! that half that the kernel has, and bytes within it. Any other is counted ([`Rx::corrupt`]) and not looked at.
 
-mod btf;
 mod frames;
 mod map;
 pub mod program;

@@ -95,6 +95,9 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "options:csum",
             "options:egress_pkt_mark",
             "options:peer",
+            "options:n_rxq",
+            "options:xdp-mode",
+            "options:use-need-wakeup",
             "options:pcap",
             "options:rxq_pcap",
             "options:tx_pcap",
@@ -107,7 +110,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
 
 /// The interface types that ferroswitch can make.
 pub const TYPES_IN_EFFECT: &[&str] =
-    &["system", "internal", "tap", "patch", "vxlan", "dummy", "dummy-internal", "dummy-pmd"];
+    &["system", "afxdp", "afxdp-nonpmd", "internal", "tap", "patch", "vxlan", "dummy", "dummy-internal", "dummy-pmd"];
 
 /// Whether `place` (`column` or `column:key`) of `table` does something today.
 pub fn in_effect(table: &str, place: &str) -> bool {

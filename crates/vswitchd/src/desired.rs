@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use netdev::{Kind as DeviceKind, afxdp};
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
 use smallvec::SmallVec;
@@ -138,6 +139,13 @@ pub enum InterfaceKind {
     Internal,
     /// A tap that the switch makes.
     Tap,
+    /// A device of the host, by AF_XDP.
+    Afxdp {
+        /// Its type: "afxdp" or "afxdp-nonpmd".
+        kind: DeviceKind,
+        /// `options`, those that mean something.
+        options: afxdp::Options,
+    },
     /// A device of tests; options as in the row.
     Dummy {
         /// `options`.
@@ -163,6 +171,7 @@ pub enum Class {
     System,
     Internal,
     Tap,
+    Afxdp,
     Dummy,
     Patch,
     Tunnel,
@@ -170,12 +179,18 @@ pub enum Class {
 }
 
 impl InterfaceKind {
+    /// Whether it is a device that the host has, whoever comes and goes.
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, Self::System | Self::Afxdp { .. })
+    }
+
     /// The kind without its options.
     pub fn class(&self) -> Class {
         match self {
             Self::System => Class::System,
             Self::Internal => Class::Internal,
             Self::Tap => Class::Tap,
+            Self::Afxdp { .. } => Class::Afxdp,
             Self::Dummy { .. } => Class::Dummy,
             Self::Patch { .. } => Class::Patch,
             Self::Tunnel(_) => Class::Tunnel,
@@ -622,13 +637,20 @@ impl<'a> Reader<'a> {
             "" | "system" if system_dummy => dummy(),
             "internal" | "tap" if all_dummy || bridge.datapath == DatapathKind::Dummy => dummy(),
             "dummy" | "dummy-internal" | "dummy-pmd" if self.dummy.enabled => dummy(),
-            "" | "system" if self.dummy.no_system => InterfaceKind::Refused(format!(
-                "{}: system devices are disabled (--disable-system)",
-                row.name
-            )),
+            "" | "system" | "afxdp" | "afxdp-nonpmd" if self.dummy.no_system => {
+                InterfaceKind::Refused(format!(
+                    "{}: system devices are disabled (--disable-system)",
+                    row.name
+                ))
+            }
             "" | "system" => InterfaceKind::System,
             "internal" => InterfaceKind::Internal,
             "tap" => InterfaceKind::Tap,
+            "afxdp" | "afxdp-nonpmd" => match (row.kind.parse(), afxdp::Options::parse(&row.options)) {
+                (Ok(kind), Ok(options)) => InterfaceKind::Afxdp { kind, options },
+                (_, Err(why)) => InterfaceKind::Refused(format!("{}: {why}", row.name)),
+                (Err(()), _) => InterfaceKind::Refused(refuse_type(&row.name, &row.kind)),
+            },
             "patch" => match row.options.get("peer") {
                 Some(peer) if *peer == row.name => InterfaceKind::Refused(format!(
                     "{}: a patch port cannot be its own peer",
@@ -656,9 +678,9 @@ fn refuse_type(name: &str, kind: &str) -> String {
         "geneve" | "gre" | "ip6gre" | "erspan" | "ip6erspan" | "gtpu" | "srv6" | "bareudp" => {
             format!("{name}: tunnels of type {kind} are not supported yet (supported: vxlan)")
         }
-        "dpdk" | "dpdkvhostuser" | "dpdkvhostuserclient" | "afxdp" | "afxdp-nonpmd" => {
+        "dpdk" | "dpdkvhostuser" | "dpdkvhostuserclient" => {
             format!(
-                "{name}: interfaces of type {kind} are not supported yet (supported: system, internal, tap, patch, vxlan)"
+                "{name}: interfaces of type {kind} are not supported yet (supported: system, afxdp, internal, tap, patch, vxlan)"
             )
         }
         _ => format!(

@@ -149,7 +149,10 @@ fn datapath_types(dummy: DummyMode) -> Vec<String> {
 
 fn iface_types(dummy: DummyMode) -> Vec<String> {
     let dummies = ["dummy", "dummy-internal", "dummy-pmd"].into_iter().filter(|_| dummy.enabled);
-    dummies.chain(["internal", "patch", "system", "tap", "vxlan"]).map(str::to_owned).collect()
+    let afxdp = ["afxdp", "afxdp-nonpmd"];
+    let mut types: Vec<&str> = afxdp.into_iter().chain(dummies).collect();
+    types.extend(["internal", "patch", "system", "tap", "vxlan"]);
+    types.into_iter().map(str::to_owned).collect()
 }
 
 fn interface_failed(w: &mut Writer<'_>, row: Uuid, why: &str) {

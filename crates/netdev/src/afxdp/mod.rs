@@ -68,13 +68,14 @@ struct Shared {
     meters: Vec<xdp::Meter>,
     mode: Mode,
     features: Config,
-    restores_tags: bool,
     /// Why no better mode is in use.
     fallen: String,
     /// Longest frame that a socket can send.
     longest: u32,
     /// Frames of senders on this machine may be unfinished.
     repairs: bool,
+    /// The kernel's count when the device was opened.
+    dropped_before: u64,
     /// Held for what they do: the program stays attached, and a network card listens to all addresses.
     _link: Link,
     _promiscuous: Option<OwnedFd>,
@@ -101,22 +102,16 @@ impl Afxdp {
                 let _ = sockopt::set_socket_send_buffer_size(tx.fd(), size);
             }
         }
-        if !opened.restores_tags {
-            log::info!(
-                "{name}: this driver does not tell XDP of VLAN tags that it takes off frames; \
-                 if VLANs pass here, switch that off (ethtool -K {name} rxvlan off)"
-            );
-        }
         let shared = Arc::new(Shared {
             accepts: SharedAccepts::default(),
             losses: Losses::default(),
             meters: opened.sockets.iter().map(|(rx, _)| rx.meter()).collect(),
             mode: opened.mode,
             features: opened.features,
-            restores_tags: opened.restores_tags,
             fallen: joined(&opened.fallen),
             longest: opened.sockets.iter().map(|(_, tx)| tx.longest()).min().unwrap_or(0) as u32,
             repairs: !host::accepts(&link, false).finishes,
+            dropped_before: host.link().map_or(0, |(_, stats)| stats.rx_dropped),
             _link: opened.link,
             _promiscuous: promiscuous(host.ifindex),
             host,
@@ -135,7 +130,7 @@ impl Afxdp {
 /// How many queues to serve: as many as asked for, else all that there are.
 fn queues(host: &Host, options: &Options) -> Result<u32, Error> {
     // A driver that has nothing to say about queues has one.
-    let there = host.ask(|socket, name| ethtool::receive_queues(socket, name)).unwrap_or(1).max(1);
+    let there = host.ask(ethtool::receive_queues).unwrap_or(1).max(1);
     match options.queues {
         Some(wanted) if wanted > there => {
             let (name, s) = (&host.name, if there == 1 { "" } else { "s" });
@@ -178,7 +173,6 @@ impl Shared {
             (self.features.multi_buffer, "multi-buffer"),
             (self.features.need_wakeup, "need-wakeup"),
             (self.accepts.get().csum, "tx-checksum"),
-            (self.restores_tags, "vlan-tags"),
         ];
         let there: Vec<&str> = all.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
         there.join(", ")
@@ -219,11 +213,15 @@ impl Device for Afxdp {
     fn stats(&self) -> io::Result<Stats> {
         let (_, kernel) = self.shared.host.link()?;
         let mut stats = self.shared.losses.add_to(&kernel);
+        // What the sockets had no room for, some drivers count as well; the larger count is the truth.
+        let by_driver = kernel.rx_dropped.saturating_sub(self.shared.dropped_before);
+        let mut by_sockets = 0;
         for meter in &self.shared.meters {
             let socket = meter.statistics()?;
-            stats.rx_dropped += socket.rx_dropped + socket.rx_ring_full;
+            by_sockets += socket.rx_dropped + socket.rx_ring_full;
             stats.tx_errors += socket.tx_invalid;
         }
+        stats.rx_dropped += by_sockets.saturating_sub(by_driver);
         Ok(stats)
     }
 

@@ -30,7 +30,6 @@ pub(super) struct Opened {
     /// The mode in use, never best-effort.
     pub mode: Mode,
     pub features: Config,
-    pub restores_tags: bool,
     /// Better modes that were tried, and why they do not work.
     pub fallen: Vec<Failure>,
 }
@@ -89,9 +88,9 @@ fn attempt(
         features = Some(config);
         sockets.push(socket);
     }
-    let (link, restores_tags) = attach(ifindex, mode, &table)?;
+    let link = attach(ifindex, mode, &table)?;
     let features = features.unwrap_or(best);
-    Ok(Opened { sockets, link, mode, features, restores_tags, fallen: Vec::new() })
+    Ok(Opened { sockets, link, mode, features, fallen: Vec::new() })
 }
 
 /// Binds with as many features as the kernel and the driver have.
@@ -140,17 +139,10 @@ fn pause() {
     }
 }
 
-fn attach(ifindex: u32, mode: Mode, table: &Sockets) -> Result<(Link, bool), (Step, io::Error)> {
-    if mode != Mode::Generic {
-        let asking = Program::load_for(table, ifindex);
-        if let Ok(link) = asking.and_then(|program| program.attach(ifindex, Attach::Native)) {
-            return Ok((link, true));
-        }
-    }
+fn attach(ifindex: u32, mode: Mode, table: &Sockets) -> Result<Link, (Step, io::Error)> {
     let how = if mode == Mode::Generic { Attach::Generic } else { Attach::Native };
-    let plain = Program::load(table).map_err(|e| (Step::Load, e))?;
-    let link = plain.attach(ifindex, how).map_err(|e| (Step::Attach, e))?;
-    Ok((link, false))
+    let program = Program::load(table).map_err(|e| (Step::Load, e))?;
+    program.attach(ifindex, how).map_err(|e| (Step::Attach, e))
 }
 
 fn is(error: &io::Error, errnos: &[Errno]) -> bool {

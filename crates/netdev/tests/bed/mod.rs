@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Clock;
-use netdev::{Device, Kind, Opener};
+use netdev::{Device, Kind, Opener, Pool, Received, RxQueue};
+use packet::Packet;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use testbed::bed::Sharing;
 use testbed::{Netns, Testbed};
 
@@ -56,15 +58,23 @@ impl Bed {
         name: &str,
         options: &[(&str, &str)],
     ) -> Result<Arc<dyn Device>, String> {
-        let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let open = || Opener::new(Clock::real()).open(kind, name, &options);
-        self.switch.enter(open).unwrap().map_err(|e| e.to_string())
+        self.switch.enter(|| open(kind, name, options)).unwrap()
     }
 
     pub fn forwarder(&self) -> Forwarder {
         let [left, right] = ["left", "right"].map(|port| self.open(Kind::System, port).unwrap());
         Forwarder::start(left, right)
     }
+}
+
+/// Opens a device where this thread is.
+pub fn open(
+    kind: Kind,
+    name: &str,
+    options: &[(&str, &str)],
+) -> Result<Arc<dyn Device>, String> {
+    let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    Opener::new(Clock::real()).open(kind, name, &options).map_err(|e| e.to_string())
 }
 
 /// Bytes sent each way by [`tcp`].
@@ -98,4 +108,16 @@ pub fn tcp(server: &Netns, address: SocketAddr, client: &Netns) {
             });
         }
     });
+}
+
+/// Receives until `enough` or until nothing has come for a while.
+pub fn receive(rx: &mut dyn RxQueue, millis: i64, enough: impl Fn(&[Packet]) -> bool) -> Vec<Packet> {
+    let timeout = Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 };
+    let mut frames = Vec::new();
+    while !enough(&frames)
+        && poll(&mut [PollFd::new(&rx.fd(), PollFlags::IN)], Some(&timeout)).unwrap() > 0
+    {
+        while rx.recv(&mut Pool::default(), 32, &mut frames).unwrap() == Received::More {}
+    }
+    frames
 }

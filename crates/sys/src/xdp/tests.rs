@@ -183,10 +183,10 @@ fn a_lying_kernel_harms_nobody() {
                     1 => frame.wrapping_add(interesting[next() as usize % interesting.len()]),
                     _ => frame,
                 };
-                let len = if next() % 2 == 0 { next() as u32 } else { (next() % 2100) as u32 };
+                let len = if next().is_multiple_of(2) { next() as u32 } else { (next() % 2100) as u32 };
                 kernel.write(slot, Desc { addr, len, options: next() as u32 });
             }
-            let lie = if next() % 3 == 0 { next() as u32 } else { (next() % 9) as u32 };
+            let lie = if next().is_multiple_of(3) { next() as u32 } else { (next() % 9) as u32 };
             kernel.set(AT.producer, kernel.get(AT.consumer).wrapping_add(lie));
             while let Some(desc) = ring.pop() {
                 let Some(frame) = frames.returned(desc.addr, desc.len) else { continue };

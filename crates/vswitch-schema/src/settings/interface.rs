@@ -91,7 +91,7 @@ const UDP: &[&str] = &["geneve", "vxlan", "gtpu", "bareudp"];
 const GRE: &[&str] = &["gre", "ip6gre"];
 const ERSPAN: &[&str] = &["erspan", "ip6erspan"];
 const CHECKSUMMED: &[&str] = &["geneve", "vxlan", "gre", "ip6gre", "gtpu", "bareudp"];
-const QUEUED: &[&str] = &["afxdp", "afxdp-nonpmd", "dpdk", "dummy-pmd"];
+const QUEUED: &[&str] = &["dpdk", "dummy-pmd"];
 const AFXDP: &[&str] = &["afxdp", "afxdp-nonpmd"];
 const DPDK: &[&str] = &["dpdk"];
 const VHOST: &[&str] = &["dpdkvhostuser", "dpdkvhostuserclient"];
@@ -157,8 +157,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     OPTIONS.key_on(QUEUED, "n_rxq", Int(1, MAX), "1", "Receive queues."),
     OPTIONS.key_on(&["dpdk", "dummy-pmd"], "n_txq", Int(1, MAX), "by threads", "Transmit queues."),
     OPTIONS.key_on(&["dpdk", "dummy-pmd", "dummy"], "numa_id", Int(0, MAX), "by device", "NUMA node."),
+    OPTIONS.key_on(AFXDP, "n_rxq", Int(1, U32), "all that the device has", "Receive queues to serve."),
     OPTIONS.key_on(AFXDP, "xdp-mode", Word(&["best-effort", "native-with-zerocopy", "native", "generic"]), "best-effort", "How the kernel hands packets over."),
-    OPTIONS.key_on(AFXDP, "use-need-wakeup", Obsolete("it is always on where the kernel has it"), "", "Does nothing."),
+    OPTIONS.key_on(AFXDP, "use-need-wakeup", Bool, "true", "Enter the kernel only when it asks for it."),
     OPTIONS.key_on(AFXDP, "n_rxq_desc", Obsolete("it is for dpdk devices"), "", "Does nothing here."),
     OPTIONS.key_on(DPDK, "dpdk-devargs", Text, "required", "The device, as DPDK names it."),
     OPTIONS.key_on(DPDK, "n_rxq_desc", Int(1, 4096), "2048", "Slots of a receive queue, a power of two."),

@@ -82,6 +82,9 @@ fn port_text(daemon: &Daemon, bridge: &str, interface: &str, live: &Live) -> Str
     let kind = match (wanted.map(|i| &i.kind), &live.device) {
         (Some(InterfaceKind::Tunnel(e)), _) => format!("{}: {e}", e.kind.name()),
         (Some(InterfaceKind::Dummy { poses_as: Some(name), .. }), _) => name.clone(),
+        (Some(InterfaceKind::Afxdp { options, .. }), Some(device)) => {
+            format!("{}: {options}", device.kind())
+        }
         (Some(InterfaceKind::Patch { peer }), _) => format!("patch: peer={peer}"),
         (_, Some(device)) => device.kind().to_owned(),
         _ => "unknown".to_owned(),

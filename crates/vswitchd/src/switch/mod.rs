@@ -334,6 +334,7 @@ impl Switch {
                 Some(InterfaceKind::Dummy { options: a, .. }),
                 InterfaceKind::Dummy { options: b, .. },
             ) => a != b,
+            (Some(a @ InterfaceKind::Afxdp { .. }), b @ InterfaceKind::Afxdp { .. }) => a != b,
             (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => {
                 a.device_name() != b.device_name()
             }
@@ -374,7 +375,7 @@ impl Switch {
             else {
                 continue;
             };
-            let follows_host = matches!(wanted.kind, InterfaceKind::System);
+            let follows_host = wanted.kind.is_of_host();
             if follows_host
                 && ((live.is_err() && came.contains(&wanted.name))
                     || (live.is_ok() && gone.contains(&wanted.name)))
@@ -490,6 +491,9 @@ fn open_device(
         InterfaceKind::System => (DeviceKind::System, &none),
         InterfaceKind::Internal => (DeviceKind::Internal, &none),
         InterfaceKind::Tap => (DeviceKind::Tap, &none),
+        InterfaceKind::Afxdp { kind, options } => {
+            return opener.open_afxdp(*kind, &wanted.name, options).map_err(|e| e.to_string());
+        }
         InterfaceKind::Dummy { options, .. } if is_local => (DeviceKind::DummyInternal, options),
         InterfaceKind::Dummy { options, .. } => (DeviceKind::Dummy, options),
         InterfaceKind::Patch { .. } | InterfaceKind::Tunnel(_) | InterfaceKind::Refused(_) => {

@@ -103,7 +103,7 @@ impl Switch {
 fn lowest_mac(wanted: &desired::Bridge, bridge: &LiveBridge) -> Option<Mac> {
     let device_mac =
         |i: &desired::Interface| Some(bridge.interfaces.get(&i.name)?.as_ref().ok()?.status.mac);
-    let real = wanted.interfaces().filter(|i| matches!(i.kind, InterfaceKind::System));
+    let real = wanted.interfaces().filter(|i| i.kind.is_of_host());
     real.filter_map(device_mac).filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6]).min()
 }
 
