@@ -80,6 +80,7 @@ fn afxdp_ports_reach_ports_of_every_other_kind() {
     ok(net.host.vsctl("set interface tap0 type=afxdp"));
     net.assert_connected();
     // With the host's own stack, behind an internal port.
+    ok(net.host.ns.ip("link set br0 mtu 1450"));
     ok(net.host.ns.configure("br0", Ipv4Addr::new(192, 168, 1, 100), 24));
     let here = (&net.host.ns, Ipv4Addr::new(192, 168, 1, 100));
     let there = (&net.guests[0].ns, net.guests[0].address);
@@ -234,6 +235,8 @@ fn tagged_frames_pass_between_afxdp_network_cards() {
     assert_connected(&two, 4 << 20);
     ok(two.sites[1].host.vsctl("set port tap0 tag=11"));
     let [a, b] = &two.sites;
-    let echoes = ok(probe::ping(&a.guest.ns, b.guest.address, Ping { count: 3, ..Ping::default() }));
-    assert_eq!(echoes.lost(), 3, "VLANs 10 and 11 are apart: {echoes}");
+    ok(wait::until("VLANs 10 and 11 to be apart", PATIENCE, || {
+        let echoes = ok(probe::ping(&a.guest.ns, b.guest.address, Ping { count: 3, ..Ping::default() }));
+        (echoes.lost() == 3).then_some(())
+    }));
 }

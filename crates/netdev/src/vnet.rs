@@ -130,7 +130,7 @@ fn gso_kind(gso_type: u8) -> Result<GsoKind, Malformed> {
 }
 
 /// Checks a super-packet's headers against what is said of it.
-fn super_packet(frame: &mut [u8], csum: Csum, gso: Gso) -> Option<Offload> {
+pub(crate) fn super_packet(frame: &mut [u8], csum: Csum, gso: Gso) -> Option<Offload> {
     let outer = locate(frame)?;
     let (proto, offset) = match gso.kind {
         GsoKind::Udp => (UDP, udp::CSUM_OFFSET),

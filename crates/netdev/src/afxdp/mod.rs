@@ -20,6 +20,7 @@ mod open;
 mod options;
 mod queue;
 mod repair;
+mod segments;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -33,6 +34,8 @@ use sys::xdp::{self, Config};
 use sys::{ethtool, packet_socket};
 
 pub use options::{Mode, Options};
+
+use segments::Segments;
 
 use crate::common::{Losses, SharedAccepts};
 use crate::host::{self, Host};
@@ -70,9 +73,11 @@ struct Shared {
     features: Config,
     /// Why no better mode is in use.
     fallen: String,
+    /// How large super-packets' segments are to be.
+    segments: Segments,
     /// Longest frame that a socket can send.
     longest: u32,
-    /// Frames of senders on this machine may be unfinished.
+    /// Frames may have unfinished checksums.
     repairs: bool,
     /// The kernel's count when the device was opened.
     dropped_before: u64,
@@ -109,8 +114,10 @@ impl Afxdp {
             mode: opened.mode,
             features: opened.features,
             fallen: joined(&opened.fallen),
+            segments: Segments::default(),
             longest: opened.sockets.iter().map(|(_, tx)| tx.longest()).min().unwrap_or(0) as u32,
-            repairs: !host::accepts(&link, false).finishes,
+            // What the network stack has joined in generic mode has no finished checksums either.
+            repairs: !host::accepts(&link, false).finishes || opened.mode == Mode::Generic,
             dropped_before: host.link().map_or(0, |(_, stats)| stats.rx_dropped),
             _link: opened.link,
             _promiscuous: promiscuous(host.ifindex),

@@ -4,13 +4,13 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use packet::{Buf, Csum, Packet};
+use packet::{Buf, Csum, Offload, Packet};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use sys::xdp::{self, Checksum, Refused};
 
-use super::Shared;
 use super::repair::repair;
+use super::{Mode, Shared};
 use crate::finish::finish;
 use crate::vnet::is_too_long;
 use crate::{Accepts, Pool, Received, RxQueue, TxQueue};
@@ -71,14 +71,29 @@ impl RxQueue for Rx {
 impl Shared {
     /// Makes a packet of a received frame.
     fn accept(&self, mut buf: Buf, pool: &mut Pool, out: &mut Vec<Packet>) {
-        let frame_max = self.accepts.get().frame_max;
-        let offload = if self.repairs { repair(buf.as_mut_slice(), frame_max) } else { Some(packet::Offload::default()) };
-        match offload {
+        match self.judge(buf.as_mut_slice()) {
             Some(offload) => out.push(Packet { buf, offload }),
             None => {
                 self.losses.rx_malformed.inc();
                 pool.put(buf);
             }
+        }
+    }
+
+    /// What is unfinished in a frame. `None`: it cannot be used.
+    fn judge(&self, frame: &mut [u8]) -> Option<Offload> {
+        let csum = if self.repairs { repair(frame) } else { Csum::Complete };
+        let generic = self.mode == Mode::Generic;
+        if generic {
+            self.segments.hear(frame);
+        }
+        let frame_max = self.accepts.get().frame_max;
+        if frame.len() <= frame_max as usize {
+            Some(Offload { csum, ..Offload::default() })
+        } else if generic {
+            self.segments.super_packet(frame, csum, frame_max)
+        } else {
+            None
         }
     }
 
@@ -144,6 +159,9 @@ enum Outcome {
 
 impl Shared {
     fn push(&self, half: &mut xdp::Tx, packet: Packet, accepts: Accepts, pool: &mut Pool) {
+        if self.mode == Mode::Generic {
+            self.segments.hear(packet.bytes());
+        }
         let csum = match packet.offload.csum {
             Csum::Partial { start, offset } => Some(Checksum { start, offset }),
             _ => None,

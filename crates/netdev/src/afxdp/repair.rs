@@ -17,21 +17,17 @@
 use packet::wire::ip_proto::{SCTP, TCP, UDP};
 use packet::wire::udp::UdpHeader;
 use packet::wire::{Fragment, Header, Located, locate, tcp, udp};
-use packet::{Csum, Offload};
+use packet::Csum;
 
 use crate::vnet;
 
-/// What is unfinished in a frame of a sender that may be on this machine. `None`: it cannot be used. An unfinished checksum of
-/// SCTP, which nobody after us would know how to finish, is finished here.
-pub(super) fn repair(frame: &mut [u8], frame_max: u32) -> Option<Offload> {
-    if frame.len() < packet::wire::ethernet::EthernetHeader::LEN || frame.len() > frame_max as usize {
-        return None;
-    }
-    let csum = match locate(frame) {
+/// The state of the transport checksum in a frame of a sender that may be on this machine. An unfinished checksum of SCTP, which
+/// nobody after us would know how to finish, is finished here.
+pub(super) fn repair(frame: &mut [u8]) -> Csum {
+    match locate(frame) {
         Some(at) if at.fragment == Fragment::No => unfinished(frame, &at),
         _ => Csum::Complete,
-    };
-    Some(Offload { csum, ..Offload::default() })
+    }
 }
 
 fn unfinished(frame: &mut [u8], at: &Located) -> Csum {

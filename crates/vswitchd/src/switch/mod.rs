@@ -305,6 +305,7 @@ impl Switch {
                 // A dummy's wires and capture files are part of the device; a tunnel may need another datapath port.
                 let reopen = renumber(&live) || self.needs_reopening(bridge, wanted);
                 if reopen {
+                    drop(live); // or the device would be held while it is opened anew
                     self.remove_interface(bridge, &wanted.name);
                     self.add_interface(bridge, wanted);
                 } else {
