@@ -1,4 +1,4 @@
-//! Who is compared: three switches, with the guests' offloads as they come and switched off.
+//! Who is compared: three switches, with the guests' offloads as they come and switched off, and with ports by AF_XDP.
 
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ pub(crate) fn all(bin: Option<&str>) -> Result<Vec<Contender>> {
         row("ovs", "Open vSwitch", &reference, true, false),
         Contender {
             port_type: Some("afxdp-nonpmd"),
-            ..row("ovs-xdp", "Open vSwitch, AF_XDP", &reference, false, false)
+            ..row("ovs-xdp", "Open vSwitch, AF_XDP", &reference, false, true)
         },
         row(KERNEL, "kernel", &Flavor::kernel(), true, true),
         row("kernel-off", "kernel, offloads off", &Flavor::kernel(), false, false),
@@ -57,6 +57,8 @@ pub(crate) fn all(bin: Option<&str>) -> Result<Vec<Contender>> {
     match ours {
         Ok(programs) => {
             let ours = Flavor::Switch(programs);
+            let by_xdp = row("ferro-xdp", "ferroswitch, AF_XDP", &ours, true, true);
+            all.insert(0, Contender { port_type: Some("afxdp-nonpmd"), ..by_xdp });
             all.insert(0, row("ferro-off", "ferroswitch, offloads off", &ours, false, false));
             all.insert(0, row(OURS, "ferroswitch", &ours, true, true));
         }

@@ -26,10 +26,11 @@ use crate::measure::MEASURES;
 use crate::report::Report;
 
 const USAGE: &str = "\
-Usage: bench [NAME]... [--rounds N] [--seconds N] [--bin DIR] [--json FILE]
+Usage: bench [NAME]... [--only KEY]... [--rounds N] [--seconds N] [--bin DIR] [--json FILE]
        bench --list
 
 NAME        what to measure, as --list shows (default: everything but vsctl-rate)
+--only      whom to measure, as --list shows (default: everybody)
 --rounds    how often each contender is built and measured (default 3)
 --seconds   how long a rate is measured (default 3)
 --bin       folder of ferroswitch's programs (default: the folder of this program)
@@ -41,6 +42,8 @@ Needs root, Debian's openvswitch-switch as the peer, iperf3 and ethtool.
 /// What the command line asks for.
 struct Options {
     names: Vec<String>,
+    /// Contenders by key; none means all.
+    only: Vec<String>,
     rounds: u32,
     seconds: u32,
     bin: Option<String>,
@@ -61,10 +64,11 @@ fn main() -> ExitCode {
 
 fn options() -> Result<Options, lexopt::Error> {
     let mut options =
-        Options { names: Vec::new(), rounds: 3, seconds: 3, bin: None, json: None, list: false };
+        Options { names: Vec::new(), only: Vec::new(), rounds: 3, seconds: 3, bin: None, json: None, list: false };
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
+            Arg::Long("only") => options.only.push(args.value()?.string()?),
             Arg::Long("rounds") => options.rounds = args.value()?.parse::<u32>()?.max(1),
             Arg::Long("seconds") => options.seconds = args.value()?.parse::<u32>()?.max(1),
             Arg::Long("bin") => options.bin = Some(args.value()?.string()?),
@@ -87,13 +91,21 @@ fn run(options: &Options) -> Result<(), String> {
             println!("{:<10} {} [{}]", measure.name, measure.what, measure.unit);
         }
         println!("{:<10} {} [{}]", vsctl_rate::NAME, vsctl_rate::WHAT, vsctl_rate::UNIT);
+        println!();
+        for contender in contender::all(options.bin.as_deref()).map_err(|e| e.to_string())? {
+            println!("{:<10} {}", contender.key, contender.name);
+        }
         return Ok(());
     }
     let known = |name: &String| name == vsctl_rate::NAME || MEASURES.iter().any(|m| m.name == name);
     if let Some(name) = options.names.iter().find(|name| !known(name)) {
         return Err(format!("there is no measure {name}; `bench --list` shows them"));
     }
-    let contenders = contender::all(options.bin.as_deref()).map_err(|e| e.to_string())?;
+    let mut contenders = contender::all(options.bin.as_deref()).map_err(|e| e.to_string())?;
+    if let Some(key) = options.only.iter().find(|key| contenders.iter().all(|c| c.key != **key)) {
+        return Err(format!("there is no contender {key}; `bench --list` shows them"));
+    }
+    contenders.retain(|c| options.only.is_empty() || options.only.iter().any(|key| key == c.key));
     let mut report = Report::new(options.rounds);
     if options.names.iter().any(|n| n == vsctl_rate::NAME) {
         vsctl_rate::run(&contenders, options.rounds, &mut report).map_err(|e| e.to_string())?;

@@ -12,6 +12,7 @@ use crate::vsctl_rate;
 const ROWS: &[(&str, &str)] = &[
     (OURS, "ferroswitch"),
     ("ferro-off", "ferroswitch, offloads off"),
+    ("ferro-xdp", "ferroswitch, AF_XDP"),
     (PEER, "Open vSwitch, offloads off"),
     ("ovs", "Open vSwitch"),
     ("ovs-xdp", "Open vSwitch, AF_XDP"),

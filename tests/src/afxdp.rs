@@ -108,7 +108,9 @@ fn every_mode_that_a_veth_has_carries_traffic() {
         }
         net.assert_connected();
     }
-    assert!(status(&net.host, "tap0", "xdp-fallback").starts_with("xdp-mode=native-with-zerocopy: "));
+    assert!(
+        status(&net.host, "tap0", "xdp-fallback").starts_with("xdp-mode=native-with-zerocopy: ")
+    );
 }
 
 /// What cannot be had is an error that says why, and the port works again when it is taken back.
@@ -204,13 +206,17 @@ fn a_device_that_returns_is_served_again() {
     net.assert_connected();
     let guest = &net.guests[0];
     ok(net.host.ns.ip("link del tap0"));
-    let gone = wait::until("an error", PATIENCE, || error(&net.host, "tap0").contains("No such device").then_some(()));
+    let gone = wait::until("an error", PATIENCE, || {
+        error(&net.host, "tap0").contains("No such device").then_some(())
+    });
     ok(gone);
     ok(testbed::netns::cable((&net.host.ns, "tap0"), (&guest.ns, "eth0")));
     ok(guest.ns.ip("link set eth0 mtu 1450"));
     ok(guest.ns.configure("eth0", guest.address, 24));
     ok(net.host.ns.ip("link set tap0 up"));
-    ok(wait::until("the port", PATIENCE, || (status(&net.host, "tap0", "xdp-mode-in-use") == "native").then_some(())));
+    ok(wait::until("the port", PATIENCE, || {
+        (status(&net.host, "tap0", "xdp-mode-in-use") == "native").then_some(())
+    }));
     net.assert_connected();
 }
 
@@ -236,7 +242,8 @@ fn tagged_frames_pass_between_afxdp_network_cards() {
     ok(two.sites[1].host.vsctl("set port tap0 tag=11"));
     let [a, b] = &two.sites;
     ok(wait::until("VLANs 10 and 11 to be apart", PATIENCE, || {
-        let echoes = ok(probe::ping(&a.guest.ns, b.guest.address, Ping { count: 3, ..Ping::default() }));
+        let echoes =
+            ok(probe::ping(&a.guest.ns, b.guest.address, Ping { count: 3, ..Ping::default() }));
         (echoes.lost() == 3).then_some(())
     }));
 }

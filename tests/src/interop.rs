@@ -3,7 +3,9 @@
 use testbed::guide::{Flavor, Plan, TwoSites};
 use testbed::{iperf, kernel};
 
-use crate::support::{assert_connected, first_ping, ok, ours, plan, programs, reference};
+use crate::support::{
+    assert_connected, assert_some_line, first_ping, ok, ours, plan, programs, reference,
+};
 
 fn under_test() -> Flavor {
     Flavor::Switch(programs())
@@ -55,5 +57,10 @@ fn with_debians_open_vswitch_whose_guest_is_on_an_afxdp_port() {
     let plan = Plan::between(under_test(), Flavor::Switch(reference()));
     let two = ok(TwoSites::build(&plan));
     ok(two.sites[1].host.vsctl("set interface tap0 type=afxdp"));
+    let show = ok(two.sites[1].host.appctl("dpif/show"));
+    assert_some_line(&show, "    tap0 1/*: (afxdp: *, xdp-mode-in-use=native)");
+    let tso = ok(two.sites[1].guest.ns.cmd(["ethtool", "-k", "eth0"]).ok());
+    assert_some_line(&tso, "tcp-segmentation-offload: off*");
+    assert_some_line(&tso, "tx-checksumming: on");
     assert_interoperates(&two);
 }

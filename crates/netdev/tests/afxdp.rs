@@ -10,7 +10,7 @@ use std::time::Duration;
 use bed::{Bed, LEFT, RIGHT, tcp};
 use forwarder::{Forwarder, Report};
 use netdev::{Device, Kind, Pool};
-use packet::Packet;
+use packet::{Csum, Packet};
 use rustix::io::Errno;
 use testbed::probe::{self, Ping};
 
@@ -109,13 +109,15 @@ fn frames_longer_than_a_buffer_take_several() {
 #[test]
 fn what_cannot_be_had_is_refused_with_the_reason() {
     let bed = Bed::new();
-    let refused = |name, options: &[(&str, &str)]| {
-        bed.open_with(Kind::Afxdp, name, options).err().unwrap()
-    };
+    let refused =
+        |name, options: &[(&str, &str)]| bed.open_with(Kind::Afxdp, name, options).err().unwrap();
     let why = refused("left", &[("n_rxq", "3")]);
     assert!(why.contains("options:n_rxq=3, but it has 1 receive queue;"), "{why}");
     let why = refused("left", &[("xdp-mode", "native-with-zerocopy")]);
-    assert!(why.contains("xdp-mode=native-with-zerocopy: queue 0: Operation not supported"), "{why}");
+    assert!(
+        why.contains("xdp-mode=native-with-zerocopy: queue 0: Operation not supported"),
+        "{why}"
+    );
     assert!(why.contains("the driver has no zero-copy"), "{why}");
     let why = refused("left", &[("xdp-mode", "warp")]);
     assert!(why.contains("must be best-effort, native-with-zerocopy, native or generic"), "{why}");
@@ -233,4 +235,24 @@ fn a_device_that_vanishes_harms_nobody() {
     drop((device, rx, tx));
     bed.cable("left", &bed.left);
     bed.open(Kind::Afxdp, "left").expect("there is another of that name");
+}
+
+/// What a guest's stack leaves unfinished is known to be, and its bytes are what the stack handed out.
+#[test]
+fn unfinished_checksums_of_guests_are_recognised() {
+    let bed = Bed::new();
+    let device = bed.open(Kind::Afxdp, "left").unwrap();
+    let socket = bed.left.enter(|| UdpSocket::bind((LEFT, 7000))).unwrap().unwrap();
+    bed.left.ip("neigh add 10.0.0.2 lladdr 02:00:00:00:00:08 dev eth0").unwrap();
+    socket.send_to(b"some bytes", (RIGHT, 7001)).unwrap();
+    let ours = |p: &&Packet| p.bytes()[..6] == [2, 0, 0, 0, 0, 8];
+    let got =
+        bed::receive(device.take_rx_queues()[0].as_mut(), 5000, |got| got.iter().any(|p| ours(&p)));
+    let mut packet = got.iter().find(ours).unwrap().clone();
+    assert_eq!(packet.offload.csum, Csum::Partial { start: 34, offset: 6 });
+    packet::gso::complete_csum(&mut packet).unwrap();
+    let at = packet::wire::locate(packet.bytes()).unwrap();
+    let mut sum = at.pseudo(packet.bytes(), at.end - at.l4).unwrap();
+    sum.add(packet::checksum::sum(&packet.bytes()[at.l4..at.end]));
+    assert_eq!(sum.checksum(), 0, "{packet:?}");
 }

@@ -388,9 +388,8 @@ fn get<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &mut T) -> io::Res
     let value = std::ptr::from_mut(value).cast();
     // SAFETY: the kernel writes at most `len` bytes, the size of `value`, and the length; both are exclusively borrowed.
     #[allow(unsafe_code)]
-    let rc = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_XDP, option, value, &raw mut len)
-    };
+    let rc =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_XDP, option, value, &raw mut len) };
     check(rc)
 }
 

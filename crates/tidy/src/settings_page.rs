@@ -109,8 +109,18 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
 ];
 
 /// The interface types that ferroswitch can make.
-pub const TYPES_IN_EFFECT: &[&str] =
-    &["system", "afxdp", "afxdp-nonpmd", "internal", "tap", "patch", "vxlan", "dummy", "dummy-internal", "dummy-pmd"];
+pub const TYPES_IN_EFFECT: &[&str] = &[
+    "system",
+    "afxdp",
+    "afxdp-nonpmd",
+    "internal",
+    "tap",
+    "patch",
+    "vxlan",
+    "dummy",
+    "dummy-internal",
+    "dummy-pmd",
+];
 
 /// Whether `place` (`column` or `column:key`) of `table` does something today.
 pub fn in_effect(table: &str, place: &str) -> bool {

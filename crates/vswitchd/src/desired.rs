@@ -646,11 +646,13 @@ impl<'a> Reader<'a> {
             "" | "system" => InterfaceKind::System,
             "internal" => InterfaceKind::Internal,
             "tap" => InterfaceKind::Tap,
-            "afxdp" | "afxdp-nonpmd" => match (row.kind.parse(), afxdp::Options::parse(&row.options)) {
-                (Ok(kind), Ok(options)) => InterfaceKind::Afxdp { kind, options },
-                (_, Err(why)) => InterfaceKind::Refused(format!("{}: {why}", row.name)),
-                (Err(()), _) => InterfaceKind::Refused(refuse_type(&row.name, &row.kind)),
-            },
+            "afxdp" | "afxdp-nonpmd" => {
+                match (row.kind.parse(), afxdp::Options::parse(&row.options)) {
+                    (Ok(kind), Ok(options)) => InterfaceKind::Afxdp { kind, options },
+                    (_, Err(why)) => InterfaceKind::Refused(format!("{}: {why}", row.name)),
+                    (Err(()), _) => InterfaceKind::Refused(refuse_type(&row.name, &row.kind)),
+                }
+            }
             "patch" => match row.options.get("peer") {
                 Some(peer) if *peer == row.name => InterfaceKind::Refused(format!(
                     "{}: a patch port cannot be its own peer",

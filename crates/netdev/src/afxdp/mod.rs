@@ -94,12 +94,13 @@ impl Afxdp {
             return Err(Error::Host(Errno::INVAL.into()));
         }
         let queues = queues(&host, options)?;
-        let opened = open::open(host.ifindex, queues, options).map_err(|failures| {
-            match failures.first() {
-                Some(failure) if failure.is_missing() => Error::Host(Errno::NODEV.into()),
-                _ => Error::Refused(joined(&failures)),
-            }
-        })?;
+        let opened =
+            open::open(host.ifindex, queues, options).map_err(|failures| {
+                match failures.first() {
+                    Some(failure) if failure.is_missing() => Error::Host(Errno::NODEV.into()),
+                    _ => Error::Refused(joined(&failures)),
+                }
+            })?;
         for (_, tx) in &opened.sockets {
             let size = SEND_BUFFER;
             // More than the limit of unprivileged programs; without the right to, the limit will do.

@@ -153,7 +153,9 @@ impl Failure {
     fn advice(&self) -> &'static str {
         let any = |errnos: &[Errno]| is(&self.error, errnos);
         match self.step {
-            _ if any(&[Errno::PERM, Errno::ACCESS]) => "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF",
+            _ if any(&[Errno::PERM, Errno::ACCESS]) => {
+                "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF"
+            }
             Step::Bind(_) if any(&[Errno::BUSY]) => "another program has an AF_XDP socket there",
             Step::Bind(_) if any(&[Errno::NOBUFS, Errno::NOMEM]) => {
                 "the limit of locked memory is too low (ulimit -l), or give CAP_IPC_LOCK"
@@ -163,7 +165,9 @@ impl Failure {
             Step::Attach if any(&[Errno::BUSY, Errno::EXIST]) => {
                 "another XDP program is attached; `ip link set DEVICE xdp off` removes it"
             }
-            Step::Attach if any(&[Errno::RANGE]) => "its MTU, or its other end's, is too large for XDP",
+            Step::Attach if any(&[Errno::RANGE]) => {
+                "its MTU, or its other end's, is too large for XDP"
+            }
             Step::Attach if any(&[Errno::OPNOTSUPP]) => "the driver has no XDP",
             _ => "",
         }

@@ -74,8 +74,12 @@ impl Options {
     /// Reads the keys that mean something here from an Interface row's `options`. The error says what is wrong.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, String> {
         Ok(Self {
-            mode: read(options, "xdp-mode", "best-effort, native-with-zerocopy, native or generic")?
-                .unwrap_or_default(),
+            mode: read(
+                options,
+                "xdp-mode",
+                "best-effort, native-with-zerocopy, native or generic",
+            )?
+            .unwrap_or_default(),
             need_wakeup: read(options, "use-need-wakeup", "true or false")?.unwrap_or(true),
             queues: read(options, "n_rxq", "a whole number, 1 or more")?
                 .map(std::num::NonZeroU32::get),

@@ -133,7 +133,8 @@ impl TxQueue for Tx {
             if is_down {
                 self.shared.losses.tx_dropped.inc();
                 pool.put(packet.buf);
-            } else if packet.offload.gso.is_some() || !accepts.csum && !packet.offload.is_complete() {
+            } else if packet.offload.gso.is_some() || !accepts.csum && !packet.offload.is_complete()
+            {
                 for packet in finish(packet, accepts, pool, &self.shared.losses) {
                     self.shared.push(&mut half, packet, accepts, pool);
                 }

@@ -58,7 +58,8 @@ impl Segments {
 fn announced(frame: &[u8]) -> Option<u16> {
     const SYN: u8 = 2;
     let at: Located = locate(frame)?;
-    let tcp = frame.get(at.l4..at.end).filter(|_| at.proto == TCP && at.fragment == Fragment::No)?;
+    let tcp =
+        frame.get(at.l4..at.end).filter(|_| at.proto == TCP && at.fragment == Fragment::No)?;
     if tcp.get(13)? & SYN == 0 {
         return None;
     }
@@ -83,7 +84,28 @@ mod tests {
         frame.extend([8, 0, 0x45, 0]);
         frame.extend((40 + options.len() as u16).to_be_bytes());
         frame.extend([0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-        frame.extend([0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, (5 + options.len() as u8 / 4) << 4, 2, 0, 0, 0, 0, 0, 0]);
+        frame.extend([
+            0,
+            1,
+            0,
+            2,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            (5 + options.len() as u8 / 4) << 4,
+            2,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]);
         frame.extend(options);
         frame
     }
@@ -134,7 +156,9 @@ mod tests {
         frame.resize(20_000, 0);
         let len = (frame.len() as u16 - 14).to_be_bytes();
         frame[16..18].copy_from_slice(&len);
-        let size = |s: &Segments, frame: &mut Vec<u8>| s.super_packet(frame, csum, 1518).unwrap().gso.unwrap().size;
+        let size = |s: &Segments, frame: &mut Vec<u8>| {
+            s.super_packet(frame, csum, 1518).unwrap().gso.unwrap().size
+        };
         assert_eq!(size(&segments, &mut frame), 1500 - 40 - 12);
         segments.hear(&syn(&[2, 4, 5, 0x82]));
         assert_eq!(size(&segments, &mut frame), 1410 - 12);

@@ -68,11 +68,7 @@ impl Bed {
 }
 
 /// Opens a device where this thread is.
-pub fn open(
-    kind: Kind,
-    name: &str,
-    options: &[(&str, &str)],
-) -> Result<Arc<dyn Device>, String> {
+pub fn open(kind: Kind, name: &str, options: &[(&str, &str)]) -> Result<Arc<dyn Device>, String> {
     let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     Opener::new(Clock::real()).open(kind, name, &options).map_err(|e| e.to_string())
 }
@@ -111,7 +107,11 @@ pub fn tcp(server: &Netns, address: SocketAddr, client: &Netns) {
 }
 
 /// Receives until `enough` or until nothing has come for a while.
-pub fn receive(rx: &mut dyn RxQueue, millis: i64, enough: impl Fn(&[Packet]) -> bool) -> Vec<Packet> {
+pub fn receive(
+    rx: &mut dyn RxQueue,
+    millis: i64,
+    enough: impl Fn(&[Packet]) -> bool,
+) -> Vec<Packet> {
     let timeout = Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 };
     let mut frames = Vec::new();
     while !enough(&frames)

@@ -33,8 +33,9 @@ const HAS_FRAGMENTS: u32 = 1 << 5;
 unsafe fn bpf(command: libc::c_int, attr: &[u64]) -> io::Result<libc::c_int> {
     // SAFETY: the kernel reads as many bytes as we say, all of them in `attr`; what addresses in it lead to, the caller vouches
     // for. It does not write to `attr` for the commands used here.
-    let rc =
-        unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), std::mem::size_of_val(attr)) };
+    let rc = unsafe {
+        libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), std::mem::size_of_val(attr))
+    };
     if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc as libc::c_int) }
 }
 
@@ -136,8 +137,8 @@ fn load(code: &[u64], flags: u32) -> io::Result<OwnedFd> {
         two(PROG_TYPE_XDP, code.len() as u32),
         code.as_ptr().addr() as u64,
         licence.as_ptr().addr() as u64,
-        0, // log_level, log_size
-        0, // log_buf
+        0,             // log_level, log_size
+        0,             // log_buf
         two(0, flags), // kern_version, prog_flags
         u64::from_ne_bytes(name[0]),
         u64::from_ne_bytes(name[1]),
@@ -146,7 +147,9 @@ fn load(code: &[u64], flags: u32) -> io::Result<OwnedFd> {
     // SAFETY: `code` is as many instructions as it says, the licence ends with NUL, and both are alive for the call, which
     // returns a descriptor.
     #[allow(unsafe_code)]
-    unsafe { bpf_fd(PROG_LOAD, &attr) }
+    unsafe {
+        bpf_fd(PROG_LOAD, &attr)
+    }
 }
 
 /// The instructions: the frame goes to the socket on its queue; if there is none, on to the host.

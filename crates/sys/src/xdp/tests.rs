@@ -175,7 +175,8 @@ fn a_lying_kernel_harms_nobody() {
             while out < 8 && frames.lend().is_some() {
                 out += 1;
             }
-            let interesting = [0, 1, FRAME as u64 - 1, FRAME as u64, u64::MAX, u64::MAX - FRAME as u64];
+            let interesting =
+                [0, 1, FRAME as u64 - 1, FRAME as u64, u64::MAX, u64::MAX - FRAME as u64];
             for slot in 0..SIZE as usize {
                 let frame = next() % 20 * FRAME as u64;
                 let addr = match next() % 4 {
@@ -183,7 +184,8 @@ fn a_lying_kernel_harms_nobody() {
                     1 => frame.wrapping_add(interesting[next() as usize % interesting.len()]),
                     _ => frame,
                 };
-                let len = if next().is_multiple_of(2) { next() as u32 } else { (next() % 2100) as u32 };
+                let len =
+                    if next().is_multiple_of(2) { next() as u32 } else { (next() % 2100) as u32 };
                 kernel.write(slot, Desc { addr, len, options: next() as u32 });
             }
             let lie = if next().is_multiple_of(3) { next() as u32 } else { (next() % 9) as u32 };
