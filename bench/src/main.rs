@@ -63,8 +63,15 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options, lexopt::Error> {
-    let mut options =
-        Options { names: Vec::new(), only: Vec::new(), rounds: 3, seconds: 3, bin: None, json: None, list: false };
+    let mut options = Options {
+        names: Vec::new(),
+        only: Vec::new(),
+        rounds: 3,
+        seconds: 3,
+        bin: None,
+        json: None,
+        list: false,
+    };
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {

@@ -372,24 +372,32 @@ fn bind(socket: BorrowedFd<'_>, ifindex: u32, queue: u32, config: Config) -> io:
     check(rc)
 }
 
-/// Sets an option whose value is plain data.
-fn set<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &T) -> io::Result<()> {
+/// Values of options: integers only, without padding, any bits of which are a value.
+trait Plain {}
+impl Plain for u32 {}
+impl<const N: usize> Plain for [u64; N] {}
+impl Plain for libc::xdp_umem_reg {}
+impl Plain for libc::xdp_mmap_offsets {}
+impl Plain for libc::xdp_options {}
+
+/// Sets an option.
+fn set<T: Plain>(socket: BorrowedFd<'_>, option: libc::c_int, value: &T) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
     let value = std::ptr::from_ref(value).cast();
-    // SAFETY: the kernel reads `len` bytes, the size of `value`, which is alive for the call.
+    // SAFETY: the kernel reads `len` bytes, the size of `value`, which is alive for the call and has no padding.
     #[allow(unsafe_code)]
     let rc = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_XDP, option, value, len) };
     check(rc)
 }
 
-/// Reads an option whose value is plain integers, any bits of which are a value.
-fn get<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &mut T) -> io::Result<()> {
+/// Reads an option.
+fn get<T: Plain>(socket: BorrowedFd<'_>, option: libc::c_int, value: &mut T) -> io::Result<()> {
+    let (socket, value) = (socket.as_raw_fd(), std::ptr::from_mut(value).cast());
     let mut len = size_of::<T>() as libc::socklen_t;
-    let value = std::ptr::from_mut(value).cast();
-    // SAFETY: the kernel writes at most `len` bytes, the size of `value`, and the length; both are exclusively borrowed.
+    // SAFETY: the kernel writes at most `len` bytes, the size of `value`, and the length; both are exclusively borrowed. Any
+    // bits are a `Plain` value.
     #[allow(unsafe_code)]
-    let rc =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_XDP, option, value, &raw mut len) };
+    let rc = unsafe { libc::getsockopt(socket, libc::SOL_XDP, option, value, &raw mut len) };
     check(rc)
 }
 

@@ -15,6 +15,12 @@
 //! sending half is shared, under a lock for the time of one batch, by the workers that were dealt it. A frame is copied in and
 //! copied out. XDP says nothing of what is unfinished in a frame, so `repair` finds it out where the sender may be on this
 //! machine. Unfinished checksums may be sent, where the kernel takes metadata with a frame (Linux 6.11).
+//!
+//! # Why packets are copied
+//! A buffer that is a frame of a umem shared by all ports would save the copy in and the copy out. Measured by a profile of the
+//! switch between two veth through a tunnel (the kernel copies there as well), all copying of ours is 5 to 6 % of its time, for
+//! full TCP segments as for the smallest frames. In return every packet that waits anywhere would hold a frame of all
+//! ports, and each access to a packet's bytes would ask whose they are. So a packet owns its bytes here as everywhere.
 
 mod open;
 mod options;
