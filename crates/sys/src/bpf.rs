@@ -6,7 +6,7 @@
 //! process ends, however it ends.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 // Commands and values of bpf(2), from linux/bpf.h.
 const PROG_LOAD: libc::c_int = 5;
@@ -14,40 +14,61 @@ const LINK_CREATE: libc::c_int = 28;
 const PROG_TYPE_SCHED_CLS: u32 = 3;
 const ATTACH_TCX_INGRESS: u32 = 46;
 
+/// Runs a bpf(2) command.
+///
+/// # Safety
+/// Addresses in `attr` must be of memory that the kernel may read for the command, which must not be one that writes to `attr`.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn bpf(command: libc::c_int, attr: &[u64]) -> io::Result<libc::c_int> {
+    // SAFETY: the kernel reads as many bytes as we say, all of them in `attr`; for the rest the caller vouches.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), std::mem::size_of_val(attr))
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
+}
+
 /// Runs a bpf(2) command whose result is a new descriptor.
 ///
 /// # Safety
-/// The command must be one that returns a descriptor, and addresses in `attr` must be of memory that the kernel may read for it.
+/// As for [`bpf`]; and the command must be one that returns a descriptor.
 #[allow(unsafe_code)]
-unsafe fn bpf_fd(command: libc::c_int, attr: &[u64]) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel reads as many bytes as we say, all of them in `attr`, and does not write there for the commands used
-    // here; for what addresses in it lead to the caller vouches.
-    let fd = unsafe {
-        libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), std::mem::size_of_val(attr))
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+pub(crate) unsafe fn bpf_fd(command: libc::c_int, attr: &[u64]) -> io::Result<OwnedFd> {
+    // SAFETY: the caller vouches for `attr`; the descriptor was just returned, and nobody else owns it.
+    unsafe { bpf(command, attr).map(|fd| OwnedFd::from_raw_fd(fd)) }
+}
+
+/// Attaches a program to an interface for as long as the descriptor returned is open.
+pub(crate) fn attach(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    // prog_fd, target_ifindex; attach_type, flags; relative_fd; expected_revision.
+    let attr = [two(program.as_raw_fd() as u32, ifindex), two(attach_type, flags), 0, 0];
+    // SAFETY: no addresses in it; LINK_CREATE returns a descriptor.
+    #[allow(unsafe_code)]
+    unsafe {
+        bpf_fd(LINK_CREATE, &attr)
     }
-    // SAFETY: the descriptor was just returned, and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
 /// Two 32-bit members of `bpf_attr` as one word.
-fn two(first: u32, second: u32) -> u64 {
+pub(crate) fn two(first: u32, second: u32) -> u64 {
     let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
     u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// One instruction.
-fn op(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
+pub(crate) fn op(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
     // The registers are bit fields, whose order is the machine's.
     let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
     let ([a, b], [c, d, e, f]) = (offset.to_ne_bytes(), imm.to_ne_bytes());
     u64::from_ne_bytes([code, registers, a, b, c, d, e, f])
 }
 
-/// Loads a program.
-fn load(kind: u32, code: &[u64], attach_type: u32) -> io::Result<OwnedFd> {
+/// Loads a program. `flags` are those of its kind.
+pub(crate) fn load(kind: u32, code: &[u64], attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
     let licence = c"Apache-2.0";
     let name = *b"ferroswitch\0\0\0\0\0";
     let [first, second] = [0, 8].map(|at| std::array::from_fn(|i| name[at + i]));
@@ -55,9 +76,9 @@ fn load(kind: u32, code: &[u64], attach_type: u32) -> io::Result<OwnedFd> {
         two(kind, code.len() as u32),
         code.as_ptr().addr() as u64,
         licence.as_ptr().addr() as u64,
-        0, // log_level, log_size
-        0, // log_buf
-        0, // kern_version, prog_flags
+        0,             // log_level, log_size
+        0,             // log_buf
+        two(0, flags), // kern_version, prog_flags
         u64::from_ne_bytes(first),
         u64::from_ne_bytes(second),
         two(0, attach_type), // prog_ifindex, expected_attach_type
@@ -92,12 +113,8 @@ impl Redirection {
             op(CALL, 0, 0, 0, REDIRECT),
             op(EXIT, 0, 0, 0, 0),
         ];
-        let program = load(PROG_TYPE_SCHED_CLS, &code, ATTACH_TCX_INGRESS)?;
-        // prog_fd, target_ifindex; attach_type, flags; relative_fd; expected_revision.
-        let attr = [two(program.as_raw_fd() as u32, from), two(ATTACH_TCX_INGRESS, 0), 0, 0];
-        // SAFETY: no addresses in it; LINK_CREATE returns a descriptor.
-        #[allow(unsafe_code)]
-        let link = unsafe { bpf_fd(LINK_CREATE, &attr) }?;
+        let program = load(PROG_TYPE_SCHED_CLS, &code, ATTACH_TCX_INGRESS, 0)?;
+        let link = attach(program.as_fd(), from, ATTACH_TCX_INGRESS, 0)?;
         Ok(Self { _link: link })
     }
 }

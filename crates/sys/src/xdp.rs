@@ -27,6 +27,8 @@ use frames::Frames;
 use map::Mapping;
 use ring::{Consumer, Desc, Offsets, Producer};
 
+use crate::bpf::two;
+
 /// Bytes of a frame. Longer packets take several, where the kernel can do that.
 pub const FRAME: usize = 2048;
 
@@ -337,13 +339,7 @@ fn register(socket: BorrowedFd<'_>, umem: &Mapping, config: Config) -> io::Resul
     }
     // Kernels before 6.8 know the structure without its last field, and refuse what they do not know.
     let libc::xdp_umem_reg { addr, len, chunk_size, headroom, flags, .. } = request;
-    set(socket, libc::XDP_UMEM_REG, &[addr, len, pair(chunk_size, headroom), pair(flags, 0)])
-}
-
-/// Two 32-bit members as one word in memory order.
-fn pair(first: u32, second: u32) -> u64 {
-    let [a, b] = [first, second].map(u32::to_ne_bytes);
-    u64::from_ne_bytes([a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]])
+    set(socket, libc::XDP_UMEM_REG, &[addr, len, two(chunk_size, headroom), two(flags, 0)])
 }
 
 fn offsets(socket: BorrowedFd<'_>) -> io::Result<libc::xdp_mmap_offsets> {

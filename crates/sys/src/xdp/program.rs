@@ -13,46 +13,18 @@
 //! untagged. A driver's answer about the tag (`bpf_xdp_metadata_rx_vlan_tag`) is for programs under the GPL alone.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crate::bpf::{attach, bpf, bpf_fd, load, op, two};
 
 // Commands and values of bpf(2), from linux/bpf.h.
 const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE: libc::c_int = 2;
-const PROG_LOAD: libc::c_int = 5;
-const LINK_CREATE: libc::c_int = 28;
 const MAP_TYPE_XSKMAP: u32 = 17;
 const PROG_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
 /// The program can be given packets that are in several pieces.
 const HAS_FRAGMENTS: u32 = 1 << 5;
-/// Runs one bpf(2) command.
-///
-/// # Safety
-/// Addresses in `attr` must be of memory that the kernel may read for that command, as long as it will read.
-#[allow(unsafe_code)]
-unsafe fn bpf(command: libc::c_int, attr: &[u64]) -> io::Result<libc::c_int> {
-    // SAFETY: the kernel reads as many bytes as we say, all of them in `attr`; what addresses in it lead to, the caller vouches
-    // for. It does not write to `attr` for the commands used here.
-    let rc = unsafe {
-        libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), std::mem::size_of_val(attr))
-    };
-    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc as libc::c_int) }
-}
-
-/// Runs a command whose result is a new descriptor.
-///
-/// # Safety
-/// As for [`bpf`]; and the command must return a descriptor.
-#[allow(unsafe_code)]
-unsafe fn bpf_fd(command: libc::c_int, attr: &[u64]) -> io::Result<OwnedFd> {
-    // SAFETY: the caller vouches for `attr`; the descriptor was just returned and nobody else owns it.
-    unsafe { bpf(command, attr).map(|fd| OwnedFd::from_raw_fd(fd)) }
-}
-
-/// Two 32-bit members of `bpf_attr` as one word.
-fn two(first: u32, second: u32) -> u64 {
-    super::pair(first, second)
-}
 
 /// A table of sockets by queue (an XSKMAP).
 #[derive(Debug)]
@@ -101,7 +73,8 @@ impl Program {
     /// Loads it.
     pub fn load(sockets: &Sockets) -> io::Result<Self> {
         let code = redirect(sockets);
-        load(&code, HAS_FRAGMENTS).or_else(|_| load(&code, 0)).map(Self)
+        let load = |flags| load(PROG_TYPE_XDP, &code, ATTACH_XDP, flags);
+        load(HAS_FRAGMENTS).or_else(|_| load(0)).map(Self)
     }
 
     /// Attaches it to an interface for as long as the link lives. Errors of note: `EBUSY` (another program is attached),
@@ -110,11 +83,7 @@ impl Program {
         const GENERIC: u32 = 1 << 1;
         const NATIVE: u32 = 1 << 2;
         let flags = if how == Attach::Native { NATIVE } else { GENERIC };
-        // prog_fd, target_ifindex; attach_type, flags.
-        let attr = [two(self.0.as_raw_fd() as u32, ifindex), two(ATTACH_XDP, flags)];
-        // SAFETY: no addresses in it; LINK_CREATE returns a descriptor.
-        #[allow(unsafe_code)]
-        unsafe { bpf_fd(LINK_CREATE, &attr) }.map(Link)
+        attach(self.0.as_fd(), ifindex, ATTACH_XDP, flags).map(Link)
     }
 }
 
@@ -125,30 +94,6 @@ pub struct Link(OwnedFd);
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
-    }
-}
-
-fn load(code: &[u64], flags: u32) -> io::Result<OwnedFd> {
-    let licence = c"Apache-2.0";
-    let mut name = [0; 16];
-    name[..11].copy_from_slice(b"ferroswitch");
-    let name = name.as_chunks::<8>().0;
-    let attr = [
-        two(PROG_TYPE_XDP, code.len() as u32),
-        code.as_ptr().addr() as u64,
-        licence.as_ptr().addr() as u64,
-        0,             // log_level, log_size
-        0,             // log_buf
-        two(0, flags), // kern_version, prog_flags
-        u64::from_ne_bytes(name[0]),
-        u64::from_ne_bytes(name[1]),
-        two(0, ATTACH_XDP), // prog_ifindex, expected_attach_type
-    ];
-    // SAFETY: `code` is as many instructions as it says, the licence ends with NUL, and both are alive for the call, which
-    // returns a descriptor.
-    #[allow(unsafe_code)]
-    unsafe {
-        bpf_fd(PROG_LOAD, &attr)
     }
 }
 
@@ -173,13 +118,4 @@ fn redirect(sockets: &Sockets) -> [u64; 6] {
         op(CALL, 0, 0, 0, REDIRECT_MAP),
         op(EXIT, 0, 0, 0, 0),
     ]
-}
-
-/// One instruction.
-fn op(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
-    // The registers are bit fields, whose order is the machine's.
-    let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
-    let [a, b] = offset.to_ne_bytes();
-    let [c, d, e, f] = imm.to_ne_bytes();
-    u64::from_ne_bytes([code, registers, a, b, c, d, e, f])
 }

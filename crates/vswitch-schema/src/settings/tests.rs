@@ -68,7 +68,7 @@ fn other_programs_settings_pass_and_slips_of_the_pen_get_a_hint() {
     );
     assert!(matches!(check("Bridge", "other_config", "hwadr", "x", ""), Ok(Verdict::Hint(_))));
     assert!(matches!(
-        check("Interface", "options", "use-need-wakeup", "true", "afxdp"),
+        check("Interface", "options", "n_rxq_desc", "512", "afxdp"),
         Ok(Verdict::Hint(_))
     ));
     assert_eq!(
