@@ -427,7 +427,7 @@ fn taps_are_adopted_and_kept_as_told() {
     let adopted = open(true);
     adopted.release().unwrap();
     drop(adopted);
-    assert!(!bed.switch.has("br0"), "released");
+    testbed::wait::until("br0 to go", Duration::from_secs(5), gone).unwrap();
     bed.switch.ip("tuntap add br0 mode tap").unwrap();
     drop(open(false));
     assert!(bed.switch.has("br0"), "it was there before");
