@@ -14,6 +14,7 @@
 mod contender;
 mod measure;
 mod report;
+mod storm;
 mod vsctl_rate;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use testbed::probe::{self, Ping};
 use testbed::{Error, Process, Result, iperf, wait};
 
 use crate::contender::Contender;
+use crate::storm::Storm;
 
 /// A line of the report.
 #[derive(Clone, Copy, Debug)]
@@ -129,34 +130,17 @@ impl Rate {
     }
 }
 
-/// Payload of a UDP datagram in a 60-byte frame (64 with the frame check sequence).
-const SMALL: usize = 18;
-
-/// Sends small datagrams as fast as one thread can, by an ordinary UDP socket, to a socket that nobody reads: its buffer is
-/// full at once, and the kernel counts what it refuses. (A device's counters will not do: one packet there may be many
-/// datagrams, still joined.)
+/// Storms a socket that nobody reads: its buffer is full at once, and the kernel counts what it refuses. (A device's counters
+/// will not do: one packet there may be many datagrams, still joined.)
 fn packet_rate(two: &TwoSites, flows: usize, how_long: Duration) -> Result<Rate> {
     let [a, b] = &two.sites;
     let failed = |e| Error::Io { what: "UDP".to_owned(), source: e };
     let sink = b.guest.ns.enter(|| UdpSocket::bind((b.guest.address, 0)))?.map_err(failed)?;
-    let to = sink.local_addr().map_err(failed)?;
-    let open = || {
-        let socket = UdpSocket::bind((a.guest.address, 0))?;
-        socket.connect(to).map(|()| socket)
-    };
-    let sources =
-        a.guest.ns.enter(|| (0..flows).map(|_| open()).collect::<std::io::Result<Vec<_>>>());
-    let sources = sources?.map_err(failed)?;
+    let port = sink.local_addr().map_err(failed)?.port();
+    let storm = Storm::new(&a.guest, &b.guest, port, flows)?;
     let stop = AtomicBool::new(false);
     std::thread::scope(|s| {
-        s.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                for source in &sources {
-                    // A full queue refuses now and then; the next one may pass.
-                    let _ = source.send(&[0; SMALL]);
-                }
-            }
-        });
+        s.spawn(|| storm.rage(&stop));
         // Past the first packets, which take the slow path.
         std::thread::sleep(Duration::from_millis(500));
         let before = Moment::now(two);
