@@ -331,8 +331,13 @@ impl Tx {
     fn send_from(&mut self, at: usize) -> io::Result<usize> {
         let ready = &mut self.ready[at..];
         if let Some(Ready { head: Head::Relay(head), packet }) = ready.first_mut() {
-            let Some(relay) = self.shared.relay() else { return Err(Errno::OPNOTSUPP.into()) };
-            return relay.send(head, packet).map(|()| 1);
+            let sent = self.shared.relay().map(|relay| relay.send(head, packet));
+            if let Some(Ok(())) = sent {
+                return Ok(1);
+            }
+            // Whatever is the matter with the relay (somebody may have set it down), the packet is not lost for it.
+            self.shared.accepts.set(Accepts { tunnel: false, ..self.shared.accepts.get() });
+            return Err(Errno::OPNOTSUPP.into());
         }
         let frames = ready.iter().map_while(|ready| match &ready.head {
             Head::Socket(head) => Some((*head, ready.packet.bytes())),

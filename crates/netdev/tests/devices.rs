@@ -395,6 +395,14 @@ fn tunnel_super_packets_leave_whole_and_in_their_turn() {
     // The relay is there as long as the device is open.
     let relays = || bed.switch.ip("-br link show").unwrap().matches("fs-tx").count();
     assert_eq!(relays(), 1);
+
+    // Without it nothing is lost.
+    bed.switch.ip("link set fs-tx0 down").unwrap();
+    tx.send(&mut Pool::default(), &mut vec![tunnelled_tcp(1000, 40)]);
+    let segments = |all: &[Packet]| all.iter().filter(is_ours).count();
+    let got = receive(rx[0].as_mut(), 1000, |all| segments(all) == 40);
+    assert_eq!(segments(&got), 40);
+    assert!(!tx.accepts().tunnel);
     drop((tx, left));
     let gone = || (relays() == 0).then_some(());
     testbed::wait::until("the relay to go", Duration::from_secs(5), gone).unwrap();
