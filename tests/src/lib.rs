@@ -8,6 +8,7 @@
 
 mod afxdp;
 mod bridge;
+mod dpdk;
 mod guide;
 mod interop;
 mod local;

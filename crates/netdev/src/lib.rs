@@ -8,11 +8,12 @@
 //! says by [`Accepts`] what it can take unfinished, and whoever calls [`TxQueue::send`] has finished the rest.
 //!
 //! # Layout
-//! [`Opener`] opens devices by type and name. [`system`], [`afxdp`], [`tap`], [`dummy`] are the devices; [`wrap`] puts a recorder or a
+//! [`Opener`] opens devices by type and name. [`system`], [`afxdp`], [`dpdk`] (in builds that have it), [`tap`], [`dummy`] are the devices; [`wrap`] puts a recorder or a
 //! fault injector around any of them. `vnet` translates virtio-net headers, `finish` does in software what a device refused,
 //! `host` is the control side of a kernel interface. [`rtnl`] follows the kernel's links, addresses, routes and neighbours.
 
 pub mod afxdp;
+pub mod dpdk;
 pub mod dummy;
 pub mod rtnl;
 pub mod system;
@@ -23,6 +24,7 @@ mod common;
 mod finish;
 mod host;
 mod open;
+mod repair;
 mod vnet;
 
 pub use open::{Kind, OpenError, Opener};

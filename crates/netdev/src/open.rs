@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use base::Clock;
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::Device;
 use crate::afxdp::{self, Afxdp};
 use crate::common::strerror;
+use crate::dpdk;
 use crate::dummy::{self, Dummy};
 use crate::host::Host;
 use crate::system::System;
@@ -35,10 +36,13 @@ pub enum Kind {
     Afxdp,
     /// The same by its other name; the reference does not poll it.
     AfxdpNonpmd,
+    /// A device that DPDK drives.
+    Dpdk,
 }
 
 /// The names of the types, in the order of `iface_types`.
-const NAMES: [(&str, Kind); 8] = [
+const NAMES: [(&str, Kind); 9] = [
+    ("dpdk", Kind::Dpdk),
     ("afxdp", Kind::Afxdp),
     ("afxdp-nonpmd", Kind::AfxdpNonpmd),
     ("", Kind::System),
@@ -64,12 +68,14 @@ pub struct Opener {
     /// How many dummies have been given an address.
     dummies: AtomicU32,
     persistent_taps: bool,
+    /// What came of starting DPDK.
+    dpdk: OnceLock<Result<String, String>>,
 }
 
 impl Opener {
     /// An opener whose capture files have that clock's time.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, dummies: AtomicU32::new(0), persistent_taps: false }
+        Self { clock, dummies: AtomicU32::new(0), persistent_taps: false, dpdk: OnceLock::new() }
     }
 
     /// Makes taps and internal devices that outlive the process, until they are released.
@@ -99,6 +105,11 @@ impl Opener {
             }
             Kind::Dummy => Arc::new(self.dummy(name, "dummy", options)?),
             Kind::DummyInternal => Arc::new(self.dummy(name, "dummy-internal", options)?),
+            Kind::Dpdk => {
+                let options =
+                    dpdk::Options::parse(options).map_err(|why| OpenError::text(name, why))?;
+                self.open_dpdk(name, &options)?
+            }
             Kind::Afxdp | Kind::AfxdpNonpmd => {
                 let options =
                     afxdp::Options::parse(options).map_err(|why| OpenError::text(name, why))?;
@@ -120,6 +131,48 @@ impl Opener {
             Err(afxdp::Error::Host(error)) => Err(OpenError::new(kind, name, error)),
             Err(afxdp::Error::Refused(why)) => Err(OpenError::text(name, why)),
         }
+    }
+
+    /// Opens a device of type dpdk with options that were parsed before.
+    #[cfg(feature = "dpdk")]
+    pub fn open_dpdk(
+        &self,
+        name: &str,
+        options: &dpdk::Options,
+    ) -> Result<Arc<dyn Device>, OpenError> {
+        match self.dpdk.get() {
+            Some(Ok(_)) => {}
+            Some(Err(why)) => return Err(OpenError::text(name, why)),
+            None => {
+                let first = "`ovs-vsctl set Open_vSwitch . other_config:dpdk-init=true` first";
+                return Err(OpenError::text(name, format_args!("DPDK is not started; {first}")));
+            }
+        }
+        match dpdk::Dpdk::open(name, options) {
+            Ok(device) => Ok(Arc::new(device)),
+            Err(error) => {
+                let (device, words) = (&options.devargs, strerror(&error));
+                let more = "what DPDK says of it is on the switch's standard error";
+                Err(OpenError::text(name, format_args!("{device}: {words}; {more}")))
+            }
+        }
+    }
+
+    /// Says that this build cannot.
+    #[cfg(not(feature = "dpdk"))]
+    pub fn open_dpdk(&self, name: &str, _: &dpdk::Options) -> Result<Arc<dyn Device>, OpenError> {
+        Err(OpenError::text(name, dpdk::ABSENT))
+    }
+
+    /// Starts DPDK by the settings in `other_config` of the Open_vSwitch row, once: what came of it then is the answer ever
+    /// after.
+    pub fn start_dpdk(&self, config: &BTreeMap<String, String>) -> &Result<String, String> {
+        self.dpdk.get_or_init(|| dpdk::start(config))
+    }
+
+    /// DPDK's version, if it runs.
+    pub fn dpdk_version(&self) -> Option<&str> {
+        self.dpdk.get()?.as_ref().ok().map(String::as_str)
     }
 
     fn dummy(

@@ -387,6 +387,9 @@ impl Daemon {
         let before: BTreeSet<_> = self.switch.applied().problems.iter().cloned().collect();
         let after: BTreeSet<_> = wanted.problems.iter().cloned().collect();
         self.touched.extend(before.symmetric_difference(&after).map(|p| p.name.clone()));
+        if let Some(row) = &self.rows.switch {
+            self.switch.start_dpdk(&row.other_config);
+        }
         self.switch.apply(wanted);
         let idle =
             self.rows.switch.as_ref().and_then(|s| s.other_config.get("max-idle")?.parse().ok());

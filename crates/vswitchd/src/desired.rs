@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netdev::{Kind as DeviceKind, afxdp};
+use netdev::{Kind as DeviceKind, afxdp, dpdk};
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
 use smallvec::SmallVec;
@@ -146,6 +146,8 @@ pub enum InterfaceKind {
         /// `options`, those that mean something.
         options: afxdp::Options,
     },
+    /// A device that DPDK drives.
+    Dpdk(dpdk::Options),
     /// A device of tests; options as in the row.
     Dummy {
         /// `options`.
@@ -172,6 +174,7 @@ pub enum Class {
     Internal,
     Tap,
     Afxdp,
+    Dpdk,
     Dummy,
     Patch,
     Tunnel,
@@ -191,6 +194,7 @@ impl InterfaceKind {
             Self::Internal => Class::Internal,
             Self::Tap => Class::Tap,
             Self::Afxdp { .. } => Class::Afxdp,
+            Self::Dpdk(_) => Class::Dpdk,
             Self::Dummy { .. } => Class::Dummy,
             Self::Patch { .. } => Class::Patch,
             Self::Tunnel(_) => Class::Tunnel,
@@ -653,6 +657,10 @@ impl<'a> Reader<'a> {
                     (Err(()), _) => InterfaceKind::Refused(refuse_type(&row.name, &row.kind)),
                 }
             }
+            "dpdk" => match dpdk::Options::parse(&row.options) {
+                Ok(options) => InterfaceKind::Dpdk(options),
+                Err(why) => InterfaceKind::Refused(format!("{}: {why}", row.name)),
+            },
             "patch" => match row.options.get("peer") {
                 Some(peer) if *peer == row.name => InterfaceKind::Refused(format!(
                     "{}: a patch port cannot be its own peer",
@@ -680,7 +688,7 @@ fn refuse_type(name: &str, kind: &str) -> String {
         "geneve" | "gre" | "ip6gre" | "erspan" | "ip6erspan" | "gtpu" | "srv6" | "bareudp" => {
             format!("{name}: tunnels of type {kind} are not supported yet (supported: vxlan)")
         }
-        "dpdk" | "dpdkvhostuser" | "dpdkvhostuserclient" => {
+        "dpdkvhostuser" | "dpdkvhostuserclient" => {
             format!(
                 "{name}: interfaces of type {kind} are not supported yet (supported: system, afxdp, internal, tap, patch, vxlan)"
             )

@@ -152,7 +152,7 @@ impl SwitchOptions {
             "mlockall" | "unlimited-stack" => {} // nothing here needs them; scripts pass them
             "dpdk" => {
                 return Err(
-                    "--dpdk: this build has no DPDK; use ports of type system, tap or internal"
+                    "--dpdk: DPDK is started by a setting (other_config:dpdk-init=true), in builds that have it"
                         .to_owned(),
                 );
             }

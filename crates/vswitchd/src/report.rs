@@ -133,8 +133,9 @@ pub fn transaction(
         w.put("Open_vSwitch", row.uuid, "db_version", &Some(vswitch_schema::VERSION.to_owned()));
         w.put("Open_vSwitch", row.uuid, "datapath_types", &datapath_types(dummy));
         w.put("Open_vSwitch", row.uuid, "iface_types", &iface_types(dummy));
-        w.put("Open_vSwitch", row.uuid, "dpdk_initialized", &false);
-        w.put("Open_vSwitch", row.uuid, "dpdk_version", &Some("none".to_owned()));
+        w.put("Open_vSwitch", row.uuid, "dpdk_initialized", &switch.dpdk_version().is_some());
+        let version = switch.dpdk_version().unwrap_or("none").to_owned();
+        w.put("Open_vSwitch", row.uuid, "dpdk_version", &Some(version));
     }
     w.txn.finish()
 }
@@ -150,7 +151,8 @@ fn datapath_types(dummy: DummyMode) -> Vec<String> {
 fn iface_types(dummy: DummyMode) -> Vec<String> {
     let dummies = ["dummy", "dummy-internal", "dummy-pmd"].into_iter().filter(|_| dummy.enabled);
     let afxdp = ["afxdp", "afxdp-nonpmd"];
-    let mut types: Vec<&str> = afxdp.into_iter().chain(dummies).collect();
+    let dpdk = ["dpdk"].into_iter().filter(|_| netdev::dpdk::AVAILABLE);
+    let mut types: Vec<&str> = afxdp.into_iter().chain(dpdk).chain(dummies).collect();
     types.extend(["internal", "patch", "system", "tap", "vxlan"]);
     types.into_iter().map(str::to_owned).collect()
 }

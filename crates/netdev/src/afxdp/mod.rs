@@ -25,7 +25,6 @@
 mod open;
 mod options;
 mod queue;
-mod repair;
 mod segments;
 
 use std::io;

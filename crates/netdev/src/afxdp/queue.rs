@@ -9,9 +9,9 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 use sys::xdp::{self, Checksum, Refused};
 
-use super::repair::repair;
 use super::{Mode, Shared};
 use crate::finish::finish;
+use crate::repair::repair;
 use crate::vnet::is_too_long;
 use crate::{Accepts, Pool, Received, RxQueue, TxQueue};
 

@@ -198,7 +198,7 @@ fn manifests_inherit() {
             .map(|tool| manifest.section(&format!("{prefix}lints.{tool}")).join("\n"));
         sections.join("\n")
     };
-    // The one crate with unsafe code cannot inherit that it is forbidden; everything else it repeats.
+    // The crates with unsafe code cannot inherit that it is forbidden; everything else they repeat.
     let of_sys =
         lints(&root, "workspace.").replace("unsafe_code = \"forbid\"", "unsafe_code = \"deny\"");
     let mut violations = Vec::new();
@@ -213,7 +213,8 @@ fn manifests_inherit() {
             violations.push(format!("{}: publish is not false", member.path));
         }
         let inherits = member.manifest.section("lints") == ["workspace = true"];
-        let repeats = member.name() == "sys" && lints(&member.manifest, "") == of_sys;
+        let may_be_unsafe = ["sys", "dpdk"].contains(&member.name());
+        let repeats = may_be_unsafe && lints(&member.manifest, "") == of_sys;
         if !inherits && !repeats {
             violations.push(format!("{}: lints are not the workspace's", member.path));
         }

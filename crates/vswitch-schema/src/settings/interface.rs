@@ -53,7 +53,11 @@ pub const INTERFACE_TYPES: &[InterfaceType] = &[
     },
     plain("afxdp", "A device of the host, by AF_XDP, polled."),
     plain("afxdp-nonpmd", "A device of the host, by AF_XDP, not polled."),
-    InterfaceType { name: "dpdk", required: &["dpdk-devargs"], doc: "A device that DPDK drives." },
+    InterfaceType {
+        name: "dpdk",
+        required: &["dpdk-devargs"],
+        doc: "A device that DPDK drives, in builds that have DPDK.",
+    },
     plain("dpdkvhostuser", "A guest's device by vhost-user; the switch listens."),
     InterfaceType {
         name: "dpdkvhostuserclient",

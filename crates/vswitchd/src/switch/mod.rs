@@ -62,6 +62,8 @@ pub struct Switch {
     /// What every plane starts with.
     routes: Routes,
     opener: Opener,
+    /// Whether DPDK was to be started.
+    dpdk_asked: bool,
     /// OpenFlow port numbers of the last run, by bridge: (interface, number).
     remembered: BTreeMap<String, Vec<(String, u16)>>,
     /// Interfaces whose rows may no longer say how they are.
@@ -101,6 +103,7 @@ impl Switch {
     pub fn new(clock: Clock, counters: Counters, setup: Setup) -> Self {
         Self {
             // Taps stay when the daemon ends, and with them their addresses: a restart finds them as they were.
+            dpdk_asked: false,
             opener: Opener::new(clock.clone()).with_persistent_taps(),
             clock,
             counters,
@@ -336,6 +339,7 @@ impl Switch {
                 InterfaceKind::Dummy { options: b, .. },
             ) => a != b,
             (Some(a @ InterfaceKind::Afxdp { .. }), b @ InterfaceKind::Afxdp { .. }) => a != b,
+            (Some(InterfaceKind::Dpdk(a)), InterfaceKind::Dpdk(b)) => a != b,
             (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => {
                 a.device_name() != b.device_name()
             }
@@ -424,6 +428,22 @@ impl Switch {
         self.publish();
     }
 
+    /// Starts DPDK, if the settings in `other_config` of the Open_vSwitch row say so and it does not run yet.
+    pub fn start_dpdk(&mut self, config: &BTreeMap<String, String>) {
+        let wanted = config.get("dpdk-init").is_some_and(|word| word == "true" || word == "try");
+        if wanted && !std::mem::replace(&mut self.dpdk_asked, true) {
+            match self.opener.start_dpdk(config) {
+                Ok(version) => log::info!(target: "dpdk", "{version} is started"),
+                Err(why) => log::warn!(target: "dpdk", "dpdk-init: {why}"),
+            }
+        }
+    }
+
+    /// DPDK's version, if it runs.
+    pub fn dpdk_version(&self) -> Option<&str> {
+        self.opener.dpdk_version()
+    }
+
     /// Changes settings of the switch as a whole.
     pub fn tune(&mut self, tuning: Tuning) {
         if tuning != self.tuning {
@@ -494,6 +514,9 @@ fn open_device(
         InterfaceKind::Tap => (DeviceKind::Tap, &none),
         InterfaceKind::Afxdp { kind, options } => {
             return opener.open_afxdp(*kind, &wanted.name, options).map_err(|e| e.to_string());
+        }
+        InterfaceKind::Dpdk(options) => {
+            return opener.open_dpdk(&wanted.name, options).map_err(|e| e.to_string());
         }
         InterfaceKind::Dummy { options, .. } if is_local => (DeviceKind::DummyInternal, options),
         InterfaceKind::Dummy { options, .. } => (DeviceKind::Dummy, options),

@@ -1,8 +1,8 @@
-//! What XDP does not say of a frame: whether its checksum is finished.
+//! What a bare frame does not say of itself: whether its checksum is finished.
 //!
 //! # What
 //! A host's stack leaves transport checksums to the device that it sends by. On the other end of a veth or a tap nobody has
-//! finished them, and XDP hands over the bare frame. But an unfinished checksum has a mark: its field holds the sum of the
+//! finished them, and XDP (or DPDK) hands over the bare frame. But an unfinished checksum has a mark: its field holds the sum of the
 //! pseudo-header, and nothing else. [`repair`] says [`Csum::Partial`] of such frames, and whoever needs it finished finishes
 //! it.
 //!
@@ -23,7 +23,7 @@ use crate::vnet;
 
 /// The state of the transport checksum in a frame of a sender that may be on this machine. An unfinished checksum of SCTP, which
 /// nobody after us would know how to finish, is finished here.
-pub(super) fn repair(frame: &mut [u8]) -> Csum {
+pub(crate) fn repair(frame: &mut [u8]) -> Csum {
     match locate(frame) {
         Some(at) if at.fragment == Fragment::No => unfinished(frame, &at),
         _ => Csum::Complete,

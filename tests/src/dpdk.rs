@@ -1,0 +1,81 @@
+//! Ports by DPDK: the default build says what to use instead; a build that has it (docs/dpdk.md says how to make one)
+//! carries traffic over virtual devices.
+
+use std::time::Duration;
+
+use testbed::{Host, wait};
+
+use crate::support::{OneBridge, ok, ours};
+
+/// Two guests, if the programs under test are ours and have DPDK or not, as asked.
+fn two_guests(with_dpdk: bool) -> Option<OneBridge> {
+    if !ours() {
+        return None;
+    }
+    let net = OneBridge::build(2);
+    let types = ok(net.host.vsctl("get Open_vSwitch . iface_types"));
+    let has = types.split([',', '[', ']']).any(|ty| ty.trim() == "dpdk");
+    (has == with_dpdk).then_some(net)
+}
+
+fn error(host: &Host, port: &str) -> String {
+    ok(host.vsctl(&format!("get interface {port} error"))).trim().to_owned()
+}
+
+#[test]
+fn a_build_without_dpdk_says_so_and_what_to_use_instead() {
+    let Some(net) = two_guests(false) else { return };
+    let add = "add-port br0 dpdk0 -- set interface dpdk0 type=dpdk options:dpdk-devargs=net_null0";
+    let said = ok(net.host.try_vsctl(add));
+    assert!(!said.success(), "{said:?}");
+    let error = error(&net.host, "dpdk0");
+    for part in ["could not open network device dpdk0", "no DPDK", "--features dpdk", "type=afxdp"]
+    {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert_eq!(ok(net.host.vsctl("get interface dpdk0 ofport")).trim(), "-1");
+    ok(net.host.try_vsctl("set Open_vSwitch . other_config:dpdk-init=true"));
+    assert_eq!(ok(net.host.vsctl("get Open_vSwitch . dpdk_initialized")).trim(), "false");
+    net.assert_connected();
+}
+
+#[test]
+fn virtual_devices_of_a_build_with_dpdk_carry_traffic() {
+    let Some(net) = two_guests(true) else { return };
+    let host = &net.host;
+    let add = |port: &str, devargs: &str| {
+        ok(host.try_vsctl(&format!(
+            "add-port br0 {port} -- set interface {port} type=dpdk options:dpdk-devargs={devargs}"
+        )));
+        error(host, port)
+    };
+    assert!(add("early", "net_null9").contains("DPDK is not started"));
+    ok(host.vsctl("del-port early"));
+    let args = "other_config:dpdk-init=true other_config:dpdk-extra=\"--no-huge -m 256 --no-pci\"";
+    ok(host.shell(&format!("ovs-vsctl set Open_vSwitch . {args}")).ok());
+    assert_eq!(ok(host.vsctl("get Open_vSwitch . dpdk_initialized")).trim(), "true");
+
+    for (i, guest) in net.guests.iter().enumerate() {
+        ok(guest.ns.cmd("ethtool -K eth0 tso off gso off gro off".split(' ')).ok());
+        ok(host.vsctl(&format!("del-port tap{i}")));
+        assert_eq!(add(&format!("d{i}"), &format!("net_af_packet{i},iface=tap{i}")), "[]");
+    }
+    net.assert_connected();
+
+    assert_eq!(add("t0", "net_tap0,iface=dtap0"), "[]");
+    assert!(host.ns.has("dtap0"));
+    ok(host.vsctl("del-port t0"));
+    assert!(!host.ns.has("dtap0"), "the device goes with its port");
+
+    let sent = host.dir().join("sent.pcap");
+    assert_eq!(add("p0", &format!("net_pcap0,tx_pcap={}", sent.display())), "[]");
+    assert_eq!(add("n0", "net_null0,no-rx=1"), "[]");
+    ok(net.guests[0].ns.ip("neigh flush all"));
+    net.assert_connected();
+    let flooded = wait::until("what is flooded to be counted", Duration::from_secs(15), || {
+        let count = ok(host.vsctl("get interface p0 statistics:tx_packets"));
+        (count.trim() != "0").then_some(())
+    });
+    ok(flooded);
+    assert!(add("x0", "net_nothing0").contains("net_nothing0: "));
+}
