@@ -151,11 +151,20 @@ pub enum Received {
 
 /// The receiving side of one queue, owned by one worker.
 pub trait RxQueue: Send {
-    /// Readable when there is something to receive.
+    /// Readable when there is something to receive; where [`RxQueue::polled`], only once armed.
     fn fd(&self) -> BorrowedFd<'_>;
     /// Appends at most `max` packets to `out`. Buffers come from `pool` and go back to it when the worker is done with them.
     /// Errors that mean "the device is gone" are returned; transient ones are counted by the device.
     fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received>;
+    /// Called before the worker sleeps on [`RxQueue::fd`]: ask the sender for a wake-up at the next packet, and say
+    /// [`Received::More`] if something has come meanwhile. Kernel devices always notify, so the default does nothing.
+    fn arm(&mut self) -> Received {
+        Received::Drained
+    }
+    /// Its descriptor speaks only after [`RxQueue::arm`]: while awake, the worker asks the queue itself.
+    fn polled(&self) -> bool {
+        false
+    }
 }
 
 /// The transmitting side, owned by one worker.

@@ -103,6 +103,14 @@ impl RxQueue for WrappedRx {
         out.append(&mut self.passing);
         result
     }
+
+    fn arm(&mut self) -> Received {
+        self.inner.arm()
+    }
+
+    fn polled(&self) -> bool {
+        self.inner.polled()
+    }
 }
 
 struct WrappedTx {

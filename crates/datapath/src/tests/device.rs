@@ -37,6 +37,8 @@ pub(crate) struct MemDevice(Arc<Shared>);
 struct Shared {
     name: String,
     accepts: Accepts,
+    /// Signals only when asked to ([`RxQueue::polled`]).
+    polled: bool,
     readable: OwnedFd,
     state: Mutex<State>,
     sent: Condvar,
@@ -50,13 +52,26 @@ struct State {
     /// Queues that exist.
     queues: usize,
     broken: bool,
+    /// A polled device is to signal the next arrival.
+    armed: bool,
+    signals: usize,
 }
 
 impl MemDevice {
     pub(crate) fn new(name: &str, accepts: Accepts) -> Arc<Self> {
+        Self::open(name, accepts, false)
+    }
+
+    /// A device whose receive queue speaks only when asked to.
+    pub(crate) fn polled(name: &str) -> Arc<Self> {
+        Self::open(name, NOTHING, true)
+    }
+
+    fn open(name: &str, accepts: Accepts, polled: bool) -> Arc<Self> {
+        let name = name.to_owned();
         let readable = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
         let (state, sent) = (Mutex::default(), Condvar::new());
-        Arc::new(Self(Arc::new(Shared { name: name.to_owned(), accepts, readable, state, sent })))
+        Arc::new(Self(Arc::new(Shared { name, accepts, polled, readable, state, sent })))
     }
 
     /// Lets a packet arrive.
@@ -68,7 +83,15 @@ impl MemDevice {
     pub(crate) fn arrive_all(&self, packets: impl IntoIterator<Item = Packet>) {
         let mut state = self.0.lock();
         state.waiting.extend(packets);
-        rustix::io::write(&self.0.readable, &1u64.to_ne_bytes()).unwrap();
+        if !self.0.polled || std::mem::take(&mut state.armed) {
+            state.signals += 1;
+            rustix::io::write(&self.0.readable, &1u64.to_ne_bytes()).unwrap();
+        }
+    }
+
+    /// How often the receiver was signalled.
+    pub(crate) fn signals(&self) -> usize {
+        self.0.lock().signals
     }
 
     /// Receiving fails from now on.
@@ -140,6 +163,16 @@ impl RxQueue for Queue {
             return Ok(Received::Drained);
         }
         Ok(Received::More)
+    }
+
+    fn arm(&mut self) -> Received {
+        let mut state = self.0.lock();
+        state.armed = state.waiting.is_empty();
+        if state.armed { Received::Drained } else { Received::More }
+    }
+
+    fn polled(&self) -> bool {
+        self.0.polled
     }
 }
 

@@ -7,6 +7,7 @@ mod drops;
 mod learning;
 mod lifecycle;
 mod order;
+mod polled;
 mod tunnel;
 
 use std::sync::Arc;

@@ -6,6 +6,10 @@
 //! because being woken costs more than a small packet. A lone packet, such as a ping, is never made to wait, nor is anything
 //! while bulk transfers run.
 //!
+//! A queue may ask to be *polled* ([`RxQueue::polled`]): its sender (a guest in shared memory) is spared wake-ups while the
+//! worker is awake anyway. Then every look at the descriptors counts such a queue as ready, and all of them are armed before
+//! the worker really sleeps.
+//!
 //! # Commands
 //! After each batch is received, and before it is looked up, the mailbox is obeyed. So what was posted before a packet arrived
 //! is in force when that packet is handled, and packets that come back from the slow path go before newer ones.
@@ -72,6 +76,32 @@ struct Queue {
     port: DpPort,
     rx: Box<dyn RxQueue>,
     is_ready: bool,
+    /// [`RxQueue::polled`].
+    is_polled: bool,
+}
+
+impl Queue {
+    /// Puts the queue, whose number is `index`, at the end of those to be served.
+    fn make_ready(&mut self, index: usize, ready: &mut VecDeque<usize>) {
+        if !self.is_ready {
+            self.is_ready = true;
+            ready.push_back(index);
+        }
+    }
+}
+
+/// Asks the senders of polled queues for a wake-up. `More`: some have sent meanwhile, and are ready.
+fn arm(queues: &mut [Option<Queue>], ready: &mut VecDeque<usize>) -> Received {
+    let mut answer = Received::Drained;
+    for (index, queue) in queues.iter_mut().enumerate() {
+        if let Some(queue) = queue.as_mut().filter(|q| q.is_polled)
+            && queue.rx.arm() == Received::More
+        {
+            queue.make_ready(index, ready);
+            answer = Received::More;
+        }
+    }
+    answer
 }
 
 /// Closes the mailbox whatever ends the thread, so that nobody waits for a worker that is gone.
@@ -196,12 +226,17 @@ impl Worker {
     }
 
     /// Learns which queues have something, waiting at most `timeout` for the first (`None`: until there is, or commands
-    /// come).
+    /// come). Polled queues may always have.
     fn look(&mut self, timeout: Option<Duration>) {
         let mailbox = &self.shared.mailboxes[self.id];
-        if timeout.is_none() && !mailbox.prepare_to_sleep() {
-            mailbox.woke_up(false);
-            return;
+        if timeout.is_none() {
+            if arm(&mut self.queues, &mut self.ready) == Received::More {
+                return;
+            }
+            if !mailbox.prepare_to_sleep() {
+                mailbox.woke_up(false);
+                return;
+            }
         }
         let mut space = [const { std::mem::MaybeUninit::uninit() }; 64];
         let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
@@ -212,14 +247,16 @@ impl Worker {
             let index = event.data.u64();
             if index == MAILBOX {
                 signalled = true;
-            } else if let Some(Some(queue)) = self.queues.get_mut(index as usize)
-                && !queue.is_ready
-            {
-                queue.is_ready = true;
-                self.ready.push_back(index as usize);
+            } else if let Some(Some(queue)) = self.queues.get_mut(index as usize) {
+                queue.make_ready(index as usize, &mut self.ready);
             }
         }
         mailbox.woke_up(signalled);
+        for (index, queue) in self.queues.iter_mut().enumerate() {
+            if let Some(queue) = queue.as_mut().filter(|q| q.is_polled) {
+                queue.make_ready(index, &mut self.ready);
+            }
+        }
     }
 
     // -- commands --
@@ -268,7 +305,12 @@ impl Worker {
                 log::error!("datapath port {}: cannot wait for packets: {error}", new.port.0);
                 continue;
             }
-            self.queues[index] = Some(Queue { port: new.port, rx, is_ready: false });
+            let mut queue = Queue { port: new.port, is_polled: rx.polled(), rx, is_ready: false };
+            if queue.is_polled {
+                // Nobody has asked its sender for anything yet.
+                queue.make_ready(index, &mut self.ready);
+            }
+            self.queues[index] = Some(queue);
         }
     }
 
