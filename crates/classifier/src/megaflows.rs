@@ -112,15 +112,16 @@ impl<V> Megaflows<V> {
     }
 
     /// Looks up `keys[i]` for each `i` in `wanted`, subtable by subtable, so that a subtable's mask and index stay in the cache
-    /// for the whole batch. `found(i, value)` is told of each match; what is left in `wanted` matched nothing.
+    /// for the whole batch. `found(i, value, probes)` is told of each match, and how many subtables were tried for it; what is
+    /// left in `wanted` matched nothing.
     pub fn lookup_batch(
         &mut self,
         keys: &[FlowKey],
         wanted: &mut Vec<u16>,
-        mut found: impl FnMut(u16, &V),
+        mut found: impl FnMut(u16, &V, u32),
     ) {
         let seed = self.seed;
-        for table in &mut self.subtables {
+        for (table, probes) in self.subtables.iter_mut().zip(1..) {
             if wanted.is_empty() {
                 return;
             }
@@ -130,7 +131,7 @@ impl<V> Megaflows<V> {
                     return true;
                 };
                 table.hits += 1;
-                found(i, &table.values[row]);
+                found(i, &table.values[row], probes);
                 false
             });
         }

@@ -52,7 +52,7 @@ impl Config {
             0 => std::thread::available_parallelism()
                 .map_or(1, |n| n.get() / 2)
                 .clamp(1, Self::WORKERS_MAX),
-            n => n.min(64),
+            n => n.min(32),
         }
     }
 }

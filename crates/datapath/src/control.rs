@@ -1,10 +1,10 @@
 //! The handle that the rest of the switch holds: ports, flows, packets in and out, statistics.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use base::{Clock, Instant, Version};
@@ -13,15 +13,19 @@ use netdev::Device;
 use packet::Packet;
 
 use crate::config::Config;
+use crate::desk::{Desk, Desks};
 use crate::drops::{DropCounters, DropReason};
 use crate::entry::{Flow, Ufid};
-use crate::mailbox::{Command, Latch, Mailbox, NewPort, Run};
-use crate::miss::{Miss, MissQueue};
+use crate::mailbox::{Command, Latch, NewPort, Run};
+use crate::miss::{Miss, MissQueue, Source};
 use crate::peers::Peers;
-use crate::ports::{PortInfo, PortKind, PortTable, TunnelKind};
-use crate::stats::{DpStats, WorkerStats};
+use crate::ports::{PortInfo, PortKind, PortTable, RxPlace, TunnelKind};
+use crate::schedule::Schedule;
+use crate::staff::{CycleRate, Staff, WorkerInfo};
+use crate::stats::DpStats;
 use crate::table::{FlowTable, PutError};
-use crate::worker::Worker;
+use crate::usage::{Usage, WINDOW, WINDOWS};
+use crate::worker::Queue;
 
 /// A running datapath. Clones are one datapath; it stops when told to, or when the last handle goes.
 #[derive(Clone)]
@@ -33,58 +37,51 @@ pub(crate) struct Shared {
     pub(crate) misses: MissQueue,
     pub(crate) peers: Peers,
     pub(crate) drops: DropCounters,
-    pub(crate) stats: Box<[WorkerStats]>,
-    pub(crate) mailboxes: Box<[Mailbox]>,
+    /// Whoever posts to several workers, or moves a receive queue from one to another, holds the lock meanwhile: answers to
+    /// missed packets go where the packets' queue is.
+    pub(crate) desks: Mutex<Desks>,
+    table: Mutex<FlowTable>,
+    pub(crate) cycle_rate: CycleRate,
     /// Secret: for hash tables that packets fill.
     pub(crate) seed: u64,
     pub(crate) config: Config,
 }
 
-struct Inner {
-    shared: Arc<Shared>,
-    table: Mutex<FlowTable>,
-    ports: Mutex<PortTable>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+impl Shared {
+    pub(crate) fn table(&self) -> MutexGuard<'_, FlowTable> {
+        lock(&self.table)
+    }
 }
 
-/// How long [`Datapath::remove_port`] waits for workers to let go of the device. They obey within a batch; the bound keeps a
+/// Locks in this order: staff, ports, desks.
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ports: Mutex<PortTable>,
+    staff: Mutex<Staff>,
+}
+
+/// How long the control side waits for workers to let go of a device or a queue. They obey within a batch; the bound keeps a
 /// worker that is stuck in a device's driver from hanging the switch.
-const LET_GO: Duration = Duration::from_secs(5);
+pub(crate) const LET_GO: Duration = Duration::from_secs(5);
 
 impl Datapath {
     /// Starts the workers.
     pub fn start(config: Config) -> io::Result<Self> {
-        let workers = config.worker_count();
         let seed = RandomState::new().hash_one(0);
         let shared = Arc::new(Shared {
             clock: config.clock.clone(),
-            misses: MissQueue::new(config.miss_queue, workers),
+            misses: MissQueue::new(config.miss_queue),
             peers: Peers::default(),
             drops: DropCounters::new(&config.counters),
-            stats: (0..workers).map(|_| WorkerStats::default()).collect(),
-            mailboxes: (0..workers).map(|_| Mailbox::new()).collect::<io::Result<_>>()?,
+            desks: Mutex::default(),
+            table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
+            cycle_rate: CycleRate::measure(),
             seed,
             config,
         });
-        let inner = Inner {
-            table: Mutex::new(FlowTable::new(
-                seed,
-                shared.config.flow_limit,
-                shared.config.mask_limit,
-                workers,
-            )),
-            ports: Mutex::new(PortTable::new(workers)),
-            threads: Mutex::default(),
-            shared,
-        };
+        let inner = Inner { ports: Mutex::default(), staff: Mutex::default(), shared };
         let datapath = Self(Arc::new(inner));
-        for id in 0..workers {
-            let worker = Worker::new(id, datapath.0.shared.clone())?;
-            let thread = std::thread::Builder::new()
-                .name(format!("worker{id}"))
-                .spawn(move || worker.run())?;
-            lock(&datapath.0.threads).push(thread);
-        }
+        datapath.0.follow_schedule(&mut lock(&datapath.0.staff), Schedule::default())?;
         Ok(datapath)
     }
 
@@ -93,29 +90,99 @@ impl Datapath {
         self.0.stop();
     }
 
+    // -- workers --
+
     /// The number of workers.
     pub fn workers(&self) -> usize {
-        self.0.shared.mailboxes.len()
+        lock(&self.0.staff).len()
+    }
+
+    /// How workers are to be. Starts, stops and moves what differs, without losing or reordering a packet; when this returns,
+    /// receive queues are where they belong. An error means that a worker could not be started; those there are go on.
+    pub fn set_schedule(&self, schedule: Schedule) -> io::Result<()> {
+        let mut staff = lock(&self.0.staff);
+        if staff.schedule == schedule {
+            return Ok(());
+        }
+        self.0.follow_schedule(&mut staff, schedule)
+    }
+
+    /// What was last asked for.
+    pub fn schedule(&self) -> Schedule {
+        lock(&self.0.staff).schedule.clone()
+    }
+
+    /// Pins receive queues of a port, by number, to the workers of processors (`other_config:pmd-rxq-affinity`). Those not named
+    /// are no longer pinned.
+    pub fn set_affinity(&self, port: DpPort, cores: &BTreeMap<usize, usize>) {
+        let staff = lock(&self.0.staff);
+        let mut ports = lock(&self.0.ports);
+        let Some(queues) = ports.queues_of(port) else { return };
+        let mut changed = false;
+        for (i, queue) in queues.iter_mut().enumerate() {
+            let core = cores.get(&i).copied();
+            changed |= std::mem::replace(&mut queue.pinned, core) != core;
+        }
+        drop(ports);
+        if changed {
+            self.0.arrange(&staff);
+        }
+    }
+
+    /// Deals receive queues out anew, by their load of late.
+    pub fn rebalance(&self) {
+        self.0.arrange(&lock(&self.0.staff));
+    }
+
+    /// What [`Schedule::auto_balance`] asks for. To be called about once a second. Says whether queues were dealt out anew.
+    pub fn auto_balance(&self, now: Instant) -> bool {
+        self.0.auto_balance(&mut lock(&self.0.staff), now)
+    }
+
+    /// All workers, by processor, with their receive queues. Usage is that of the last `seconds`, in whole windows of five, at
+    /// most a minute.
+    pub fn workers_info(&self, seconds: u64) -> Vec<WorkerInfo> {
+        let windows = seconds.div_ceil(WINDOW.as_secs()).clamp(1, WINDOWS);
+        self.0.staff_info(&lock(&self.0.staff), windows)
+    }
+
+    /// Workers' counts, as [`Datapath::workers_info`] shows them, begin at zero again: all, or those of one processor.
+    pub fn clear_perf(&self, core: Option<usize>) {
+        self.0.clear_perf(&mut lock(&self.0.staff), core);
+    }
+
+    /// How many of workers' cycles make a second.
+    pub fn cycles_per_second(&self) -> u64 {
+        self.0.shared.cycle_rate.hz()
     }
 
     // -- ports --
 
     /// Serves a device as port `port`: its receive queues are spread over the workers, each worker can transmit.
     pub fn add_port(&self, port: DpPort, device: Arc<dyn Device>) -> io::Result<()> {
+        let mut staff = lock(&self.0.staff);
         let mut ports = lock(&self.0.ports);
         ports.check_new(port)?;
-        let mut shares = Vec::with_capacity(self.workers());
-        for _ in 0..self.workers() {
+        let desks: Vec<_> = lock(&self.0.shared.desks).iter().flatten().cloned().collect();
+        let mut shares = Vec::with_capacity(desks.len());
+        for _ in &desks {
             shares.push(NewPort { port, tx: device.tx_queue()?, rx: Vec::new() });
         }
-        let queues = device.take_rx_queues();
-        self.0.shared.misses.add_port(port);
-        let homes = ports.add(port, PortKind::Device(device), queues.len());
-        for (queue, home) in queues.into_iter().zip(homes) {
-            shares[home].rx.push(queue);
+        let (mut places, mut homes) = (Vec::new(), Vec::new());
+        for rx in device.take_rx_queues() {
+            let (id, home) = (staff.new_queue(), staff.place(&ports, &homes));
+            let usage = Arc::new(Usage::default());
+            if let Some(at) = desks.iter().position(|d| d.slot == home) {
+                shares[at].rx.push(Box::new(Queue::new(id, port, rx, usage.clone())));
+            }
+            self.0.shared.misses.set_home(id, home);
+            places.push(RxPlace { id, home, pinned: None, usage });
+            homes.push(home);
         }
-        for (mailbox, share) in self.0.shared.mailboxes.iter().zip(shares) {
-            mailbox.post([Command::AddPort(Box::new(share))]);
+        self.0.shared.misses.add_port(port);
+        ports.add(port, PortKind::Device(device), places);
+        for (desk, share) in desks.iter().zip(shares) {
+            desk.mailbox.post([Command::AddPort(Box::new(share))]);
         }
         Ok(())
     }
@@ -124,7 +191,7 @@ impl Datapath {
     pub fn add_tunnel_port(&self, port: DpPort, kind: TunnelKind) -> io::Result<()> {
         let mut ports = lock(&self.0.ports);
         ports.check_new(port)?;
-        ports.add(port, PortKind::Tunnel(kind), 0);
+        ports.add(port, PortKind::Tunnel(kind), Vec::new());
         self.0.shared.misses.add_port(port);
         self.0.tell_all(|| Command::AddTunnel(port, kind));
         Ok(())
@@ -133,17 +200,21 @@ impl Datapath {
     /// Lets go of a port. When this returns no worker holds any of its device's queues.
     pub fn remove_port(&self, port: DpPort) -> io::Result<()> {
         let latch = Arc::new(Latch::default());
-        {
+        let queues = {
+            // No queue is on its way from one worker to another.
+            let _staff = lock(&self.0.staff);
             // Held until workers are told, so that a new port of that number comes after.
             let mut ports = lock(&self.0.ports);
-            if !ports.remove(port) {
+            let Some(queues) = ports.remove(port) else {
                 let text = format!("no datapath port {}", port.0);
                 return Err(io::Error::new(io::ErrorKind::NotFound, text));
-            }
+            };
             self.0.tell_all(|| Command::RemovePort(port, latch.ticket()));
-        }
+            queues
+        };
         let obeyed = latch.wait(LET_GO);
         self.0.shared.misses.remove_port(port);
+        queues.iter().for_each(|q| self.0.shared.misses.forget_home(q.id));
         if obeyed {
             return Ok(());
         }
@@ -172,30 +243,30 @@ impl Datapath {
 
     /// Takes a flow out. A packet received after this returns does not meet it.
     pub fn remove_flow(&self, flow: &Arc<Flow>) {
-        if lock(&self.0.table).remove(flow) {
+        if self.0.shared.table().remove(flow) {
             self.0.tell_all(|| Command::Remove(flow.clone()));
         }
     }
 
     /// Takes all flows out.
     pub fn flush(&self) {
-        lock(&self.0.table).clear();
+        self.0.shared.table().clear();
         self.0.tell_all(|| Command::Sweep);
     }
 
     /// All flows, in no particular order.
     pub fn flows(&self) -> Vec<Arc<Flow>> {
-        lock(&self.0.table).list()
+        self.0.shared.table().list()
     }
 
     /// The flow with this id.
     pub fn flow(&self, ufid: Ufid) -> Option<Arc<Flow>> {
-        lock(&self.0.table).by_ufid(ufid).cloned()
+        self.0.shared.table().by_ufid(ufid).cloned()
     }
 
     /// How many flows.
     pub fn flow_count(&self) -> usize {
-        lock(&self.0.table).len()
+        self.0.shared.table().len()
     }
 
     // -- packets --
@@ -207,8 +278,7 @@ impl Datapath {
 
     /// Several answers to the slow path's packets, handed to the workers at once when dropped.
     pub fn answers(&self) -> Answers<'_> {
-        let commands = self.0.shared.mailboxes.iter().map(|_| Vec::new()).collect();
-        Answers { inner: &self.0, commands, has_flows: false }
+        Answers { inner: &self.0, items: Vec::new() }
     }
 
     /// Runs `actions` on a missed packet, in the worker that it came from, before that worker receives again.
@@ -220,8 +290,10 @@ impl Datapath {
     /// on port `metadata.in_port`. Of `metadata` the fields count that are not in the packet: port, marks, tunnel.
     pub fn inject(&self, packet: Packet, metadata: FlowKey, actions: Option<Arc<[Action]>>) {
         let home = lock(&self.0.ports).home(DpPort(metadata.in_port));
-        let run = Run { packet, key: metadata, actions };
-        self.0.tell(home, [Command::Run(Box::new(run))]);
+        let desks = lock(&self.0.shared.desks);
+        let Some(desk) = sitting(&desks, home) else { return };
+        let run = Run { packet, source: Source::Worker(desk.slot), key: metadata, actions };
+        self.0.tell(desk, [Command::Run(Box::new(run))]);
     }
 
     /// Waits until all that has been received and commanded so far is done: what lay in receive queues has been looked up,
@@ -229,7 +301,11 @@ impl Datapath {
     /// system's time).
     pub fn quiesce(&self, timeout: Duration) -> bool {
         let latch = Arc::new(Latch::default());
-        self.0.tell_all(|| Command::Barrier(latch.ticket()));
+        {
+            // No queue is on its way from one worker to another.
+            let _staff = lock(&self.0.staff);
+            self.0.tell_all(|| Command::Barrier(latch.ticket()));
+        }
         latch.wait(timeout)
     }
 
@@ -251,15 +327,18 @@ impl Datapath {
         self.0.shared.peers.expire(now);
     }
 
+    /// Makes every worker fail.
+    #[cfg(test)]
+    pub(crate) fn panic_for_tests(&self) {
+        self.0.tell_all(|| Command::Panic);
+    }
+
     // -- statistics --
 
     /// Lookups and table sizes.
     pub fn stats(&self) -> DpStats {
-        let mut sum = DpStats::default();
-        for worker in &self.0.shared.stats {
-            worker.add_to(&mut sum);
-        }
-        let table = lock(&self.0.table);
+        let mut sum = lock(&self.0.staff).sum_of_all();
+        let table = self.0.shared.table();
         (sum.flows, sum.masks) = (table.len(), table.masks());
         sum
     }
@@ -286,9 +365,13 @@ impl std::fmt::Debug for Datapath {
 /// thread do that.
 pub struct Answers<'a> {
     inner: &'a Inner,
-    /// Per worker.
-    commands: Vec<Vec<Command>>,
-    has_flows: bool,
+    /// In the order in which they were given.
+    items: Vec<Answer>,
+}
+
+enum Answer {
+    Put(Arc<Flow>),
+    Resume(Box<Run>),
 }
 
 impl Answers<'_> {
@@ -300,57 +383,77 @@ impl Answers<'_> {
         version: Version,
     ) -> Result<Arc<Flow>, PutError> {
         let now = self.inner.shared.clock.now();
-        let flow = lock(&self.inner.table).put(key, actions, version, now)?;
-        for commands in &mut self.commands {
-            commands.push(Command::Put(flow.clone()));
-        }
-        self.has_flows = true;
+        let flow = self.inner.shared.table().put(key, actions, version, now)?;
+        self.items.push(Answer::Put(flow.clone()));
         Ok(flow)
     }
 
     /// As [`Datapath::resume`].
     pub fn resume(&mut self, miss: Miss, actions: Arc<[Action]>) {
-        let run = Run { packet: miss.packet, key: miss.key, actions: Some(actions) };
-        if let Some(commands) = self.commands.get_mut(miss.worker) {
-            commands.push(Command::Run(Box::new(run)));
-        }
+        let Miss { packet, key, source, .. } = miss;
+        self.items.push(Answer::Resume(Box::new(Run {
+            packet,
+            source,
+            key,
+            actions: Some(actions),
+        })));
     }
 }
 
 impl Drop for Answers<'_> {
     fn drop(&mut self) {
-        for (worker, commands) in self.commands.iter_mut().enumerate() {
-            if self.has_flows {
-                commands.push(Command::Reclaim(self.inner.shared.misses.hold(worker)));
+        if self.items.is_empty() {
+            return;
+        }
+        let misses = &self.inner.shared.misses;
+        let has_flows = self.items.iter().any(|item| matches!(item, Answer::Put(_)));
+        // No receive queue moves while we look where they are.
+        let desks = lock(&self.inner.shared.desks);
+        let mut commands: Vec<Vec<Command>> = desks.iter().map(|_| Vec::new()).collect();
+        for item in self.items.drain(..) {
+            match item {
+                Answer::Put(flow) => {
+                    commands.iter_mut().for_each(|list| list.push(Command::Put(flow.clone())))
+                }
+                Answer::Resume(run) => {
+                    if let Some(desk) = sitting(&desks, misses.home(run.source)) {
+                        commands[desk.slot].push(Command::Run(run));
+                    }
+                }
+            }
+        }
+        for (desk, mut commands) in desks.iter().zip(commands) {
+            let Some(desk) = desk else { continue };
+            if has_flows {
+                commands.push(Command::Reclaim(misses.hold(desk.slot)));
             }
             if !commands.is_empty() {
-                self.inner.tell(worker, commands.drain(..));
+                self.inner.tell(desk, commands);
             }
         }
     }
 }
 
+/// The worker in this slot; any other one if it has left.
+fn sitting(desks: &Desks, slot: usize) -> Option<&Arc<Desk>> {
+    desks.get(slot).and_then(Option::as_ref).or_else(|| desks.iter().flatten().next())
+}
+
 impl Inner {
-    fn tell(&self, worker: usize, commands: impl IntoIterator<Item = Command>) {
-        let refused = self.shared.mailboxes[worker].post(commands);
+    fn tell(&self, desk: &Desk, commands: impl IntoIterator<Item = Command>) {
+        let refused = desk.mailbox.post(commands);
         if refused > 0 {
             self.shared.drops.add(DropReason::CommandOverflow, refused);
         }
     }
 
-    fn tell_all(&self, command: impl Fn() -> Command) {
-        for worker in 0..self.shared.mailboxes.len() {
-            self.tell(worker, [command()]);
-        }
+    pub(crate) fn tell_all(&self, command: impl Fn() -> Command) {
+        let desks = lock(&self.shared.desks);
+        desks.iter().flatten().for_each(|desk| self.tell(desk, [command()]));
     }
 
     fn stop(&self) {
-        self.tell_all(|| Command::Stop);
-        for thread in lock(&self.threads).drain(..) {
-            if thread.join().is_err() {
-                log::error!("a datapath worker has panicked");
-            }
-        }
+        self.dismiss_all(&mut lock(&self.staff));
         self.shared.misses.close();
     }
 }
@@ -361,6 +464,6 @@ impl Drop for Inner {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }

@@ -1,8 +1,11 @@
 //! An installed flow: what it matches, what it does, and what it has seen.
+//!
+//! Workers come and go while flows stay, so a flow does not know how many there are: a worker that installs a flow takes a
+//! [`StatsCell`] of its own from it, and readers add all cells up.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::{Instant, Version};
 use classifier::{Mixer, Pattern};
@@ -80,8 +83,8 @@ pub struct Flow {
     version: Version,
     ufid: Ufid,
     created: Instant,
-    /// One cell per worker; shared with the flow that this one replaced.
-    cells: Arc<[StatsCell]>,
+    /// Shared with the flow that this one replaced.
+    cells: Arc<Cells>,
     /// Cleared when removed or replaced. Installing and removing travel to workers by queues that may overtake each other;
     /// a worker never installs a dead flow.
     live: AtomicBool,
@@ -94,7 +97,6 @@ impl Flow {
         actions: Arc<[Action]>,
         version: Version,
         now: Instant,
-        workers: usize,
     ) -> Self {
         Self {
             key,
@@ -103,7 +105,7 @@ impl Flow {
             version,
             ufid: Ufid::new(seed, &key),
             created: now,
-            cells: (0..workers).map(|_| StatsCell::default()).collect(),
+            cells: Arc::default(),
             live: AtomicBool::new(true),
         }
     }
@@ -150,7 +152,7 @@ impl Flow {
     /// What it has seen until now.
     pub fn stats(&self) -> FlowStats {
         let mut sum = FlowStats::default();
-        for cell in self.cells.iter() {
+        for cell in self.cells.lock().iter() {
             sum.packets += cell.packets.load(Ordering::Relaxed);
             sum.bytes += cell.bytes.load(Ordering::Relaxed);
             let used = cell.used.load(Ordering::Relaxed).checked_sub(1).map(Instant::from_nanos);
@@ -174,8 +176,30 @@ impl Flow {
         &self.pattern
     }
 
-    pub(crate) fn cell(&self, worker: usize) -> &StatsCell {
-        &self.cells[worker]
+    /// A cell for one worker to count in. One that no worker holds any more is taken over with what it has counted.
+    pub(crate) fn new_cell(&self) -> Arc<StatsCell> {
+        let mut cells = self.cells.lock();
+        if let Some(left) = cells.iter().find(|cell| Arc::strong_count(cell) == 1) {
+            return left.clone();
+        }
+        let cell = Arc::new(StatsCell::default());
+        cells.push(cell.clone());
+        cell
+    }
+
+    /// Whether the two count in the same cells: one has replaced the other.
+    pub(crate) fn shares_cells(&self, other: &Flow) -> bool {
+        Arc::ptr_eq(&self.cells, &other.cells)
+    }
+}
+
+/// The cells of all workers that have, or had, a flow.
+#[derive(Debug, Default)]
+struct Cells(Mutex<Vec<Arc<StatsCell>>>);
+
+impl Cells {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<StatsCell>>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
@@ -209,10 +233,11 @@ mod tests {
     #[test]
     fn statistics_of_all_workers_add_up_and_survive_new_actions() {
         let key = MaskedKey::new(&FlowKey::default(), &Mask::any());
-        let flow = Flow::new(1, key, Arc::new([]), Version(1), Instant::from_millis(5), 2);
+        let flow = Flow::new(1, key, Arc::new([]), Version(1), Instant::from_millis(5));
         assert_eq!(flow.stats(), FlowStats::default());
-        flow.cell(0).count(2, 200, 0x10, Instant::from_nanos(0));
-        flow.cell(1).count(1, 50, 0x02, Instant::from_millis(7));
+        let (one, two) = (flow.new_cell(), flow.new_cell());
+        one.count(2, 200, 0x10, Instant::from_nanos(0));
+        two.count(1, 50, 0x02, Instant::from_millis(7));
         let newer = flow.with_actions(Arc::new([Action::PopVlan]), Version(2));
         let expect = FlowStats {
             packets: 3,
@@ -222,6 +247,11 @@ mod tests {
         };
         assert_eq!(newer.stats(), expect);
         assert_eq!((newer.created(), newer.version()), (Instant::from_millis(5), Version(2)));
+        assert!(newer.shares_cells(&flow));
         assert!(flow.is_live() && flow.kill() && !flow.kill() && !flow.is_live());
+        // A worker goes and another comes: no cell is wasted, no count lost.
+        drop(two);
+        newer.new_cell().count(1, 50, 0, Instant::from_millis(7));
+        assert_eq!((newer.stats().packets, newer.cells.lock().len()), (4, 2));
     }
 }

@@ -20,28 +20,37 @@
 //! answers.
 
 mod act;
+mod assign;
 mod buffers;
 mod cache;
 mod config;
 mod control;
+mod desk;
 mod drops;
 mod entry;
 mod mailbox;
 mod miss;
 mod peers;
 mod ports;
+mod schedule;
+mod staff;
 mod stats;
 mod table;
 mod transmit;
+mod usage;
 mod worker;
 
+pub use assign::Assign;
 pub use config::Config;
 pub use control::{Answers, Datapath};
+pub use desk::Sleep;
 pub use drops::DropReason;
 pub use entry::{Flow, FlowStats, Ufid};
 pub use miss::{Miss, MissQueue, MissReason};
 pub use ports::{PortInfo, PortKind, TunnelKind};
-pub use stats::DpStats;
+pub use schedule::{AutoBalance, Schedule};
+pub use staff::{QueueInfo, Share, WorkerInfo};
+pub use stats::{DpStats, Perf, Stage};
 pub use table::PutError;
 
 #[cfg(test)]

@@ -12,13 +12,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use flow::{Action, DpPort, FlowKey};
-use netdev::{RxQueue, TxQueue};
+use netdev::TxQueue;
 use packet::Packet;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::entry::Flow;
-use crate::miss::Hold;
+use crate::miss::{Hold, QueueId, Source};
 use crate::ports::TunnelKind;
+use crate::worker::Queue;
 
 /// What a worker can be told.
 pub(crate) enum Command {
@@ -36,10 +37,19 @@ pub(crate) enum Command {
     AddTunnel(DpPort, TunnelKind),
     /// Let go of a port's queues.
     RemovePort(DpPort, Ticket),
+    /// Give a receive queue to another worker, then let go of the ticket. Not ours: nothing.
+    Release { queue: QueueId, to: usize, ticket: Ticket },
+    /// Serve a receive queue that another worker has given up.
+    Adopt(Box<Queue>),
+    /// For tests: fail.
+    #[cfg(test)]
+    Panic,
     /// Run a packet.
     Run(Box<Run>),
     /// Empty all receive queues, then let go of the ticket.
     Barrier(Ticket),
+    /// Look about: how to rest has changed.
+    Look,
     /// End.
     Stop,
 }
@@ -50,10 +60,15 @@ impl Command {
         match self {
             Command::Put(_) | Command::Remove(_) | Command::Sweep | Command::AddTunnel(..) => false,
             Command::Reclaim(hold) => hold.has_packets(),
+            #[cfg(test)]
+            Command::Panic => true,
             Command::AddPort(_)
             | Command::RemovePort(..)
+            | Command::Release { .. }
+            | Command::Adopt(_)
             | Command::Run(_)
             | Command::Barrier(_)
+            | Command::Look
             | Command::Stop => true,
         }
     }
@@ -63,12 +78,14 @@ impl Command {
 pub(crate) struct NewPort {
     pub(crate) port: DpPort,
     pub(crate) tx: Box<dyn TxQueue>,
-    pub(crate) rx: Vec<Box<dyn RxQueue>>,
+    pub(crate) rx: Vec<Box<Queue>>,
 }
 
 /// A packet from the control side.
 pub(crate) struct Run {
     pub(crate) packet: Packet,
+    /// Where it came from.
+    pub(crate) source: Source,
     /// With actions: the packet's key. Without: its metadata.
     pub(crate) key: FlowKey,
     /// `None`: enter as if received.
@@ -113,7 +130,20 @@ impl Mailbox {
     /// Posts commands; the worker finds all of them at once, in this order. Gives back how many packets were refused.
     pub(crate) fn post(&self, commands: impl IntoIterator<Item = Command>) -> u64 {
         let full = |s: &mut State| s.commands.len() >= COMMANDS_MAX && !s.closed;
-        let mut state = self.room.wait_while(self.lock(), full).unwrap_or_else(|e| e.into_inner());
+        let state = self.room.wait_while(self.lock(), full).unwrap_or_else(|e| e.into_inner());
+        self.put(state, commands)
+    }
+
+    /// Hands a queue over. Never waits: workers do that, and two might wait for each other. There are only so many queues.
+    pub(crate) fn hand_over(&self, queue: Box<Queue>) {
+        self.put(self.lock(), [Command::Adopt(queue)]);
+    }
+
+    fn put(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> u64 {
         let (mut refused, mut urgent) = (0, false);
         for command in commands {
             urgent |= command.is_urgent();
@@ -241,7 +271,7 @@ mod tests {
     fn only_what_cannot_wait_wakes_a_sleeper() {
         let mailbox = Mailbox::new().unwrap();
         assert!(mailbox.prepare_to_sleep());
-        mailbox.post([Command::Sweep, Command::Reclaim(MissQueue::new(1, 1).hold(0))]);
+        mailbox.post([Command::Sweep, Command::Reclaim(MissQueue::new(1).hold(0))]);
         assert!(!is_signalled(&mailbox) && mailbox.is_pending());
         mailbox.post([Command::Stop]);
         assert!(is_signalled(&mailbox));

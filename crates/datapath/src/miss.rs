@@ -12,10 +12,13 @@
 //! - From the moment the flow is handed to the worker until then, the worker's packets are not given out ([`Hold`]): the slow
 //!   path would translate again what is about to be taken back, and the packet would come too late.
 //!
+//! Packets remember the receive queue that they came from, not the worker ([`Source`]): when a queue moves to another worker,
+//! its waiting packets are that worker's from then on.
+//!
 //! What the slow path holds in its hands at that moment is its own affair: it answers all of it at once
 //! ([`crate::Answers`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -40,8 +43,27 @@ pub struct Miss {
     pub key: FlowKey,
     /// Why it is here.
     pub reason: MissReason,
-    /// The worker that it came from and that [`crate::Datapath::resume`] brings it back to.
-    pub(crate) worker: usize,
+    /// Whose worker [`crate::Datapath::resume`] brings it back to.
+    pub(crate) source: Source,
+}
+
+/// A receive queue's number in its datapath; none is used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct QueueId(pub(crate) u64);
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A receive queue, whichever worker has it.
+    Queue(QueueId),
+    /// The switch itself, by this worker.
+    Worker(usize),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Worker(0)
+    }
 }
 
 impl Miss {
@@ -77,8 +99,10 @@ struct State {
     turns: VecDeque<DpPort>,
     packets: usize,
     bytes: usize,
-    /// Holds per worker.
-    holds: Vec<usize>,
+    /// The worker of each receive queue.
+    homes: HashMap<QueueId, usize>,
+    /// Holds by worker.
+    holds: HashMap<usize, usize>,
     /// Whoever waits is to look about.
     nudged: bool,
     closed: bool,
@@ -92,16 +116,17 @@ impl Hold {
     /// Whether packets of that worker are waiting now.
     pub(crate) fn has_packets(&self) -> bool {
         let state = self.0.lock();
-        state.ports.values().any(|q| q.waiting.iter().any(|m| m.worker == self.1))
+        state.ports.values().any(|q| q.waiting.iter().any(|m| state.home(m.source) == self.1))
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        if let Some(n) = state.holds.get_mut(self.1) {
+        if let Some(n) = state.holds.get_mut(&self.1) {
             *n -= 1;
             if *n == 0 {
+                state.holds.remove(&self.1);
                 self.0.0.arrived.notify_all();
             }
         }
@@ -116,8 +141,8 @@ struct PortQueue {
 }
 
 impl MissQueue {
-    pub(crate) fn new(limit: usize, workers: usize) -> Self {
-        let state = Mutex::new(State { holds: vec![0; workers], ..State::default() });
+    pub(crate) fn new(limit: usize) -> Self {
+        let state = Mutex::default();
         Self(Arc::new(Shared { state, arrived: Condvar::new(), limit: limit.max(1) }))
     }
 
@@ -178,10 +203,23 @@ impl MissQueue {
 
     /// Gives out none of this worker's packets for a while.
     pub(crate) fn hold(&self, worker: usize) -> Hold {
-        if let Some(n) = self.lock().holds.get_mut(worker) {
-            *n += 1;
-        }
+        *self.lock().holds.entry(worker).or_default() += 1;
         Hold(self.clone(), worker)
+    }
+
+    /// A receive queue is served by this worker from now on.
+    pub(crate) fn set_home(&self, queue: QueueId, worker: usize) {
+        self.lock().homes.insert(queue, worker);
+    }
+
+    /// A receive queue is gone.
+    pub(crate) fn forget_home(&self, queue: QueueId) {
+        self.lock().homes.remove(&queue);
+    }
+
+    /// The worker that packets of this source belong to.
+    pub(crate) fn home(&self, source: Source) -> usize {
+        self.lock().home(source)
     }
 
     /// Opens a port's queue. Packets of ports without one share [`DpPort::NONE`]'s.
@@ -234,11 +272,12 @@ impl MissQueue {
         let mut out = Vec::new();
         let mut guard = self.lock();
         let state = &mut *guard;
+        let homes = &state.homes;
         for queue in state.ports.values_mut().filter(|q| !q.waiting.is_empty()) {
             let mut kept = VecDeque::with_capacity(queue.waiting.len());
             for miss in queue.waiting.drain(..) {
-                if miss.worker == worker && miss.reason == MissReason::NoFlow && answered(&miss.key)
-                {
+                let is_ours = home(homes, miss.source) == worker;
+                if is_ours && miss.reason == MissReason::NoFlow && answered(&miss.key) {
                     queue.bytes -= miss.packet.buf.footprint();
                     state.bytes -= miss.packet.buf.footprint();
                     state.packets -= 1;
@@ -259,11 +298,23 @@ impl MissQueue {
     }
 }
 
+/// The worker of a source; the first one for queues that are gone.
+fn home(homes: &HashMap<QueueId, usize>, source: Source) -> usize {
+    match source {
+        Source::Queue(queue) => homes.get(&queue).copied().unwrap_or(0),
+        Source::Worker(worker) => worker,
+    }
+}
+
 impl State {
+    fn home(&self, source: Source) -> usize {
+        home(&self.homes, source)
+    }
+
     /// Whether a port's oldest packet may be given out.
     fn is_free(&self, port: DpPort) -> bool {
         let oldest = self.ports.get(&port).and_then(|q| q.waiting.front());
-        oldest.is_some_and(|miss| self.holds.get(miss.worker).is_none_or(|n| *n == 0))
+        oldest.is_some_and(|miss| !self.holds.contains_key(&self.home(miss.source)))
     }
 
     fn has_turn(&self) -> bool {
@@ -337,11 +388,16 @@ mod tests {
 
     fn miss(port: u32, n: u8, worker: usize) -> Miss {
         let key = FlowKey { in_port: port, nw_tos: n, ..FlowKey::default() };
-        Miss { packet: Packet::from_frame(&[n; 60]), key, reason: MissReason::NoFlow, worker }
+        Miss {
+            packet: Packet::from_frame(&[n; 60]),
+            key,
+            reason: MissReason::NoFlow,
+            source: Source::Worker(worker),
+        }
     }
 
     fn queue(limit: usize, ports: u32) -> MissQueue {
-        let q = MissQueue::new(limit, 2);
+        let q = MissQueue::new(limit);
         (1..=ports).for_each(|p| q.add_port(DpPort(p)));
         q
     }

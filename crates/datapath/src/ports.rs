@@ -7,6 +7,9 @@ use std::sync::Arc;
 use flow::DpPort;
 use netdev::Device;
 
+use crate::miss::QueueId;
+use crate::usage::Usage;
+
 /// Tunnels that can be decapsulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TunnelKind {
@@ -55,23 +58,25 @@ impl std::fmt::Debug for PortInfo {
 pub(crate) const PORTS_MAX: u32 = 65_536;
 
 /// All ports.
-pub(crate) struct PortTable {
-    ports: BTreeMap<DpPort, Entry>,
-    /// Receive queues per worker.
-    load: Vec<usize>,
-}
+#[derive(Default)]
+pub(crate) struct PortTable(BTreeMap<DpPort, Entry>);
 
 struct Entry {
     kind: PortKind,
-    /// The worker of each receive queue.
-    homes: Vec<usize>,
+    queues: Vec<RxPlace>,
+}
+
+/// Where a receive queue is served.
+pub(crate) struct RxPlace {
+    pub(crate) id: QueueId,
+    /// The slot of its worker.
+    pub(crate) home: usize,
+    /// The processor whose worker is to serve it.
+    pub(crate) pinned: Option<usize>,
+    pub(crate) usage: Arc<Usage>,
 }
 
 impl PortTable {
-    pub(crate) fn new(workers: usize) -> Self {
-        Self { ports: BTreeMap::new(), load: vec![0; workers] }
-    }
-
     /// Whether a port of that number can be added.
     pub(crate) fn check_new(&self, port: DpPort) -> io::Result<()> {
         if port.0 >= PORTS_MAX {
@@ -79,61 +84,44 @@ impl PortTable {
                 format!("datapath port number {} is too large (at most {})", port.0, PORTS_MAX - 1);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        if self.ports.contains_key(&port) {
+        if self.0.contains_key(&port) {
             let text = format!("datapath port number {} is in use", port.0);
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
         Ok(())
     }
 
-    /// Adds a port with that many receive queues and says which worker serves each: always the one with fewest.
-    pub(crate) fn add(&mut self, port: DpPort, kind: PortKind, queues: usize) -> Vec<usize> {
-        let mut homes = Vec::with_capacity(queues);
-        for _ in 0..queues {
-            let least = (0..self.load.len()).min_by_key(|&w| self.load[w]).unwrap_or(0);
-            self.load[least] += 1;
-            homes.push(least);
-        }
-        self.ports.insert(port, Entry { kind, homes: homes.clone() });
-        homes
+    /// Adds a port with these receive queues.
+    pub(crate) fn add(&mut self, port: DpPort, kind: PortKind, queues: Vec<RxPlace>) {
+        self.0.insert(port, Entry { kind, queues });
     }
 
-    /// Forgets a port; says whether there was one.
-    pub(crate) fn remove(&mut self, port: DpPort) -> bool {
-        let Some(entry) = self.ports.remove(&port) else { return false };
-        for worker in entry.homes {
-            self.load[worker] -= 1;
-        }
-        true
+    /// Forgets a port; gives back its queues.
+    pub(crate) fn remove(&mut self, port: DpPort) -> Option<Vec<RxPlace>> {
+        self.0.remove(&port).map(|entry| entry.queues)
     }
 
     /// The worker that receives from a port; the first one for ports that nobody receives from.
     pub(crate) fn home(&self, port: DpPort) -> usize {
-        self.ports.get(&port).and_then(|e| e.homes.first()).copied().unwrap_or(0)
+        self.0.get(&port).and_then(|e| e.queues.first()).map_or(0, |q| q.home)
     }
 
     pub(crate) fn list(&self) -> Vec<PortInfo> {
-        self.ports.iter().map(|(&port, e)| PortInfo { port, kind: e.kind.clone() }).collect()
+        self.0.iter().map(|(&port, e)| PortInfo { port, kind: e.kind.clone() }).collect()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The receive queues of a port.
+    pub(crate) fn queues_of(&mut self, port: DpPort) -> Option<&mut [RxPlace]> {
+        self.0.get_mut(&port).map(|e| &mut *e.queues)
+    }
 
-    #[test]
-    fn queues_spread_evenly_and_numbers_are_checked() {
-        let mut table = PortTable::new(2);
-        let tunnel = PortKind::Tunnel(TunnelKind::Vxlan { udp_port: 4789 });
-        assert_eq!(table.add(DpPort(1), tunnel.clone(), 1), [0]);
-        assert_eq!(table.add(DpPort(2), tunnel.clone(), 2), [1, 0]);
-        assert_eq!(table.add(DpPort(3), tunnel.clone(), 1), [1]);
-        assert!(table.remove(DpPort(2)) && !table.remove(DpPort(2)));
-        assert_eq!(table.add(DpPort(4), tunnel, 1), [0]);
-        assert_eq!((table.home(DpPort(3)), table.home(DpPort(77))), (1, 0));
-        assert_eq!(table.check_new(DpPort(1)).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(table.check_new(DpPort::NONE).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert_eq!(table.list().iter().map(|p| p.port.0).collect::<Vec<_>>(), [1, 3, 4]);
-        assert_eq!(table.list()[0].name(), "vxlan_sys_4789");
+    /// All receive queues, by port and number.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = (DpPort, usize, &RxPlace)> {
+        self.0.iter().flat_map(|(port, e)| e.queues.iter().enumerate().map(|(i, q)| (*port, i, q)))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn queues_mut(&mut self) -> impl Iterator<Item = &mut RxPlace> {
+        self.0.values_mut().flat_map(|e| &mut e.queues)
     }
 }

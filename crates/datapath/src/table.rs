@@ -46,19 +46,11 @@ pub(crate) struct FlowTable {
     flow_limit: usize,
     mask_limit: usize,
     seed: u64,
-    workers: usize,
 }
 
 impl FlowTable {
-    pub(crate) fn new(seed: u64, flow_limit: usize, mask_limit: usize, workers: usize) -> Self {
-        Self {
-            flows: HashTable::new(),
-            masks: HashMap::new(),
-            flow_limit,
-            mask_limit,
-            seed,
-            workers,
-        }
+    pub(crate) fn new(seed: u64, flow_limit: usize, mask_limit: usize) -> Self {
+        Self { flows: HashTable::new(), masks: HashMap::new(), flow_limit, mask_limit, seed }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -98,7 +90,7 @@ impl FlowTable {
             return Err(PutError::TooManyMasks { limit: self.mask_limit });
         }
         *self.masks.entry(*key.mask()).or_default() += 1;
-        let flow = Arc::new(Flow::new(self.seed, key, actions, version, now, self.workers));
+        let flow = Arc::new(Flow::new(self.seed, key, actions, version, now));
         self.flows.insert_unique(hash, flow.clone(), |f| f.ufid().0 as u64);
         Ok(flow)
     }
@@ -141,7 +133,7 @@ mod tests {
 
     #[test]
     fn replacing_kills_the_old_and_keeps_the_count() {
-        let mut table = FlowTable::new(1, 2, 1, 1);
+        let mut table = FlowTable::new(1, 2, 1);
         let put = |t: &mut FlowTable, k| t.put(k, Arc::new([]), Version(0), Instant::default());
         let first = put(&mut table, key(1, !0)).unwrap();
         let second = put(&mut table, key(1, !0)).unwrap();

@@ -33,6 +33,8 @@ pub(crate) struct Ports {
     /// Ports with something in their batch.
     dirty: Vec<DpPort>,
     scratch: Vec<Packet>,
+    /// Packets handed to devices, and batches of them.
+    pub(crate) sent: (u64, u64),
 }
 
 enum Port {
@@ -104,6 +106,8 @@ impl Ports {
         if let Some(Some(Port::Device { tx, batch })) = self.table.get_mut(port.0 as usize) {
             finish(batch, &mut self.scratch, tx.accepts(), buffers, tally);
             if !batch.is_empty() {
+                self.sent.0 += batch.len() as u64;
+                self.sent.1 += 1;
                 tx.send(&mut buffers.pool, batch);
             }
         }

@@ -20,6 +20,13 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
+/// The memory node that a processor belongs to; 0 when the system does not say.
+pub fn numa_node(cpu: usize) -> usize {
+    let entries = std::fs::read_dir(format!("/sys/devices/system/cpu/cpu{cpu}"));
+    let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter_map(|n| n.to_str()?.strip_prefix("node")?.parse().ok()).next().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +42,11 @@ mod tests {
         .join()
         .unwrap();
         assert!(pin(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn processors_have_nodes() {
+        assert!(numa_node(0) < 1024);
+        assert_eq!(numa_node(usize::MAX), 0);
     }
 }

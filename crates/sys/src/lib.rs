@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod bpf;
+pub mod cycles;
 pub mod daemon;
 pub mod ethtool;
 pub mod ifreq;

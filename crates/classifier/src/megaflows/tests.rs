@@ -122,7 +122,7 @@ proptest! {
         let keys: Vec<_> = packets.iter().map(|&(a, b)| key(a, b)).collect();
         let mut wanted: Vec<u16> = (0..keys.len() as u16).collect();
         let mut answers = vec![None; keys.len()];
-        table.lookup_batch(&keys, &mut wanted, |i, v| answers[usize::from(i)] = Some(*v));
+        table.lookup_batch(&keys, &mut wanted, |i, v, _| answers[usize::from(i)] = Some(*v));
         for (i, k) in keys.iter().enumerate() {
             prop_assert_eq!(answers[i], table.lookup(k).copied());
             prop_assert_eq!(answers[i].is_none(), wanted.contains(&(i as u16)));

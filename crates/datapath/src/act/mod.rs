@@ -23,7 +23,7 @@ use packet::{BATCH, Buf, Offload, Packet};
 
 use crate::buffers::Buffers;
 use crate::drops::{DropReason, Tally};
-use crate::miss::{Miss, MissReason};
+use crate::miss::{Miss, MissReason, Source};
 use crate::peers::Ears;
 use crate::transmit::Ports;
 
@@ -48,6 +48,8 @@ pub(crate) struct Work {
 pub(crate) struct Round {
     /// How often they have re-entered.
     pub(crate) depth: u8,
+    /// Where they came from.
+    pub(crate) source: Source,
     pub(crate) packets: Vec<Packet>,
     /// One per packet. Before extraction only metadata counts.
     pub(crate) keys: Vec<FlowKey>,
@@ -55,7 +57,8 @@ pub(crate) struct Round {
 
 /// One worker's hands: everything that acting on packets needs, but no tables.
 pub(crate) struct Executor {
-    pub(crate) worker: usize,
+    /// Where the packets in hand came from.
+    pub(crate) source: Source,
     pub(crate) ports: Ports,
     pub(crate) buffers: Buffers,
     pub(crate) tally: Tally,
@@ -78,9 +81,9 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    pub(crate) fn new(worker: usize) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            worker,
+            source: Source::default(),
             ports: Ports::default(),
             buffers: Buffers::default(),
             tally: Tally::default(),
@@ -180,7 +183,7 @@ impl Executor {
     /// Queues a copy of a packet for the slow path.
     pub(crate) fn miss(&mut self, packet: &Packet, key: &FlowKey, reason: MissReason) {
         let packet = Packet { buf: Buf::from_slice(packet.bytes()), offload: packet.offload };
-        self.misses.push(Miss { packet, key: *key, reason, worker: self.worker });
+        self.misses.push(Miss { packet, key: *key, reason, source: self.source });
     }
 
     fn drop_group(&mut self, group: &mut Vec<Work>, reason: DropReason) {
@@ -221,7 +224,9 @@ impl Executor {
             self.buffers.put(packet.buf);
             return;
         }
-        if self.rounds.back().is_none_or(|r| r.depth != depth || r.packets.len() >= BATCH) {
+        let (source, like) = (self.source, |r: &Round| (r.depth, r.source));
+        let fits = |r: &Round| like(r) == (depth, source) && r.packets.len() < BATCH;
+        if !self.rounds.back().is_some_and(fits) {
             let round = self.new_round(depth);
             self.rounds.push_back(round);
         }
@@ -232,15 +237,16 @@ impl Executor {
         }
     }
 
-    /// An empty round.
+    /// An empty round of packets from where those in hand came from.
     pub(crate) fn new_round(&mut self, depth: u8) -> Round {
-        Round { depth, ..self.spare_rounds.pop().unwrap_or_default() }
+        Round { depth, source: self.source, ..self.spare_rounds.pop().unwrap_or_default() }
     }
 
     /// The next round that waits.
     pub(crate) fn next_round(&mut self) -> Option<Round> {
         let round = self.rounds.pop_front()?;
         self.reentering -= round.packets.len();
+        self.source = round.source;
         Some(round)
     }
 

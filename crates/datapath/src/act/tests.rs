@@ -22,7 +22,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut exec = Executor::new(0);
+        let mut exec = Executor::new();
         let devices: Vec<_> =
             (1..=3).map(|i| MemDevice::new(&format!("mem{i}"), EVERYTHING)).collect();
         for (device, i) in devices.iter().zip(1..) {

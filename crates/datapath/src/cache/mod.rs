@@ -9,8 +9,9 @@ use std::sync::Arc;
 use flow::FlowKey;
 
 use crate::entry::Flow;
+use crate::stats::{Meter, Stage};
 use exact::{ExactCache, micro_hash};
-pub(crate) use replica::{Replica, Slot};
+pub(crate) use replica::{Held, Replica, Slot};
 
 /// Both caches.
 pub(crate) struct Cache {
@@ -33,9 +34,13 @@ impl Cache {
         }
     }
 
-    /// The flow of each key into `found` (as many as keys; `None` for a miss). Gives back how many the exact-match cache
-    /// knew.
-    pub(crate) fn lookup(&mut self, keys: &[FlowKey], found: &mut Vec<Option<Slot>>) -> u64 {
+    /// The flow of each key into `found` (as many as keys; `None` for a miss).
+    pub(crate) fn lookup(
+        &mut self,
+        keys: &[FlowKey],
+        found: &mut Vec<Option<Slot>>,
+        meter: &mut Meter,
+    ) {
         found.clear();
         self.hashes.clear();
         self.unknown.clear();
@@ -52,13 +57,20 @@ impl Cache {
             self.hashes.push(hash);
             found.push(slot);
         }
-        let known = (keys.len() - self.unknown.len()) as u64;
+        meter.perf.passes += keys.len() as u64;
+        meter.perf.exact_hits += (keys.len() - self.unknown.len()) as u64;
+        meter.mark(Stage::Exact);
+        if self.unknown.is_empty() {
+            return;
+        }
         let Self { exact, replica, unknown, hashes, .. } = self;
-        replica.lookup(keys, unknown, |i, entry| {
+        replica.lookup(keys, unknown, |i, entry, probes| {
             exact.insert(hashes[usize::from(i)], entry);
             found[usize::from(i)] = Some(entry.slot);
+            meter.perf.megaflow_hits += 1;
+            meter.perf.probes += u64::from(probes);
         });
-        known
+        meter.mark(Stage::Megaflow);
     }
 
     /// Whether a flow matches, without leaving a trace in the exact-match cache.
@@ -67,8 +79,8 @@ impl Cache {
     }
 
     /// The flow in a slot that [`Cache::lookup`] has just found.
-    pub(crate) fn flow(&self, slot: Slot) -> Option<&Arc<Flow>> {
-        self.replica.flow(slot)
+    pub(crate) fn held(&self, slot: Slot) -> Option<&Held> {
+        self.replica.held(slot)
     }
 
     /// Installs a flow if it is still live.

@@ -6,7 +6,7 @@ use classifier::Megaflows;
 use flow::FlowKey;
 
 use super::exact::Entry;
-use crate::entry::Flow;
+use crate::entry::{Flow, StatsCell};
 
 /// Where the replica keeps a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,13 @@ pub(crate) struct Slot(pub(super) u32);
 struct Place {
     /// Grows each time the place changes hands; never 0.
     version: u32,
-    flow: Option<Arc<Flow>>,
+    held: Option<Held>,
+}
+
+/// A flow, and where this worker counts what it does.
+pub(crate) struct Held {
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) cell: Arc<StatsCell>,
 }
 
 /// Flows in numbered places, found by tuple-space search.
@@ -36,20 +42,22 @@ impl Replica {
     pub(super) fn confirms(&self, entry: Entry, key: &FlowKey) -> bool {
         self.places.get(entry.slot.0 as usize).is_some_and(|place| {
             place.version == entry.version
-                && place.flow.as_ref().is_some_and(|flow| flow.pattern().matches(key))
+                && place.held.as_ref().is_some_and(|held| held.flow.pattern().matches(key))
         })
     }
 
-    /// Looks up the keys whose numbers are in `wanted`; what matches nothing stays there.
+    /// Looks up the keys whose numbers are in `wanted`; what matches nothing stays there. `found` is told the number, the
+    /// guess to remember, and how many masks were tried.
     pub(super) fn lookup(
         &mut self,
         keys: &[FlowKey],
         wanted: &mut Vec<u16>,
-        mut found: impl FnMut(u16, Entry),
+        mut found: impl FnMut(u16, Entry, u32),
     ) {
         let places = &self.places;
-        self.table.lookup_batch(keys, wanted, |i, &place| {
-            found(i, Entry { hash: 0, slot: Slot(place), version: places[place as usize].version });
+        self.table.lookup_batch(keys, wanted, |i, &place, probes| {
+            let version = places[place as usize].version;
+            found(i, Entry { hash: 0, slot: Slot(place), version }, probes);
         });
     }
 
@@ -57,8 +65,8 @@ impl Replica {
         self.table.lookup(key).is_some()
     }
 
-    pub(super) fn flow(&self, slot: Slot) -> Option<&Arc<Flow>> {
-        self.places.get(slot.0 as usize)?.flow.as_ref()
+    pub(super) fn held(&self, slot: Slot) -> Option<&Held> {
+        self.places.get(slot.0 as usize)?.held.as_ref()
     }
 
     /// A flow with the same key is replaced in its place, so that guesses about it go on to be right.
@@ -67,23 +75,27 @@ impl Replica {
             return;
         }
         if let Some(&place) = self.table.get(flow.key()) {
-            self.places[place as usize].flow = Some(flow);
+            let place = &mut self.places[place as usize];
+            let was = place.held.take().filter(|was| was.flow.shares_cells(&flow));
+            let cell = was.map_or_else(|| flow.new_cell(), |was| was.cell);
+            place.held = Some(Held { flow, cell });
             return;
         }
         let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { version: 1, flow: None });
+            self.places.push(Place { version: 1, held: None });
             self.places.len() as u32 - 1
         });
         if self.table.insert(flow.key(), place).is_err() {
             self.free.push(place);
             return;
         }
-        self.places[place as usize].flow = Some(flow);
+        let cell = flow.new_cell();
+        self.places[place as usize].held = Some(Held { flow, cell });
     }
 
     pub(super) fn remove(&mut self, flow: &Arc<Flow>) {
         let Some(&place) = self.table.get(flow.key()) else { return };
-        if self.places[place as usize].flow.as_ref().is_some_and(|f| Arc::ptr_eq(f, flow)) {
+        if self.places[place as usize].held.as_ref().is_some_and(|h| Arc::ptr_eq(&h.flow, flow)) {
             self.table.remove(flow.key());
             self.vacate(place);
         }
@@ -91,10 +103,10 @@ impl Replica {
 
     pub(super) fn sweep(&mut self) {
         for place in 0..self.places.len() as u32 {
-            if let Some(flow) = &self.places[place as usize].flow
-                && !flow.is_live()
+            if let Some(held) = &self.places[place as usize].held
+                && !held.flow.is_live()
             {
-                self.table.remove(flow.key());
+                self.table.remove(held.flow.key());
                 self.vacate(place);
             }
         }
@@ -106,7 +118,7 @@ impl Replica {
 
     fn vacate(&mut self, place: u32) {
         let vacated = &mut self.places[place as usize];
-        vacated.flow = None;
+        vacated.held = None;
         // A guess would have to survive four thousand million changes of its place to be taken for a fresh one.
         vacated.version = vacated.version.wrapping_add(1).max(1);
         self.free.push(place);
@@ -117,19 +129,22 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::cache::Cache;
+    use crate::stats::Meter;
     use base::{Instant, Version};
     use flow::{Mask, MaskedKey};
 
     fn flow(port: u32) -> Arc<Flow> {
         let masked = |in_port| FlowKey { in_port, ..FlowKey::default() };
         let key = MaskedKey::new(&masked(port), &Mask(masked(u32::MAX)));
-        Arc::new(Flow::new(1, key, Arc::new([]), Version(0), Instant::default(), 1))
+        Arc::new(Flow::new(1, key, Arc::new([]), Version(0), Instant::default()))
     }
 
     fn find(cache: &mut Cache, port: u32) -> (Option<Arc<Flow>>, u64) {
         let mut found = Vec::new();
-        let exact = cache.lookup(&[FlowKey { in_port: port, ..FlowKey::default() }], &mut found);
-        (found[0].and_then(|slot| cache.flow(slot).cloned()), exact)
+        let mut meter = Meter::default();
+        cache.lookup(&[FlowKey { in_port: port, ..FlowKey::default() }], &mut found, &mut meter);
+        let flow = found[0].and_then(|slot| cache.held(slot).map(|h| h.flow.clone()));
+        (flow, meter.perf.exact_hits)
     }
 
     #[test]

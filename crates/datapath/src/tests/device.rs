@@ -52,6 +52,8 @@ struct State {
     /// Queues that exist.
     queues: usize,
     broken: bool,
+    /// The next so many receptions panic.
+    panics: usize,
     /// A polled device is to signal the next arrival.
     armed: bool,
     signals: usize,
@@ -98,6 +100,17 @@ impl MemDevice {
     pub(crate) fn break_down(&self) {
         self.0.lock().broken = true;
         rustix::io::write(&self.0.readable, &1u64.to_ne_bytes()).unwrap();
+    }
+
+    /// The next receptions, so many of them, panic.
+    pub(crate) fn panic(&self, receptions: usize) {
+        self.0.lock().panics = receptions;
+        rustix::io::write(&self.0.readable, &1u64.to_ne_bytes()).unwrap();
+    }
+
+    /// Packets that wait to be received.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.lock().waiting.len()
     }
 
     /// What was sent so far; waits for at least `n` packets.
@@ -151,6 +164,11 @@ impl RxQueue for Queue {
         let mut state = self.0.lock();
         if state.broken {
             return Err(io::Error::from_raw_os_error(19));
+        }
+        if state.panics > 0 {
+            state.panics -= 1;
+            drop(state);
+            panic!("as the test asked");
         }
         let n = max.min(state.waiting.len());
         for packet in state.waiting.drain(..n) {
@@ -229,5 +247,46 @@ impl Device for MemDevice {
 
     fn set_up(&self, _: bool) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A device with a receive queue for each of several others; what is sent goes to the first.
+pub(crate) struct Many(pub(crate) Vec<Arc<MemDevice>>);
+
+impl Device for Many {
+    fn name(&self) -> &str {
+        self.0[0].name()
+    }
+
+    fn kind(&self) -> &'static str {
+        self.0[0].kind()
+    }
+
+    fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
+        self.0.iter().flat_map(|d| d.take_rx_queues()).collect()
+    }
+
+    fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>> {
+        self.0[0].tx_queue()
+    }
+
+    fn status(&self) -> io::Result<Status> {
+        self.0[0].status()
+    }
+
+    fn stats(&self) -> io::Result<Stats> {
+        self.0[0].stats()
+    }
+
+    fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
+        self.0[0].set_mac(mac)
+    }
+
+    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        self.0[0].set_mtu(mtu)
+    }
+
+    fn set_up(&self, up: bool) -> io::Result<()> {
+        self.0[0].set_up(up)
     }
 }

@@ -8,6 +8,7 @@ mod learning;
 mod lifecycle;
 mod order;
 mod polled;
+mod staff;
 mod tunnel;
 
 use std::sync::Arc;

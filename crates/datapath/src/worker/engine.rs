@@ -8,23 +8,23 @@ use flow::{Action, DpPort, FlowKey};
 use packet::Packet;
 
 use crate::act::{Executor, Round, Work};
-use crate::cache::{Cache, Slot};
+use crate::cache::{Cache, Held, Slot};
 use crate::control::Shared;
+use crate::desk::Desk;
 use crate::drops::DropReason;
-use crate::entry::Flow;
-use crate::miss::MissReason;
-use crate::stats::Lookups;
+use crate::miss::{MissReason, Source};
+use crate::stats::{Meter, Stage};
 
 /// Batches between two rankings of masks.
 const RANK_EVERY: u32 = 16_384;
 
 /// One worker's tables and hands.
 pub(crate) struct Engine {
-    worker: usize,
+    desk: Arc<Desk>,
     shared: Arc<Shared>,
     pub(crate) cache: Cache,
     pub(crate) exec: Executor,
-    lookups: Lookups,
+    pub(crate) meter: Meter,
     batches: u32,
     // -- scratch of a round --
     found: Vec<Option<Slot>>,
@@ -41,13 +41,13 @@ struct Group {
 }
 
 impl Engine {
-    pub(crate) fn new(worker: usize, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(desk: Arc<Desk>, shared: Arc<Shared>) -> Self {
         Self {
-            worker,
+            desk,
             cache: Cache::new(shared.seed),
-            exec: Executor::new(worker),
+            exec: Executor::new(),
             shared,
-            lookups: Lookups::default(),
+            meter: Meter::default(),
             batches: 0,
             found: Vec::new(),
             groups: Vec::new(),
@@ -55,8 +55,16 @@ impl Engine {
     }
 
     /// Packets fresh from a port: all the way, until they are sent, queued or dropped. `packets` is empty afterwards.
-    pub(crate) fn receive(&mut self, in_port: DpPort, packets: &mut Vec<Packet>, now: Instant) {
-        self.lookups.received += packets.len() as u64;
+    pub(crate) fn receive(
+        &mut self,
+        in_port: DpPort,
+        source: Source,
+        packets: &mut Vec<Packet>,
+        now: Instant,
+    ) {
+        self.meter.perf.received += packets.len() as u64;
+        self.meter.perf.batches += 1;
+        self.exec.source = source;
         let mut round = self.exec.new_round(0);
         std::mem::swap(&mut round.packets, packets);
         self.extract(&mut round, Some(Metadata::port(in_port)));
@@ -72,12 +80,14 @@ impl Engine {
     }
 
     /// A packet that enters as if received; of `key` the metadata counts. [`Engine::finish`] is to follow.
-    pub(crate) fn enter(&mut self, packet: Packet, key: FlowKey) {
+    pub(crate) fn enter(&mut self, packet: Packet, key: FlowKey, source: Source) {
+        self.exec.source = source;
         self.exec.reenter(packet, key, 0);
     }
 
     /// A packet to run actions on. [`Engine::finish`] is to follow.
-    pub(crate) fn run(&mut self, packet: Packet, key: FlowKey, actions: &[Action]) {
+    pub(crate) fn run(&mut self, packet: Packet, key: FlowKey, source: Source, actions: &[Action]) {
+        self.exec.source = source;
         let mut group = vec![Work { packet, key: 0 }];
         self.exec.act(actions, &mut group, &mut vec![key], 0);
     }
@@ -91,26 +101,34 @@ impl Engine {
         }
         let Executor { ports, buffers, tally, misses, ears, .. } = &mut self.exec;
         ports.flush_all(buffers, tally);
+        let perf = &mut self.meter.perf;
+        (perf.sent, perf.sent_batches) = ports.sent;
+        self.meter.mark(Stage::Transmit);
         // Before the misses, so that answers to them take it into account.
         if ears.settle(&self.shared.peers, now) {
             self.shared.misses.nudge();
         }
-        let lookups = &mut self.lookups;
+        let any_missed = !misses.is_empty();
+        let perf = &mut self.meter.perf;
         self.shared.misses.push(misses, |reason| match reason {
             MissReason::NoFlow => {
-                lookups.lost += 1;
+                perf.lost += 1;
                 tally.count(DropReason::UpcallError);
             }
             MissReason::Action(_) => tally.count(DropReason::UserspaceActionError),
         });
         tally.flush(&self.shared.drops);
-        self.shared.stats[self.worker].publish(lookups);
+        if any_missed {
+            self.meter.mark(Stage::Miss);
+        }
+        self.desk.published.store(&self.meter.perf);
     }
 
     /// Takes back from the miss queue what flows now answer.
     pub(crate) fn reclaim(&mut self) {
         let cache = &mut self.cache;
-        for miss in self.shared.misses.reclaim(self.worker, |key| cache.knows(key)) {
+        for miss in self.shared.misses.reclaim(self.desk.slot, |key| cache.knows(key)) {
+            self.exec.source = miss.source;
             self.exec.reenter(miss.packet, miss.key, 0);
         }
     }
@@ -135,23 +153,25 @@ impl Engine {
             self.exec.buffers.put(packet.buf);
         }
         keys.truncate(kept);
+        self.meter.mark(Stage::Extract);
     }
 
     /// Looks up, groups by flow, counts and acts.
     fn round(&mut self, round: &mut Round, now: Instant) {
         let mut found = std::mem::take(&mut self.found);
-        self.lookups.exact_hits += self.cache.lookup(&round.keys, &mut found);
+        self.cache.lookup(&round.keys, &mut found, &mut self.meter);
         let used = self.group(round, &found);
-        let Self { cache, exec, groups, worker, .. } = self;
+        let Self { cache, exec, groups, .. } = self;
         for group in &mut groups[..used] {
-            let Some(flow) = group.slot.and_then(|slot| cache.flow(slot)) else {
+            let Some(Held { flow, cell }) = group.slot.and_then(|slot| cache.held(slot)) else {
                 group.works.clear(); // no slot is vacated between lookup and here
                 continue;
             };
-            count(flow, *worker, group, now);
+            cell.count(group.works.len() as u64, group.bytes, group.tcp_flags, now);
             exec.act(flow.actions(), &mut group.works, &mut round.keys, round.depth);
         }
         self.found = found;
+        self.meter.mark(Stage::Act);
     }
 
     /// Moves packets to groups by flow, in order of arrival; those without a flow go to the slow path. Says how many groups.
@@ -162,12 +182,11 @@ impl Engine {
             round.packets.drain(..).zip(keys).zip(found.iter().zip(0u16..))
         {
             if slot.is_none() {
-                self.lookups.missed += 1;
+                self.meter.perf.missed += 1;
                 self.exec.miss(&packet, key, MissReason::NoFlow);
                 self.exec.buffers.put(packet.buf);
                 continue;
             }
-            self.lookups.hit += 1;
             // Packets of a flow come in runs, so the search from the back is short.
             let at =
                 self.groups[..used].iter().rposition(|g| g.slot == *slot).unwrap_or_else(|| {
@@ -186,8 +205,4 @@ impl Engine {
         }
         used
     }
-}
-
-fn count(flow: &Flow, worker: usize, group: &Group, now: Instant) {
-    flow.cell(worker).count(group.works.len() as u64, group.bytes, group.tcp_flags, now);
 }

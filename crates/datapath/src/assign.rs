@@ -1,0 +1,179 @@
+//! Which worker serves which receive queue: the reference's three ways, as a pure function.
+//!
+//! Queues that are pinned to a processor with a worker go there first. A worker with a pinned queue is *isolated*: it gets no
+//! others, unless told that it may ([`Assign::Group`] only). The rest is dealt out:
+//!
+//! | way | order of queues | each goes to |
+//! |---|---|---|
+//! | `roundrobin` | by port and number | the next worker |
+//! | `cycles` | busiest first | the next worker, forwards and then backwards |
+//! | `group` | busiest first | the worker with the least load so far |
+//!
+//! Unlike the reference nothing is left unserved: when every worker is isolated, all take part.
+
+/// How queues are dealt out (`other_config:pmd-rxq-assign`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Assign {
+    /// By load, in turns that go back and forth.
+    #[default]
+    Cycles,
+    /// By number, in turns.
+    RoundRobin,
+    /// By load, always to the least loaded.
+    Group,
+}
+
+impl Assign {
+    /// The value of the setting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cycles => "cycles",
+            Self::RoundRobin => "roundrobin",
+            Self::Group => "group",
+        }
+    }
+
+    /// The way of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Cycles, Self::RoundRobin, Self::Group].into_iter().find(|a| a.as_str() == name)
+    }
+}
+
+/// A queue to be dealt out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Cycles that it took lately.
+    pub(crate) cycles: u64,
+    /// The processor that it is pinned to.
+    pub(crate) pinned: Option<usize>,
+}
+
+/// The worker of each queue, as an index into `cores`, which are the workers' processors. `queues` are in order of port and
+/// number. Pinning to a processor that has no worker is ignored. No workers, no assignment.
+pub(crate) fn assign(
+    queues: &[Load],
+    cores: &[usize],
+    way: Assign,
+    isolate: bool,
+) -> Option<Vec<usize>> {
+    if cores.is_empty() {
+        return None;
+    }
+    let pinned = |q: &Load| q.pinned.and_then(|core| cores.iter().position(|c| *c == core));
+    let mut homes: Vec<Option<usize>> = queues.iter().map(pinned).collect();
+    // (cycles, queues) per worker.
+    let mut loads = vec![(0u64, 0usize); cores.len()];
+    for (queue, home) in queues.iter().zip(&homes) {
+        if let Some(home) = *home {
+            loads[home] = (loads[home].0 + queue.cycles, loads[home].1 + 1);
+        }
+    }
+    let isolated = isolated(&homes, cores.len(), way, isolate);
+    let mut open: Vec<usize> = (0..cores.len()).filter(|w| !isolated[*w]).collect();
+    if open.is_empty() {
+        open = (0..cores.len()).collect();
+    }
+    let mut order: Vec<usize> = (0..queues.len()).filter(|q| homes[*q].is_none()).collect();
+    if way != Assign::RoundRobin {
+        order.sort_by_key(|q| std::cmp::Reverse(queues[*q].cycles));
+    }
+    for (turn, queue) in order.into_iter().enumerate() {
+        let (lap, at) = (turn / open.len(), turn % open.len());
+        let home = match way {
+            Assign::RoundRobin => open[at],
+            Assign::Cycles if lap % 2 == 1 => open[open.len() - 1 - at],
+            Assign::Cycles => open[at],
+            Assign::Group => open.iter().copied().min_by_key(|w| loads[*w]).unwrap_or(0),
+        };
+        loads[home] = (loads[home].0 + queues[queue].cycles, loads[home].1 + 1);
+        homes[queue] = Some(home);
+    }
+    homes.into_iter().collect()
+}
+
+/// Which workers are kept for their pinned queues.
+pub(crate) fn isolated(
+    pinned: &[Option<usize>],
+    workers: usize,
+    way: Assign,
+    isolate: bool,
+) -> Vec<bool> {
+    let mut isolated = vec![false; workers];
+    if isolate || way != Assign::Group {
+        pinned.iter().flatten().for_each(|w| isolated[*w] = true);
+    }
+    isolated
+}
+
+/// How uneven loads are: their variance.
+pub(crate) fn variance(loads: &[u64]) -> f64 {
+    let n = loads.len().max(1) as f64;
+    let mean = loads.iter().map(|l| *l as f64).sum::<f64>() / n;
+    loads.iter().map(|l| (*l as f64 - mean).powi(2)).sum::<f64>() / n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn free(cycles: &[u64]) -> Vec<Load> {
+        cycles.iter().map(|&cycles| Load { cycles, pinned: None }).collect()
+    }
+
+    #[test]
+    fn turns_go_round_or_back_and_forth() {
+        let queues = free(&[0; 5]);
+        assert_eq!(assign(&queues, &[3, 7], Assign::RoundRobin, true).unwrap(), [0, 1, 0, 1, 0]);
+        assert_eq!(assign(&queues, &[3, 7], Assign::Cycles, true).unwrap(), [0, 1, 1, 0, 0]);
+        assert_eq!(assign(&queues, &[], Assign::Cycles, true), None);
+    }
+
+    #[test]
+    fn load_decides_where_it_is_to() {
+        let queues = free(&[10, 90, 50, 30]);
+        // 90 and 50, then 30 and 10 the other way round.
+        assert_eq!(assign(&queues, &[0, 1], Assign::Cycles, true).unwrap(), [0, 0, 1, 1]);
+        // 90 | 50 30 10.
+        assert_eq!(assign(&queues, &[0, 1], Assign::Group, true).unwrap(), [1, 0, 1, 1]);
+        assert_eq!(assign(&queues, &[0, 1], Assign::RoundRobin, true).unwrap(), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn pinned_queues_have_workers_to_themselves_unless_told_otherwise() {
+        let mut queues = free(&[0; 4]);
+        queues[0].pinned = Some(5);
+        queues[3].pinned = Some(99);
+        assert_eq!(assign(&queues, &[4, 5], Assign::Cycles, true).unwrap(), [1, 0, 0, 0]);
+        assert_eq!(assign(&queues, &[4, 5], Assign::Cycles, false).unwrap(), [1, 0, 0, 0]);
+        // A pinned queue counts when the others are dealt out.
+        assert_eq!(assign(&queues, &[4, 5], Assign::Group, false).unwrap(), [1, 0, 0, 1]);
+        assert_eq!(assign(&queues, &[5], Assign::Cycles, true).unwrap(), [0; 4]);
+    }
+
+    proptest! {
+        #[test]
+        fn everybody_is_served_and_pins_are_kept(
+            queues in prop::collection::vec((0..1000u64, prop::option::of(0..6usize)), 0..40),
+            cores in prop::collection::btree_set(0..8usize, 1..5),
+            way in prop::sample::select(vec![Assign::Cycles, Assign::RoundRobin, Assign::Group]),
+            isolate: bool,
+        ) {
+            let cores: Vec<usize> = cores.into_iter().collect();
+            let queues: Vec<_> =
+                queues.into_iter().map(|(cycles, pinned)| Load { cycles, pinned }).collect();
+            let homes = assign(&queues, &cores, way, isolate).unwrap();
+            prop_assert_eq!(homes.len(), queues.len());
+            for (queue, home) in queues.iter().zip(&homes) {
+                prop_assert!(*home < cores.len());
+                if let Some(core) = queue.pinned.filter(|c| cores.contains(c)) {
+                    prop_assert_eq!(cores[*home], core);
+                }
+            }
+            // Nobody idles while another has two queues that could go.
+            if queues.iter().all(|q| q.pinned.is_none()) && queues.len() >= cores.len() {
+                prop_assert!((0..cores.len()).all(|w| homes.contains(&w)));
+            }
+        }
+    }
+}

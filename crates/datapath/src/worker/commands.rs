@@ -1,0 +1,94 @@
+//! What a worker does when told.
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+use super::{Queue, Worker};
+use crate::mailbox::{Command, NewPort};
+use crate::stats::Stage;
+use flow::DpPort;
+
+impl Worker {
+    /// Carries out everything in the mailbox, in order.
+    pub(super) fn obey(&mut self) {
+        self.engine.meter.start();
+        self.desk.mailbox.take(&mut self.commands);
+        let mut holds = Vec::new();
+        // One by one: should one fail, the others are still there.
+        while let Some(command) = self.commands.pop_front() {
+            match command {
+                Command::Put(flow) => self.engine.cache.put(flow),
+                Command::Reclaim(hold) => holds.push(hold),
+                Command::Remove(flow) => self.engine.cache.remove(&flow),
+                Command::Sweep => self.engine.cache.sweep(),
+                Command::AddPort(new) => self.add_port(*new),
+                Command::AddTunnel(port, kind) => self.engine.exec.ports.add_tunnel(port, kind),
+                Command::RemovePort(port, ticket) => {
+                    self.remove_port(port);
+                    drop(ticket);
+                }
+                Command::Release { queue, to, ticket } => self.leaving.push((queue, to, ticket)),
+                Command::Adopt(queue) => self.adopt(queue),
+                Command::Run(run) => match run.actions {
+                    Some(actions) => {
+                        self.engine.run(run.packet, run.key, run.source, &actions);
+                    }
+                    None => self.engine.enter(run.packet, run.key, run.source),
+                },
+                Command::Barrier(ticket) => self.barriers.push(ticket),
+                Command::Look => {}
+                Command::Stop => self.stopping = true,
+                #[cfg(test)]
+                Command::Panic => panic!("told to"),
+            }
+        }
+        if !holds.is_empty() {
+            self.engine.reclaim();
+        }
+        self.engine.meter.mark(Stage::Command);
+        self.engine.finish(self.shared.clock.now());
+    }
+
+    fn add_port(&mut self, new: NewPort) {
+        self.engine.exec.ports.add_device(new.port, new.tx);
+        new.rx.into_iter().for_each(|queue| self.adopt(queue));
+    }
+
+    /// Serves a queue from now on.
+    fn adopt(&mut self, mut queue: Box<Queue>) {
+        let free = self.queues.iter().position(Option::is_none);
+        let index = free.unwrap_or_else(|| {
+            self.queues.push(None);
+            self.queues.len() - 1
+        });
+        let data = EventData::new_u64(index as u64);
+        if let Err(error) = epoll::add(&self.epoll, queue.rx.fd(), data, EventFlags::IN) {
+            log::error!("datapath port {}: cannot wait for packets: {error}", queue.port.0);
+            return;
+        }
+        if queue.is_polled() {
+            // Nobody has asked its sender for anything yet, or not for us.
+            queue.make_ready(index, &mut self.turns);
+        }
+        self.queues[index] = Some(queue);
+    }
+
+    fn remove_port(&mut self, port: DpPort) {
+        self.engine.finish(self.shared.clock.now());
+        self.engine.exec.ports.remove(port);
+        for index in 0..self.queues.len() {
+            if self.queues[index].as_ref().is_some_and(|q| q.port == port) {
+                self.forget(index);
+            }
+        }
+    }
+
+    /// Lets go of a receive queue.
+    pub(super) fn forget(&mut self, index: usize) -> Option<Box<Queue>> {
+        let mut queue = self.queues.get_mut(index).and_then(Option::take)?;
+        // The descriptor may be dead already; then it is not in the set either.
+        let _ = epoll::delete(&self.epoll, queue.rx.fd());
+        self.turns.forget(index);
+        queue.is_served();
+        Some(queue)
+    }
+}

@@ -1,0 +1,78 @@
+//! A receive queue in the hands of a worker.
+
+use std::sync::Arc;
+
+use flow::DpPort;
+use netdev::{Received, RxQueue};
+
+use super::turns::{Account, Turns};
+use crate::miss::QueueId;
+use crate::usage::Usage;
+
+/// How often serving a queue may end in a panic before it is given up.
+const FAILURES_MAX: u32 = 8;
+
+/// A receive queue, with all that goes along when it moves to another worker.
+pub(crate) struct Queue {
+    pub(crate) id: QueueId,
+    pub(crate) port: DpPort,
+    pub(crate) rx: Box<dyn RxQueue>,
+    /// Cycles that it has used lately.
+    pub(crate) usage: Arc<Usage>,
+    is_ready: bool,
+    /// [`RxQueue::polled`].
+    is_polled: bool,
+    pub(super) account: Account,
+    failures: u32,
+}
+
+impl Queue {
+    pub(crate) fn new(id: QueueId, port: DpPort, rx: Box<dyn RxQueue>, usage: Arc<Usage>) -> Self {
+        Self {
+            id,
+            port,
+            is_polled: rx.polled(),
+            rx,
+            usage,
+            is_ready: false,
+            account: Account::default(),
+            failures: 0,
+        }
+    }
+
+    /// The queue's number is `index`: it waits for its turn, unless it does already.
+    pub(super) fn make_ready(&mut self, index: usize, turns: &mut Turns) {
+        if !self.is_ready {
+            self.is_ready = true;
+            turns.push(index, &mut self.account);
+        }
+    }
+
+    /// It is no longer in line.
+    pub(super) fn is_served(&mut self) {
+        self.is_ready = false;
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    pub(super) fn is_polled(&self) -> bool {
+        self.is_polled
+    }
+
+    /// Asks the sender for a wake-up; `More`: something has come meanwhile, and the queue is in line.
+    pub(super) fn arm(&mut self, index: usize, turns: &mut Turns) -> Received {
+        let answer = self.rx.arm();
+        if answer == Received::More {
+            self.make_ready(index, turns);
+        }
+        answer
+    }
+
+    /// Serving it has panicked. Says whether it may try again.
+    pub(super) fn has_failed(&mut self) -> bool {
+        self.failures += 1;
+        self.failures < FAILURES_MAX
+    }
+}
