@@ -130,6 +130,10 @@ pub trait Device: Send + Sync {
     fn refresh(&self) -> io::Result<()> {
         Ok(())
     }
+    /// How the device's queues are set up, as `dpctl/show` prints it behind the type.
+    fn config(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
     /// The port was deleted, as opposed to the program ending: what would outlive the process is to go with the device.
     fn release(&self) -> io::Result<()> {
         Ok(())

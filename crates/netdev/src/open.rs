@@ -30,6 +30,8 @@ pub enum Kind {
     Internal,
     /// A dummy.
     Dummy,
+    /// A dummy with as many receive queues as asked for.
+    DummyPmd,
     /// A dummy that stands for a bridge.
     DummyInternal,
     /// An interface of the host, by AF_XDP.
@@ -41,7 +43,7 @@ pub enum Kind {
 }
 
 /// The names of the types, in the order of `iface_types`.
-const NAMES: [(&str, Kind); 9] = [
+const NAMES: [(&str, Kind); 10] = [
     ("dpdk", Kind::Dpdk),
     ("afxdp", Kind::Afxdp),
     ("afxdp-nonpmd", Kind::AfxdpNonpmd),
@@ -50,6 +52,7 @@ const NAMES: [(&str, Kind); 9] = [
     ("tap", Kind::Tap),
     ("internal", Kind::Internal),
     ("dummy", Kind::Dummy),
+    ("dummy-pmd", Kind::DummyPmd),
     ("dummy-internal", Kind::DummyInternal),
 ];
 
@@ -104,6 +107,7 @@ impl Opener {
                 Arc::new(Tap::open(name, self.persistent_taps).map_err(failed)?)
             }
             Kind::Dummy => Arc::new(self.dummy(name, "dummy", options)?),
+            Kind::DummyPmd => Arc::new(self.dummy(name, "dummy-pmd", options)?),
             Kind::DummyInternal => Arc::new(self.dummy(name, "dummy-internal", options)?),
             Kind::Dpdk => {
                 let options =

@@ -3,6 +3,7 @@
 //! Made for tests: [`Recorder`] writes a capture file, [`Faults`] loses, damages and reorders packets. Faults come by count,
 //! not by chance, so that a test that fails once fails always.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::BorrowedFd;
@@ -79,6 +80,10 @@ impl Device for Wrapped {
 
     fn release(&self) -> io::Result<()> {
         self.device.release()
+    }
+
+    fn config(&self) -> BTreeMap<String, String> {
+        self.device.config()
     }
 
     fn as_dummy(&self) -> Option<&crate::dummy::Dummy> {

@@ -338,6 +338,9 @@ impl Runner {
         self.daemon.coverage.sample(now, counters);
         if now >= self.daemon.next_tunnel_look {
             self.daemon.next_tunnel_look = now + TUNNEL_LOOK;
+            for (_, plane) in self.daemon.switch.planes() {
+                plane.datapath.auto_balance(now);
+            }
             let changed = report::observe_tunnels(
                 &self.daemon.switch,
                 &mut self.daemon.tunnels,

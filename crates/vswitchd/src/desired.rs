@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datapath::Schedule;
 use netdev::{Kind as DeviceKind, afxdp, dpdk};
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
@@ -32,6 +33,8 @@ pub type Mac = [u8; 6];
 pub struct Desired {
     /// By name.
     pub bridges: BTreeMap<String, Bridge>,
+    /// How workers are to be.
+    pub schedule: Schedule,
     /// What could not be understood.
     pub problems: Vec<Problem>,
 }
@@ -128,6 +131,8 @@ pub struct Interface {
     pub mac: Option<Mac>,
     /// `mtu_request`.
     pub mtu_request: Option<u32>,
+    /// `other_config:pmd-rxq-affinity`: processors by number of receive queue.
+    pub affinity: BTreeMap<usize, usize>,
 }
 
 /// `type` and the options that belong to it.
@@ -270,6 +275,7 @@ impl Interface {
             ofport_request: None,
             mac: None,
             mtu_request: None,
+            affinity: BTreeMap::new(),
         }
     }
 }
@@ -320,10 +326,11 @@ pub fn desired(rows: &Rows, applied: &Desired, dummy: DummyMode, memo: &mut Memo
             bridges.insert(bridge.name.clone(), bridge);
         }
     }
+    let schedule = reader.schedule();
     let mut problems = reader.problems;
     problems.sort();
     problems.dedup();
-    Desired { bridges, problems }
+    Desired { bridges, schedule, problems }
 }
 
 struct Reader<'a> {
@@ -373,6 +380,7 @@ impl<'a> Reader<'a> {
         let was = self.applied.bridges.get(&row.name).unwrap_or(&named);
         let mut config = Config {
             problems: &mut self.problems,
+            table: "Bridge",
             row: row.uuid,
             name: &row.name,
             map: &row.other_config,
@@ -571,6 +579,7 @@ impl<'a> Reader<'a> {
             ofport_request: row.ofport_request,
             mac,
             mtu_request: self.mtu(row),
+            affinity: self.affinity(bridge, row),
         }
     }
 
@@ -640,7 +649,8 @@ impl<'a> Reader<'a> {
         match row.kind.as_str() {
             "" | "system" if system_dummy => dummy(),
             "internal" | "tap" if all_dummy || bridge.datapath == DatapathKind::Dummy => dummy(),
-            "dummy" | "dummy-internal" | "dummy-pmd" if self.dummy.enabled => dummy(),
+            "dummy" | "dummy-internal" if self.dummy.enabled => dummy(),
+            "dummy-pmd" if self.dummy.enabled => poser(),
             "" | "system" | "afxdp" | "afxdp-nonpmd" if self.dummy.no_system => {
                 InterfaceKind::Refused(format!(
                     "{}: system devices are disabled (--disable-system)",
@@ -702,6 +712,7 @@ fn refuse_type(name: &str, kind: &str) -> String {
 /// Reads keys of one row's `other_config`.
 struct Config<'a> {
     problems: &'a mut Vec<Problem>,
+    table: &'static str,
     row: Uuid,
     name: &'a str,
     map: &'a BTreeMap<String, String>,
@@ -721,7 +732,7 @@ impl Config<'_> {
             return value;
         }
         self.problems.push(Problem {
-            table: "Bridge",
+            table: self.table,
             row: self.row,
             name: self.name.to_owned(),
             text: format!("other_config:{key}=\"{text}\" is ignored: it must be {right}"),
@@ -768,6 +779,8 @@ pub fn parse_mac(s: &str) -> Option<Mac> {
     }
     parts.next().is_none().then_some(mac)
 }
+
+mod workers;
 
 #[cfg(test)]
 mod tests;

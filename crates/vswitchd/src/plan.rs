@@ -34,6 +34,8 @@ pub enum Step {
         /// Bridge's name.
         bridge: String,
     },
+    /// Workers are to be otherwise.
+    ConfigureWorkers,
     /// Open an interface and put it on its bridge.
     AddInterface {
         /// Bridge's name.
@@ -70,6 +72,9 @@ pub fn plan(applied: &Desired, desired: &Desired) -> Vec<Step> {
         if new.is_none() {
             removals.push(Step::RemoveBridge { bridge: name.clone() });
         }
+    }
+    if applied.schedule != desired.schedule {
+        additions.push(Step::ConfigureWorkers);
     }
     for (name, new) in &desired.bridges {
         let old = applied.bridges.get(name).filter(|old| old.datapath == new.datapath);
@@ -219,6 +224,14 @@ mod tests {
         let port = b.bridges.get_mut("br0").and_then(|b| b.ports.get_mut("p")).unwrap();
         Arc::make_mut(port).vlan = pipeline::VlanMode::from_columns(None, Some(10), &[]).unwrap();
         assert_eq!(plan(&a, &b), vec![Step::ConfigureBridge { bridge: "br0".into() }]);
+    }
+
+    #[test]
+    fn workers_change_alone() {
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
+        let mut b = a.clone();
+        b.schedule.cores = Some([0, 1].into());
+        assert_eq!(plan(&a, &b), vec![Step::ConfigureWorkers]);
     }
 
     #[test]

@@ -69,9 +69,11 @@ impl Replica {
         self.places.get(slot.0 as usize)?.held.as_ref()
     }
 
-    /// A flow with the same key is replaced in its place, so that guesses about it go on to be right.
+    /// A flow with the same key is replaced in its place, so that guesses about it go on to be right. What is dead already is not
+    /// installed, nor does what it has replaced stay.
     pub(super) fn put(&mut self, flow: Arc<Flow>) {
         if !flow.is_live() {
+            self.remove(&flow);
             return;
         }
         if let Some(&place) = self.table.get(flow.key()) {
@@ -93,9 +95,11 @@ impl Replica {
         self.places[place as usize].held = Some(Held { flow, cell });
     }
 
+    /// Takes out this flow, or a dead one with the same key: one that it had replaced, if it was removed before it got here.
     pub(super) fn remove(&mut self, flow: &Arc<Flow>) {
         let Some(&place) = self.table.get(flow.key()) else { return };
-        if self.places[place as usize].held.as_ref().is_some_and(|h| Arc::ptr_eq(&h.flow, flow)) {
+        let is_gone = |h: &Held| Arc::ptr_eq(&h.flow, flow) || !h.flow.is_live();
+        if self.places[place as usize].held.as_ref().is_some_and(is_gone) {
             self.table.remove(flow.key());
             self.vacate(place);
         }
@@ -173,6 +177,24 @@ mod tests {
         assert!(found.is_some_and(|f| Arc::ptr_eq(&f, &new)) && exact == 1);
         cache.remove(&old);
         assert!(cache.knows(&FlowKey { in_port: 1, ..FlowKey::default() }));
+    }
+
+    #[test]
+    fn a_replacement_that_was_removed_on_its_way_takes_the_replaced_along() {
+        // In either order, for they come from different threads.
+        for removed_first in [false, true] {
+            let mut cache = Cache::new(3);
+            let (old, new) = (flow(1), flow(1));
+            cache.put(old.clone());
+            old.kill();
+            new.kill();
+            if removed_first {
+                cache.remove(&new);
+            } else {
+                cache.put(new);
+            }
+            assert!(!cache.knows(&FlowKey { in_port: 1, ..FlowKey::default() }));
+        }
     }
 
     #[test]

@@ -145,6 +145,7 @@ fn a_new_worker_knows_flows_ports_and_tunnels() {
     bed.dp.set_schedule(Schedule { cores: Some([first].into()), ..Schedule::default() }).unwrap();
     bed.port(1).arrive(numbered(1));
     bed.port(2).sent(1);
+    bed.quiesce();
     assert_eq!((bed.dp.stats().hit, bed.dp.stats().missed), (1, 0));
 }
 

@@ -12,7 +12,7 @@ impl Worker {
     pub(super) fn obey(&mut self) {
         self.engine.meter.start();
         self.desk.mailbox.take(&mut self.commands);
-        let mut holds = Vec::new();
+        let (mut holds, mut swept) = (Vec::new(), false);
         // One by one: should one fail, the others are still there.
         while let Some(command) = self.commands.pop_front() {
             match command {
@@ -27,7 +27,14 @@ impl Worker {
                     drop(ticket);
                 }
                 Command::Release { queue, to, ticket } => self.leaving.push((queue, to, ticket)),
-                Command::Adopt(queue) => self.adopt(queue),
+                Command::Adopt(queue) => {
+                    // A flow that was removed before the other worker installed it, and that we have and have not been told to
+                    // remove yet: packets of this queue that missed it there must not be overtaken by newer ones that meet it.
+                    if !std::mem::replace(&mut swept, true) {
+                        self.engine.cache.sweep();
+                    }
+                    self.adopt(queue);
+                }
                 Command::Run(run) => match run.actions {
                     Some(actions) => {
                         self.engine.run(run.packet, run.key, run.source, &actions);

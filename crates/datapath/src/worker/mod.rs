@@ -12,8 +12,8 @@
 //! been carried out here; those posted after come behind the queue, there.
 //!
 //! # Failing
-//! A worker that panics does not take its ports along. The panic is logged, the batch in hand is lost, tables are built anew
-//! from the datapath's, and the loop goes on with the same queues. A queue on which that happens again and again is given up.
+//! A worker that panics does not take its ports along. The panic is logged, packets being acted on are lost, tables are built
+//! anew from the datapath's, and the loop goes on with the same queues. A queue on which that happens again and again is given up.
 
 mod commands;
 mod engine;
@@ -29,6 +29,7 @@ use std::sync::{Arc, TryLockError};
 use std::time::Duration;
 
 use base::Instant;
+use flow::DpPort;
 use netdev::Received;
 use packet::{BATCH, Packet};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -65,8 +66,9 @@ pub(crate) struct Worker {
     turns: Turns,
     /// The queue being served.
     serving: Option<usize>,
-    /// The batch being received.
+    /// The batch being received, and where it came from.
     batch: Vec<Packet>,
+    batch_from: (DpPort, QueueId),
     /// Taken from the mailbox, still to be obeyed.
     commands: VecDeque<Command>,
     /// Queues to be given away.
@@ -111,6 +113,7 @@ impl Worker {
             turns: Turns::default(),
             serving: None,
             batch: Vec::with_capacity(BATCH),
+            batch_from: (DpPort::NONE, QueueId(0)),
             commands: VecDeque::new(),
             leaving: Vec::new(),
             barriers: Vec::new(),
@@ -143,6 +146,11 @@ impl Worker {
     }
 
     fn serve_until_stopped(&mut self) {
+        if !self.batch.is_empty() {
+            // A failure came between receiving and the rest.
+            self.obey();
+            self.move_batch();
+        }
         while !self.stopping {
             if self.desk.mailbox.is_pending() || !self.commands.is_empty() {
                 self.obey();
@@ -185,7 +193,6 @@ impl Worker {
         self.engine = Engine::new(self.desk.clone(), self.shared.clone());
         self.engine.exec.ports = ports;
         self.engine.meter.perf = perf;
-        self.batch.clear();
         self.barriers.clear();
         self.learn_flows();
         if let (Some(index), Some(port)) = (at, port)
@@ -216,6 +223,7 @@ impl Worker {
         self.serving = Some(index);
         queue.is_served();
         let (port, id) = (queue.port, queue.id);
+        self.batch_from = (port, id);
         let most = queue.account.packets(others_wait);
         let began = self.engine.meter.start();
         let received = queue.rx.recv(&mut self.engine.exec.buffers.pool, most, &mut self.batch);
@@ -230,12 +238,7 @@ impl Worker {
         }
         let packets = self.batch.len();
         if packets > 0 {
-            self.last = self.shared.clock.now();
-            self.busy += packets;
-            if self.batch.iter().any(|p| p.buf.len() > SMALL) {
-                self.last_large = self.last;
-            }
-            self.engine.receive(port, Source::Queue(id), &mut self.batch, self.last);
+            self.move_batch();
         }
         // Obeying may have taken the queue away.
         if let Some(Some(queue)) = self.queues.get_mut(index)
@@ -252,6 +255,17 @@ impl Worker {
             }
         }
         self.serving = None;
+    }
+
+    /// Sends a received batch on its road.
+    fn move_batch(&mut self) {
+        self.last = self.shared.clock.now();
+        self.busy += self.batch.len();
+        if self.batch.iter().any(|p| p.buf.len() > SMALL) {
+            self.last_large = self.last;
+        }
+        let (port, id) = self.batch_from;
+        self.engine.receive(port, Source::Queue(id), &mut self.batch, self.last);
     }
 
     /// Counts a turn of the loop.

@@ -41,6 +41,8 @@ pub use capture::Capture;
 /// Frames that wait to be received, at most.
 const QUEUE: usize = 1024;
 const DEFAULT_MTU: u32 = 1500;
+/// Receive queues at most.
+const QUEUES: usize = 64;
 /// Longest frame without a tag, beyond the MTU.
 const OVERHEAD: u32 = 14 + 4;
 
@@ -57,6 +59,8 @@ pub struct Options {
     pub stream: Option<Endpoint>,
     /// Wait for other programs' dummies.
     pub pstream: Option<Endpoint>,
+    /// Receive queues, for a "dummy-pmd"; others have one.
+    pub n_rxq: usize,
 }
 
 impl Options {
@@ -78,6 +82,7 @@ impl Options {
             rxq_pcap: path("rxq_pcap"),
             stream: endpoint("stream", false)?,
             pstream: endpoint("pstream", true)?,
+            n_rxq: options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1),
         })
     }
 }
@@ -86,14 +91,14 @@ impl Options {
 pub struct Dummy {
     shared: Arc<Shared>,
     kind: &'static str,
-    rx: Mutex<Option<Box<dyn RxQueue>>>,
+    rx: Mutex<Vec<Box<dyn RxQueue>>>,
 }
 
 struct Shared {
     name: String,
-    /// Raised while frames wait.
-    event: OwnedFd,
-    /// Readable when frames wait or the wire has something to do.
+    /// One per receive queue, raised while frames wait there.
+    events: Vec<OwnedFd>,
+    /// Readable when frames wait in the first queue or the wire has something to do.
     poller: Poller,
     accepts: SharedAccepts,
     losses: Losses,
@@ -107,7 +112,7 @@ struct State {
     resets: u64,
     ip4: Vec<(Ipv4Addr, u8)>,
     ip6: Vec<(Ipv6Addr, u8)>,
-    queue: VecDeque<Packet>,
+    queues: Vec<VecDeque<Packet>>,
     stats: Stats,
     captures: Captures,
     /// Transmitted packets for a test to look at, and how many are kept.
@@ -128,9 +133,11 @@ impl Dummy {
         options: &Options,
         clock: &Clock,
     ) -> io::Result<Self> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let queues = if kind == "dummy-pmd" { options.n_rxq.clamp(1, QUEUES) } else { 1 };
+        let event = |_| Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let events = (0..queues).map(event).collect::<io::Result<Vec<_>>>()?;
         let poller = Poller::new()?;
-        poller.register(&event, TOKEN_EVENT, Interest::READABLE)?;
+        poller.register(&events[0], TOKEN_EVENT, Interest::READABLE)?;
         let wire = Wire::open(options.stream.as_ref(), options.pstream.as_ref(), &poller)?;
         let state = State {
             mac,
@@ -139,7 +146,7 @@ impl Dummy {
             resets: 0,
             ip4: Vec::new(),
             ip6: Vec::new(),
-            queue: VecDeque::new(),
+            queues: vec![VecDeque::new(); queues],
             stats: Stats::default(),
             captures: Captures::open(options, clock)?,
             sent: VecDeque::new(),
@@ -152,14 +159,15 @@ impl Dummy {
         let name = name.to_owned();
         let shared = Arc::new(Shared {
             name,
-            event,
+            events,
             poller,
             accepts,
             losses: Losses::default(),
             state: Mutex::new(state),
         });
-        let rx: Box<dyn RxQueue> = Box::new(Rx { shared: shared.clone() });
-        Ok(Self { shared, kind, rx: Mutex::new(Some(rx)) })
+        let rx = |queue| Box::new(Rx { shared: shared.clone(), queue }) as Box<dyn RxQueue>;
+        let rx = (0..queues).map(rx).collect();
+        Ok(Self { shared, kind, rx: Mutex::new(rx) })
     }
 
     /// Two dummies joined back to back: what one transmits the other receives.
@@ -173,7 +181,17 @@ impl Dummy {
 
     /// Hands a packet in, as if it had come from the wire. Says whether there was room for it.
     pub fn inject(&self, packet: Packet) -> bool {
-        self.shared.inject(packet)
+        self.shared.inject(0, packet)
+    }
+
+    /// The same by one of its receive queues. There is no room in a queue that does not exist.
+    pub fn inject_into(&self, queue: usize, packet: Packet) -> bool {
+        self.shared.inject(queue, packet)
+    }
+
+    /// Receive queues.
+    pub fn rx_queues(&self) -> usize {
+        self.shared.events.len()
     }
 
     /// Keeps the last `count` transmitted packets for [`Dummy::take_sent`]; 0 (as at first) keeps none.
@@ -223,23 +241,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn inject(&self, packet: Packet) -> bool {
-        self.enqueue(&mut self.state(), packet)
+    fn inject(&self, queue: usize, packet: Packet) -> bool {
+        self.enqueue(&mut self.state(), queue, packet)
     }
 
-    fn enqueue(&self, state: &mut State, packet: Packet) -> bool {
+    fn enqueue(&self, state: &mut State, queue: usize, packet: Packet) -> bool {
+        let Some(event) = self.events.get(queue) else { return false };
         if packet.buf.len() < EthernetHeader::LEN {
             self.losses.rx_malformed.inc();
             return false;
         }
-        if state.queue.len() >= QUEUE {
+        if state.queues[queue].len() >= QUEUE {
             self.losses.rx_dropped.inc();
             return false;
         }
         state.captures.received(packet.bytes());
-        state.queue.push_back(packet);
+        state.queues[queue].push_back(packet);
         // Cannot fail but by overflow, and then it is raised already.
-        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(event, &1u64.to_ne_bytes());
         true
     }
 
@@ -249,7 +268,7 @@ impl Shared {
             return;
         }
         if let Some(reply) = state.arp_reply(packet.bytes()) {
-            self.enqueue(state, reply);
+            self.enqueue(state, 0, reply);
         }
         state.stats.tx_packets += 1;
         state.stats.tx_bytes += packet.buf.len() as u64;
@@ -293,7 +312,7 @@ impl Device for Dummy {
     }
 
     fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
-        self.rx.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().collect()
+        std::mem::take(&mut *self.rx.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>> {
@@ -344,6 +363,20 @@ impl Device for Dummy {
         Ok(())
     }
 
+    fn config(&self) -> BTreeMap<String, String> {
+        if self.kind != "dummy-pmd" {
+            return BTreeMap::new();
+        }
+        let (rx, tx) = (self.rx_queues().to_string(), "1".to_owned());
+        let config = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        BTreeMap::from([
+            config("configured_rx_queues", &rx),
+            config("configured_tx_queues", &tx),
+            config("requested_rx_queues", &rx),
+            config("requested_tx_queues", &tx),
+        ])
+    }
+
     fn as_dummy(&self) -> Option<&Dummy> {
         Some(self)
     }
@@ -351,11 +384,15 @@ impl Device for Dummy {
 
 struct Rx {
     shared: Arc<Shared>,
+    queue: usize,
 }
 
 impl RxQueue for Rx {
     fn fd(&self) -> BorrowedFd<'_> {
-        self.shared.poller.as_fd()
+        match self.queue {
+            0 => self.shared.poller.as_fd(),
+            queue => self.shared.events[queue].as_fd(),
+        }
     }
 
     fn recv(
@@ -365,20 +402,22 @@ impl RxQueue for Rx {
         out: &mut Vec<Packet>,
     ) -> io::Result<Received> {
         let mut state = self.shared.state();
-        for frame in state.wire.service(&self.shared.poller) {
-            self.shared.enqueue(&mut state, Packet::from_frame(&frame));
+        if self.queue == 0 {
+            for frame in state.wire.service(&self.shared.poller) {
+                self.shared.enqueue(&mut state, 0, Packet::from_frame(&frame));
+            }
         }
-        let count = max.min(state.queue.len());
-        for packet in state.queue.drain(..count).collect::<Vec<_>>() {
+        let count = max.min(state.queues[self.queue].len());
+        for packet in state.queues[self.queue].drain(..count).collect::<Vec<_>>() {
             state.stats.rx_packets += 1;
             state.stats.rx_bytes += packet.buf.len() as u64;
             out.push(packet);
         }
-        if !state.queue.is_empty() {
+        if !state.queues[self.queue].is_empty() {
             return Ok(Received::More);
         }
         // Nothing waits: lower the event. It is not raised at all when the wire alone woke us.
-        let _ = rustix::io::read(&self.shared.event, &mut [0u8; 8]);
+        let _ = rustix::io::read(&self.shared.events[self.queue], &mut [0u8; 8]);
         Ok(Received::Drained)
     }
 }
@@ -419,7 +458,7 @@ impl TxQueue for Tx {
         drop(state);
         if let Some(peer) = peer {
             for packet in passed {
-                peer.inject(packet);
+                peer.inject(0, packet);
             }
         }
     }

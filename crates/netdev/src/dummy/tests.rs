@@ -172,7 +172,7 @@ fn wires_join_two_dummies_and_survive_a_restart() {
     for round in 0..2 {
         let b = dummy(&passive);
         assert_eq!(b.connected(), None);
-        let (mut a_rx, mut b_rx) = (Rx { shared: a.shared.clone() }, b.take_rx_queues());
+        let (mut a_rx, mut b_rx) = (Rx { shared: a.shared.clone(), queue: 0 }, b.take_rx_queues());
         // The wait between calls passes, then both sides are driven by their descriptors alone.
         let mut rounds = 0;
         while a.connected() != Some(true) {
@@ -203,4 +203,23 @@ fn wait_for(rx: &mut dyn RxQueue, count: usize) -> Vec<Packet> {
         }
     }
     got
+}
+
+#[test]
+fn a_pmd_has_queues_of_its_own_number() {
+    let options = Options { n_rxq: 3, ..Options::default() };
+    let open = |kind| Dummy::new("d", kind, [2; 6], &options, &Clock::real()).unwrap();
+    assert_eq!(open("dummy").rx_queues(), 1);
+    let dummy = open("dummy-pmd");
+    let mut queues = dummy.take_rx_queues();
+    assert_eq!((dummy.rx_queues(), queues.len()), (3, 3));
+    let frame = Packet::from_frame(&[1; 60]);
+    assert!(dummy.inject_into(2, frame.clone()));
+    assert!(!dummy.inject_into(3, frame));
+    let mut got = |queue: usize| {
+        let mut out = Vec::new();
+        queues[queue].recv(&mut Pool::default(), 32, &mut out).unwrap();
+        out.len()
+    };
+    assert_eq!([got(0), got(1), got(2)], [0, 0, 1]);
 }

@@ -120,7 +120,7 @@ fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
         let _ = writeln!(out, "  flows: {}", stats.flows);
         for port in plane.datapath.ports() {
             let kind = match &port.kind {
-                datapath::PortKind::Device(device) => device.kind().to_owned(),
+                datapath::PortKind::Device(device) => device_text(&**device),
                 datapath::PortKind::Tunnel(datapath::TunnelKind::Vxlan { .. }) => {
                     "vxlan: packet_type=ptap".to_owned()
                 }
@@ -129,6 +129,15 @@ fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
         }
     }
     Ok(out)
+}
+
+/// A device's type, and how its queues are set up.
+fn device_text(device: &dyn netdev::Device) -> String {
+    let config: Vec<_> = device.config().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
+    if config.is_empty() {
+        return device.kind().to_owned();
+    }
+    format!("{}: {}", device.kind(), config.join(", "))
 }
 
 /// What the datapath can do, in the reference's words. Only what is there: a controller may rely on it.

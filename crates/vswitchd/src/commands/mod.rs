@@ -6,6 +6,7 @@ mod flows;
 mod process;
 mod testing;
 mod tunnels;
+mod workers;
 
 use unixctl::{Args, Registry};
 
@@ -19,6 +20,7 @@ pub fn registry() -> Registry<Daemon> {
     datapaths::add(&mut registry);
     flows::add(&mut registry);
     tunnels::add(&mut registry);
+    workers::add(&mut registry);
     testing::add(&mut registry);
     registry
 }

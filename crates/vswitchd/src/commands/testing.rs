@@ -45,18 +45,22 @@ fn receive(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let device = find(daemon, name)?;
     let dummy = device.as_dummy().ok_or("no such dummy netdev")?;
     let mut rest = args.iter().skip(1).map(|a| &**a);
-    let mut length = None;
+    let (mut length, mut queue) = (None, 0);
     let mut packets = Vec::new();
     while let Some(arg) = rest.next() {
         match arg {
             "--qid" => {
                 let qid = rest
                     .next()
-                    .and_then(|n| n.parse::<u32>().ok())
+                    .and_then(|n| n.parse::<usize>().ok())
                     .ok_or("qid must be a number")?;
-                if qid > 0 {
-                    return Err(format!("Queue id must be 0 as {name} has 1 receive queue"));
+                if qid >= dummy.rx_queues() {
+                    return Err(match dummy.rx_queues() {
+                        1 => format!("Queue id must be 0 as {name} has 1 receive queue"),
+                        n => format!("Queue id must be below {n}, the receive queues of {name}"),
+                    });
                 }
+                queue = qid;
             }
             "--len" => {
                 let text = rest.next().unwrap_or_default();
@@ -68,7 +72,7 @@ fn receive(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     }
     for text in packets {
         let frame = flow::compose::frame_from_text(text, length).map_err(|e| e.to_string())?;
-        dummy.inject(Packet::from_frame(&frame));
+        dummy.inject_into(queue, Packet::from_frame(&frame));
     }
     // What a test does next may rely on the packet having gone its way.
     for (_, plane) in daemon.switch.planes() {

@@ -47,6 +47,8 @@ fn carry_out(step: &Step, now: &mut Running, desired: &Desired) {
             let old = now.insert(bridge.clone(), (bare(&desired.bridges[bridge]), BTreeMap::new()));
             assert!(old.is_none(), "{step:?}: it is there");
         }
+        // In no bridge.
+        Step::ConfigureWorkers => {}
         Step::ConfigureBridge { bridge } => {
             let wanted = &desired.bridges[bridge];
             let (settings, interfaces) = now.get_mut(bridge).expect("there is such a bridge");
@@ -142,7 +144,7 @@ prop_compose! {
             let port = bridge.ports.entry(port_name).or_insert_with(|| template.clone().into());
             Arc::make_mut(port).interfaces.push(interface);
         }
-        Desired { bridges, problems: Vec::new() }
+        Desired { bridges, ..Desired::default() }
     }
 }
 

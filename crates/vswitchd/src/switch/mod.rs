@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Counters, Version};
+use datapath::Schedule;
 use flow::DpPort;
 use netdev::{Device, Kind as DeviceKind, Opener, Status};
 use pipeline::{BridgeId, OfPort, PortRef};
@@ -60,6 +61,7 @@ pub struct Switch {
     source_ports: SourcePorts,
     tuning: Tuning,
     /// What every plane starts with.
+    schedule: Schedule,
     routes: Routes,
     opener: Opener,
     /// Whether DPDK was to be started.
@@ -115,6 +117,7 @@ impl Switch {
             version: Version::default(),
             source_ports: SourcePorts::default(),
             tuning: Tuning::default(),
+            schedule: Schedule::default(),
             routes: Routes::default(),
             touched: BTreeSet::new(),
             remembered: BTreeMap::new(),
@@ -160,6 +163,7 @@ impl Switch {
     /// Brings the switch to what is desired. Never fails as a whole; what failed is in the interfaces.
     pub fn apply(&mut self, desired: Desired) {
         let steps = plan(&self.applied, &desired);
+        self.schedule = desired.schedule.clone();
         for step in &steps {
             log::debug!(target: LOG, "{step:?}");
             self.carry_out(step, &desired);
@@ -195,6 +199,9 @@ impl Switch {
                     self.configure_interface(bridge, wanted);
                 }
             }
+            Step::ConfigureWorkers => {
+                self.planes.values().for_each(|p| p.set_schedule(&self.schedule))
+            }
             // All that a bridge has is in the snapshot and in `settle`.
             Step::ConfigureBridge { .. } => {}
         }
@@ -220,6 +227,7 @@ impl Switch {
                 self.tuning,
             ) {
                 Ok(plane) => {
+                    plane.set_schedule(&self.schedule);
                     if kind == DatapathKind::Dummy {
                         // The reference's datapath has a dummy of its own, and tests count on the others' addresses.
                         self.opener.next_dummy_mac();
@@ -268,6 +276,7 @@ impl Switch {
                         errno_text(&e)
                     )
                 })?;
+                plane.datapath.set_affinity(dp, &wanted.affinity);
                 (Some(dp), Some(device))
             }
         };
@@ -313,6 +322,9 @@ impl Switch {
                     self.add_interface(bridge, wanted);
                 } else {
                     set_up_device(&mut live, wanted, wanted.name == bridge);
+                    if let (Some(dp), Some((_, plane))) = (live.dp, self.bridge(bridge)) {
+                        plane.datapath.set_affinity(dp, &wanted.affinity);
+                    }
                     self.touched.insert(wanted.name.clone());
                     if let Some(b) = self.bridges.get_mut(bridge) {
                         b.interfaces.insert(wanted.name.clone(), Ok(live));
@@ -519,7 +531,10 @@ fn open_device(
             return opener.open_dpdk(&wanted.name, options).map_err(|e| e.to_string());
         }
         InterfaceKind::Dummy { options, .. } if is_local => (DeviceKind::DummyInternal, options),
-        InterfaceKind::Dummy { options, .. } => (DeviceKind::Dummy, options),
+        InterfaceKind::Dummy { options, poses_as } => match poses_as.as_deref() {
+            Some("dummy-pmd") => (DeviceKind::DummyPmd, options),
+            _ => (DeviceKind::Dummy, options),
+        },
         InterfaceKind::Patch { .. } | InterfaceKind::Tunnel(_) | InterfaceKind::Refused(_) => {
             return Err(format!("{}: no device belongs to this type", wanted.name));
         }

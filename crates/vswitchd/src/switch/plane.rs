@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use base::{Clock, Counters};
-use datapath::{Config, Datapath, TunnelKind};
+use datapath::{Config, Datapath, Schedule, TunnelKind};
 use flow::DpPort;
 use netdev::Device;
 use pipeline::Snapshot;
@@ -53,6 +53,13 @@ impl Plane {
         slow.set_max_idle(tuning.max_idle);
         let ports = DpPorts::new(kind == DatapathKind::Dummy);
         Ok(Self { name, datapath, slow, ports, tunnels: HashMap::new() })
+    }
+
+    /// How its workers are to be. What cannot be had is logged, and the workers that there are go on.
+    pub(super) fn set_schedule(&self, schedule: &Schedule) {
+        if let Err(error) = self.datapath.set_schedule(schedule.clone()) {
+            log::error!(target: super::LOG, "{}: could not start a worker ({})", self.name, errno_text(&error));
+        }
     }
 
     /// Ends its threads. The datapath goes first: that closes the queue on which the slow path waits.
