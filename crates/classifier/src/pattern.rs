@@ -1,6 +1,10 @@
 //! One masked key, compressed to the words that its mask looks at.
 
 use flow::{FlowKey, MaskedKey};
+use smallvec::SmallVec;
+
+/// Words that masks look at, mostly at most; so many are in the pattern itself, and matching reads no memory but that.
+const USUAL: usize = 7;
 
 /// One word that matters.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +17,7 @@ struct Term {
 /// A [`MaskedKey`] as a short list of comparisons. Answers [`MaskedKey::matches`] in a few loads.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    terms: Box<[Term]>,
+    terms: SmallVec<[Term; USUAL]>,
 }
 
 impl Pattern {

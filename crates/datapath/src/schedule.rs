@@ -23,8 +23,6 @@ pub struct Schedule {
     pub sleep_of: BTreeMap<usize, Sleep>,
     /// Whether to deal out again by load now and then (`pmd-auto-lb`).
     pub auto_balance: Option<AutoBalance>,
-    /// Whether to record histograms and a history of iterations (`pmd-perf-metrics`).
-    pub metrics: bool,
 }
 
 /// When receive queues are dealt out again.

@@ -145,6 +145,13 @@ impl Perf {
         )
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let (one, two) = (self.words(), other.words());
+        zerocopy::transmute!(std::array::from_fn::<u64, COUNTS, _>(|i| one[i].wrapping_add(two[i])))
+    }
+
     fn words(&self) -> &[u64; COUNTS] {
         zerocopy::transmute_ref!(self)
     }

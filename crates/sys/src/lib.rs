@@ -5,11 +5,13 @@
 
 pub mod affinity;
 pub mod bpf;
+pub mod alloc;
 pub mod cycles;
 pub mod daemon;
 pub mod ethtool;
 pub mod ifreq;
 pub mod mmsg;
 pub mod packet_socket;
+pub mod prefetch;
 pub mod tun;
 pub mod xdp;

@@ -20,7 +20,7 @@ impl Executor {
         join: bool,
     ) {
         self.flatten(group);
-        let join = join && group.len() > 1;
+        let join = join && repeats(group, keys);
         let Self { buffers, tally, ip_id, .. } = self;
         group.retain_mut(|w| {
             if join && w.packet.offload.gso.is_none() {
@@ -103,8 +103,8 @@ impl Executor {
             group.iter().for_each(|_| self.tally.count(DropReason::InvalidTnlPort));
             return;
         };
-        // Joining pays, and costs, only when there is something to join with.
-        let join = group.len() > 1;
+        // The outer source port tells inner flows apart.
+        let join = repeats(group, keys);
         let mut run: Option<(TunnelKey, FlowKey)> = None;
         for i in 0..group.len() {
             let Some(outer) = pop::judge(&group[i].packet, kind) else {
@@ -185,4 +185,24 @@ impl Executor {
         }
         self.joined = joined;
     }
+}
+
+/// Whether two packets may be of one flow. Joining pays only then, and costs always. (Now and then two flows look like one.)
+fn repeats(group: &[Work], keys: &[FlowKey]) -> bool {
+    let mut seen = [0u64; 64];
+    group.iter().any(|w| {
+        if w.packet.offload.gso.is_some() {
+            // Many in one, to be taken apart and joined again.
+            return true;
+        }
+        let key = &keys[usize::from(w.key)];
+        let ports = u64::from(key.tp_src) << 16 | u64::from(key.tp_dst);
+        let ends =
+            u64::from(key.nw_src) << 32 | u64::from(key.nw_dst) | u64::from(key.ipv6_src[15]);
+        let hash = (ports ^ ends).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+        let (word, bit) = (hash as usize / 64, hash % 64);
+        let was = seen[word];
+        seen[word] |= 1 << bit;
+        seen[word] == was
+    })
 }

@@ -12,6 +12,7 @@ use classifier::Mixer;
 use flow::{FlowKey, tcp_flag};
 
 use super::Slot;
+use sys::prefetch::prefetch;
 
 /// One guess.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +25,8 @@ pub(super) struct Entry {
 /// Entries per bucket: 64 bytes.
 const WAYS: usize = 4;
 
-/// Buckets; 8192 entries, 128 KiB.
-const BUCKETS: usize = 2048;
+/// Buckets; 16384 entries, 256 KiB.
+const BUCKETS: usize = 4096;
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -43,6 +44,12 @@ impl ExactCache {
         // No slot has version 0.
         let none = Entry { hash: 0, slot: Slot(0), version: 0 };
         Self { buckets: vec![Bucket([none; WAYS]); BUCKETS].into(), turn: 0 }
+    }
+
+    /// The guess for a hash will be asked for soon.
+    #[inline]
+    pub(super) fn expect(&self, hash: u64) {
+        prefetch(&self.buckets[hash as usize % BUCKETS]);
     }
 
     /// The guess for a hash.

@@ -10,7 +10,7 @@ use flow::FlowKey;
 
 use crate::entry::Flow;
 use crate::stats::{Meter, Stage};
-use exact::{ExactCache, micro_hash};
+use exact::{Entry, ExactCache, micro_hash};
 pub(crate) use replica::{Held, Replica, Slot};
 
 /// Both caches.
@@ -18,9 +18,10 @@ pub(crate) struct Cache {
     exact: ExactCache,
     replica: Replica,
     seed: u64,
-    /// Scratch of [`Cache::lookup`]: packets that the exact-match cache does not know, and every packet's hash.
+    /// Scratch of [`Cache::lookup`]: packets that the exact-match cache does not know, every packet's hash, and its guess.
     unknown: Vec<u16>,
     hashes: Vec<u64>,
+    guesses: Vec<Option<Entry>>,
 }
 
 impl Cache {
@@ -31,6 +32,7 @@ impl Cache {
             seed,
             unknown: Vec::new(),
             hashes: Vec::new(),
+            guesses: Vec::new(),
         }
     }
 
@@ -44,17 +46,25 @@ impl Cache {
         found.clear();
         self.hashes.clear();
         self.unknown.clear();
-        for (key, i) in keys.iter().zip(0u16..) {
+        self.guesses.clear();
+        // In three passes, so that what one packet waits for comes from memory while others are looked at.
+        for key in keys {
             let hash = micro_hash(self.seed, key);
-            let slot = self
-                .exact
-                .get(hash)
-                .filter(|entry| self.replica.confirms(*entry, key))
-                .map(|entry| entry.slot);
+            self.exact.expect(hash);
+            self.hashes.push(hash);
+        }
+        for hash in &self.hashes {
+            let guess = self.exact.get(*hash);
+            if let Some(entry) = guess {
+                self.replica.expect(entry);
+            }
+            self.guesses.push(guess);
+        }
+        for ((key, guess), i) in keys.iter().zip(&self.guesses).zip(0u16..) {
+            let slot = guess.filter(|entry| self.replica.confirms(*entry, key)).map(|e| e.slot);
             if slot.is_none() {
                 self.unknown.push(i);
             }
-            self.hashes.push(hash);
             found.push(slot);
         }
         meter.perf.passes += keys.len() as u64;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use classifier::Megaflows;
-use flow::FlowKey;
+use classifier::{Megaflows, Pattern};
+use flow::{Action, FlowKey};
+use sys::prefetch::prefetch;
 
 use super::exact::Entry;
 use crate::entry::{Flow, StatsCell};
@@ -18,10 +19,18 @@ struct Place {
     held: Option<Held>,
 }
 
-/// A flow, and where this worker counts what it does.
+/// A flow, where this worker counts what it does, and what every packet asks of it, close together.
 pub(crate) struct Held {
-    pub(crate) flow: Arc<Flow>,
+    pattern: Pattern,
+    pub(crate) actions: Arc<[Action]>,
     pub(crate) cell: Arc<StatsCell>,
+    pub(crate) flow: Arc<Flow>,
+}
+
+impl Held {
+    fn new(flow: Arc<Flow>, cell: Arc<StatsCell>) -> Self {
+        Self { pattern: flow.pattern().clone(), actions: flow.actions().clone(), cell, flow }
+    }
 }
 
 /// Flows in numbered places, found by tuple-space search.
@@ -40,10 +49,26 @@ impl Replica {
     /// Whether a cached guess still stands and is right for this key.
     #[inline]
     pub(super) fn confirms(&self, entry: Entry, key: &FlowKey) -> bool {
-        self.places.get(entry.slot.0 as usize).is_some_and(|place| {
-            place.version == entry.version
-                && place.held.as_ref().is_some_and(|held| held.flow.pattern().matches(key))
-        })
+        let Some(place) = self.places.get(entry.slot.0 as usize) else { return false };
+        let Some(held) = place.held.as_ref().filter(|_| place.version == entry.version) else {
+            return false;
+        };
+        // Wanted next, if this is the one.
+        prefetch(&*held.cell);
+        prefetch(&*held.actions);
+        held.pattern.matches(key)
+    }
+
+    /// A guess will be confirmed soon.
+    #[inline]
+    pub(super) fn expect(&self, entry: Entry) {
+        if let Some(place) = self.places.get(entry.slot.0 as usize) {
+            prefetch(place);
+            if let Some(next) = self.places.get(entry.slot.0 as usize + 1) {
+                // A place is some lines long; its end is the next one's beginning.
+                prefetch(next);
+            }
+        }
     }
 
     /// Looks up the keys whose numbers are in `wanted`; what matches nothing stays there. `found` is told the number, the
@@ -80,7 +105,7 @@ impl Replica {
             let place = &mut self.places[place as usize];
             let was = place.held.take().filter(|was| was.flow.shares_cells(&flow));
             let cell = was.map_or_else(|| flow.new_cell(), |was| was.cell);
-            place.held = Some(Held { flow, cell });
+            place.held = Some(Held::new(flow, cell));
             return;
         }
         let place = self.free.pop().unwrap_or_else(|| {
@@ -92,7 +117,7 @@ impl Replica {
             return;
         }
         let cell = flow.new_cell();
-        self.places[place as usize].held = Some(Held { flow, cell });
+        self.places[place as usize].held = Some(Held::new(flow, cell));
     }
 
     /// Takes out this flow, or a dead one with the same key: one that it had replaced, if it was removed before it got here.

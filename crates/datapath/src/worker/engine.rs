@@ -137,13 +137,19 @@ impl Engine {
     /// dropped.
     fn extract(&mut self, round: &mut Round, common: Option<Metadata>) {
         let Round { packets, keys, .. } = round;
-        keys.resize(packets.len(), FlowKey::default());
         let mut kept = 0;
         for i in 0..packets.len() {
             let meta = common.unwrap_or_else(|| Metadata::of(&keys[i]));
-            keys[kept] = FlowKey::default();
+            // Each key is zeroed once: this is a good part of what extraction costs.
+            if kept < keys.len() {
+                keys[kept] = FlowKey::default();
+            } else {
+                keys.push(FlowKey::default());
+            }
             if extract_into(packets[i].bytes(), &meta, MAX_VLANS, &mut keys[kept]).is_some() {
-                packets.swap(kept, i);
+                if kept != i {
+                    packets.swap(kept, i);
+                }
                 kept += 1;
             } else {
                 self.exec.tally.count(DropReason::RxInvalidPacket);
@@ -163,12 +169,13 @@ impl Engine {
         let used = self.group(round, &found);
         let Self { cache, exec, groups, .. } = self;
         for group in &mut groups[..used] {
-            let Some(Held { flow, cell }) = group.slot.and_then(|slot| cache.held(slot)) else {
+            let Some(Held { actions, cell, .. }) = group.slot.and_then(|slot| cache.held(slot))
+            else {
                 group.works.clear(); // no slot is vacated between lookup and here
                 continue;
             };
             cell.count(group.works.len() as u64, group.bytes, group.tcp_flags, now);
-            exec.act(flow.actions(), &mut group.works, &mut round.keys, round.depth);
+            exec.act(actions, &mut group.works, &mut round.keys, round.depth);
         }
         self.found = found;
         self.meter.mark(Stage::Act);

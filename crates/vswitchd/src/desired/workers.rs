@@ -44,12 +44,6 @@ impl Reader<'_> {
             sleep,
             sleep_of,
             auto_balance: auto_balance(&mut config, was.auto_balance),
-            metrics: config.read(
-                "pmd-perf-metrics",
-                "true or false",
-                parse_bool,
-                (false, was.metrics),
-            ),
         }
     }
 

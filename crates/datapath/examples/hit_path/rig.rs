@@ -1,0 +1,318 @@
+//! A datapath between devices that cost almost nothing: a copy in, a counter out. Shared by the example `hit_path`, the test
+//! that counts allocations, and `bench`.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use base::{Clock, Counters, Version};
+use datapath::{Config, Datapath, Perf, Stage, TunnelKind};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush, Vlan};
+use netdev::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
+use packet::wire::ethernet::{EthernetHeader, eth_type};
+use packet::wire::ip_proto;
+use packet::wire::ipv4::Ipv4Header;
+use packet::wire::udp::UdpHeader;
+use packet::wire::vxlan::VxlanHeader;
+use packet::{Csum, Packet};
+use rustix::event::{EventfdFlags, eventfd};
+use zerocopy::IntoBytes;
+
+/// Gives packets while it has any `left`, cycling through frames; alone in its cache lines.
+#[repr(align(128))]
+struct Source {
+    frames: Vec<Vec<u8>>,
+    left: AtomicU64,
+    is_done: Mutex<bool>,
+    done: Condvar,
+    fd: OwnedFd,
+}
+
+struct Rx {
+    source: Arc<Source>,
+    at: usize,
+}
+
+impl RxQueue for Rx {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.source.fd.as_fd()
+    }
+
+    fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
+        let left = self.source.left.load(Ordering::Relaxed);
+        if left == 0 {
+            // Asked again: all that was given has gone its way.
+            let _ = rustix::io::read(&self.source.fd, &mut [0u8; 8]);
+            *self.source.is_done.lock().unwrap() = true;
+            self.source.done.notify_all();
+            return Ok(Received::Drained);
+        }
+        let n = left.min(max as u64);
+        self.source.left.store(left - n, Ordering::Relaxed);
+        for _ in 0..n {
+            let mut buf = pool.take();
+            buf.extend(&self.source.frames[self.at]);
+            self.at = (self.at + 1) % self.source.frames.len();
+            let mut packet = Packet::new(buf);
+            packet.offload.csum = Csum::Verified;
+            out.push(packet);
+        }
+        Ok(Received::More)
+    }
+}
+
+/// Swallows packets.
+struct Tx;
+
+impl TxQueue for Tx {
+    fn accepts(&self) -> Accepts {
+        Accepts {
+            csum: true,
+            tso: true,
+            uso: true,
+            tunnel: true,
+            gso_max: 65_536,
+            frame_max: 1600,
+            finishes: true,
+        }
+    }
+
+    fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
+        batch.drain(..).for_each(|p| pool.put(p.buf));
+    }
+}
+
+/// A port with a source behind it, or nothing.
+struct Port(Option<Arc<Source>>);
+
+impl Device for Port {
+    fn name(&self) -> &str {
+        "memory"
+    }
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+    fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
+        let rx = |source: &Arc<Source>| Box::new(Rx { source: source.clone(), at: 0 }) as Box<_>;
+        self.0.iter().map(rx).collect()
+    }
+    fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>> {
+        Ok(Box::new(Tx))
+    }
+    fn status(&self) -> io::Result<Status> {
+        Ok(Status::default())
+    }
+    fn stats(&self) -> io::Result<Stats> {
+        Ok(Stats::default())
+    }
+    fn set_mac(&self, _: [u8; 6]) -> io::Result<()> {
+        Ok(())
+    }
+    fn set_mtu(&self, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+    fn set_up(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is to be measured.
+pub(crate) struct Scenario {
+    /// For people.
+    pub(crate) name: &'static str,
+    frames: Vec<Vec<u8>>,
+    flows: Vec<(MaskedKey, Vec<Action>)>,
+}
+
+/// What was.
+pub(crate) struct Outcome {
+    /// Packets per second, all workers together.
+    pub(crate) rate: f64,
+    /// The workers' counts.
+    pub(crate) perf: Perf,
+}
+
+impl Outcome {
+    /// A worker's cycles per packet, what devices cost included.
+    pub(crate) fn cycles(&self) -> f64 {
+        self.perf.stages.iter().sum::<u64>() as f64 / self.perf.received as f64
+    }
+
+    /// Cycles per packet of one stage.
+    pub(crate) fn stage(&self, stage: Stage) -> f64 {
+        self.perf.stages[stage as usize] as f64 / self.perf.received as f64
+    }
+}
+
+/// A datapath with a source for each worker.
+pub(crate) struct Rig {
+    dp: Datapath,
+    sources: Vec<Arc<Source>>,
+    clock: Clock,
+}
+
+/// Where everything goes.
+const SINK: DpPort = DpPort(200);
+
+/// The tunnel's port.
+const TUNNEL: DpPort = DpPort(201);
+
+impl Rig {
+    /// Port 1 and following have sources. Flows are those of port 1; other ports have the same.
+    pub(crate) fn new(scenario: &Scenario, workers: usize) -> Self {
+        let clock = Clock::real();
+        let config = Config { workers, ..Config::new(clock.clone(), Counters::default()) };
+        let dp = Datapath::start(config).unwrap();
+        dp.add_tunnel_port(TUNNEL, TunnelKind::Vxlan { udp_port: 4789 }).unwrap();
+        dp.add_port(SINK, Arc::new(Port(None))).unwrap();
+        let mut sources = Vec::new();
+        for port in 1..=workers as u32 {
+            for (key, actions) in &scenario.flows {
+                let mut own = *key.key();
+                if own.in_port == 1 {
+                    own.in_port = port;
+                }
+                let key = MaskedKey::new(&own, key.mask());
+                dp.put_flow(key, actions.clone().into(), Version(1)).unwrap();
+            }
+            let source = Arc::new(Source {
+                frames: scenario.frames.clone(),
+                left: AtomicU64::new(0),
+                is_done: Mutex::new(true),
+                done: Condvar::new(),
+                fd: eventfd(0, EventfdFlags::NONBLOCK).unwrap(),
+            });
+            dp.add_port(DpPort(port), Arc::new(Port(Some(source.clone())))).unwrap();
+            sources.push(source);
+        }
+        Self { dp, sources, clock }
+    }
+
+    /// Lets this many packets through, from each source.
+    pub(crate) fn run(&self, packets: u64) -> Outcome {
+        assert!(self.dp.quiesce(Duration::from_secs(10)));
+        self.dp.clear_perf(None);
+        let start = self.clock.now();
+        for source in &self.sources {
+            *source.is_done.lock().unwrap() = false;
+            source.left.store(packets, Ordering::Relaxed);
+            rustix::io::write(&source.fd, &1u64.to_ne_bytes()).unwrap();
+        }
+        for source in &self.sources {
+            let done = source.is_done.lock().unwrap();
+            drop(source.done.wait_while(done, |done| !*done).unwrap());
+        }
+        let nanos = self.clock.now().since(start).as_nanos() as f64;
+        assert!(self.dp.quiesce(Duration::from_secs(10)));
+        let mut perf = Perf::default();
+        for worker in self.dp.workers_info(60) {
+            perf = perf.plus(&worker.perf);
+        }
+        let all = packets * self.sources.len() as u64;
+        assert_eq!((perf.received, perf.missed), (all, 0));
+        assert_eq!(self.dp.drops(), []);
+        Outcome { rate: all as f64 * 1e9 / nanos, perf }
+    }
+}
+
+fn udp(src: Ipv4Addr, sport: u16, dport: u16, payload: &[u8]) -> Vec<u8> {
+    let ip = Ipv4Header::new(src, Ipv4Addr::new(10, 0, 0, 2), ip_proto::UDP, 64, 8 + payload.len());
+    let mut frame = EthernetHeader::new([2; 6], [4; 6], eth_type::IPV4).as_bytes().to_vec();
+    frame.extend_from_slice(ip.as_bytes());
+    frame.extend_from_slice(UdpHeader::new(sport, dport, payload.len()).as_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// 60 bytes each, 64 with the checksum of the wire.
+fn connections(n: u32) -> Vec<Vec<u8>> {
+    (0..n)
+        .map(|i| udp(Ipv4Addr::from_bits(0x0a00_0000 + (i >> 10)), (i & 1023) as u16, 80, &[0; 18]))
+        .collect()
+}
+
+fn tunnel_header() -> Arc<TnlPush> {
+    let mut header = udp(Ipv4Addr::new(172, 16, 0, 1), 0, 4789, VxlanHeader::new(7).as_bytes());
+    header.truncate(50);
+    TnlPush {
+        tnl_port: TUNNEL,
+        out_port: SINK,
+        header,
+        l3: 14,
+        l4: 34,
+        udp: true,
+        csum: false,
+        src_ports: (32768, 61000),
+        peer_offloads: false,
+    }
+    .into()
+}
+
+/// A mask over the fields that a learning switch looks at.
+fn usual(key: &FlowKey) -> MaskedKey {
+    let mut mask = FlowKey {
+        in_port: !0,
+        recirc_id: !0,
+        eth_dst: [0xff; 6],
+        eth_src: [0xff; 6],
+        ..FlowKey::default()
+    };
+    mask.eth_type = !0;
+    MaskedKey::new(key, &Mask(mask))
+}
+
+/// A flow for connection `i` alone.
+fn exact(key: &FlowKey, i: u32) -> MaskedKey {
+    let mut own = FlowKey { nw_src: 0x0a00_0000 + (i >> 10), tp_src: (i & 1023) as u16, ..*key };
+    own.nw_proto = ip_proto::UDP;
+    let mut mask = usual(key).mask().0;
+    (mask.nw_src, mask.tp_src, mask.nw_proto) = (!0, !0, 0xff);
+    MaskedKey::new(&own, &Mask(mask))
+}
+
+/// All scenarios.
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let key = FlowKey {
+        in_port: 1,
+        eth_dst: [2; 6],
+        eth_src: [4; 6],
+        eth_type: 0x0800,
+        ..FlowKey::default()
+    };
+    let out = || vec![Action::Output(SINK)];
+    let of_each = |n: u32| (0..n).map(|i| (exact(&key, i), out())).collect::<Vec<_>>();
+    let mut many_masks = of_each(100_000);
+    for bit in 0..10 {
+        // Match nothing, and are searched too.
+        let other = FlowKey { in_port: 77, ..FlowKey::default() };
+        let mask = FlowKey { in_port: !0, nw_dst: 1 << bit, ..FlowKey::default() };
+        many_masks.push((MaskedKey::new(&other, &Mask(mask)), out()));
+    }
+    let tag = vec![Action::PushVlan(Vlan::new(0x8100, 5, 0)), Action::Output(SINK)];
+    let push = vec![Action::TnlPush(tunnel_header()), Action::Output(SINK)];
+    let inner = FlowKey { in_port: TUNNEL.0, ..key };
+    // The outer source port tells inner connections apart.
+    let wrap = |(f, port): (Vec<u8>, u16)| {
+        let payload = [VxlanHeader::new(7).as_bytes(), &f].concat();
+        udp(Ipv4Addr::new(172, 16, 0, 2), port, 4789, &payload)
+    };
+    let wrapped = |n: u32| connections(n).into_iter().zip(40_000..).map(wrap).collect::<Vec<_>>();
+    let pop = vec![(usual(&key), vec![Action::TnlPop(TUNNEL)]), (usual(&inner), out())];
+    let scenario = |name, frames, flows| Scenario { name, frames, flows };
+    vec![
+        scenario("one flow, one connection", connections(1), vec![(usual(&key), out())]),
+        scenario("one flow, 1,000 connections", connections(1000), vec![(usual(&key), out())]),
+        scenario("one flow, 200,000 connections", connections(200_000), vec![(usual(&key), out())]),
+        scenario("10,000 flows", connections(10_000), of_each(10_000)),
+        scenario("100,000 flows", connections(100_000), of_each(100_000)),
+        scenario("100,000 flows, 11 masks", connections(100_000), many_masks),
+        scenario("push a VLAN tag", connections(1000), vec![(usual(&key), tag)]),
+        scenario("push VXLAN", connections(1000), vec![(usual(&key), push.clone())]),
+        scenario("push VXLAN, joined", connections(1), vec![(usual(&key), push)]),
+        scenario("pop VXLAN and forward", wrapped(1000), pop.clone()),
+        scenario("pop VXLAN, joined", wrapped(1), pop),
+    ]
+}
