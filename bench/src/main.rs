@@ -13,6 +13,7 @@
 
 mod contender;
 mod measure;
+mod memory;
 mod report;
 mod storm;
 mod vsctl_rate;
@@ -32,6 +33,7 @@ Usage: bench [NAME]... [--only KEY]... [--rounds N] [--seconds N] [--bin DIR] [-
 
 NAME        what to measure, as --list shows (default: everything but vsctl-rate)
 --only      whom to measure, as --list shows (default: everybody)
+NAME        what to measure, as --list shows (default: everything but vsctl-rate and memory)
 --rounds    how often each contender is built and measured (default 3)
 --seconds   how long a rate is measured (default 3)
 --bin       folder of ferroswitch's programs (default: the folder of this program)
@@ -103,9 +105,12 @@ fn run(options: &Options) -> Result<(), String> {
         for contender in contender::all(options.bin.as_deref()).map_err(|e| e.to_string())? {
             println!("{:<10} {}", contender.key, contender.name);
         }
+        println!("{:<10} {} [{}]", memory::NAME, memory::WHAT, memory::UNIT);
         return Ok(());
     }
-    let known = |name: &String| name == vsctl_rate::NAME || MEASURES.iter().any(|m| m.name == name);
+    let alone = [vsctl_rate::NAME, memory::NAME];
+    let known =
+        |name: &String| alone.contains(&name.as_str()) || MEASURES.iter().any(|m| m.name == name);
     if let Some(name) = options.names.iter().find(|name| !known(name)) {
         return Err(format!("there is no measure {name}; `bench --list` shows them"));
     }
@@ -114,6 +119,13 @@ fn run(options: &Options) -> Result<(), String> {
         return Err(format!("there is no contender {key}; `bench --list` shows them"));
     }
     contenders.retain(|c| options.only.is_empty() || options.only.iter().any(|key| key == c.key));
+    if options.names.iter().any(|n| n == memory::NAME) {
+        memory::run(options.seconds);
+        if options.names.len() == 1 {
+            return Ok(());
+        }
+    }
+    let contenders = contender::all(options.bin.as_deref()).map_err(|e| e.to_string())?;
     let mut report = Report::new(options.rounds);
     if options.names.iter().any(|n| n == vsctl_rate::NAME) {
         vsctl_rate::run(&contenders, options.rounds, &mut report).map_err(|e| e.to_string())?;

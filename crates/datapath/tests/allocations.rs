@@ -1,6 +1,7 @@
 //! Nothing is allocated per packet on the hit path.
 
 #[path = "../examples/hit_path/rig.rs"]
+#[allow(dead_code)] // what prints
 mod rig;
 
 #[global_allocator]

@@ -316,3 +316,22 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario("pop VXLAN, joined", wrapped(1), pop),
     ]
 }
+
+/// Measures every scenario whose name has `wanted` in it, and prints a table. `allocations`: how many there were so far.
+pub(crate) fn table(packets: u64, workers: usize, wanted: &str, allocations: impl Fn() -> u64) {
+    println!("cycles per packet; Mpps and allocations of all {workers} workers together");
+    print!("{:30} {:>6} {:>6} {:>6}", "", "all", "Mpps", "alloc");
+    Stage::ALL.iter().take(6).for_each(|s| print!(" {:>11}", s.name()));
+    println!();
+    for scenario in scenarios().iter().filter(|s| s.name.contains(wanted)) {
+        let rig = Rig::new(scenario, workers);
+        rig.run(500_000);
+        let before = allocations();
+        let outcome = rig.run(packets);
+        let allocated = allocations() - before;
+        print!("{:30} {:6.0} {:6.2}", scenario.name, outcome.cycles(), outcome.rate / 1e6);
+        print!(" {allocated:6}");
+        Stage::ALL.iter().take(6).for_each(|stage| print!(" {:11.1}", outcome.stage(*stage)));
+        println!();
+    }
+}

@@ -210,7 +210,7 @@ impl Executor {
         for i in 0..group.len() {
             let key = FlowKey { recirc_id: id.0, ..keys[usize::from(group[i].key)] };
             let packet = self.take(&mut group[i].packet, last);
-            self.reenter(packet, key, depth + 1);
+            self.reenter(packet, &key, depth + 1);
         }
         if last {
             group.clear();
@@ -218,7 +218,7 @@ impl Executor {
     }
 
     /// Puts a packet on the list of rounds; of `key` the metadata counts.
-    pub(crate) fn reenter(&mut self, packet: Packet, key: FlowKey, depth: u8) {
+    pub(crate) fn reenter(&mut self, packet: Packet, key: &FlowKey, depth: u8) {
         if depth > DEPTH_MAX || self.reentering >= REENTER_MAX {
             self.tally.count(DropReason::RecircError);
             self.buffers.put(packet.buf);
@@ -232,7 +232,7 @@ impl Executor {
         }
         if let Some(round) = self.rounds.back_mut() {
             round.packets.push(packet);
-            round.keys.push(key);
+            round.keys.push(*key);
             self.reentering += 1;
         }
     }

@@ -129,13 +129,15 @@ impl Executor {
                 };
                 (way, key)
             });
-            let key = *key;
             if outer.is_many() {
                 self.unpack(&outer, &group[i].packet);
-            } else {
-                let mut packet = self.take(&mut group[i].packet, last);
-                self.strip(&outer, &mut packet, join, key, depth);
+                continue;
             }
+            if !join {
+                key.tunnel.tp_src = outer.tunnel.tp_src;
+            }
+            let packet = self.take(&mut group[i].packet, last);
+            self.strip(&outer, packet, join, key, depth);
         }
         self.end_run(run, depth);
         if last {
@@ -147,12 +149,11 @@ impl Executor {
     fn strip(
         &mut self,
         outer: &pop::Outer,
-        packet: &mut Packet,
+        mut packet: Packet,
         join: bool,
-        key: FlowKey,
+        key: &FlowKey,
         depth: u8,
     ) {
-        let mut packet = std::mem::take(packet);
         if !outer.strip(&mut packet) {
             self.tally.count(DropReason::TunnelPopError);
             self.buffers.put(packet.buf);
@@ -181,7 +182,7 @@ impl Executor {
         let Some((_, key)) = run else { return };
         let mut joined = std::mem::take(&mut self.joined);
         for packet in joined.drain(..) {
-            self.reenter(packet, key, depth + 1);
+            self.reenter(packet, &key, depth + 1);
         }
         self.joined = joined;
     }

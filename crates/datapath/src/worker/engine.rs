@@ -82,7 +82,7 @@ impl Engine {
     /// A packet that enters as if received; of `key` the metadata counts. [`Engine::finish`] is to follow.
     pub(crate) fn enter(&mut self, packet: Packet, key: FlowKey, source: Source) {
         self.exec.source = source;
-        self.exec.reenter(packet, key, 0);
+        self.exec.reenter(packet, &key, 0);
     }
 
     /// A packet to run actions on. [`Engine::finish`] is to follow.
@@ -129,7 +129,7 @@ impl Engine {
         let cache = &mut self.cache;
         for miss in self.shared.misses.reclaim(self.desk.slot, |key| cache.knows(key)) {
             self.exec.source = miss.source;
-            self.exec.reenter(miss.packet, miss.key, 0);
+            self.exec.reenter(miss.packet, &miss.key, 0);
         }
     }
 
