@@ -173,7 +173,7 @@ impl Datapath {
             let (id, home) = (staff.new_queue(), staff.place(&ports, &homes));
             let usage = Arc::new(Usage::default());
             if let Some(at) = desks.iter().position(|d| d.slot == home) {
-                shares[at].rx.push(Box::new(Queue::new(id, port, rx, usage.clone())));
+                shares[at].rx.push(Queue::new(id, port, rx, usage.clone()));
             }
             self.0.shared.misses.set_home(id, home);
             places.push(RxPlace { id, home, pinned: None, usage });

@@ -78,7 +78,7 @@ impl Command {
 pub(crate) struct NewPort {
     pub(crate) port: DpPort,
     pub(crate) tx: Box<dyn TxQueue>,
-    pub(crate) rx: Vec<Box<Queue>>,
+    pub(crate) rx: Vec<Queue>,
 }
 
 /// A packet from the control side.

@@ -27,24 +27,28 @@ impl Counting {
 // that gave; counting touches no memory that is handed out.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
+    // SAFETY: what the trait asks of callers is handed on.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.note();
         // SAFETY: the caller keeps the promises of this method, which are the same.
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: what the trait asks of callers is handed on.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         self.note();
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    // SAFETY: what the trait asks of callers is handed on.
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         self.note();
         // SAFETY: as above.
         unsafe { System.realloc(ptr, layout, size) }
     }
 
+    // SAFETY: what the trait asks of callers is handed on.
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         // SAFETY: as above.
         unsafe { System.dealloc(ptr, layout) }

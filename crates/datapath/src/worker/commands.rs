@@ -57,7 +57,7 @@ impl Worker {
 
     fn add_port(&mut self, new: NewPort) {
         self.engine.exec.ports.add_device(new.port, new.tx);
-        new.rx.into_iter().for_each(|queue| self.adopt(queue));
+        new.rx.into_iter().for_each(|queue| self.adopt(Box::new(queue)));
     }
 
     /// Serves a queue from now on.

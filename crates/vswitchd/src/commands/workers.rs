@@ -252,7 +252,7 @@ fn perf(out: &mut String, p: &Perf, hz: u64, measured: Duration) {
     if p.received == 0 {
         line("Rx packets:", 0, String::new());
     } else {
-        let each = p.busy_cycles / p.received;
+        let each = ratio(p.busy_cycles, p.received) as u64;
         line("Rx packets:", p.received, format!("({} Kpps, {each} cycles/pkt)", kpps(p.received)));
         line(
             "Datapath passes:",
@@ -298,12 +298,16 @@ fn perf(out: &mut String, p: &Perf, hz: u64, measured: Duration) {
     }
     if p.received > 0 {
         let all: u64 = p.stages.iter().sum();
-        line("Cycles by stage:", all, format!("({} cycles/pkt)", all / p.received));
+        line("Cycles by stage:", all, format!("({} cycles/pkt)", ratio(all, p.received) as u64));
         for (stage, cycles) in Stage::ALL.into_iter().zip(p.stages) {
             line(
                 &format!("- {}:", stage.name()),
                 cycles,
-                format!("({:5.1} %, {} cycles/pkt)", percent(cycles, all), cycles / p.received),
+                format!(
+                    "({:5.1} %, {} cycles/pkt)",
+                    percent(cycles, all),
+                    ratio(cycles, p.received) as u64
+                ),
             );
         }
     }
