@@ -5,19 +5,19 @@
 mod rig;
 
 /// What to call it.
-pub const NAME: &str = "memory";
+pub(crate) const NAME: &str = "memory";
 
 /// What it measures.
-pub const WHAT: &str = "the datapath from memory to memory, stage by stage, one worker and two";
+pub(crate) const WHAT: &str = "the datapath from memory to memory, stage by stage, one worker and two";
 
 /// In what.
-pub const UNIT: &str = "cycles per packet";
+pub(crate) const UNIT: &str = "cycles per packet";
 
 #[global_allocator]
 static ALLOCATOR: sys::alloc::Counting = sys::alloc::Counting::new();
 
 /// Measures and prints; each figure from about `seconds` seconds.
-pub fn run(seconds: u32) {
+pub(crate) fn run(seconds: u32) {
     for workers in [1, 2] {
         rig::table(u64::from(seconds) * 2_000_000, workers, "", || ALLOCATOR.count());
         println!();
