@@ -31,9 +31,8 @@ const USAGE: &str = "\
 Usage: bench [NAME]... [--only KEY]... [--rounds N] [--seconds N] [--bin DIR] [--json FILE]
        bench --list
 
-NAME        what to measure, as --list shows (default: everything but vsctl-rate)
---only      whom to measure, as --list shows (default: everybody)
 NAME        what to measure, as --list shows (default: everything but vsctl-rate and memory)
+--only      whom to measure, as --list shows (default: everybody)
 --rounds    how often each contender is built and measured (default 3)
 --seconds   how long a rate is measured (default 3)
 --bin       folder of ferroswitch's programs (default: the folder of this program)
@@ -101,11 +100,11 @@ fn run(options: &Options) -> Result<(), String> {
             println!("{:<10} {} [{}]", measure.name, measure.what, measure.unit);
         }
         println!("{:<10} {} [{}]", vsctl_rate::NAME, vsctl_rate::WHAT, vsctl_rate::UNIT);
+        println!("{:<10} {} [{}]", memory::NAME, memory::WHAT, memory::UNIT);
         println!();
         for contender in contender::all(options.bin.as_deref()).map_err(|e| e.to_string())? {
             println!("{:<10} {}", contender.key, contender.name);
         }
-        println!("{:<10} {} [{}]", memory::NAME, memory::WHAT, memory::UNIT);
         return Ok(());
     }
     let alone = [vsctl_rate::NAME, memory::NAME];
@@ -114,18 +113,17 @@ fn run(options: &Options) -> Result<(), String> {
     if let Some(name) = options.names.iter().find(|name| !known(name)) {
         return Err(format!("there is no measure {name}; `bench --list` shows them"));
     }
-    let mut contenders = contender::all(options.bin.as_deref()).map_err(|e| e.to_string())?;
-    if let Some(key) = options.only.iter().find(|key| contenders.iter().all(|c| c.key != **key)) {
-        return Err(format!("there is no contender {key}; `bench --list` shows them"));
-    }
-    contenders.retain(|c| options.only.is_empty() || options.only.iter().any(|key| key == c.key));
     if options.names.iter().any(|n| n == memory::NAME) {
         memory::run(options.seconds);
         if options.names.len() == 1 {
             return Ok(());
         }
     }
-    let contenders = contender::all(options.bin.as_deref()).map_err(|e| e.to_string())?;
+    let mut contenders = contender::all(options.bin.as_deref()).map_err(|e| e.to_string())?;
+    if let Some(key) = options.only.iter().find(|key| contenders.iter().all(|c| c.key != **key)) {
+        return Err(format!("there is no contender {key}; `bench --list` shows them"));
+    }
+    contenders.retain(|c| options.only.is_empty() || options.only.iter().any(|key| key == c.key));
     let mut report = Report::new(options.rounds);
     if options.names.iter().any(|n| n == vsctl_rate::NAME) {
         vsctl_rate::run(&contenders, options.rounds, &mut report).map_err(|e| e.to_string())?;

@@ -8,7 +8,8 @@ mod rig;
 pub(crate) const NAME: &str = "memory";
 
 /// What it measures.
-pub(crate) const WHAT: &str = "the datapath from memory to memory, stage by stage, one worker and two";
+pub(crate) const WHAT: &str =
+    "the datapath from memory to memory, stage by stage, one worker and two";
 
 /// In what.
 pub(crate) const UNIT: &str = "cycles per packet";

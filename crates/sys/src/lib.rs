@@ -4,8 +4,8 @@
 //! open, when to retry, what to count) is not here but in the crates that call.
 
 pub mod affinity;
-pub mod bpf;
 pub mod alloc;
+pub mod bpf;
 pub mod cycles;
 pub mod daemon;
 pub mod ethtool;

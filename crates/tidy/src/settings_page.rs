@@ -123,7 +123,6 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "options:tx_pcap",
             "options:stream",
             "options:pstream",
-            "options:n_rxq",
             "other_config",
             "other_config:pmd-rxq-affinity",
         ],
