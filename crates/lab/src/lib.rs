@@ -86,7 +86,7 @@ const ROUNDS_MAX: usize = 10_000;
 impl HostState {
     fn new(clock: &Clock) -> Self {
         let counters = Counters::default();
-        let setup = Setup { workers: 1, no_system_routes: true };
+        let setup = Setup { workers: 1, no_system_routes: true, ..Setup::default() };
         Self {
             switch: Switch::new(clock.clone(), counters.clone(), setup),
             counters,

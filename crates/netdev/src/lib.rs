@@ -1,14 +1,16 @@
 //! Devices that carry real bytes.
 //!
 //! A [`Device`] is one network interface as the switch sees it: system (any host interface, by packet socket), afxdp (the same by
-//! AF_XDP), tap, internal (a tap that belongs to a bridge), dummy (for tests). It hands out receive and transmit *queues*, which workers own; all
+//! AF_XDP), tap, internal (a tap that belongs to a bridge), vhost-user (a guest in shared memory), dummy (for tests). It hands out
+//! receive and transmit *queues*, which workers own; all
 //! else (addresses, MTU, statistics, link state) is the control side, called from the configuration thread.
 //!
 //! Packets cross the border with their offload state: a receive queue fills it in from the virtio-net header, a transmit queue
 //! says by [`Accepts`] what it can take unfinished, and whoever calls [`TxQueue::send`] has finished the rest.
 //!
 //! # Layout
-//! [`Opener`] opens devices by type and name. [`system`], [`afxdp`], [`dpdk`] (in builds that have it), [`tap`], [`dummy`] are the devices; [`wrap`] puts a recorder or a
+//! [`Opener`] opens devices by type and name. [`system`], [`afxdp`], [`dpdk`] (in builds that have it), [`tap`], [`vhost_user`],
+//! [`dummy`] are the devices; [`wrap`] puts a recorder or a
 //! fault injector around any of them. `vnet` translates virtio-net headers, `finish` does in software what a device refused,
 //! `host` is the control side of a kernel interface. [`rtnl`] follows the kernel's links, addresses, routes and neighbours.
 
@@ -18,6 +20,7 @@ pub mod dummy;
 pub mod rtnl;
 pub mod system;
 pub mod tap;
+pub mod vhost_user;
 pub mod wrap;
 
 mod common;

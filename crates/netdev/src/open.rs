@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,7 @@ use crate::dummy::{self, Dummy};
 use crate::host::Host;
 use crate::system::System;
 use crate::tap::Tap;
+use crate::vhost_user::{self, Mode, Notify, VhostUser};
 
 /// A type of device, as in the Interface table's `type` column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +42,14 @@ pub enum Kind {
     AfxdpNonpmd,
     /// A device that DPDK drives.
     Dpdk,
+    /// A guest by vhost-user; the switch listens.
+    VhostUser,
+    /// A guest by vhost-user; its hypervisor listens.
+    VhostUserClient,
 }
 
 /// The names of the types, in the order of `iface_types`.
-const NAMES: [(&str, Kind); 10] = [
+const NAMES: [(&str, Kind); 12] = [
     ("dpdk", Kind::Dpdk),
     ("afxdp", Kind::Afxdp),
     ("afxdp-nonpmd", Kind::AfxdpNonpmd),
@@ -54,6 +60,8 @@ const NAMES: [(&str, Kind); 10] = [
     ("dummy", Kind::Dummy),
     ("dummy-pmd", Kind::DummyPmd),
     ("dummy-internal", Kind::DummyInternal),
+    ("dpdkvhostuser", Kind::VhostUser),
+    ("dpdkvhostuserclient", Kind::VhostUserClient),
 ];
 
 impl FromStr for Kind {
@@ -73,18 +81,38 @@ pub struct Opener {
     persistent_taps: bool,
     /// What came of starting DPDK.
     dpdk: OnceLock<Result<String, String>>,
+    socket_dir: PathBuf,
+    notify: Notify,
 }
 
 impl Opener {
     /// An opener whose capture files have that clock's time.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, dummies: AtomicU32::new(0), persistent_taps: false, dpdk: OnceLock::new() }
+        Self {
+            clock,
+            dummies: AtomicU32::new(0),
+            persistent_taps: false,
+            socket_dir: PathBuf::new(),
+            dpdk: OnceLock::new(),
+            notify: Arc::new(|_| ()),
+        }
     }
 
     /// Makes taps and internal devices that outlive the process, until they are released.
     #[must_use]
     pub fn with_persistent_taps(self) -> Self {
         Self { persistent_taps: true, ..self }
+    }
+
+    /// Says where sockets for guests are made (at first: in the working directory), for devices opened from now on.
+    pub fn set_socket_dir(&mut self, dir: PathBuf) {
+        self.socket_dir = dir;
+    }
+
+    /// Has this called, from any thread, with the name of a device whose link changed, if the kernel does not tell of it. For
+    /// devices opened from now on.
+    pub fn on_change(&mut self, notify: Notify) {
+        self.notify = notify;
     }
 
     /// The next dummy's hardware address, aa:55:aa:55:00:00 first. The reference spends the first on its datapath's own port.
@@ -119,6 +147,8 @@ impl Opener {
                     afxdp::Options::parse(options).map_err(|why| OpenError::text(name, why))?;
                 self.open_afxdp(kind, name, &options)?
             }
+            Kind::VhostUser => Arc::new(self.vhost_user(name, Mode::Server, options)?),
+            Kind::VhostUserClient => Arc::new(self.vhost_user(name, Mode::Client, options)?),
         })
     }
 
@@ -179,6 +209,41 @@ impl Opener {
         self.dpdk.get()?.as_ref().ok().map(String::as_str)
     }
 
+    fn vhost_user(
+        &self,
+        name: &str,
+        mode: Mode,
+        options: &BTreeMap<String, String>,
+    ) -> Result<VhostUser, OpenError> {
+        let path = match mode {
+            Mode::Server if name.contains('/') => {
+                let why = "its name is that of a socket, and cannot contain a slash";
+                return Err(OpenError::text(name, why));
+            }
+            Mode::Server => self.socket_dir.join(name),
+            Mode::Client => match options.get("vhost-server-path").filter(|p| !p.is_empty()) {
+                Some(path) => PathBuf::from(path),
+                None => {
+                    let why = "options:vhost-server-path must say where the hypervisor listens";
+                    return Err(OpenError::text(name, why));
+                }
+            },
+        };
+        let retries = match options.get("tx-retries-max") {
+            None => vhost_user::RETRIES,
+            Some(text) => {
+                let number = text.parse().ok().filter(|n| *n <= vhost_user::RETRIES_MAX);
+                number.ok_or_else(|| {
+                    let why = format!("tx-retries-max={text}: must be a number from 0 to 32");
+                    OpenError::text(name, why)
+                })?
+            }
+        };
+        let config = vhost_user::Config { mode, path, retries };
+        VhostUser::open(name, config, random_mac(), &self.clock, self.notify.clone())
+            .map_err(|error| OpenError::text(name, strerror(&error)))
+    }
+
     fn dummy(
         &self,
         name: &str,
@@ -190,6 +255,13 @@ impl Opener {
         Dummy::new(name, kind, self.next_dummy_mac(), &options, &self.clock)
             .map_err(|error| OpenError::text(name, strerror(&error)))
     }
+}
+
+/// An address for a device that nobody gave one: locally administered, and hardly anybody else's.
+fn random_mac() -> [u8; 6] {
+    use std::hash::{BuildHasher, RandomState};
+    let [a, b, c, d, e, f, ..] = RandomState::new().hash_one(0).to_be_bytes();
+    [(a & 0xfc) | 0x02, b, c, d, e, f]
 }
 
 /// Why a device could not be opened. Displayed, it is the text for the Interface row's `error`.

@@ -29,7 +29,8 @@ pub(crate) const TAP_HEAD: usize = 12;
 pub(crate) const TUNNEL_HEAD: usize = 24;
 
 const NEEDS_CSUM: u8 = 1;
-const DATA_VALID: u8 = 2;
+/// In the header's flags: the checksum has been checked and is right.
+pub(crate) const DATA_VALID: u8 = 2;
 const GSO_NONE: u8 = 0;
 const GSO_TCP4: u8 = 1;
 const GSO_TCP6: u8 = 4;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{Clock, Counters, Instant};
@@ -67,6 +68,8 @@ pub struct Daemon {
     pub cells: u64,
     read_before: Memo,
     touched: BTreeSet<String>,
+    /// Interfaces whose devices, in threads of their own, say that their link changed.
+    linked: Arc<Mutex<BTreeSet<String>>>,
     next_tunnel_look: Instant,
     next_statistics: Instant,
 }
@@ -105,14 +108,20 @@ impl Runner {
     ) -> io::Result<Self> {
         let now = clock.now();
         let counters = Counters::default();
-        let switch = Switch::new(clock.clone(), counters.clone(), options.setup.clone());
+        let poller = Poller::new()?;
+        let waker = poller.waker(WAKER)?;
+        let mut switch = Switch::new(clock.clone(), counters.clone(), options.setup.clone());
+        let linked = Arc::new(Mutex::new(BTreeSet::new()));
+        let (news, wake) = (linked.clone(), waker.clone());
+        switch.on_change(Arc::new(move |name| {
+            lock(&news).insert(name.to_owned());
+            wake.wake();
+        }));
         let interest = rows::interest().map_err(io::Error::other)?;
         let limits = jsonrpc::Limits::default();
         let session = Session::new(vec![options.database.clone()], limits, now);
         let mut protocol = Protocol::new(vswitch_schema::DATABASE, interest, seed());
         protocol.set_lock(LOCK);
-        let poller = Poller::new()?;
-        let waker = poller.waker(WAKER)?;
         let on_warp = waker.clone();
         clock.on_warp(move || on_warp.wake());
         let kernel = match options.setup.no_system_routes && options.dummy.no_system {
@@ -131,6 +140,7 @@ impl Runner {
             cells: 0,
             read_before: Memo::default(),
             touched: BTreeSet::new(),
+            linked,
             next_tunnel_look: now,
             next_statistics: now,
         };
@@ -195,6 +205,7 @@ impl Runner {
         self.take_signals();
         self.follow_database();
         self.listen_to_kernel();
+        self.listen_to_devices();
         if let Some(mut server) = self.unixctl.take() {
             server.run(&mut self.daemon);
             self.unixctl = Some(server);
@@ -332,6 +343,14 @@ impl Runner {
         self.report(Scope::Touched);
     }
 
+    fn listen_to_devices(&mut self) {
+        let names = std::mem::take(&mut *lock(&self.daemon.linked));
+        if !names.is_empty() {
+            self.daemon.switch.refresh(&names);
+            self.report(Scope::Touched);
+        }
+    }
+
     fn timers(&mut self) {
         let now = self.daemon.clock.now();
         let counters = self.daemon.counters.snapshot();
@@ -393,6 +412,8 @@ impl Daemon {
         if let Some(row) = &self.rows.switch {
             self.switch.start_dpdk(&row.other_config);
         }
+        let setting = |key: &str| self.rows.switch.as_ref()?.other_config.get(key);
+        self.switch.set_socket_dir(setting("vhost-sock-dir").map_or("", String::as_str));
         self.switch.apply(wanted);
         let idle =
             self.rows.switch.as_ref().and_then(|s| s.other_config.get("max-idle")?.parse().ok());
@@ -428,6 +449,10 @@ impl Daemon {
         let tables = ["Open_vSwitch", "Bridge", "Port", "Interface", "Datapath"];
         tables.iter().map(|t| replica.len(t) as u64).sum()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Randomness for the identities of rows.

@@ -153,6 +153,13 @@ pub enum InterfaceKind {
     },
     /// A device that DPDK drives.
     Dpdk(dpdk::Options),
+    /// A guest by vhost-user.
+    VhostUser {
+        /// The hypervisor listens (`dpdkvhostuserclient`), not the switch (`dpdkvhostuser`).
+        client: bool,
+        /// `options`, as far as such a device reads them.
+        options: BTreeMap<String, String>,
+    },
     /// A device of tests; options as in the row.
     Dummy {
         /// `options`.
@@ -180,6 +187,7 @@ pub enum Class {
     Tap,
     Afxdp,
     Dpdk,
+    VhostUser,
     Dummy,
     Patch,
     Tunnel,
@@ -200,6 +208,7 @@ impl InterfaceKind {
             Self::Tap => Class::Tap,
             Self::Afxdp { .. } => Class::Afxdp,
             Self::Dpdk(_) => Class::Dpdk,
+            Self::VhostUser { .. } => Class::VhostUser,
             Self::Dummy { .. } => Class::Dummy,
             Self::Patch { .. } => Class::Patch,
             Self::Tunnel(_) => Class::Tunnel,
@@ -671,6 +680,8 @@ impl<'a> Reader<'a> {
                 Ok(options) => InterfaceKind::Dpdk(options),
                 Err(why) => InterfaceKind::Refused(format!("{}: {why}", row.name)),
             },
+            "dpdkvhostuser" => vhost_user(row, false),
+            "dpdkvhostuserclient" => vhost_user(row, true),
             "patch" => match row.options.get("peer") {
                 Some(peer) if *peer == row.name => InterfaceKind::Refused(format!(
                     "{}: a patch port cannot be its own peer",
@@ -692,16 +703,28 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A guest's port. Options that make no sense are left out, with the row saying so.
+fn vhost_user(row: &tables::Interface, client: bool) -> InterfaceKind {
+    let path = row.options.get("vhost-server-path").filter(|path| !path.is_empty());
+    if client && path.is_none() {
+        return InterfaceKind::Refused(format!(
+            "{}: options:vhost-server-path must say where the hypervisor listens",
+            row.name
+        ));
+    }
+    let retries = row.options.get("tx-retries-max").filter(|text| {
+        settings::check("Interface", "options", "tx-retries-max", text, &row.kind).is_ok()
+    });
+    let options = [("vhost-server-path", path.filter(|_| client)), ("tx-retries-max", retries)];
+    let options = options.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?.clone())));
+    InterfaceKind::VhostUser { client, options: options.collect() }
+}
+
 /// Why an interface type cannot be had, for people.
 fn refuse_type(name: &str, kind: &str) -> String {
     match kind {
         "geneve" | "gre" | "ip6gre" | "erspan" | "ip6erspan" | "gtpu" | "srv6" | "bareudp" => {
             format!("{name}: tunnels of type {kind} are not supported yet (supported: vxlan)")
-        }
-        "dpdkvhostuser" | "dpdkvhostuserclient" => {
-            format!(
-                "{name}: interfaces of type {kind} are not supported yet (supported: system, afxdp, internal, tap, patch, vxlan)"
-            )
         }
         _ => format!(
             "could not create {name}: unknown interface type \"{kind}\" (Address family not supported by protocol)"

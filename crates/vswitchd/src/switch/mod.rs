@@ -8,6 +8,7 @@ mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Setup {
     pub workers: usize,
     /// Do not follow the kernel's routes.
     pub no_system_routes: bool,
+    /// Where sockets are made.
+    pub run_dir: PathBuf,
 }
 
 /// Settings of the switch as a whole that apply while it runs.
@@ -122,6 +125,17 @@ impl Switch {
             touched: BTreeSet::new(),
             remembered: BTreeMap::new(),
         }
+    }
+
+    /// Has this called, from any thread, with the name of an interface whose link changed without the kernel knowing.
+    pub fn on_change(&mut self, notify: Arc<dyn Fn(&str) + Send + Sync>) {
+        self.opener.on_change(notify);
+    }
+
+    /// Where sockets of guests are made from now on: a folder below the run directory (`other_config:vhost-sock-dir`).
+    pub fn set_socket_dir(&mut self, below: &str) {
+        let dir = self.setup.run_dir.join(below);
+        self.opener.set_socket_dir(dir);
     }
 
     /// The last run gave this interface this number; it shall have it again.
@@ -352,6 +366,7 @@ impl Switch {
             ) => a != b,
             (Some(a @ InterfaceKind::Afxdp { .. }), b @ InterfaceKind::Afxdp { .. }) => a != b,
             (Some(InterfaceKind::Dpdk(a)), InterfaceKind::Dpdk(b)) => a != b,
+            (Some(was @ InterfaceKind::VhostUser { .. }), wanted) => was != wanted,
             (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => {
                 a.device_name() != b.device_name()
             }
@@ -530,6 +545,10 @@ fn open_device(
         InterfaceKind::Dpdk(options) => {
             return opener.open_dpdk(&wanted.name, options).map_err(|e| e.to_string());
         }
+        InterfaceKind::VhostUser { client: false, options } => (DeviceKind::VhostUser, options),
+        InterfaceKind::VhostUser { client: true, options } => {
+            (DeviceKind::VhostUserClient, options)
+        }
         InterfaceKind::Dummy { options, .. } if is_local => (DeviceKind::DummyInternal, options),
         InterfaceKind::Dummy { options, poses_as } => match poses_as.as_deref() {
             Some("dummy-pmd") => (DeviceKind::DummyPmd, options),
@@ -547,7 +566,10 @@ fn set_up_device(live: &mut Live, wanted: &Interface, is_local: bool) {
     let Some(device) = &live.device else { return };
     let own_mac = matches!(
         wanted.kind,
-        InterfaceKind::Internal | InterfaceKind::Tap | InterfaceKind::Dummy { .. }
+        InterfaceKind::Internal
+            | InterfaceKind::Tap
+            | InterfaceKind::VhostUser { .. }
+            | InterfaceKind::Dummy { .. }
     );
     if let Some(mac) = wanted.mac.filter(|_| !is_local && own_mac) {
         warn(&wanted.name, "set the hardware address", device.set_mac(mac));

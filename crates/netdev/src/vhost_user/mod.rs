@@ -1,0 +1,282 @@
+//! Guests by vhost-user: `dpdkvhostuser` (the switch listens, hypervisors connect) and `dpdkvhostuserclient` (the other way
+//! round; the switch goes on trying).
+//!
+//! # What
+//! The port is there whether or not a guest is. A thread of its own (`control`) follows the protocol; workers move frames through
+//! queues that exist from the start, [`vhost::port::PAIRS`] pairs of them, of which the guest uses as many as it likes.
+//!
+//! # Which queue
+//! What a guest receives comes through as many queues as it has set up. A worker spreads what it sends over them by the frame's
+//! addresses and ports, so that a connection stays in one queue, and in order.
+//!
+//! # Full rings
+//! A guest that is slower than its senders has no room for the rest of a batch. It is given a few chances to make some
+//! (`options:tx-retries-max`), as long as it does make some; then the rest is dropped and counted.
+
+mod control;
+mod queues;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use base::Clock;
+use rustix::event::{EventfdFlags, eventfd};
+use vhost::port::{Guest, Port};
+use vhost::{Features, bit};
+
+use crate::common::{Losses, SharedAccepts};
+use crate::{Accepts, Device, RxQueue, Stats, Status, TxQueue};
+use queues::{Rx, Tx};
+
+/// Who listens on the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The switch: `dpdkvhostuser`.
+    Server,
+    /// The hypervisor: `dpdkvhostuserclient`.
+    Client,
+}
+
+impl Mode {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// What a port needs to be.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who listens.
+    pub mode: Mode,
+    /// Where.
+    pub path: PathBuf,
+    /// How often a batch for a guest that makes room is tried again: `options:tx-retries-max`.
+    pub retries: u32,
+}
+
+/// Tries again, when nothing is said.
+pub const RETRIES: u32 = 8;
+/// And the most that can be said.
+pub const RETRIES_MAX: u32 = 32;
+
+const DEFAULT_MTU: u32 = 1500;
+/// The longest frame beyond the MTU: Ethernet header and one tag.
+const OVERHEAD: u32 = 14 + 4;
+/// The longest super-packet.
+const GSO_MAX: u32 = 65_535;
+
+/// Told of a device, by name, when its state has changed.
+pub type Notify = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A port for a guest.
+pub struct VhostUser {
+    shared: Arc<Shared>,
+    rx: Mutex<Option<Vec<Box<dyn RxQueue>>>>,
+    stop: Arc<OwnedFd>,
+    control: Option<JoinHandle<()>>,
+    /// Handles given out, so that the next worker begins elsewhere.
+    handles: AtomicU64,
+}
+
+struct Shared {
+    name: String,
+    config: Config,
+    port: Arc<Port>,
+    accepts: SharedAccepts,
+    losses: Losses,
+    /// Bit N: pair N receives. Read with each batch.
+    receiving: AtomicU64,
+    resets: AtomicU64,
+    settings: Mutex<Settings>,
+}
+
+struct Settings {
+    mac: [u8; 6],
+    mtu: u32,
+    up: bool,
+}
+
+impl VhostUser {
+    /// A port of that name. It listens, or begins to try to connect, at once.
+    pub fn open(
+        name: &str,
+        config: Config,
+        mac: [u8; 6],
+        clock: &Clock,
+        notify: Notify,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            port: Arc::new(Port::new()?),
+            accepts: SharedAccepts::default(),
+            losses: Losses::default(),
+            receiving: AtomicU64::new(0),
+            resets: AtomicU64::new(0),
+            settings: Mutex::new(Settings { mac, mtu: DEFAULT_MTU, up: true }),
+            config,
+        });
+        shared.follow(&Guest::default());
+        let rx = |n: usize| Box::new(Rx::new(shared.clone(), n)) as Box<dyn RxQueue>;
+        let rx = (0..shared.port.pairs().len()).map(rx).collect();
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let control = control::start(shared.clone(), stop.clone(), clock.clone(), notify)?;
+        Ok(Self {
+            shared,
+            rx: Mutex::new(Some(rx)),
+            stop,
+            control: Some(control),
+            handles: AtomicU64::new(0),
+        })
+    }
+}
+
+impl Drop for VhostUser {
+    fn drop(&mut self) {
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes()); // it is at 0: there is room
+        if let Some(control) = self.control.take()
+            && control.join().is_err()
+        {
+            log::error!("{}: its vhost-user thread has failed", self.shared.name);
+        }
+    }
+}
+
+impl Shared {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what is known of the guest. Says whether the link went up or down.
+    fn follow(&self, guest: &Guest) -> bool {
+        let receiving = guest.receiving.iter().fold(0, |set, pair| set | 1 << pair);
+        self.accepts.set(self.accepts_of(guest));
+        let was = self.receiving.swap(receiving, Ordering::Relaxed);
+        let changed = (was == 0) != (receiving == 0);
+        self.resets.fetch_add(u64::from(changed), Ordering::Relaxed);
+        changed
+    }
+
+    /// What can be handed to a guest unfinished: what its driver said it understands.
+    fn accepts_of(&self, guest: &Guest) -> Accepts {
+        let has = |bits: &[u32]| guest.features.contains(Features::of(bits));
+        let mtu = self.settings().mtu;
+        let mtu = guest.mtu.map_or(mtu, |limit| mtu.min(limit.into()));
+        let csum = has(&[bit::GUEST_CSUM]);
+        let tso = csum && has(&[bit::GUEST_TSO4, bit::GUEST_TSO6]);
+        let uso = csum && has(&[bit::GUEST_USO4, bit::GUEST_USO6]);
+        Accepts {
+            csum,
+            tso,
+            uso,
+            tunnel: false,
+            gso_max: if tso || uso { GSO_MAX } else { 0 },
+            frame_max: mtu.saturating_add(OVERHEAD),
+            finishes: false,
+        }
+    }
+
+    fn details(&self, guest: &Guest) -> BTreeMap<String, String> {
+        let mut details = BTreeMap::new();
+        let mut put = |key: &str, value: String| details.insert(key.to_owned(), value);
+        put("mode", self.config.mode.as_str().to_owned());
+        if !guest.connected || guest.rings.is_empty() {
+            put("status", "disconnected".to_owned());
+            return details;
+        }
+        put("status", "connected".to_owned());
+        put("socket", self.config.path.display().to_string());
+        put("features", format!("{:#018x}", guest.features.0));
+        put("num_of_vrings", guest.rings.len().to_string());
+        // Where the guest's memory lies is not asked for.
+        put("numa", "0".to_owned());
+        for (n, size) in guest.rings.iter().enumerate() {
+            put(&format!("vring_{n}_size"), size.to_string());
+        }
+        details
+    }
+}
+
+impl Device for VhostUser {
+    fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.shared.config.mode {
+            Mode::Server => "dpdkvhostuser",
+            Mode::Client => "dpdkvhostuserclient",
+        }
+    }
+
+    fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
+        self.rx.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+
+    fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>> {
+        let first = self.handles.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Tx::new(self.shared.clone(), first as usize)))
+    }
+
+    fn status(&self) -> io::Result<Status> {
+        let guest = self.shared.port.guest();
+        let settings = self.shared.settings();
+        Ok(Status {
+            mac: settings.mac,
+            mtu: settings.mtu,
+            ifindex: 0,
+            admin_up: settings.up,
+            link_up: guest.is_up(),
+            link_resets: self.shared.resets.load(Ordering::Relaxed),
+            link_speed: None,
+            full_duplex: None,
+            details: self.shared.details(&guest),
+        })
+    }
+
+    fn stats(&self) -> io::Result<Stats> {
+        let losses = &self.shared.losses;
+        let [to, from] = self.shared.port.tallies();
+        let malformed = losses.rx_malformed.get();
+        // Frames whose header made no sense were counted as received by the queue.
+        Ok(Stats {
+            rx_packets: from.packets.saturating_sub(malformed),
+            rx_bytes: from.bytes,
+            tx_packets: to.packets,
+            tx_bytes: to.bytes,
+            rx_errors: from.malformed + from.too_long + malformed,
+            rx_frame_err: from.malformed + malformed,
+            rx_over_err: from.too_long,
+            tx_dropped: losses.tx_dropped.get() + to.too_long,
+            tx_errors: losses.tx_errors.get() + to.malformed,
+            ..Stats::default()
+        })
+    }
+
+    /// Changes what is shown; the guest has an address of its own.
+    fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
+        self.shared.settings().mac = mac;
+        Ok(())
+    }
+
+    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        self.shared.settings().mtu = mtu;
+        self.shared.accepts.set(self.shared.accepts_of(&self.shared.port.guest()));
+        Ok(())
+    }
+
+    /// Changes what is shown; packets go on to pass, as with the reference.
+    fn set_up(&self, up: bool) -> io::Result<()> {
+        self.shared.settings().up = up;
+        Ok(())
+    }
+}

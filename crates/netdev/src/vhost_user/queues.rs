@@ -1,0 +1,210 @@
+//! What workers hold: the two ends of a port's queues.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use packet::{Buf, Csum, Packet};
+use vhost::Queue;
+use vhost::ring::net::{Buffers, Head};
+
+use super::Shared;
+use crate::finish::finish;
+use crate::vnet::{self, Unfit};
+use crate::{Accepts, Pool, Received, RxQueue, TxQueue};
+
+impl Buffers for Pool {
+    fn take(&mut self) -> Buf {
+        Pool::take(self)
+    }
+
+    fn put(&mut self, buf: Buf) {
+        Pool::put(self, buf);
+    }
+}
+
+/// Receives what a guest sends through one of its queues.
+pub(super) struct Rx {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+}
+
+impl Rx {
+    pub(super) fn new(shared: Arc<Shared>, pair: usize) -> Self {
+        Self { queue: shared.port.pairs()[pair].from_guest.clone(), shared }
+    }
+}
+
+impl RxQueue for Rx {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.queue.fd()
+    }
+
+    fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
+        let losses = &self.shared.losses;
+        let more = self.queue.receive(max, pool, |pool, head, mut buf| {
+            match vnet::decode(&head, buf.as_mut_slice()) {
+                Ok(offload) => out.push(Packet { buf, offload }),
+                Err(_) => {
+                    losses.rx_malformed.inc();
+                    pool.put(buf);
+                }
+            }
+        });
+        Ok(if more { Received::More } else { Received::Drained })
+    }
+
+    fn arm(&mut self) -> Received {
+        if self.queue.arm() { Received::More } else { Received::Drained }
+    }
+
+    fn polled(&self) -> bool {
+        true
+    }
+}
+
+/// Sends to a guest. Each worker has one.
+pub(super) struct Tx {
+    shared: Arc<Shared>,
+    /// Added to every choice of a queue, so that workers with little to send do not all send to the first.
+    first: usize,
+    heads: Vec<Head>,
+    /// Numbers of the pairs that receive, as of `receiving`.
+    pairs: Vec<usize>,
+    receiving: u64,
+    scratch: Vec<Packet>,
+}
+
+impl Tx {
+    pub(super) fn new(shared: Arc<Shared>, first: usize) -> Self {
+        Self {
+            shared,
+            first,
+            heads: Vec::new(),
+            pairs: Vec::new(),
+            receiving: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Looks which pairs receive now.
+    fn look(&mut self) {
+        let receiving = self.shared.receiving.load(Ordering::Relaxed);
+        if receiving != self.receiving {
+            self.receiving = receiving;
+            self.pairs.clear();
+            self.pairs.extend((0..64).filter(|n| receiving >> n & 1 != 0));
+        }
+    }
+
+    /// Writes the header of each packet; what cannot be described is finished, or counted and left out.
+    fn describe(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
+        let Accepts { frame_max, csum, .. } = self.shared.accepts.get();
+        self.heads.clear();
+        let fits = |packet: &Packet| {
+            if vnet::is_too_long(packet, frame_max) {
+                return Err(Unfit::TooLong);
+            }
+            let mut head = vnet::encode(packet.bytes(), &packet.offload, frame_max)?;
+            if packet.offload.csum == Csum::Verified && csum {
+                head[0] = vnet::DATA_VALID;
+            }
+            Ok(head)
+        };
+        let described = batch.iter().map_while(|packet| fits(packet).ok());
+        self.heads.extend(described);
+        let good = self.heads.len();
+        if good == batch.len() {
+            return;
+        }
+        // The rest one by one: rare.
+        self.scratch.extend(batch.drain(good..));
+        for packet in self.scratch.drain(..) {
+            match fits(&packet) {
+                Ok(head) => {
+                    self.heads.push(head);
+                    batch.push(packet);
+                }
+                Err(Unfit::Finish) => {
+                    let losses = &self.shared.losses;
+                    for packet in finish(packet, Accepts::default(), pool, losses) {
+                        match fits(&packet) {
+                            Ok(head) => {
+                                self.heads.push(head);
+                                batch.push(packet);
+                            }
+                            Err(unfit) => {
+                                losses.unfit(unfit);
+                                pool.put(packet.buf);
+                            }
+                        }
+                    }
+                }
+                Err(unfit) => {
+                    self.shared.losses.unfit(unfit);
+                    pool.put(packet.buf);
+                }
+            }
+        }
+    }
+
+    /// Hands packets to one queue, and counts those for which it has no room.
+    fn hand_over<'f>(&self, pair: usize, frames: impl Iterator<Item = (Head, &'f [u8])> + Clone) {
+        let queue = &self.shared.port.pairs()[pair].to_guest;
+        let mut frames = frames.peekable();
+        let mut chances = self.shared.config.retries;
+        while frames.peek().is_some() {
+            let done = queue.send(frames.clone());
+            if done == 0 {
+                break;
+            }
+            frames.nth(done - 1);
+            if chances == 0 {
+                break;
+            }
+            chances -= 1;
+        }
+        self.shared.losses.tx_dropped.add(frames.count() as u64);
+    }
+}
+
+impl TxQueue for Tx {
+    fn accepts(&self) -> Accepts {
+        self.shared.accepts.get()
+    }
+
+    fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
+        self.look();
+        self.describe(pool, batch);
+        let frames = self.heads.iter().copied().zip(batch.iter().map(Packet::bytes));
+        match self.pairs.as_slice() {
+            [] => self.shared.losses.tx_dropped.add(batch.len() as u64),
+            [only] => self.hand_over(*only, frames),
+            pairs => {
+                let choose = |frame: &[u8]| (flow_of(frame) + self.first) % pairs.len();
+                for (n, pair) in pairs.iter().enumerate() {
+                    self.hand_over(*pair, frames.clone().filter(|(_, f)| choose(f) == n));
+                }
+            }
+        }
+        for packet in batch.drain(..) {
+            pool.put(packet.buf);
+        }
+    }
+}
+
+/// A number that is the same for all frames of a connection: a sum of IP addresses and transport ports where those usually are.
+fn flow_of(frame: &[u8]) -> usize {
+    let word = |at: usize| {
+        let bytes = frame.get(at..at + 4).and_then(|b| b.first_chunk());
+        bytes.map_or(0, |b| u32::from_be_bytes(*b))
+    };
+    let words: &[usize] = match frame.get(12..14) {
+        Some([0x08, 0x00]) => &[26, 30, 34],
+        Some([0x86, 0xdd]) => &[22, 26, 30, 34, 38, 42, 46, 50, 54],
+        _ => return 0,
+    };
+    let mixed = words.iter().fold(0u32, |sum, at| (sum ^ word(*at)).wrapping_mul(0x9e37_79b1));
+    (mixed >> 16) as usize
+}

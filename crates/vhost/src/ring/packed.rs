@@ -1,0 +1,233 @@
+//! Packed rings (virtio 1.3, section 2.8): one ring of descriptors that driver and device both write, and two small areas in
+//! which each says when it wants to hear of the other.
+
+use std::sync::atomic::Ordering;
+
+use super::{
+    Broken, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Segment, Token, WRITE, append,
+    passed, store_before_load,
+};
+use crate::features::{Features, bit};
+use crate::memory::Memory;
+
+/// A descriptor's flags lie behind its address, length and id.
+const FLAGS: usize = 14;
+const AVAILABLE: u16 = 1 << 7;
+const USED: u16 = 1 << 15;
+
+/// The areas for event suppression: where, and what to do.
+const EVENT_PLACE: usize = 0;
+const EVENT_FLAGS: usize = 2;
+const ALWAYS: u16 = 0;
+const NEVER: u16 = 1;
+const AT_PLACE: u16 = 2;
+
+/// A place in the ring, and which round it is: the wrap counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    index: u16,
+    wrap: bool,
+}
+
+impl Place {
+    fn from_base(base: u32) -> Self {
+        Self { index: base as u16 & 0x7fff, wrap: base & 0x8000 != 0 }
+    }
+
+    /// 15 bits of index, one of the wrap counter.
+    fn to_base(self) -> u16 {
+        self.index | u16::from(self.wrap) << 15
+    }
+
+    /// `n` places on (at most the ring's size).
+    #[inline]
+    fn advance(&mut self, n: u16, size: u16) {
+        self.index += n;
+        if self.index >= size {
+            self.index -= size;
+            self.wrap = !self.wrap;
+        }
+    }
+}
+
+/// The device's side.
+#[derive(Debug)]
+pub struct Packed {
+    layout: Layout,
+    event: bool,
+    indirect: bool,
+    next: Place,
+    used: Place,
+    /// The first descriptor given back and not published yet: where, and its flags, which are written last.
+    first: Option<(u16, u16)>,
+    /// Places given back since the driver was last asked whether it wants to be called.
+    unasked: u16,
+}
+
+impl Packed {
+    /// A ring that goes on at `base`. A base beyond the ring is that of another ring.
+    pub fn new(layout: Layout, features: Features, base: u32) -> Result<Self, Broken> {
+        let place = Place::from_base(base);
+        if place.index >= layout.size {
+            return Err(Broken::Jump);
+        }
+        // Chains are given back in order, and all of them at once: what was taken was used.
+        Ok(Self {
+            event: features.has(bit::EVENT_IDX),
+            indirect: features.has(bit::INDIRECT_DESC),
+            next: place,
+            used: place,
+            first: None,
+            unasked: 0,
+            layout,
+        })
+    }
+
+    /// Whether the driver has made the next descriptor available in this round.
+    #[inline]
+    fn is_available(&self) -> bool {
+        let at = usize::from(self.next.index) * DESCRIPTOR + FLAGS;
+        let flags = self.layout.descriptors.load16(at, Ordering::Acquire);
+        (flags & AVAILABLE != 0) == self.next.wrap && (flags & USED != 0) != self.next.wrap
+    }
+
+    fn table(
+        &self,
+        table: Descriptor,
+        memory: &Memory,
+        segments: &mut Vec<Segment>,
+        start: usize,
+    ) -> Result<(), Broken> {
+        if !self.indirect {
+            return Err(Broken::Table);
+        }
+        for index in 0..table.table_len()? {
+            let entry = table.table_entry(memory, index)?;
+            let [_, flags] = entry.tail;
+            // Of the flags, WRITE alone means something here (section 2.8.8).
+            if flags & INDIRECT != 0 {
+                return Err(Broken::Table);
+            }
+            append(segments, start, entry.segment(flags))?;
+        }
+        Ok(())
+    }
+}
+
+impl Ring for Packed {
+    type Position = Place;
+
+    #[inline]
+    fn next(
+        &mut self,
+        memory: &Memory,
+        segments: &mut Vec<Segment>,
+    ) -> Result<Option<Token>, Broken> {
+        if !self.is_available() {
+            return Ok(None);
+        }
+        let start = segments.len();
+        let (mut place, mut slots) = (self.next, 0);
+        loop {
+            let at = usize::from(place.index) * DESCRIPTOR;
+            let descriptor = Descriptor::parse(self.layout.descriptors.read(at));
+            let [id, flags] = descriptor.tail;
+            slots += 1;
+            place.advance(1, self.layout.size);
+            if flags & INDIRECT != 0 {
+                if flags & NEXT != 0 {
+                    return Err(Broken::Table);
+                }
+                self.table(descriptor, memory, segments, start)?;
+            } else {
+                append(segments, start, descriptor.segment(flags))?;
+            }
+            if flags & NEXT == 0 {
+                self.next = place;
+                return Ok(Some(Token { id, slots }));
+            }
+            if slots >= self.layout.size {
+                return Err(Broken::Endless);
+            }
+        }
+    }
+
+    fn position(&self) -> Place {
+        self.next
+    }
+
+    fn rewind(&mut self, position: Place) {
+        self.next = position;
+    }
+
+    #[inline]
+    fn give_back(&mut self, token: Token, written: u32) {
+        let at = usize::from(self.used.index) * DESCRIPTOR;
+        let mut flags = if self.used.wrap { AVAILABLE | USED } else { 0 };
+        if written > 0 {
+            flags |= WRITE;
+        }
+        // The address is the driver's to forget; length and id follow it.
+        self.layout.descriptors.write(at + 8, written.to_le_bytes());
+        self.layout.descriptors.write(at + 12, token.id.to_le_bytes());
+        if self.first.is_none() {
+            self.first = Some((self.used.index, flags));
+        } else {
+            // The driver does not look here before it has seen the first.
+            self.layout.descriptors.store16(at + FLAGS, flags, Ordering::Release);
+        }
+        self.used.advance(token.slots, self.layout.size);
+        self.unasked = self.unasked.saturating_add(token.slots);
+    }
+
+    #[inline]
+    fn publish(&mut self) {
+        if let Some((index, flags)) = self.first.take() {
+            let at = usize::from(index) * DESCRIPTOR + FLAGS;
+            self.layout.descriptors.store16(at, flags, Ordering::Release);
+        }
+    }
+
+    fn wants_call(&mut self) -> bool {
+        let moved = std::mem::take(&mut self.unasked);
+        if moved == 0 {
+            return false;
+        }
+        store_before_load();
+        match self.layout.driver.load16(EVENT_FLAGS, Ordering::Acquire) & 3 {
+            NEVER => false,
+            AT_PLACE if self.event && moved < self.layout.size => {
+                let event = self.layout.driver.load16(EVENT_PLACE, Ordering::Relaxed);
+                let event = Place::from_base(u32::from(event));
+                // In a line of numbers in which the round before this one has negative ones.
+                let round = if event.wrap == self.used.wrap { 0 } else { self.layout.size };
+                let event = event.index.wrapping_sub(round);
+                passed(event, self.used.index, self.used.index.wrapping_sub(moved))
+            }
+            _ => true,
+        }
+    }
+
+    fn ask_for_notification(&mut self, wanted: bool) {
+        let flags = match (wanted, self.event) {
+            (false, _) => NEVER,
+            (true, false) => ALWAYS,
+            (true, true) => {
+                self.layout.device.store16(EVENT_PLACE, self.next.to_base(), Ordering::Relaxed);
+                AT_PLACE
+            }
+        };
+        self.layout.device.store16(EVENT_FLAGS, flags, Ordering::Release);
+        if wanted {
+            store_before_load();
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        self.is_available()
+    }
+
+    fn base(&self) -> u32 {
+        u32::from(self.next.to_base()) | u32::from(self.used.to_base()) << 16
+    }
+}
