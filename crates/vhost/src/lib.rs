@@ -21,7 +21,8 @@
 //!
 //! # Layout
 //! [`memory`] (the only unsafe code), [`features`], [`ring`] (split and packed rings, frames through them), [`queue`] and [`port`]
-//! (what workers use), [`message`] and [`channel`] (the protocol's bytes), [`session`] (its meaning), [`inflight`].
+//! (what workers use), [`message`] and [`channel`] (the protocol's bytes), [`session`] (its meaning), [`inflight`]. `frontend`, a feature, is
+//! the other side, for tests.
 
 pub mod channel;
 pub mod features;
@@ -38,3 +39,8 @@ pub use memory::Memory;
 pub use port::Port;
 pub use queue::Queue;
 pub use session::Session;
+
+#[cfg(any(test, feature = "frontend"))]
+pub mod frontend;
+#[cfg(test)]
+mod tests;

@@ -145,7 +145,8 @@ impl Session {
     /// Carries out a request. An error ends the connection.
     pub fn handle(&mut self, message: Message) -> Result<Option<Reply>, Refusal> {
         let Message { header, payload, fds } = message;
-        let acknowledges = header.needs_reply && self.protocol & protocol::REPLY_ACK != 0;
+        // Whoever sets this flag waits, whether or not the feature was agreed upon.
+        let acknowledges = header.needs_reply;
         let request = Request::parse(header.request, &payload, fds)?;
         log::debug!("vhost-user request {}: {request:?}", header.request);
         let outcome = self.carry_out(header.request, request);
