@@ -323,4 +323,4 @@ pub(crate) fn insert_vlan(packet: &mut Packet, tpid: u16, tci: u16) {
 
 #[cfg(test)]
 #[path = "vnet_tests.rs"]
-mod tests;
+pub(crate) mod tests;

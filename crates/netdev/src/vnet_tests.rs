@@ -50,7 +50,7 @@ fn udp(payload: &[u8]) -> Vec<u8> {
     u
 }
 
-fn tcp4(len: usize) -> Vec<u8> {
+pub(crate) fn tcp4(len: usize) -> Vec<u8> {
     ethernet(0x0800, &ipv4(ip_proto::TCP, &tcp(len)))
 }
 

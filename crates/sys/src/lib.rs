@@ -1,4 +1,4 @@
-//! All unsafe code of the project: thin safe wrappers around system calls that no well-kept crate wraps.
+//! Unsafe code of the project, but for guests' memory (`vhost`): thin safe wrappers around system calls that no well-kept crate wraps.
 //!
 //! Every wrapper takes and returns plain values, is safe for any argument, and says at its `unsafe` block why. Policy (what to
 //! open, when to retry, what to count) is not here but in the crates that call.
