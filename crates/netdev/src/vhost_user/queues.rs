@@ -112,8 +112,11 @@ impl Tx {
             }
             Ok(head)
         };
-        let described = batch.iter().map_while(|packet| fits(packet).ok());
-        self.heads.extend(described);
+        self.heads.reserve(batch.len());
+        for packet in batch.iter() {
+            let Ok(head) = fits(packet) else { break };
+            self.heads.push(head);
+        }
         let good = self.heads.len();
         if good == batch.len() {
             return;
@@ -152,20 +155,19 @@ impl Tx {
     /// Hands packets to one queue, and counts those for which it has no room.
     fn hand_over<'f>(&self, pair: usize, frames: impl Iterator<Item = (Head, &'f [u8])> + Clone) {
         let queue = &self.shared.port.pairs()[pair].to_guest;
-        let mut frames = frames.peekable();
+        let (mut done, total) = (0, frames.clone().count());
         let mut chances = self.shared.config.retries;
-        while frames.peek().is_some() {
-            let done = queue.send(frames.clone());
-            if done == 0 {
-                break;
-            }
-            frames.nth(done - 1);
-            if chances == 0 {
+        while done < total {
+            let now = queue.send(frames.clone().skip(done));
+            done += now;
+            if now == 0 || chances == 0 {
                 break;
             }
             chances -= 1;
         }
-        self.shared.losses.tx_dropped.add(frames.count() as u64);
+        if done < total {
+            self.shared.losses.tx_dropped.add((total - done) as u64);
+        }
     }
 }
 

@@ -114,6 +114,21 @@ impl Mapping {
         Ok(())
     }
 
+    /// Has the processor fetch what lies there, if it can and anything does, while we do something else.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: usize) {
+        let Some(pointer) = self.pointer(at, 1) else { return };
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint: it has no effect but on the cache, whatever the address.
+        #[allow(unsafe_code)]
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(pointer.cast_const().cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = pointer;
+    }
+
     /// `None`: outside, or at an odd address.
     #[inline]
     fn cell16(&self, at: usize) -> Option<&AtomicU16> {

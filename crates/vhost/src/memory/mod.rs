@@ -32,6 +32,9 @@ use mapping::Mapping;
 /// Regions that a guest may have at most: memory that is plugged in comes as a region of its own.
 pub const REGIONS_MAX: usize = 64;
 
+/// How often regions may be added once more.
+const AGAIN_MAX: usize = REGIONS_MAX * crate::port::PAIRS;
+
 /// Where a region lies, in the three ways to see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
@@ -112,6 +115,8 @@ impl Region {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     regions: Vec<Arc<Region>>,
+    /// Regions added once more than is needed: QEMU (7.2, say) adds and removes all regions once for each queue pair.
+    again: Vec<Placement>,
     log: Option<Arc<Log>>,
 }
 
@@ -125,8 +130,16 @@ impl Memory {
             .try_fold(Self::default(), |memory, (placement, file)| memory.with(placement, &file))
     }
 
-    /// The same with one region more.
+    /// The same with one region more. One that is there already is to be removed as often as it was added.
     pub fn with(&self, placement: Placement, file: &OwnedFd) -> Result<Self, RegionError> {
+        if self.regions.iter().any(|r| r.placement == placement) {
+            if self.again.len() >= AGAIN_MAX {
+                return Err(RegionError::TooMany);
+            }
+            let mut memory = self.clone();
+            memory.again.push(placement);
+            return Ok(memory);
+        }
         if self.regions.len() >= REGIONS_MAX {
             return Err(RegionError::TooMany);
         }
@@ -137,7 +150,7 @@ impl Memory {
         regions.push(Arc::new(Region::map(placement, file)?));
         // The largest first: it is asked most often.
         regions.sort_by_key(|r| std::cmp::Reverse(r.placement.size));
-        Ok(Self { regions, log: self.log.clone() })
+        Ok(Self { regions, again: self.again.clone(), log: self.log.clone() })
     }
 
     /// The same without the region that lies there (its offset does not matter).
@@ -145,14 +158,20 @@ impl Memory {
         let is_it =
             |r: &Arc<Region>| Placement { offset: placement.offset, ..r.placement } == placement;
         let at = self.regions.iter().position(is_it).ok_or(RegionError::Unknown)?;
+        let known = self.regions[at].placement;
+        if let Some(once) = self.again.iter().position(|p| *p == known) {
+            let mut memory = self.clone();
+            memory.again.swap_remove(once);
+            return Ok(memory);
+        }
         let mut regions = self.regions.clone();
         regions.remove(at);
-        Ok(Self { regions, log: self.log.clone() })
+        Ok(Self { regions, again: self.again.clone(), log: self.log.clone() })
     }
 
     /// The same, noting what is written there (or not, any more).
     pub fn logged(&self, log: Option<Arc<Log>>) -> Self {
-        Self { regions: self.regions.clone(), log }
+        Self { regions: self.regions.clone(), again: self.again.clone(), log }
     }
 
     /// Whether there is none.
@@ -219,6 +238,14 @@ impl Memory {
         Ok(())
     }
 
+    /// Has the processor fetch what lies at a guest address, while we do something else.
+    #[inline]
+    pub fn prefetch(&self, guest: u64) {
+        if let Some((region, at)) = self.find(guest, 1) {
+            region.mapping.prefetch(at);
+        }
+    }
+
     /// A piece of memory by its address in the hypervisor; it must be in one region and aligned to `align` (a power of two).
     pub fn span(&self, user: u64, len: usize, align: u64) -> Result<Span, Outside> {
         let place = |r: &Arc<Region>| {
@@ -267,6 +294,14 @@ impl Span {
         self.mark(at, 2);
         if let Some(at) = self.at(at, 2) {
             self.region.mapping.store16(at, value, order);
+        }
+    }
+
+    /// Has the processor fetch what lies there, while we do something else.
+    #[inline]
+    pub fn prefetch(&self, at: usize) {
+        if let Some(at) = self.at(at, 1) {
+            self.region.mapping.prefetch(at);
         }
     }
 

@@ -80,6 +80,25 @@ fn regions_come_and_go() {
     assert!(matches!(less.without(place(0x1000, 0x1000, 0x7000_0000)), Err(RegionError::Unknown)));
 }
 
+/// As QEMU does with several queue pairs.
+#[test]
+fn what_is_added_twice_is_removed_twice() {
+    let region = place(0x8000, 0x1000, 0xa000_0000);
+    let fd = file(0x1000);
+    let mut memory = two().with(region, &fd).unwrap().with(region, &fd).unwrap();
+    for left in [true, false] {
+        memory.read(0x8000, &mut [0]).unwrap();
+        memory = memory.without(region).unwrap();
+        assert_eq!(memory.read(0x8000, &mut [0]).is_ok(), left);
+    }
+    assert!(matches!(memory.without(region), Err(RegionError::Unknown)));
+    let mut memory = memory.with(region, &fd).unwrap();
+    for _ in 0..AGAIN_MAX {
+        memory = memory.with(region, &fd).unwrap();
+    }
+    assert!(matches!(memory.with(region, &fd), Err(RegionError::TooMany)));
+}
+
 #[test]
 fn offsets_need_not_be_pages() {
     let fd = file(8192);

@@ -137,6 +137,9 @@ pub trait Ring {
         memory: &Memory,
         segments: &mut Vec<Segment>,
     ) -> Result<Option<Token>, Broken>;
+    /// Has the processor fetch descriptors and buffers of the next `max` chains: the guest wrote them on another processor, and
+    /// to wait for each in turn would take longer than all the rest.
+    fn prefetch(&mut self, memory: &Memory, max: u16);
     /// Where the next chain will be taken.
     fn position(&self) -> Self::Position;
     /// Puts chains back that were taken since then and not given back.

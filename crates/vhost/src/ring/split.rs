@@ -149,6 +149,26 @@ impl Ring for Split {
         Ok(Some(Token { id: head, slots: 1 }))
     }
 
+    #[inline]
+    fn prefetch(&mut self, memory: &Memory, max: u16) {
+        if self.look().is_err() {
+            return; // `next` will say so
+        }
+        let count = self.seen.wrapping_sub(self.next).min(max);
+        let head = |n: u16| {
+            let place = self.next.wrapping_add(n) & self.mask;
+            self.layout.driver.load16(ENTRIES + 2 * usize::from(place), Ordering::Relaxed)
+        };
+        // All descriptors first, so that they are there when the buffers' addresses are read from them.
+        for n in 0..count {
+            self.layout.descriptors.prefetch(usize::from(head(n) & self.mask) * DESCRIPTOR);
+        }
+        for n in 0..count {
+            let at = usize::from(head(n) & self.mask) * DESCRIPTOR;
+            memory.prefetch(u64::from_le_bytes(self.layout.descriptors.read(at)));
+        }
+    }
+
     fn position(&self) -> u16 {
         self.next
     }

@@ -135,6 +135,7 @@ fn nothing_is_kept_of_what_comes_again() {
 fn memory_that_cannot_be_is_refused() {
     let good = FrontEnd::<OwnedFd>::region();
     let bad = [
+        vec![good, good, Placement { user: 0, ..good }],
         vec![good, Placement { user: 0, ..good }],
         vec![good, Placement { guest: 0, ..good }],
         vec![Placement { size: SIZE + 1, ..good }],
