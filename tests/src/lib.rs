@@ -17,3 +17,4 @@ mod parity;
 mod restart;
 mod support;
 mod tunnel_state;
+mod vhost;

@@ -21,6 +21,7 @@ pub mod rtnl;
 pub mod system;
 pub mod tap;
 pub mod vhost_user;
+pub mod vnet;
 pub mod wrap;
 
 mod common;
@@ -28,7 +29,6 @@ mod finish;
 mod host;
 mod open;
 mod repair;
-mod vnet;
 
 pub use open::{Kind, OpenError, Opener};
 

@@ -23,14 +23,14 @@ use packet::{Csum, Encap, Gso, GsoKind, Offload, Packet};
 use sys::mmsg::HEAD;
 
 /// Length of the header before frames of our taps: one more field, of no use to us.
-pub(crate) const TAP_HEAD: usize = 12;
+pub const TAP_HEAD: usize = 12;
 
 /// Length of the header that can describe tunnel super-packets (virtio 1.3 draft, `VIRTIO_NET_F_HOST_UDP_TUNNEL_GSO`).
 pub(crate) const TUNNEL_HEAD: usize = 24;
 
 const NEEDS_CSUM: u8 = 1;
 /// In the header's flags: the checksum has been checked and is right.
-pub(crate) const DATA_VALID: u8 = 2;
+pub const DATA_VALID: u8 = 2;
 const GSO_NONE: u8 = 0;
 const GSO_TCP4: u8 = 1;
 const GSO_TCP6: u8 = 4;
@@ -41,7 +41,7 @@ const GSO_UDP_TUNNEL6: u8 = 0x40;
 
 /// Why a received frame is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Malformed {
+pub enum Malformed {
     /// Too short for an Ethernet header.
     Runt,
     /// The checksum field is not inside the frame.
@@ -56,7 +56,7 @@ pub(crate) enum Malformed {
 
 /// What is unfinished in a received `frame` with that header. The frame is written to only where a super-packet came with a
 /// complete checksum: its field then becomes the pseudo-header's part, so that all super-packets are alike.
-pub(crate) fn decode(head: &[u8; HEAD], frame: &mut [u8]) -> Result<Offload, Malformed> {
+pub fn decode(head: &[u8; HEAD], frame: &mut [u8]) -> Result<Offload, Malformed> {
     if frame.len() < EthernetHeader::LEN {
         return Err(Malformed::Runt);
     }
@@ -207,7 +207,7 @@ fn transport_len(frame: &[u8], start: usize, kind: GsoKind) -> Option<usize> {
 
 /// Why a packet cannot be handed to the kernel as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unfit {
+pub enum Unfit {
     /// Its offload state needs software: a super-packet in a tunnel, or one without a partial checksum.
     Finish,
     /// Its segments (or itself, if it is none) would be longer than the device can send.
@@ -218,7 +218,7 @@ pub(crate) enum Unfit {
 
 /// The header for a packet, and a check that what will be on the wire is at most `frame_max` bytes long (judged for
 /// super-packets alone: of plain frames the kernel knows better).
-pub(crate) fn encode(frame: &[u8], offload: &Offload, frame_max: u32) -> Result<[u8; HEAD], Unfit> {
+pub fn encode(frame: &[u8], offload: &Offload, frame_max: u32) -> Result<[u8; HEAD], Unfit> {
     let mut head = [0; HEAD];
     let mut put = |at: usize, value: u16| head[at..at + 2].copy_from_slice(&value.to_ne_bytes());
     let Csum::Partial { start, offset } = offload.csum else {
@@ -298,7 +298,7 @@ fn segmented(
 }
 
 /// Whether a packet that is no super-packet is longer than the device's frames may be.
-pub(crate) fn is_too_long(packet: &Packet, frame_max: u32) -> bool {
+pub fn is_too_long(packet: &Packet, frame_max: u32) -> bool {
     packet.offload.gso.is_none() && packet.buf.len() > longest(packet.bytes(), frame_max)
 }
 
@@ -309,7 +309,7 @@ fn longest(frame: &[u8], frame_max: u32) -> usize {
 }
 
 /// Puts a VLAN tag that the kernel had taken off back behind the addresses.
-pub(crate) fn insert_vlan(packet: &mut Packet, tpid: u16, tci: u16) {
+pub fn insert_vlan(packet: &mut Packet, tpid: u16, tci: u16) {
     const ADDRESSES: usize = 12;
     if packet.buf.len() < ADDRESSES {
         return;

@@ -34,6 +34,8 @@ pub mod netns;
 pub mod probe;
 pub mod process;
 pub mod programs;
+pub mod testpmd;
+pub mod vm;
 pub mod wait;
 
 pub use bed::Testbed;
@@ -43,6 +45,8 @@ pub use host::Host;
 pub use netns::Netns;
 pub use process::Process;
 pub use programs::Programs;
+pub use testpmd::Testpmd;
+pub use vm::Vm;
 
 /// What can go wrong while building or driving a testbed. The text names the object and the operating system's reason.
 #[derive(Debug, thiserror::Error)]

@@ -217,8 +217,8 @@ fn manifests_inherit() {
             violations.push(format!("{}: publish is not false", member.path));
         }
         let inherits = member.manifest.section("lints") == ["workspace = true"];
-        let repeats = WITH_UNSAFE.contains(&member.name())
-            && lints(&member.manifest, "") == with_unsafe;
+        let repeats =
+            WITH_UNSAFE.contains(&member.name()) && lints(&member.manifest, "") == with_unsafe;
         if !inherits && !repeats {
             violations.push(format!("{}: lints are not the workspace's", member.path));
         }

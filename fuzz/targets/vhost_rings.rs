@@ -1,0 +1,94 @@
+//! Hostile rings of both kinds: guest memory of any content, in which frames are sought and to which they are sent; and the
+//! virtio header of what is found.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use netdev::vnet;
+use packet::Buf;
+use packet::buf::{FRAME_MAX, HEADROOM};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use vhost::memory::{Memory, Placement};
+use vhost::ring::net::{self, Buffers, Format, Head, Scratch, Tally};
+use vhost::ring::packed::Packed;
+use vhost::ring::split::Split;
+use vhost::ring::{Addresses, Layout, Ring};
+use vhost::{Features, bit};
+
+/// Bytes of guest memory; guest-physical addresses begin at 0, so that small numbers are addresses.
+const SIZE: u64 = 1 << 14;
+
+#[derive(Default)]
+struct Heap {
+    lent: i64,
+}
+
+impl Buffers for Heap {
+    fn take(&mut self) -> Buf {
+        self.lent += 1;
+        Buf::with_capacity(HEADROOM, FRAME_MAX)
+    }
+
+    fn put(&mut self, _: Buf) {
+        self.lent -= 1;
+    }
+}
+
+fn drive(mut ring: impl Ring, memory: &Memory, features: Features, inbound: bool) {
+    let (mut heap, mut scratch, mut tally) = (Heap::default(), Scratch::default(), Tally::default());
+    let mut got = 0;
+    for _ in 0..4 {
+        ring.ask_for_notification(true);
+        ring.has_more();
+        let went_on = if inbound {
+            let sink = |_: &mut Heap, head: Head, mut buf: Buf| {
+                got += 1;
+                if let Ok(offload) = vnet::decode(&head, buf.as_mut_slice()) {
+                    let _ = vnet::encode(buf.as_slice(), &offload, 1518);
+                }
+            };
+            let len = features.header_len();
+            net::receive(&mut ring, memory, len, 8, &mut heap, &mut scratch, &mut tally, sink).is_ok()
+        } else {
+            let format =
+                Format { header_len: features.header_len(), mergeable: features.has(bit::MRG_RXBUF) };
+            let frames = [60, 1500, 9000].map(|len| vec![0xabu8; len]);
+            let frames = frames.iter().map(|f| (Head::default(), f.as_slice()));
+            net::send(&mut ring, memory, format, frames, &mut scratch, &mut tally).is_ok()
+        };
+        ring.wants_call();
+        ring.base();
+        if !went_on {
+            break;
+        }
+    }
+    assert_eq!(heap.lent, got, "buffers of lost frames are given back");
+}
+
+fuzz_target!(|input: (u8, u32, &[u8])| {
+    let (choice, base, bytes) = input;
+    let Ok(file) = memfd_create("fuzz", MemfdFlags::CLOEXEC) else { return };
+    if ftruncate(&file, SIZE).is_err() {
+        return;
+    }
+    let place = Placement { guest: 0, size: SIZE, user: 0, offset: 0 };
+    let Ok(memory) = Memory::new([(place, file)]) else { return };
+    let _ = memory.write(0, &bytes[..bytes.len().min(SIZE as usize)]);
+    let mut bits = Features::of(&[bit::VERSION_1]).0;
+    for (n, feature) in [bit::MRG_RXBUF, bit::INDIRECT_DESC, bit::EVENT_IDX].iter().enumerate() {
+        bits |= u64::from(choice >> n & 1) << feature;
+    }
+    let features = Features(bits);
+    let packed = choice & 8 != 0;
+    let at = Addresses { descriptors: 0, driver: 0x80, device: 0x100 };
+    let Ok(layout) = Layout::find(&memory, at, 8, packed, features.has(bit::EVENT_IDX)) else {
+        return;
+    };
+    let inbound = choice & 16 != 0;
+    if packed {
+        if let Ok(ring) = Packed::new(layout, features, base) {
+            drive(ring, &memory, features, inbound);
+        }
+    } else {
+        drive(Split::new(layout, features, base), &memory, features, inbound);
+    }
+});
