@@ -36,7 +36,9 @@ impl Testpmd {
     /// Starts it in a namespace with these devices (`--vdev`) and further options.
     pub fn start(ns: &Netns, devices: &[String], options: &[&str]) -> Result<Self> {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", ns.name(), "dpdk-testpmd", "--lcores", "0@0,1@0"]);
+        // Into a pipe, it would keep what it prints until there is a lot.
+        let words = ["netns", "exec", ns.name(), "stdbuf", "-o0", "dpdk-testpmd"];
+        command.args(words).args(["--lcores", "0@0,1@0"]);
         command.args(["--no-huge", "--legacy-mem", "-m", "256", "--no-pci", "--no-telemetry"]);
         command.arg(format!("--file-prefix={}", ns.name()));
         command.args(devices.iter().map(|device| format!("--vdev={device}")));
