@@ -315,6 +315,7 @@ fn a_guest_migrates_while_it_receives() {
     let incoming = at("incoming");
     let card = bed.card("vh2", true, 1);
     let mut to = ok(Vm::start(&bed.host.ns, &at("b"), guest, &card, Some(&incoming)));
+    ok(wait::until("the destination", PATIENCE, || incoming.exists().then_some(())));
     pings(&bed.host.ns, guest, &bed.host);
     // A stream of known bytes, slow enough to last: kept in the guest's memory, and summed up there when it has ended.
     let send = format!(

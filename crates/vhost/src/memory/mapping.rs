@@ -158,9 +158,8 @@ impl Mapping {
         // SAFETY: one mapped byte; see `cell16`.
         #[allow(unsafe_code)]
         let byte = unsafe { AtomicU8::from_ptr(byte) };
-        if byte.load(Ordering::Relaxed) & bits != bits {
-            byte.fetch_or(bits, Ordering::Relaxed);
-        }
+        // Always, also if they are set already: what was written before is to be seen by whoever clears them.
+        byte.fetch_or(bits, Ordering::SeqCst);
     }
 }
 

@@ -216,13 +216,15 @@ impl Memory {
     /// Copies into guest memory.
     #[inline]
     pub fn write(&self, guest: u64, from: &[u8]) -> Result<(), Outside> {
+        let written = match self.find(guest, from.len()) {
+            Some((region, at)) => region.mapping.write(at, from),
+            None => self.write_across(guest, from),
+        };
+        // Afterwards: a page that is copied between the mark and the write would be copied as it was before.
         if let Some(log) = &self.log {
             log.mark(guest, from.len());
         }
-        match self.find(guest, from.len()) {
-            Some((region, at)) => region.mapping.write(at, from),
-            None => self.write_across(guest, from),
-        }
+        written
     }
 
     #[cold]
@@ -291,10 +293,10 @@ impl Span {
     /// Stores a 16-bit value.
     #[inline]
     pub fn store16(&self, at: usize, value: u16, order: Ordering) {
-        self.mark(at, 2);
-        if let Some(at) = self.at(at, 2) {
-            self.region.mapping.store16(at, value, order);
+        if let Some(inside) = self.at(at, 2) {
+            self.region.mapping.store16(inside, value, order);
         }
+        self.mark(at, 2);
     }
 
     /// Has the processor fetch what lies there, while we do something else.
@@ -318,10 +320,10 @@ impl Span {
     /// Copies bytes in.
     #[inline]
     pub fn write<const N: usize>(&self, at: usize, bytes: [u8; N]) {
-        self.mark(at, N);
-        if let Some(at) = self.at(at, N) {
-            let _ = self.region.mapping.write(at, &bytes);
+        if let Some(inside) = self.at(at, N) {
+            let _ = self.region.mapping.write(inside, &bytes);
         }
+        self.mark(at, N);
     }
 
     #[inline]

@@ -60,8 +60,9 @@ pub struct Packed {
     used: Place,
     /// The first descriptor given back and not published yet: where, and its flags, which are written last.
     first: Option<(u16, u16)>,
-    /// Places given back since the driver was last asked whether it wants to be called.
-    unasked: u16,
+    /// Places given back since the driver was last asked whether it wants to be called; `None` as long as it never was: the
+    /// first time it is called in any case.
+    unasked: Option<u16>,
 }
 
 impl Packed {
@@ -78,7 +79,7 @@ impl Packed {
             next: place,
             used: place,
             first: None,
-            unasked: 0,
+            unasked: None,
             layout,
         })
     }
@@ -188,7 +189,7 @@ impl Ring for Packed {
             self.layout.descriptors.store16(at + FLAGS, flags, Ordering::Release);
         }
         self.used.advance(token.slots, self.layout.size);
-        self.unasked = self.unasked.saturating_add(token.slots);
+        self.unasked = self.unasked.map(|n| n.saturating_add(token.slots));
     }
 
     #[inline]
@@ -200,7 +201,7 @@ impl Ring for Packed {
     }
 
     fn wants_call(&mut self) -> bool {
-        let moved = std::mem::take(&mut self.unasked);
+        let Some(moved) = self.unasked.replace(0) else { return true };
         if moved == 0 {
             return false;
         }

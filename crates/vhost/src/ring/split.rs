@@ -34,8 +34,9 @@ pub struct Split {
     /// The next used entry to write, and how many of the entries before it the driver has been shown.
     used: u16,
     published: u16,
-    /// Published when the driver was last asked whether it wants to be called.
-    asked: u16,
+    /// Published when the driver was last asked whether it wants to be called; `None` as long as it never was. What it wanted in
+    /// the ring's earlier life may have got lost with that, so the first time it is called in any case.
+    asked: Option<u16>,
 }
 
 impl Split {
@@ -56,7 +57,7 @@ impl Split {
             seen: used,
             used,
             published: used,
-            asked: used,
+            asked: None,
             layout,
         }
     }
@@ -194,7 +195,7 @@ impl Ring for Split {
     }
 
     fn wants_call(&mut self) -> bool {
-        let old = std::mem::replace(&mut self.asked, self.published);
+        let Some(old) = self.asked.replace(self.published) else { return true };
         if old == self.published {
             return false;
         }
