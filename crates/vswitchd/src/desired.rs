@@ -8,6 +8,8 @@
 //!
 //! The one exception are VLANs: a port whose VLANs are not understood carries nothing.
 
+mod guest;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -680,8 +682,8 @@ impl<'a> Reader<'a> {
                 Ok(options) => InterfaceKind::Dpdk(options),
                 Err(why) => InterfaceKind::Refused(format!("{}: {why}", row.name)),
             },
-            "dpdkvhostuser" => vhost_user(row, false),
-            "dpdkvhostuserclient" => vhost_user(row, true),
+            "dpdkvhostuser" => guest::vhost_user(row, false),
+            "dpdkvhostuserclient" => guest::vhost_user(row, true),
             "patch" => match row.options.get("peer") {
                 Some(peer) if *peer == row.name => InterfaceKind::Refused(format!(
                     "{}: a patch port cannot be its own peer",
@@ -701,23 +703,6 @@ impl<'a> Reader<'a> {
             },
         }
     }
-}
-
-/// A guest's port. Options that make no sense are left out, with the row saying so.
-fn vhost_user(row: &tables::Interface, client: bool) -> InterfaceKind {
-    let path = row.options.get("vhost-server-path").filter(|path| !path.is_empty());
-    if client && path.is_none() {
-        return InterfaceKind::Refused(format!(
-            "{}: options:vhost-server-path must say where the hypervisor listens",
-            row.name
-        ));
-    }
-    let retries = row.options.get("tx-retries-max").filter(|text| {
-        settings::check("Interface", "options", "tx-retries-max", text, &row.kind).is_ok()
-    });
-    let options = [("vhost-server-path", path.filter(|_| client)), ("tx-retries-max", retries)];
-    let options = options.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?.clone())));
-    InterfaceKind::VhostUser { client, options: options.collect() }
 }
 
 /// Why an interface type cannot be had, for people.
