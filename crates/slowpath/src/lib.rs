@@ -260,9 +260,11 @@ impl Shared {
     }
 
     fn quiesce(&self, timeout: Duration) -> bool {
-        // A packet that goes up and down is seen by one of the two looks, wherever it is when the first is taken.
+        // At rest is what two looks find with nothing waiting, if nothing has been answered between them: whatever the answers
+        // to the first look's packets have caused was done, or would wait, by the second. (That nothing waits is not enough:
+        // a packet may go up and down again between two looks, and be on its way down at each.)
         let each = timeout / 4;
-        let mut quiet = 0;
+        let mut at_rest = None;
         let start = Clock::real();
         loop {
             if !self.datapath.quiesce(each) || start.now().since(Instant::default()) > timeout {
@@ -271,13 +273,13 @@ impl Shared {
             let answering = lock(&self.answering);
             self.note_peers();
             let waiting = !self.datapath.misses().is_empty();
+            let answered = self.count.upcalls.get();
             drop(answering);
-            quiet = if waiting { 0 } else { quiet + 1 };
-            if quiet == 2 {
-                return true;
-            }
             if waiting {
+                at_rest = None;
                 std::thread::yield_now();
+            } else if at_rest.replace(answered) == Some(answered) {
+                return true;
             }
         }
     }
