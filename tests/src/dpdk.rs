@@ -2,9 +2,8 @@
 //! carries traffic over virtual devices.
 
 use testbed::Host;
-use testbed::probe::{self, Ping};
 
-use crate::support::{OneBridge, host_state, ok, ours};
+use crate::support::{OneBridge, ok, ours};
 
 /// Two guests, and whether the programs under test have DPDK.
 fn two_guests() -> (OneBridge, bool) {
@@ -16,19 +15,6 @@ fn two_guests() -> (OneBridge, bool) {
 
 fn error(host: &Host, port: &str) -> String {
     ok(host.vsctl(&format!("get interface {port} error"))).trim().to_owned()
-}
-
-/// Ping and TCP both ways, and UDP in single packets: `net_af_packet` has the kernel put fragments together, to datagrams longer
-/// than any device takes.
-fn assert_connected(net: &OneBridge) {
-    let [a, b] = &net.guests[..] else { panic!("two guests") };
-    for (from, to) in [(a, b), (b, a)] {
-        let echoes = ok(probe::ping(&from.ns, to.address, Ping::default()));
-        assert_eq!(echoes.lost(), 0, "{echoes}\n{}", host_state(&net.host));
-        ok(probe::tcp(from, to, 4 << 20));
-        let lost = ok(probe::udp(from, to));
-        assert!(lost.iter().all(|len| *len > 1422), "{lost:?}");
-    }
 }
 
 #[test]
@@ -59,9 +45,24 @@ fn a_build_without_dpdk_says_so_and_what_to_use_instead() {
 mod with_dpdk {
     use std::time::Duration;
 
+    use testbed::probe::{self, Ping};
     use testbed::wait;
 
     use super::*;
+    use crate::support::host_state;
+
+    /// Ping and TCP both ways, and UDP in single packets: `net_af_packet` has the kernel put fragments together, to datagrams longer
+    /// than any device takes.
+    fn assert_connected(net: &OneBridge) {
+        let [a, b] = &net.guests[..] else { panic!("two guests") };
+        for (from, to) in [(a, b), (b, a)] {
+            let echoes = ok(probe::ping(&from.ns, to.address, Ping::default()));
+            assert_eq!(echoes.lost(), 0, "{echoes}\n{}", host_state(&net.host));
+            ok(probe::tcp(from, to, 4 << 20));
+            let lost = ok(probe::udp(from, to));
+            assert!(lost.iter().all(|len| *len > 1422), "{lost:?}");
+        }
+    }
 
     #[test]
     fn virtual_devices_of_a_build_with_dpdk_carry_traffic() {
