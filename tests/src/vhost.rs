@@ -310,38 +310,23 @@ fn a_killed_guest_is_replaced() {
     }
 }
 
-/// A guest moves from one port to another and goes on there.
+/// Live migration is refused before it begins: what it would take is not offered (see netdev's `vhost_user::control`).
 #[test]
-fn a_guest_migrates_to_another_port() {
+fn a_guest_that_cannot_migrate_is_told_so_and_goes_on() {
     if !ours() {
         return;
     }
     let bed = Bed::new();
     bed.address("192.168.1.254");
-    bed.add("vh2", true);
     let guest = Ipv4Addr::new(192, 168, 1, 1);
     let at = |name: &str| bed.host.dir().join(name);
-    let mut from = ok(Vm::start(&bed.host.ns, &at("a"), guest, &bed.card("vh1", true, 1), None));
-    ok(from.ready());
-    let incoming = at("incoming");
-    let card = bed.card("vh2", true, 1);
-    let mut to = ok(Vm::start(&bed.host.ns, &at("b"), guest, &card, Some(&incoming)));
-    ok(wait::until("the destination", PATIENCE, || incoming.exists().then_some(())));
+    let mut vm = ok(Vm::start(&bed.host.ns, &at("a"), guest, &bed.card("vh1", true, 1), None));
+    ok(vm.ready());
     pings(&bed.host.ns, guest, &bed.host);
-    ok(from.ok("echo alive > /tmp/mark"));
+    let to = at("nowhere");
     let migrate =
-        format!(r#"{{"execute":"migrate","arguments":{{"uri":"unix:{}"}}}}"#, incoming.display());
-    let limits = r#"{"execute":"migrate-set-parameters","arguments":{"max-bandwidth":41943040,"downtime-limit":300}}"#;
-    ok(from.control(&[limits, &migrate]));
-    let query = r#"{"execute":"query-migrate"}"#;
-    let mut last = String::new();
-    ok(wait::until("the migration", Duration::from_secs(60), || {
-        last = ok(from.control(&[query]));
-        assert!(!last.contains(r#""status": "failed""#), "{last}");
-        last.contains(r#""status": "completed""#).then_some(())
-    }));
-    let log = bed.host.switch_log();
-    assert!(!log.contains("was refused"), "{log}");
-    assert_eq!(ok(to.ok("cat /tmp/mark")).trim(), "alive");
+        format!(r#"{{"execute":"migrate","arguments":{{"uri":"unix:{}"}}}}"#, to.display());
+    let answer = ok(vm.control(&[&migrate]));
+    assert!(answer.contains("VHOST_F_LOG_ALL"), "{answer}");
     pings(&bed.host.ns, guest, &bed.host);
 }
