@@ -1,9 +1,15 @@
 //! Programs that the kernel runs on packets: loading and attaching them by bpf(2).
 //!
 //! # What
-//! A program here is a few instructions (RFC 9669), written out as numbers; the kernel's verifier checks them, so a wrong one is
+//! A program is a list of instructions (RFC 9669), each a number; the kernel's verifier checks them, so a wrong one is
 //! an error, not a danger. Attachments are links: they last as long as their descriptor, so that nothing stays behind when the
-//! process ends, however it ends.
+//! process ends, however it ends. [`Map`]s are the tables that programs and we share.
+
+mod map;
+mod program;
+
+pub use map::Map;
+pub use program::{Link, Program, Side, TestRun, attach_to_socket, detach_from_socket};
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -11,8 +17,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 // Commands and values of bpf(2), from linux/bpf.h.
 const PROG_LOAD: libc::c_int = 5;
 const LINK_CREATE: libc::c_int = 28;
+const PROG_TYPE_SOCKET_FILTER: u32 = 1;
 const PROG_TYPE_SCHED_CLS: u32 = 3;
 const ATTACH_TCX_INGRESS: u32 = 46;
+const ATTACH_TCX_EGRESS: u32 = 47;
 
 /// Runs a bpf(2) command.
 ///
@@ -59,8 +67,8 @@ pub(crate) fn two(first: u32, second: u32) -> u64 {
     u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// One instruction.
-pub(crate) fn op(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
+/// One instruction: its code, destination and source registers, offset and immediate.
+pub fn op(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
     // The registers are bit fields, whose order is the machine's.
     let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
     let ([a, b], [c, d, e, f]) = (offset.to_ne_bytes(), imm.to_ne_bytes());
@@ -69,6 +77,17 @@ pub(crate) fn op(code: u8, dst: u8, src: u8, offset: i16, imm: i32) -> u64 {
 
 /// Loads a program. `flags` are those of its kind.
 pub(crate) fn load(kind: u32, code: &[u64], attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
+    load_explained(kind, code, attach_type, flags, &mut [])
+}
+
+/// The same; the verifier writes what it thinks of a program that it refuses to `log`, if that is not empty.
+fn load_explained(
+    kind: u32,
+    code: &[u64],
+    attach_type: u32,
+    flags: u32,
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
     let licence = c"Apache-2.0";
     let name = *b"ferroswitch\0\0\0\0\0";
     let [first, second] = [0, 8].map(|at| std::array::from_fn(|i| name[at + i]));
@@ -76,15 +95,15 @@ pub(crate) fn load(kind: u32, code: &[u64], attach_type: u32, flags: u32) -> io:
         two(kind, code.len() as u32),
         code.as_ptr().addr() as u64,
         licence.as_ptr().addr() as u64,
-        0,             // log_level, log_size
-        0,             // log_buf
+        two(u32::from(!log.is_empty()), log.len() as u32), // log_level, log_size
+        if log.is_empty() { 0 } else { log.as_mut_ptr().addr() as u64 }, // log_buf
         two(0, flags), // kern_version, prog_flags
         u64::from_ne_bytes(first),
         u64::from_ne_bytes(second),
         two(0, attach_type), // prog_ifindex, expected_attach_type
     ];
-    // SAFETY: `code` is as many instructions as it says, the licence ends with NUL, both are alive for the call, and PROG_LOAD
-    // returns a descriptor.
+    // SAFETY: `code` is as many instructions as it says, the licence ends with NUL, the kernel writes into `log` alone, all are
+    // alive for the call, and PROG_LOAD returns a descriptor.
     #[allow(unsafe_code)]
     unsafe {
         bpf_fd(PROG_LOAD, &attr)

@@ -1,0 +1,233 @@
+//! Established flows, run by the kernel.
+//!
+//! # Why
+//! A packet that a worker handles crosses from the kernel to us and back: two copies, and a process to wake. For a flow between
+//! interfaces of the kernel's, none of that is needed once it is known what becomes of its packets. Flows and actions
+//! are plain data, so another engine can run them: here, two small eBPF programs that do what the datapath's workers would do,
+//! where the packet is.
+//!
+//! # What
+//! An [`Engine`] holds the tables and the programs. The datapath [attaches](Engine::attach) it to a port's interface and
+//! [installs](Engine::install) a flow that [`judge`] has found to be one that can run here; it reads the [counts](Engine::counts)
+//! and [removes](Engine::remove) the flow when it changes or goes. Whatever the programs do not know goes
+//! to the workers as if there were no engine: all of it can be missing at any time, and nothing but speed is lost.
+//!
+//! # Which flows
+//! Those from an interface to one interface, as they are, or with a VXLAN header over IPv4 put before them or taken off. `key` says
+//! what they may match, [`judge`] what they may do, `program` how packets are read.
+//!
+//! # The kernel
+//! Linux 6.6 or later; `CAP_BPF` and `CAP_NET_ADMIN`. Nothing stays behind when the process ends: programs go with their
+//! descriptors.
+
+mod entry;
+mod key;
+mod maps;
+mod program;
+mod rule;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use flow::DpPort;
+use sys::bpf::{Link, Program, Side, attach_to_socket, detach_from_socket};
+use zerocopy::IntoBytes;
+
+use key::{Key, MASKS_MAX, Masks};
+use maps::{FLOWS_MAX, Maps};
+pub use rule::{Exit, Rule, judge};
+
+/// The number of an installed flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id(u32);
+
+/// What a flow has seen since it was installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets; a super-packet counts as one.
+    pub packets: u64,
+    /// Bytes of frames, from the Ethernet header on.
+    pub bytes: u64,
+    /// TCP flags, those of the header's second flags byte.
+    pub tcp_flags: u16,
+    /// Packets lost for want of memory in the kernel.
+    pub failed: u64,
+}
+
+/// Why a flow was not installed.
+#[derive(Debug)]
+pub enum InstallError {
+    /// As many as there can be are installed, under as many masks; it can wait.
+    Full,
+    /// The kernel refuses.
+    Kernel(io::Error),
+}
+
+impl fmt::Display for InstallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => write!(f, "the kernel runs as many flows, or masks, as it can"),
+            Self::Kernel(error) => write!(f, "the kernel refuses a flow: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for InstallError {}
+
+/// Numbers that were given back rest while so many others are free: an executor may be about to run the flow.
+const REST: usize = 256;
+
+/// The engine. Ends when dropped: packets go to the workers again.
+#[derive(Debug)]
+pub struct Engine {
+    maps: Maps,
+    filter: Program,
+    executor: Program,
+    ports: HashMap<DpPort, Attached>,
+    masks: [Option<MaskInUse>; MASKS_MAX],
+    flows: HashMap<u32, Key>,
+    /// The longest free first.
+    free: VecDeque<u32>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    ifindex: u32,
+    _link: Link,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct MaskInUse {
+    mask: Key,
+    flows: usize,
+}
+
+impl Engine {
+    /// Loads the programs. `EPERM`: not without `CAP_BPF` and `CAP_NET_ADMIN`.
+    pub fn new() -> io::Result<Self> {
+        let maps = Maps::new()?;
+        let filter = Program::socket_filter(&program::filter(&maps))?;
+        let executor = Program::classifier(&program::executor(&maps))?;
+        let free = (0..FLOWS_MAX).collect();
+        let (ports, flows) = (HashMap::new(), HashMap::new());
+        Ok(Self { maps, filter, executor, ports, masks: [None; MASKS_MAX], flows, free })
+    }
+
+    /// Whether flows can come in by this port.
+    pub fn is_attached(&self, port: DpPort) -> bool {
+        self.ports.contains_key(&port)
+    }
+
+    /// Puts the programs to an interface and its receiving sockets: flows can come in by it. `port` is its number in keys.
+    pub fn attach<'a>(
+        &mut self,
+        port: DpPort,
+        ifindex: u32,
+        sockets: impl IntoIterator<Item = BorrowedFd<'a>>,
+    ) -> io::Result<()> {
+        // Until the executor is there, nothing may be kept from the sockets.
+        let link = self.executor.attach(ifindex, Side::Ingress)?;
+        for socket in sockets {
+            attach_to_socket(&self.filter, socket)?;
+        }
+        self.maps.ports.set(ifindex.as_bytes(), port.0.as_bytes())?;
+        self.ports.insert(port, Attached { ifindex, _link: link });
+        Ok(())
+    }
+
+    /// Takes the programs off again. `sockets` may be gone.
+    pub fn detach<'a>(&mut self, port: DpPort, sockets: impl IntoIterator<Item = BorrowedFd<'a>>) {
+        let Some(attached) = self.ports.remove(&port) else { return };
+        // The filter first lets all through, so that the executor is not missed.
+        let _ = self.maps.ports.remove(attached.ifindex.as_bytes());
+        for socket in sockets {
+            let _ = detach_from_socket(socket);
+        }
+    }
+
+    /// From the next packet on, the kernel runs the flow.
+    pub fn install(&mut self, rule: &Rule) -> Result<Id, InstallError> {
+        if self.free.len() <= REST {
+            return Err(InstallError::Full);
+        }
+        let mask = self.take_mask(&rule.mask)?;
+        let id = self.free.pop_front().ok_or(InstallError::Full)?;
+        let key = Key { mask: mask as u8, ..rule.key };
+        self.flows.insert(id, key);
+        let done = (self.maps.entries.set(id.as_bytes(), rule.entry.as_bytes()))
+            .and_then(|()| self.maps.flows.set(key.as_bytes(), id.as_bytes()));
+        match done {
+            Ok(()) => Ok(Id(id)),
+            Err(error) => {
+                self.remove(Id(id));
+                Err(InstallError::Kernel(error))
+            }
+        }
+    }
+
+    /// From the next packet on, it does not. Gives the last counts.
+    pub fn remove(&mut self, Id(id): Id) -> Counts {
+        let Some(key) = self.flows.remove(&id) else { return Counts::default() };
+        let _ = self.maps.flows.remove(key.as_bytes());
+        self.give_mask_back(usize::from(key.mask));
+        self.free.push_back(id);
+        self.counts(Id(id))
+    }
+
+    /// What a flow has seen. Nothing, if the kernel does not say.
+    pub fn counts(&self, Id(id): Id) -> Counts {
+        let entry = self.maps.entry(id).unwrap_or_default();
+        Counts {
+            packets: entry.packets,
+            bytes: entry.bytes,
+            tcp_flags: entry.tcp_flags as u16,
+            failed: entry.failed,
+        }
+    }
+
+    /// How many flows the kernel runs.
+    pub fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Whether it runs none.
+    pub fn is_empty(&self) -> bool {
+        self.flows.is_empty()
+    }
+
+    fn take_mask(&mut self, mask: &Key) -> Result<usize, InstallError> {
+        let same = |m: &Option<MaskInUse>| m.is_some_and(|m| m.mask == *mask);
+        if let Some(at) = self.masks.iter().position(same) {
+            if let Some(used) = &mut self.masks[at] {
+                used.flows += 1;
+            }
+            return Ok(at);
+        }
+        let at = self.masks.iter().position(Option::is_none).ok_or(InstallError::Full)?;
+        self.masks[at] = Some(MaskInUse { mask: *mask, flows: 1 });
+        self.write_masks().map_err(|error| {
+            self.masks[at] = None;
+            InstallError::Kernel(error)
+        })?;
+        Ok(at)
+    }
+
+    fn give_mask_back(&mut self, at: usize) {
+        let Some(used) = &mut self.masks[at] else { return };
+        used.flows -= 1;
+        if used.flows == 0 {
+            self.masks[at] = None;
+            // Looking under a mask too many finds nothing.
+            let _ = self.write_masks();
+        }
+    }
+
+    fn write_masks(&self) -> io::Result<()> {
+        let count = self.masks.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let masks = self.masks.map(|m| m.map(|m| m.mask).unwrap_or_default());
+        let all = Masks { count: count as u32, pad: 0, masks };
+        self.maps.masks.set(0u32.as_bytes(), all.as_bytes())
+    }
+}

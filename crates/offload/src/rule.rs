@@ -1,0 +1,109 @@
+//! Which flows can run in the kernel, and what they are there.
+
+use flow::{Action, DpPort, MaskedKey, TnlPush};
+use packet::checksum;
+use packet::wire::Header;
+use packet::wire::ipv4::Ipv4Header;
+use packet::wire::udp::UdpHeader;
+
+use crate::entry::{Entry, HEADER, Kind, POPPED_SUPER};
+use crate::key::{Key, translate};
+
+/// An interface that packets can be sent by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Its index.
+    pub ifindex: u32,
+    /// The longest frame, Ethernet header included.
+    pub frame_max: u32,
+    /// Whether what is unfinished in a packet is finished there, before anybody else sees it.
+    pub finishes: bool,
+    /// Whether super-packets that came out of a tunnel may go there as they are. The kernel goes on to take them for packets
+    /// in a tunnel, which a driver that is asked to cut them could not do right.
+    pub takes_popped_super: bool,
+}
+
+/// A flow that can run in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub(crate) key: Key,
+    pub(crate) mask: Key,
+    pub(crate) entry: Entry,
+}
+
+/// Makes a rule of a flow, if the kernel can run it. `exit`: the interface behind a port, if there is one. `keeps_offloads`:
+/// whether packets from that tunnel end come with what is unfinished in them marked as such (else they must be examined, which
+/// workers do). `mark`: puts our mark into an outer header.
+pub fn judge(
+    flow: &MaskedKey,
+    actions: &[Action],
+    exit: impl Fn(DpPort) -> Option<Exit>,
+    keeps_offloads: impl Fn(u32) -> bool,
+    mark: impl Fn(&mut Ipv4Header) -> bool,
+) -> Option<Rule> {
+    let (key, mask) = translate(flow)?;
+    let tunnel = &flow.key().tunnel;
+    let entry = match actions {
+        [Action::Output(port)] => {
+            let exit = exit(*port)?;
+            let exact = flow.mask().0.tunnel.ip_src == u32::MAX;
+            if tunnel.is_set() && !(exact && keeps_offloads(tunnel.ip_src)) {
+                return None;
+            }
+            let flags = if exit.takes_popped_super { POPPED_SUPER } else { 0 };
+            Entry { flags, ..to(Kind::Output, &exit) }
+        }
+        [Action::TnlPush(push), Action::Output(port)] if !tunnel.is_set() => {
+            let exit = exit(*port)?;
+            // Packets are pushed unfinished.
+            (push.peer_offloads || exit.finishes).then(|| prepare(push, &exit, mark)).flatten()?
+        }
+        [Action::TnlPop(port)] if !tunnel.is_set() => {
+            Entry { kind: Kind::Pop as u32, tunnel_port: port.0, ..Entry::default() }
+        }
+        _ => return None,
+    };
+    Some(Rule { key, mask, entry })
+}
+
+fn to(kind: Kind, exit: &Exit) -> Entry {
+    Entry {
+        kind: kind as u32,
+        ifindex: exit.ifindex,
+        frame_max: exit.frame_max,
+        ..Entry::default()
+    }
+}
+
+/// Headers with all in them that no packet changes.
+fn prepare(
+    push: &TnlPush,
+    exit: &Exit,
+    mark: impl Fn(&mut Ipv4Header) -> bool,
+) -> Option<Entry> {
+    const L3: usize = 14;
+    const L4: usize = L3 + 20;
+    let mut header: [u8; HEADER] = push.header.as_slice().try_into().ok()?;
+    let plain = push.udp && !push.csum && (push.l3, push.l4) == (L3 as u16, L4 as u16);
+    if !plain || header[L3] != 0x45 {
+        return None;
+    }
+    let ip = Ipv4Header::at_mut(&mut header, L3)?;
+    // Others need an identification each.
+    if !mark(ip) {
+        return None;
+    }
+    ip.total_len = 0.into();
+    ip.csum = 0.into();
+    let udp = UdpHeader::at_mut(&mut header, L4)?;
+    udp.csum = 0.into();
+    let ip_sum = !checksum::checksum(&header[L3..L4]);
+    let (low, high) = push.src_ports;
+    Some(Entry {
+        ip_sum: ip_sum.into(),
+        source_low: low,
+        source_ports: high.checked_sub(low)?.checked_add(1)?,
+        header,
+        ..to(Kind::Push, exit)
+    })
+}
