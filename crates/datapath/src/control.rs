@@ -18,6 +18,7 @@ use crate::drops::{DropCounters, DropReason};
 use crate::entry::{Flow, Ufid};
 use crate::mailbox::{Command, Latch, NewPort, Run};
 use crate::miss::{Miss, MissQueue, Source};
+use crate::offload::{Offload, Offloaded};
 use crate::peers::Peers;
 use crate::ports::{PortInfo, PortKind, PortTable, RxPlace, TunnelKind};
 use crate::schedule::Schedule;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     /// missed packets go where the packets' queue is.
     pub(crate) desks: Mutex<Desks>,
     table: Mutex<FlowTable>,
+    offload: Mutex<Offload>,
     pub(crate) cycle_rate: CycleRate,
     /// Secret: for hash tables that packets fill.
     pub(crate) seed: u64,
@@ -51,9 +53,13 @@ impl Shared {
     pub(crate) fn table(&self) -> MutexGuard<'_, FlowTable> {
         lock(&self.table)
     }
+
+    pub(crate) fn offload(&self) -> MutexGuard<'_, Offload> {
+        lock(&self.offload)
+    }
 }
 
-/// Locks in this order: staff, ports, desks.
+/// Locks in this order: staff, ports, offload, table, desks.
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) ports: Mutex<PortTable>,
@@ -74,6 +80,7 @@ impl Datapath {
             peers: Peers::default(),
             drops: DropCounters::new(&config.counters),
             desks: Mutex::default(),
+            offload: Mutex::default(),
             table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
             cycle_rate: CycleRate::measure(),
             seed,
@@ -209,6 +216,7 @@ impl Datapath {
                 let text = format!("no datapath port {}", port.0);
                 return Err(io::Error::new(io::ErrorKind::NotFound, text));
             };
+            self.0.shared.offload().forget_port(port);
             self.0.tell_all(|| Command::RemovePort(port, latch.ticket()));
             queues
         };
@@ -243,7 +251,9 @@ impl Datapath {
 
     /// Takes a flow out. A packet received after this returns does not meet it.
     pub fn remove_flow(&self, flow: &Arc<Flow>) {
-        if self.0.shared.table().remove(flow) {
+        let removed = self.0.shared.table().remove(flow);
+        if removed {
+            self.0.shared.offload().forget(flow.ufid());
             self.0.tell_all(|| Command::Remove(flow.clone()));
         }
     }
@@ -251,6 +261,7 @@ impl Datapath {
     /// Takes all flows out.
     pub fn flush(&self) {
         self.0.shared.table().clear();
+        self.0.shared.offload().forget_all();
         self.0.tell_all(|| Command::Sweep);
     }
 
@@ -267,6 +278,32 @@ impl Datapath {
     /// How many flows.
     pub fn flow_count(&self) -> usize {
         self.0.shared.table().len()
+    }
+
+    // -- flows that the kernel runs --
+
+    /// Whether the kernel runs what flows it can (`other_config:kernel-offload`). Not, to begin with.
+    pub fn set_offload(&self, wanted: bool) {
+        let ports = lock(&self.0.ports);
+        self.0.shared.offload().set_wanted(wanted, &ports);
+    }
+
+    /// Credits what the kernel has counted, and decides anew what it runs. To be called about twice a second.
+    pub fn offload_pass(&self, now: Instant) {
+        let ports = lock(&self.0.ports);
+        let mut offload = self.0.shared.offload();
+        let flows = if offload.is_wanted() { self.flows() } else { Vec::new() };
+        offload.pass(&ports, &flows, &self.0.shared.peers, now);
+    }
+
+    /// Credits what the kernel has counted until now. Says how many flows it runs.
+    pub fn collect_offloaded(&self, now: Instant) -> Offloaded {
+        self.0.shared.offload().collect(now)
+    }
+
+    /// Whether the kernel runs this flow.
+    pub fn is_offloaded(&self, ufid: Ufid) -> bool {
+        self.0.shared.offload().runs(ufid)
     }
 
     // -- packets --
@@ -384,6 +421,9 @@ impl Answers<'_> {
     ) -> Result<Arc<Flow>, PutError> {
         let now = self.inner.shared.clock.now();
         let flow = self.inner.shared.table().put(key, actions, version, now)?;
+        if flow.has_forerunner() {
+            self.inner.shared.offload().forget(flow.ufid());
+        }
         self.items.push(Answer::Put(flow.clone()));
         Ok(flow)
     }

@@ -88,6 +88,8 @@ pub struct Flow {
     /// Cleared when removed or replaced. Installing and removing travel to workers by queues that may overtake each other;
     /// a worker never installs a dead flow.
     live: AtomicBool,
+    /// It has replaced another.
+    has_forerunner: bool,
 }
 
 impl Flow {
@@ -107,6 +109,7 @@ impl Flow {
             created: now,
             cells: Arc::default(),
             live: AtomicBool::new(true),
+            has_forerunner: false,
         }
     }
 
@@ -121,6 +124,7 @@ impl Flow {
             created: self.created,
             cells: self.cells.clone(),
             live: AtomicBool::new(true),
+            has_forerunner: true,
         }
     }
 
@@ -165,6 +169,11 @@ impl Flow {
     /// Whether it is still installed: neither removed nor replaced.
     pub fn is_live(&self) -> bool {
         self.live.load(Ordering::SeqCst)
+    }
+
+    /// Whether it has replaced another with the same key.
+    pub(crate) fn has_forerunner(&self) -> bool {
+        self.has_forerunner
     }
 
     /// Marks it removed; says whether it was live.

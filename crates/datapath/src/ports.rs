@@ -106,6 +106,27 @@ impl PortTable {
         self.0.get(&port).and_then(|e| e.queues.first()).map_or(0, |q| q.home)
     }
 
+    /// The device behind a port.
+    pub(crate) fn device(&self, port: DpPort) -> Option<&Arc<dyn Device>> {
+        match &self.0.get(&port)?.kind {
+            PortKind::Device(device) => Some(device),
+            PortKind::Tunnel(_) => None,
+        }
+    }
+
+    /// All devices.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = &Arc<dyn Device>> {
+        self.0.values().filter_map(|e| match &e.kind {
+            PortKind::Device(device) => Some(device),
+            PortKind::Tunnel(_) => None,
+        })
+    }
+
+    /// Whether a port is a tunnel.
+    pub(crate) fn is_tunnel(&self, port: DpPort) -> bool {
+        self.0.get(&port).is_some_and(|e| matches!(e.kind, PortKind::Tunnel(_)))
+    }
+
     pub(crate) fn list(&self) -> Vec<PortInfo> {
         self.0.iter().map(|(&port, e)| PortInfo { port, kind: e.kind.clone() }).collect()
     }

@@ -75,6 +75,11 @@ impl Host {
         ethtool::features(self.query().as_fd(), &self.name)
     }
 
+    /// Whether it is an end of a veth pair.
+    pub(crate) fn is_veth(&self) -> bool {
+        self.driver.name == "veth"
+    }
+
     fn details(&self, link: &Link) -> BTreeMap<String, String> {
         let mut details = BTreeMap::new();
         if !self.driver.name.is_empty() {

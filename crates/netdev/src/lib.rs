@@ -141,10 +141,27 @@ pub trait Device: Send + Sync {
     fn release(&self) -> io::Result<()> {
         Ok(())
     }
+    /// How the kernel knows the device, if it can run flows between it and others (`offload`).
+    fn kernel_side(&self) -> Option<KernelSide<'_>> {
+        None
+    }
     /// For the tests' control commands (`netdev-dummy/receive` ..): the dummy device behind this, if it is one.
     fn as_dummy(&self) -> Option<&dummy::Dummy> {
         None
     }
+}
+
+/// A device as the kernel's own forwarding meets it.
+#[derive(Clone, Debug)]
+pub struct KernelSide<'a> {
+    /// The interface's index, in the network namespace of this process.
+    pub ifindex: u32,
+    /// What the interface takes.
+    pub accepts: Accepts,
+    /// Where packets go up to us. Those that the kernel has forwarded are to be kept from them.
+    pub sockets: Vec<BorrowedFd<'a>>,
+    /// The other end finds super-packets just as they were sent.
+    pub is_veth: bool,
 }
 
 /// What a call of [`RxQueue::recv`] left behind.

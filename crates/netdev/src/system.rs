@@ -32,7 +32,7 @@ use crate::finish::finish;
 use crate::host::{self, Host};
 use crate::rtnl::Link;
 use crate::vnet::{self, TUNNEL_HEAD, Unfit};
-use crate::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
+use crate::{Accepts, Device, KernelSide, Pool, Received, RxQueue, Stats, Status, TxQueue};
 
 mod relay;
 use relay::Relay;
@@ -139,6 +139,16 @@ impl Device for System {
         let (link, _) = self.shared.host.link()?;
         self.shared.look(&link);
         Ok(())
+    }
+
+    fn kernel_side(&self) -> Option<KernelSide<'_>> {
+        let Shared { host, socket, accepts, .. } = &*self.shared;
+        Some(KernelSide {
+            ifindex: host.ifindex,
+            accepts: accepts.get(),
+            sockets: vec![socket.as_fd()],
+            is_veth: host.is_veth(),
+        })
     }
 
     fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {

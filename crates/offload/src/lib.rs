@@ -115,6 +115,11 @@ impl Engine {
         Ok(Self { maps, filter, executor, ports, masks: [None; MASKS_MAX], flows, free })
     }
 
+    /// The ports that flows can come in by.
+    pub fn attached(&self) -> impl Iterator<Item = DpPort> {
+        self.ports.keys().copied()
+    }
+
     /// Whether flows can come in by this port.
     pub fn is_attached(&self, port: DpPort) -> bool {
         self.ports.contains_key(&port)

@@ -31,6 +31,13 @@ pub struct Rule {
     pub(crate) entry: Entry,
 }
 
+impl Rule {
+    /// Whether it only finds the flow inside of a tunnel.
+    pub fn is_pop(&self) -> bool {
+        self.entry.kind == Kind::Pop as u32
+    }
+}
+
 /// Makes a rule of a flow, if the kernel can run it. `exit`: the interface behind a port, if there is one. `keeps_offloads`:
 /// whether packets from that tunnel end come with what is unfinished in them marked as such (else they must be examined, which
 /// workers do). `mark`: puts our mark into an outer header.

@@ -166,6 +166,7 @@ impl SlowPath {
 
     /// All flows, the oldest first.
     pub fn list(&self) -> Vec<Listed> {
+        self.0.shared.datapath.collect_offloaded(self.0.shared.clock.now());
         lock(&self.0.shared.flows).list()
     }
 

@@ -72,6 +72,7 @@ pub(crate) fn run(shared: &Shared) {
 impl Shared {
     fn pass(&self, now: Instant) {
         self.count.revalidations.inc();
+        self.datapath.collect_offloaded(now);
         self.datapath.expire_peers(now);
         self.note_peers();
         {
@@ -102,6 +103,8 @@ impl Shared {
         let mut state = lock(&self.state);
         self.release_ready(&mut state, now);
         self.note_change(&mut state);
+        drop(state);
+        self.datapath.offload_pass(now);
     }
 
     /// Credits what a flow has counted. Says when it was last used.

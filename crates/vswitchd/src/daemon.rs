@@ -415,10 +415,13 @@ impl Daemon {
         let setting = |key: &str| self.rows.switch.as_ref()?.other_config.get(key);
         self.switch.set_socket_dir(setting("vhost-sock-dir").map_or("", String::as_str));
         self.switch.apply(wanted);
-        let idle =
-            self.rows.switch.as_ref().and_then(|s| s.other_config.get("max-idle")?.parse().ok());
-        let tuning = idle
-            .map_or_else(Tuning::default, |ms: u64| Tuning { max_idle: Duration::from_millis(ms) });
+        let mut tuning = Tuning::default();
+        if let Some(ms) = setting("max-idle").and_then(|ms| ms.parse().ok()) {
+            tuning.max_idle = Duration::from_millis(ms);
+        }
+        if let Some(wanted) = setting("kernel-offload").and_then(|word| word.parse().ok()) {
+            tuning.kernel_offload = wanted;
+        }
         self.switch.tune(tuning);
     }
 

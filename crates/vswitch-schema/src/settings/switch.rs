@@ -29,6 +29,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     SWITCH.key("vlan-limit", Int(0, MAX), "1", "VLAN headers that flows can match; 0 means as many as the datapath can."),
     SWITCH.key("bundle-idle-timeout", Int(1, MAX), "10", "Seconds after which an idle OpenFlow bundle is dropped."),
     // Offload.
+    SWITCH.key("kernel-offload", Bool, "true", "Let the kernel forward the packets of established flows between its own interfaces."),
     SWITCH.key("hw-offload", Bool, "false", "Let network cards forward."),
     SWITCH.key("hw-offload-priority", Text, "", "Providers of offload, in order of preference."),
     SWITCH.key("n-offload-threads", Int(1, 10), "1", "Threads that offload flows."),

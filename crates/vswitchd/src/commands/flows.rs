@@ -30,8 +30,9 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
 /// The words that `type=` takes: where a flow is carried out.
 const TYPES: [&str; 7] =
     ["all", "ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded"];
-/// Those that mean this datapath.
+/// Those that mean flows that workers carry out, and flows that the kernel does.
 const HERE: [&str; 3] = ["all", "ovs", "non-offloaded"];
+const OFFLOADED: [&str; 2] = ["all", "offloaded"];
 
 /// How to print.
 #[derive(Clone, Copy, Default)]
@@ -78,13 +79,17 @@ fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     if filter.is_some() {
         return Err("filter= is not supported".into());
     }
-    let kinds = rest.iter().find_map(|a| a.strip_prefix("type=")).unwrap_or("ovs");
+    let kinds = rest.iter().find_map(|a| a.strip_prefix("type=")).unwrap_or("all");
     if let Some(unknown) = kinds.split(',').find(|k| !TYPES.contains(k)) {
         return Err(format!("ovs-vswitchd: Failed to parse type ({unknown}) (Invalid argument)"));
     }
-    let here = kinds.split(',').any(|k| HERE.contains(&k));
+    let any_of = |words: &[&str]| kinds.split(',').any(|k| words.contains(&k));
+    let (here, offloaded) = (any_of(&HERE), any_of(&OFFLOADED));
     let plane = datapaths::find(daemon, name)?;
-    let flows = listing(plane, style, daemon.clock.now(), |_| here);
+    let wanted = |listed: &Listed| {
+        if plane.datapath.is_offloaded(listed.flow.ufid()) { offloaded } else { here }
+    };
+    let flows = listing(plane, style, daemon.clock.now(), wanted);
     // The reference names the thread that a flow belongs to; here all workers have all flows.
     let head = if flows.is_empty() { "" } else { "flow-dump from the main thread:\n" };
     Ok(format!("{head}{flows}"))
@@ -118,7 +123,8 @@ fn listing(plane: &Plane, style: Style, now: Instant, wanted: impl Fn(&Listed) -
             FlowText { key: &listed.first, mask: flow.key().mask(), verbose: style.verbose, names };
         let _ = write!(out, "{text}, {}, ", stats_text(&flow.stats(), now));
         if style.verbose {
-            out.push_str("dp:ovs, ");
+            let offloaded = plane.datapath.is_offloaded(flow.ufid());
+            out.push_str(if offloaded { "offloaded:yes, dp:ebpf, " } else { "dp:ovs, " });
         }
         let _ = writeln!(out, "actions:{}", ActionsText { actions: flow.actions(), names });
     }

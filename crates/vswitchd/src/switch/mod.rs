@@ -43,11 +43,13 @@ pub struct Setup {
 pub struct Tuning {
     /// `other_config:max-idle`.
     pub max_idle: Duration,
+    /// `other_config:kernel-offload`.
+    pub kernel_offload: bool,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { max_idle: Duration::from_secs(10) }
+        Self { max_idle: Duration::from_secs(10), kernel_offload: true }
     }
 }
 
@@ -476,7 +478,7 @@ impl Switch {
         if tuning != self.tuning {
             self.tuning = tuning;
             for plane in self.planes.values() {
-                plane.slow.set_max_idle(tuning.max_idle);
+                plane.tune(tuning);
             }
         }
     }

@@ -50,9 +50,16 @@ impl Plane {
             Snapshot::empty(name.as_str()),
         )?;
         slow.with(|state, _| state.routes = routes.clone());
-        slow.set_max_idle(tuning.max_idle);
         let ports = DpPorts::new(kind == DatapathKind::Dummy);
-        Ok(Self { name, datapath, slow, ports, tunnels: HashMap::new() })
+        let plane = Self { name, datapath, slow, ports, tunnels: HashMap::new() };
+        plane.tune(tuning);
+        Ok(plane)
+    }
+
+    /// Settings of the switch as a whole.
+    pub(super) fn tune(&self, tuning: Tuning) {
+        self.slow.set_max_idle(tuning.max_idle);
+        self.datapath.set_offload(tuning.kernel_offload);
     }
 
     /// How its workers are to be. What cannot be had is logged, and the workers that there are go on.
