@@ -18,6 +18,8 @@ pub(crate) struct Contender {
     pub(crate) offloads: bool,
     /// Whether it is measured in everything, or in TCP throughput alone.
     pub(crate) everything: bool,
+    /// Whether established flows may go to the kernel (ours alone knows that).
+    kernel_offload: bool,
     /// The Interface type to give the ports that carry bytes, when not the default.
     port_type: Option<&'static str>,
 }
@@ -43,6 +45,7 @@ pub(crate) fn all(bin: Option<&str>) -> Result<Vec<Contender>> {
         offloads,
         everything,
         port_type: None,
+        kernel_offload: true,
     };
     let mut all = vec![
         row(PEER, "Open vSwitch, offloads off", &reference, false, true),
@@ -59,6 +62,8 @@ pub(crate) fn all(bin: Option<&str>) -> Result<Vec<Contender>> {
             let ours = Flavor::Switch(programs);
             let by_xdp = row("ferro-xdp", "ferroswitch, AF_XDP", &ours, true, true);
             all.insert(0, Contender { port_type: Some("afxdp-nonpmd"), ..by_xdp });
+            let workers = row("ferro-workers", "ferroswitch, no kernel offload", &ours, true, true);
+            all.insert(0, Contender { kernel_offload: false, ..workers });
             all.insert(0, row("ferro-off", "ferroswitch, offloads off", &ours, false, false));
             all.insert(0, row(OURS, "ferroswitch", &ours, true, true));
         }
@@ -80,6 +85,11 @@ impl Contender {
 
     /// What it needs beyond the guide.
     pub(crate) fn finish(&self, two: &TwoSites) -> Result<()> {
+        if !self.kernel_offload {
+            for site in &two.sites {
+                site.host.vsctl("set open . other_config:kernel-offload=false")?;
+            }
+        }
         let Some(port_type) = self.port_type else { return Ok(()) };
         for site in &two.sites {
             for port in [GUEST_PORT, testbed::guide::CABLE] {

@@ -13,6 +13,7 @@ mod guide;
 mod interop;
 mod local;
 mod misuse;
+mod offload;
 mod parity;
 mod restart;
 mod support;

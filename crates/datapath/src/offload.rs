@@ -8,10 +8,12 @@
 //!
 //! # What stays with workers
 //! - A storm of small datagrams: workers put many under one header, which carries more of them than the kernel does one by one.
+//!   (Small segments of TCP are another matter: workers do not gain by those.) The kernel tells us of it; the flow goes back to
+//!   workers until they have seen the end of it.
 //! - What happens once or twice: a lone packet is not worth the change.
 //! - Everything, where the kernel has no such engine or we may not use it; the log says so once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +27,9 @@ use crate::entry::{Flow, FlowStats, StatsCell, Ufid};
 use crate::peers::{Peers, mark_ipv4};
 use crate::ports::PortTable;
 
-/// A pass in which a flow without TCP has had more packets than this ..
+/// A pass in which a flow has had more small packets than this is a storm.
 const STORM_PACKETS: u64 = 5_000;
-/// .. of fewer bytes than this each, is a storm.
+/// For workers, which do not look so closely: packets are small if they have fewer bytes than this each.
 const STORM_BYTES: u64 = 512;
 /// Fewer packets than this in a pass are no reason to begin.
 const WORTH_WHILE: u64 = 2;
@@ -53,6 +55,8 @@ pub(crate) struct Offload {
     /// What the flows that workers run had seen at the last pass, as far as they had seen any since the one before.
     before: HashMap<Ufid, FlowStats>,
     last_pass: Instant,
+    /// Flows that went back to workers for a storm.
+    stormy: HashSet<Ufid>,
     packets: u64,
     /// What has been said about the kernel's refusals.
     said: bool,
@@ -65,6 +69,8 @@ struct Running {
     /// Where we count for the flow, as a worker would.
     cell: Arc<StatsCell>,
     credited: Counts,
+    /// Of small packets, what had been counted at the last pass.
+    small: u64,
 }
 
 impl Offload {
@@ -104,6 +110,7 @@ impl Offload {
         let all: Vec<_> = self.running.keys().copied().collect();
         all.into_iter().for_each(|ufid| self.forget(ufid));
         self.before.clear();
+        self.stormy.clear();
     }
 
     /// No flow runs from or to this port any more.
@@ -149,6 +156,7 @@ impl Offload {
         let known = peers.list().1;
         let keeps_offloads = |address: u32| known.contains(&IpAddr::V4(Ipv4Addr::from(address)));
         let mut before = HashMap::new();
+        let stormy = std::mem::take(&mut self.stormy);
         for flow in flows {
             let judge = || {
                 let exit = |port| exit(ports, port);
@@ -165,9 +173,11 @@ impl Offload {
                 continue;
             }
             before.insert(flow.ufid(), stats);
-            if since.packets >= WORTH_WHILE
+            let known = stats.tcp_flags == 0 || stormy.contains(&flow.ufid());
+            if known && since.is_storm() {
+                self.stormy.insert(flow.ufid());
+            } else if since.packets >= WORTH_WHILE
                 && let Some(rule) = judge()
-                && (rule.is_pop() || !since.is_storm(stats.tcp_flags))
             {
                 self.begin(flow, rule, ports);
             }
@@ -200,11 +210,16 @@ impl Offload {
         else {
             return;
         };
-        let since = running.credit(engine.counts(running.id), Some(now));
-        self.packets += since.packets;
-        let storm = !running.rule.is_pop() && since.is_storm(flow.stats().tcp_flags);
+        self.packets += running.credit(engine.counts(running.id), Some(now)).packets;
+        let small = running.credited.small;
+        let since = small.saturating_sub(std::mem::replace(&mut running.small, small));
+        // The flow that finds the one inside stays: it costs nothing.
+        let storm = !running.rule.is_pop() && since > STORM_PACKETS;
         if rule != Some(running.rule) || storm {
             self.forget(flow.ufid());
+        }
+        if storm {
+            self.stormy.insert(flow.ufid());
         }
     }
 
@@ -222,6 +237,7 @@ impl Offload {
                     cell: flow.new_cell(),
                     flow: flow.clone(),
                     credited: Counts::default(),
+                    small: 0,
                 };
                 self.running.insert(flow.ufid(), running);
             }
@@ -299,9 +315,7 @@ impl Since {
         }
     }
 
-    fn is_storm(&self, tcp_flags: u16) -> bool {
-        tcp_flags == 0
-            && self.packets > STORM_PACKETS
-            && self.bytes < self.packets.saturating_mul(STORM_BYTES)
+    fn is_storm(&self) -> bool {
+        self.packets > STORM_PACKETS && self.bytes < self.packets.saturating_mul(STORM_BYTES)
     }
 }

@@ -52,6 +52,8 @@ pub struct Counts {
     pub bytes: u64,
     /// TCP flags, those of the header's second flags byte.
     pub tcp_flags: u16,
+    /// Of these, small ones without TCP.
+    pub small: u64,
     /// Packets lost for want of memory in the kernel.
     pub failed: u64,
 }
@@ -188,6 +190,7 @@ impl Engine {
             packets: entry.packets,
             bytes: entry.bytes,
             tcp_flags: entry.tcp_flags as u16,
+            small: entry.small,
             failed: entry.failed,
         }
     }

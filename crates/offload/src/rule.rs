@@ -83,11 +83,7 @@ fn to(kind: Kind, exit: &Exit) -> Entry {
 }
 
 /// Headers with all in them that no packet changes.
-fn prepare(
-    push: &TnlPush,
-    exit: &Exit,
-    mark: impl Fn(&mut Ipv4Header) -> bool,
-) -> Option<Entry> {
+fn prepare(push: &TnlPush, exit: &Exit, mark: impl Fn(&mut Ipv4Header) -> bool) -> Option<Entry> {
     const L3: usize = 14;
     const L4: usize = L3 + 20;
     let mut header: [u8; HEADER] = push.header.as_slice().try_into().ok()?;

@@ -63,6 +63,8 @@ pub(crate) fn run(shared: &Shared) {
             shared.account(took);
             next_pass = now + INTERVAL;
             shared.control.ended();
+            // What flows are now right; who runs them can wait.
+            shared.datapath.offload_pass(now);
             // A stream of changes must not keep a core busy: rest four times as long as the work took.
             shared.control.rest(took * 4);
         }
@@ -103,8 +105,6 @@ impl Shared {
         let mut state = lock(&self.state);
         self.release_ready(&mut state, now);
         self.note_change(&mut state);
-        drop(state);
-        self.datapath.offload_pass(now);
     }
 
     /// Credits what a flow has counted. Says when it was last used.

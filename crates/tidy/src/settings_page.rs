@@ -26,6 +26,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "dpdk_initialized",
             "dpdk_version",
             "other_config",
+            "other_config:kernel-offload",
             "other_config:max-idle",
             "other_config:stats-update-interval",
             "other_config:dpdk-init",

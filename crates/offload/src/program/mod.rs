@@ -32,12 +32,14 @@ use flow::tunnel_flag;
 use packet::wire::ethernet::eth_type;
 use packet::wire::{icmpv6, ip_proto};
 
-use crate::entry::{Entry, Kind, POPPED_SUPER};
+use crate::entry::{Entry, Kind, POPPED_SUPER, SMALL};
 use crate::key::{Key, MASKS_MAX, Masks};
 use crate::maps::Maps;
 
 /// What the filter tells the executor. All zero: nothing.
-#[derive(Clone, Copy, Debug, Default, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
+#[derive(
+    Clone, Copy, Debug, Default, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable,
+)]
 #[repr(C)]
 pub(crate) struct Verdict {
     /// [`RUN`] or [`SPARE`].
@@ -607,7 +609,7 @@ impl<'a> Writer<'a> {
 
     /// Counts the packet, less `without` bytes, in an entry.
     fn count(&mut self, entry: Reg, without: i32) {
-        let [untagged, seen] = [(); 2].map(|()| self.asm.label());
+        let [untagged, tcp, seen] = [(); 3].map(|()| self.asm.label());
         let asm = &mut self.asm;
         asm.mov_imm(R1, 1);
         asm.atomic(Alu::Add, entry, entry!(packets), R1);
@@ -618,8 +620,14 @@ impl<'a> Writer<'a> {
         asm.alu_imm(Alu::Add, R1, 4);
         asm.place(untagged);
         asm.atomic(Alu::Add, entry, entry!(bytes), R1);
-        // Flags are rarely news.
+        // TCP has always some flag; and flags are rarely news.
         asm.load(Size::B4, R1, FP, verdict!(tcp_flags));
+        asm.jump_if_imm(If::NotEqual, R1, 0, tcp);
+        asm.jump_if_imm(If::Greater, R7, SMALL as i32, seen);
+        asm.mov_imm(R1, 1);
+        asm.atomic(Alu::Add, entry, entry!(small), R1);
+        asm.jump(seen);
+        asm.place(tcp);
         asm.load(Size::B8, R2, entry, entry!(tcp_flags));
         asm.mov(R3, R2);
         asm.alu(Alu::Or, R3, R1);

@@ -163,11 +163,29 @@ fn a_flow_is_run_counted_and_removed() {
         packets: 2,
         bytes: 2 * frame.len() as u64,
         tcp_flags: 0x18,
+        small: 0,
         failed: 0,
     };
     assert_eq!(counts, expect);
     assert_eq!(bench.run(&frame), None);
     assert!(bench.engine.is_empty());
+}
+
+#[test]
+fn small_datagrams_are_told_from_others() {
+    let mut bench = Bench::new();
+    let small = ipv4(ip_proto::UDP, &udp(b"small"));
+    let id = bench.install(&key_of(&small, PORT), &switching(), &[Action::Output(DpPort(1))]);
+    for frame in [
+        small,
+        ipv4(ip_proto::UDP, &udp(&[0; 600])),
+        ipv4(ip_proto::TCP, &tcp(b"")),
+        ipv4(ip_proto::ICMP, &[8; 20]),
+    ] {
+        assert!(bench.run(&frame).is_some());
+    }
+    let counts = bench.engine.counts(id.unwrap());
+    assert_eq!((counts.packets, counts.small), (4, 2));
 }
 
 #[test]

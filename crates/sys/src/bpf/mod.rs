@@ -97,7 +97,7 @@ fn load_explained(
         licence.as_ptr().addr() as u64,
         two(u32::from(!log.is_empty()), log.len() as u32), // log_level, log_size
         if log.is_empty() { 0 } else { log.as_mut_ptr().addr() as u64 }, // log_buf
-        two(0, flags), // kern_version, prog_flags
+        two(0, flags),                                     // kern_version, prog_flags
         u64::from_ne_bytes(first),
         u64::from_ne_bytes(second),
         two(0, attach_type), // prog_ifindex, expected_attach_type

@@ -82,15 +82,15 @@ impl Program {
     pub fn test_run(&self, packet: &[u8]) -> io::Result<TestRun> {
         let mut out = vec![0u8; 4096];
         let mut attr = [
-            two(self.0.as_raw_fd() as u32, 0),            // prog_fd, retval
-            two(packet.len() as u32, out.len() as u32),   // data_size_in, data_size_out
-            packet.as_ptr().addr() as u64,                // data_in
-            out.as_mut_ptr().addr() as u64,               // data_out
-            two(1, 0),                                    // repeat, duration
-            0,                                            // ctx_size_in, ctx_size_out
-            0,                                            // ctx_in
-            0,                                            // ctx_out
-            0,                                            // flags, cpu
+            two(self.0.as_raw_fd() as u32, 0),          // prog_fd, retval
+            two(packet.len() as u32, out.len() as u32), // data_size_in, data_size_out
+            packet.as_ptr().addr() as u64,              // data_in
+            out.as_mut_ptr().addr() as u64,             // data_out
+            two(1, 0),                                  // repeat, duration
+            0,                                          // ctx_size_in, ctx_size_out
+            0,                                          // ctx_in
+            0,                                          // ctx_out
+            0,                                          // flags, cpu
         ];
         // SAFETY: the kernel reads and writes as many bytes as we say of `packet`, `out` and `attr`; all are alive for the call,
         // the written ones exclusively borrowed.
