@@ -77,6 +77,7 @@ pub(crate) fn mark_ipv6(ip: &mut Ipv6Header) {
 
 /// Whether a packet shows that its sender understands unfinished packets. `l3`: where its outer IP header is. `None`: it says
 /// nothing.
+#[inline]
 pub(crate) fn shows_offloads(frame: &[u8], l3: usize, v6: bool, offload: &Offload) -> Option<bool> {
     let is_super = offload.gso.is_some();
     let unfinished = !is_super && matches!(offload.csum, Csum::Partial { .. });
@@ -120,6 +121,7 @@ struct Acquaintance {
 
 impl Ears {
     /// A packet came from the other end of a tunnel.
+    #[inline]
     pub(crate) fn hear(&mut self, tunnel: &TunnelKey, sign: bool) {
         let remote = if tunnel.ip_src != 0 {
             IpAddr::from(Ipv4Addr::from_bits(tunnel.ip_src))

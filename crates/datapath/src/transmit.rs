@@ -99,7 +99,6 @@ impl Ports {
         while let Some(port) = self.dirty.pop() {
             self.send(port, buffers, tally);
         }
-        buffers.settle();
     }
 
     fn send(&mut self, port: DpPort, buffers: &mut Buffers, tally: &mut Tally) {

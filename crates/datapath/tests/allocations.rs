@@ -10,7 +10,7 @@ static ALLOCATOR: sys::alloc::Counting = sys::alloc::Counting::new();
 #[test]
 fn the_hit_path_allocates_nothing() {
     // The only test here: nobody else allocates meanwhile.
-    for scenario in rig::scenarios().iter().filter(|s| !s.name.starts_with('1')) {
+    for scenario in rig::scenarios().iter().filter(|s| s.frames.len() <= 10_000) {
         let rig = rig::Rig::new(scenario, 1);
         rig.run(50_000);
         let before = ALLOCATOR.count();

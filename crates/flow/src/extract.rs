@@ -59,6 +59,7 @@ impl Metadata {
     }
 
     /// What a key holds, for extracting again after the packet was edited.
+    #[inline]
     pub fn of(key: &FlowKey) -> Self {
         Self {
             in_port: DpPort(key.in_port),
@@ -68,6 +69,17 @@ impl Metadata {
             skb_priority: key.skb_priority,
             tunnel: key.tunnel,
         }
+    }
+
+    /// Writes it into a key.
+    #[inline]
+    pub fn write(&self, key: &mut FlowKey) {
+        key.in_port = self.in_port.0;
+        key.recirc_id = self.recirc_id.0;
+        key.dp_hash = self.dp_hash;
+        key.skb_mark = self.skb_mark;
+        key.skb_priority = self.skb_priority;
+        key.tunnel = self.tunnel;
     }
 }
 
@@ -98,24 +110,14 @@ pub fn extract(frame: &[u8], meta: &Metadata) -> Option<(FlowKey, Layers)> {
 #[inline]
 pub fn extract_with(frame: &[u8], meta: &Metadata, vlans: usize) -> Option<(FlowKey, Layers)> {
     let mut key = FlowKey::default();
-    let layers = extract_into(frame, meta, vlans, &mut key)?;
+    meta.write(&mut key);
+    let layers = extract_into(frame, vlans, &mut key)?;
     Some((key, layers))
 }
 
-/// The same into a zeroed key that is there already, such as one of a batch's.
-pub fn extract_into(
-    frame: &[u8],
-    meta: &Metadata,
-    vlans: usize,
-    key: &mut FlowKey,
-) -> Option<Layers> {
+/// The same into a key that is there already, such as one of a batch's, and holds metadata and nothing else.
+pub fn extract_into(frame: &[u8], vlans: usize, key: &mut FlowKey) -> Option<Layers> {
     let (ethernet, rest) = EthernetHeader::split(frame)?;
-    key.in_port = meta.in_port.0;
-    key.recirc_id = meta.recirc_id.0;
-    key.dp_hash = meta.dp_hash;
-    key.skb_mark = meta.skb_mark;
-    key.skb_priority = meta.skb_priority;
-    key.tunnel = meta.tunnel;
     key.eth_dst = ethernet.dst;
     key.eth_src = ethernet.src;
     key.eth_type = ethernet.eth_type.get();

@@ -1,13 +1,10 @@
 //! Finishing a packet that a device did not take as it was.
 
+use packet::Packet;
 use packet::gso::{self, Checksums};
-use packet::{Buf, Packet};
 
 use crate::common::Losses;
 use crate::{Accepts, Pool};
-
-/// Buffers longer than this come from the pool; a new one of a segment's size is made sooner than a large one.
-const SMALL: usize = 4096;
 
 /// Makes packets of `packet` that a device which accepts that much takes: its segments, outer UDP super-packets of a tunnel
 /// super-packet, or itself with its checksum completed. One that cannot be finished is counted, and nothing comes of it.
@@ -24,9 +21,9 @@ pub(crate) fn finish(
             Err(unfit) => Err(unfit),
         }
     } else if accepts.uso && gso::outer_of(&packet).is_some_and(|encap| encap.udp) {
-        gso::to_outer_udp(&packet, |len| buffer(len, pool), &mut out)
+        gso::to_outer_udp(&packet, |len| pool.take_for(len), &mut out)
     } else {
-        gso::segment(&packet, Checksums::Complete, |len| buffer(len, pool), &mut out)
+        gso::segment(&packet, Checksums::Complete, |len| pool.take_for(len), &mut out)
     };
     if let Err(unfit) = result {
         log::debug!("cannot finish {packet:?}: {unfit}");
@@ -34,8 +31,4 @@ pub(crate) fn finish(
     }
     pool.put(packet.buf);
     out
-}
-
-fn buffer(len: usize, pool: &mut Pool) -> Buf {
-    if len > SMALL { pool.take() } else { Buf::with_capacity(packet::buf::HEADROOM, len) }
 }

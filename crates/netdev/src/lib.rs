@@ -201,15 +201,22 @@ pub trait TxQueue: Send {
     fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>);
 }
 
-/// A worker's free list of receive buffers, so that the hit path allocates nothing. Bounded.
+/// A worker's free lists of buffers, so that the hit path allocates nothing. Bounded.
 #[derive(Default)]
 pub struct Pool {
     free: Vec<packet::Buf>,
+    small: Vec<packet::Buf>,
 }
 
 impl Pool {
     /// Buffers kept for reuse at most.
     pub const KEEP: usize = 2 * packet::BATCH;
+
+    /// Small ones: a batch flooded to so many ports allocates nothing.
+    const KEEP_SMALL: usize = 32 * packet::BATCH;
+
+    /// Room in a small one: most packets that are no super-packets.
+    const SMALL: usize = 2048;
 
     /// A buffer with default headroom and room for the largest super-packet.
     pub fn take(&mut self) -> packet::Buf {
@@ -218,13 +225,28 @@ impl Pool {
         })
     }
 
-    /// Gives a buffer back; small ones (copies made for queues) are simply freed.
+    /// A buffer with default headroom and room for `n` bytes: for copies and segments.
+    pub fn take_for(&mut self, n: usize) -> packet::Buf {
+        if n > Self::SMALL {
+            return self.take();
+        }
+        let new = || packet::Buf::with_capacity(packet::buf::HEADROOM, Self::SMALL);
+        self.small.pop().unwrap_or_else(new)
+    }
+
+    /// Gives a buffer back; still smaller ones (copies made for queues) are simply freed.
     pub fn put(&mut self, mut buf: packet::Buf) {
-        if self.free.len() < Self::KEEP
-            && buf.footprint() >= packet::buf::HEADROOM + packet::buf::FRAME_MAX
-        {
+        let room = buf.footprint().saturating_sub(packet::buf::HEADROOM);
+        let (list, keep) = if room >= packet::buf::FRAME_MAX {
+            (&mut self.free, Self::KEEP)
+        } else if room >= Self::SMALL {
+            (&mut self.small, Self::KEEP_SMALL)
+        } else {
+            return;
+        };
+        if list.len() < keep {
             buf.reset(packet::buf::HEADROOM);
-            self.free.push(buf);
+            list.push(buf);
         }
     }
 }

@@ -29,16 +29,19 @@ impl Buf {
     }
 
     /// The bytes.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.storage[self.start..self.end]
     }
 
     /// The bytes, writable.
+    #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.storage[self.start..self.end]
     }
 
     /// How many bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         self.end - self.start
     }
@@ -64,6 +67,7 @@ impl Buf {
     }
 
     /// Grows the frame by `n` bytes at the front and returns them; their content is unspecified (stale).
+    #[inline]
     pub fn push_front(&mut self, n: usize) -> &mut [u8] {
         if n > self.start {
             let grow = n - self.start + HEADROOM;
@@ -79,11 +83,13 @@ impl Buf {
     }
 
     /// Takes `n` bytes off the front; takes all when there are fewer.
+    #[inline]
     pub fn pull_front(&mut self, n: usize) {
         self.start = (self.start + n).min(self.end);
     }
 
     /// Cuts the frame to `len` bytes; nothing happens when it is no longer than that.
+    #[inline]
     pub fn truncate(&mut self, len: usize) {
         self.end = self.end.min(self.start + len);
     }
@@ -112,6 +118,7 @@ impl Buf {
     }
 
     /// Declares the first `n` bytes of [`Buf::spare_mut`] part of the frame (at most all of them).
+    #[inline]
     pub fn commit(&mut self, n: usize) {
         self.end = (self.end + n).min(self.storage.len());
     }

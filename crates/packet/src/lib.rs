@@ -46,6 +46,7 @@ impl Packet {
     }
 
     /// The frame's bytes.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         self.buf.as_slice()
     }

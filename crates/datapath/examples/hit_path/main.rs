@@ -11,7 +11,6 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let millions: u64 = args.next().and_then(|n| n.parse().ok()).unwrap_or(5);
     let workers = args.next().and_then(|n| n.parse().ok()).unwrap_or(1);
-    rig::table(millions * 1_000_000, workers, &args.next().unwrap_or_default(), || {
-        ALLOCATOR.count()
-    });
+    let wanted = args.next().unwrap_or_default();
+    rig::table(millions * 1_000_000, workers, &wanted, None, || ALLOCATOR.count());
 }

@@ -65,19 +65,29 @@ impl RxQueue for Rx {
 }
 
 /// Swallows packets.
-struct Tx;
+struct Tx(Accepts);
+
+/// What a NIC or a guest's port takes.
+const ANY: Accepts = Accepts {
+    csum: true,
+    tso: true,
+    uso: true,
+    tunnel: true,
+    gso_max: 65_536,
+    frame_max: 1600,
+    finishes: true,
+};
+
+/// What a veth takes: whatever it is given it hands on as it is.
+const AS_IS: Accepts = Accepts { finishes: false, ..ANY };
+
+/// What an AF_XDP socket takes.
+const COMPLETE: Accepts =
+    Accepts { csum: false, tso: false, uso: false, tunnel: false, gso_max: 0, ..ANY };
 
 impl TxQueue for Tx {
     fn accepts(&self) -> Accepts {
-        Accepts {
-            csum: true,
-            tso: true,
-            uso: true,
-            tunnel: true,
-            gso_max: 65_536,
-            frame_max: 1600,
-            finishes: true,
-        }
+        self.0
     }
 
     fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
@@ -86,7 +96,7 @@ impl TxQueue for Tx {
 }
 
 /// A port with a source behind it, or nothing.
-struct Port(Option<Arc<Source>>);
+struct Port(Option<Arc<Source>>, Accepts);
 
 impl Device for Port {
     fn name(&self) -> &str {
@@ -100,7 +110,7 @@ impl Device for Port {
         self.0.iter().map(rx).collect()
     }
     fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>> {
-        Ok(Box::new(Tx))
+        Ok(Box::new(Tx(self.1)))
     }
     fn status(&self) -> io::Result<Status> {
         Ok(Status::default())
@@ -123,7 +133,7 @@ impl Device for Port {
 pub(crate) struct Scenario {
     /// For people.
     pub(crate) name: &'static str,
-    frames: Vec<Vec<u8>>,
+    pub(crate) frames: Vec<Vec<u8>>,
     flows: Vec<(MaskedKey, Vec<Action>)>,
 }
 
@@ -154,8 +164,10 @@ pub(crate) struct Rig {
     clock: Clock,
 }
 
-/// Where everything goes.
+/// Where packets go, by what is taken there.
 const SINK: DpPort = DpPort(200);
+const WIRE: DpPort = DpPort(202);
+const BARE: DpPort = DpPort(203);
 
 /// The tunnel's port.
 const TUNNEL: DpPort = DpPort(201);
@@ -164,10 +176,16 @@ impl Rig {
     /// Port 1 and following have sources. Flows are those of port 1; other ports have the same.
     pub(crate) fn new(scenario: &Scenario, workers: usize) -> Self {
         let clock = Clock::real();
-        let config = Config { workers, ..Config::new(clock.clone(), Counters::default()) };
+        let config = Config {
+            workers,
+            flow_limit: 400_000,
+            ..Config::new(clock.clone(), Counters::default())
+        };
         let dp = Datapath::start(config).unwrap();
         dp.add_tunnel_port(TUNNEL, TunnelKind::Vxlan { udp_port: 4789 }).unwrap();
-        dp.add_port(SINK, Arc::new(Port(None))).unwrap();
+        for (sink, accepts) in [(SINK, ANY), (WIRE, AS_IS), (BARE, COMPLETE)] {
+            dp.add_port(sink, Arc::new(Port(None, accepts))).unwrap();
+        }
         let mut sources = Vec::new();
         for port in 1..=workers as u32 {
             for (key, actions) in &scenario.flows {
@@ -185,7 +203,7 @@ impl Rig {
                 done: Condvar::new(),
                 fd: eventfd(0, EventfdFlags::NONBLOCK).unwrap(),
             });
-            dp.add_port(DpPort(port), Arc::new(Port(Some(source.clone())))).unwrap();
+            dp.add_port(DpPort(port), Arc::new(Port(Some(source.clone()), ANY))).unwrap();
             sources.push(source);
         }
         Self { dp, sources, clock }
@@ -234,7 +252,7 @@ fn connections(n: u32) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn tunnel_header() -> Arc<TnlPush> {
+fn tunnel_header(csum: bool) -> Arc<TnlPush> {
     let mut header = udp(Ipv4Addr::new(172, 16, 0, 1), 0, 4789, VxlanHeader::new(7).as_bytes());
     header.truncate(50);
     TnlPush {
@@ -244,7 +262,7 @@ fn tunnel_header() -> Arc<TnlPush> {
         l3: 14,
         l4: 34,
         udp: true,
-        csum: false,
+        csum,
         src_ports: (32768, 61000),
         peer_offloads: false,
     }
@@ -292,7 +310,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         many_masks.push((MaskedKey::new(&other, &Mask(mask)), out()));
     }
     let tag = vec![Action::PushVlan(Vlan::new(0x8100, 5, 0)), Action::Output(SINK)];
-    let push = vec![Action::TnlPush(tunnel_header()), Action::Output(SINK)];
+    let push_to = |port, csum| vec![Action::TnlPush(tunnel_header(csum)), Action::Output(port)];
+    let push = push_to(SINK, false);
+    let flood = [SINK, WIRE, BARE].map(Action::Output).to_vec();
     let inner = FlowKey { in_port: TUNNEL.0, ..key };
     // The outer source port tells inner connections apart.
     let wrap = |(f, port): (Vec<u8>, u16)| {
@@ -312,26 +332,59 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario("push a VLAN tag", connections(1000), vec![(usual(&key), tag)]),
         scenario("push VXLAN", connections(1000), vec![(usual(&key), push.clone())]),
         scenario("push VXLAN, joined", connections(1), vec![(usual(&key), push)]),
+        scenario(
+            "push VXLAN to a veth",
+            connections(1000),
+            vec![(usual(&key), push_to(WIRE, true))],
+        ),
+        scenario(
+            "push VXLAN, sum by us",
+            connections(1000),
+            vec![(usual(&key), push_to(BARE, true))],
+        ),
+        scenario("flood to three ports", connections(1000), vec![(usual(&key), flood)]),
         scenario("pop VXLAN and forward", wrapped(1000), pop.clone()),
         scenario("pop VXLAN, joined", wrapped(1), pop),
     ]
 }
 
+/// Parts of a measurement. The one in the middle counts, so that what disturbs a few of them does not.
+const PARTS: u64 = 15;
+
 /// Measures every scenario whose name has `wanted` in it, and prints a table. `allocations`: how many there were so far.
-pub(crate) fn table(packets: u64, workers: usize, wanted: &str, allocations: impl Fn() -> u64) {
+/// `alone`: each scenario's rate with one worker, to compare with. Gives back the rates.
+pub(crate) fn table(
+    packets: u64,
+    workers: usize,
+    wanted: &str,
+    alone: Option<&[f64]>,
+    allocations: impl Fn() -> u64,
+) -> Vec<f64> {
     println!("cycles per packet; Mpps and allocations of all {workers} workers together");
     print!("{:30} {:>6} {:>6} {:>6}", "", "all", "Mpps", "alloc");
     Stage::ALL.iter().take(6).for_each(|s| print!(" {:>11}", s.name()));
     println!();
-    for scenario in scenarios().iter().filter(|s| s.name.contains(wanted)) {
+    let scenarios = scenarios();
+    let mut rates = Vec::new();
+    for (i, scenario) in scenarios.iter().filter(|s| s.name.contains(wanted)).enumerate() {
         let rig = Rig::new(scenario, workers);
         rig.run(500_000);
-        let before = allocations();
-        let outcome = rig.run(packets);
-        let allocated = allocations() - before;
+        let part = || {
+            let before = allocations();
+            let outcome = rig.run(packets / PARTS);
+            (outcome, allocations() - before)
+        };
+        let mut parts: Vec<_> = (0..PARTS).map(|_| part()).collect();
+        parts.sort_by(|(a, _), (b, _)| a.rate.total_cmp(&b.rate));
+        let (outcome, allocated) = &parts[parts.len() / 2];
         print!("{:30} {:6.0} {:6.2}", scenario.name, outcome.cycles(), outcome.rate / 1e6);
         print!(" {allocated:6}");
         Stage::ALL.iter().take(6).for_each(|stage| print!(" {:11.1}", outcome.stage(*stage)));
+        if let Some(alone) = alone.and_then(|rates| rates.get(i)) {
+            print!("  {:.2} times the rate of one", outcome.rate / alone);
+        }
         println!();
+        rates.push(outcome.rate);
     }
+    rates
 }

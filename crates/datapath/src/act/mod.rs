@@ -15,6 +15,7 @@ mod vlan;
 
 use std::collections::VecDeque;
 
+use flow::extract::Metadata;
 use flow::{Action, DpPort, FlowKey, RecircId, SlowReason};
 use packet::gro::{Gro, Options};
 use packet::wire::Header;
@@ -51,7 +52,7 @@ pub(crate) struct Round {
     /// Where they came from.
     pub(crate) source: Source,
     pub(crate) packets: Vec<Packet>,
-    /// One per packet. Before extraction only metadata counts.
+    /// One per packet. Before extraction it holds metadata and nothing else.
     pub(crate) keys: Vec<FlowKey>,
 }
 
@@ -207,33 +208,51 @@ impl Executor {
         depth: u8,
         last: bool,
     ) {
-        for i in 0..group.len() {
-            let key = FlowKey { recirc_id: id.0, ..keys[usize::from(group[i].key)] };
-            let packet = self.take(&mut group[i].packet, last);
-            self.reenter(packet, &key, depth + 1);
+        let mut works = self.take(group, last);
+        for w in works.drain(..) {
+            let meta = Metadata { recirc_id: id, ..Metadata::of(&keys[usize::from(w.key)]) };
+            self.reenter(w.packet, &meta, depth + 1);
         }
-        if last {
-            group.clear();
-        }
+        self.spare_groups.push(works);
     }
 
-    /// Puts a packet on the list of rounds; of `key` the metadata counts.
-    pub(crate) fn reenter(&mut self, packet: Packet, key: &FlowKey, depth: u8) {
-        if depth > DEPTH_MAX || self.reentering >= REENTER_MAX {
+    /// Puts a packet on the list of rounds.
+    pub(crate) fn reenter(&mut self, packet: Packet, meta: &Metadata, depth: u8) {
+        let Some(mut round) = self.open_round(depth, 1) else {
             self.tally.count(DropReason::RecircError);
             self.buffers.put(packet.buf);
             return;
+        };
+        round.packets.push(packet);
+        // In place: a key is long.
+        round.keys.push(FlowKey::default());
+        round.keys.last_mut().into_iter().for_each(|key| meta.write(key));
+        self.close_round(round);
+    }
+
+    /// A round to put `n` more packets into, taken from the list or new. `None`: there is no room for so many.
+    fn open_round(&mut self, depth: u8, n: usize) -> Option<Round> {
+        if depth > DEPTH_MAX || self.reentering + n > REENTER_MAX {
+            return None;
         }
-        let (source, like) = (self.source, |r: &Round| (r.depth, r.source));
-        let fits = |r: &Round| like(r) == (depth, source) && r.packets.len() < BATCH;
+        let source = self.source;
+        let fits =
+            |r: &Round| (r.depth, r.source) == (depth, source) && r.packets.len() + n <= BATCH;
         if !self.rounds.back().is_some_and(fits) {
-            let round = self.new_round(depth);
-            self.rounds.push_back(round);
+            return Some(self.new_round(depth));
         }
-        if let Some(round) = self.rounds.back_mut() {
-            round.packets.push(packet);
-            round.keys.push(*key);
-            self.reentering += 1;
+        let round = self.rounds.pop_back()?;
+        self.reentering -= round.packets.len();
+        Some(round)
+    }
+
+    /// Puts it on the list.
+    fn close_round(&mut self, round: Round) {
+        if round.packets.is_empty() {
+            self.end_round(round);
+        } else {
+            self.reentering += round.packets.len();
+            self.rounds.push_back(round);
         }
     }
 
@@ -271,24 +290,28 @@ impl Executor {
             group.iter().for_each(|_| self.tally.count(DropReason::RecursionTooDeep));
             return;
         }
-        let mut copies = self.spare_groups.pop().unwrap_or_default();
-        if last {
-            std::mem::swap(&mut copies, group);
-        } else {
-            for w in &*group {
-                // Setting metadata on the copy must not show in the original.
-                let key = keys.len() as u16;
-                keys.push(keys[usize::from(w.key)]);
-                copies.push(Work { packet: self.buffers.copy(&w.packet), key });
+        let mut copies = self.take(group, last);
+        if !last {
+            // Setting metadata on a copy must not show in the original.
+            for copy in &mut copies {
+                keys.push(keys[usize::from(copy.key)]);
+                copy.key = (keys.len() - 1) as u16;
             }
         }
         self.act_nested(actions, &mut copies, keys, depth, nesting + 1);
         self.spare_groups.push(copies);
     }
 
-    /// The packet itself, or a copy.
-    fn take(&mut self, packet: &mut Packet, original: bool) -> Packet {
-        if original { std::mem::take(packet) } else { self.buffers.copy(packet) }
+    /// All packets of the group, or copies of them.
+    fn take(&mut self, group: &mut Vec<Work>, originals: bool) -> Vec<Work> {
+        let mut works = self.spare_groups.pop().unwrap_or_default();
+        if originals {
+            std::mem::swap(&mut works, group);
+        } else {
+            let copy = |w: &Work| Work { packet: self.buffers.copy(&w.packet), key: w.key };
+            works.extend(group.iter().map(copy));
+        }
+        works
     }
 }
 

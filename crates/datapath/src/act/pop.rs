@@ -18,7 +18,7 @@ use flow::{TunnelKey, tunnel_flag};
 use packet::checksum;
 use packet::gro;
 use packet::wire::ethernet::EthernetHeader;
-use packet::wire::ipv4::Ipv4Header;
+use packet::wire::ipv4::{self, Ipv4Header};
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::tcp;
 use packet::wire::udp::{self, UdpHeader};
@@ -47,10 +47,14 @@ pub(super) struct Outer {
 }
 
 /// Reads and judges the outer headers of a packet for a tunnel of this kind. `None`: drop it.
+#[inline]
 pub(super) fn judge(packet: &Packet, kind: TunnelKind) -> Option<Outer> {
     let TunnelKind::Vxlan { .. } = kind;
     let frame = packet.bytes();
-    let at = locate(frame).filter(|at| at.proto == ip_proto::UDP && at.fragment == Fragment::No)?;
+    let at = locate(frame)?;
+    if at.proto != ip_proto::UDP || at.fragment != Fragment::No {
+        return None;
+    }
     let udp = UdpHeader::at(frame, at.l4)?;
     let end = extent(packet, &at, udp)?;
     if !is_ip_sound(packet, &at) || !is_udp_sound(packet, &at, udp, end) {
@@ -95,7 +99,7 @@ fn is_ip_sound(packet: &Packet, at: &Located) -> bool {
     // Whoever segments writes the header anew.
     at.v6
         || packet.offload.gso.is_some()
-        || packet.bytes().get(at.l3..at.l4).is_some_and(|h| checksum::checksum(h) == 0)
+        || packet.bytes().get(at.l3..at.l4).is_some_and(ipv4::is_sound)
 }
 
 fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> bool {
@@ -120,6 +124,7 @@ fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> b
     }
 }
 
+#[inline]
 fn addresses(frame: &[u8], at: &Located, tunnel: &mut TunnelKey) -> Option<()> {
     if at.v6 {
         let ip = Ipv6Header::at(frame, at.l3)?;
@@ -162,6 +167,7 @@ impl Outer {
     }
 
     /// Takes the outer headers off the packet. False: its offload state makes no sense inside, drop it.
+    #[inline]
     pub(super) fn strip(&self, packet: &mut Packet) -> bool {
         let n = self.inner;
         packet.offload.encap = None;
@@ -186,6 +192,7 @@ impl Outer {
     /// The state of the checksum of a packet inside that came without one. Senders that keep no offload state pass on what a
     /// guest left unfinished: there is nothing in the checksum's place but the pseudo-header's sum, and it is as if they had
     /// said so. A valid checksum looks like that only if the rest sums to nothing, and completing it is no harm then.
+    #[inline]
     pub(super) fn csum_of(&self, frame: &[u8]) -> Csum {
         let unfinished = if self.offloads == Some(true) { None } else { unfinished(frame) };
         unfinished.unwrap_or(Csum::Complete)
@@ -193,8 +200,12 @@ impl Outer {
 }
 
 /// The checksum, if it is the pseudo-header's part alone.
+#[inline]
 fn unfinished(frame: &[u8]) -> Option<Csum> {
-    let at = locate(frame).filter(|at| at.fragment == Fragment::No && at.end == frame.len())?;
+    let at = locate(frame)?;
+    if at.fragment != Fragment::No || at.end != frame.len() {
+        return None;
+    }
     let offset = match at.proto {
         ip_proto::TCP => tcp::CSUM_OFFSET,
         ip_proto::UDP => udp::CSUM_OFFSET,

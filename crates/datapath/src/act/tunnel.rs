@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use flow::{Action, DpPort, FlowKey, TnlPush, TunnelKey};
+use flow::extract::Metadata;
+use flow::{Action, DpPort, FlowKey, RecircId, TnlPush, TunnelKey};
 use packet::{Packet, gso};
 
 use super::{Executor, Work, pop, push};
 use crate::drops::DropReason;
+use crate::ports::TunnelKind;
 
 impl Executor {
     /// Encapsulates. With `join`, datagrams that come out with equal size and the same outer headers become one UDP
@@ -103,12 +105,66 @@ impl Executor {
             group.iter().for_each(|_| self.tally.count(DropReason::InvalidTnlPort));
             return;
         };
+        let mut works = self.take(group, last);
         // The outer source port tells inner flows apart.
-        let join = repeats(group, keys);
-        let mut run: Option<(TunnelKey, FlowKey)> = None;
-        for i in 0..group.len() {
-            let Some(outer) = pop::judge(&group[i].packet, kind) else {
+        if repeats(&works, keys) {
+            self.pop_joining(kind, port, &mut works, keys, depth);
+        } else {
+            self.pop_each(kind, port, &mut works, keys, depth);
+        }
+        self.spare_groups.push(works);
+    }
+
+    /// Decapsulates packets that are of a flow each.
+    fn pop_each(
+        &mut self,
+        kind: TunnelKind,
+        port: DpPort,
+        works: &mut Vec<Work>,
+        keys: &[FlowKey],
+        depth: u8,
+    ) {
+        let Some(mut round) = self.open_round(depth + 1, works.len()) else {
+            return self.drop_group(works, DropReason::RecircError);
+        };
+        let Self { ears, tally, buffers, .. } = self;
+        for w in works.drain(..) {
+            let at = round.packets.len();
+            // Moved first, edited then: the processor reads back quickly only what it has written in one piece.
+            round.packets.push(w.packet);
+            let packet = &mut round.packets[at];
+            match pop::judge(packet, kind) {
+                Some(outer) if outer.strip(packet) => {
+                    if let Some(sign) = outer.offloads {
+                        ears.hear(&outer.tunnel, sign);
+                    }
+                    round.keys.push(FlowKey::default());
+                    let meta = inside(port, outer.tunnel, &keys[usize::from(w.key)]);
+                    meta.write(&mut round.keys[at]);
+                }
+                _ => {
+                    tally.count(DropReason::TunnelPopError);
+                    round.packets.pop().into_iter().for_each(|refused| buffers.put(refused.buf));
+                }
+            }
+        }
+        self.close_round(round);
+    }
+
+    /// Decapsulates packets, some of which may be joined.
+    fn pop_joining(
+        &mut self,
+        kind: TunnelKind,
+        port: DpPort,
+        works: &mut Vec<Work>,
+        keys: &[FlowKey],
+        depth: u8,
+    ) {
+        let mut run: Option<Metadata> = None;
+        for mut w in works.drain(..) {
+            let Some(outer) = pop::judge(&w.packet, kind) else {
                 self.tally.count(DropReason::TunnelPopError);
+                self.buffers.put(w.packet.buf);
                 continue;
             };
             if let Some(sign) = outer.offloads {
@@ -116,55 +172,27 @@ impl Executor {
             }
             // Packets of one run came the same way: what is joined may carry any one's metadata. (The outer source port tells
             // inner flows apart, and only segments of one inner flow are joined.)
-            let way = TunnelKey { tp_src: 0, ..outer.tunnel };
-            if run.as_ref().is_none_or(|(open, _)| *open != way) {
+            let same = |open: &Metadata| {
+                open.tunnel == TunnelKey { tp_src: open.tunnel.tp_src, ..outer.tunnel }
+            };
+            if !run.as_ref().is_some_and(same) {
                 self.end_run(run.take(), depth);
+                run = Some(inside(port, outer.tunnel, &keys[usize::from(w.key)]));
             }
-            let (_, key) = run.get_or_insert_with(|| {
-                let key = FlowKey {
-                    in_port: port.0,
-                    recirc_id: 0,
-                    tunnel: outer.tunnel,
-                    ..keys[usize::from(group[i].key)]
-                };
-                (way, key)
-            });
             if outer.is_many() {
-                self.unpack(&outer, &group[i].packet);
-                continue;
+                self.unpack(&outer, &w.packet);
+                self.buffers.put(w.packet.buf);
+            } else if outer.strip(&mut w.packet) {
+                let Self { gro, buffers, joined, .. } = self;
+                if let Some(empty) = gro.packet(w.packet, |n| buffers.take(n), joined) {
+                    buffers.put(empty);
+                }
+            } else {
+                self.tally.count(DropReason::TunnelPopError);
+                self.buffers.put(w.packet.buf);
             }
-            if !join {
-                key.tunnel.tp_src = outer.tunnel.tp_src;
-            }
-            let packet = self.take(&mut group[i].packet, last);
-            self.strip(&outer, packet, join, key, depth);
         }
         self.end_run(run, depth);
-        if last {
-            self.recycle(group);
-        }
-    }
-
-    /// Takes one packet out of its outer headers.
-    fn strip(
-        &mut self,
-        outer: &pop::Outer,
-        mut packet: Packet,
-        join: bool,
-        key: &FlowKey,
-        depth: u8,
-    ) {
-        if !outer.strip(&mut packet) {
-            self.tally.count(DropReason::TunnelPopError);
-            self.buffers.put(packet.buf);
-        } else if join {
-            let Self { gro, buffers, joined, .. } = self;
-            if let Some(empty) = gro.packet(packet, |n| buffers.take(n), joined) {
-                buffers.put(empty);
-            }
-        } else {
-            self.reenter(packet, key, depth + 1);
-        }
     }
 
     /// Takes many packets out of a super-packet of datagrams.
@@ -177,15 +205,21 @@ impl Executor {
     }
 
     /// Sends what was joined on its way.
-    fn end_run(&mut self, run: Option<(TunnelKey, FlowKey)>, depth: u8) {
+    fn end_run(&mut self, run: Option<Metadata>, depth: u8) {
         self.gro.flush(&mut self.joined);
-        let Some((_, key)) = run else { return };
+        let Some(meta) = run else { return };
         let mut joined = std::mem::take(&mut self.joined);
         for packet in joined.drain(..) {
-            self.reenter(packet, &key, depth + 1);
+            self.reenter(packet, &meta, depth + 1);
         }
         self.joined = joined;
     }
+}
+
+/// What is known of a packet that came out of a tunnel, by the key that it had outside.
+#[inline]
+fn inside(port: DpPort, tunnel: TunnelKey, outside: &FlowKey) -> Metadata {
+    Metadata { in_port: port, recirc_id: RecircId(0), tunnel, ..Metadata::of(outside) }
 }
 
 /// Whether two packets may be of one flow. Joining pays only then, and costs always. (Now and then two flows look like one.)

@@ -67,7 +67,9 @@ impl Engine {
         self.exec.source = source;
         let mut round = self.exec.new_round(0);
         std::mem::swap(&mut round.packets, packets);
-        self.extract(&mut round, Some(Metadata::port(in_port)));
+        let fresh = FlowKey { in_port: in_port.0, ..FlowKey::default() };
+        round.keys.resize(round.packets.len(), fresh);
+        self.extract(&mut round);
         self.round(&mut round, now);
         std::mem::swap(&mut round.packets, packets);
         packets.clear();
@@ -82,7 +84,7 @@ impl Engine {
     /// A packet that enters as if received; of `key` the metadata counts. [`Engine::finish`] is to follow.
     pub(crate) fn enter(&mut self, packet: Packet, key: FlowKey, source: Source) {
         self.exec.source = source;
-        self.exec.reenter(packet, &key, 0);
+        self.exec.reenter(packet, &Metadata::of(&key), 0);
     }
 
     /// A packet to run actions on. [`Engine::finish`] is to follow.
@@ -95,7 +97,7 @@ impl Engine {
     /// Works off all rounds, sends, and publishes misses and counts.
     pub(crate) fn finish(&mut self, now: Instant) {
         while let Some(mut round) = self.exec.next_round() {
-            self.extract(&mut round, None);
+            self.extract(&mut round);
             self.round(&mut round, now);
             self.exec.end_round(round);
         }
@@ -129,31 +131,24 @@ impl Engine {
         let cache = &mut self.cache;
         for miss in self.shared.misses.reclaim(self.desk.slot, |key| cache.knows(key)) {
             self.exec.source = miss.source;
-            self.exec.reenter(miss.packet, &miss.key, 0);
+            self.exec.reenter(miss.packet, &Metadata::of(&miss.key), 0);
         }
     }
 
-    /// Reads every packet's key. All have the metadata `common`, or each that of the key it comes with. What is too short is
-    /// dropped.
-    fn extract(&mut self, round: &mut Round, common: Option<Metadata>) {
+    /// Completes every packet's key, which has its metadata, from its headers. What is too short is dropped.
+    fn extract(&mut self, round: &mut Round) {
         let Round { packets, keys, .. } = round;
         let mut kept = 0;
         for i in 0..packets.len() {
-            let meta = common.unwrap_or_else(|| Metadata::of(&keys[i]));
-            // Each key is zeroed once: this is a good part of what extraction costs.
-            if kept < keys.len() {
-                keys[kept] = FlowKey::default();
-            } else {
-                keys.push(FlowKey::default());
-            }
-            if extract_into(packets[i].bytes(), &meta, MAX_VLANS, &mut keys[kept]).is_some() {
-                if kept != i {
-                    packets.swap(kept, i);
-                }
-                kept += 1;
-            } else {
+            if extract_into(packets[i].bytes(), MAX_VLANS, &mut keys[i]).is_none() {
                 self.exec.tally.count(DropReason::RxInvalidPacket);
+                continue;
             }
+            if kept != i {
+                packets.swap(kept, i);
+                keys.swap(kept, i);
+            }
+            kept += 1;
         }
         for packet in packets.drain(kept..) {
             self.exec.buffers.put(packet.buf);

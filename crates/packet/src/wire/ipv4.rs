@@ -68,18 +68,21 @@ impl Ipv4Header {
     }
 
     /// Length of the header with options in bytes, as it claims: 0 to 60.
+    #[inline]
     pub fn header_len(&self) -> usize {
         usize::from(self.version_ihl & 0xf) * 4
     }
 
     /// The extent of the packet that begins `bytes`: (header length, total length). `None` when the lengths contradict each
     /// other or the bytes at hand; bytes behind the total length are link-layer padding and fine.
+    #[inline]
     pub fn extent(&self, available: usize) -> Option<(usize, usize)> {
         let (header, total) = (self.header_len(), usize::from(self.total_len.get()));
         (header >= Self::LEN && header <= total && total <= available).then_some((header, total))
     }
 
     /// Whether it is a fragment.
+    #[inline]
     pub fn fragment(&self) -> Fragment {
         let bits = self.frag.get();
         if bits & frag_bit::OFFSET != 0 {
@@ -92,6 +95,7 @@ impl Ipv4Header {
     }
 
     /// The pseudo-header's part of a transport checksum over `len` bytes.
+    #[inline]
     pub fn pseudo(&self, len: usize) -> Sum {
         Sum::pseudo_v4(self.src.get(), self.dst.get(), self.proto, len)
     }
@@ -109,12 +113,27 @@ impl Ipv4Header {
     }
 }
 
+/// The sum over a header, which almost never has options.
+#[inline]
+fn sum(header: &[u8]) -> Sum {
+    match <&[u8; Ipv4Header::LEN]>::try_from(header) {
+        Ok(plain) => checksum::sum_few(plain),
+        Err(_) => checksum::sum(header),
+    }
+}
+
+/// Whether the checksum of this header (with options) is right.
+#[inline]
+pub fn is_sound(header: &[u8]) -> bool {
+    sum(header).checksum() == 0
+}
+
 /// Computes the checksum of the header (with options) that begins `packet`. Nothing happens when it does not fit.
 pub fn fix_checksum(packet: &mut [u8]) {
     let Some(len) = Ipv4Header::view(packet).map(Ipv4Header::header_len) else { return };
     if let Some(header) = packet.get_mut(..len).filter(|h| h.len() >= Ipv4Header::LEN) {
         header[10..12].fill(0);
-        let csum = checksum::checksum(header);
+        let csum = sum(header).checksum();
         header[10..12].copy_from_slice(&csum.to_be_bytes());
     }
 }
@@ -131,6 +150,10 @@ mod tests {
         h.set_total_len(1500);
         h.set_id(0xfffe);
         assert_eq!(checksum::checksum(h.as_bytes()), 0);
+        assert!(is_sound(h.as_bytes()));
+        let mut wrong = h;
+        wrong.ttl -= 1;
+        assert!(!is_sound(wrong.as_bytes()));
         let (before, mut bytes) = (h, h);
         bytes.csum = 0x1234.into();
         fix_checksum(bytes.as_mut_bytes());

@@ -28,6 +28,9 @@ pub struct Located {
 
 /// Finds the IP packet in an Ethernet frame, behind VLAN tags. `None`: there is none, or its lengths lie. IP behind SNAP does not
 /// count: such a frame has its length in the link layer too, and is nothing to cut or join.
+// Small where it matters, and its answer is best not written to memory at all: whoever reads that back at once, in other pieces,
+// waits for it.
+#[inline(always)]
 pub fn locate(frame: &[u8]) -> Option<Located> {
     let mut eth_type = EthernetHeader::view(frame)?.eth_type.get();
     let mut l3 = EthernetHeader::LEN;
@@ -46,6 +49,7 @@ pub fn locate(frame: &[u8]) -> Option<Located> {
     }
 }
 
+#[inline(always)]
 fn locate_v4(frame: &[u8], l3: usize) -> Option<Located> {
     let ip = Ipv4Header::at(frame, l3)?;
     let (header, total) = ip.extent(frame.len() - l3)?;
@@ -77,6 +81,7 @@ fn locate_v6(frame: &[u8], l3: usize) -> Option<Located> {
 impl Located {
     /// The pseudo-header's part of the transport checksum, for `len` bytes from [`Located::l4`] on. `frame` must be the one
     /// that was located (or have the same headers).
+    #[inline]
     pub fn pseudo(&self, frame: &[u8], len: usize) -> Option<crate::checksum::Sum> {
         if self.v6 {
             Some(Ipv6Header::at(frame, self.l3)?.pseudo(self.proto, len))

@@ -32,21 +32,25 @@ pub trait Header: FromBytes + IntoBytes + KnownLayout + Immutable + Unaligned + 
     const LEN: usize = size_of::<Self>();
 
     /// The header at the front of `bytes`; `None` when they are too short.
+    #[inline]
     fn view(bytes: &[u8]) -> Option<&Self> {
         Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
     }
 
     /// The header at the front of `bytes`, and what follows it.
+    #[inline]
     fn split(bytes: &[u8]) -> Option<(&Self, &[u8])> {
         Self::ref_from_prefix(bytes).ok()
     }
 
     /// The header at `offset`.
+    #[inline]
     fn at(bytes: &[u8], offset: usize) -> Option<&Self> {
         bytes.get(offset..).and_then(Self::view)
     }
 
     /// The header at `offset`, writable.
+    #[inline]
     fn at_mut(bytes: &mut [u8], offset: usize) -> Option<&mut Self> {
         Self::mut_from_prefix(bytes.get_mut(offset..)?).ok().map(|(header, _)| header)
     }
