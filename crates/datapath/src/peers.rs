@@ -103,11 +103,21 @@ pub(crate) struct Ears {
 
 #[derive(Debug)]
 struct Heard {
-    remote: IpAddr,
+    /// Its address: IPv4, or IPv6 if that is 0.
+    remote: (u32, [u8; 16]),
     /// Whether any packet showed a sign.
     sign: bool,
     /// Packets after the last that did.
     plain: u32,
+}
+
+impl Heard {
+    fn remote(&self) -> IpAddr {
+        match self.remote {
+            (0, v6) => Ipv6Addr::from(v6).into(),
+            (v4, _) => Ipv4Addr::from_bits(v4).into(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -123,11 +133,7 @@ impl Ears {
     /// A packet came from the other end of a tunnel.
     #[inline]
     pub(crate) fn hear(&mut self, tunnel: &TunnelKey, sign: bool) {
-        let remote = if tunnel.ip_src != 0 {
-            IpAddr::from(Ipv4Addr::from_bits(tunnel.ip_src))
-        } else {
-            IpAddr::from(Ipv6Addr::from(tunnel.ipv6_src))
-        };
+        let remote = (tunnel.ip_src, tunnel.ipv6_src);
         if self.heard.last().is_none_or(|h| h.remote != remote) {
             self.heard.push(Heard { remote, sign: false, plain: 0 });
         }
@@ -149,7 +155,8 @@ impl Ears {
     }
 
     fn sign(&mut self, heard: &Heard, peers: &Peers, now: Instant) -> bool {
-        let is_new = !self.known.contains_key(&heard.remote);
+        let remote = heard.remote();
+        let is_new = !self.known.contains_key(&remote);
         if is_new && self.known.len() >= PEERS_MAX {
             self.known.retain(|_, known| now.since(known.last) < PLAIN_TIME);
             if self.known.len() >= PEERS_MAX {
@@ -157,10 +164,10 @@ impl Ears {
             }
         }
         let fresh = Acquaintance { last: now, told: now, plain: 0 };
-        let known = match self.known.entry(heard.remote) {
+        let known = match self.known.entry(remote) {
             Entry::Vacant(entry) => {
                 entry.insert(fresh);
-                return peers.learn(heard.remote, now);
+                return peers.learn(remote, now);
             }
             Entry::Occupied(entry) => entry.into_mut(),
         };
@@ -169,17 +176,18 @@ impl Ears {
             return false;
         }
         known.told = now;
-        peers.learn(heard.remote, now)
+        peers.learn(remote, now)
     }
 
     fn no_sign(&mut self, heard: &Heard, peers: &Peers, now: Instant) -> bool {
-        let Some(known) = self.known.get_mut(&heard.remote) else { return false };
+        let remote = heard.remote();
+        let Some(known) = self.known.get_mut(&remote) else { return false };
         known.plain = known.plain.saturating_add(heard.plain);
         if known.plain < PLAIN_PACKETS || now.since(known.last) < PLAIN_TIME {
             return false;
         }
-        self.known.remove(&heard.remote);
-        peers.forget(heard.remote, now)
+        self.known.remove(&remote);
+        peers.forget(remote, now)
     }
 }
 

@@ -17,7 +17,7 @@
 use flow::{TunnelKey, tunnel_flag};
 use packet::checksum;
 use packet::gro;
-use packet::wire::ethernet::EthernetHeader;
+use packet::wire::ethernet::{EthernetHeader, eth_type};
 use packet::wire::ipv4::{self, Ipv4Header};
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::tcp;
@@ -47,11 +47,37 @@ pub(super) struct Outer {
 }
 
 /// Reads and judges the outer headers of a packet for a tunnel of this kind. `None`: drop it.
-#[inline]
+#[inline(always)]
 pub(super) fn judge(packet: &Packet, kind: TunnelKind) -> Option<Outer> {
+    match locate_plain(packet.bytes()) {
+        Some(at) => judge_at(packet, at, kind),
+        None => judge_other(packet, kind),
+    }
+}
+
+/// The IP packet of almost all frames: an IPv4 header without options behind no VLAN tag, so that offsets are constants.
+#[inline(always)]
+fn locate_plain(frame: &[u8]) -> Option<Located> {
+    const L3: usize = EthernetHeader::LEN;
+    let (ethernet, rest) = EthernetHeader::split(frame)?;
+    let ip = Ipv4Header::view(rest)?;
+    if ethernet.eth_type.get() != eth_type::IPV4 || ip.header_len() != Ipv4Header::LEN {
+        return None;
+    }
+    let (header, total) = ip.extent(rest.len())?;
+    let (proto, fragment) = (ip.proto, ip.fragment());
+    Some(Located { l3: L3, l4: L3 + header, end: L3 + total, v6: false, proto, fragment })
+}
+
+#[cold]
+fn judge_other(packet: &Packet, kind: TunnelKind) -> Option<Outer> {
+    judge_at(packet, locate(packet.bytes())?, kind)
+}
+
+#[inline(always)]
+fn judge_at(packet: &Packet, at: Located, kind: TunnelKind) -> Option<Outer> {
     let TunnelKind::Vxlan { .. } = kind;
     let frame = packet.bytes();
-    let at = locate(frame)?;
     if at.proto != ip_proto::UDP || at.fragment != Fragment::No {
         return None;
     }
@@ -124,7 +150,7 @@ fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> b
     }
 }
 
-#[inline]
+#[inline(always)]
 fn addresses(frame: &[u8], at: &Located, tunnel: &mut TunnelKey) -> Option<()> {
     if at.v6 {
         let ip = Ipv6Header::at(frame, at.l3)?;

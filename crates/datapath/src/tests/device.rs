@@ -56,7 +56,16 @@ struct State {
     panics: usize,
     /// A polled device is to signal the next arrival.
     armed: bool,
+    flood: Option<Flood>,
     signals: usize,
+}
+
+/// As many copies of a packet as are asked for, in so many batches.
+struct Flood {
+    packet: Packet,
+    batches: usize,
+    /// Called when a batch was taken.
+    meanwhile: Box<dyn FnMut() + Send>,
 }
 
 impl MemDevice {
@@ -89,6 +98,17 @@ impl MemDevice {
             state.signals += 1;
             rustix::io::write(&self.0.readable, &1u64.to_ne_bytes()).unwrap();
         }
+    }
+
+    /// Lets so many full batches of a packet arrive, without a pause. `meanwhile` is called when each was taken.
+    pub(crate) fn flood(
+        &self,
+        packet: Packet,
+        batches: usize,
+        meanwhile: impl FnMut() + Send + 'static,
+    ) {
+        self.0.lock().flood = Some(Flood { packet, batches, meanwhile: Box::new(meanwhile) });
+        rustix::io::write(&self.0.readable, &1u64.to_ne_bytes()).unwrap();
     }
 
     /// How often the receiver was signalled.
@@ -169,6 +189,19 @@ impl RxQueue for Queue {
             state.panics -= 1;
             drop(state);
             panic!("as the test asked");
+        }
+        if let Some(flood) = &mut state.flood {
+            for _ in 0..max {
+                let mut buf = pool.take();
+                buf.extend(flood.packet.bytes());
+                out.push(Packet { buf, offload: flood.packet.offload });
+            }
+            (flood.meanwhile)();
+            flood.batches -= 1;
+            if flood.batches > 0 {
+                return Ok(Received::More);
+            }
+            state.flood = None;
         }
         let n = max.min(state.waiting.len());
         for packet in state.waiting.drain(..n) {

@@ -4,6 +4,7 @@ pub(crate) mod device;
 pub(crate) mod frames;
 
 mod drops;
+mod fairness;
 mod learning;
 mod lifecycle;
 mod order;

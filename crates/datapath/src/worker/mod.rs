@@ -73,8 +73,9 @@ pub(crate) struct Worker {
     commands: VecDeque<Command>,
     /// Queues to be given away.
     leaving: Vec<(QueueId, usize, Ticket)>,
-    /// Barriers to be passed before the next batch.
+    /// Barriers that were put up, and those that are being passed.
     barriers: Vec<Ticket>,
+    passing: Vec<Ticket>,
     stopping: bool,
     // -- resting --
     /// Packets since the worker last rested.
@@ -117,6 +118,7 @@ impl Worker {
             commands: VecDeque::new(),
             leaving: Vec::new(),
             barriers: Vec::new(),
+            passing: Vec::new(),
             stopping: false,
             busy: 0,
             nap: Duration::ZERO,
@@ -156,16 +158,17 @@ impl Worker {
                 self.obey();
                 continue; // it may have been told to stop
             }
-            if !self.leaving.is_empty() {
-                self.hand_over();
-                continue;
+            if self.passing.is_empty() {
+                if !self.leaving.is_empty() {
+                    self.hand_over();
+                    continue;
+                }
+                self.put_up_barriers();
             }
-            if !self.barriers.is_empty() {
-                self.pass_barriers();
-            } else if self.turns.is_empty() {
-                self.rest();
-            } else {
+            if !self.turns.is_empty() {
                 self.look(Some(Duration::ZERO));
+            } else if self.passing.is_empty() {
+                self.rest();
             }
             for _ in 0..self.turns.len() {
                 if let Some(queue) = self.turns.pop() {
@@ -173,6 +176,7 @@ impl Worker {
                 }
             }
             self.end_turn();
+            self.pass_barriers();
         }
     }
 
@@ -194,6 +198,7 @@ impl Worker {
         self.engine.exec.ports = ports;
         self.engine.meter.perf = perf;
         self.barriers.clear();
+        self.passing.clear();
         self.learn_flows();
         if let (Some(index), Some(port)) = (at, port)
             && let Some(Some(queue)) = self.queues.get_mut(index)
@@ -250,6 +255,7 @@ impl Worker {
                 self.served += cycles;
             }
             queue.account.charge(cycles, packets);
+            queue.paid(more);
             if more {
                 queue.make_ready(index, &mut self.turns);
             }
@@ -311,20 +317,27 @@ impl Worker {
         }
     }
 
-    /// Empties every receive queue (at most [`BARRIER_BATCHES`] batches of each), then lets go of the barriers' tickets.
-    fn pass_barriers(&mut self) {
-        let tickets = std::mem::take(&mut self.barriers);
-        for index in 0..self.queues.len() {
-            for _ in 0..BARRIER_BATCHES {
-                self.turns.forget(index);
-                self.serve(index);
-                if !matches!(self.queues.get(index), Some(Some(queue)) if queue.is_ready()) {
-                    break;
-                }
+    /// Every receive queue is to be emptied once (at most [`BARRIER_BATCHES`] batches of each). They take turns as ever, so that
+    /// whoever is polite does not wait for whoever floods.
+    fn put_up_barriers(&mut self) {
+        if self.barriers.is_empty() {
+            return;
+        }
+        self.passing.append(&mut self.barriers);
+        for (index, queue) in self.queues.iter_mut().enumerate() {
+            if let Some(queue) = queue {
+                queue.owe(BARRIER_BATCHES);
+                queue.make_ready(index, &mut self.turns);
             }
         }
-        self.publish();
-        drop(tickets);
+    }
+
+    /// Lets go of the barriers' tickets if all have been emptied.
+    fn pass_barriers(&mut self) {
+        if !self.passing.is_empty() && self.queues.iter().flatten().all(|q| q.owes_nothing()) {
+            self.publish();
+            self.passing.clear();
+        }
     }
 
     fn publish(&mut self) {

@@ -20,6 +20,8 @@ pub(crate) struct Queue {
     /// Cycles that it has used lately.
     pub(crate) usage: Arc<Usage>,
     is_ready: bool,
+    /// Batches that a barrier still waits for.
+    owed: usize,
     /// [`RxQueue::polled`].
     is_polled: bool,
     pub(super) account: Account,
@@ -35,6 +37,7 @@ impl Queue {
             rx,
             usage,
             is_ready: false,
+            owed: 0,
             account: Account::default(),
             failures: 0,
         }
@@ -53,8 +56,19 @@ impl Queue {
         self.is_ready = false;
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        self.is_ready
+    /// A barrier waits until it is empty, or for so many batches.
+    pub(super) fn owe(&mut self, batches: usize) {
+        self.owed = batches;
+    }
+
+    /// A batch was taken.
+    pub(super) fn paid(&mut self, more: bool) {
+        self.owed = if more { self.owed.saturating_sub(1) } else { 0 };
+    }
+
+    /// No barrier waits for it.
+    pub(super) fn owes_nothing(&self) -> bool {
+        self.owed == 0
     }
 
     pub(super) fn is_polled(&self) -> bool {
