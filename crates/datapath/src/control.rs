@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::desk::{Desk, Desks};
 use crate::drops::{DropCounters, DropReason};
 use crate::entry::{Flow, Ufid};
+use crate::history::History;
 use crate::mailbox::{Command, Latch, NewPort, Run};
 use crate::miss::{Miss, MissQueue, Source};
 use crate::offload::{Offload, Offloaded};
@@ -156,6 +157,12 @@ impl Datapath {
     /// Workers' counts, as [`Datapath::workers_info`] shows them, begin at zero again: all, or those of one processor.
     pub fn clear_perf(&self, core: Option<usize>) {
         self.0.clear_perf(&mut lock(&self.0.staff), core);
+    }
+
+    /// What each turn of workers' loops cost since their counts were cleared, by processor; of those that note it
+    /// ([`Schedule::history`]).
+    pub fn histories(&self) -> BTreeMap<usize, History> {
+        self.0.histories(&lock(&self.0.staff))
     }
 
     /// How many of workers' cycles make a second.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::history::Shelf;
 use crate::mailbox::Mailbox;
 use crate::stats::Published;
 use crate::usage::Usage;
@@ -47,6 +48,8 @@ pub(crate) struct Desk {
     pub(crate) published: Published,
     /// Cycles that went into packets, but not into any queue's: commands, looking about.
     pub(crate) overhead: Usage,
+    /// What each turn cost, if that is asked for.
+    pub(crate) shelf: Shelf,
     sleep: AtomicU64,
 }
 
@@ -60,6 +63,7 @@ impl Desk {
             mailbox: Mailbox::new()?,
             published: Published::default(),
             overhead: Usage::default(),
+            shelf: Shelf::default(),
             sleep: AtomicU64::new(sleep.to_bits()),
         })
     }

@@ -23,6 +23,8 @@ pub struct Schedule {
     pub sleep_of: BTreeMap<usize, Sleep>,
     /// Whether to deal out again by load now and then (`pmd-auto-lb`).
     pub auto_balance: Option<AutoBalance>,
+    /// Whether workers note what each turn of their loop costs (`pmd-perf-metrics`).
+    pub history: bool,
 }
 
 /// When receive queues are dealt out again.

@@ -16,6 +16,7 @@ use sys::cycles;
 use crate::assign::{Assign, Load, assign, isolated, variance};
 use crate::control::{Inner, LET_GO, lock};
 use crate::desk::{Desk, Sleep};
+use crate::history::History;
 use crate::mailbox::{Command, Latch, NewPort};
 use crate::miss::QueueId;
 use crate::ports::{PortKind, PortTable};
@@ -200,6 +201,7 @@ impl Inner {
                 member.desk.set_sleep(sleep);
                 member.desk.mailbox.post([Command::Look]);
             }
+            member.desk.shelf.want(staff.schedule.history);
         }
         Ok(())
     }
@@ -369,7 +371,14 @@ impl Inner {
         let now = self.shared.clock.now();
         for member in staff.members.values_mut().filter(|m| core.is_none_or(|c| m.core == c)) {
             member.cleared = (now, member.desk.published.load());
+            member.desk.shelf.clear();
         }
+    }
+
+    /// What each worker's turns cost since then, by processor, where that is noted.
+    pub(crate) fn histories(&self, staff: &Staff) -> BTreeMap<usize, History> {
+        let history = |m: &Member| Some((m.core, m.desk.shelf.read()?));
+        staff.members.values().filter_map(history).collect()
     }
 }
 

@@ -45,6 +45,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "other_config:pmd-auto-lb-improvement-threshold",
             "other_config:pmd-sleep-max",
             "other_config:pmd-maxsleep",
+            "other_config:pmd-perf-metrics",
             "other_config:vhost-sock-dir",
         ],
     ),

@@ -15,6 +15,7 @@
 //! A worker that panics does not take its ports along. The panic is logged, packets being acted on are lost, tables are built
 //! anew from the datapath's, and the loop goes on with the same queues. A queue on which that happens again and again is given up.
 
+mod absence;
 mod commands;
 mod engine;
 mod queue;
@@ -37,10 +38,12 @@ use sys::cycles;
 
 use crate::control::Shared;
 use crate::desk::Desk;
+use crate::history::{Notes, Span};
 use crate::mailbox::{Command, Ticket};
 use crate::miss::{QueueId, Source};
-use crate::stats::Stage;
+use crate::stats::{Perf, Stage};
 use crate::usage::window;
+use absence::Absence;
 use engine::Engine;
 pub(crate) use queue::Queue;
 use turns::Turns;
@@ -90,6 +93,10 @@ pub(crate) struct Worker {
     asleep: u64,
     /// Of queues.
     served: u64,
+    absence: Absence,
+    /// The counts at the end of the last turn, where turns are noted.
+    noted: Option<Perf>,
+    notes: Notes,
 }
 
 /// Closes the mailbox whatever ends the thread, so that nobody waits for a worker that is gone.
@@ -127,6 +134,9 @@ impl Worker {
             began: 0,
             asleep: 0,
             served: 0,
+            absence: Absence::default(),
+            noted: None,
+            notes: Notes::default(),
         })
     }
 
@@ -142,6 +152,8 @@ impl Worker {
         }
         self.learn_flows();
         self.began = self.engine.meter.start();
+        // From here on.
+        self.absence.since_last(0, 0);
         while catch_unwind(AssertUnwindSafe(|| self.serve_until_stopped())).is_err() {
             self.recover();
         }
@@ -254,7 +266,13 @@ impl Worker {
                 queue.usage.add(window(self.last), cycles);
                 self.served += cycles;
             }
-            queue.account.charge(cycles, packets);
+            let cost = if queue.account.is_surprised(cycles, packets) {
+                let slept = self.engine.meter.perf.sleep_cycles;
+                cycles.saturating_sub(self.absence.since_last(slept, self.shared.cycle_rate.hz()))
+            } else {
+                cycles
+            };
+            queue.account.charge(cost, packets);
             queue.paid(more);
             if more {
                 queue.make_ready(index, &mut self.turns);
@@ -287,7 +305,30 @@ impl Worker {
         } else {
             perf.idle_cycles += used;
         }
+        if self.desk.shelf.is_wanted() {
+            self.note_turn(used);
+        } else {
+            self.noted = None;
+        }
         (self.began, self.asleep, self.served) = (now, 0, 0);
+    }
+
+    /// Notes what this turn has cost.
+    fn note_turn(&mut self, cycles: u64) {
+        let perf = self.engine.meter.perf;
+        if let Some(before) = self.noted.replace(perf) {
+            let done = perf.since(&before);
+            let turn = Span {
+                turns: 1,
+                cycles,
+                busy_cycles: if self.served > 0 { cycles } else { 0 },
+                packets: done.received,
+                batches: done.batches,
+                upcalls: done.missed,
+                upcall_cycles: done.stages[Stage::Miss as usize],
+            };
+            self.notes.note(&self.desk.shelf, perf.iterations, self.shared.clock.now(), turn);
+        }
     }
 
     /// Gives queues away, if nobody is about to post and everything posted has been obeyed; else to be tried again.

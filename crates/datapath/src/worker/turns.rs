@@ -16,6 +16,12 @@ use packet::BATCH;
 /// Cycles that a turn is to cost at most where others wait: a full batch of small packets through system calls.
 const TURN: u64 = 100_000;
 
+/// A turn that is not worth asking whether the worker was interrupted in it ..
+const SHORT: u64 = 20_000;
+
+/// .. nor is one that costs less than so many times what was to be expected.
+const SURPRISE: u64 = 3;
+
 /// Packets that a turn may take at least.
 const LEAST: usize = 4;
 
@@ -78,6 +84,12 @@ impl Account {
             return BATCH;
         }
         ((TURN / self.price) as usize).clamp(LEAST, BATCH)
+    }
+
+    /// Whether a turn was so much dearer than turns of late that the worker may have been interrupted in it.
+    #[inline]
+    pub(super) fn is_surprised(&self, cycles: u64, packets: usize) -> bool {
+        cycles > SHORT && cycles > SURPRISE * self.price * packets.max(1) as u64
     }
 
     /// A turn is over: what it has cost, and for how many packets.
@@ -146,6 +158,8 @@ mod tests {
         idle.charge(2 * TURN, BATCH);
         line.push(1, &mut idle);
         assert_eq!(line.pop(), Some(0), "not ten turns for what it did not use");
+        assert!(idle.is_surprised(10 * TURN, BATCH) && idle.is_surprised(TURN, 1));
+        assert!(!idle.is_surprised(TURN, BATCH) && !idle.is_surprised(SHORT, 1));
         line.forget(1);
         assert!(line.is_empty());
     }

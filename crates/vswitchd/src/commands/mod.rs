@@ -3,6 +3,7 @@
 mod bridges;
 mod datapaths;
 mod flows;
+mod history;
 mod process;
 mod testing;
 mod tunnels;

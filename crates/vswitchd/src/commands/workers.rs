@@ -8,7 +8,7 @@ use std::time::Duration;
 use datapath::{Perf, Share, Sleep, Stage, WorkerInfo};
 use unixctl::{Args, Registry};
 
-use super::strings;
+use super::{history, strings};
 use crate::daemon::Daemon;
 use crate::switch::Plane;
 
@@ -34,12 +34,17 @@ struct Asked<'a> {
     plane: &'a Plane,
     core: Option<usize>,
     seconds: u64,
+    /// Whether histograms are wanted, and how many turns and milliseconds.
+    histograms: bool,
+    turns: usize,
+    millis: usize,
 }
 
 impl<'a> Asked<'a> {
     /// As the reference does: what cannot be understood does not count, and a datapath's name only where there are several.
     fn parse(daemon: &'a Daemon, args: &Args) -> Result<Self, String> {
         let (mut core, mut seconds, mut name) = (None, 60, None);
+        let (mut histograms, mut turns, mut millis) = (true, 0, 0);
         let args = strings(args);
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
@@ -49,8 +54,9 @@ impl<'a> Asked<'a> {
                     let asked: u64 = rest.next().and_then(|n| n.parse().ok()).unwrap_or(60);
                     seconds = if (1..=60).contains(&asked) { asked.div_ceil(5) * 5 } else { 60 };
                 }
-                "-it" | "-ms" => drop(rest.next()),
-                "-nh" => {}
+                "-it" => turns = rest.next().and_then(|n| n.parse().ok()).unwrap_or(0),
+                "-ms" => millis = rest.next().and_then(|n| n.parse().ok()).unwrap_or(0),
+                "-nh" => histograms = false,
                 other => name = Some(other),
             }
         }
@@ -61,7 +67,7 @@ impl<'a> Asked<'a> {
             [only] => only,
             several => several.iter().find(named).ok_or("please specify an existing datapath")?,
         };
-        Ok(Self { plane, core, seconds })
+        Ok(Self { plane, core, seconds, histograms, turns, millis })
     }
 
     fn workers(&self) -> Vec<WorkerInfo> {
@@ -195,14 +201,23 @@ fn perf_show(daemon: &mut Daemon, args: &Args) -> Reply {
     let asked = Asked::parse(daemon, args)?;
     let hz = asked.plane.datapath.cycles_per_second();
     let time = time_of_day(daemon.clock.wall());
+    let histories = asked.plane.datapath.histories();
     let mut out = String::new();
     for worker in asked.workers() {
         let _ = writeln!(out, "\nTime: {time}");
         let _ = writeln!(out, "Measurement duration: {:.3} s\n", worker.measured.as_secs_f64());
         heading(&mut out, &worker);
         out.push('\n');
-        perf(&mut out, &worker.perf, hz, worker.measured);
-        out.push('\n');
+        // Of no time there are no rates; the reference says nothing then either.
+        if !worker.measured.is_zero() {
+            perf(&mut out, &worker.perf, hz, worker.measured);
+        }
+        let Some(history) = histories.get(&worker.core) else { continue };
+        if asked.histograms {
+            history::histograms(&mut out, history);
+        }
+        history::turns(&mut out, history, asked.turns);
+        history::millis(&mut out, history, asked.millis);
     }
     Ok(out)
 }
@@ -217,8 +232,11 @@ fn perf(out: &mut String, p: &Perf, hz: u64, measured: Duration) {
     let micros = |cycles: u64| 1e6 * ratio(cycles, hz);
     let used = p.idle_cycles + p.busy_cycles;
     let kpps = |n: u64| if seconds > 0.0 { (n as f64 / seconds / 1000.0) as u64 } else { 0 };
-    // One line: a name and a number that fill 32 columns, and what it means.
+    // One line: a name and a number that fill 32 columns, and what it means; an empty one without a name.
     let mut line = |name: &str, n: u64, note: String| {
+        if name.is_empty() {
+            return out.push('\n');
+        }
         let width = 32usize.saturating_sub(name.len());
         let gap = if note.is_empty() { "" } else { "  " };
         let _ = writeln!(out, "  {name}{n:width$}{gap}{note}");
@@ -288,6 +306,7 @@ fn perf(out: &mut String, p: &Perf, hz: u64, measured: Duration) {
     }
     if p.sent == 0 {
         line("Tx packets:", 0, String::new());
+        line("", 0, String::new());
     } else {
         line("Tx packets:", p.sent, format!("({} Kpps)", kpps(p.sent)));
         line(
@@ -412,10 +431,8 @@ mod tests {
         assert!(ours.starts_with("  Cycles by stage:  "), "{ours}");
         let mut idle = String::new();
         perf(&mut idle, &Perf::default(), 1_000_000, Duration::ZERO);
-        assert!(
-            idle.contains(
-                "  Rx packets:                    0\n  Tx packets:                    0\n"
-            )
-        );
+        assert!(idle.contains(
+            "  Rx packets:                    0\n  Tx packets:                    0\n\n"
+        ));
     }
 }

@@ -44,6 +44,12 @@ impl Reader<'_> {
             sleep,
             sleep_of,
             auto_balance: auto_balance(&mut config, was.auto_balance),
+            history: config.read(
+                "pmd-perf-metrics",
+                "true or false",
+                parse_bool,
+                (false, was.history),
+            ),
         }
     }
 
