@@ -24,12 +24,12 @@ fn exactly(part: u64, whole: u64) -> String {
     format!("{:.5}", if whole == 0 { 0.0 } else { part as f64 / whole as f64 })
 }
 
-/// A line of columns of 20, each behind 3 blanks.
+/// A line of columns of 20, each behind 3 blanks, and a blank.
 fn wide(out: &mut String, columns: impl IntoIterator<Item = String>) {
     columns.into_iter().for_each(|text| {
         let _ = write!(out, "   {text:<20}");
     });
-    out.push('\n');
+    out.push_str(" \n");
 }
 
 /// All histograms, side by side, and averages.
@@ -99,12 +99,12 @@ pub(super) fn millis(out: &mut String, history: &History, n: usize) {
     }
 }
 
-/// Columns of 10, each behind 3 blanks.
+/// Columns of 10, each behind 3 blanks, and a blank.
 fn narrow(out: &mut String, columns: impl IntoIterator<Item = u64>) {
     columns.into_iter().for_each(|n| {
         let _ = write!(out, "   {n:<10}");
     });
-    out.push('\n');
+    out.push_str(" \n");
 }
 
 #[cfg(test)]
