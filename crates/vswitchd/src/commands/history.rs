@@ -44,10 +44,13 @@ pub(super) fn histograms(out: &mut String, history: &History) {
         });
         wide(out, columns);
     }
+    let sum = &history.sum;
+    if sum.turns == 0 {
+        return;
+    }
     out.push_str(&"-".repeat(154));
     out.push('\n');
     wide(out, HEADINGS.iter().map(|(_, name)| (*name).to_owned()));
-    let sum = &history.sum;
     wide(
         out,
         [
