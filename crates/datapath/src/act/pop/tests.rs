@@ -171,6 +171,15 @@ fn every_cut_is_refused_or_a_whole_inner_header() {
 
 proptest! {
     #[test]
+    fn the_short_way_to_a_packet_leads_where_the_long_one_does(at in 0..40usize, v: u8, len in 0..120usize) {
+        let mut p = wrapped(&frame(UDP4, &payload(20)), &header(false, false));
+        p.buf.as_mut_slice()[at] = v;
+        p.buf.truncate(len);
+        let short = super::locate_plain(p.bytes());
+        prop_assert!(short.is_none() || short == super::locate(p.bytes()));
+    }
+
+    #[test]
     fn any_bytes_any_state(
         at in 0..60usize, v: u8, len in 0..200usize, kind in 0..4u8, size: u16, start: u16, offset: u16, csum in 0..3u8,
     ) {
