@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::{Error, Process, Result, bed};
@@ -169,10 +170,11 @@ pub(crate) fn wait_limited(child: &mut Child, limit: Duration, what: &str) -> Re
     let pidfd =
         pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
     let timeout = timespec(limit);
-    // A signal's EINTR counts as "not yet": the loop below is bounded by the limit all the same.
-    let ended = (0..100).any(|_| {
-        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)).is_ok_and(|n| n > 0)
-    });
+    // Only a signal is a reason to wait again, and not for ever.
+    let ended = (0..100)
+        .map(|_| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)))
+        .find(|answer| *answer != Err(Errno::INTR))
+        .is_some_and(|answer| answer.is_ok_and(|n| n > 0));
     if !ended {
         // The whole group: a shell's children would hold our pipes open for ever.
         let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
@@ -205,5 +207,20 @@ pub(crate) fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "an unknown status".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_outlives_its_limit_is_ended_then() {
+        let clock = base::Clock::real();
+        let limit = Duration::from_millis(200);
+        let sleeper = Cmd::new(["sh", "-c", "sleep 60; echo awake"]).limit(limit);
+        assert!(matches!(sleeper.output(), Err(Error::Timeout { .. })));
+        let took = clock.now().since(base::Instant::default());
+        assert!(took < 50 * limit, "{took:?}");
     }
 }

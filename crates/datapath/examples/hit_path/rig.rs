@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base::{Clock, Counters, Version};
 use datapath::{Config, Datapath, Perf, Stage, TunnelKind};
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush, Vlan};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, RecircId, TnlPush, Vlan};
 use netdev::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
 use packet::wire::ethernet::{EthernetHeader, eth_type};
 use packet::wire::ip_proto;
@@ -312,6 +312,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let tag = vec![Action::PushVlan(Vlan::new(0x8100, 5, 0)), Action::Output(SINK)];
     let push_to = |port, csum| vec![Action::TnlPush(tunnel_header(csum)), Action::Output(port)];
     let push = push_to(SINK, false);
+    let rewritten = FlowKey { eth_dst: [6; 6], nw_dst: 0x0a00_0003, ..FlowKey::default() };
+    let rewrites = FlowKey { eth_dst: [0xff; 6], nw_dst: !0, ..FlowKey::default() };
+    let rewrite = vec![Action::Set(Box::new((rewritten, Mask(rewrites)))), Action::Output(SINK)];
+    let again = FlowKey { recirc_id: 1, ..key };
+    let twice = vec![(usual(&key), vec![Action::Recirc(RecircId(1))]), (usual(&again), out())];
     let flood = [SINK, WIRE, BARE].map(Action::Output).to_vec();
     let inner = FlowKey { in_port: TUNNEL.0, ..key };
     // The outer source port tells inner connections apart.
@@ -342,6 +347,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             connections(1000),
             vec![(usual(&key), push_to(BARE, true))],
         ),
+        scenario("set addresses", connections(1000), vec![(usual(&key), rewrite)]),
+        scenario("recirculate", connections(1000), twice),
         scenario("flood to three ports", connections(1000), vec![(usual(&key), flood)]),
         scenario("pop VXLAN and forward", wrapped(1000), pop.clone()),
         scenario("pop VXLAN, joined", wrapped(1), pop),
