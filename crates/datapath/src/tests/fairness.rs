@@ -34,7 +34,7 @@ fn flood(bed: &Bed) -> u32 {
 fn a_flood_of_hits_takes_nothing_from_a_polite_port() {
     let bed = Bed::with(3, NOTHING, |config| config.workers = 1);
     // Dear packets: each is copied many times before it is dropped.
-    let copies = (0..8).map(|_| Action::Clone(to_port(9).into()));
+    let copies = (0..8).map(|_| Action::Clone(to_port(9)));
     bed.put(
         from_port(1),
         copies.chain([Action::Drop(flow::DropCause::Pipeline)]).collect::<Vec<_>>(),
