@@ -12,6 +12,7 @@ mod dpdk;
 mod guide;
 mod interop;
 mod local;
+mod migration;
 mod misuse;
 mod offload;
 mod parity;

@@ -9,7 +9,7 @@ use testbed::bed::Sharing;
 use testbed::guide::{self, CABLE, GUESTS, HOSTS};
 use testbed::netns::cable;
 use testbed::probe::{self, Ping};
-use testbed::vm::{Card, Vm};
+use testbed::vm::{Card, Plan, Vm};
 use testbed::{Host, Netns, Testbed, Testpmd, wait};
 
 use crate::support::{host_state, ok, ours, programs};
@@ -17,13 +17,13 @@ use crate::support::{host_state, ok, ours, programs};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A host with the bridge `br0` and two vhost-user ports: `vh0`, where the switch listens, and `vh1`, where the guest does.
-struct Bed {
-    host: Host,
+pub(crate) struct Bed {
+    pub(crate) host: Host,
     bed: Testbed,
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bed = ok(Testbed::new(Sharing::Shared));
         let mut host = ok(bed.host("host1", &programs()));
         ok(host.start());
@@ -34,7 +34,7 @@ impl Bed {
         it
     }
 
-    fn add(&self, name: &str, client: bool) {
+    pub(crate) fn add(&self, name: &str, client: bool) {
         let kind = if client {
             let socket = self.socket(name).display().to_string();
             format!("type=dpdkvhostuserclient options:vhost-server-path={socket}")
@@ -48,12 +48,12 @@ impl Bed {
         self.host.dir().join(name)
     }
 
-    fn card(&self, name: &str, listens: bool, queues: u16) -> Card {
-        Card { socket: self.socket(name), listens, queues, mac: "52:54:00:00:01:01" }
+    pub(crate) fn card(&self, name: &str, listens: bool, queues: u16) -> Card {
+        Card { socket: self.socket(name), listens, queues, packed: false, mac: "52:54:00:00:01:01" }
     }
 
     /// An address for the host itself on the bridge.
-    fn address(&self, address: &str) -> Ipv4Addr {
+    pub(crate) fn address(&self, address: &str) -> Ipv4Addr {
         ok(self.host.ns.ip(&format!("addr add {address}/24 dev br0")));
         ok(self.host.ns.ip("link set br0 mtu 1450 up"));
         address.parse().expect("an address")
@@ -66,7 +66,7 @@ impl Bed {
         pairs.map(|(k, v)| (k.to_owned(), v.trim_matches('"').to_owned())).collect()
     }
 
-    fn until_status(&self, name: &str, key: &str, value: &str) {
+    pub(crate) fn until_status(&self, name: &str, key: &str, value: &str) {
         let is = || {
             (self.column(name, "status").get(key).map(String::as_str) == Some(value)).then_some(())
         };
@@ -192,7 +192,7 @@ fn a_stack_behind_testpmd_talks_to_the_host() {
 }
 
 #[track_caller]
-fn pings(ns: &Netns, to: Ipv4Addr, host: &Host) {
+pub(crate) fn pings(ns: &Netns, to: Ipv4Addr, host: &Host) {
     let back = wait::until("a ping to be answered", PATIENCE, || {
         let once = Ping { count: 1, patience: Duration::from_millis(500), ..Ping::default() };
         (ok(probe::ping(ns, to, once)).lost() == 0).then_some(())
@@ -241,8 +241,9 @@ fn real_guests_do_the_guide_across_two_hosts() {
         };
         ok(host.vsctl(&format!("add-port br-int vm0 -- set interface vm0 {kind}")));
         let mac = ["52:54:00:00:01:01", "52:54:00:00:01:02"][n];
-        let card = Card { socket, listens: n == 1, queues: 1, mac };
-        vms.push(ok(Vm::start(&host.ns, &host.dir().join("vm"), GUESTS[n], &card, None)));
+        let card = Card { socket, listens: n == 1, queues: 1, packed: false, mac };
+        let plan = Plan::new(GUESTS[n], card);
+        vms.push(ok(Vm::start(&host.ns, &host.dir().join("vm"), &plan)));
     }
     vms.iter_mut().for_each(|vm| ok(vm.ready()));
     let [a, b] = vms.as_mut_slice() else { panic!("two guests") };
@@ -273,7 +274,7 @@ fn a_real_guest_outlives_its_driver_and_its_switch() {
     let guest = Ipv4Addr::new(192, 168, 1, 1);
     let dir = bed.host.dir().join("vm");
     let card = bed.card("vh1", true, 2);
-    let mut vm = ok(Vm::start(&bed.host.ns, &dir, guest, &card, None));
+    let mut vm = ok(Vm::start(&bed.host.ns, &dir, &Plan::new(guest, card)));
     ok(vm.ready());
     pings(&bed.host.ns, guest, &bed.host);
     bed.until_status("vh1", "num_of_vrings", "4");
@@ -302,31 +303,11 @@ fn a_killed_guest_is_replaced() {
     let guest = Ipv4Addr::new(192, 168, 1, 1);
     for n in 0..2 {
         let dir = bed.host.dir().join(format!("vm{n}"));
-        let mut vm = ok(Vm::start(&bed.host.ns, &dir, guest, &bed.card("vh0", false, 1), None));
+        let plan = Plan::new(guest, bed.card("vh0", false, 1));
+        let mut vm = ok(Vm::start(&bed.host.ns, &dir, &plan));
         ok(vm.ready());
         pings(&bed.host.ns, guest, &bed.host);
         ok(vm.process.kill());
         bed.until_status("vh0", "status", "disconnected");
     }
-}
-
-/// Live migration is refused before it begins: what it would take is not offered (see netdev's `vhost_user::control`).
-#[test]
-fn a_guest_that_cannot_migrate_is_told_so_and_goes_on() {
-    if !ours() {
-        return;
-    }
-    let bed = Bed::new();
-    bed.address("192.168.1.254");
-    let guest = Ipv4Addr::new(192, 168, 1, 1);
-    let at = |name: &str| bed.host.dir().join(name);
-    let mut vm = ok(Vm::start(&bed.host.ns, &at("a"), guest, &bed.card("vh1", true, 1), None));
-    ok(vm.ready());
-    pings(&bed.host.ns, guest, &bed.host);
-    let to = at("nowhere");
-    let migrate =
-        format!(r#"{{"execute":"migrate","arguments":{{"uri":"unix:{}"}}}}"#, to.display());
-    let answer = ok(vm.control(&[&migrate]));
-    assert!(answer.contains("VHOST_F_LOG_ALL"), "{answer}");
-    pings(&bed.host.ns, guest, &bed.host);
 }

@@ -23,6 +23,7 @@
 //! - Nothing here asserts. Functions answer with what happened; the caller judges.
 
 pub mod bed;
+pub mod echo;
 pub mod exec;
 pub mod guest;
 pub mod guide;

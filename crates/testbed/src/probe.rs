@@ -198,7 +198,7 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// How long TCP may take to connect, and to move on at all.
-const TCP_PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const TCP_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Sends `bytes` over a TCP connection from one guest to another and back again, and checks every one of them. Answers
 /// with the time from connecting to the last byte.
@@ -251,7 +251,7 @@ fn patient(stream: TcpStream) -> std::io::Result<TcpStream> {
 }
 
 /// A byte sequence in which a lost, repeated or moved piece shows: its period is a prime larger than any segment.
-fn pattern() -> Vec<u8> {
+pub(crate) fn pattern() -> Vec<u8> {
     let mut x = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
         x ^= x << 13;

@@ -12,16 +12,12 @@ use std::time::Duration;
 use base::{Clock, Instant, TokenBucket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stream::{Endpoint, Listener, Stream};
+use vhost::Features;
 use vhost::channel::{Channel, ChannelError};
 use vhost::port::Guest;
 use vhost::session::{Refusal, Session};
-use vhost::{Features, bit};
 
 use super::{Mode, Notify, Shared};
-
-/// What guests are offered: all that the crate has, but for the log of written pages. A guest that migrated while it received a
-/// heavy stream was damaged once, and the cause is not found. Without the log the hypervisor refuses to migrate, and says so.
-const OFFERED: Features = Features(Features::OFFERED.0 & !(1 << bit::LOG_ALL));
 
 /// Between two attempts to connect.
 const RETRY: Duration = Duration::from_secs(1);
@@ -139,7 +135,7 @@ impl Control {
         match socket {
             Ok(Some(stream)) => {
                 self.shared.port.clear_trouble();
-                let session = Session::new(self.shared.port.clone(), OFFERED);
+                let session = Session::new(self.shared.port.clone(), Features::OFFERED);
                 Stage::Connected(Box::new(Channel::new(stream)), session)
             }
             Ok(None) => Stage::Waiting(self.clock.now()),
