@@ -1,6 +1,7 @@
 //! A guest's drivers: they make buffers available and find out which were used.
 
 use std::collections::HashMap;
+use std::sync::atomic::{Ordering, fence};
 
 use crate::features::{Features, bit};
 use crate::memory::Memory;
@@ -61,13 +62,16 @@ impl Driver {
         self.areas
     }
 
+    /// What was written before is seen by whoever sees this.
     fn put16(memory: &Memory, at: u64, value: u16) {
+        fence(Ordering::SeqCst);
         memory.write(at, &value.to_le_bytes()).expect("the guest's own memory");
     }
 
     fn get16(memory: &Memory, at: u64) -> u16 {
         let mut bytes = [0; 2];
         memory.read(at, &mut bytes).expect("the guest's own memory");
+        fence(Ordering::SeqCst);
         u16::from_le_bytes(bytes)
     }
 
@@ -178,12 +182,12 @@ impl Driver {
             }
             Kind::Packed { used, used_wrap, .. } => {
                 let at = self.areas[0] + 16 * *used as u64 + 8;
-                memory.read(at, &mut bytes).expect("the guest's own memory");
-                let flags = u16::from_le_bytes([bytes[6], bytes[7]]);
+                let flags = Self::get16(memory, at + 6);
                 let marks = (flags >> 7 & 1 == 1, flags >> 15 == 1);
                 if marks != (*used_wrap, *used_wrap) {
                     return None;
                 }
+                memory.read(at, &mut bytes).expect("the guest's own memory");
                 bytes.rotate_left(4);
                 let id = u16::from_le_bytes([bytes[0], bytes[1]]);
                 *used += self.chains.get(&id).map_or(1, Vec::len);

@@ -121,14 +121,20 @@ impl<S: AsFd> FrontEnd<S> {
     /// The messages, in the order in which QEMU sends them, by which `rings` rings (of `size` descriptors each) are set up and
     /// enabled: request, payload, and which descriptors go with it.
     pub fn introduce(&mut self, features: Features, rings: u16, size: u16) -> io::Result<()> {
+        let start = 0x8000 * u32::from(features.has(bit::RING_PACKED));
+        self.go_on(features, &vec![start; rings.into()], size)
+    }
+
+    /// The same for a guest whose rings are at these bases already.
+    pub fn go_on(&mut self, features: Features, bases: &[u32], size: u16) -> io::Result<()> {
         let features = Features(features.0 | 1 << bit::PROTOCOL_FEATURES);
-        for index in 0..rings {
-            self.send(number::SET_VRING_ENABLE, &pair(index.into(), 1), &[])?;
+        for (index, _) in (0u32..).zip(bases) {
+            self.send(number::SET_VRING_ENABLE, &pair(index, 1), &[])?;
         }
         self.send(number::SET_FEATURES, &features.0.to_ne_bytes(), &[])?;
         self.share_memory()?;
-        for index in 0..rings {
-            self.set_up(Place { size, index }, 0x8000 * u32::from(features.has(bit::RING_PACKED)))?;
+        for (index, base) in (0..).zip(bases) {
+            self.set_up(Place { size, index }, *base)?;
         }
         Ok(())
     }

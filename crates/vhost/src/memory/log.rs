@@ -34,4 +34,16 @@ impl Log {
             self.0.set_bits(byte, 1 << (page % 8));
         }
     }
+
+    /// What a hypervisor does, here for tests: the pages (by their addresses) that were written since this was last asked.
+    #[cfg(any(test, feature = "frontend"))]
+    pub fn take(&self) -> Vec<u64> {
+        let mut pages = Vec::new();
+        for byte in 0..self.0.len() {
+            let bits = self.0.take_bits(byte);
+            let set = (0..8).filter(|n| bits >> n & 1 != 0);
+            pages.extend(set.map(|n| (byte as u64 * 8 + n) << PAGE_SHIFT));
+        }
+        pages
+    }
 }

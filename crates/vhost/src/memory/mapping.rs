@@ -151,15 +151,28 @@ impl Mapping {
         }
     }
 
+    /// `None`: outside.
+    #[inline]
+    fn cell8(&self, at: usize) -> Option<&AtomicU8> {
+        let byte = self.pointer(at, 1)?;
+        // SAFETY: one mapped byte; see `cell16`.
+        #[allow(unsafe_code)]
+        Some(unsafe { AtomicU8::from_ptr(byte) })
+    }
+
     /// Sets bits of a byte that others set bits of at the same time. Nothing happens outside.
     #[inline]
     pub(crate) fn set_bits(&self, at: usize, bits: u8) {
-        let Some(byte) = self.pointer(at, 1) else { return };
-        // SAFETY: one mapped byte; see `cell16`.
-        #[allow(unsafe_code)]
-        let byte = unsafe { AtomicU8::from_ptr(byte) };
-        // Always, also if they are set already: what was written before is to be seen by whoever clears them.
-        byte.fetch_or(bits, Ordering::SeqCst);
+        if let Some(byte) = self.cell8(at) {
+            // Always, also if they are set already: what was written before is to be seen by whoever clears them.
+            byte.fetch_or(bits, Ordering::SeqCst);
+        }
+    }
+
+    /// Clears a byte and says what it was.
+    #[cfg(any(test, feature = "frontend"))]
+    pub(crate) fn take_bits(&self, at: usize) -> u8 {
+        self.cell8(at).map_or(0, |byte| byte.swap(0, Ordering::SeqCst))
     }
 }
 

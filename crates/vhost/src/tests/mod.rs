@@ -1,7 +1,8 @@
-//! The back end against a front end of our own: honest in [`traffic`] and [`lifecycle`], not so in [`hostile`].
+//! The back end against a front end of our own: honest in [`traffic`], [`lifecycle`] and [`migration`], not so in [`hostile`].
 
 mod hostile;
 mod lifecycle;
+mod migration;
 mod traffic;
 
 use std::os::fd::OwnedFd;
