@@ -53,10 +53,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// Offsets in the guest's memory of its three areas.
+    /// Offsets in the guest's memory of its three areas. The device's lies in pages of its own, and across their border: what a
+    /// split ring has there are two values, and then the used entries on the next page.
     pub fn areas(self) -> [u64; 3] {
         let start = u64::from(self.index) * RING_SPACE;
-        [start, start + 0x2000, start + 0x2800]
+        [start, start + 0x1000, start + 0x2ffc]
     }
 }
 

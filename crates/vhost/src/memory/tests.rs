@@ -165,3 +165,40 @@ proptest! {
         }
     }
 }
+
+/// A hypervisor that takes a page's mark and copies the page has what was written, or finds the mark again.
+#[test]
+fn a_mark_is_seen_after_what_was_written() {
+    const PAGES: u64 = 512;
+    const PAGE: usize = 4096;
+    let all = place(0, PAGES * PAGE as u64, 0);
+    let memory = || Memory::new([(all, file(all.size))]).unwrap();
+    for _ in 0..20 {
+        let log = Arc::new(Log::new(&file(PAGES / 8), 0, PAGES / 8).unwrap());
+        let (old, new) = (memory().logged(Some(log.clone())), memory());
+        let mut bytes = [0; PAGE];
+        let mut copy = || {
+            for page in log.take() {
+                old.read(page, &mut bytes).unwrap();
+                new.write(page, &bytes).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for page in 0..PAGES {
+                    old.write(page * PAGE as u64, &[(page % 255) as u8 + 1; PAGE]).unwrap();
+                }
+            });
+            while !writer.is_finished() {
+                copy();
+            }
+        });
+        copy();
+        let read = |memory: &Memory| {
+            let mut bytes = vec![0; all.size as usize];
+            memory.read(0, &mut bytes).unwrap();
+            bytes
+        };
+        assert!(read(&old) == read(&new));
+    }
+}

@@ -255,11 +255,11 @@ fn a_split_ring_is_broken_by_what_its_rules_forbid() {
         ),
         (
             "an available index that jumps",
-            Box::new(move |b, _| b.front.memory.write(ring + 0x2002, &[9, 0]).unwrap()),
+            Box::new(move |b, _| b.front.memory.write(ring + 0x1002, &[9, 0]).unwrap()),
         ),
         (
             "an available index that goes back",
-            Box::new(move |b, _| b.front.memory.write(ring + 0x2002, &[0xff, 0xff]).unwrap()),
+            Box::new(move |b, _| b.front.memory.write(ring + 0x1002, &[0xff, 0xff]).unwrap()),
         ),
         (
             "a table in a table",

@@ -124,19 +124,25 @@ fn all_that_is_written_is_logged() {
         let buffer = Segment { guest: GUEST + BUFFERS + 4000, len: 3000, writable: true };
         to.offer(&memory, &[buffer], None).unwrap();
         assert_eq!(bench.send(&[vec![1; 200]]), 1);
-        let [descriptors, _, device] = to.areas();
         let page = |at: u64| at & !4095;
-        let used = page(if features.has(bit::RING_PACKED) { descriptors } else { device });
-        let mut expected = [used, page(buffer.guest), page(buffer.guest + 200)];
-        expected.sort_unstable();
+        let used = |driver: &Driver| {
+            let [descriptors, _, device] = driver.areas();
+            // The index and the entry of a split ring are on two pages.
+            let split = vec![page(device + 2), page(device + 4)];
+            if features.has(bit::RING_PACKED) { vec![page(descriptors)] } else { split }
+        };
+        let expected = [used(&to), vec![page(buffer.guest), page(buffer.guest + 200)]].concat();
         assert_eq!(logged(true), expected, "{features:?}");
         // What is read is not logged, but that it was used is.
         let mut from = bench.driver(1, features, 8);
         send_one(&bench, &mut from, 1);
         assert_eq!(bench.receive(1).len(), 1);
-        let [descriptors, _, device] = from.areas();
-        let used = page(if features.has(bit::RING_PACKED) { descriptors } else { device });
-        assert_eq!(logged(true), [used], "{features:?}");
+        assert_eq!(logged(true), used(&from), "{features:?}");
+        // So is what the device says of notifications.
+        bench.port.pairs()[0].from_guest.arm();
+        let event_index = features.has(bit::EVENT_IDX) && !features.has(bit::RING_PACKED);
+        let place = if event_index { 4 + 8 * 8 } else { 0 };
+        assert_eq!(logged(true), [page(from.areas()[2] + place)], "{features:?}");
     }
 }
 
