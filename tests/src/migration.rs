@@ -89,8 +89,7 @@ fn moves(ends: Ends, incoming: &Path, peers: &[&Netns], hosts: &[&Host]) {
 }
 
 /// From one port of a switch to another.
-#[test]
-fn a_guest_moves_under_streams() {
+fn from_port_to_port(packed: bool) {
     if !ours() {
         return; // Debian's default build has no such ports.
     }
@@ -99,9 +98,19 @@ fn a_guest_moves_under_streams() {
     bed.add("vh2", true);
     let [a, b] = ["a", "b"].map(|name| bed.host.dir().join(name));
     let ns = &bed.host.ns;
-    let from = (ns, a.as_path(), bed.card("vh1", true, 1));
-    let to = (ns, b.as_path(), bed.card("vh2", true, 1));
-    moves(start(from, to), &b.join("incoming"), &[ns], &[&bed.host]);
+    let card = |port| Card { packed, ..bed.card(port, true, 1) };
+    let ends = start((ns, &a, card("vh1")), (ns, &b, card("vh2")));
+    moves(ends, &b.join("incoming"), &[ns], &[&bed.host]);
+}
+
+#[test]
+fn a_guest_moves_under_streams() {
+    from_port_to_port(false);
+}
+
+#[test]
+fn a_guest_with_packed_rings_moves_under_streams() {
+    from_port_to_port(true);
 }
 
 /// From one host to another. The stream from its first host crosses VXLAN afterwards, and that from the second did before.

@@ -54,6 +54,14 @@ pub(crate) fn tcp4(len: usize) -> Vec<u8> {
     ethernet(0x0800, &ipv4(ip_proto::TCP, &tcp(len)))
 }
 
+pub(crate) fn udp4(payload: &[u8]) -> Vec<u8> {
+    ethernet(0x0800, &ipv4(ip_proto::UDP, &udp(payload)))
+}
+
+pub(crate) fn udp6(payload: &[u8]) -> Vec<u8> {
+    ethernet(0x86dd, &ipv6(ip_proto::UDP, &udp(payload)))
+}
+
 fn vxlan(inner: &[u8]) -> Vec<u8> {
     let mut v = vec![8, 0, 0, 0, 0, 0, 7, 0];
     v.extend(inner);

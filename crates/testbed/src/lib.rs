@@ -28,6 +28,7 @@ pub mod exec;
 pub mod guest;
 pub mod guide;
 pub mod host;
+pub mod hugepages;
 pub mod iperf;
 pub mod kernel;
 mod monitor;

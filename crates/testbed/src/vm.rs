@@ -38,29 +38,25 @@ pub struct Card {
 }
 
 /// Where a guest's memory comes from. The switch shares it in any case.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
     /// Pages of the usual size.
     #[default]
     Pages,
     /// Huge pages, as a memfd.
     HugePages,
-    /// Huge pages, as a file of the file system (`hugetlbfs`) that is mounted there.
-    HugeFile(PathBuf),
+    /// Huge pages, as a file of a file system for them, which QEMU alone sees.
+    HugeFile,
 }
 
 impl Memory {
-    /// The object that QEMU makes of it, without its size, which comes with it.
-    fn object(&self) -> (String, String) {
-        let size = format!("{MEMORY_KIB}K");
+    /// How many huge pages it takes.
+    pub const HUGE_PAGES: usize = 80;
+
+    fn size(self) -> String {
         match self {
-            Self::Pages => ("memory-backend-memfd".to_owned(), size),
-            Self::HugePages => {
-                ("memory-backend-memfd,hugetlb=on,hugetlbsize=2M".to_owned(), "160M".to_owned())
-            }
-            Self::HugeFile(dir) => {
-                (format!("memory-backend-file,mem-path={}", dir.display()), "160M".to_owned())
-            }
+            Self::Pages => format!("{MEMORY_KIB}K"),
+            Self::HugePages | Self::HugeFile => format!("{}M", 2 * Self::HUGE_PAGES),
         }
     }
 }
@@ -121,7 +117,13 @@ impl Vm {
         let server = if card.listens { ",server=on,wait=off" } else { "" };
         let several = if card.queues > 1 { ",mq=on" } else { "" };
         let packed = if card.packed { ",packed=on" } else { "" };
-        let (object, size) = memory.object();
+        let huge = dir.join("hugepages").display().to_string();
+        let size = memory.size();
+        let object = match memory {
+            Memory::Pages => "memory-backend-memfd".to_owned(),
+            Memory::HugePages => "memory-backend-memfd,hugetlb=on,hugetlbsize=2M".to_owned(),
+            Memory::HugeFile => format!("memory-backend-file,mem-path={huge}"),
+        };
         // Without vectors: Debian 12's QEMU dies of MSI-X with vhost-user when it has no hardware help.
         let line = format!(
             "qemu-system-x86_64 -M pc,memory-backend=m0 -accel tcg -cpu qemu64 -smp {smp} -m {size} -nodefaults \
@@ -139,7 +141,13 @@ impl Vm {
             mac = card.mac,
         );
         let kernel = format!("console=ttyS0 quiet panic=-1 mitigations=off vmip={address}/24");
-        let cmd = Cmd::line(&line).args(["-append", &kernel]).netns(ns.name());
+        // Programs in a namespace have mounts of their own, which go with them.
+        let mount = match memory {
+            Memory::HugeFile => format!("mkdir {huge} && mount -t hugetlbfs none {huge} && "),
+            Memory::Pages | Memory::HugePages => String::new(),
+        };
+        let cmd = Cmd::new(["sh", "-c", &format!("{mount}exec {line} \"$@\""), "sh"]);
+        let cmd = cmd.args(["-append", &kernel]).netns(ns.name());
         let cmd = match incoming {
             Some(path) => cmd.args(["-incoming", &format!("unix:{}", path.display())]),
             None => cmd,

@@ -63,6 +63,8 @@ pub(super) fn start(
                 target: LOG,
                 "dpdkvhostuser ports are considered deprecated;  please migrate to dpdkvhostuserclient ports."
             );
+            // A folder that the settings name need not be there yet. What else is wrong with it, the socket will say.
+            let _ = path.parent().map(std::fs::create_dir);
             let listener = Listener::open(&Endpoint::PassiveUnix(path.clone()))?;
             log::info!(target: LOG, "Socket {} created for vhost-user port {}", path.display(), shared.name);
             Some(listener)

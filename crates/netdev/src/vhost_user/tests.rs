@@ -9,7 +9,7 @@ use vhost::message::number;
 use vhost::ring::Segment;
 
 use super::*;
-use crate::vnet::tests::tcp4;
+use crate::vnet::tests::{tcp4, udp4, udp6};
 use crate::{Pool, Received};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -110,6 +110,19 @@ fn a_client_port_connects_by_itself_again_and_again() {
 }
 
 #[test]
+fn a_folder_for_sockets_is_made_where_there_is_one_to_make_it_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |path| {
+        let config = Config { mode: Mode::Server, path, retries: 0 };
+        VhostUser::open("vm0", config, [2; 6], &Clock::real(), Arc::new(|_| ())).map(drop)
+    };
+    open(dir.path().join("guests/vm0")).unwrap();
+    open(dir.path().join("guests/vm0")).unwrap();
+    let error = open(dir.path().join("no/such/vm0")).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
 fn two_ports_cannot_have_one_socket() {
     let bench = Bench::new(Mode::Server);
     let path = bench.dir.path().join("vm0");
@@ -178,6 +191,108 @@ fn offload_state_crosses_both_ways() {
     assert!(got.is_empty());
     let stats = bench.port.stats().unwrap();
     assert_eq!((stats.rx_packets, stats.tx_packets, stats.rx_errors), (1, 1, 1));
+}
+
+/// UDP super-packets (`HOST_USO`, `GUEST_USO4`, `GUEST_USO6`): from the guest, and to it, in both IP versions.
+#[test]
+fn udp_super_packets_cross_both_ways() {
+    let features =
+        Features(FEATURES.0 | Features::of(&[bit::GUEST_USO4, bit::GUEST_USO6, bit::HOST_USO]).0);
+    let bench = Bench::new(Mode::Server);
+    let mut rx = bench.port.take_rx_queues();
+    let mut tx = bench.port.tx_queue().unwrap();
+    let front = bench.plug_in(bench.connect(), features, 1);
+    let memory = &front.memory;
+    assert!(tx.accepts().uso && tx.accepts().tso);
+    let place = |index| Place { size: 64, index };
+    let [mut to, mut from] = [0, 1].map(|index| Driver::new(place(index), features));
+    let mut pool = Pool::default();
+    for (frame, transport) in [(udp4(&[7; 3000]), 34u16), (udp6(&[7; 3000]), 54)] {
+        // Kind 5, headers of 8 bytes behind the IP header, payloads of 1000 bytes.
+        let [start, end] = [transport, transport + 8].map(u16::to_le_bytes);
+        let mut bytes = vec![1, 5, end[0], end[1], 0xe8, 3, start[0], start[1], 6, 0, 0, 0];
+        bytes.extend(&frame);
+        memory.write(GUEST + BUFFERS, &bytes).unwrap();
+        from.offer(memory, &[segment(0, bytes.len(), false)], None).unwrap();
+        let mut got = Vec::new();
+        rx[0].recv(&mut pool, 32, &mut got).unwrap();
+        let packet = got.pop().unwrap();
+        let gso = Gso { kind: GsoKind::Udp, size: 1000, ecn: false };
+        assert_eq!(packet.offload.gso, Some(gso));
+        assert_eq!(packet.offload.csum, Csum::Partial { start: transport, offset: 6 });
+        to.offer(memory, &[segment(8192, 4096, true)], None).unwrap();
+        tx.send(&mut pool, &mut vec![packet]);
+        assert_eq!(to.take(memory).unwrap().1 as usize, bytes.len());
+        from.take(memory).unwrap();
+        let mut back = vec![0; bytes.len()];
+        memory.read(GUEST + BUFFERS + 8192, &mut back).unwrap();
+        bytes[10] = 1; // one buffer
+        assert_eq!(back, bytes);
+    }
+    // One of the two alone is not enough: what is sent is not sorted by IP version.
+    drop(front);
+    bench.until("the link to go", |s| !s.link_up);
+    let half = Features(FEATURES.0 | 1 << bit::GUEST_USO4);
+    let _front = bench.plug_in(bench.connect(), half, 1);
+    assert!(!tx.accepts().uso);
+}
+
+/// Headers by which a guest would have us read or write where its frame is not (CVE-2024-11614 and its kin): each costs its
+/// frame, under the right counter, and nothing else.
+#[test]
+fn headers_that_point_beyond_their_frame_cost_it() {
+    let bench = Bench::new(Mode::Server);
+    let mut rx = bench.port.take_rx_queues();
+    let front = bench.plug_in(bench.connect(), FEATURES, 1);
+    let mut driver = Driver::new(Place { size: 64, index: 1 }, FEATURES);
+    let frame = tcp4(3000);
+    let len = frame.len() as u16;
+    // Flags, kind, length of headers, payloads, start and offset of the checksum.
+    let lies: [(u8, u8, u16, u16, u16, u16); 10] = [
+        (1, 0, 0, 0, len, 0),
+        (1, 0, 0, 0, len - 1, 0),
+        (1, 0, 0, 0, 0, len - 1),
+        (1, 0, 0, 0, u16::MAX, u16::MAX),
+        (1, 0, 0, 0, 34, u16::MAX),
+        (1, 1, 54, 1000, len, 16),
+        (1, 1, 54, 1000, 34, len),
+        (1, 1, 54, 0, 34, 16),
+        (1, 4, 54, 1000, 34, 16),
+        (1, 0x7f, u16::MAX, u16::MAX, 34, 16),
+    ];
+    let (mut pool, mut got) = (Pool::default(), Vec::new());
+    for (n, (flags, kind, headers, size, start, offset)) in (1..).zip(lies) {
+        let mut bytes = vec![flags, kind];
+        bytes.extend([headers, size, start, offset, 0].iter().flat_map(|v| v.to_le_bytes()));
+        bytes.extend(&frame);
+        front.memory.write(GUEST + BUFFERS, &bytes).unwrap();
+        driver.offer(&front.memory, &[segment(0, bytes.len(), false)], None).unwrap();
+        rx[0].recv(&mut pool, 32, &mut got).unwrap();
+        assert!(got.is_empty(), "lie {n}");
+        assert_eq!(bench.port.stats().unwrap().rx_frame_err, n, "lie {n}");
+        driver.take(&front.memory).unwrap();
+    }
+    let honest = [vec![0; 12], frame].concat();
+    front.memory.write(GUEST + BUFFERS, &honest).unwrap();
+    driver.offer(&front.memory, &[segment(0, honest.len(), false)], None).unwrap();
+    rx[0].recv(&mut pool, 32, &mut got).unwrap();
+    assert_eq!(got.len(), 1);
+    assert_eq!(bench.port.stats().unwrap().rx_packets, 1);
+}
+
+/// A crowd that comes and goes, some in the middle of a word, keeps nobody out for long.
+#[test]
+fn a_storm_of_connections_passes() {
+    let bench = Bench::new(Mode::Server);
+    let storm: Vec<_> = (0..20).map(|_| bench.connect()).collect();
+    for (n, mut socket) in storm.into_iter().enumerate() {
+        use std::io::Write;
+        let _ = socket.write_all(&[1, 0, 0, 0, 1][..n % 6]); // some are gone before they are heard
+    }
+    let front = bench.plug_in(bench.connect(), FEATURES, 1);
+    drop(front);
+    bench.until("the link to go", |s| !s.link_up);
+    assert_eq!(bench.port.status().unwrap().link_resets, 2, "of all of them, one was a guest");
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub struct Place {
     wrap: bool,
 }
 
+/// Where rings begin.
+const START: Place = Place { index: 0, wrap: true };
+
 impl Place {
     fn from_base(base: u32) -> Self {
         Self { index: base as u16 & 0x7fff, wrap: base & 0x8000 != 0 }
@@ -71,6 +74,17 @@ impl Packed {
         let place = Place::from_base(base);
         if place.index >= layout.size {
             return Err(Broken::Jump);
+        }
+        let used = |index| {
+            let at = index * DESCRIPTOR + FLAGS;
+            layout.descriptors.load16(at, Ordering::Relaxed) & USED != 0
+        };
+        if place == START && (0..usize::from(layout.size)).any(used) {
+            // QEMU does not keep for a network card where such a ring was, when the switch had no time to say so.
+            log::warn!(
+                "a packed ring is said to be at its beginning, and has been used: until the guest's driver is started anew, \
+                 nothing may pass"
+            );
         }
         // Chains are given back in order, and all of them at once: what was taken was used.
         Ok(Self {

@@ -142,13 +142,15 @@ impl Guest {
         bytes
     }
 
-    /// Runs until it is told to pause; tells of its progress now and then.
-    fn run(mut self, pause: &AtomicBool, progress: &Sender<(u32, u32)>) -> Self {
+    /// Runs until it is told to pause; tells how many frames it has received, whenever there are more.
+    fn run(mut self, pause: &AtomicBool, news: &Sender<u32>) -> Self {
         while !pause.load(Ordering::SeqCst) {
-            if self.step() {
-                let _ = progress.send((self.received, self.sent)); // nobody may listen any more
-            } else {
+            let before = self.received;
+            if !self.step() {
                 std::thread::yield_now();
+            }
+            if self.received != before {
+                let _ = news.send(self.received); // nobody may listen any more
             }
         }
         self
@@ -222,7 +224,7 @@ fn feed(ports: [&Port; 2], longest: usize, stop: &AtomicBool) {
 }
 
 /// A worker that receives what the guest sends, wherever it is: each frame is the next.
-fn drain(ports: [&Port; 2], stop: &AtomicBool, progress: &Sender<u32>) {
+fn drain(ports: [&Port; 2], stop: &AtomicBool, news: &Sender<u32>) {
     let (mut heap, mut next) = (Heap::default(), 0);
     while !stop.load(Ordering::SeqCst) {
         let before = next;
@@ -238,7 +240,7 @@ fn drain(ports: [&Port; 2], stop: &AtomicBool, progress: &Sender<u32>) {
         if next == before {
             std::thread::yield_now();
         } else {
-            let _ = progress.send(next); // nobody may listen any more
+            let _ = news.send(next); // nobody may listen any more
         }
     }
 }
@@ -265,7 +267,7 @@ fn migrates(features: Features) {
         let tell_first = tell.clone();
         let running = scope.spawn(move || guest.run(pause, &tell_first));
         let until = |wanted: u32| {
-            while guest_news.recv_timeout(PATIENCE).expect("frames flow").0 < wanted {}
+            while guest_news.recv_timeout(PATIENCE).expect("frames flow") < wanted {}
             while drain_news.recv_timeout(PATIENCE).expect("frames flow") < wanted {}
         };
         until(100);
@@ -275,9 +277,10 @@ fn migrates(features: Features) {
         source.log_to(&device);
         source.set_features(features, true);
         copy(&old, &new, (GUEST..GUEST + SIZE).step_by(PAGE as usize));
-        let mut rounds = 0;
-        while rounds < 50 || guest_news.try_iter().last().is_none_or(|(n, _)| n < ENOUGH) {
+        let (mut rounds, mut received) = (0, 0);
+        while rounds < 50 || received < ENOUGH {
             rounds += 1;
+            received = guest_news.recv_timeout(PATIENCE).expect("frames flow");
             let written = [processor.take(), device_log.take()].concat();
             copy(&old, &new, written);
             if rounds == 25 {
@@ -286,14 +289,14 @@ fn migrates(features: Features) {
                 source.log_to(&file);
                 let first = std::mem::replace(&mut device_log, log_of(&file));
                 copy(&old, &new, first.take());
-                until(100);
+                until(received + 100);
                 assert_eq!(first.take(), Vec::<u64>::new());
             }
             if rounds == 35 {
                 // The migration is given up and begins again.
                 source.set_features(features, false);
                 device_log.take();
-                until(100);
+                until(received + 100);
                 assert_eq!(device_log.take(), Vec::<u64>::new(), "nobody asked");
                 source.set_features(features, true);
                 copy(&old, &new, (GUEST..GUEST + SIZE).step_by(PAGE as usize));
