@@ -53,6 +53,21 @@ impl Place {
     }
 }
 
+/// Where a ring is by what is written in it. Of use, the device alone tells: before its place is the mark of this round, and from
+/// there on that of the one before. `None`: some chain took several places, of which the first alone is marked. The last of all
+/// could deceive, so this is for drivers that put such chains into tables of their own.
+fn told_by(layout: &Layout) -> Option<Place> {
+    let used = |index: u16| {
+        let at = usize::from(index) * DESCRIPTOR + FLAGS;
+        layout.descriptors.load16(at, Ordering::Acquire) & USED != 0
+    };
+    let first = used(0);
+    let Some(index) = (0..layout.size).find(|index| used(*index) != first) else {
+        return Some(Place { index: 0, wrap: !first });
+    };
+    (index..layout.size).all(|index| used(index) != first).then_some(Place { index, wrap: first })
+}
+
 /// The device's side.
 #[derive(Debug)]
 pub struct Packed {
@@ -69,21 +84,28 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// A ring that goes on at `base`. A base beyond the ring is that of another ring.
+    /// A ring that goes on at `base`. A base beyond the ring is that of another ring. When a switch had no time to say where it was,
+    /// QEMU says of a network card's ring that it is at its beginning; then the ring itself is asked.
     pub fn new(layout: Layout, features: Features, base: u32) -> Result<Self, Broken> {
-        let place = Place::from_base(base);
-        if place.index >= layout.size {
+        let said = Place::from_base(base);
+        if said.index >= layout.size {
             return Err(Broken::Jump);
         }
-        let used = |index| {
-            let at = index * DESCRIPTOR + FLAGS;
-            layout.descriptors.load16(at, Ordering::Relaxed) & USED != 0
+        let place = match told_by(&layout) {
+            _ if said != START => said,
+            Some(told) if told == START || features.has(bit::INDIRECT_DESC) => told,
+            _ => {
+                log::warn!(
+                    "a packed ring is said to be at its beginning, and has been used: until the guest's driver is started \
+                     anew, nothing may pass"
+                );
+                said
+            }
         };
-        if place == START && (0..usize::from(layout.size)).any(used) {
-            // QEMU does not keep for a network card where such a ring was, when the switch had no time to say so.
-            log::warn!(
-                "a packed ring is said to be at its beginning, and has been used: until the guest's driver is started anew, \
-                 nothing may pass"
+        if place != said {
+            log::info!(
+                "ring: continuing at {}, as the guest has seen it, not at its beginning",
+                place.index
             );
         }
         // Chains are given back in order, and all of them at once: what was taken was used.

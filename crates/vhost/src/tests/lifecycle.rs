@@ -146,39 +146,52 @@ fn all_that_is_written_is_logged() {
     }
 }
 
-/// A switch that was killed comes back: a split ring says itself where it was, a packed one by what the front end kept.
+/// A switch that was killed comes back: a ring says itself where it was, or what the front end kept does.
 #[test]
 fn another_life_goes_on_where_the_first_ended() {
     for features in KINDS {
-        let mut bench = Bench::running(features, 8);
-        let ask = Inflight { queues: 2, queue_size: 8, ..Inflight::default() };
-        bench.front.send(number::GET_INFLIGHT_FD, &ask.to_bytes(), &[]).unwrap();
-        bench.turn().unwrap();
-        let (_, granted) = bench.front.receive().unwrap();
-        // The descriptor that came with it went with the bytes; a front end may as well bring its own.
-        let size = u64::from_ne_bytes(granted[..8].try_into().unwrap());
-        let kept = memfd_create("kept", MemfdFlags::CLOEXEC).unwrap();
-        ftruncate(&kept, size).unwrap();
-        bench.front.send(number::SET_INFLIGHT_FD, &granted, &[kept.as_fd()]).unwrap();
-        bench.turn().unwrap();
-        let mut driver = bench.driver(1, features, 8);
-        for n in 0..5 {
-            send_one(&bench, &mut driver, n);
-            assert_eq!(bench.receive(1).len(), 1);
-            driver.take(&bench.front.memory).unwrap();
+        for frames in [0, 1, 7, 8, 9, 16, 21] {
+            another_life(features, frames, false);
+            another_life(features, frames, true);
         }
-        // Killed: the session just ends. The front end knows nothing better than where it began.
-        let Bench { front: FrontEnd { file, memory, .. }, .. } = bench;
-        let mut bench = Bench::new();
-        (bench.front.file, bench.front.memory) = (file, memory);
-        bench.front.send(number::SET_INFLIGHT_FD, &granted, &[kept.as_fd()]).unwrap();
-        bench.front.introduce(features, 2, 8).unwrap();
-        bench.turn().unwrap();
-        send_one(&bench, &mut driver, 50);
-        let got = bench.receive(32);
-        assert_eq!(got.len(), 1, "{features:?}");
-        assert_eq!(got[0].1[0], 50);
     }
+}
+
+fn another_life(features: Features, frames: u8, tracked: bool) {
+    let mut bench = Bench::running(features, 8);
+    let ask = Inflight { queues: 2, queue_size: 8, ..Inflight::default() };
+    bench.front.send(number::GET_INFLIGHT_FD, &ask.to_bytes(), &[]).unwrap();
+    bench.turn().unwrap();
+    let (_, granted) = bench.front.receive().unwrap();
+    // The descriptor that came with it went with the bytes; a front end may as well bring its own.
+    let size = u64::from_ne_bytes(granted[..8].try_into().unwrap());
+    let kept = memfd_create("kept", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&kept, size).unwrap();
+    let track = |bench: &mut Bench| {
+        if tracked {
+            bench.front.send(number::SET_INFLIGHT_FD, &granted, &[kept.as_fd()]).unwrap();
+            bench.turn().unwrap();
+        }
+    };
+    track(&mut bench);
+    let mut driver = bench.driver(1, features, 8);
+    for n in 0..frames {
+        send_one(&bench, &mut driver, n);
+        assert_eq!(bench.receive(1).len(), 1);
+        driver.take(&bench.front.memory).unwrap();
+    }
+    // Killed: the session just ends. The front end knows nothing better than where it began.
+    let Bench { front: FrontEnd { file, memory, .. }, .. } = bench;
+    let mut bench = Bench::new();
+    (bench.front.file, bench.front.memory) = (file, memory);
+    track(&mut bench);
+    bench.front.introduce(features, 2, 8).unwrap();
+    bench.turn().unwrap();
+    assert!(bench.receive(32).is_empty(), "{features:?} {frames} {tracked}");
+    send_one(&bench, &mut driver, 50);
+    let got = bench.receive(32);
+    assert_eq!(got.len(), 1, "{features:?} {frames} {tracked}");
+    assert_eq!(got[0].1[0], 50);
 }
 
 #[test]
