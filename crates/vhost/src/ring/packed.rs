@@ -84,8 +84,8 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// A ring that goes on at `base`. A base beyond the ring is that of another ring. When a switch had no time to say where it was,
-    /// QEMU says of a network card's ring that it is at its beginning; then the ring itself is asked.
+    /// A ring that goes on at `base`. A base beyond the ring is that of another ring. When a switch had no time to say where it
+    /// was, QEMU says of a network card's ring that it is at its beginning; then the ring itself is asked.
     pub fn new(layout: Layout, features: Features, base: u32) -> Result<Self, Broken> {
         let said = Place::from_base(base);
         if said.index >= layout.size {
