@@ -138,6 +138,7 @@ impl Driver {
         let Kind::Split { available, .. } = &mut self.kind else { return };
         let at = self.areas[1] + 4 + 2 * u64::from(*available % self.size);
         Self::put16(memory, at, head);
+        fence(Ordering::Release);
         *available = available.wrapping_add(1);
         Self::put16(memory, self.areas[1] + 2, *available);
     }
@@ -161,6 +162,7 @@ impl Driver {
             }
         }
         if let Some((at, flags)) = head {
+            fence(Ordering::Release);
             Self::put16(memory, at + 14, flags);
         }
         self.chains.insert(id, vec![0; list.len()]);
@@ -175,6 +177,7 @@ impl Driver {
                 if Self::get16(memory, self.areas[2] + 2) == *used {
                     return None;
                 }
+                fence(Ordering::Acquire);
                 let at = self.areas[2] + 4 + 8 * u64::from(*used % self.size);
                 memory.read(at, &mut bytes).expect("the guest's own memory");
                 *used = used.wrapping_add(1);
@@ -187,6 +190,7 @@ impl Driver {
                 if marks != (*used_wrap, *used_wrap) {
                     return None;
                 }
+                fence(Ordering::Acquire);
                 memory.read(at, &mut bytes).expect("the guest's own memory");
                 bytes.rotate_left(4);
                 let id = u16::from_le_bytes([bytes[0], bytes[1]]);
@@ -209,6 +213,8 @@ impl Driver {
 
     /// Whether the device asks to be notified of what was made available since `old` chains ago (split) or at all (packed).
     pub fn is_notification_wanted(&self, memory: &Memory) -> bool {
+        // What was made available is to be seen before the device's wish is looked at, or both would wait.
+        fence(Ordering::SeqCst);
         match self.kind {
             Kind::Split { available, .. } if self.event => {
                 let at = self.areas[2] + 4 + 8 * u64::from(self.size);
