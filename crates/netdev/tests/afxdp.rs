@@ -173,6 +173,35 @@ fn closing_gives_the_interface_back() {
     assert_eq!(echoes.lost(), 0, "{echoes}");
 }
 
+/// A driver that takes VLAN tags off frames does not while the device is open, and does again afterwards, if it did before.
+#[test]
+fn tags_are_left_in_the_frames_while_the_device_is_open() {
+    let bed = Bed::new();
+    let ethtool = |words: &str| {
+        let line = format!("ethtool {words}");
+        bed.switch.cmd(line.split_whitespace()).ok().unwrap()
+    };
+    let takes_tags_off = || {
+        let all = ethtool("-k left");
+        let mut states = all.lines().filter_map(|l| l.trim().strip_prefix("rx-vlan-offload: "));
+        states.next().unwrap().starts_with("on")
+    };
+    for before in [true, false] {
+        ethtool(&format!("-K left rxvlan {}", if before { "on" } else { "off" }));
+        assert_eq!(takes_tags_off(), before);
+        let device = bed.open_with(Kind::Afxdp, "left", &[]).unwrap();
+        assert!(!takes_tags_off());
+        // A veth's tags are the other end's business.
+        let status = device.status().unwrap();
+        assert_eq!(status.details["vlan-tags"], "lost, unless the other end has txvlan off");
+        drop(device);
+        assert_eq!(takes_tags_off(), before);
+    }
+    ethtool("-K left rxvlan on");
+    assert!(bed.open_with(Kind::Afxdp, "left", &[("xdp-mode", "native-with-zerocopy")]).is_err());
+    assert!(takes_tags_off(), "as it was, also when opening fails");
+}
+
 #[test]
 fn packets_are_counted_and_losses_too() {
     let bed = Bed::new();

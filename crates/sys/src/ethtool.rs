@@ -1,4 +1,4 @@
-//! What a driver says of itself: `SIOCETHTOOL`, read-only.
+//! What a driver says of itself, and which of its features are on: `SIOCETHTOOL`.
 //!
 //! Each command takes a structure that begins with the command word and is filled in by the kernel. The structures are laid
 //! out here as 32-bit words, so that their sizes are in plain sight of the code that vouches for them.
@@ -14,6 +14,7 @@ const GET_DRIVER: u32 = 0x03;
 const GET_STRINGS: u32 = 0x1b;
 const GET_STRING_SETS: u32 = 0x37;
 const GET_FEATURES: u32 = 0x3a;
+const SET_FEATURES: u32 = 0x3b;
 const GET_CHANNELS: u32 = 0x3c;
 
 /// String set of the feature names (`ETH_SS_FEATURES`).
@@ -122,6 +123,18 @@ pub fn receive_queues(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
 pub fn features(socket: BorrowedFd<'_>, name: &str) -> io::Result<BTreeSet<String>> {
     let count = feature_count(socket, name)?;
     let names = feature_names(socket, name, count)?;
+    let active = active_features(socket, name, count)?;
+    let is_on = |i: usize| active[i / 32] & (1 << (i % 32)) != 0;
+    Ok(names
+        .into_iter()
+        .enumerate()
+        .filter(|(i, name)| is_on(*i) && !name.is_empty())
+        .map(|(_, name)| name)
+        .collect())
+}
+
+/// Which features are on: a bit for each.
+fn active_features(socket: BorrowedFd<'_>, name: &str, count: u32) -> io::Result<Vec<u32>> {
     let blocks = count.div_ceil(32);
     // struct ethtool_gfeatures: command, number of blocks, blocks of {available, requested, active, never changed}.
     let mut words = vec![0u32; 2 + 4 * blocks as usize];
@@ -132,13 +145,34 @@ pub fn features(socket: BorrowedFd<'_>, name: &str) -> io::Result<BTreeSet<Strin
     unsafe {
         call(socket, name, &mut words)?
     };
-    let active = |i: usize| words[2 + 4 * (i / 32) + 2] & (1 << (i % 32)) != 0;
-    Ok(names
-        .into_iter()
-        .enumerate()
-        .filter(|(i, name)| active(*i) && !name.is_empty())
-        .map(|(_, name)| name)
-        .collect())
+    Ok(words[2..].chunks(4).map(|block| block[2]).collect())
+}
+
+/// Switches features on or off: all that have one of these names. What cannot be changed stays as it is, and so does what the
+/// kernel has no name for; [`features`] tells.
+pub fn set_features(
+    socket: BorrowedFd<'_>,
+    name: &str,
+    wanted: &[&str],
+    on: bool,
+) -> io::Result<()> {
+    let count = feature_count(socket, name)?;
+    let names = feature_names(socket, name, count)?;
+    let blocks = count.div_ceil(32);
+    // struct ethtool_sfeatures: command, number of blocks, blocks of {which are meant, whether on}.
+    let mut words = vec![0u32; 2 + 2 * blocks as usize];
+    words[0] = SET_FEATURES;
+    words[1] = blocks;
+    for (i, _) in names.iter().enumerate().filter(|(_, name)| wanted.contains(&name.as_str())) {
+        let block = 2 + 2 * (i / 32);
+        words[block] |= 1 << (i % 32);
+        words[block + 1] |= u32::from(on) << (i % 32);
+    }
+    // SAFETY: ETHTOOL_SFEATURES reads as many blocks of two words as words[1] says, which are there, and writes nothing.
+    #[allow(unsafe_code)]
+    unsafe {
+        call(socket, name, &mut words)
+    }
 }
 
 fn feature_count(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {

@@ -14,7 +14,8 @@
 //! One socket for each receive queue ([`open`]); its receiving half belongs to the worker that the queue is given to, its
 //! sending half is shared, under a lock for the time of one batch, by the workers that were dealt it. A frame is copied in and
 //! copied out. XDP says nothing of what is unfinished in a frame, so `repair` finds it out where the sender may be on this
-//! machine. Unfinished checksums may be sent, where the kernel takes metadata with a frame (Linux 6.11).
+//! machine; and `tags` has drivers leave VLAN tags in the frames. Unfinished checksums may be sent, where the kernel takes
+//! metadata with a frame (Linux 6.11).
 //!
 //! # Why packets are copied
 //! A buffer that is a frame of a umem shared by all ports would save the copy in and the copy out. Measured by a profile of the
@@ -26,6 +27,7 @@ mod open;
 mod options;
 mod queue;
 mod segments;
+mod tags;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,6 +43,7 @@ use sys::{ethtool, packet_socket};
 pub use options::{Mode, Options};
 
 use segments::Segments;
+use tags::Tags;
 
 use crate::common::{Losses, SharedAccepts};
 use crate::host::{self, Host};
@@ -78,6 +81,7 @@ struct Shared {
     features: Config,
     /// Why no better mode is in use.
     fallen: String,
+    tags: Tags,
     /// How large super-packets' segments are to be.
     segments: Segments,
     /// Longest frame that a socket can send.
@@ -99,13 +103,14 @@ impl Afxdp {
             return Err(Error::Host(Errno::INVAL.into()));
         }
         let queues = queues(&host, options)?;
-        let opened =
-            open::open(host.ifindex, queues, options).map_err(|failures| {
-                match failures.first() {
-                    Some(failure) if failure.is_missing() => Error::Host(Errno::NODEV.into()),
-                    _ => Error::Refused(joined(&failures)),
-                }
-            })?;
+        let tags = Tags::keep(&host, &link);
+        let opened = open::open(host.ifindex, queues, options).map_err(|failures| {
+            tags.restore(&host);
+            match failures.first() {
+                Some(failure) if failure.is_missing() => Error::Host(Errno::NODEV.into()),
+                _ => Error::Refused(joined(&failures)),
+            }
+        })?;
         for (_, tx) in &opened.sockets {
             let size = SEND_BUFFER;
             // More than the limit of unprivileged programs; without the right to, the limit will do.
@@ -120,6 +125,7 @@ impl Afxdp {
             mode: opened.mode,
             features: opened.features,
             fallen: joined(&opened.fallen),
+            tags,
             segments: Segments::default(),
             longest: opened.sockets.iter().map(|(_, tx)| tx.longest()).min().unwrap_or(0) as u32,
             // What the network stack has joined in generic mode has no finished checksums either.
@@ -169,6 +175,12 @@ fn promiscuous(ifindex: u32) -> Option<OwnedFd> {
     Some(socket)
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.tags.restore(&self.host);
+    }
+}
+
 impl Shared {
     /// Notes what the link is like now.
     fn look(&self, link: &rtnl::Link) {
@@ -216,6 +228,7 @@ impl Device for Afxdp {
         let mut tell = |key: &str, value: String| status.details.insert(key.to_owned(), value);
         tell("xdp-mode-in-use", self.shared.mode.to_string());
         tell("xdp-features", self.shared.features());
+        tell("vlan-tags", self.shared.tags.to_string());
         tell("n_rxq", self.shared.meters.len().to_string());
         if !self.shared.fallen.is_empty() {
             tell("xdp-fallback", self.shared.fallen.clone());
