@@ -15,6 +15,7 @@ mod local;
 mod migration;
 mod misuse;
 mod offload;
+mod pairs;
 mod parity;
 mod restart;
 mod support;

@@ -14,4 +14,5 @@ pub mod mmsg;
 pub mod packet_socket;
 pub mod prefetch;
 pub mod tun;
+pub mod udp_segment;
 pub mod xdp;

@@ -104,5 +104,5 @@ fn compare(mut stream: &TcpStream, returned: &AtomicUsize) -> io::Result<usize> 
 
 /// The bytes that a stream of that length consists of.
 pub fn bytes(len: usize) -> Vec<u8> {
-    pattern().into_iter().cycle().take(len).collect()
+    pattern().iter().copied().cycle().take(len).collect()
 }

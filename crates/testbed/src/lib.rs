@@ -31,8 +31,10 @@ pub mod host;
 pub mod hugepages;
 pub mod iperf;
 pub mod kernel;
-mod monitor;
+pub mod monitor;
 pub mod netns;
+#[cfg(feature = "vhost-user")]
+pub mod nic;
 pub mod probe;
 pub mod process;
 pub mod programs;

@@ -1,11 +1,13 @@
 //! Network namespaces: making, entering, looking around.
 
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+pub use sys::bpf::Tagging;
+use sys::ifreq;
 
 use crate::{Cmd, Error, Result};
 
@@ -143,6 +145,18 @@ pub struct DeviceCounters {
     pub tx_bytes: u64,
     /// Packets sent.
     pub tx_packets: u64,
+}
+
+/// The index of a device in this thread's namespace.
+fn index(device: &str) -> std::io::Result<u32> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    ifreq::index(socket.as_fd(), device)
+}
+
+/// Has a device send and receive all that it does with the tag of a VLAN, until what this returns is dropped.
+pub fn tag(ns: &Netns, device: &str, vid: u16) -> Result<Tagging> {
+    let what = format!("cannot tag what {device} sends");
+    ns.enter(|| Tagging::new(index(device)?, vid))?.map_err(Error::io(what))
 }
 
 /// Joins two namespaces by a veth cable.

@@ -3,8 +3,9 @@
 //! Sockets are opened by threads inside the namespaces, so nothing but the kernel is needed at either end.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base::Instant;
@@ -207,8 +208,12 @@ pub fn tcp(from: &Guest, to: &Guest, bytes: usize) -> Result<Duration> {
 }
 
 /// The same between two namespaces.
-pub fn tcp_between(from: &Netns, to: (&Netns, Ipv4Addr), bytes: usize) -> Result<Duration> {
-    let (server_ns, address) = to;
+pub fn tcp_between(
+    from: &Netns,
+    (server_ns, address): (&Netns, impl Into<IpAddr>),
+    bytes: usize,
+) -> Result<Duration> {
+    let address = address.into();
     let what = |step: &str| format!("TCP from {} to {address}: {step}", from.name());
     let listener = server_ns
         .enter(|| TcpListener::bind((address, 0)))?
@@ -251,15 +256,18 @@ fn patient(stream: TcpStream) -> std::io::Result<TcpStream> {
 }
 
 /// A byte sequence in which a lost, repeated or moved piece shows: its period is a prime larger than any segment.
-pub(crate) fn pattern() -> Vec<u8> {
-    let mut x = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        (x >> 32) as u8
-    };
-    (0..100_003).map(|_| next()).collect()
+pub(crate) fn pattern() -> &'static [u8] {
+    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
+    PATTERN.get_or_init(|| {
+        let mut x = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = || {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            (x >> 32) as u8
+        };
+        (0..100_003).map(|_| next()).collect()
+    })
 }
 
 fn send_pattern(mut stream: &TcpStream, bytes: usize) -> std::io::Result<()> {
@@ -304,19 +312,85 @@ pub fn udp(from: &Guest, to: &Guest) -> Result<Vec<usize>> {
 
 /// The same between two namespaces.
 pub fn udp_between(from: (&Netns, Ipv4Addr), to: (&Netns, Ipv4Addr)) -> Result<Vec<usize>> {
-    let bind = |(ns, address): (&Netns, Ipv4Addr)| -> Result<UdpSocket> {
+    let (client, server) = udp_sockets(from, to)?;
+    let payloads = UDP_SIZES.map(|size| pattern()[..size].to_vec());
+    let lost = payloads.iter().filter(|payload| !echoed(&client, &server, payload)).map(Vec::len);
+    Ok(lost.collect())
+}
+
+/// Two sockets, the first connected to the second.
+fn udp_sockets<A: Into<IpAddr>>(
+    from: (&Netns, A),
+    to: (&Netns, A),
+) -> Result<(UdpSocket, UdpSocket)> {
+    let bind = |(ns, address): (&Netns, A)| -> Result<UdpSocket> {
         let what = format!("UDP in {}", ns.name());
-        let socket =
-            ns.enter(|| UdpSocket::bind((address, 0)))?.map_err(Error::io(what.clone()))?;
+        let address = SocketAddr::new(address.into(), 0);
+        let socket = ns.enter(|| UdpSocket::bind(address))?.map_err(Error::io(what.clone()))?;
         socket.set_read_timeout(Some(UDP_PATIENCE)).map_err(Error::io(what))?;
         Ok(socket)
     };
     let (client, server) = (bind(from)?, bind(to)?);
-    let failed = |e| Error::Io { what: "UDP".to_owned(), source: e };
-    client.connect(server.local_addr().map_err(failed)?).map_err(failed)?;
-    let payloads = UDP_SIZES.map(|size| pattern()[..size].to_vec());
-    let lost = payloads.iter().filter(|payload| !echoed(&client, &server, payload)).map(Vec::len);
-    Ok(lost.collect())
+    let connected = server.local_addr().and_then(|at| client.connect(at));
+    connected.map_err(Error::io("UDP"))?;
+    Ok((client, server))
+}
+
+/// Packets that may be on their way at a time, so that no buffer on it overflows.
+const ON_THE_WAY: usize = 32;
+
+/// Datagrams to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagrams<'a> {
+    /// Bytes of their payloads, in turn.
+    pub sizes: &'a [usize],
+    /// How many the sender hands to its kernel at a time, as one super-packet; if more than one, all are of the same size.
+    pub joined: usize,
+    /// How many in all.
+    pub count: usize,
+}
+
+/// Sends datagrams one way, a few at a time. Each must come, once, in its turn, with its own bytes.
+pub fn datagrams<A: Into<IpAddr>>(
+    from: (&Netns, A),
+    to: (&Netns, A),
+    Datagrams { sizes, joined, count }: Datagrams<'_>,
+) -> Result<()> {
+    let (sender, receiver) = udp_sockets(from, to)?;
+    if joined > 1 {
+        sys::udp_segment::set(sender.as_fd(), sizes[0])
+            .map_err(Error::io("cannot send UDP super-packets"))?;
+    }
+    let pattern = pattern();
+    // Datagrams that follow one another begin at different places of the pattern.
+    let payload = |n: usize| {
+        let size = sizes[n % sizes.len()];
+        &pattern[n * 31 % (pattern.len() - size)..][..size]
+    };
+    let packets = |n: usize| payload(n).len().div_ceil(1400);
+    let mut buffer = vec![0; 65536];
+    let mut sent = 0;
+    for n in 0..count {
+        let failed = || format!("datagram {n} of {count}, of {} bytes", payload(n).len());
+        let on_the_way = |sent: usize| (n..sent).map(packets).sum::<usize>();
+        while sent == n || sent < count && on_the_way(sent + joined) <= ON_THE_WAY {
+            let next = (sent + joined).min(count);
+            let payloads: Vec<&[u8]> = (sent..next).map(payload).collect();
+            sender.send(&payloads.concat()).map_err(Error::io(failed()))?;
+            sent = next;
+        }
+        let len = receiver.recv(&mut buffer).map_err(Error::io(failed()))?;
+        if buffer[..len] != *payload(n) {
+            let text = format!("{}: instead of it came one of {len} bytes", failed());
+            return Err(Error::Missing(text));
+        }
+    }
+    // Nothing comes twice.
+    receiver.set_nonblocking(true).map_err(Error::io("UDP"))?;
+    match receiver.recv(&mut buffer) {
+        Ok(len) => Err(Error::Missing(format!("a datagram too many, of {len} bytes"))),
+        Err(_) => Ok(()),
+    }
 }
 
 fn echoed(client: &UdpSocket, server: &UdpSocket, payload: &[u8]) -> bool {

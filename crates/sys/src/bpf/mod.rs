@@ -22,6 +22,14 @@ const PROG_TYPE_SCHED_CLS: u32 = 3;
 const ATTACH_TCX_INGRESS: u32 = 46;
 const ATTACH_TCX_EGRESS: u32 = 47;
 
+// Operation codes of instructions (RFC 9669).
+const LOAD_U32: u8 = 0x61;
+const AND_IMM: u8 = 0x57;
+const JUMP_IF_NOT: u8 = 0x55;
+const MOVE_IMM: u8 = 0xb7;
+const CALL: u8 = 0x85;
+const EXIT: u8 = 0x95;
+
 /// Runs a bpf(2) command.
 ///
 /// # Safety
@@ -120,9 +128,6 @@ impl Redirection {
     /// From the interface of index `from` to the one of index `to`. `EINVAL`: the kernel is older than 6.6; `EPERM`: not without
     /// `CAP_NET_ADMIN` and `CAP_BPF`.
     pub fn new(from: u32, to: u32) -> io::Result<Self> {
-        const MOVE_IMM: u8 = 0xb7;
-        const CALL: u8 = 0x85;
-        const EXIT: u8 = 0x95;
         /// The helper `bpf_redirect(ifindex, flags)`; without flags, to the sending side.
         const REDIRECT: i32 = 23;
         let to = i32::try_from(to).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
@@ -135,5 +140,55 @@ impl Redirection {
         let program = load(PROG_TYPE_SCHED_CLS, &code, ATTACH_TCX_INGRESS, 0)?;
         let link = attach(program.as_fd(), from, ATTACH_TCX_INGRESS, 0)?;
         Ok(Self { _link: link })
+    }
+}
+
+/// Makes an interface one of a VLAN, as a host's own VLAN device does: what goes out gets a tag, what comes in loses it, and what
+/// comes in without that tag is dropped. The tag goes beside the frame where the driver can have it so. Ends when dropped.
+#[derive(Debug)]
+pub struct Tagging {
+    _links: [OwnedFd; 2],
+}
+
+impl Tagging {
+    /// For the interface of that index, and the VLAN of that number. Errors are those of [`Redirection::new`].
+    pub fn new(ifindex: u32, vid: u16) -> io::Result<Self> {
+        // Of linux/bpf.h: two helpers, members of struct __sk_buff, verdicts.
+        const VLAN_PUSH: i32 = 18;
+        const VLAN_POP: i32 = 19;
+        const HAS_TAG: i16 = 20;
+        const TAG: i16 = 24;
+        const PASS: i32 = 0;
+        const DROP: i32 = 2;
+        let vid = i32::from(vid & 0xfff);
+        let tpid = i32::from(0x8100u16.to_be());
+        let push = [
+            op(MOVE_IMM, 2, 0, 0, tpid),
+            op(MOVE_IMM, 3, 0, 0, vid),
+            op(CALL, 0, 0, 0, VLAN_PUSH),
+            op(JUMP_IF_NOT, 0, 0, 2, 0),
+            op(MOVE_IMM, 0, 0, 0, PASS),
+            op(EXIT, 0, 0, 0, 0),
+            op(MOVE_IMM, 0, 0, 0, DROP),
+            op(EXIT, 0, 0, 0, 0),
+        ];
+        let pop = [
+            op(LOAD_U32, 2, 1, HAS_TAG, 0),
+            op(JUMP_IF_NOT, 2, 0, 7, 1),
+            op(LOAD_U32, 2, 1, TAG, 0),
+            op(AND_IMM, 2, 0, 0, 0xfff),
+            op(JUMP_IF_NOT, 2, 0, 4, vid),
+            op(CALL, 0, 0, 0, VLAN_POP),
+            op(JUMP_IF_NOT, 0, 0, 2, 0),
+            op(MOVE_IMM, 0, 0, 0, PASS),
+            op(EXIT, 0, 0, 0, 0),
+            op(MOVE_IMM, 0, 0, 0, DROP),
+            op(EXIT, 0, 0, 0, 0),
+        ];
+        let run = |code: &[u64], place| {
+            let program = load(PROG_TYPE_SCHED_CLS, code, place, 0)?;
+            attach(program.as_fd(), ifindex, place, 0)
+        };
+        Ok(Self { _links: [run(&push, ATTACH_TCX_EGRESS)?, run(&pop, ATTACH_TCX_INGRESS)?] })
     }
 }
