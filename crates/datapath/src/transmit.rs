@@ -11,11 +11,18 @@
 //! What goes to a tunnel's other end that may not understand unfinished packets ([`packet::Offload::plain`]) is finished for
 //! any device that does not do so itself ([`Accepts::finishes`]), whatever it accepts.
 //!
+//! # Joining
+//! Small datagrams that go into one tunnel are joined to outer UDP super-packets ([`Ports::join`]): the device's work for each
+//! packet is most of what they cost. Packets of many flows come mixed, and each flow has its outer source port, so a port keeps
+//! several super-packets open at once, one for each flow, while a worker has more to receive. Whatever else leaves by the port
+//! goes behind them, so that nothing of a flow is overtaken.
+//!
 //! A frame, or a segment to be, that is longer than the device's largest is dropped by name: a veth would carry a too long
 //! segment without a word, and a wire would not.
 
 use flow::DpPort;
 use netdev::{Accepts, TxQueue};
+use packet::gro::{Gro, Options};
 use packet::gso::{self, Checksums};
 use packet::wire::Header;
 use packet::wire::ethernet::EthernetHeader;
@@ -32,19 +39,26 @@ pub(crate) struct Ports {
     table: Vec<Option<Port>>,
     /// Ports with something in their batch.
     dirty: Vec<DpPort>,
+    /// Ports that keep packets open for others to join.
+    open: Vec<DpPort>,
     scratch: Vec<Packet>,
     /// Packets handed to devices, and batches of them.
     pub(crate) sent: (u64, u64),
 }
 
 enum Port {
-    Device { tx: Box<dyn TxQueue>, batch: Vec<Packet> },
+    Device {
+        tx: Box<dyn TxQueue>,
+        batch: Vec<Packet>,
+        /// Made when first needed.
+        joiner: Option<Box<Gro>>,
+    },
     Tunnel(TunnelKind),
 }
 
 impl Ports {
     pub(crate) fn add_device(&mut self, port: DpPort, tx: Box<dyn TxQueue>) {
-        self.put(port, Port::Device { tx, batch: Vec::with_capacity(BATCH) });
+        self.put(port, Port::Device { tx, batch: Vec::with_capacity(BATCH), joiner: None });
     }
 
     pub(crate) fn add_tunnel(&mut self, port: DpPort, kind: TunnelKind) {
@@ -57,18 +71,73 @@ impl Ports {
             *slot = None;
         }
         self.dirty.retain(|p| *p != port);
+        self.open.retain(|p| *p != port);
     }
 
     /// The batch of a port that packets can go out of. Whoever asks puts something in.
     pub(crate) fn batch(&mut self, port: DpPort) -> Option<&mut Vec<Packet>> {
         match self.table.get_mut(port.0 as usize) {
-            Some(Some(Port::Device { batch, .. })) => {
-                if batch.is_empty() {
+            Some(Some(Port::Device { batch, joiner, .. })) => {
+                let was_empty = batch.is_empty();
+                if let Some(joiner) = joiner.as_mut().filter(|joiner| !joiner.is_empty()) {
+                    joiner.flush(batch);
+                    self.open.retain(|p| *p != port);
+                }
+                if was_empty {
                     self.dirty.push(port);
                 }
                 Some(batch)
             }
             _ => None,
+        }
+    }
+
+    /// Sends a packet by a port, perhaps joined with others of its flow that come before the port is closed
+    /// ([`Ports::close`]) or something else is sent there.
+    pub(crate) fn join(&mut self, port: DpPort, packet: Packet, buffers: &mut Buffers) {
+        let Some(Some(Port::Device { batch, joiner, .. })) = self.table.get_mut(port.0 as usize)
+        else {
+            buffers.put(packet.buf);
+            return;
+        };
+        let (was_empty, was_open) =
+            (batch.is_empty(), joiner.as_ref().is_some_and(|j| !j.is_empty()));
+        let options = Options { udp: true, udp_without_csum: true };
+        let joiner = joiner.get_or_insert_with(|| Box::new(Gro::new(options)));
+        if let Some(empty) = joiner.packet(packet, |n| buffers.take(n), batch) {
+            buffers.put(empty);
+        }
+        if was_empty && !batch.is_empty() {
+            self.dirty.push(port);
+        }
+        match (was_open, !joiner.is_empty()) {
+            (false, true) => self.open.push(port),
+            (true, false) => self.open.retain(|p| *p != port),
+            _ => {}
+        }
+    }
+
+    /// Whether a port keeps packets open for others to join.
+    pub(crate) fn is_open(&self, port: DpPort) -> bool {
+        self.open.contains(&port)
+    }
+
+    /// Whether any port does.
+    pub(crate) fn keeps(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Puts what all ports keep open to what is sent next.
+    pub(crate) fn close(&mut self) {
+        while let Some(port) = self.open.pop() {
+            if let Some(Some(Port::Device { batch, joiner: Some(joiner), .. })) =
+                self.table.get_mut(port.0 as usize)
+            {
+                if batch.is_empty() {
+                    self.dirty.push(port);
+                }
+                joiner.flush(batch);
+            }
         }
     }
 
@@ -94,7 +163,7 @@ impl Ports {
         self.send(port, buffers, tally);
     }
 
-    /// Sends everything.
+    /// Sends everything that nobody keeps open.
     pub(crate) fn flush_all(&mut self, buffers: &mut Buffers, tally: &mut Tally) {
         while let Some(port) = self.dirty.pop() {
             self.send(port, buffers, tally);
@@ -102,7 +171,7 @@ impl Ports {
     }
 
     fn send(&mut self, port: DpPort, buffers: &mut Buffers, tally: &mut Tally) {
-        if let Some(Some(Port::Device { tx, batch })) = self.table.get_mut(port.0 as usize) {
+        if let Some(Some(Port::Device { tx, batch, .. })) = self.table.get_mut(port.0 as usize) {
             finish(batch, &mut self.scratch, tx.accepts(), buffers, tally);
             if !batch.is_empty() {
                 self.sent.0 += batch.len() as u64;

@@ -209,8 +209,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Buffers kept for reuse at most.
-    pub const KEEP: usize = 2 * packet::BATCH;
+    /// Buffers kept for reuse at most: what a batch takes and what is made of it, and packets that wait for others to be
+    /// joined with.
+    pub const KEEP: usize = 2 * packet::BATCH + packet::gro::MAX_OPEN;
 
     /// Small ones: a batch flooded to so many ports allocates nothing.
     const KEEP_SMALL: usize = 32 * packet::BATCH;

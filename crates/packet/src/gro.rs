@@ -18,6 +18,8 @@
 
 mod segment;
 
+use std::collections::VecDeque;
+
 use crate::Packet;
 use crate::buf::{Buf, FRAME_MAX, HEADROOM};
 use crate::checksum;
@@ -30,8 +32,8 @@ use crate::wire::tcp::{self, TcpHeader, flag};
 use crate::wire::udp::{self, UdpHeader};
 use segment::Segment;
 
-/// Flows that are joined at the same time.
-const MAX_OPEN: usize = 8;
+/// Flows that are joined at the same time: as many as a few batches of small packets may mix.
+pub const MAX_OPEN: usize = 64;
 
 /// What is joined, besides TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub struct Options {
 pub struct Gro {
     options: Options,
     /// Oldest first.
-    open: Vec<Open>,
+    open: VecDeque<Open>,
 }
 
 /// A packet that may still grow.
@@ -67,7 +69,12 @@ struct Open {
 impl Gro {
     /// An empty joiner.
     pub fn new(options: Options) -> Self {
-        Self { options, open: Vec::with_capacity(MAX_OPEN) }
+        Self { options, open: VecDeque::with_capacity(MAX_OPEN) }
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 
     /// Takes a packet. What is finished goes to `out`. The packet's buffer comes back when its bytes were joined to another's.
@@ -145,7 +152,7 @@ impl Gro {
 
     fn flush_flow(&mut self, frame: &[u8], segment: &Segment, out: &mut Vec<Packet>) {
         if let Some(i) = self.position(frame, segment) {
-            out.push(self.open.remove(i).finish());
+            out.extend(self.open.remove(i).map(Open::finish));
         }
     }
 
@@ -164,7 +171,7 @@ impl Gro {
         let Some(i) = self.position(frame, segment) else { return false };
         let joined = self.open[i].append(frame, segment, alloc);
         if !joined || self.open[i].is_full(segment) {
-            out.push(self.open.remove(i).finish());
+            out.extend(self.open.remove(i).map(Open::finish));
         }
         joined
     }
@@ -176,9 +183,9 @@ impl Gro {
             return;
         }
         if self.open.len() == MAX_OPEN {
-            out.push(self.open.remove(0).finish());
+            out.extend(self.open.pop_front().map(Open::finish));
         }
-        self.open.push(Open {
+        self.open.push_back(Open {
             packet,
             first,
             next_seq: first.next_seq(),

@@ -73,10 +73,10 @@ pub(crate) struct Executor {
     /// Emptied vectors to be used again.
     spare_rounds: Vec<Round>,
     spare_groups: Vec<Vec<Work>>,
+    /// More batches of packets that may be joined come at once.
+    pub(crate) gathers: bool,
     /// Joins what was decapsulated.
     gro: Gro,
-    /// Joins what was encapsulated.
-    outer_gro: Gro,
     joined: Vec<Packet>,
     ip_id: u16,
 }
@@ -95,7 +95,7 @@ impl Executor {
             spare_rounds: Vec::new(),
             spare_groups: Vec::new(),
             gro: Gro::new(Options { udp: true, udp_without_csum: false }),
-            outer_gro: Gro::new(Options { udp: true, udp_without_csum: true }),
+            gathers: false,
             joined: Vec::new(),
             ip_id: 0,
         }
@@ -142,8 +142,8 @@ impl Executor {
                     }
                 }
                 Action::TnlPush(tnl) => {
-                    let joins = limit.is_none() && self.may_join(tnl, &actions[i + 1..]);
-                    self.push(tnl, group, keys, joins);
+                    let way = self.joining_way(tnl, &actions[i + 1..]);
+                    self.push(tnl, group, keys, way.filter(|_| limit.is_none()));
                 }
                 Action::TnlPop(port) => self.pop(*port, group, keys, depth, last),
                 Action::Recirc(id) => self.recirculate(*id, group, keys, depth, last),

@@ -12,20 +12,21 @@ use crate::drops::DropReason;
 use crate::ports::TunnelKind;
 
 impl Executor {
-    /// Encapsulates. With `join`, datagrams that come out with equal size and the same outer headers become one UDP
-    /// super-packet: for small packets the device's work per packet is most of what they cost.
+    /// Encapsulates. With `way`, sends what comes out by that port, where datagrams of equal size with the same outer headers
+    /// become one UDP super-packet if there may be such.
     pub(super) fn push(
         &mut self,
         tnl: &Arc<TnlPush>,
         group: &mut Vec<Work>,
         keys: &[FlowKey],
-        join: bool,
+        way: Option<DpPort>,
     ) {
         self.flatten(group);
-        let join = join && repeats(group, keys);
+        let way =
+            way.filter(|port| self.gathers || self.ports.is_open(*port) || repeats(group, keys));
         let Self { buffers, tally, ip_id, .. } = self;
         group.retain_mut(|w| {
-            if join && w.packet.offload.gso.is_none() {
+            if way.is_some() && w.packet.offload.gso.is_none() {
                 // There is one place for an unfinished checksum, and it will be the outer one's. A packet that cannot be
                 // completed is refused when it is sent.
                 let _ = gso::complete_csum(&mut w.packet);
@@ -39,30 +40,21 @@ impl Executor {
                 }
             }
         });
-        if join {
-            self.join_datagrams(group);
-        }
-    }
-
-    /// Whether encapsulated packets may be joined: they go straight to a device that cuts them again, or carries them whole to
-    /// an end that understands.
-    pub(super) fn may_join(&self, tnl: &TnlPush, rest: &[Action]) -> bool {
-        let [Action::Output(port)] = rest else { return false };
-        let accepts = self.ports.accepts(*port);
-        accepts.uso && (accepts.finishes || tnl.peer_offloads)
-    }
-
-    fn join_datagrams(&mut self, group: &mut Vec<Work>) {
-        let Self { outer_gro, buffers, joined, .. } = self;
-        let Some(key) = group.first().map(|w| w.key) else { return };
-        for w in group.drain(..) {
-            if let Some(empty) = outer_gro.packet(w.packet, |n| buffers.take(n), joined) {
-                buffers.put(empty);
+        if let Some(port) = way {
+            let Self { ports, buffers, .. } = self;
+            group.drain(..).for_each(|w| ports.join(port, w.packet, buffers));
+            if !self.gathers {
+                self.ports.close();
             }
         }
-        outer_gro.flush(joined);
-        // They all go the same way, and nothing asks for their keys any more.
-        group.extend(joined.drain(..).map(|packet| Work { packet, key }));
+    }
+
+    /// The port by which encapsulated packets leave, if they may be joined: they go straight to a device that cuts them again,
+    /// or carries them whole to an end that understands.
+    pub(super) fn joining_way(&self, tnl: &TnlPush, rest: &[Action]) -> Option<DpPort> {
+        let [Action::Output(port)] = rest else { return None };
+        let accepts = self.ports.accepts(*port);
+        (accepts.uso && (accepts.finishes || tnl.peer_offloads)).then_some(*port)
     }
 
     /// A packet has room for one layer of unfinished outer headers. Super-packets that already have one become packets that

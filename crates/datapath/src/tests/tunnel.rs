@@ -308,3 +308,53 @@ fn what_a_stranger_did_not_finish_reaches_the_guest_as_unfinished() {
     b.port(WIRE).arrive_all(wire);
     assert_eq!(b.port(VM).sent(1)[0].bytes(), frame(TCP4, b"hello"));
 }
+
+#[test]
+fn flows_that_come_mixed_are_joined_each_by_itself_and_in_order() {
+    const FLOWS: u16 = 32;
+    const EACH: u8 = 8;
+    let (a, b) = (host(NOTHING, EVERYTHING, false), host(NOTHING, EVERYTHING, false));
+    let small = |flow: u16, n: u8| frame(Ip { sport: 1000 + flow, ..UDP4 }, &[n; 18]);
+    let mixed = (0..EACH).flat_map(|n| (0..FLOWS).map(move |flow| small(flow, n)));
+    // Nothing that the worker is told may come between.
+    a.port(VM).arrive(numbered(0));
+    a.quiesce();
+    a.port(WIRE).sent(1);
+    a.port(VM).arrive_all(mixed.map(|bytes| Packet::from_frame(&bytes)));
+    let mut wire = Vec::new();
+    while wire.len() < usize::from(FLOWS) {
+        wire.extend(a.port(WIRE).sent(1));
+    }
+    a.quiesce();
+    assert_eq!(wire.len(), usize::from(FLOWS));
+    assert!(wire.iter().all(|p| p.offload.gso.is_some_and(|gso| gso.kind == GsoKind::Udp)));
+    b.port(WIRE).arrive_all(wire);
+    b.quiesce();
+    let out = b.port(VM).sent(usize::from(FLOWS) * usize::from(EACH));
+    for flow in 0..FLOWS {
+        let port = (1000 + flow).to_be_bytes();
+        let got = out.iter().map(Packet::bytes).filter(|bytes| bytes[34..36] == port);
+        let got: Vec<_> =
+            got.inspect(|bytes| assert_sound(bytes)).map(|b| b[42..].to_vec()).collect();
+        assert_eq!(got, (0..EACH).map(|n| vec![n; 18]).collect::<Vec<_>>(), "flow {flow}");
+    }
+    a.assert_drops(&[]);
+    b.assert_drops(&[]);
+}
+
+#[test]
+fn what_is_not_joined_is_overtaken_by_nothing_of_its_flow() {
+    let a = host(NOTHING, EVERYTHING, false);
+    // Longer ones between the small: each ends what is open of its flow.
+    let lens = [18, 18, 40, 18, 300, 18, 18, 18];
+    let packets = (0..40u8).map(|n| frame(UDP4, &vec![n; lens[usize::from(n) % lens.len()]]));
+    a.port(VM).arrive_all(packets.clone().map(|bytes| Packet::from_frame(&bytes)));
+    a.quiesce();
+    let mut got = Vec::new();
+    for packet in a.port(WIRE).sent(1) {
+        let size = packet.offload.gso.map_or(usize::MAX, |gso| usize::from(gso.size));
+        let datagrams = packet.bytes()[42..].chunks(size);
+        got.extend(datagrams.map(|datagram| datagram[8..].to_vec()));
+    }
+    assert_eq!(got, packets.collect::<Vec<_>>());
+}

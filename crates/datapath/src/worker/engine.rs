@@ -54,17 +54,20 @@ impl Engine {
         }
     }
 
-    /// Packets fresh from a port: all the way, until they are sent, queued or dropped. `packets` is empty afterwards.
+    /// Packets fresh from a port: all the way, until they are sent, queued or dropped. `packets` is empty afterwards. Where
+    /// `more` come at once, some may be kept to be joined with those, until [`Engine::finish`].
     pub(crate) fn receive(
         &mut self,
         in_port: DpPort,
         source: Source,
         packets: &mut Vec<Packet>,
         now: Instant,
+        more: bool,
     ) {
         self.meter.perf.received += packets.len() as u64;
         self.meter.perf.batches += 1;
         self.exec.source = source;
+        self.exec.gathers = more;
         let mut round = self.exec.new_round(0);
         std::mem::swap(&mut round.packets, packets);
         let fresh = FlowKey { in_port: in_port.0, ..FlowKey::default() };
@@ -74,7 +77,8 @@ impl Engine {
         std::mem::swap(&mut round.packets, packets);
         packets.clear();
         self.exec.end_round(round);
-        self.finish(now);
+        self.work_off(now);
+        self.exec.gathers = false;
         self.batches = self.batches.wrapping_add(1);
         if self.batches.is_multiple_of(RANK_EVERY) {
             self.cache.rank();
@@ -94,8 +98,21 @@ impl Engine {
         self.exec.act(actions, &mut group, &mut vec![key], 0);
     }
 
-    /// Works off all rounds, sends, and publishes misses and counts.
+    /// Works off all rounds, sends everything, and publishes misses and counts.
     pub(crate) fn finish(&mut self, now: Instant) {
+        self.exec.ports.close();
+        self.work_off(now);
+    }
+
+    /// Sends what was kept, if anything was.
+    pub(crate) fn send_kept(&mut self, now: Instant) {
+        if self.exec.ports.keeps() {
+            self.finish(now);
+        }
+    }
+
+    /// Works off all rounds, sends what need not wait, and publishes misses and counts.
+    fn work_off(&mut self, now: Instant) {
         while let Some(mut round) = self.exec.next_round() {
             self.extract(&mut round);
             self.round(&mut round, now);

@@ -1,7 +1,8 @@
 //! A worker thread: sleeps until there is something to receive or to obey, and moves packets.
 //!
 //! # A turn of the loop
-//! Obey the mailbox; learn which queues have something; serve one batch of each in line (`turns` says whose turn it is). After
+//! Obey the mailbox; learn which queues have something; serve one batch of each in line (`turns` says whose turn it is), or of
+//! small packets several if no other queue waits: flows are mixed in them, and what is of one can be joined. After
 //! each batch is received, and before it is looked up, the mailbox is obeyed again. So what was posted before a packet
 //! arrived is in force when that packet is handled, and packets that come back from the slow path go before newer ones.
 //!
@@ -52,8 +53,14 @@ use turns::Turns;
 /// somebody waits for: while there are any, nothing is made to wait.
 const SMALL: usize = 512;
 
+/// Batches of small packets in one turn, where nobody else waits: enough for several packets of each of a few dozen flows.
+const TURN_BATCHES: usize = 8;
+
 /// Batches that a barrier waits for in each queue at most, so that a flood cannot hold it up for ever.
 const BARRIER_BATCHES: usize = 4096;
+
+/// How long there must have been no large packets for small ones to be made to wait for others.
+const NONE_LARGE: Duration = Duration::from_millis(2);
 
 /// The mailbox's number in the epoll set.
 const MAILBOX: u64 = u64::MAX;
@@ -163,8 +170,9 @@ impl Worker {
         if !self.batch.is_empty() {
             // A failure came between receiving and the rest.
             self.obey();
-            self.move_batch();
+            self.move_batch(false);
         }
+        self.engine.send_kept(self.last);
         while !self.stopping {
             if self.desk.mailbox.is_pending() || !self.commands.is_empty() {
                 self.obey();
@@ -233,10 +241,22 @@ impl Worker {
         (self.asleep, self.served) = (0, 0);
     }
 
-    /// Moves one batch from a queue.
+    /// Gives a queue its turn.
     fn serve(&mut self, index: usize) {
         let others_wait = !self.turns.is_empty();
-        let Some(Some(queue)) = self.queues.get_mut(index) else { return };
+        let mut left = if others_wait { 1 } else { TURN_BATCHES };
+        while left > 0 {
+            left -= 1;
+            if !self.serve_batch(index, others_wait, left > 0) {
+                break;
+            }
+        }
+        self.engine.send_kept(self.last);
+    }
+
+    /// Moves one batch from a queue. Says whether another is to follow at once, if there `may_be_more`.
+    fn serve_batch(&mut self, index: usize, others_wait: bool, may_be_more: bool) -> bool {
+        let Some(Some(queue)) = self.queues.get_mut(index) else { return false };
         self.serving = Some(index);
         queue.is_served();
         let (port, id) = (queue.port, queue.id);
@@ -254,8 +274,9 @@ impl Worker {
             self.obey();
         }
         let packets = self.batch.len();
+        let is_followed = packets > 0 && more && may_be_more && self.is_bulkless();
         if packets > 0 {
-            self.move_batch();
+            self.move_batch(is_followed);
         }
         // Obeying may have taken the queue away.
         if let Some(Some(queue)) = self.queues.get_mut(index)
@@ -274,22 +295,29 @@ impl Worker {
             };
             queue.account.charge(cost, packets);
             queue.paid(more);
-            if more {
+            if more && !is_followed {
                 queue.make_ready(index, &mut self.turns);
             }
         }
         self.serving = None;
+        is_followed
     }
 
-    /// Sends a received batch on its road.
-    fn move_batch(&mut self) {
+    /// Whether there are only small packets, now and for a while.
+    fn is_bulkless(&self) -> bool {
+        self.batch.iter().all(|p| p.buf.len() <= SMALL)
+            && self.last.since(self.last_large) > NONE_LARGE
+    }
+
+    /// Sends a received batch on its road; where `more` follow at once, perhaps not to its end.
+    fn move_batch(&mut self, more: bool) {
         self.last = self.shared.clock.now();
         self.busy += self.batch.len();
         if self.batch.iter().any(|p| p.buf.len() > SMALL) {
             self.last_large = self.last;
         }
         let (port, id) = self.batch_from;
-        self.engine.receive(port, Source::Queue(id), &mut self.batch, self.last);
+        self.engine.receive(port, Source::Queue(id), &mut self.batch, self.last, more);
     }
 
     /// Counts a turn of the loop.

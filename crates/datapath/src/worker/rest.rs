@@ -21,12 +21,9 @@ use netdev::Received;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use sys::cycles;
 
-use super::{MAILBOX, Queue, Turns, Worker};
+use super::{MAILBOX, NONE_LARGE, Queue, Turns, Worker};
 use crate::config::Config;
 use crate::desk::Sleep;
-
-/// How long there must have been no large packets.
-const NONE_LARGE: Duration = Duration::from_millis(2);
 
 /// The first rest after packets, where the worker looks by itself.
 const FIRST_NAP: Duration = Duration::from_micros(1);

@@ -19,6 +19,8 @@ pub(super) struct Segment {
     pub(super) end: usize,
     pub(super) v6: bool,
     pub(super) is_udp: bool,
+    /// Tells most flows apart at a glance.
+    pub(super) digest: u32,
     /// TCP sequence number.
     pub(super) seq: u32,
     /// TCP flags.
@@ -50,6 +52,7 @@ impl Segment {
             end: at.end,
             v6: at.v6,
             is_udp: at.proto == ip_proto::UDP,
+            digest: digest(frame, &at),
             seq: 0,
             flags: 0,
             id: 0,
@@ -133,7 +136,9 @@ impl Segment {
     pub(super) fn same_flow(&self, mine: &[u8], other: &Segment, theirs: &[u8]) -> bool {
         let addresses = if self.v6 { 8..40 } else { 12..20 };
         let same = |from: usize, to: usize| mine.get(from..to) == theirs.get(from..to);
-        (self.l3, self.l4, self.is_udp, self.v6) == (other.l3, other.l4, other.is_udp, other.v6)
+        self.digest == other.digest
+            && (self.l3, self.l4, self.is_udp, self.v6)
+                == (other.l3, other.l4, other.is_udp, other.v6)
             && same(self.l4, self.l4 + 4)
             && same(self.l3 + addresses.start, self.l3 + addresses.end)
             && same(0, self.l3)
@@ -183,4 +188,15 @@ impl Segment {
         });
         sum.checksum() == 0
     }
+}
+
+/// Ports and addresses in one word.
+fn digest(frame: &[u8], at: &Located) -> u32 {
+    let word = |offset: usize| {
+        let bytes = frame.get(offset..).and_then(|b| b.first_chunk::<4>());
+        bytes.map_or(0, |b| u32::from_ne_bytes(*b))
+    };
+    // The last words of both addresses.
+    let (src, dst) = if at.v6 { (20, 36) } else { (12, 16) };
+    word(at.l4) ^ word(at.l3 + src) ^ word(at.l3 + dst).rotate_left(8)
 }
