@@ -1,6 +1,8 @@
 //! Small parts that the devices share.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::Counter;
@@ -131,6 +133,42 @@ pub(crate) fn tells_of_no_uso(error: &io::Error, packet: &Packet) -> bool {
     let payload = packet.buf.len().saturating_sub(usize::from(start) + 8);
     Errno::from_io_error(error) == Some(Errno::INVAL)
         && payload.div_ceil(usize::from(gso.size).max(1)) <= SEGMENTS
+}
+
+/// Why a device could not be opened.
+pub(crate) enum Unopened {
+    /// There is no such interface, or it is no Ethernet interface, or not ours to open.
+    Host(io::Error),
+    /// What was asked for cannot be had.
+    Refused(String),
+}
+
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Self {
+        Self::Host(error)
+    }
+}
+
+/// Reads one key of an Interface row's `options`. The error says what is wrong; `right` is what would be.
+pub(crate) fn read<T: FromStr>(
+    options: &BTreeMap<String, String>,
+    key: &str,
+    right: &str,
+) -> Result<Option<T>, String> {
+    let Some(text) = options.get(key) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| format!("options:{key}={text:?} must be {right}"))
+}
+
+/// What a device accepts, in the words of its row's `status`.
+pub(crate) fn offloads(accepts: Accepts) -> String {
+    let all = [
+        (accepts.csum, "checksum"),
+        (accepts.tso, "tcp"),
+        (accepts.uso, "udp"),
+        (accepts.tunnel, "tunnel"),
+    ];
+    let there: Vec<&str> = all.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+    if there.is_empty() { "none".to_owned() } else { there.join(", ") }
 }
 
 /// The operating system's words for an error.

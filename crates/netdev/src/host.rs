@@ -1,5 +1,7 @@
 //! The control side that system devices and taps share: an interface of the kernel, asked and told by name or index.
 
+mod options;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,6 +11,8 @@ use sys::{ethtool, ifreq};
 
 use crate::rtnl::{self, Link, LinkStats, Query};
 use crate::{Accepts, Status};
+
+pub use options::{Options, Queues, TxOffload};
 
 /// One interface of the kernel. Holds a socket in the interface's network namespace, so that any thread may ask.
 pub(crate) struct Host {

@@ -30,6 +30,7 @@ mod host;
 mod open;
 mod repair;
 
+pub use host::{Options as HostOptions, Queues, TxOffload};
 pub use open::{Kind, OpenError, Opener};
 
 use std::collections::BTreeMap;

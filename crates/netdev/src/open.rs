@@ -13,10 +13,10 @@ use rustix::io::Errno;
 
 use crate::Device;
 use crate::afxdp::{self, Afxdp};
-use crate::common::strerror;
+use crate::common::{Unopened, strerror};
 use crate::dpdk;
 use crate::dummy::{self, Dummy};
-use crate::host::Host;
+use crate::host::{self, Host, Queues};
 use crate::system::System;
 use crate::tap::Tap;
 use crate::vhost_user::{self, Mode, Notify, VhostUser};
@@ -128,28 +128,50 @@ impl Opener {
         name: &str,
         options: &BTreeMap<String, String>,
     ) -> Result<Arc<dyn Device>, OpenError> {
-        let failed = |error: io::Error| OpenError::new(kind, name, error);
+        let refused = |why| OpenError::text(name, why);
         Ok(match kind {
-            Kind::System => Arc::new(System::open(name).map_err(failed)?),
+            Kind::System => {
+                let options = host::Options::of_system(options).map_err(refused)?;
+                self.open_system(name, &options, Queues::ONE)?
+            }
             Kind::Tap | Kind::Internal => {
-                Arc::new(Tap::open(name, self.persistent_taps).map_err(failed)?)
+                let options = host::Options::of_tap(options).map_err(refused)?;
+                self.open_tap(kind, name, &options)?
             }
             Kind::Dummy => Arc::new(self.dummy(name, "dummy", options)?),
             Kind::DummyPmd => Arc::new(self.dummy(name, "dummy-pmd", options)?),
             Kind::DummyInternal => Arc::new(self.dummy(name, "dummy-internal", options)?),
             Kind::Dpdk => {
-                let options =
-                    dpdk::Options::parse(options).map_err(|why| OpenError::text(name, why))?;
+                let options = dpdk::Options::parse(options).map_err(refused)?;
                 self.open_dpdk(name, &options)?
             }
             Kind::Afxdp | Kind::AfxdpNonpmd => {
-                let options =
-                    afxdp::Options::parse(options).map_err(|why| OpenError::text(name, why))?;
+                let options = afxdp::Options::parse(options).map_err(refused)?;
                 self.open_afxdp(kind, name, &options)?
             }
             Kind::VhostUser => Arc::new(self.vhost_user(name, Mode::Server, options)?),
             Kind::VhostUserClient => Arc::new(self.vhost_user(name, Mode::Client, options)?),
         })
+    }
+
+    /// Opens a device of type system with options that were parsed before. `queues`: how many it is to have if they do not say.
+    pub fn open_system(
+        &self,
+        name: &str,
+        options: &host::Options,
+        queues: Queues,
+    ) -> Result<Arc<dyn Device>, OpenError> {
+        opened(Kind::System, name, System::open(name, options, queues))
+    }
+
+    /// Opens a device of type tap or internal with options that were parsed before.
+    pub fn open_tap(
+        &self,
+        kind: Kind,
+        name: &str,
+        options: &host::Options,
+    ) -> Result<Arc<dyn Device>, OpenError> {
+        opened(kind, name, Tap::open(name, options, self.persistent_taps))
     }
 
     /// Opens a device of type afxdp or afxdp-nonpmd with options that were parsed before.
@@ -160,11 +182,7 @@ impl Opener {
         options: &afxdp::Options,
     ) -> Result<Arc<dyn Device>, OpenError> {
         let kind_name = if kind == Kind::AfxdpNonpmd { "afxdp-nonpmd" } else { "afxdp" };
-        match Afxdp::open(kind_name, name, options) {
-            Ok(device) => Ok(Arc::new(device)),
-            Err(afxdp::Error::Host(error)) => Err(OpenError::new(kind, name, error)),
-            Err(afxdp::Error::Refused(why)) => Err(OpenError::text(name, why)),
-        }
+        opened(kind, name, Afxdp::open(kind_name, name, options))
     }
 
     /// Opens a device of type dpdk with options that were parsed before.
@@ -254,6 +272,18 @@ impl Opener {
             dummy::Options::parse(options).map_err(|reason| OpenError::text(name, reason))?;
         Dummy::new(name, kind, self.next_dummy_mac(), &options, &self.clock)
             .map_err(|error| OpenError::text(name, strerror(&error)))
+    }
+}
+
+fn opened<D: Device + 'static>(
+    kind: Kind,
+    name: &str,
+    outcome: Result<D, Unopened>,
+) -> Result<Arc<dyn Device>, OpenError> {
+    match outcome {
+        Ok(device) => Ok(Arc::new(device)),
+        Err(Unopened::Host(error)) => Err(OpenError::new(kind, name, error)),
+        Err(Unopened::Refused(why)) => Err(OpenError::text(name, why)),
     }
 }
 

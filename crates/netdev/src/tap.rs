@@ -5,12 +5,18 @@
 //! A frame travels behind a virtio-net header, read and written with it in one piece: the header takes a few bytes of the
 //! buffer's headroom. All offloads that the kernel offers are on, so the host's stack hands out and takes super-packets.
 //!
+//! # Several queues
+//! A tap with several receive queues has a descriptor for each. The kernel deals packets out by the hash of their flow, which it
+//! is told to do: else it follows the descriptor that the flow's other direction was last written to, and packets would
+//! overtake each other when that changes.
+//!
+//! # System calls
 //! One frame is one system call: a tap has no batches. On the other hand nothing is woken or queued beneath: a write runs the
 //! host's receive path to its end.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use packet::buf::HEADROOM;
@@ -19,10 +25,12 @@ use rustix::io::Errno;
 use sys::mmsg::HEAD;
 use sys::tun;
 
-use crate::common::{Losses, SharedAccepts, Verdict, tells_of_no_uso, verdict};
+use crate::common::{
+    Losses, SharedAccepts, Unopened, Verdict, offloads, strerror, tells_of_no_uso, verdict,
+};
 use crate::finish::finish;
-use crate::host::{self, Host};
-use crate::rtnl::LinkStats;
+use crate::host::{self, Host, Options, Queues, TxOffload};
+use crate::rtnl::{Link, LinkStats};
 use crate::vnet::{self, TAP_HEAD, Unfit};
 use crate::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
 
@@ -34,15 +42,20 @@ const PATIENCE: usize = 2;
 /// A tap of ours.
 pub struct Tap {
     shared: Arc<Shared>,
-    rx: Mutex<Option<Box<dyn RxQueue>>>,
+    rx: Mutex<Vec<Box<dyn RxQueue>>>,
     persistent: AtomicBool,
+    /// The next descriptor to write to.
+    dealt: AtomicUsize,
 }
 
 struct Shared {
     host: Host,
-    tun: OwnedFd,
+    /// One for each receive queue.
+    tuns: Vec<OwnedFd>,
     /// The kernel segments UDP.
     uso: bool,
+    /// Nothing may leave unfinished.
+    finishes_all: bool,
     accepts: SharedAccepts,
     losses: Losses,
 }
@@ -50,23 +63,65 @@ struct Shared {
 impl Tap {
     /// Creates the tap of that name, or adopts a persistent one that nobody holds. `persistent`: it stays when the process
     /// ends (and is adopted by the next), until [`Device::release`]. A tap that was there already stays as it was.
-    pub fn open(name: &str, persistent: bool) -> io::Result<Self> {
-        let tun = tun::open_tap(name, false)?;
-        tun::set_vnet_header(tun.as_fd(), TAP_HEAD)?;
-        let uso = tun::set_offload(tun.as_fd(), TSO | USO).is_ok();
+    pub(crate) fn open(name: &str, options: &Options, persistent: bool) -> Result<Self, Unopened> {
+        let queues = options.queues.unwrap_or(Queues::ONE).get();
+        let tuns = open_queues(name, queues)?;
+        let first = tuns[0].as_fd();
+        tun::set_vnet_header(first, TAP_HEAD)?;
+        let finishes_all = options.tx_offload == TxOffload::Off;
+        let uso = tun::set_offload(first, TSO | USO).is_ok();
         if !uso {
-            tun::set_offload(tun.as_fd(), TSO)?;
+            tun::set_offload(first, TSO)?;
         }
         let (host, link) = Host::find(name)?;
         if persistent {
-            tun::set_persistent(tun.as_fd(), true)?;
+            tun::set_persistent(first, true)?;
         }
-        let shared =
-            Shared { host, tun, uso, accepts: SharedAccepts::default(), losses: Losses::default() };
-        shared.accepts.set(host::accepts(&link, uso));
-        let shared = Arc::new(shared);
-        let rx: Box<dyn RxQueue> = Box::new(Rx { shared: shared.clone() });
-        Ok(Self { shared, rx: Mutex::new(Some(rx)), persistent: AtomicBool::new(persistent) })
+        let (accepts, losses) = (SharedAccepts::default(), Losses::default());
+        let shared = Arc::new(Shared { host, tuns, uso, finishes_all, accepts, losses });
+        shared.look(&link);
+        let queue = |at| -> Box<dyn RxQueue> { Box::new(Rx { shared: shared.clone(), at }) };
+        let rx = Mutex::new((0..queues).map(queue).collect());
+        let persistent = AtomicBool::new(persistent);
+        Ok(Self { shared, rx, persistent, dealt: AtomicUsize::new(0) })
+    }
+}
+
+/// As many descriptors of the tap of that name, 1 at least.
+fn open_queues(name: &str, queues: usize) -> Result<Vec<OwnedFd>, Unopened> {
+    let is_invalid = |error: &io::Error| Errno::from_io_error(error) == Some(Errno::INVAL);
+    if queues <= 1 {
+        // One that was left behind may have had several.
+        let tun = tun::open_tap(name, false);
+        return match tun {
+            Err(error) if is_invalid(&error) => {
+                Ok(vec![tun::open_tap(name, true).map_err(|_| error)?])
+            }
+            tun => Ok(vec![tun?]),
+        };
+    }
+    let refuse = |what: String| Unopened::Refused(format!("options:n_rxq={queues}: {what}"));
+    let first = match tun::open_tap(name, true) {
+        // As wide as a tap is made, it stays.
+        Err(error) if is_invalid(&error) && tun::open_tap(name, false).is_ok() => {
+            let what =
+                format!("it exists with one queue; `ip link del {name}` lets it be made anew");
+            return Err(refuse(what));
+        }
+        first => first?,
+    };
+    tun::steer_by_hash(first.as_fd()).map_err(|error| {
+        refuse(format!("flows would not stay in order: {} (it needs CAP_BPF)", strerror(&error)))
+    })?;
+    let others = (1..queues).map(|_| tun::open_tap(name, true).map_err(Into::into));
+    std::iter::once(Ok(first)).chain(others).collect()
+}
+
+impl Shared {
+    /// Sets what is accepted by what the link is like now.
+    fn look(&self, link: &Link) {
+        let accepts = host::accepts(link, self.uso);
+        self.accepts.set(if self.finishes_all { accepts.complete_only() } else { accepts });
     }
 }
 
@@ -80,15 +135,21 @@ impl Device for Tap {
     }
 
     fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
-        self.rx.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().collect()
+        std::mem::take(&mut *self.rx.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn tx_queue(&self) -> io::Result<Box<dyn TxQueue>> {
-        Ok(Box::new(Tx { shared: self.shared.clone() }))
+        let next = self.dealt.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Tx { shared: self.shared.clone(), at: next % self.shared.tuns.len() }))
     }
 
     fn status(&self) -> io::Result<Status> {
-        self.shared.host.status()
+        let mut status = self.shared.host.status()?;
+        let mut tell = |key: &str, value: String| status.details.insert(key.to_owned(), value);
+        tell("io-path", "tap".to_owned());
+        tell("n_rxq", self.shared.tuns.len().to_string());
+        tell("tx-offload-in-use", offloads(self.shared.accepts.get()));
+        Ok(status)
     }
 
     /// What the host receives from a tap is what we sent: the kernel's counters are seen from the other side.
@@ -111,7 +172,7 @@ impl Device for Tap {
 
     fn refresh(&self) -> io::Result<()> {
         let (link, _) = self.shared.host.link()?;
-        self.shared.accepts.set(host::accepts(&link, self.shared.uso));
+        self.shared.look(&link);
         Ok(())
     }
 
@@ -130,7 +191,7 @@ impl Device for Tap {
 
     fn release(&self) -> io::Result<()> {
         if self.persistent.swap(false, Ordering::Relaxed) {
-            tun::set_persistent(self.shared.tun.as_fd(), false)?;
+            tun::set_persistent(self.shared.tuns[0].as_fd(), false)?;
         }
         Ok(())
     }
@@ -138,18 +199,20 @@ impl Device for Tap {
 
 struct Rx {
     shared: Arc<Shared>,
+    /// Which descriptor.
+    at: usize,
 }
 
 impl RxQueue for Rx {
     fn fd(&self) -> BorrowedFd<'_> {
-        self.shared.tun.as_fd()
+        self.shared.tuns[self.at].as_fd()
     }
 
     fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
         for _ in 0..max {
             let mut buf = pool.take();
             buf.reset(HEADROOM - TAP_HEAD);
-            match rustix::io::read(&self.shared.tun, buf.spare_mut()) {
+            match rustix::io::read(&self.shared.tuns[self.at], buf.spare_mut()) {
                 Ok(len) => {
                     buf.commit(len);
                     match accept(buf) {
@@ -191,6 +254,8 @@ fn receive_failed(errno: Errno) -> io::Result<Received> {
 
 struct Tx {
     shared: Arc<Shared>,
+    /// Which descriptor.
+    at: usize,
 }
 
 impl TxQueue for Tx {
@@ -257,7 +322,7 @@ impl Tx {
     fn write(&self, packet: &Packet) -> Result<(), Verdict> {
         let mut patience = PATIENCE;
         loop {
-            let Err(errno) = rustix::io::write(&self.shared.tun, packet.bytes()) else {
+            let Err(errno) = rustix::io::write(&self.shared.tuns[self.at], packet.bytes()) else {
                 return Ok(());
             };
             let error = io::Error::from(errno);

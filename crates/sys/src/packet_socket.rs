@@ -77,6 +77,89 @@ pub fn set_promiscuous(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     set(socket, libc::PACKET_ADD_MEMBERSHIP, &request)
 }
 
+/// A group of sockets on one interface, which share its frames: all of a flow go to the same one. Given by [`found_group`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupId(u16);
+
+// linux/if_packet.h
+/// By the hash of a flow.
+const FANOUT_HASH: u32 = 0;
+/// The kernel finds a number that nobody has.
+const FANOUT_UNIQUE: u32 = 0x2000;
+/// What the host itself sends is nobody's. (A group does not ask its sockets.)
+const FANOUT_IGNORE_OUTGOING: u32 = 0x4000;
+
+/// Makes a group whose first member is this bound socket, which receives no outgoing frames from now on. `EINVAL`: the kernel is
+/// older than 5.16, or older than 6.13 and the interface is down.
+pub fn found_group(socket: BorrowedFd<'_>) -> io::Result<GroupId> {
+    set(
+        socket,
+        libc::PACKET_FANOUT,
+        &((FANOUT_HASH | FANOUT_UNIQUE | FANOUT_IGNORE_OUTGOING) << 16),
+    )?;
+    let mut told = 0u32;
+    let mut len = size_of::<u32>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes, the size of `told`, and the length; both are exclusively borrowed.
+    #[allow(unsafe_code)]
+    let rc = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_FANOUT,
+            (&raw mut told).cast(),
+            &raw mut len,
+        )
+    };
+    check(rc)?;
+    // The number in the lower half, how frames are shared in the upper.
+    Ok(GroupId((told & 0xffff) as u16))
+}
+
+/// Makes a bound socket a member of a group on the same interface. From then on it receives its share only.
+pub fn join_group(socket: BorrowedFd<'_>, group: GroupId) -> io::Result<()> {
+    let how = (FANOUT_HASH | FANOUT_IGNORE_OUTGOING) << 16;
+    set(socket, libc::PACKET_FANOUT, &(how | u32::from(group.0)))
+}
+
+/// Nothing more reaches the socket, until [`unmute`].
+pub fn mute(socket: BorrowedFd<'_>) -> io::Result<()> {
+    /// Return, a constant: how many bytes of the frame pass.
+    const RETURN: u16 = 0x06;
+    let mut none = libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &raw mut none };
+    let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
+    // SAFETY: the kernel reads `len` bytes, the size of `program`, and the one instruction that it points to; both are alive for
+    // the call.
+    #[allow(unsafe_code)]
+    let rc = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            len,
+        )
+    };
+    check(rc)
+}
+
+/// Ends what [`mute`] began.
+pub fn unmute(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let nothing = 0i32;
+    // SAFETY: the kernel reads at most one int, which is alive for the call.
+    #[allow(unsafe_code)]
+    let rc = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_DETACH_FILTER,
+            (&raw const nothing).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    check(rc)
+}
+
 /// Frames since the last call that passed the socket, and that it had no room for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
+use crate::bpf::{load, op};
 use crate::ifreq;
 
 /// The kernel may leave transport checksums unfinished in what we read (linux/if_tun.h).
@@ -99,6 +100,24 @@ pub fn set_offload(tun: BorrowedFd<'_>, offload: u32) -> io::Result<()> {
     let rc = unsafe {
         libc::ioctl(tun.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(offload))
     };
+    check(rc)
+}
+
+/// Has the kernel deal packets out to the descriptors of a tap by a flow's hash alone. By itself it follows whoever last *wrote*
+/// packets of the flow, and when that changes, one packet can overtake another that waits in a different queue. `EPERM`: not
+/// without `CAP_BPF`.
+pub fn steer_by_hash(tun: BorrowedFd<'_>) -> io::Result<()> {
+    // Of linux/bpf.h: the kind of program, and where the hash is in struct __sk_buff.
+    const SOCKET_FILTER: u32 = 1;
+    const HASH: i16 = 68;
+    // Operation codes (RFC 9669).
+    const LOAD_U32: u8 = 0x61;
+    const EXIT: u8 = 0x95;
+    let program = load(SOCKET_FILTER, &[op(LOAD_U32, 0, 1, HASH, 0), op(EXIT, 0, 0, 0, 0)], 0, 0)?;
+    let fd = program.as_raw_fd();
+    // SAFETY: TUNSETSTEERINGEBPF reads one int through a pointer valid for the call; the kernel keeps the program itself.
+    #[allow(unsafe_code)]
+    let rc = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETSTEERINGEBPF as _, &raw const fd) };
     check(rc)
 }
 

@@ -45,18 +45,10 @@ pub use options::{Mode, Options};
 use segments::Segments;
 use tags::Tags;
 
-use crate::common::{Losses, SharedAccepts};
+use crate::common::{Losses, SharedAccepts, Unopened};
 use crate::host::{self, Host};
 use crate::rtnl;
 use crate::{Accepts, Device, RxQueue, Stats, Status, TxQueue};
-
-/// Why a device could not be opened.
-pub(crate) enum Error {
-    /// There is no such interface, or it is no Ethernet interface.
-    Host(io::Error),
-    /// What was asked for cannot be had.
-    Refused(String),
-}
 
 /// Bytes that packets on their way out may take in the kernel.
 const SEND_BUFFER: usize = 16 << 20;
@@ -97,18 +89,22 @@ struct Shared {
 
 impl Afxdp {
     /// Opens the interface of that name as a device of type `kind`.
-    pub(crate) fn open(kind: &'static str, name: &str, options: &Options) -> Result<Self, Error> {
-        let (host, link) = Host::find(name).map_err(Error::Host)?;
+    pub(crate) fn open(
+        kind: &'static str,
+        name: &str,
+        options: &Options,
+    ) -> Result<Self, Unopened> {
+        let (host, link) = Host::find(name)?;
         if !link.ethernet {
-            return Err(Error::Host(Errno::INVAL.into()));
+            return Err(Unopened::Host(Errno::INVAL.into()));
         }
         let queues = queues(&host, options)?;
         let tags = Tags::keep(&host, &link);
         let opened = open::open(host.ifindex, queues, options).map_err(|failures| {
             tags.restore(&host);
             match failures.first() {
-                Some(failure) if failure.is_missing() => Error::Host(Errno::NODEV.into()),
-                _ => Error::Refused(joined(&failures)),
+                Some(failure) if failure.is_missing() => Unopened::Host(Errno::NODEV.into()),
+                _ => Unopened::Refused(joined(&failures)),
             }
         })?;
         for (_, tx) in &opened.sockets {
@@ -147,13 +143,13 @@ impl Afxdp {
 }
 
 /// How many queues to serve: as many as asked for, else all that there are.
-fn queues(host: &Host, options: &Options) -> Result<u32, Error> {
+fn queues(host: &Host, options: &Options) -> Result<u32, Unopened> {
     // A driver that has nothing to say about queues has one.
     let there = host.ask(ethtool::receive_queues).unwrap_or(1).max(1);
     match options.queues {
         Some(wanted) if wanted > there => {
             let (name, s) = (&host.name, if there == 1 { "" } else { "s" });
-            Err(Error::Refused(format!(
+            Err(Unopened::Refused(format!(
                 "options:n_rxq={wanted}, but it has {there} receive queue{s}; \
                  `ethtool -L {name} rx {wanted}` (or combined) may give it more"
             )))

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::common::read;
+
 /// `options:xdp-mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -85,15 +87,6 @@ impl Options {
                 .map(std::num::NonZeroU32::get),
         })
     }
-}
-
-fn read<T: FromStr>(
-    options: &BTreeMap<String, String>,
-    key: &str,
-    right: &str,
-) -> Result<Option<T>, String> {
-    let Some(text) = options.get(key) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| format!("options:{key}={text:?} must be {right}"))
 }
 
 impl fmt::Display for Options {

@@ -21,12 +21,15 @@ use rustix::io::Errno;
 use sys::bpf::Redirection;
 use sys::{ifreq, tun};
 
+use crate::common::strerror;
 use crate::host::Host;
 use crate::vnet::TUNNEL_HEAD;
 
 /// See the module.
 pub(super) struct Relay {
     tap: OwnedFd,
+    /// Of its tap.
+    pub(super) name: String,
     _redirection: Redirection,
 }
 
@@ -58,7 +61,7 @@ impl Relay {
         let redirection = Redirection::new(index, host.ifindex)?;
         ifreq::set_mtu(socket.as_fd(), &own, MTU_MAX)?;
         ifreq::set_up(socket.as_fd(), &own, true)?;
-        Ok(Self { tap, _redirection: redirection })
+        Ok(Self { tap, name: own, _redirection: redirection })
     }
 
     /// Sends a packet with that header before it.
@@ -77,6 +80,20 @@ const MTU_MAX: u32 = 65_521;
 pub(super) fn worth_while(host: &Host) -> io::Result<bool> {
     let features = host.features()?;
     Ok(FEATURES.iter().all(|feature| features.contains(*feature)))
+}
+
+/// What the failure to open one means, in words.
+pub(super) fn why_not(error: &io::Error) -> String {
+    let [tunnel, tcp] = FEATURES;
+    let advice = match Errno::from_io_error(error) {
+        Some(Errno::OPNOTSUPP) => {
+            return format!("the driver does not segment tunnels itself ({tunnel}, {tcp})");
+        }
+        Some(Errno::INVAL) => "; a tap that takes them needs Linux 6.17",
+        Some(Errno::PERM | Errno::ACCESS) => "; it needs CAP_NET_ADMIN, CAP_BPF and /dev/net/tun",
+        _ => "",
+    };
+    format!("no relay could be made: {}{advice}", strerror(error))
 }
 
 /// Any socket will do to ask of interfaces.
