@@ -17,6 +17,7 @@ mod misuse;
 mod offload;
 mod pairs;
 mod parity;
+mod ports;
 mod restart;
 mod support;
 mod tunnel_state;

@@ -115,6 +115,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "options:egress_pkt_mark",
             "options:peer",
             "options:n_rxq",
+            "options:tx-offload",
             "options:xdp-mode",
             "options:dpdk-devargs",
             "options:n_txq",

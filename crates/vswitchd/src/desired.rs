@@ -9,6 +9,7 @@
 //! The one exception are VLANs: a port whose VLANs are not understood carries nothing.
 
 mod guest;
+mod host;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapath::Schedule;
-use netdev::{Kind as DeviceKind, afxdp, dpdk};
+use netdev::{HostOptions, Kind as DeviceKind, afxdp, dpdk};
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
 use smallvec::SmallVec;
@@ -141,11 +142,11 @@ pub struct Interface {
 #[derive(Clone, Debug, PartialEq)]
 pub enum InterfaceKind {
     /// A device of the host.
-    System,
+    System(HostOptions),
     /// A device that the bridge makes.
-    Internal,
+    Internal(HostOptions),
     /// A tap that the switch makes.
-    Tap,
+    Tap(HostOptions),
     /// A device of the host, by AF_XDP.
     Afxdp {
         /// Its type: "afxdp" or "afxdp-nonpmd".
@@ -199,15 +200,15 @@ pub enum Class {
 impl InterfaceKind {
     /// Whether it is a device that the host has, whoever comes and goes.
     pub fn is_of_host(&self) -> bool {
-        matches!(self, Self::System | Self::Afxdp { .. })
+        matches!(self, Self::System(_) | Self::Afxdp { .. })
     }
 
     /// The kind without its options.
     pub fn class(&self) -> Class {
         match self {
-            Self::System => Class::System,
-            Self::Internal => Class::Internal,
-            Self::Tap => Class::Tap,
+            Self::System(_) => Class::System,
+            Self::Internal(_) => Class::Internal,
+            Self::Tap(_) => Class::Tap,
             Self::Afxdp { .. } => Class::Afxdp,
             Self::Dpdk(_) => Class::Dpdk,
             Self::VhostUser { .. } => Class::VhostUser,
@@ -443,7 +444,7 @@ impl<'a> Reader<'a> {
         // Every bridge has its local port, whether or not somebody put it into the database.
         if bridge.interface(&bridge.name).is_none() {
             let name = bridge.name.clone();
-            let local = Interface::named(&name, self.internal(datapath));
+            let local = Interface::named(&name, self.internal(datapath, &BTreeMap::new()));
             // Somebody may have given the port's name to a port of other interfaces.
             match bridge.ports.get_mut(&name) {
                 Some(port) => Arc::make_mut(port).interfaces.push(local),
@@ -637,18 +638,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn internal(&self, datapath: DatapathKind) -> InterfaceKind {
+    /// A bridge's own port. It is there whatever its row says: options that make no sense show in the row alone.
+    fn internal(
+        &self,
+        datapath: DatapathKind,
+        options: &BTreeMap<String, String>,
+    ) -> InterfaceKind {
         match datapath {
             DatapathKind::Dummy => {
                 InterfaceKind::Dummy { options: BTreeMap::new(), poses_as: None }
             }
-            _ => InterfaceKind::Internal,
+            _ => InterfaceKind::Internal(HostOptions::of_tap(options).unwrap_or_default()),
         }
     }
 
     fn kind(&mut self, bridge: &Bridge, row: &tables::Interface) -> InterfaceKind {
         if row.name == bridge.name {
-            return self.internal(bridge.datapath);
+            return self.internal(bridge.datapath, &row.options);
         }
         let all_dummy = self.dummy.enabled && self.dummy.over == DummyOverride::All;
         let system_dummy = self.dummy.enabled && self.dummy.over != DummyOverride::None;
@@ -668,9 +674,7 @@ impl<'a> Reader<'a> {
                     row.name
                 ))
             }
-            "" | "system" => InterfaceKind::System,
-            "internal" => InterfaceKind::Internal,
-            "tap" => InterfaceKind::Tap,
+            "" | "system" | "internal" | "tap" => host::device(row),
             "afxdp" | "afxdp-nonpmd" => {
                 match (row.kind.parse(), afxdp::Options::parse(&row.options)) {
                     (Ok(kind), Ok(options)) => InterfaceKind::Afxdp { kind, options },

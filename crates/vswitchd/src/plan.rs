@@ -172,6 +172,8 @@ mod properties;
 
 #[cfg(test)]
 mod tests {
+    use netdev::HostOptions;
+
     use super::*;
     use crate::desired::InterfaceKind;
 
@@ -199,15 +201,24 @@ mod tests {
     fn nothing_changed_nothing_done() {
         let d = desired(&[bridge(
             "br0",
-            &[("br0", InterfaceKind::Internal), ("eth1", InterfaceKind::System)],
+            &[
+                ("br0", InterfaceKind::Internal(HostOptions::default())),
+                ("eth1", InterfaceKind::System(HostOptions::default())),
+            ],
         )]);
         assert_eq!(plan(&d, &d), vec![]);
     }
 
     #[test]
     fn an_interface_that_moves_is_removed_before_it_is_added() {
-        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)]), bridge("br1", &[])]);
-        let b = desired(&[bridge("br0", &[]), bridge("br1", &[("p", InterfaceKind::System)])]);
+        let a = desired(&[
+            bridge("br0", &[("p", InterfaceKind::System(HostOptions::default()))]),
+            bridge("br1", &[]),
+        ]);
+        let b = desired(&[
+            bridge("br0", &[]),
+            bridge("br1", &[("p", InterfaceKind::System(HostOptions::default()))]),
+        ]);
         assert_eq!(
             plan(&a, &b),
             vec![
@@ -219,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_port_s_vlan_is_a_setting_of_the_bridge() {
-        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System(HostOptions::default()))])]);
         let mut b = a.clone();
         let port = b.bridges.get_mut("br0").and_then(|b| b.ports.get_mut("p")).unwrap();
         Arc::make_mut(port).vlan = pipeline::VlanMode::from_columns(None, Some(10), &[]).unwrap();
@@ -228,7 +239,7 @@ mod tests {
 
     #[test]
     fn workers_change_alone() {
-        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System(HostOptions::default()))])]);
         let mut b = a.clone();
         b.schedule.cores = Some([0, 1].into());
         assert_eq!(plan(&a, &b), vec![Step::ConfigureWorkers]);
@@ -236,8 +247,14 @@ mod tests {
 
     #[test]
     fn an_option_touches_one_interface() {
-        let a = desired(&[bridge("br0", &[("p", patch("x")), ("q", InterfaceKind::System)])]);
-        let b = desired(&[bridge("br0", &[("p", patch("y")), ("q", InterfaceKind::System)])]);
+        let a = desired(&[bridge(
+            "br0",
+            &[("p", patch("x")), ("q", InterfaceKind::System(HostOptions::default()))],
+        )]);
+        let b = desired(&[bridge(
+            "br0",
+            &[("p", patch("y")), ("q", InterfaceKind::System(HostOptions::default()))],
+        )]);
         assert_eq!(
             plan(&a, &b),
             vec![Step::ConfigureInterface { bridge: "br0".into(), interface: "p".into() }]
@@ -246,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_new_type_is_a_new_device() {
-        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System(HostOptions::default()))])]);
         let b = desired(&[bridge("br0", &[("p", patch("y"))])]);
         let p = |f: fn(String, String) -> Step| f("br0".into(), "p".into());
         assert_eq!(
@@ -260,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_bridge_goes_with_its_interfaces() {
-        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System)])]);
+        let a = desired(&[bridge("br0", &[("p", InterfaceKind::System(HostOptions::default()))])]);
         assert_eq!(
             plan(&a, &desired(&[])),
             vec![

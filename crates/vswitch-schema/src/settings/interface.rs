@@ -157,6 +157,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     OPTIONS.key_on(TUNNELS, "ipsec_*", Text, "", "Passed on to the IPsec daemon."),
     // Patch ports.
     OPTIONS.key_on(&["patch"], "peer", Text, "required", "The Interface at the other end."),
+    // Devices of the host.
+    OPTIONS.key_on(&["system"], "n_rxq", Int(1, 64), "as many as there are workers", "Receive queues."),
+    OPTIONS.key_on(&["internal", "tap"], "n_rxq", Int(1, 64), "1", "Receive queues."),
+    OPTIONS.key_on(&["system"], "tx-offload", Word(&["auto", "relay", "udp", "off"]), "auto", "What may leave unfinished: all that the device takes; the same, and in any case whole super-packets in tunnels; such only as super-packets of their outer datagrams; nothing."),
+    OPTIONS.key_on(&["internal", "tap"], "tx-offload", Word(&["auto", "off"]), "auto", "What may leave unfinished: all that the device takes, or nothing."),
     // Devices with queues.
     OPTIONS.key_on(QUEUED, "n_rxq", Int(1, MAX), "1", "Receive queues."),
     OPTIONS.key_on(&["dpdk", "dummy-pmd"], "n_txq", Int(1, MAX), "by threads", "Transmit queues."),

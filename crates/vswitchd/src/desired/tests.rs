@@ -276,6 +276,9 @@ fn wrong_interfaces_stay_as_they_were_or_are_refused() {
         ("vx", "gre", remote("10.1.1.1"), &["gre", "not supported yet"]),
         ("eth0", "dpdk", vec![], &["options:dpdk-devargs is missing"]),
         ("eth0", "dpdk", vec![("dpdk-devargs", "x"), ("n_rxq", "0")], &["n_rxq", "from 1 to 64"]),
+        ("eth0", "", vec![("n_rxq", "many")], &["n_rxq", "from 1 to 64"]),
+        ("eth0", "", vec![("tx-offload", "fast")], &["tx-offload", "auto, relay, udp or off"]),
+        ("eth0", "tap", vec![("tx-offload", "udp")], &["tx-offload", "auto or off for a tap"]),
         ("eth0", "dummy", vec![], &["unknown interface type \"dummy\""]),
         ("eth0", "sytsem", vec![], &["unknown interface type \"sytsem\""]),
         ("pa", "patch", vec![], &["peer"]),
@@ -351,7 +354,7 @@ fn vlan_columns_become_modes() {
     assert_eq!(native.vlan, from(Some("native-tagged"), Some(9), &[1]));
     let native = set(Some(Column::NativeUntagged), Some(9), &[1]);
     assert_eq!(native.vlan, from(Some("native-untagged"), Some(9), &[1]));
-    assert_eq!(native.interfaces[0].kind, InterfaceKind::System);
+    assert_eq!(native.interfaces[0].kind, InterfaceKind::System(HostOptions::default()));
     // Not supported, not guessed: a port that carried all VLANs instead would be a hole.
     let refused = set(Some(Column::Dot1qTunnel), Some(9), &[]);
     let InterfaceKind::Refused(why) = &refused.interfaces[0].kind else { panic!("{refused:?}") };
@@ -414,8 +417,14 @@ fn an_interface_has_one_place() {
     let mut db = guide();
     db.bridge("br1", "netdev").port("eth0", "", &[]).port("br0", "internal", &[]);
     let d = db.read();
-    assert_eq!(d.bridges["br0"].interface("eth0").unwrap().kind, InterfaceKind::System);
-    assert_eq!(d.bridges["br0"].interface("br0").unwrap().kind, InterfaceKind::Internal);
+    assert_eq!(
+        d.bridges["br0"].interface("eth0").unwrap().kind,
+        InterfaceKind::System(HostOptions::default())
+    );
+    assert_eq!(
+        d.bridges["br0"].interface("br0").unwrap().kind,
+        InterfaceKind::Internal(HostOptions::default())
+    );
     for name in ["eth0", "br0"] {
         assert_eq!(d.bridges["br1"].interface(name), None);
     }
@@ -433,14 +442,17 @@ fn an_interface_has_one_place() {
     db.edit_port("tap0").interfaces = vec![row];
     let d = db.read();
     let found: Vec<_> = d.bridges["br0"].interfaces().filter(|i| i.name == "eth0").collect();
-    assert!(matches!(found[..], [Interface { kind: InterfaceKind::System, .. }]), "{found:?}");
+    assert!(matches!(found[..], [Interface { kind: InterfaceKind::System(_), .. }]), "{found:?}");
     assert_eq!(d.problems.len(), 1);
     // A bridge's name is its own, even if another bridge comes first.
     let mut db = Db::new();
     db.bridge("a", "netdev").port("z", "", &[]).bridge("z", "netdev");
     let d = db.read();
     assert_eq!(d.bridges["a"].interface("z"), None);
-    assert_eq!(d.bridges["z"].interface("z").unwrap().kind, InterfaceKind::Internal);
+    assert_eq!(
+        d.bridges["z"].interface("z").unwrap().kind,
+        InterfaceKind::Internal(HostOptions::default())
+    );
 }
 
 #[test]
@@ -454,7 +466,7 @@ fn bonds_are_refused_clearly() {
             "bonds (ports with several interfaces) are not supported yet"
         );
     }
-    assert_eq!(find(&d, "eth0").kind, InterfaceKind::System);
+    assert_eq!(find(&d, "eth0").kind, InterfaceKind::System(HostOptions::default()));
 }
 
 #[test]
@@ -462,12 +474,12 @@ fn a_bridge_has_its_local_port_whatever_its_name_is_used_for() {
     let mut db = Db::new();
     db.bridge("br0", "netdev").bond("br0", &[("eth7", "", &[])]);
     let d = db.read();
-    assert_eq!(find(&d, "br0").kind, InterfaceKind::Internal);
-    assert_eq!(find(&d, "eth7").kind, InterfaceKind::System);
+    assert_eq!(find(&d, "br0").kind, InterfaceKind::Internal(HostOptions::default()));
+    assert_eq!(find(&d, "eth7").kind, InterfaceKind::System(HostOptions::default()));
     // And whatever its row says that it is.
     let mut db = Db::new();
     db.bridge("br0", "netdev").port("br0", "vxlan", VXLAN);
-    assert_eq!(find(&db.read(), "br0").kind, InterfaceKind::Internal);
+    assert_eq!(find(&db.read(), "br0").kind, InterfaceKind::Internal(HostOptions::default()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use netdev::HostOptions;
 use ovsdb::Uuid;
 use pipeline::{FailMode, PriorityTags, VlanMode};
 use proptest::collection::btree_map;
@@ -83,8 +84,8 @@ fn is_removal(step: &Step) -> bool {
 
 fn kind() -> impl Strategy<Value = InterfaceKind> {
     prop_oneof![
-        Just(InterfaceKind::System),
-        Just(InterfaceKind::Internal),
+        Just(InterfaceKind::System(HostOptions::default())),
+        Just(InterfaceKind::Internal(HostOptions::default())),
         "[xy]".prop_map(|peer| InterfaceKind::Patch { peer }),
         "[xy]".prop_map(InterfaceKind::Refused),
     ]

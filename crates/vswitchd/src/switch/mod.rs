@@ -15,7 +15,7 @@ use std::time::Duration;
 use base::{Clock, Counters, Version};
 use datapath::Schedule;
 use flow::DpPort;
-use netdev::{Device, Kind as DeviceKind, Opener, Status};
+use netdev::{Device, Kind as DeviceKind, Opener, Queues, Status};
 use pipeline::{BridgeId, OfPort, PortRef};
 use tunnel::{Routes, SourcePorts};
 
@@ -284,7 +284,8 @@ impl Switch {
             InterfaceKind::Patch { .. } => (None, None),
             InterfaceKind::Tunnel(endpoint) => (Some(plane.tunnel_port(endpoint)?), None),
             _ => {
-                let device = open_device(&self.opener, wanted, is_local)?;
+                let workers = plane.datapath.workers();
+                let device = open_device(&self.opener, wanted, is_local, workers)?;
                 let dp = plane.add_device(&wanted.name, device.clone()).map_err(|e| {
                     format!(
                         "could not add network device {} to ofproto ({})",
@@ -368,6 +369,9 @@ impl Switch {
             ) => a != b,
             (Some(a @ InterfaceKind::Afxdp { .. }), b @ InterfaceKind::Afxdp { .. }) => a != b,
             (Some(InterfaceKind::Dpdk(a)), InterfaceKind::Dpdk(b)) => a != b,
+            (Some(a @ InterfaceKind::System(_)), b @ InterfaceKind::System(_)) => a != b,
+            (Some(a @ InterfaceKind::Internal(_)), b @ InterfaceKind::Internal(_)) => a != b,
+            (Some(a @ InterfaceKind::Tap(_)), b @ InterfaceKind::Tap(_)) => a != b,
             (Some(was @ InterfaceKind::VhostUser { .. }), wanted) => was != wanted,
             (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => {
                 a.device_name() != b.device_name()
@@ -530,17 +534,26 @@ fn random_mac() -> Mac {
     [(n[0] & 0xfc) | 0x02, n[1], n[2], n[3], n[4], n[5]]
 }
 
-/// Opens the device behind an interface; the error is what the Interface row's `error` will say.
+/// Opens the device behind an interface, which `workers` will serve; the error is what the Interface row's `error` will say.
 fn open_device(
     opener: &Opener,
     wanted: &Interface,
     is_local: bool,
+    workers: usize,
 ) -> Result<Arc<dyn Device>, String> {
-    let none = BTreeMap::new();
     let (kind, options) = match &wanted.kind {
-        InterfaceKind::System => (DeviceKind::System, &none),
-        InterfaceKind::Internal => (DeviceKind::Internal, &none),
-        InterfaceKind::Tap => (DeviceKind::Tap, &none),
+        InterfaceKind::System(options) => {
+            let opened = opener.open_system(&wanted.name, options, Queues::clamped(workers));
+            return opened.map_err(|e| e.to_string());
+        }
+        InterfaceKind::Internal(options) => {
+            let opened = opener.open_tap(DeviceKind::Internal, &wanted.name, options);
+            return opened.map_err(|e| e.to_string());
+        }
+        InterfaceKind::Tap(options) => {
+            let opened = opener.open_tap(DeviceKind::Tap, &wanted.name, options);
+            return opened.map_err(|e| e.to_string());
+        }
         InterfaceKind::Afxdp { kind, options } => {
             return opener.open_afxdp(*kind, &wanted.name, options).map_err(|e| e.to_string());
         }
@@ -568,8 +581,8 @@ fn set_up_device(live: &mut Live, wanted: &Interface, is_local: bool) {
     let Some(device) = &live.device else { return };
     let own_mac = matches!(
         wanted.kind,
-        InterfaceKind::Internal
-            | InterfaceKind::Tap
+        InterfaceKind::Internal(_)
+            | InterfaceKind::Tap(_)
             | InterfaceKind::VhostUser { .. }
             | InterfaceKind::Dummy { .. }
     );

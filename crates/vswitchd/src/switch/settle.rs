@@ -52,7 +52,7 @@ impl Switch {
     fn choose_mtus(&mut self) {
         for (name, bridge) in &mut self.bridges {
             let Some(wanted) = self.applied.bridges.get(name) else { continue };
-            let is_internal = |i: &desired::Interface| matches!(i.kind, InterfaceKind::Internal);
+            let is_internal = |i: &desired::Interface| matches!(i.kind, InterfaceKind::Internal(_));
             let mtu_of = |i: &desired::Interface| {
                 let live = bridge.interfaces.get(&i.name)?.as_ref().ok()?;
                 live.device.as_ref().map(|_| live.status.mtu)
@@ -151,7 +151,9 @@ fn spec(
         InterfaceKind::Tunnel(endpoint) => {
             PortSpecKind::Tunnel { dp: dp?, endpoint: endpoint.clone() }
         }
-        InterfaceKind::Internal => PortSpecKind::Internal { dp: dp?, mac: internal_mac(live, mac) },
+        InterfaceKind::Internal(_) => {
+            PortSpecKind::Internal { dp: dp?, mac: internal_mac(live, mac) }
+        }
         InterfaceKind::Dummy { .. } if live.ofport == OfPort::LOCAL => {
             PortSpecKind::Internal { dp: dp?, mac }
         }
