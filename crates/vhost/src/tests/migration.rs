@@ -102,7 +102,7 @@ impl Guest {
             self.from.offer(&self.memory, &segments, Some(table)).expect("room");
             self.sent += 1;
         }
-        self.from.want_call(&self.memory, self.sent % 2 == 0);
+        self.from.want_call(&self.memory, self.sent.is_multiple_of(2));
         before != (self.received, self.sent)
     }
 
