@@ -1,11 +1,9 @@
 //! Flows that the kernel runs: that they get there, that bytes are right there, and that they leave when anything changes.
 
-use std::net::{Ipv4Addr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use testbed::guest::DEVICE;
-use testbed::guide::{Flavor, Site, TwoSites};
+use testbed::guide::{Flavor, TwoSites};
 use testbed::probe::{self, Ping};
 use testbed::{Host, iperf, wait};
 
@@ -182,39 +180,4 @@ fn guests_of_one_host_are_switched_in_the_kernel() {
     ok(net.host.appctl("revalidator/wait"));
     let echoes = ok(probe::ping(&a.ns, b.address, Ping { count: 3, ..FLOOD }));
     assert_eq!(echoes.lost(), 3, "{}", host_state(&net.host));
-}
-
-/// Workers carry more small datagrams than the kernel does one by one; when the storm is over the flow comes back.
-#[test]
-fn a_storm_of_small_datagrams_goes_back_to_the_workers() {
-    if !ours() {
-        return;
-    }
-    let two = guide();
-    settle(&two, 3);
-    let [a, b] = &two.sites;
-    let pushes = || offloaded(&a.host).iter().any(|f| f.contains("actions:tnl_push("));
-    let over = AtomicBool::new(false);
-    let left = std::thread::scope(|s| {
-        s.spawn(|| storm(a, b.guest.address, &over));
-        let left =
-            wait::until("the flow to leave the kernel", SETTLE, || (!pushes()).then_some(()));
-        over.store(true, Ordering::Relaxed);
-        left
-    });
-    left.unwrap_or_else(|e| panic!("{e}\n{}", state(&two)));
-    settle(&two, 3);
-    assert!(pushes());
-}
-
-/// Small datagrams from a guest until told to stop, a million at most.
-fn storm(from: &Site, to: Ipv4Addr, over: &AtomicBool) {
-    let socket = ok(from.guest.ns.enter(|| UdpSocket::bind(("0.0.0.0", 0)))).expect("a socket");
-    for _ in 0..1_000_000 {
-        if over.load(Ordering::Relaxed) {
-            break;
-        }
-        // Nobody listens there: refusals come back as errors of some later call.
-        let _ = socket.send_to(&[0; 18], (to, 9));
-    }
 }

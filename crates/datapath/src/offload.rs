@@ -7,13 +7,12 @@
 //! the call returns, as with workers.
 //!
 //! # What stays with workers
-//! - A storm of small datagrams: workers put many under one header, which carries more of them than the kernel does one by one.
-//!   (Small segments of TCP are another matter: workers do not gain by those.) The kernel tells us of it; the flow goes back to
-//!   workers until they have seen the end of it.
+//! - UDP: workers put many datagrams under one header, which carries more of them than the kernel does one by one; and the two ways
+//!   together would change their order (see `offload::program`).
 //! - What happens once or twice: a lone packet is not worth the change.
 //! - Everything, where the kernel has no such engine or we may not use it; the log says so once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,10 +26,10 @@ use crate::entry::{Flow, FlowStats, StatsCell, Ufid};
 use crate::peers::{Peers, mark_ipv4};
 use crate::ports::PortTable;
 
-/// A pass in which a flow has had more small packets than this is a storm.
-const STORM_PACKETS: u64 = 5_000;
-/// For workers, which do not look so closely: packets are small if they have fewer bytes than this each.
-const STORM_BYTES: u64 = 512;
+/// More packets than this in a pass without any TCP will be UDP, of which the kernel runs none.
+const WITHOUT_TCP: u64 = 500;
+/// So many passes without a packet in the kernel, and another flow may have the place.
+const IDLE_PASSES: u32 = 20;
 /// Fewer packets than this in a pass are no reason to begin.
 const WORTH_WHILE: u64 = 2;
 
@@ -52,11 +51,9 @@ pub(crate) struct Offload {
     /// Nothing if not wanted, or not to be had.
     engine: Option<Engine>,
     running: HashMap<Ufid, Running>,
-    /// What the flows that workers run had seen at the last pass, as far as they had seen any since the one before.
+    /// What flows had seen at the last pass, of those that workers run and that had had packets since the one before.
     before: HashMap<Ufid, FlowStats>,
     last_pass: Instant,
-    /// Flows that went back to workers for a storm.
-    stormy: HashSet<Ufid>,
     packets: u64,
     /// What has been said about the kernel's refusals.
     said: bool,
@@ -69,8 +66,9 @@ struct Running {
     /// Where we count for the flow, as a worker would.
     cell: Arc<StatsCell>,
     credited: Counts,
-    /// Of small packets, what had been counted at the last pass.
-    small: u64,
+    /// Packets that had been counted at the last pass, and how many passes there were no more.
+    seen: u64,
+    idle: u32,
 }
 
 impl Offload {
@@ -102,7 +100,7 @@ impl Offload {
         let Some(mut running) = self.running.remove(&ufid) else { return };
         if let Some(engine) = &mut self.engine {
             let counts = engine.remove(running.id);
-            self.packets += running.credit(counts, None).packets;
+            self.packets += running.credit(counts, None);
         }
     }
 
@@ -110,7 +108,6 @@ impl Offload {
         let all: Vec<_> = self.running.keys().copied().collect();
         all.into_iter().for_each(|ufid| self.forget(ufid));
         self.before.clear();
-        self.stormy.clear();
     }
 
     /// No flow runs from or to this port any more.
@@ -135,7 +132,7 @@ impl Offload {
     pub(crate) fn collect(&mut self, now: Instant) -> Offloaded {
         if let Some(engine) = &self.engine {
             for running in self.running.values_mut() {
-                self.packets += running.credit(engine.counts(running.id), Some(now)).packets;
+                self.packets += running.credit(engine.counts(running.id), Some(now));
             }
         }
         Offloaded { flows: self.running.len(), packets: self.packets }
@@ -156,7 +153,6 @@ impl Offload {
         let known = peers.list().1;
         let keeps_offloads = |address: u32| known.contains(&IpAddr::V4(Ipv4Addr::from(address)));
         let mut before = HashMap::new();
-        let stormy = std::mem::take(&mut self.stormy);
         for flow in flows {
             let judge = || {
                 let exit = |port| exit(ports, port);
@@ -168,16 +164,15 @@ impl Offload {
             }
             let stats = flow.stats();
             let earlier = self.before.get(&flow.ufid()).copied().unwrap_or_default();
-            let since = Since::between(&earlier, &stats);
-            if since.packets == 0 {
+            let since = stats.packets.saturating_sub(earlier.packets);
+            if since == 0 {
                 continue;
             }
             before.insert(flow.ufid(), stats);
-            let known = stats.tcp_flags == 0 || stormy.contains(&flow.ufid());
-            if known && since.is_storm() {
-                self.stormy.insert(flow.ufid());
-            } else if since.packets >= WORTH_WHILE
+            let some = since >= WORTH_WHILE;
+            if some
                 && let Some(rule) = judge()
+                && (rule.is_pop() || stats.tcp_flags != 0 || since < WITHOUT_TCP)
             {
                 self.begin(flow, rule, ports);
             }
@@ -210,16 +205,12 @@ impl Offload {
         else {
             return;
         };
-        self.packets += running.credit(engine.counts(running.id), Some(now)).packets;
-        let small = running.credited.small;
-        let since = small.saturating_sub(std::mem::replace(&mut running.small, small));
-        // The flow that finds the one inside stays: it costs nothing.
-        let storm = !running.rule.is_pop() && since > STORM_PACKETS;
-        if rule != Some(running.rule) || storm {
+        self.packets += running.credit(engine.counts(running.id), Some(now));
+        let packets = running.credited.packets;
+        let idle = std::mem::replace(&mut running.seen, packets) == packets;
+        running.idle = if idle { running.idle + 1 } else { 0 };
+        if rule != Some(running.rule) || running.idle >= IDLE_PASSES {
             self.forget(flow.ufid());
-        }
-        if storm {
-            self.stormy.insert(flow.ufid());
         }
     }
 
@@ -237,7 +228,8 @@ impl Offload {
                     cell: flow.new_cell(),
                     flow: flow.clone(),
                     credited: Counts::default(),
-                    small: 0,
+                    seen: 0,
+                    idle: 0,
                 };
                 self.running.insert(flow.ufid(), running);
             }
@@ -287,8 +279,8 @@ impl Running {
         out || self.flow.key().key().in_port == port.0
     }
 
-    /// Credits what is new. `now`: when it was, at the latest.
-    fn credit(&mut self, counts: Counts, now: Option<Instant>) -> Since {
+    /// Credits what is new, and says how many packets that is. `now`: when it was, at the latest.
+    fn credit(&mut self, counts: Counts, now: Option<Instant>) -> u64 {
         let packets = counts.packets.saturating_sub(self.credited.packets);
         let bytes = counts.bytes.saturating_sub(self.credited.bytes);
         if packets > 0 {
@@ -296,26 +288,6 @@ impl Running {
             self.cell.count(packets, bytes, counts.tcp_flags, used);
         }
         self.credited = counts;
-        Since { packets, bytes }
-    }
-}
-
-/// What has happened between two passes.
-#[derive(Clone, Copy, Debug)]
-struct Since {
-    packets: u64,
-    bytes: u64,
-}
-
-impl Since {
-    fn between(earlier: &FlowStats, later: &FlowStats) -> Self {
-        Self {
-            packets: later.packets.saturating_sub(earlier.packets),
-            bytes: later.bytes.saturating_sub(earlier.bytes),
-        }
-    }
-
-    fn is_storm(&self) -> bool {
-        self.packets > STORM_PACKETS && self.bytes < self.packets.saturating_mul(STORM_BYTES)
+        packets
     }
 }

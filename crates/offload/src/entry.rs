@@ -17,13 +17,10 @@ pub(crate) enum Kind {
 /// Of [`Entry::flags`]: the interface takes super-packets that came out of a tunnel.
 pub(crate) const POPPED_SUPER: u32 = 1;
 
-/// Bytes from which a packet is not small.
-pub(crate) const SMALL: u32 = 512;
-
 /// The length of the prepared headers: Ethernet, IPv4, UDP, VXLAN.
 pub(crate) const HEADER: usize = 50;
 
-/// One flow. The last five members are written by the programs, all else by us.
+/// One flow. The last four members are written by the programs, all else by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Entry {
@@ -47,8 +44,6 @@ pub(crate) struct Entry {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) tcp_flags: u64,
-    /// Packets without TCP that are shorter than [`SMALL`].
-    pub(crate) small: u64,
     /// Packets lost because the kernel had no memory to change them.
     pub(crate) failed: u64,
 }

@@ -13,7 +13,7 @@
 //! to the workers as if there were no engine: all of it can be missing at any time, and nothing but speed is lost.
 //!
 //! # Which flows
-//! Those from an interface to one interface, as they are, or with a VXLAN header over IPv4 put before them or taken off. `key` says
+//! Those from an interface to one interface, all but their UDP, as they are, or with a VXLAN header over IPv4 put before them or taken off. `key` says
 //! what they may match, [`judge`] what they may do, `program` how packets are read.
 //!
 //! # The kernel
@@ -52,8 +52,6 @@ pub struct Counts {
     pub bytes: u64,
     /// TCP flags, those of the header's second flags byte.
     pub tcp_flags: u16,
-    /// Of these, small ones without TCP.
-    pub small: u64,
     /// Packets lost for want of memory in the kernel.
     pub failed: u64,
 }
@@ -190,7 +188,6 @@ impl Engine {
             packets: entry.packets,
             bytes: entry.bytes,
             tcp_flags: entry.tcp_flags as u16,
-            small: entry.small,
             failed: entry.failed,
         }
     }

@@ -381,7 +381,9 @@ pub fn datagrams<A: Into<IpAddr>>(
         }
         let len = receiver.recv(&mut buffer).map_err(Error::io(failed()))?;
         if buffer[..len] != *payload(n) {
-            let text = format!("{}: instead of it came one of {len} bytes", failed());
+            let which = (0..sent).find(|m| buffer[..len] == *payload(*m));
+            let which = which.map_or("one of nobody's".to_owned(), |m| format!("datagram {m}"));
+            let text = format!("{}: instead of it came {which}, of {len} bytes", failed());
             return Err(Error::Missing(text));
         }
     }

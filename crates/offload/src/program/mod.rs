@@ -20,6 +20,10 @@
 //! that must be a VXLAN header over IPv4 with a UDP checksum of zero; else a miss. When the flow inside misses, the workers have
 //! the packet, and the host's own stack is spared it: nobody there would want it.
 //!
+//! # Order
+//! What runs here overtakes what workers still hold. TCP puts that right, and it happens when a flow comes here, once. UDP does
+//! not, and workers carry datagrams of one flow now joined under one outer header, now alone; so all of UDP stays with workers.
+//!
 //! Everything that could stop the executor (the packet is too long for the other interface, say) is checked in the filter, as
 //! long as the workers can still have the packet.
 
@@ -32,7 +36,7 @@ use flow::tunnel_flag;
 use packet::wire::ethernet::eth_type;
 use packet::wire::{icmpv6, ip_proto};
 
-use crate::entry::{Entry, Kind, POPPED_SUPER, SMALL};
+use crate::entry::{Entry, Kind, POPPED_SUPER};
 use crate::key::{Key, MASKS_MAX, Masks};
 use crate::maps::Maps;
 
@@ -208,7 +212,7 @@ impl<'a> Writer<'a> {
         let asm = &mut self.asm;
         asm.load(Size::B4, R1, R9, entry!(kind));
         asm.jump_if_imm(If::Equal, R1, Kind::Pop as i32, pop);
-        self.check_length(0, miss);
+        self.check_fit(0, miss);
         self.asm.jump(hit);
         self.asm.place(pop);
         self.pop(spare);
@@ -436,10 +440,13 @@ impl<'a> Writer<'a> {
         asm.jump_if_imm(If::Equal, R0, 0, none);
     }
 
-    /// The packet at `base`, or each segment of it, is not too long for where it goes; and a tag stays where it is.
-    fn check_length(&mut self, base: i32, miss: Label) {
+    /// The packet at `base` is one that may run here (see "Order"); it, or each segment of it, is not too long for where it goes; and
+    /// a tag stays where it is.
+    fn check_fit(&mut self, base: i32, miss: Label) {
         let [single, known, push, compare] = [(); 4].map(|()| self.asm.label());
         let asm = &mut self.asm;
+        asm.load(Size::B1, R1, FP, key!(proto));
+        asm.jump_if_imm(If::Equal, R1, ip_proto::UDP.into(), miss);
         asm.load(Size::B4, R1, R6, GSO_SIZE);
         asm.jump_if_imm(If::Equal, R1, 0, single);
         // Of super-packets, TCP alone.
@@ -547,7 +554,7 @@ impl<'a> Writer<'a> {
         asm.alu_imm(Alu::And, R1, POPPED_SUPER as i32);
         asm.jump_if_imm(If::Equal, R1, 0, spare);
         asm.place(single);
-        self.check_length(OUTER, spare);
+        self.check_fit(OUTER, spare);
     }
 
     /// Writes the verdict to this processor's slot.
@@ -609,7 +616,7 @@ impl<'a> Writer<'a> {
 
     /// Counts the packet, less `without` bytes, in an entry.
     fn count(&mut self, entry: Reg, without: i32) {
-        let [untagged, tcp, seen] = [(); 3].map(|()| self.asm.label());
+        let [untagged, seen] = [(); 2].map(|()| self.asm.label());
         let asm = &mut self.asm;
         asm.mov_imm(R1, 1);
         asm.atomic(Alu::Add, entry, entry!(packets), R1);
@@ -620,14 +627,8 @@ impl<'a> Writer<'a> {
         asm.alu_imm(Alu::Add, R1, 4);
         asm.place(untagged);
         asm.atomic(Alu::Add, entry, entry!(bytes), R1);
-        // TCP has always some flag; and flags are rarely news.
+        // Flags are rarely news.
         asm.load(Size::B4, R1, FP, verdict!(tcp_flags));
-        asm.jump_if_imm(If::NotEqual, R1, 0, tcp);
-        asm.jump_if_imm(If::Greater, R7, SMALL as i32, seen);
-        asm.mov_imm(R1, 1);
-        asm.atomic(Alu::Add, entry, entry!(small), R1);
-        asm.jump(seen);
-        asm.place(tcp);
         asm.load(Size::B8, R2, entry, entry!(tcp_flags));
         asm.mov(R3, R2);
         asm.alu(Alu::Or, R3, R1);
