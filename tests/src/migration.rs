@@ -47,6 +47,7 @@ fn start(from: (&Netns, &Path, Card), to: (&Netns, &Path, Card)) -> Ends {
     ok(first.ready());
     ok(first.ok("nc -ll -p 7000 -e cat &"));
     ok(first.ok(&format!("nc -l -p 7001 -e tee {KEPT} &")));
+    ok(first.ok("until [ $(netstat -lnt | grep -c ':700[01] ') = 2 ]; do sleep 0.1; done"));
     Ends { from: first, to: second }
 }
 
