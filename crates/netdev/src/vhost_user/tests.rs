@@ -87,8 +87,9 @@ fn a_server_port_serves_one_guest_after_another() {
         assert_eq!(want("socket"), bench.dir.path().join("vm0").display().to_string());
         assert_eq!(u64::from_str_radix(&want("features")[2..], 16), Ok(FEATURES.0 | 1 << 30));
         drop(front);
-        bench.until("the link to go", |s| !s.link_up && s.details["status"] == "disconnected");
-        assert_eq!(bench.port.status().unwrap().link_resets, 2 * n);
+        bench.until("the link to go", |s| {
+            !s.link_up && s.details["status"] == "disconnected" && s.link_resets == 2 * n
+        });
     }
     let path = bench.dir.path().join("vm0");
     drop(bench.port);
@@ -291,8 +292,8 @@ fn a_storm_of_connections_passes() {
     }
     let front = bench.plug_in(bench.connect(), FEATURES, 1);
     drop(front);
-    bench.until("the link to go", |s| !s.link_up);
-    assert_eq!(bench.port.status().unwrap().link_resets, 2, "of all of them, one was a guest");
+    // Of all of them, one was a guest, who came and went.
+    bench.until("the link to go", |s| !s.link_up && s.link_resets == 2);
 }
 
 #[test]
