@@ -11,17 +11,21 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use vhost::channel::Message;
 use vhost::message::{HEADER, Header, PAYLOAD_MAX};
-use vhost::ring::net::{Buffers, Head};
+use vhost::ring::net::{Head, Sink};
 use vhost::{Features, Port, Session};
 
-struct Heap;
+#[derive(Default)]
+struct Heap(Buf);
 
-impl Buffers for Heap {
-    fn take(&mut self) -> Buf {
-        Buf::with_capacity(packet::buf::HEADROOM, packet::buf::FRAME_MAX)
+impl Sink for Heap {
+    fn begin(&mut self) -> &mut Buf {
+        self.0 = Buf::with_capacity(packet::buf::HEADROOM, packet::buf::FRAME_MAX);
+        &mut self.0
     }
 
-    fn put(&mut self, _: Buf) {}
+    fn end(&mut self, _: Head) {}
+
+    fn cancel(&mut self) {}
 }
 
 /// What comes with a message: descriptors of memory, of events, or of something else.
@@ -59,7 +63,7 @@ fuzz_target!(|messages: Vec<(u8, u8, Vec<u8>)>| {
         }
         for pair in &port.pairs()[..2] {
             pair.from_guest.arm();
-            pair.from_guest.receive(4, &mut Heap, |_, _, _| ());
+            pair.from_guest.receive(4, &mut Heap::default());
             pair.to_guest.send([(Head::default(), &[0u8; 60][..])].into_iter());
         }
     }

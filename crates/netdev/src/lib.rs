@@ -172,6 +172,8 @@ pub enum Received {
     Drained,
     /// More may be waiting.
     More,
+    /// Nothing is waiting, and the descriptor will say when that changes, even where the queue is polled: it is of no use now.
+    Dormant,
 }
 
 /// The receiving side of one queue, owned by one worker.

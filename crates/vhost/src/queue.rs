@@ -18,10 +18,10 @@ use rustix::io::Errno;
 use crate::features::{Features, bit};
 use crate::inflight::Record;
 use crate::memory::Memory;
-use crate::ring::net::{self, Buffers, Format, Head, Scratch, Tally};
+use crate::ring::net::{self, Format, Head, Sink, Tally};
 use crate::ring::packed::Packed;
 use crate::ring::split::Split;
-use crate::ring::{Broken, Ring};
+use crate::ring::{Broken, Chains, Ring};
 
 /// A ring of either layout.
 #[derive(Debug)]
@@ -66,7 +66,8 @@ struct State {
     /// The guest has been asked to notify.
     armed: bool,
     tally: Tally,
-    scratch: Scratch,
+    /// Empty between batches.
+    chains: Chains,
     /// A frame that goes before all others: the announcement of a guest that has moved here.
     announcement: Option<[u8; 6]>,
     /// In the epoll set.
@@ -131,21 +132,15 @@ impl Queue {
     }
 
     /// Takes up to `max` frames from the guest. True: there may be more.
-    pub fn receive<B: Buffers>(
-        &self,
-        max: usize,
-        buffers: &mut B,
-        mut sink: impl FnMut(&mut B, Head, packet::Buf),
-    ) -> bool {
+    pub fn receive(&self, max: usize, sink: &mut impl Sink) -> bool {
         if !self.is_live() {
             return false;
         }
         let mut state = self.state();
-        let State { running, broken, armed, tally, scratch, announcement, .. } = &mut *state;
+        let State { running, broken, armed, tally, chains, announcement, .. } = &mut *state;
         if let Some(mac) = announcement.take() {
-            let mut buf = buffers.take();
-            buf.extend(&rarp(mac));
-            sink(buffers, Head::default(), buf);
+            sink.begin().extend(&rarp(mac));
+            sink.end(Head::default());
         }
         let Some(running) = running.as_mut().filter(|_| !*broken) else { return false };
         let Running { ring, memory, features, call, tracked, .. } = running;
@@ -155,7 +150,7 @@ impl Queue {
                 ring.ask_for_notification(false);
             }
             let more =
-                net::receive(ring, memory, header_len, max, buffers, scratch, tally, &mut sink);
+                net::receive(ring, memory, header_len, max, sink, chains, tally);
             note(tracked, ring);
             if ring.wants_call() {
                 signal(call);
@@ -168,18 +163,18 @@ impl Queue {
     }
 
     /// Gives frames to the guest until it has no more room. Says how many are dealt with: given, or lost and counted.
-    pub fn send<'f>(&self, frames: impl Iterator<Item = (Head, &'f [u8])>) -> usize {
+    pub fn send<'f>(&self, frames: impl Iterator<Item = (Head, &'f [u8])> + Clone) -> usize {
         if !self.is_live() {
             return 0;
         }
         let mut state = self.state();
-        let State { running, broken, tally, scratch, .. } = &mut *state;
+        let State { running, broken, tally, chains, .. } = &mut *state;
         let Some(running) = running.as_mut().filter(|_| !*broken) else { return 0 };
         let Running { ring, memory, features, call, tracked, .. } = running;
         let mergeable = features.has(bit::MRG_RXBUF);
         let format = Format { header_len: features.header_len(), mergeable };
         let outcome = either!(ring, ring => {
-            let done = net::send(ring, memory, format, frames, scratch, tally);
+            let done = net::send(ring, memory, format, frames, chains, tally);
             note(tracked, ring);
             if ring.wants_call() {
                 signal(call);

@@ -5,22 +5,53 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use packet::wire::Header;
+use packet::wire::ethernet::EthernetHeader;
+use packet::wire::vlan::VlanTag;
 use packet::{Buf, Csum, Packet};
 use vhost::Queue;
-use vhost::ring::net::{Buffers, Head};
+use vhost::ring::net::{Head, Sink};
 
 use super::Shared;
+use crate::common::Losses;
 use crate::finish::finish;
 use crate::vnet::{self, Unfit};
 use crate::{Accepts, Pool, Received, RxQueue, TxQueue};
 
-impl Buffers for Pool {
-    fn take(&mut self) -> Buf {
-        Pool::take(self)
+/// Where received frames go.
+struct Inbox<'a> {
+    pool: &'a mut Pool,
+    out: &'a mut Vec<Packet>,
+    losses: &'a Losses,
+}
+
+impl Sink for Inbox<'_> {
+    #[inline]
+    fn begin(&mut self) -> &mut Buf {
+        let at = self.out.len();
+        self.out.push(Packet::new(self.pool.take()));
+        &mut self.out[at].buf
     }
 
-    fn put(&mut self, buf: Buf) {
-        Pool::put(self, buf);
+    #[inline]
+    fn end(&mut self, head: Head) {
+        let Some(Packet { buf, offload }) = self.out.last_mut() else { return };
+        if head == Head::default() && buf.len() >= EthernetHeader::LEN {
+            return; // nothing is unfinished, as in most frames: so it says already
+        }
+        match vnet::decode(&head, buf.as_mut_slice()) {
+            Ok(unfinished) => *offload = unfinished,
+            Err(_) => {
+                self.losses.rx_malformed.inc();
+                self.cancel();
+            }
+        }
+    }
+
+    fn cancel(&mut self) {
+        if let Some(packet) = self.out.pop() {
+            self.pool.put(packet.buf);
+        }
     }
 }
 
@@ -42,16 +73,11 @@ impl RxQueue for Rx {
     }
 
     fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
+        if !self.queue.is_live() {
+            return Ok(Received::Dormant);
+        }
         let losses = &self.shared.losses;
-        let more = self.queue.receive(max, pool, |pool, head, mut buf| {
-            match vnet::decode(&head, buf.as_mut_slice()) {
-                Ok(offload) => out.push(Packet { buf, offload }),
-                Err(_) => {
-                    losses.rx_malformed.inc();
-                    pool.put(buf);
-                }
-            }
-        });
+        let more = self.queue.receive(max, &mut Inbox { pool, out, losses });
         Ok(if more { Received::More } else { Received::Drained })
     }
 
@@ -102,6 +128,15 @@ impl Tx {
     fn describe(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
         let Accepts { frame_max, csum, .. } = self.shared.accepts.get();
         self.heads.clear();
+        // Most frames have nothing to say, and are too short for tags to matter.
+        let short = (frame_max as usize).saturating_sub(VlanTag::LEN);
+        let is_plain = |Packet { buf, offload }: &Packet| {
+            buf.len() <= short && offload.gso.is_none() && offload.csum == Csum::Complete
+        };
+        if batch.iter().all(is_plain) {
+            self.heads.resize(batch.len(), Head::default());
+            return;
+        }
         let fits = |packet: &Packet| {
             if vnet::is_too_long(packet, frame_max) {
                 return Err(Unfit::TooLong);
@@ -153,9 +188,14 @@ impl Tx {
     }
 
     /// Hands packets to one queue, and counts those for which it has no room.
-    fn hand_over<'f>(&self, pair: usize, frames: impl Iterator<Item = (Head, &'f [u8])> + Clone) {
+    fn hand_over<'f>(
+        &self,
+        pair: usize,
+        total: usize,
+        frames: impl Iterator<Item = (Head, &'f [u8])> + Clone,
+    ) {
         let queue = &self.shared.port.pairs()[pair].to_guest;
-        let (mut done, total) = (0, frames.clone().count());
+        let mut done = 0;
         let mut chances = self.shared.config.retries;
         while done < total {
             let now = queue.send(frames.clone().skip(done));
@@ -182,11 +222,12 @@ impl TxQueue for Tx {
         let frames = self.heads.iter().copied().zip(batch.iter().map(Packet::bytes));
         match self.pairs.as_slice() {
             [] => self.shared.losses.tx_dropped.add(batch.len() as u64),
-            [only] => self.hand_over(*only, frames),
+            [only] => self.hand_over(*only, batch.len(), frames),
             pairs => {
                 let choose = |frame: &[u8]| (flow_of(frame) + self.first) % pairs.len();
                 for (n, pair) in pairs.iter().enumerate() {
-                    self.hand_over(*pair, frames.clone().filter(|(_, f)| choose(f) == n));
+                    let chosen = frames.clone().filter(|(_, f)| choose(f) == n);
+                    self.hand_over(*pair, chosen.clone().count(), chosen);
                 }
             }
         }

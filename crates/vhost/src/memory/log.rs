@@ -31,7 +31,7 @@ impl Log {
         let last = guest.saturating_add(len as u64 - 1) >> PAGE_SHIFT;
         for page in guest >> PAGE_SHIFT..=last {
             let Ok(byte) = usize::try_from(page / 8) else { return };
-            self.0.set_bits(byte, 1 << (page % 8));
+            self.0.view().set_bits(byte, 1 << (page % 8));
         }
     }
 
@@ -39,8 +39,8 @@ impl Log {
     #[cfg(any(test, feature = "frontend"))]
     pub fn take(&self) -> Vec<u64> {
         let mut pages = Vec::new();
-        for byte in 0..self.0.len() {
-            let bits = self.0.take_bits(byte);
+        for byte in 0..self.0.view().len() {
+            let bits = self.0.view().take_bits(byte);
             let set = (0..8).filter(|n| bits >> n & 1 != 0);
             pages.extend(set.map(|n| (byte as u64 * 8 + n) << PAGE_SHIFT));
         }

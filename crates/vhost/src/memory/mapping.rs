@@ -1,4 +1,4 @@
-//! One mapped file: the only place where guest memory is touched.
+//! One mapped file, and [`View`]s of it: the only place where guest memory is touched.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,21 +16,33 @@ pub(crate) struct Mapping {
     /// What was mapped, from and to page boundaries.
     base: NonNull<u8>,
     mapped: usize,
-    /// Where in it the wanted part lies.
-    start: usize,
-    len: usize,
+    /// The wanted part of it.
+    view: View,
     /// Stands by when the file is cut short.
     guard: fault::Guard,
+}
+
+/// Mapped bytes. They stay mapped as long as their [`Mapping`], which everyone who has a view must hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    start: NonNull<u8>,
+    len: usize,
 }
 
 // SAFETY: a mapping is memory of the whole process; nothing about it belongs to a thread.
 #[allow(unsafe_code)]
 unsafe impl Send for Mapping {}
+// SAFETY: see that of `View`; the rest is numbers.
+#[allow(unsafe_code)]
+unsafe impl Sync for Mapping {}
+// SAFETY: as for `Mapping`.
+#[allow(unsafe_code)]
+unsafe impl Send for View {}
 // SAFETY: all access through a shared reference is by copies and atomics on raw pointers, never by Rust references to plain
 // memory. Others (the guest, another thread) may write at the same time; then bytes are mixed, which is in the nature of
 // memory shared with a guest: every reader checks its copy.
 #[allow(unsafe_code)]
-unsafe impl Sync for Mapping {}
+unsafe impl Sync for View {}
 
 impl Mapping {
     /// Maps `size` bytes (not 0) of a file.
@@ -61,7 +73,12 @@ impl Mapping {
         let base = base.map_err(io::Error::from)?;
         let Some(base) = NonNull::new(base.cast::<u8>()) else { return Err(RegionError::NoFile) };
         match fault::Guard::new(base.as_ptr() as usize, mapped) {
-            Ok(guard) => Ok(Self { base, mapped, start, len, guard }),
+            Ok(guard) => {
+                // SAFETY: `start` and `len` are inside of what was mapped.
+                #[allow(unsafe_code)]
+                let view = View { start: unsafe { base.add(start) }, len };
+                Ok(Self { base, mapped, view, guard })
+            }
             Err(error) => {
                 unmap(base, mapped);
                 Err(error.into())
@@ -69,83 +86,127 @@ impl Mapping {
         }
     }
 
-    /// Bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     /// The file has been cut short, and somebody noticed by touching it.
     pub(crate) fn is_damaged(&self) -> bool {
         self.guard.is_hit()
     }
 
-    /// The address of a byte, as a number.
-    pub(crate) fn address(&self, at: usize) -> usize {
-        self.base.as_ptr() as usize + self.start + at
+    /// All of it. Whoever takes it holds the mapping, too.
+    #[inline]
+    pub(super) fn view(&self) -> View {
+        self.view
+    }
+}
+
+impl View {
+    /// Bytes.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The address of its first byte, as a number.
+    pub(super) fn address(&self) -> usize {
+        self.start.as_ptr() as usize
+    }
+
+    /// A part of it.
+    pub(super) fn part(&self, at: usize, len: usize) -> Result<Self, Outside> {
+        let start = NonNull::new(self.pointer(at, len).ok_or(Outside)?).ok_or(Outside)?;
+        Ok(Self { start, len })
     }
 
     /// Where `len` bytes from `at` are; `None` if they are not all inside.
     #[inline]
     fn pointer(&self, at: usize, len: usize) -> Option<*mut u8> {
         let inside = at <= self.len && len <= self.len - at;
-        inside.then(|| self.base.as_ptr().wrapping_add(self.start + at))
+        inside.then(|| self.start.as_ptr().wrapping_add(at))
     }
 
     #[inline]
-    pub(crate) fn read(&self, at: usize, to: &mut [u8]) -> Result<(), Outside> {
+    pub(super) fn read(&self, at: usize, to: &mut [u8]) -> Result<(), Outside> {
         let from = self.pointer(at, to.len()).ok_or(Outside)?;
-        // SAFETY: `from` has `to.len()` mapped bytes behind it, which stay mapped as long as `self`; `to` is our own memory, so
+        // SAFETY: `from` has `to.len()` bytes behind it, mapped as long as `self` may be used; `to` is our own memory, so
         // they do not overlap. The bytes may change while they are copied: any byte is a value of u8.
         #[allow(unsafe_code)]
         unsafe {
-            copy_nonoverlapping(from, to.as_mut_ptr(), to.len());
+            copy(from, to.as_mut_ptr(), to.len());
         }
         Ok(())
     }
 
+    /// As many bytes as the caller wants to look at at once.
     #[inline]
-    pub(crate) fn write(&self, at: usize, from: &[u8]) -> Result<(), Outside> {
+    pub(super) fn read_array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let from = self.pointer(at, N)?;
+        // SAFETY: as in `read`; arrays of bytes may be anywhere.
+        #[allow(unsafe_code)]
+        Some(unsafe { from.cast::<[u8; N]>().read_unaligned() })
+    }
+
+    #[inline]
+    pub(super) fn write_array<const N: usize>(&self, at: usize, from: [u8; N]) -> Option<()> {
+        let to = self.pointer(at, N)?;
+        // SAFETY: as in `write`; arrays of bytes may be anywhere.
+        #[allow(unsafe_code)]
+        unsafe {
+            to.cast::<[u8; N]>().write_unaligned(from);
+        }
+        Some(())
+    }
+
+    #[inline]
+    pub(super) fn write(&self, at: usize, from: &[u8]) -> Result<(), Outside> {
         let to = self.pointer(at, from.len()).ok_or(Outside)?;
         // SAFETY: as in `read`, the other way; nobody has a Rust reference to the bytes that are written.
         #[allow(unsafe_code)]
         unsafe {
-            copy_nonoverlapping(from.as_ptr(), to, from.len());
+            copy(from.as_ptr(), to, from.len());
         }
         Ok(())
     }
 
     /// Has the processor fetch what lies there, if it can and anything does, while we do something else.
     #[inline]
-    pub(crate) fn prefetch(&self, at: usize) {
+    pub(super) fn fetch(&self, at: usize, for_writing: bool) {
         let Some(pointer) = self.pointer(at, 1) else { return };
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a hint: it has no effect but on the cache, whatever the address.
+        // SAFETY: hints: they have no effect but on the cache, whatever the address. (The second has a name in
+        // `core::arch`, too, but for the oldest of processors, as which we are compiled, that means the first.)
         #[allow(unsafe_code)]
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(pointer.cast_const().cast());
+            if for_writing {
+                std::arch::asm!(
+                    "prefetchw [{0}]",
+                    in(reg) pointer,
+                    options(nostack, readonly, preserves_flags)
+                );
+            } else {
+                _mm_prefetch::<_MM_HINT_T0>(pointer.cast_const().cast());
+            }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = pointer;
+        let _ = (pointer, for_writing);
     }
 
     /// `None`: outside, or at an odd address.
     #[inline]
     fn cell16(&self, at: usize) -> Option<&AtomicU16> {
         let cell = self.pointer(at, 2)?.cast::<u16>();
-        // SAFETY: two mapped bytes at an even address, which stay mapped as long as the reference can live (that of `self`).
+        // SAFETY: two mapped bytes at an even address, mapped as long as `self` may be used, and so the reference.
         // An atomic may change behind a shared reference, also by the guest's own atomic accesses.
         #[allow(unsafe_code)]
         cell.is_aligned().then(|| unsafe { AtomicU16::from_ptr(cell) })
     }
 
     #[inline]
-    pub(crate) fn load16(&self, at: usize, order: Ordering) -> Option<u16> {
+    pub(super) fn load16(&self, at: usize, order: Ordering) -> Option<u16> {
         self.cell16(at).map(|cell| u16::from_le(cell.load(order)))
     }
 
     #[inline]
-    pub(crate) fn store16(&self, at: usize, value: u16, order: Ordering) {
+    pub(super) fn store16(&self, at: usize, value: u16, order: Ordering) {
         if let Some(cell) = self.cell16(at) {
             cell.store(value.to_le(), order);
         }
@@ -162,7 +223,7 @@ impl Mapping {
 
     /// Sets bits of a byte that others set bits of at the same time. Nothing happens outside.
     #[inline]
-    pub(crate) fn set_bits(&self, at: usize, bits: u8) {
+    pub(super) fn set_bits(&self, at: usize, bits: u8) {
         if let Some(byte) = self.cell8(at) {
             // Always, also if they are set already: what was written before is to be seen by whoever clears them.
             byte.fetch_or(bits, Ordering::SeqCst);
@@ -171,8 +232,39 @@ impl Mapping {
 
     /// Clears a byte and says what it was.
     #[cfg(any(test, feature = "frontend"))]
-    pub(crate) fn take_bits(&self, at: usize) -> u8 {
+    pub(super) fn take_bits(&self, at: usize) -> u8 {
         self.cell8(at).map_or(0, |byte| byte.swap(0, Ordering::SeqCst))
+    }
+}
+
+/// Copies as `copy_nonoverlapping` does, the most frequent lengths of frames without a call: two pieces of a fixed length, which
+/// may overlap *each other*.
+///
+/// # Safety
+/// That of `copy_nonoverlapping`.
+#[inline]
+#[allow(unsafe_code)]
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    /// The `N` bytes at the start and the `N` before the end.
+    ///
+    /// # Safety
+    /// That of `copy_nonoverlapping`, and `N <= len`.
+    #[inline]
+    unsafe fn ends<const N: usize>(from: *const u8, to: *mut u8, len: usize) {
+        let rest = len - N;
+        // SAFETY: both pieces are inside of what the caller may copy.
+        unsafe {
+            copy_nonoverlapping(from, to, N);
+            copy_nonoverlapping(from.add(rest), to.add(rest), N);
+        }
+    }
+    // SAFETY: the caller's; and `N <= len <= 2 * N` in each arm.
+    unsafe {
+        match len {
+            32..=64 => ends::<32>(from, to, len),
+            65..=128 => ends::<64>(from, to, len),
+            _ => copy_nonoverlapping(from, to, len),
+        }
     }
 }
 

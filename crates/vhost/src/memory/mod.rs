@@ -27,10 +27,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use self::log::Log;
-use mapping::Mapping;
+use mapping::{Mapping, View};
 
 /// Regions that a guest may have at most: memory that is plugged in comes as a region of its own.
 pub const REGIONS_MAX: usize = 64;
+
+/// Bytes that processors fetch at a time.
+const CACHE_LINE: usize = 64;
 
 /// How often regions may be added once more.
 const AGAIN_MAX: usize = REGIONS_MAX * crate::port::PAIRS;
@@ -101,6 +104,11 @@ impl Region {
             return Err(RegionError::Wraps);
         }
         Ok(Self { placement, mapping: Mapping::new(file, offset, size)? })
+    }
+
+    #[inline]
+    fn view(&self) -> View {
+        self.mapping.view()
     }
 
     /// The offset of a guest address in this region, if `len` bytes from there are inside.
@@ -194,9 +202,26 @@ impl Memory {
     #[inline]
     pub fn read(&self, guest: u64, to: &mut [u8]) -> Result<(), Outside> {
         match self.find(guest, to.len()) {
-            Some((region, at)) => region.mapping.read(at, to),
+            Some((region, at)) => region.view().read(at, to),
             None => self.read_across(guest, to),
         }
+    }
+
+    /// Copies out of guest memory a header, and from where that ends into `to`.
+    #[inline]
+    pub fn read_behind<const N: usize>(
+        &self,
+        guest: u64,
+        to: &mut [u8],
+    ) -> Result<[u8; N], Outside> {
+        if let Some((region, at)) = self.find(guest, N + to.len()) {
+            region.view().read(at + N, to)?;
+            return region.view().read_array(at).ok_or(Outside);
+        }
+        let mut header = [0; N];
+        self.read_across(guest, &mut header)?;
+        self.read_across(guest.wrapping_add(N as u64), to)?;
+        Ok(header)
     }
 
     /// The same where no one region holds it all.
@@ -204,9 +229,9 @@ impl Memory {
     fn read_across(&self, mut guest: u64, mut to: &mut [u8]) -> Result<(), Outside> {
         while !to.is_empty() {
             let (region, at) = self.find(guest, 1).ok_or(Outside)?;
-            let here = to.len().min(region.mapping.len() - at);
+            let here = to.len().min(region.view().len() - at);
             let (part, rest) = to.split_at_mut(here);
-            region.mapping.read(at, part)?;
+            region.view().read(at, part)?;
             guest = guest.wrapping_add(here as u64);
             to = rest;
         }
@@ -217,23 +242,46 @@ impl Memory {
     #[inline]
     pub fn write(&self, guest: u64, from: &[u8]) -> Result<(), Outside> {
         let written = match self.find(guest, from.len()) {
-            Some((region, at)) => region.mapping.write(at, from),
+            Some((region, at)) => region.view().write(at, from),
             None => self.write_across(guest, from),
         };
-        // Afterwards: a page that is copied between the mark and the write would be copied as it was before.
-        if let Some(log) = &self.log {
-            log.mark(guest, from.len());
-        }
+        self.mark(guest, from.len());
         written
+    }
+
+    /// Copies a header into guest memory, and behind it `from`.
+    #[inline]
+    pub fn write_behind<const N: usize>(
+        &self,
+        guest: u64,
+        header: [u8; N],
+        from: &[u8],
+    ) -> Result<(), Outside> {
+        let Some((region, at)) = self.find(guest, N + from.len()) else {
+            self.write(guest, &header)?;
+            return self.write(guest.wrapping_add(N as u64), from);
+        };
+        let written = region.view().write_array(at, header).ok_or(Outside);
+        let written = written.and_then(|()| region.view().write(at + N, from));
+        self.mark(guest, N + from.len());
+        written
+    }
+
+    /// Notes a write. Afterwards: a page that is copied between the mark and the write would be copied as it was before.
+    #[inline]
+    fn mark(&self, guest: u64, len: usize) {
+        if let Some(log) = &self.log {
+            log.mark(guest, len);
+        }
     }
 
     #[cold]
     fn write_across(&self, mut guest: u64, mut from: &[u8]) -> Result<(), Outside> {
         while !from.is_empty() {
             let (region, at) = self.find(guest, 1).ok_or(Outside)?;
-            let here = from.len().min(region.mapping.len() - at);
+            let here = from.len().min(region.view().len() - at);
             let (part, rest) = from.split_at(here);
-            region.mapping.write(at, part)?;
+            region.view().write(at, part)?;
             guest = guest.wrapping_add(here as u64);
             from = rest;
         }
@@ -242,9 +290,11 @@ impl Memory {
 
     /// Has the processor fetch what lies at a guest address, while we do something else.
     #[inline]
-    pub fn prefetch(&self, guest: u64) {
-        if let Some((region, at)) = self.find(guest, 1) {
-            region.mapping.prefetch(at);
+    pub fn fetch(&self, guest: u64, len: usize, for_writing: bool) {
+        let Some((region, at)) = self.find(guest, 1) else { return };
+        let lines = (guest as usize % CACHE_LINE + len).div_ceil(CACHE_LINE);
+        for line in 0..lines {
+            region.view().fetch(at.saturating_add(line * CACHE_LINE), for_writing);
         }
     }
 
@@ -256,11 +306,11 @@ impl Memory {
             inside.then(|| (r.clone(), guest))
         };
         let (region, guest) = self.regions.iter().find_map(place).ok_or(Outside)?;
-        let start = region.at(guest, len).ok_or(Outside)?;
-        if region.mapping.address(start) % align as usize != 0 {
+        let view = region.view().part(region.at(guest, len).ok_or(Outside)?, len)?;
+        if view.address() % align as usize != 0 {
             return Err(Outside);
         }
-        Ok(Span { region, start, len, guest, log: self.log.clone() })
+        Ok(Span { view, _region: region, guest, log: self.log.clone() })
     }
 }
 
@@ -268,61 +318,48 @@ impl Memory {
 /// position outside is a defect of ours; it reads as 0 and is not written.
 #[derive(Clone, Debug)]
 pub struct Span {
-    region: Arc<Region>,
-    start: usize,
-    len: usize,
+    view: View,
+    /// Keeps what is in view mapped.
+    _region: Arc<Region>,
     guest: u64,
     log: Option<Arc<Log>>,
 }
 
 impl Span {
-    #[inline]
-    fn at(&self, at: usize, len: usize) -> Option<usize> {
-        let inside = at.checked_add(len).is_some_and(|end| end <= self.len);
-        debug_assert!(inside, "{at}+{len} in a span of {}", self.len);
-        inside.then_some(self.start + at)
-    }
-
     /// Loads a 16-bit value.
     #[inline]
     pub fn load16(&self, at: usize, order: Ordering) -> u16 {
-        let at = self.at(at, 2);
-        at.and_then(|at| self.region.mapping.load16(at, order)).unwrap_or_default()
+        let value = self.view.load16(at, order);
+        debug_assert!(value.is_some(), "{at} in {self:?}");
+        value.unwrap_or_default()
     }
 
     /// Stores a 16-bit value.
     #[inline]
     pub fn store16(&self, at: usize, value: u16, order: Ordering) {
-        if let Some(inside) = self.at(at, 2) {
-            self.region.mapping.store16(inside, value, order);
-        }
+        self.view.store16(at, value, order);
         self.mark(at, 2);
     }
 
     /// Has the processor fetch what lies there, while we do something else.
     #[inline]
-    pub fn prefetch(&self, at: usize) {
-        if let Some(at) = self.at(at, 1) {
-            self.region.mapping.prefetch(at);
-        }
+    pub fn fetch(&self, at: usize) {
+        self.view.fetch(at, false);
     }
 
     /// Copies bytes out.
     #[inline]
     pub fn read<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut bytes = [0; N];
-        if let Some(at) = self.at(at, N) {
-            let _ = self.region.mapping.read(at, &mut bytes); // inside: it was just looked at
-        }
-        bytes
+        let bytes = self.view.read_array(at);
+        debug_assert!(bytes.is_some(), "{at} in {self:?}");
+        bytes.unwrap_or([0; N])
     }
 
     /// Copies bytes in.
     #[inline]
     pub fn write<const N: usize>(&self, at: usize, bytes: [u8; N]) {
-        if let Some(inside) = self.at(at, N) {
-            let _ = self.region.mapping.write(inside, &bytes);
-        }
+        let written = self.view.write_array(at, bytes);
+        debug_assert!(written.is_some(), "{at} in {self:?}");
         self.mark(at, N);
     }
 

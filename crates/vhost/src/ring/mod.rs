@@ -5,6 +5,12 @@
 //! copies from or to them and says that it is done. [`split`] and [`packed`] are the two ways to lay that out in memory; [`net`]
 //! moves frames through either.
 //!
+//! # Speed
+//! What the driver wrote lies in another processor's cache, and to wait for each piece in turn would take longer than all the
+//! rest. So chains are taken by the batch ([`Ring::take`]), which reads each descriptor once and has the processor fetch the
+//! buffer that it names; by the time the last is read, the first buffer is there. When a batch is done, the descriptors of the
+//! next are fetched in the same way ([`Ring::fetch_ahead`]).
+//!
 //! # Hostile drivers
 //! All that is read from a ring is copied once and then checked: indices against the ring's size, the length of a chain
 //! against [`CHAIN_MAX`] (so that a chain that bites its tail ends), tables against what is allowed in a table. Addresses are
@@ -126,28 +132,91 @@ impl Layout {
     }
 }
 
+/// Chains that were taken from a ring and not given back yet, in order.
+#[derive(Debug, Default)]
+pub struct Chains {
+    /// What to call each, and where its segments end.
+    tokens: Vec<(Token, usize)>,
+    segments: Vec<Segment>,
+}
+
+impl Chains {
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        self.tokens.clear();
+        self.segments.clear();
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Number `at`, with its segments.
+    #[inline]
+    pub fn get(&self, at: usize) -> Option<(Token, &[Segment])> {
+        let (token, end) = *self.tokens.get(at)?;
+        let start = if at == 0 { 0 } else { self.tokens[at - 1].1 };
+        Some((token, &self.segments[start..end]))
+    }
+
+    /// From number `from` on, in order.
+    #[inline]
+    pub fn iter_from(&self, from: usize) -> impl DoubleEndedIterator<Item = (Token, &[Segment])> {
+        (from..self.len()).filter_map(|at| self.get(at))
+    }
+
+    /// Forgets the first `count`.
+    pub fn forget_first(&mut self, count: usize) {
+        let Some(last) = count.checked_sub(1) else { return };
+        let Some((_, end)) = self.tokens.get(last).copied() else { return self.clear() };
+        self.tokens.drain(..count);
+        self.segments.drain(..end);
+        self.tokens.iter_mut().for_each(|(_, later)| *later -= end);
+    }
+
+    /// Appends a segment of the chain that is being read.
+    #[inline]
+    fn append(&mut self, segment: Segment) -> Result<(), Broken> {
+        let start = self.tokens.last().map_or(0, |(_, end)| *end);
+        if self.segments.len() - start >= CHAIN_MAX {
+            return Err(Broken::Endless);
+        }
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    /// The chain is complete. (What is read of one that never becomes so belongs to nobody.)
+    #[inline]
+    fn complete(&mut self, token: Token) {
+        self.tokens.push((token, self.segments.len()));
+    }
+}
+
 /// The device's side of a ring, whatever its layout.
 pub trait Ring {
-    /// Where the device is: what can be taken again by [`Ring::rewind`].
-    type Position: Copy;
-
-    /// Takes the next chain, appending its segments. `None`: there is none.
-    fn next(
+    /// Takes up to `max` chains more, and has the processor fetch up to `bytes` of each one's buffer. If the driver broke the
+    /// ring, those before the breach are there.
+    fn take(
         &mut self,
         memory: &Memory,
-        segments: &mut Vec<Segment>,
-    ) -> Result<Option<Token>, Broken>;
-    /// Has the processor fetch descriptors and buffers of the next `max` chains: the guest wrote them on another processor, and
-    /// to wait for each in turn would take longer than all the rest.
-    fn prefetch(&mut self, memory: &Memory, max: u16);
-    /// Where the next chain will be taken.
-    fn position(&self) -> Self::Position;
-    /// Puts chains back that were taken since then and not given back.
-    fn rewind(&mut self, position: Self::Position);
+        max: u16,
+        bytes: usize,
+        to: &mut Chains,
+    ) -> Result<(), Broken>;
+    /// Puts a chain back as if it had not been taken: the last one first.
+    fn put_back(&mut self, token: Token);
     /// Gives a chain back, with so many bytes written to it. The driver sees it at the next [`Ring::publish`].
     fn give_back(&mut self, token: Token, written: u32);
     /// Shows the driver all that was given back.
     fn publish(&mut self);
+    /// Has the processor fetch the descriptors of the next chains, up to `max` of those that there are already.
+    fn fetch_ahead(&mut self, max: u16);
     /// Whether the driver wants to be called for what was published since this was last asked.
     fn wants_call(&mut self) -> bool;
     /// Asks the driver to notify of new chains, or not to. It may do so nevertheless.
@@ -183,6 +252,12 @@ impl Descriptor {
         Segment { guest: self.guest, len: self.len, writable: flags & WRITE != 0 }
     }
 
+    /// Has the processor fetch the buffer's beginning.
+    #[inline]
+    fn fetch(&self, memory: &Memory, flags: u16, bytes: usize) {
+        memory.fetch(self.guest, bytes.min(self.len as usize), flags & WRITE != 0);
+    }
+
     /// How many descriptors the table has that this one refers to, if that is a possible number.
     fn table_len(&self) -> Result<u16, Broken> {
         let len = self.len as usize;
@@ -199,16 +274,6 @@ impl Descriptor {
         memory.read(at, &mut bytes).map_err(|Outside| Broken::Table)?;
         Ok(Descriptor::parse(bytes))
     }
-}
-
-/// Appends a segment of a chain that began at `start` of `segments`.
-#[inline]
-fn append(segments: &mut Vec<Segment>, start: usize, segment: Segment) -> Result<(), Broken> {
-    if segments.len() - start >= CHAIN_MAX {
-        return Err(Broken::Endless);
-    }
-    segments.push(segment);
-    Ok(())
 }
 
 /// Whether an index that moved from `old` to `new` has passed the one behind which the other side wants to hear (section

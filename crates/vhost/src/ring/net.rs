@@ -5,27 +5,31 @@
 
 use packet::Buf;
 
-use super::{Broken, Ring, Segment, Token};
+use super::{Broken, Chains, Ring, Segment, Token};
 use crate::memory::{Memory, Outside};
 
 /// The header without the count of merged buffers.
 pub type Head = [u8; 10];
 
-const HEAD: usize = 10;
 const LONG_HEAD: usize = 12;
 
-/// Chains that are fetched ahead at most: a batch of them.
-const AHEAD: u16 = packet::BATCH as u16;
+/// Chains that are taken together at most.
+const BATCH: u16 = packet::BATCH as u16;
+
+/// Bytes of a buffer that are fetched ahead at most. Of longer ones the processor sees for itself that they go on.
+const FETCH_MAX: usize = 256;
 
 /// Chains that one frame is spread over at most: buffers too small for that are of no use.
 const MERGED_MAX: usize = 256;
 
-/// Where frames' buffers come from and go back to.
-pub trait Buffers {
-    /// A buffer with room for the longest frame.
-    fn take(&mut self) -> Buf;
-    /// It is needed no longer.
-    fn put(&mut self, buf: Buf);
+/// Who takes frames. They are received where they are to stay, because moving them is a good part of what they cost.
+pub trait Sink {
+    /// An empty buffer with room for the longest frame, to receive the next one in.
+    fn begin(&mut self) -> &mut Buf;
+    /// The frame is in the buffer last begun, and came with this header.
+    fn end(&mut self, head: Head);
+    /// The buffer last begun receives no frame.
+    fn cancel(&mut self);
 }
 
 /// What became of a batch.
@@ -41,60 +45,41 @@ pub struct Tally {
     pub too_long: u64,
 }
 
-/// Lists that are used again with every batch, so that none is allocated.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    segments: Vec<Segment>,
-    /// Chains taken for one frame: what to call them, and where their segments end.
-    chains: Vec<(Token, usize)>,
-}
-
-/// Takes up to `max` frames that the driver sent. `Ok(true)`: there may be more.
-#[allow(clippy::too_many_arguments)] // a ring and what belongs to it live apart, so that each can be borrowed alone
-pub fn receive<R: Ring, B: Buffers>(
-    ring: &mut R,
+/// Takes up to `max` frames that the driver sent. `Ok(true)`: there may be more. `chains` is a list to be used again with every
+/// batch, so that none is allocated.
+pub fn receive(
+    ring: &mut impl Ring,
     memory: &Memory,
     header_len: usize,
     max: usize,
-    buffers: &mut B,
-    scratch: &mut Scratch,
+    sink: &mut impl Sink,
+    chains: &mut Chains,
     tally: &mut Tally,
-    mut sink: impl FnMut(&mut B, Head, Buf),
 ) -> Result<bool, Broken> {
-    let mut outcome = Ok(true);
-    ring.prefetch(memory, u16::try_from(max).unwrap_or(u16::MAX).min(AHEAD));
-    for _ in 0..max {
-        scratch.segments.clear();
-        let token = match ring.next(memory, &mut scratch.segments) {
-            Ok(Some(token)) => token,
-            Ok(None) => {
-                outcome = Ok(false);
-                break;
-            }
-            Err(broken) => {
-                outcome = Err(broken);
-                break;
-            }
-        };
-        let mut buf = buffers.take();
-        match gather(memory, &scratch.segments, header_len, &mut buf) {
+    let max = u16::try_from(max).unwrap_or(u16::MAX).min(BATCH);
+    chains.clear();
+    let outcome = ring.take(memory, max, FETCH_MAX, chains);
+    for (token, segments) in chains.iter_from(0) {
+        let buf = sink.begin();
+        match gather(memory, segments, header_len, buf) {
             Ok(head) => {
                 tally.packets += 1;
                 tally.bytes += buf.len() as u64;
-                sink(buffers, head, buf);
+                sink.end(head);
             }
             Err(lost) => {
                 match lost {
                     Lost::Malformed => tally.malformed += 1,
                     Lost::TooLong => tally.too_long += 1,
                 }
-                buffers.put(buf);
+                sink.cancel();
             }
         }
         ring.give_back(token, 0);
     }
     ring.publish();
-    outcome
+    ring.fetch_ahead(max);
+    outcome.map(|()| chains.len() == usize::from(max))
 }
 
 enum Lost {
@@ -109,27 +94,37 @@ impl From<Outside> for Lost {
 }
 
 /// Copies a header and a frame out of a chain.
-#[inline]
+#[inline(always)]
 fn gather(
     memory: &Memory,
     segments: &[Segment],
     header_len: usize,
     buf: &mut Buf,
 ) -> Result<Head, Lost> {
-    let mut head = [0; LONG_HEAD];
     if let [only] = segments
         && header_len == LONG_HEAD
         && !only.writable
         && only.len as usize >= LONG_HEAD
     {
-        // The most frequent case, with lengths that the compiler knows.
-        memory.read(only.guest, &mut head)?;
+        // The most frequent case.
         let len = only.len as usize - LONG_HEAD;
         let room = buf.spare_mut().get_mut(..len).ok_or(Lost::TooLong)?;
-        memory.read(only.guest.wrapping_add(LONG_HEAD as u64), room)?;
+        let header: [u8; LONG_HEAD] = memory.read_behind(only.guest, room)?;
         buf.commit(len);
-        return head.first_chunk().copied().ok_or(Lost::Malformed);
+        return header.first_chunk().copied().ok_or(Lost::Malformed);
     }
+    gather_pieces(memory, segments, header_len, buf)
+}
+
+/// The same, however the chain is cut.
+#[inline(never)]
+fn gather_pieces(
+    memory: &Memory,
+    segments: &[Segment],
+    header_len: usize,
+    buf: &mut Buf,
+) -> Result<Head, Lost> {
+    let mut head = [0; LONG_HEAD];
     let mut filled = 0;
     for segment in segments {
         if segment.writable {
@@ -155,14 +150,6 @@ fn gather(
     head.first_chunk().copied().ok_or(Lost::Malformed)
 }
 
-/// What became of one frame for the guest.
-enum Sent {
-    Whole,
-    Lost,
-    /// The guest has no room now.
-    Full,
-}
-
 /// How frames go to a guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
@@ -172,103 +159,140 @@ pub struct Format {
     pub mergeable: bool,
 }
 
-/// Gives frames to the driver until it has no more room. Says how many are dealt with (given, or lost and counted).
+/// Gives frames to the driver until it has no more room. Says how many are dealt with (given, or lost and counted). `chains` as
+/// in [`receive`].
 pub fn send<'f, R: Ring>(
     ring: &mut R,
     memory: &Memory,
     format: Format,
-    frames: impl Iterator<Item = (Head, &'f [u8])>,
-    scratch: &mut Scratch,
+    frames: impl Iterator<Item = (Head, &'f [u8])> + Clone,
+    chains: &mut Chains,
     tally: &mut Tally,
 ) -> Result<usize, Broken> {
-    let mut done = 0;
-    let mut outcome = Ok(());
-    ring.prefetch(
-        memory,
-        frames.size_hint().1.map_or(AHEAD, |n| u16::try_from(n).unwrap_or(AHEAD).min(AHEAD)),
-    );
-    for (head, frame) in frames {
-        match send_one(ring, memory, format, head, frame, scratch, tally) {
-            Ok(Sent::Whole) => {
+    chains.clear();
+    // Most frames take one chain each.
+    let wanted = frames.size_hint().1.and_then(|n| u16::try_from(n).ok()).unwrap_or(BATCH);
+    // Frames of a batch are often alike.
+    let bytes = frames.clone().next().map_or(0, |(_, frame)| format.header_len + frame.len());
+    let bytes = bytes.min(FETCH_MAX);
+    let mut outcome = ring.take(memory, wanted.min(BATCH), bytes, chains);
+    let (mut done, mut used) = (0, 0);
+    'frames: for (head, frame) in frames {
+        let needed = format.header_len + frame.len();
+        let (written, count) = match chains.get(used) {
+            // The most frequent case.
+            Some((token, [only]))
+                if only.writable
+                    && only.len as usize >= needed
+                    && format.header_len == LONG_HEAD =>
+            {
+                let written = memory.write_behind(only.guest, header(head, 1), frame);
+                ring.give_back(token, if written.is_ok() { needed as u32 } else { 0 });
+                (written, 1)
+            }
+            _ => {
+                let count = loop {
+                    match room(chains, used, needed, format.mergeable) {
+                        Room::For(count) => break count,
+                        Room::TooLong => {
+                            tally.too_long += 1;
+                            done += 1;
+                            continue 'frames;
+                        }
+                        Room::Unknown => {
+                            // However many there are, what one frame may take is all that is kept.
+                            chains.forget_first(std::mem::take(&mut used));
+                            let before = chains.len();
+                            if outcome.is_ok() {
+                                outcome = ring.take(memory, BATCH, bytes, chains);
+                            }
+                            if chains.len() == before {
+                                break 'frames;
+                            }
+                        }
+                    }
+                };
+                let header = header(head, count);
+                let parts = Parts { header: &header[..format.header_len], frame };
+                (scatter(ring, memory, parts, chains.iter_from(used).take(count)), count)
+            }
+        };
+        match written {
+            Ok(()) => {
                 tally.packets += 1;
                 tally.bytes += frame.len() as u64;
             }
-            Ok(Sent::Lost) => {}
-            Ok(Sent::Full) => break,
-            Err(broken) => {
-                outcome = Err(broken);
-                break;
-            }
+            Err(Outside) => tally.malformed += 1,
         }
+        used += count;
         done += 1;
     }
+    for (token, _) in chains.iter_from(used).rev() {
+        ring.put_back(token);
+    }
     ring.publish();
+    ring.fetch_ahead(BATCH);
     outcome.map(|()| done)
 }
 
-#[inline]
-fn send_one<R: Ring>(
-    ring: &mut R,
-    memory: &Memory,
-    format: Format,
-    head: Head,
-    frame: &[u8],
-    scratch: &mut Scratch,
-    tally: &mut Tally,
-) -> Result<Sent, Broken> {
-    let start = ring.position();
-    let Scratch { segments, chains } = scratch;
-    segments.clear();
-    chains.clear();
-    let needed = format.header_len + frame.len();
+/// What chains are there for a frame.
+enum Room {
+    /// The first so many are enough.
+    For(usize),
+    /// None that will ever do.
+    TooLong,
+    /// Not enough yet.
+    Unknown,
+}
+
+/// Whether the chains from number `from` on have room for `needed` bytes.
+fn room(chains: &Chains, from: usize, needed: usize, mergeable: bool) -> Room {
     let mut room = 0;
-    while room < needed {
-        let from = segments.len();
-        let Some(token) = ring.next(memory, segments)? else {
-            ring.rewind(start);
-            return Ok(Sent::Full);
-        };
-        let writable = segments[from..].iter().filter(|s| s.writable);
-        room += writable.map(|s| s.len as usize).sum::<usize>();
-        chains.push((token, segments.len()));
-        if room < needed && (!format.mergeable || chains.len() >= MERGED_MAX) {
-            ring.rewind(start);
-            tally.too_long += 1;
-            return Ok(Sent::Lost);
+    for (n, (_, segments)) in (1..).zip(chains.iter_from(from)) {
+        room += segments.iter().filter(|s| s.writable).map(|s| s.len as usize).sum::<usize>();
+        if room >= needed {
+            return Room::For(n);
+        }
+        if !mergeable || n >= MERGED_MAX {
+            return Room::TooLong;
         }
     }
+    Room::Unknown
+}
+
+/// The whole header of a frame that takes so many chains. (Put together as two numbers, because a processor stalls when it is to
+/// load at once what was stored in pieces just before.)
+#[inline]
+fn header(head: Head, chains: usize) -> [u8; LONG_HEAD] {
+    let [a, b, c, d, e, f, g, h, i, j] = head;
+    let [k, l] = u16::try_from(chains).unwrap_or(u16::MAX).to_le_bytes();
+    let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let rest = u32::from_le_bytes([i, j, k, l]);
     let mut header = [0; LONG_HEAD];
-    header[..HEAD].copy_from_slice(&head);
-    let count = u16::try_from(chains.len()).unwrap_or(u16::MAX);
-    header[HEAD..].copy_from_slice(&count.to_le_bytes());
-    if let ([(token, _)], [only]) = (chains.as_slice(), segments.as_slice())
-        && format.header_len == LONG_HEAD
-    {
-        let after = only.guest.wrapping_add(LONG_HEAD as u64);
-        let written = memory.write(only.guest, &header).and_then(|()| memory.write(after, frame));
-        ring.give_back(*token, if written.is_ok() { needed as u32 } else { 0 });
-        tally.malformed += u64::from(written.is_err());
-        return Ok(if written.is_ok() { Sent::Whole } else { Sent::Lost });
-    }
-    let mut rest = Parts { header: &header[..format.header_len], frame };
-    let mut from = 0;
-    let mut intact = true;
-    for (token, end) in chains.drain(..) {
+    header[..8].copy_from_slice(&first.to_le_bytes());
+    header[8..].copy_from_slice(&rest.to_le_bytes());
+    header
+}
+
+/// Copies a header and a frame into chains that have room for them, and gives those back.
+fn scatter<'c>(
+    ring: &mut impl Ring,
+    memory: &Memory,
+    mut parts: Parts<'_>,
+    chains: impl Iterator<Item = (Token, &'c [Segment])>,
+) -> Result<(), Outside> {
+    let mut outcome = Ok(());
+    for (token, segments) in chains {
         let mut written = 0;
-        for segment in segments[from..end].iter().filter(|s| s.writable) {
-            match rest.write(memory, segment) {
+        for segment in segments.iter().filter(|s| s.writable) {
+            match parts.write(memory, segment) {
                 Ok(n) => written += n,
-                Err(Outside) => intact = false,
+                Err(outside) => outcome = Err(outside),
             }
         }
-        from = end;
         ring.give_back(token, written);
     }
-    if !intact {
-        tally.malformed += 1;
-        return Ok(Sent::Lost);
-    }
-    Ok(Sent::Whole)
+    outcome
 }
 
 /// What is still to be written of a header and a frame.

@@ -4,8 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    Broken, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Segment, Token, WRITE, append,
-    passed, store_before_load,
+    Broken, Chains, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Token, WRITE, passed,
+    store_before_load,
 };
 use crate::features::{Features, bit};
 use crate::memory::Memory;
@@ -14,6 +14,9 @@ use crate::memory::Memory;
 const FLAGS: usize = 14;
 const AVAILABLE: u16 = 1 << 7;
 const USED: u16 = 1 << 15;
+
+/// Descriptors that a processor fetches at a time.
+const LINE: u16 = 4;
 
 /// The areas for event suppression: where, and what to do.
 const EVENT_PLACE: usize = 0;
@@ -51,6 +54,16 @@ impl Place {
             self.wrap = !self.wrap;
         }
     }
+
+    /// The other way.
+    #[inline]
+    fn retreat(&mut self, n: u16, size: u16) {
+        if self.index < n {
+            self.index += size;
+            self.wrap = !self.wrap;
+        }
+        self.index -= n;
+    }
 }
 
 /// Where a ring is by what is written in it. Of use, the device alone tells: before its place is the mark of this round, and from
@@ -76,6 +89,8 @@ pub struct Packed {
     indirect: bool,
     next: Place,
     used: Place,
+    /// Places between the two: of chains that were taken and not given back.
+    taken: u16,
     /// The first descriptor given back and not published yet: where, and its flags, which are written last.
     first: Option<(u16, u16)>,
     /// Places given back since the driver was last asked whether it wants to be called; `None` as long as it never was: the
@@ -114,6 +129,7 @@ impl Packed {
             indirect: features.has(bit::INDIRECT_DESC),
             next: place,
             used: place,
+            taken: 0,
             first: None,
             unasked: None,
             layout,
@@ -128,13 +144,49 @@ impl Packed {
         (flags & AVAILABLE != 0) == self.next.wrap && (flags & USED != 0) != self.next.wrap
     }
 
-    fn table(
-        &self,
-        table: Descriptor,
-        memory: &Memory,
-        segments: &mut Vec<Segment>,
-        start: usize,
-    ) -> Result<(), Broken> {
+    /// Has the processor fetch the next descriptors, if there is any chain.
+    #[inline]
+    fn fetch_descriptors(&self, max: u16) {
+        if !self.is_available() {
+            return;
+        }
+        let mut place = self.next;
+        for _ in 0..max.min(self.layout.size).div_ceil(LINE) {
+            self.layout.descriptors.fetch(usize::from(place.index) * DESCRIPTOR);
+            place.advance(LINE.min(self.layout.size), self.layout.size);
+        }
+    }
+
+    /// Reads the chain that begins at the next place; says what to call it.
+    #[inline]
+    fn chain(&self, memory: &Memory, bytes: usize, to: &mut Chains) -> Result<Token, Broken> {
+        let (mut place, mut slots) = (self.next, 0);
+        loop {
+            // More than the ring has places were never made available, whatever their flags say by now.
+            if slots >= self.layout.size - self.taken {
+                return Err(if self.taken == 0 { Broken::Endless } else { Broken::Jump });
+            }
+            let at = usize::from(place.index) * DESCRIPTOR;
+            let descriptor = Descriptor::parse(self.layout.descriptors.read(at));
+            let [id, flags] = descriptor.tail;
+            slots += 1;
+            place.advance(1, self.layout.size);
+            descriptor.fetch(memory, flags, bytes);
+            if flags & INDIRECT != 0 {
+                if flags & NEXT != 0 {
+                    return Err(Broken::Table);
+                }
+                self.table(descriptor, memory, to)?;
+            } else {
+                to.append(descriptor.segment(flags))?;
+            }
+            if flags & NEXT == 0 {
+                return Ok(Token { id, slots });
+            }
+        }
+    }
+
+    fn table(&self, table: Descriptor, memory: &Memory, to: &mut Chains) -> Result<(), Broken> {
         if !self.indirect {
             return Err(Broken::Table);
         }
@@ -145,67 +197,37 @@ impl Packed {
             if flags & INDIRECT != 0 {
                 return Err(Broken::Table);
             }
-            append(segments, start, entry.segment(flags))?;
+            to.append(entry.segment(flags))?;
         }
         Ok(())
     }
 }
 
 impl Ring for Packed {
-    type Position = Place;
-
     #[inline]
-    fn next(
+    fn take(
         &mut self,
         memory: &Memory,
-        segments: &mut Vec<Segment>,
-    ) -> Result<Option<Token>, Broken> {
-        if !self.is_available() {
-            return Ok(None);
+        max: u16,
+        bytes: usize,
+        to: &mut Chains,
+    ) -> Result<(), Broken> {
+        self.fetch_descriptors(max);
+        for _ in 0..max {
+            if !self.is_available() {
+                break;
+            }
+            let token = self.chain(memory, bytes, to)?;
+            to.complete(token);
+            self.next.advance(token.slots, self.layout.size);
+            self.taken += token.slots;
         }
-        let start = segments.len();
-        let (mut place, mut slots) = (self.next, 0);
-        loop {
-            let at = usize::from(place.index) * DESCRIPTOR;
-            let descriptor = Descriptor::parse(self.layout.descriptors.read(at));
-            let [id, flags] = descriptor.tail;
-            slots += 1;
-            place.advance(1, self.layout.size);
-            if flags & INDIRECT != 0 {
-                if flags & NEXT != 0 {
-                    return Err(Broken::Table);
-                }
-                self.table(descriptor, memory, segments, start)?;
-            } else {
-                append(segments, start, descriptor.segment(flags))?;
-            }
-            if flags & NEXT == 0 {
-                self.next = place;
-                return Ok(Some(Token { id, slots }));
-            }
-            if slots >= self.layout.size {
-                return Err(Broken::Endless);
-            }
-        }
+        Ok(())
     }
 
-    #[inline]
-    fn prefetch(&mut self, memory: &Memory, max: u16) {
-        // Descriptors lie in a row, which processors fetch ahead by themselves. Whether they are available is seen later.
-        let mut place = self.next;
-        for _ in 0..max.min(self.layout.size) {
-            let at = usize::from(place.index) * DESCRIPTOR;
-            memory.prefetch(u64::from_le_bytes(self.layout.descriptors.read(at)));
-            place.advance(1, self.layout.size);
-        }
-    }
-
-    fn position(&self) -> Place {
-        self.next
-    }
-
-    fn rewind(&mut self, position: Place) {
-        self.next = position;
+    fn put_back(&mut self, token: Token) {
+        self.next.retreat(token.slots, self.layout.size);
+        self.taken -= token.slots;
     }
 
     #[inline]
@@ -215,16 +237,18 @@ impl Ring for Packed {
         if written > 0 {
             flags |= WRITE;
         }
-        // The address is the driver's to forget; length and id follow it.
-        self.layout.descriptors.write(at + 8, written.to_le_bytes());
-        self.layout.descriptors.write(at + 12, token.id.to_le_bytes());
+        // The address is the driver's to forget; length, id and flags follow it.
         if self.first.is_none() {
             self.first = Some((self.used.index, flags));
+            self.layout.descriptors.write(at + 8, written.to_le_bytes());
+            self.layout.descriptors.write(at + 12, token.id.to_le_bytes());
         } else {
-            // The driver does not look here before it has seen the first.
-            self.layout.descriptors.store16(at + FLAGS, flags, Ordering::Release);
+            // The driver does not look here before it has seen the first, which is written last.
+            let tail = u64::from(written) | u64::from(token.id) << 32 | u64::from(flags) << 48;
+            self.layout.descriptors.write(at + 8, tail.to_le_bytes());
         }
         self.used.advance(token.slots, self.layout.size);
+        self.taken -= token.slots;
         self.unasked = self.unasked.map(|n| n.saturating_add(token.slots));
     }
 
@@ -234,6 +258,11 @@ impl Ring for Packed {
             let at = usize::from(index) * DESCRIPTOR + FLAGS;
             self.layout.descriptors.store16(at, flags, Ordering::Release);
         }
+    }
+
+    #[inline]
+    fn fetch_ahead(&mut self, _: u16) {
+        // Which of them are available is written in them, and to look would hold up a driver that is about to write it.
     }
 
     fn wants_call(&mut self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    Broken, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Segment, Token, append, passed,
+    Broken, Chains, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Token, passed,
     store_before_load,
 };
 use crate::features::{Features, bit};
@@ -62,15 +62,30 @@ impl Split {
         }
     }
 
-    /// Looks at how much is available.
+    /// Looks at how much is available. What was taken and not given back still has its places.
     #[inline]
     fn look(&mut self) -> Result<(), Broken> {
         let seen = self.layout.driver.load16(INDEX, Ordering::Acquire);
-        if seen.wrapping_sub(self.next) > self.layout.size {
+        if seen.wrapping_sub(self.used) > self.layout.size
+            || seen.wrapping_sub(self.next) > seen.wrapping_sub(self.used)
+        {
             return Err(Broken::Jump);
         }
         self.seen = seen;
         Ok(())
+    }
+
+    /// Chains that are known to be available.
+    #[inline]
+    fn available(&self) -> u16 {
+        self.seen.wrapping_sub(self.next)
+    }
+
+    /// The first descriptor of the chain `n` places from the next.
+    #[inline]
+    fn head(&self, n: u16) -> u16 {
+        let place = usize::from(self.next.wrapping_add(n) & self.mask);
+        self.layout.driver.load16(ENTRIES + 2 * place, Ordering::Relaxed)
     }
 
     #[inline]
@@ -81,13 +96,32 @@ impl Split {
         Ok(Descriptor::parse(self.layout.descriptors.read(usize::from(index) * DESCRIPTOR)))
     }
 
-    fn table(
+    /// Reads the rest of a chain of several descriptors.
+    #[inline(never)]
+    fn walk(
         &self,
-        table: Descriptor,
+        mut descriptor: Descriptor,
         memory: &Memory,
-        segments: &mut Vec<Segment>,
-        start: usize,
+        to: &mut Chains,
     ) -> Result<(), Broken> {
+        loop {
+            let [flags, next] = descriptor.tail;
+            if flags & INDIRECT != 0 {
+                // A table ends the chain (section 2.7.5.3.1).
+                if flags & NEXT != 0 {
+                    return Err(Broken::Table);
+                }
+                return self.table(descriptor, memory, to);
+            }
+            to.append(descriptor.segment(flags))?;
+            if flags & NEXT == 0 {
+                return Ok(());
+            }
+            descriptor = self.descriptor(next)?;
+        }
+    }
+
+    fn table(&self, table: Descriptor, memory: &Memory, to: &mut Chains) -> Result<(), Broken> {
         if !self.indirect {
             return Err(Broken::Table);
         }
@@ -99,7 +133,7 @@ impl Split {
             if flags & INDIRECT != 0 {
                 return Err(Broken::Table);
             }
-            append(segments, start, entry.segment(flags))?;
+            to.append(entry.segment(flags))?;
             if flags & NEXT == 0 {
                 return Ok(());
             }
@@ -112,70 +146,35 @@ impl Split {
 }
 
 impl Ring for Split {
-    type Position = u16;
-
     #[inline]
-    fn next(
+    fn take(
         &mut self,
         memory: &Memory,
-        segments: &mut Vec<Segment>,
-    ) -> Result<Option<Token>, Broken> {
-        if self.next == self.seen {
+        max: u16,
+        bytes: usize,
+        to: &mut Chains,
+    ) -> Result<(), Broken> {
+        if self.available() < max {
             self.look()?;
-            if self.next == self.seen {
-                return Ok(None);
-            }
         }
-        let place = ENTRIES + 2 * usize::from(self.next & self.mask);
-        let head = self.layout.driver.load16(place, Ordering::Relaxed);
-        let start = segments.len();
-        let mut descriptor = self.descriptor(head)?;
-        loop {
-            let [flags, next] = descriptor.tail;
-            if flags & INDIRECT != 0 {
-                // A table ends the chain (section 2.7.5.3.1).
-                if flags & NEXT != 0 {
-                    return Err(Broken::Table);
-                }
-                self.table(descriptor, memory, segments, start)?;
-                break;
+        for _ in 0..self.available().min(max) {
+            let id = self.head(0);
+            let descriptor = self.descriptor(id)?;
+            let [flags, _] = descriptor.tail;
+            descriptor.fetch(memory, flags, bytes);
+            if flags & (NEXT | INDIRECT) == 0 {
+                to.append(descriptor.segment(flags))?;
+            } else {
+                self.walk(descriptor, memory, to)?;
             }
-            append(segments, start, descriptor.segment(flags))?;
-            if flags & NEXT == 0 {
-                break;
-            }
-            descriptor = self.descriptor(next)?;
+            to.complete(Token { id, slots: 1 });
+            self.next = self.next.wrapping_add(1);
         }
-        self.next = self.next.wrapping_add(1);
-        Ok(Some(Token { id: head, slots: 1 }))
+        Ok(())
     }
 
-    #[inline]
-    fn prefetch(&mut self, memory: &Memory, max: u16) {
-        if self.look().is_err() {
-            return; // `next` will say so
-        }
-        let count = self.seen.wrapping_sub(self.next).min(max);
-        let head = |n: u16| {
-            let place = self.next.wrapping_add(n) & self.mask;
-            self.layout.driver.load16(ENTRIES + 2 * usize::from(place), Ordering::Relaxed)
-        };
-        // All descriptors first, so that they are there when the buffers' addresses are read from them.
-        for n in 0..count {
-            self.layout.descriptors.prefetch(usize::from(head(n) & self.mask) * DESCRIPTOR);
-        }
-        for n in 0..count {
-            let at = usize::from(head(n) & self.mask) * DESCRIPTOR;
-            memory.prefetch(u64::from_le_bytes(self.layout.descriptors.read(at)));
-        }
-    }
-
-    fn position(&self) -> u16 {
-        self.next
-    }
-
-    fn rewind(&mut self, position: u16) {
-        self.next = position;
+    fn put_back(&mut self, token: Token) {
+        self.next = self.next.wrapping_sub(token.slots);
     }
 
     #[inline]
@@ -184,6 +183,17 @@ impl Ring for Split {
         let entry = u64::from(token.id) | u64::from(written) << 32;
         self.layout.device.write(place, entry.to_le_bytes());
         self.used = self.used.wrapping_add(1);
+    }
+
+    #[inline]
+    fn fetch_ahead(&mut self, max: u16) {
+        if self.available() < max && self.look().is_err() {
+            return; // `take` will say so
+        }
+        for n in 0..self.available().min(max) {
+            let at = usize::from(self.head(n) & self.mask) * DESCRIPTOR;
+            self.layout.descriptors.fetch(at);
+        }
     }
 
     #[inline]

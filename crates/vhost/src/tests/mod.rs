@@ -1,8 +1,10 @@
-//! The back end against a front end of our own: honest in [`traffic`], [`lifecycle`] and [`migration`], not so in [`hostile`].
+//! The back end against a front end of our own: honest in [`traffic`], [`lifecycle`] and [`migration`], not so in [`hostile`]; and
+//! [`rings`] by themselves.
 
 mod hostile;
 mod lifecycle;
 mod migration;
+mod rings;
 mod traffic;
 
 use std::os::fd::OwnedFd;
@@ -15,7 +17,7 @@ use crate::channel::Channel;
 use crate::features::Features;
 use crate::frontend::{Driver, FrontEnd, Place};
 use crate::port::Port;
-use crate::ring::net::{Buffers, Head};
+use crate::ring::net::{Head, Sink};
 use crate::session::Session;
 
 const KINDS: [Features; 8] = {
@@ -32,20 +34,26 @@ const KINDS: [Features; 8] = {
     ]
 };
 
-/// Buffers from nowhere, counted.
+/// Keeps what it is given.
 #[derive(Default)]
 struct Heap {
-    lent: usize,
+    begun: Option<Buf>,
+    frames: Vec<(Head, Vec<u8>)>,
 }
 
-impl Buffers for Heap {
-    fn take(&mut self) -> Buf {
-        self.lent += 1;
-        Buf::with_capacity(packet::buf::HEADROOM, packet::buf::FRAME_MAX)
+impl Sink for Heap {
+    fn begin(&mut self) -> &mut Buf {
+        assert_eq!(self.begun, None, "one at a time");
+        self.begun.insert(Buf::with_capacity(packet::buf::HEADROOM, packet::buf::FRAME_MAX))
     }
 
-    fn put(&mut self, _: Buf) {
-        self.lent -= 1;
+    fn end(&mut self, head: Head) {
+        let buf = self.begun.take().expect("begun");
+        self.frames.push((head, buf.as_slice().to_vec()));
+    }
+
+    fn cancel(&mut self) {
+        self.begun.take().expect("begun");
     }
 }
 
@@ -117,11 +125,9 @@ impl Bench {
     /// Everything that the guest has sent.
     fn receive(&self, max: usize) -> Vec<(Head, Vec<u8>)> {
         let mut heap = Heap::default();
-        let mut got = Vec::new();
-        let queue = &self.port.pairs()[0].from_guest;
-        queue.receive(max, &mut heap, |_, head, buf| got.push((head, buf.as_slice().to_vec())));
-        assert_eq!(heap.lent, got.len(), "buffers of lost frames are given back");
-        got
+        self.port.pairs()[0].from_guest.receive(max, &mut heap);
+        assert_eq!(heap.begun, None, "what is begun is ended");
+        heap.frames
     }
 
     fn send(&self, frames: &[Vec<u8>]) -> usize {
