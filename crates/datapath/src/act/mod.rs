@@ -174,6 +174,22 @@ impl Executor {
         }
     }
 
+    /// Sends whole packets out of a port, and nothing else is done to them. `packets` is empty afterwards.
+    pub(crate) fn pass_on(&mut self, port: DpPort, packets: &mut Vec<Packet>) {
+        let Self { ports, buffers, tally, .. } = self;
+        let Some(batch) = ports.batch(port) else {
+            for packet in packets.drain(..) {
+                tally.count(DropReason::InvalidPort);
+                buffers.put(packet.buf);
+            }
+            return;
+        };
+        batch.append(packets);
+        if batch.len() >= BATCH {
+            ports.flush(port, buffers, tally);
+        }
+    }
+
     /// A copy of each packet, in a buffer of its own size, for the slow path.
     fn slow(&mut self, reason: SlowReason, group: &[Work], keys: &[FlowKey]) {
         for w in group {

@@ -58,6 +58,10 @@ struct State {
     armed: bool,
     flood: Option<Flood>,
     signals: usize,
+    /// How often somebody asked for packets.
+    looks: usize,
+    /// Whoever finds nothing is told not to ask again.
+    dormant: bool,
 }
 
 /// As many copies of a packet as are asked for, in so many batches.
@@ -114,6 +118,17 @@ impl MemDevice {
     /// How often the receiver was signalled.
     pub(crate) fn signals(&self) -> usize {
         self.0.lock().signals
+    }
+
+    /// How often the receiver asked.
+    pub(crate) fn looks(&self) -> usize {
+        self.0.lock().looks
+    }
+
+    /// Nobody sends by it for the time being.
+    pub(crate) fn lie_dormant(&self) {
+        let mut state = self.0.lock();
+        (state.dormant, state.armed) = (true, true);
     }
 
     /// Receiving fails from now on.
@@ -182,6 +197,7 @@ impl RxQueue for Queue {
 
     fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
         let mut state = self.0.lock();
+        state.looks += 1;
         if state.broken {
             return Err(io::Error::from_raw_os_error(19));
         }
@@ -211,7 +227,7 @@ impl RxQueue for Queue {
         }
         if state.waiting.is_empty() {
             let _ = rustix::io::read(&self.0.readable, &mut [0; 8]);
-            return Ok(Received::Drained);
+            return Ok(if state.dormant { Received::Dormant } else { Received::Drained });
         }
         Ok(Received::More)
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::device::NOTHING;
 use super::*;
+use crate::{Schedule, Sleep};
 
 #[test]
 fn what_came_before_anybody_asked_is_found() {
@@ -71,4 +72,48 @@ fn polled_queues_are_asked_while_others_keep_the_worker_awake() {
         }
         stop.store(true, Ordering::SeqCst);
     });
+}
+
+#[test]
+fn silent_queues_are_not_asked_for_ever() {
+    const BATCHES: usize = 10_000;
+    let polled = MemDevice::polled("polled");
+    let bed = Bed::with(2, NOTHING, |c| c.workers = 1);
+    bed.dp.add_port(DpPort(9), polled.clone()).unwrap();
+    bed.put(from_port(1), vec![Action::Drop(flow::DropCause::Pipeline)]);
+    bed.put(from_port(9), to_port(2));
+    let (done, is_done) = std::sync::mpsc::channel();
+    let mut left = BATCHES;
+    // Without a pause, so that the worker does not come to sleep.
+    bed.port(1).flood(numbered(0), BATCHES, move || {
+        left -= 1;
+        if left == 0 {
+            done.send(()).unwrap();
+        }
+    });
+    is_done.recv_timeout(LONG).unwrap();
+    assert!(polled.looks() < BATCHES / 2, "{} looks", polled.looks());
+    polled.arrive(numbered(7));
+    assert_eq!(number(&bed.port(2).sent(1)[0]), 7);
+}
+
+#[test]
+fn dormant_queues_are_not_asked_before_they_speak() {
+    let polled = MemDevice::polled("polled");
+    polled.lie_dormant();
+    let bed = Bed::with(2, NOTHING, |c| c.workers = 1);
+    let sleep = Sleep::AtMost(Duration::ZERO);
+    bed.dp.set_schedule(Schedule { sleep, ..Schedule::default() }).unwrap();
+    bed.dp.add_port(DpPort(9), polled.clone()).unwrap();
+    bed.put(from_port(1), to_port(2));
+    bed.put(from_port(9), to_port(2));
+    bed.quiesce();
+    let looks = polled.looks();
+    for n in 0..1000 {
+        bed.port(1).arrive(numbered(n));
+        bed.port(2).sent(1);
+    }
+    assert_eq!(polled.looks(), looks, "but for barriers");
+    polled.arrive(numbered(7));
+    assert_eq!(number(&bed.port(2).sent(1)[0]), 7);
 }

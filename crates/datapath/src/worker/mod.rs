@@ -38,7 +38,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use sys::cycles;
 
 use crate::control::Shared;
-use crate::desk::Desk;
+use crate::desk::{Desk, Sleep};
 use crate::history::{Notes, Span};
 use crate::mailbox::{Command, Ticket};
 use crate::miss::{QueueId, Source};
@@ -92,6 +92,8 @@ pub(crate) struct Worker {
     busy: usize,
     /// The last rest's length, where the worker looks by itself.
     nap: Duration,
+    /// When the kernel was last asked what has something, in cycles.
+    looked: u64,
     /// When the last batch came, and the last that had a large packet in it.
     last: Instant,
     last_large: Instant,
@@ -136,6 +138,7 @@ impl Worker {
             stopping: false,
             busy: 0,
             nap: Duration::ZERO,
+            looked: 0,
             last: Instant::default(),
             last_large: Instant::default(),
             began: 0,
@@ -186,7 +189,7 @@ impl Worker {
                 self.put_up_barriers();
             }
             if !self.turns.is_empty() {
-                self.look(Some(Duration::ZERO));
+                self.glance();
             } else if self.passing.is_empty() {
                 self.rest();
             }
@@ -265,15 +268,15 @@ impl Worker {
         let began = self.engine.meter.start();
         let received = queue.rx.recv(&mut self.engine.exec.buffers.pool, most, &mut self.batch);
         self.engine.meter.mark(Stage::Receive);
-        let more = matches!(received, Ok(Received::More));
-        if let Err(error) = received {
+        let received = received.unwrap_or_else(|error| {
             log::warn!("datapath port {}: receiving failed, giving the queue up: {error}", port.0);
             self.forget(index);
-        }
+            Received::Drained
+        });
         if self.desk.mailbox.is_pending() {
             self.obey();
         }
-        let packets = self.batch.len();
+        let (packets, more) = (self.batch.len(), received == Received::More);
         let is_followed = packets > 0 && more && may_be_more && self.is_bulkless();
         if packets > 0 {
             self.move_batch(is_followed);
@@ -295,8 +298,9 @@ impl Worker {
             };
             queue.account.charge(cost, packets);
             queue.paid(more);
-            if more && !is_followed {
-                queue.make_ready(index, &mut self.turns);
+            if !is_followed {
+                let sleeps = self.desk.sleep() == Sleep::UntilWoken;
+                queue.was_served(index, &mut self.turns, (received, packets), sleeps);
             }
         }
         self.serving = None;

@@ -12,6 +12,9 @@ use crate::usage::Usage;
 /// How often serving a queue may end in a panic before it is given up.
 const FAILURES_MAX: u32 = 8;
 
+/// How often a polled queue may be found empty in a row before it is left alone until its sender speaks.
+const PATIENCE: u32 = 1024;
+
 /// A receive queue, with all that goes along when it moves to another worker.
 pub(crate) struct Queue {
     pub(crate) id: QueueId,
@@ -24,6 +27,8 @@ pub(crate) struct Queue {
     owed: usize,
     /// [`RxQueue::polled`].
     is_polled: bool,
+    /// How often in a row it was found empty. At [`PATIENCE`] it is armed, or dormant.
+    empties: u32,
     pub(super) account: Account,
     failures: u32,
 }
@@ -36,6 +41,7 @@ impl Queue {
             is_polled: rx.polled(),
             rx,
             usage,
+            empties: 0,
             is_ready: false,
             owed: 0,
             account: Account::default(),
@@ -51,9 +57,33 @@ impl Queue {
         }
     }
 
-    /// It is no longer in line.
+    /// It is no longer in line, but about to be served.
     pub(super) fn is_served(&mut self) {
         self.is_ready = false;
+        if self.empties >= PATIENCE {
+            // Whoever is served is no longer armed.
+            self.empties = 0;
+        }
+    }
+
+    /// It was served, and gave so many packets. `sleeps`: the worker sleeps until woken, so that senders may be asked to do so.
+    pub(super) fn was_served(
+        &mut self,
+        index: usize,
+        turns: &mut Turns,
+        (received, packets): (Received, usize),
+        sleeps: bool,
+    ) {
+        self.empties = match received {
+            Received::Dormant => PATIENCE,
+            Received::Drained if packets == 0 && self.is_polled && sleeps => self.empties + 1,
+            Received::Drained | Received::More => 0,
+        };
+        let is_enough = received == Received::Drained && self.empties == PATIENCE;
+        if received == Received::More || is_enough && self.rx.arm() == Received::More {
+            self.empties = 0;
+            self.make_ready(index, turns);
+        }
     }
 
     /// A barrier waits until it is empty, or for so many batches.
@@ -71,8 +101,9 @@ impl Queue {
         self.owed == 0
     }
 
+    /// Its sender says nothing, so that it is to be asked again and again.
     pub(super) fn is_polled(&self) -> bool {
-        self.is_polled
+        self.is_polled && self.empties < PATIENCE
     }
 
     /// Asks the sender for a wake-up; `More`: something has come meanwhile, and the queue is in line.

@@ -8,8 +8,13 @@
 //!
 //! # Polled queues
 //! A queue may ask to be *polled* ([`netdev::RxQueue::polled`]): its sender (a guest in shared memory) is spared wake-ups while
-//! the worker is awake anyway. Every look at the descriptors counts such a queue as ready, and all of them are armed before the
-//! worker really sleeps.
+//! the worker is awake anyway. Every look counts such a queue as ready, and all of them are armed before the worker really
+//! sleeps. One that has been found empty very often is armed before, so that a worker with one busy guest does not spend its time
+//! on asking a hundred silent ones. One that nobody uses says so ([`Received::Dormant`]) and is left alone at once.
+//!
+//! # Between batches
+//! While it is busy, a worker asks the kernel only every [`LOOK_EVERY`] cycles what else has something, for the question costs
+//! as much as several packets through shared memory. Polled queues are ready between any two batches.
 //!
 //! # Looking by itself
 //! Told so ([`Sleep::AtMost`]), a worker never sleeps until woken: it rests for twice as long as the last time, up to the bound,
@@ -28,7 +33,19 @@ use crate::desk::Sleep;
 /// The first rest after packets, where the worker looks by itself.
 const FIRST_NAP: Duration = Duration::from_micros(1);
 
+/// Cycles for which a busy worker leaves the kernel in peace: as many as a turn may cost.
+const LOOK_EVERY: u64 = 100_000;
+
 impl Worker {
+    /// Something is waiting: learns what else is, without ever sleeping.
+    pub(super) fn glance(&mut self) {
+        if self.began.wrapping_sub(self.looked) < LOOK_EVERY {
+            self.ready_polled();
+        } else {
+            self.look(Some(Duration::ZERO));
+        }
+    }
+
     /// Nothing is waiting: let some gather, or sleep.
     pub(super) fn rest(&mut self) {
         self.publish();
@@ -60,11 +77,12 @@ impl Worker {
             self.nap = Duration::ZERO;
         } else if !most.is_zero() {
             self.nap = (self.nap * 2).clamp(FIRST_NAP, most);
-            if !self.doze(self.nap) {
-                return;
+            if self.doze(self.nap) {
+                self.look(Some(Duration::ZERO));
             }
+            return;
         }
-        self.look(Some(Duration::ZERO));
+        self.glance();
     }
 
     /// Sleeps for a moment whatever arrives, but for commands. False: commands came.
@@ -111,13 +129,19 @@ impl Worker {
             }
         }
         mailbox.woke_up(signalled);
+        self.ready_polled();
+        if let Some(since) = since {
+            self.has_slept(since);
+        }
+        self.looked = cycles::now();
+    }
+
+    /// Polled queues may have something at any time.
+    fn ready_polled(&mut self) {
         for (index, queue) in self.queues.iter_mut().enumerate() {
             if let Some(queue) = queue.as_mut().filter(|q| q.is_polled()) {
                 queue.make_ready(index, &mut self.turns);
             }
-        }
-        if let Some(since) = since {
-            self.has_slept(since);
         }
     }
 
