@@ -189,7 +189,7 @@ impl Worker {
                 self.put_up_barriers();
             }
             if !self.turns.is_empty() {
-                self.glance();
+                self.glance(self.began);
             } else if self.passing.is_empty() {
                 self.rest();
             }
@@ -253,8 +253,25 @@ impl Worker {
             if !self.serve_batch(index, others_wait, left > 0) {
                 break;
             }
+            // Has somebody else come? Then it goes back in line.
+            self.set_aside(index, true);
+            self.glance(self.engine.meter.last());
+            self.set_aside(index, false);
+            if !self.turns.is_empty() {
+                left = 0;
+                if let Some(Some(queue)) = self.queues.get_mut(index) {
+                    queue.make_ready(index, &mut self.turns);
+                }
+            }
         }
         self.engine.send_kept(self.last);
+    }
+
+    /// Whether a queue is not to be put in line, should it have something.
+    fn set_aside(&mut self, index: usize, aside: bool) {
+        if let Some(Some(queue)) = self.queues.get_mut(index) {
+            queue.set_aside(aside);
+        }
     }
 
     /// Moves one batch from a queue. Says whether another is to follow at once, if there `may_be_more`.

@@ -66,6 +66,11 @@ impl Queue {
         }
     }
 
+    /// Not in line now, nor to be put there while `aside`.
+    pub(super) fn set_aside(&mut self, aside: bool) {
+        self.is_ready = aside;
+    }
+
     /// It was served, and gave so many packets. `sleeps`: the worker sleeps until woken, so that senders may be asked to do so.
     pub(super) fn was_served(
         &mut self,

@@ -37,9 +37,9 @@ const FIRST_NAP: Duration = Duration::from_micros(1);
 const LOOK_EVERY: u64 = 100_000;
 
 impl Worker {
-    /// Something is waiting: learns what else is, without ever sleeping.
-    pub(super) fn glance(&mut self) {
-        if self.began.wrapping_sub(self.looked) < LOOK_EVERY {
+    /// Something is waiting: learns what else is, without ever sleeping. `now`: the cycle counter.
+    pub(super) fn glance(&mut self, now: u64) {
+        if now.wrapping_sub(self.looked) < LOOK_EVERY {
             self.ready_polled();
         } else {
             self.look(Some(Duration::ZERO));
@@ -82,7 +82,7 @@ impl Worker {
             }
             return;
         }
-        self.glance();
+        self.glance(self.began);
     }
 
     /// Sleeps for a moment whatever arrives, but for commands. False: commands came.
