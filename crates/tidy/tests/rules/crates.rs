@@ -25,6 +25,7 @@ const PURE: &[Pure] = &[
     pure("flow"),
     pure("classifier"),
     pure("tunnel"),
+    pure("openflow"),
     pure("l2"),
     pure("pipeline"),
     pure("xlate"),

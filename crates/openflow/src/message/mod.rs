@@ -1,0 +1,132 @@
+//! Messages, whatever the version that carries them.
+
+pub mod bundle;
+pub mod flow_mod;
+pub mod meter;
+pub mod packet_in;
+pub mod port;
+pub mod stats;
+pub mod switch;
+pub mod tlv;
+
+pub use flow_mod::FlowMod;
+pub use packet_in::{PacketIn, PacketOut};
+pub use stats::{
+    AggregateReply, Desc, FlowRemoved, FlowStats, FlowStatsRequest, PortStats, TableStats,
+};
+pub use switch::{Config, Features, Role, RoleMessage};
+
+use crate::error::{Code, Number};
+use bundle::{BundleAdd, BundleControl};
+use meter::{Meter, MeterFeatures, MeterMod, MeterStats};
+use port::{PortDesc, PortMod, PortStatus};
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Message {
+    /// The first word of either side.
+    Hello(Hello),
+    Error(ErrorMessage),
+    EchoRequest(Vec<u8>),
+    EchoReply(Vec<u8>),
+    FeaturesRequest,
+    FeaturesReply(Features),
+    GetConfigRequest,
+    GetConfigReply(Config),
+    SetConfig(Config),
+    BarrierRequest,
+    BarrierReply,
+    PacketIn(Box<PacketIn>),
+    PacketOut(Box<PacketOut>),
+    FlowRemoved(Box<FlowRemoved>),
+    PortStatus(PortStatus),
+    FlowMod(Box<FlowMod>),
+    PortMod(PortMod),
+    RoleRequest(RoleMessage),
+    RoleReply(RoleMessage),
+    MeterMod(MeterMod),
+    BundleControl(BundleControl),
+    BundleAdd(BundleAdd),
+    /// Nicira: forget connections of a zone.
+    CtFlushZone(u16),
+    /// Nicira: which tunnel options are which fields.
+    TlvTableMod(tlv::TlvTableMod),
+    TlvTableRequest,
+    TlvTableReply(tlv::TlvTable),
+    /// Nicira: flow-mods' commands carry tables.
+    FlowModTableId(bool),
+    /// Nicira: the form of flows.
+    SetFlowFormat {
+        nxm: bool,
+    },
+    /// Nicira: the form of packets.
+    SetPacketInFormat(packet_in::PacketInForm),
+    /// Nicira: which controller we are.
+    SetControllerId(u16),
+    /// Nicira: rules' ages in statistics.
+    FlowAge,
+    DescRequest,
+    DescReply(Box<Desc>),
+    FlowStatsRequest(Box<FlowStatsRequest>),
+    FlowStatsReply {
+        flows: Vec<FlowStats>,
+        more: bool,
+    },
+    AggregateRequest(Box<FlowStatsRequest>),
+    AggregateReply(AggregateReply),
+    TableStatsRequest,
+    TableStatsReply {
+        tables: Vec<TableStats>,
+        more: bool,
+    },
+    PortDescRequest(crate::Port),
+    PortDescReply {
+        ports: Vec<PortDesc>,
+        more: bool,
+    },
+    PortStatsRequest(crate::Port),
+    PortStatsReply {
+        ports: Vec<PortStats>,
+        more: bool,
+    },
+    MeterStatsRequest(u32),
+    MeterStatsReply {
+        meters: Vec<MeterStats>,
+        more: bool,
+    },
+    MeterConfigRequest(u32),
+    MeterConfigReply {
+        meters: Vec<Meter>,
+        more: bool,
+    },
+    MeterFeaturesRequest,
+    MeterFeaturesReply(MeterFeatures),
+}
+
+/// The first message of a connection: which versions the sender speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// A bit for each version's number.
+    pub versions: u32,
+    /// Whether there was something that we do not understand. It does no harm.
+    pub unknown: bool,
+}
+
+impl Hello {
+    /// All versions up to this number, as who says nothing else means.
+    pub fn up_to(version: u8) -> u32 {
+        (((1u64 << (version.min(31) + 1)) - 1) & !1) as u32
+    }
+}
+
+/// What went wrong with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorMessage {
+    /// If we know the number.
+    pub code: Code,
+    /// The number that was sent.
+    pub number: Number,
+    /// The beginning of the message; or a text, where a greeting failed.
+    pub data: Vec<u8>,
+}

@@ -1,0 +1,614 @@
+//! Reading actions and instructions.
+
+use std::net::Ipv4Addr;
+
+use packet::wire::ethernet::parse_mac;
+
+use super::super::key_value::{Pair, pairs};
+use super::super::matching::protocols as match_protocols;
+use super::super::number::{parse as number, parse_long_hex};
+use super::super::subfield::{parse_field, parse_subfield};
+use super::super::value::parse_masked;
+use super::{ct, learn, select};
+use crate::action::{
+    Action, Controller, Direction, EncapProperty, Instructions, SAME_TABLE, Sample, USE_NEXT_PROTO,
+};
+use crate::field::Field;
+use crate::message::packet_in::reason_from_name;
+use crate::port::Port;
+use crate::version::Protocols;
+use crate::wire::action::{DEEPEST, is_in_sets};
+
+/// What a rule does, and which protocols can say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// What it does.
+    pub instructions: Instructions,
+    /// Who can say it.
+    pub protocols: Protocols,
+}
+
+/// Reads what stands behind `actions=`.
+pub fn parse_instructions(text: &str) -> Result<Parsed, String> {
+    parse_at(text, 0, false)
+}
+
+/// Reads actions; instructions are refused.
+pub fn parse(text: &str) -> Result<Vec<Action>, String> {
+    let Parsed { mut instructions, .. } = parse_at(text, 0, false)?;
+    let apply = std::mem::take(&mut instructions.apply);
+    if instructions.is_empty() {
+        Ok(apply)
+    } else {
+        Err(format!("{text}: instructions not allowed here"))
+    }
+}
+
+/// Reads what is nested `depth` deep; `in_ct` where connections' fields are set, and no others.
+pub(super) fn parse_at(text: &str, depth: u32, in_ct: bool) -> Result<Parsed, String> {
+    if depth > DEEPEST {
+        return Err("actions are nested too deeply".to_owned());
+    }
+    let mut all = Instructions::default();
+    let mut protocols = Protocols::ANY;
+    let mut stage = 0;
+    let mut dropped = false;
+    let mut any = false;
+    for pair in pairs(text) {
+        let Pair { key, value, .. } = pair;
+        if dropped {
+            return Err(
+                "\"drop\" must not be accompanied by any other action or instruction".to_owned()
+            );
+        }
+        // Instructions act in this order, and so they are to be written.
+        let at = |stage: &mut u8, number: u8, name: &str| {
+            if number <= *stage && !(number == 1 && *stage == 1) {
+                return Err(format!(
+                    "{name} is out of order: instructions are meter, actions, clear_actions, \
+                     write_actions, write_metadata, goto_table, each once"
+                ));
+            }
+            *stage = number;
+            Ok(())
+        };
+        match key {
+            "drop" if !any => dropped = true,
+            "drop" => {
+                return Err("\"drop\" must not be accompanied by any other action or instruction"
+                    .to_owned());
+            }
+            "clear_actions" => {
+                at(&mut stage, 2, key)?;
+                all.clear_actions = true;
+            }
+            "write_actions" => {
+                at(&mut stage, 3, key)?;
+                let inner = parse_at(value, depth + 1, false)?;
+                let Instructions { ref apply, .. } = inner.instructions;
+                if inner.instructions != Instructions::apply(apply.clone()) {
+                    return Err("instructions are not allowed inside write_actions".to_owned());
+                }
+                if let Some(other) = apply.iter().find(|action| !is_in_sets(action)) {
+                    return Err(format!("{other} is not allowed inside write_actions"));
+                }
+                protocols = protocols.and(inner.protocols);
+                all.write_actions = Some(inner.instructions.apply);
+            }
+            "write_metadata" => {
+                at(&mut stage, 4, key)?;
+                protocols = protocols.and(Protocols::NXM.or(Protocols::OXM).or(Protocols::OF11));
+                all.write_metadata = Some(parse_write_metadata(value)?);
+            }
+            "goto_table" => {
+                at(&mut stage, 5, key)?;
+                let bad = || format!("unknown table \"{value}\"");
+                all.goto_table = Some(number(value).ok_or_else(bad)?);
+            }
+            "meter" => {
+                protocols = protocols.and(Protocols::OF13_UP);
+                let id = number(value).ok_or_else(|| format!("invalid meter {value:?}"))?;
+                if !all.apply.is_empty() || all.meter.is_some() || stage > 0 || depth > 0 {
+                    return Err("meter must come first, and once".to_owned());
+                }
+                all.meter = Some(id);
+            }
+            _ => {
+                at(&mut stage, 1, "an action")?;
+                let (action, usable) = parse_action(&pair, depth)?;
+                check_place(&action, in_ct)?;
+                protocols = protocols.and(usable);
+                all.apply.push(action);
+            }
+        }
+        any = true;
+    }
+    Ok(Parsed { instructions: all, protocols })
+}
+
+/// Connections' fields are set in `ct` alone, and nothing else is set there.
+fn check_place(action: &Action, in_ct: bool) -> Result<(), String> {
+    let field = match action {
+        Action::SetField { field, .. } => *field,
+        Action::Load { dst, .. } | Action::Move { dst, .. } => dst.field,
+        _ => return Ok(()),
+    };
+    match (matches!(field, Field::CtMark | Field::CtLabel), in_ct) {
+        (true, false) => Err("cannot set CT fields outside of ct action".to_owned()),
+        (false, true) => {
+            Err(format!("ct action doesn't support nested modification of {}", field.name()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn parse_write_metadata(text: &str) -> Result<(u64, u64), String> {
+    let bad = || format!("{text}: bad metadata");
+    let (value, mask) = match text.split_once('/') {
+        Some((value, mask)) => (value, number(mask).ok_or_else(bad)?),
+        None => (text, u64::MAX),
+    };
+    Ok((number(value).ok_or_else(bad)?, mask))
+}
+
+fn num<T: TryFrom<u128>>(what: &str, text: &str) -> Result<T, String> {
+    number(text).ok_or_else(|| format!("invalid {what} {text:?}"))
+}
+
+fn port(text: &str) -> Result<Port, String> {
+    Port::parse(text).ok_or_else(|| format!("{text}: not a valid port"))
+}
+
+fn arrow(text: &str) -> Result<(&str, &str), String> {
+    text.split_once("->").ok_or_else(|| format!("{text}: missing `->'"))
+}
+
+/// `key:value` or `key(value)` of an action, and the protocols that can say it.
+fn parse_action(pair: &Pair<'_>, depth: u32) -> Result<(Action, Protocols), String> {
+    let Pair { key, value, .. } = *pair;
+    let lower = key.to_ascii_lowercase();
+    let mut protocols = Protocols::ANY;
+    let action = match lower.as_str() {
+        "output" => parse_output(value)?,
+        "controller" => parse_controller(value)?,
+        "enqueue" => {
+            let bad = || {
+                "\"enqueue\" syntax is \"enqueue:PORT:QUEUE\" or \"enqueue(PORT,QUEUE)\"".to_owned()
+            };
+            let (to, queue) = value.split_once([':', ',']).ok_or_else(bad)?;
+            Action::Enqueue { port: port(to)?, queue: num("queue", queue)? }
+        }
+        "group" => Action::Group(num("group", value)?),
+        "bundle" => Action::Bundle(Box::new(select::parse_bundle(value, false)?)),
+        "bundle_load" => Action::Bundle(Box::new(select::parse_bundle(value, true)?)),
+        "multipath" => Action::Multipath(Box::new(select::parse_multipath(value)?)),
+        "mod_vlan_vid" | "set_vlan_vid" => {
+            let vid = num("VLAN id", value)?;
+            if vid > 0xfff {
+                return Err(format!("{value}: not a valid VLAN VID"));
+            }
+            Action::SetVlanVid { vid, push: lower.starts_with("mod") }
+        }
+        "mod_vlan_pcp" | "set_vlan_pcp" => {
+            let pcp = num("VLAN priority", value)?;
+            if pcp > 7 {
+                return Err(format!("{value}: not a valid VLAN PCP"));
+            }
+            Action::SetVlanPcp { pcp, push: lower.starts_with("mod") }
+        }
+        "strip_vlan" => Action::StripVlan,
+        "pop_vlan" => Action::PopVlan,
+        "push_vlan" => {
+            protocols = Protocols::OXM.or(Protocols::OF11);
+            let eth_type = num("Ethernet type", value)?;
+            if ![0x8100, 0x88a8].contains(&eth_type) {
+                return Err(format!("{value}: not a valid VLAN ethertype"));
+            }
+            Action::PushVlan(eth_type)
+        }
+        "mod_dl_src" | "mod_dl_dst" => {
+            let mac =
+                parse_mac(value).ok_or_else(|| format!("{value}: invalid Ethernet address"))?;
+            if lower == "mod_dl_src" { Action::SetEthSrc(mac) } else { Action::SetEthDst(mac) }
+        }
+        "mod_nw_src" | "mod_nw_dst" => {
+            let address: Ipv4Addr =
+                value.parse().map_err(|_| format!("{value}: invalid IP address"))?;
+            let address = address.to_bits();
+            if lower == "mod_nw_src" {
+                Action::SetIpSrc(address)
+            } else {
+                Action::SetIpDst(address)
+            }
+        }
+        "mod_nw_tos" => {
+            let tos = num("TOS", value)?;
+            if tos & 3 != 0 {
+                return Err(format!("{value}: not a valid TOS"));
+            }
+            Action::SetTos(tos)
+        }
+        "mod_nw_ecn" => {
+            let ecn = num("ECN", value)?;
+            if ecn > 3 {
+                return Err(format!("{value}: not a valid ECN"));
+            }
+            Action::SetEcn(ecn)
+        }
+        "mod_nw_ttl" => Action::SetTtl(num("TTL", value)?),
+        "mod_tp_src" => Action::SetTpSrc(num("source port", value)?),
+        "mod_tp_dst" => Action::SetTpDst(num("destination port", value)?),
+        "dec_ttl" if value.is_empty() => Action::DecTtl(vec![0]),
+        "dec_ttl" => {
+            let ids = value.split([',', ' ']).filter(|id| !id.is_empty());
+            let ids = ids.map(|id| num("controller id", id)).collect::<Result<Vec<u16>, _>>()?;
+            if ids.is_empty() {
+                return Err("dec_ttl_cnt_ids: expected at least one controller id.".to_owned());
+            }
+            Action::DecTtl(ids)
+        }
+        "set_mpls_label" => {
+            let label = num("MPLS label", value)?;
+            if label >= 1 << 20 {
+                return Err(format!("{value}: not a valid MPLS label"));
+            }
+            Action::SetMplsLabel(label)
+        }
+        "set_mpls_tc" => {
+            let tc = num("MPLS traffic class", value)?;
+            if tc > 7 {
+                return Err(format!("{value}: not a valid MPLS TC"));
+            }
+            Action::SetMplsTc(tc)
+        }
+        "set_mpls_ttl" => Action::SetMplsTtl(num("MPLS TTL", value)?),
+        "dec_mpls_ttl" => Action::DecMplsTtl,
+        "push_mpls" => {
+            let eth_type = num("Ethernet type", value)?;
+            if ![0x8847, 0x8848].contains(&eth_type) {
+                return Err(format!("{value}: not a valid MPLS ethertype"));
+            }
+            Action::PushMpls(eth_type)
+        }
+        "pop_mpls" => Action::PopMpls(num("Ethernet type", value)?),
+        "set_field" => return parse_set_field(value),
+        "load" | "reg_load" => {
+            let (source, dst) = arrow(value)?;
+            let dst = parse_subfield(dst)?;
+            writable(dst.field)?;
+            let source: u64 = num("value", source)?;
+            if dst.bits < 64 && source >> dst.bits != 0 {
+                return Err(format!("{value}: value {source} does not fit into {} bits", dst.bits));
+            }
+            Action::Load { dst, value: source }
+        }
+        "move" | "reg_move" => {
+            let (src, dst) = arrow(value)?;
+            let (src, dst) = (parse_subfield(src)?, parse_subfield(dst)?);
+            writable(dst.field)?;
+            if src.bits != dst.bits {
+                return Err(format!(
+                    "{value}: source field is {} bits wide but destination is {} bits wide",
+                    src.bits, dst.bits
+                ));
+            }
+            Action::Move { src, dst }
+        }
+        "push" => Action::Push(parse_subfield(value)?),
+        "pop" => {
+            let part = parse_subfield(value)?;
+            writable(part.field)?;
+            Action::Pop(part)
+        }
+        "delete_field" => {
+            let field = parse_field(value).ok_or_else(|| format!("{value}: unknown field"))?;
+            if field.tun_metadata_index().is_none() {
+                return Err(format!("{value}: only tunnel metadata can be deleted"));
+            }
+            Action::DeleteField(field)
+        }
+        "set_tunnel" | "set_tunnel64" => {
+            let id: u64 = num("tunnel id", value)?;
+            Action::SetTunnel { id, wide: lower == "set_tunnel64" || id > u32::MAX.into() }
+        }
+        "set_queue" => Action::SetQueue(num("queue", value)?),
+        "pop_queue" => Action::PopQueue,
+        "resubmit" => parse_resubmit(value)?,
+        "clone" => {
+            let inner = parse_at(value, depth + 1, false)?;
+            protocols = inner.protocols;
+            if inner.instructions != Instructions::apply(inner.instructions.apply.clone()) {
+                return Err("instructions are not allowed inside clone".to_owned());
+            }
+            Action::Clone(inner.instructions.apply)
+        }
+        "exit" => Action::Exit,
+        "conjunction" => parse_conjunction(value)?,
+        "learn" => Action::Learn(Box::new(learn::parse_learn(value)?)),
+        "fin_timeout" => {
+            let (mut idle, mut hard) = (0, 0);
+            for pair in pairs(value) {
+                match pair.key {
+                    "idle_timeout" => idle = num("timeout", pair.value)?,
+                    "hard_timeout" => hard = num("timeout", pair.value)?,
+                    key => return Err(format!("invalid key '{key}' in 'fin_timeout' argument")),
+                }
+            }
+            Action::FinTimeout { idle, hard }
+        }
+        "note" => {
+            // Behind the action's ten bytes there is always room for as many as fill eight.
+            let mut note = parse_note(value)?;
+            note.resize((note.len() + 10).next_multiple_of(8).max(16) - 10, 0);
+            Action::Note(note)
+        }
+        "sample" => Action::Sample(Box::new(parse_sample(value)?)),
+        "check_pkt_larger" => {
+            let dst = parse_subfield(pair.arrow)?;
+            writable(dst.field)?;
+            if dst.bits != 1 {
+                return Err("Only 1-bit destination field is allowed".to_owned());
+            }
+            Action::CheckPktLarger { len: num("length", value)?, dst }
+        }
+        "ct" => {
+            let (ct, usable) = ct::parse_ct(value, depth)?;
+            protocols = usable;
+            Action::Ct(Box::new(ct))
+        }
+        "ct_clear" => Action::CtClear,
+        "encap" => {
+            protocols = Protocols::OF13_UP;
+            parse_encap(value)?
+        }
+        "decap" => parse_decap(value)?,
+        "dec_nsh_ttl" => Action::DecNshTtl,
+        _ => {
+            let port = Port::parse(key)
+                .filter(|_| value.is_empty())
+                .ok_or_else(|| format!("unknown action {key}"))?;
+            output(port)?
+        }
+    };
+    Ok((action, protocols))
+}
+
+fn writable(field: Field) -> Result<(), String> {
+    if field.row().writable { Ok(()) } else { Err(format!("{} is read-only", field.name())) }
+}
+
+fn output(port: Port) -> Result<Action, String> {
+    if port.0 >= Port::MAX.0 && !port.has_name() || port == Port::UNSET {
+        return Err(format!("output to {port}: no such port"));
+    }
+    let max_len = if port == Port::CONTROLLER { u16::MAX } else { 0 };
+    Ok(Action::Output { port, max_len })
+}
+
+fn parse_output(text: &str) -> Result<Action, String> {
+    if let Some(port) = Port::parse(text) {
+        return output(port);
+    }
+    if text.contains('=') {
+        let (mut to, mut max_len) = (None, None);
+        for pair in pairs(text) {
+            match pair.key {
+                "port" => to = Some(port(pair.value)?),
+                "max_len" => max_len = Some(num("max_len", pair.value)?),
+                key => return Err(format!("invalid key '{key}' in output_trunc argument")),
+            }
+        }
+        let (Some(port), Some(max_len)) = (to, max_len) else {
+            return Err(format!("{text}: output needs both port and max_len"));
+        };
+        if max_len < 14 {
+            return Err(format!("max_len {max_len} is less than the minimum value 14"));
+        }
+        if matches!(port, Port::CONTROLLER | Port::TABLE | Port::NONE | Port::UNSET) {
+            return Err(format!("output port {port} does not support truncation"));
+        }
+        return Ok(Action::OutputTrunc { port, max_len });
+    }
+    let src = parse_subfield(text).map_err(|_| format!("{text}: output to unknown port"))?;
+    Ok(Action::OutputReg { src, max_len: u16::MAX })
+}
+
+fn parse_controller(text: &str) -> Result<Action, String> {
+    if text.is_empty() {
+        return output(Port::CONTROLLER);
+    }
+    if let Some(max_len) = number(text) {
+        return Ok(Action::Output { port: Port::CONTROLLER, max_len });
+    }
+    let mut controller = Controller::default();
+    for pair in pairs(text) {
+        match pair.key {
+            "reason" => {
+                controller.reason = reason_from_name(pair.value)
+                    .ok_or_else(|| format!("unknown reason \"{}\"", pair.value))?;
+            }
+            "max_len" => controller.max_len = num("max_len", pair.value)?,
+            "id" => controller.id = num("id", pair.value)?,
+            "userdata" => controller.userdata = parse_note(pair.value)?,
+            "pause" => controller.pause = true,
+            "meter_id" => controller.meter = Some(num("meter_id", pair.value)?),
+            key => return Err(format!("unknown key \"{key}\" parsing controller action")),
+        }
+    }
+    if controller == (Controller { max_len: controller.max_len, ..Controller::default() }) {
+        return Ok(Action::Output { port: Port::CONTROLLER, max_len: controller.max_len });
+    }
+    Ok(Action::Controller(Box::new(controller)))
+}
+
+fn parse_resubmit(text: &str) -> Result<Action, String> {
+    let mut parts = text.split(',').map(str::trim);
+    let to = parts.next().unwrap_or_default();
+    let port = if to.is_empty() {
+        Port::IN_PORT
+    } else {
+        Port::parse(to).ok_or_else(|| format!("{to}: resubmit to unknown port"))?
+    };
+    let table = match parts.next() {
+        None | Some("") => SAME_TABLE,
+        Some(table) => {
+            number(table).ok_or_else(|| format!("{table}: resubmit to unknown table"))?
+        }
+    };
+    let with_ct = match parts.next() {
+        None | Some("") => false,
+        Some("ct") => true,
+        Some(other) => return Err(format!("{other}: unknown parameter")),
+    };
+    if port == Port::IN_PORT && table == SAME_TABLE {
+        return Err(
+            "at least one \"in_port\" or \"table\" must be specified on resubmit".to_owned()
+        );
+    }
+    Ok(Action::Resubmit { port, table, with_ct })
+}
+
+fn parse_conjunction(text: &str) -> Result<Action, String> {
+    let syntax = || format!("{text}: syntax is \"conjunction(ID,CLAUSE/CLAUSES)\"");
+    let (id, rest) = text.split_once(',').ok_or_else(syntax)?;
+    let (clause, clauses) = rest.split_once('/').ok_or_else(syntax)?;
+    let (clause, clauses): (u8, u8) = (num("clause", clause)?, num("number of clauses", clauses)?);
+    if clauses < 2 {
+        return Err("conjunction must have at least 2 clauses".to_owned());
+    }
+    if clauses > 64 {
+        return Err("conjunction must have at most 64 clauses".to_owned());
+    }
+    if !(1..=clauses).contains(&clause) {
+        return Err(format!("clause index must be between 1 and {clauses}"));
+    }
+    Ok(Action::Conjunction { id: num("conjunction id", id)?, clause, clauses })
+}
+
+/// Bytes in hexadecimal, with or without dots between; padded to what fills an action.
+fn parse_note(text: &str) -> Result<Vec<u8>, String> {
+    let bad = || format!("{text}: bad hex digits in note");
+    let mut bytes = Vec::new();
+    for part in text.split('.').filter(|part| !part.is_empty()) {
+        if !part.len().is_multiple_of(2) || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(bad());
+        }
+        for i in (0..part.len()).step_by(2) {
+            bytes.push(u8::from_str_radix(&part[i..i + 2], 16).map_err(|_| bad())?);
+        }
+    }
+    if bytes.len() > 60_000 {
+        return Err("note is too long".to_owned());
+    }
+    Ok(bytes)
+}
+
+fn parse_sample(text: &str) -> Result<Sample, String> {
+    let mut sample = Sample {
+        probability: 0,
+        collector_set: 0,
+        domain: 0,
+        point: 0,
+        port: None,
+        direction: Direction::Default,
+    };
+    for pair in pairs(text) {
+        match pair.key {
+            "probability" => {
+                sample.probability = num("probability", pair.value)?;
+                if sample.probability == 0 {
+                    return Err(format!("invalid probability value \"{}\"", pair.value));
+                }
+            }
+            "collector_set_id" => sample.collector_set = num("collector_set_id", pair.value)?,
+            "obs_domain_id" => sample.domain = num("obs_domain_id", pair.value)?,
+            "obs_point_id" => sample.point = num("obs_point_id", pair.value)?,
+            "sampling_port" => sample.port = Some(port(pair.value)?),
+            "ingress" => sample.direction = Direction::Ingress,
+            "egress" => sample.direction = Direction::Egress,
+            key => return Err(format!("invalid key \"{key}\" in \"sample\" argument")),
+        }
+    }
+    if sample.probability == 0 {
+        return Err("non-zero \"probability\" must be specified on sample".to_owned());
+    }
+    Ok(sample)
+}
+
+fn parse_set_field(text: &str) -> Result<(Action, Protocols), String> {
+    let (value, name) = arrow(text)?;
+    let name = name.trim();
+    let field = parse_field(name).ok_or_else(|| format!("{name} is not a valid OXM field name"))?;
+    writable(field)?;
+    let (mut value, mask) = parse_masked(field, value.trim())?;
+    if field == Field::VlanVid {
+        // Who sets an id means that there is a tag.
+        value = crate::field::Value::Int(value.int() | 0x1000);
+    }
+    if !field.accepts(&value) {
+        return Err(format!("{text}: {value:x} is not a valid value for field {name}"));
+    }
+    let protocols = match_protocols(field, &mask);
+    if mask.is_zero() {
+        return Err(format!("{text}: a mask of zero sets nothing"));
+    }
+    Ok((Action::SetField { field, value, mask }, protocols))
+}
+
+fn parse_encap(text: &str) -> Result<Action, String> {
+    let mut parts = pairs(text);
+    let head = parts.next().ok_or_else(|| "missing encap header".to_owned())?;
+    let packet_type = match head.key {
+        "ethernet" => 0,
+        "nsh" => 0x1_894f,
+        "mpls" => 0x1_8847,
+        "mpls_mc" => 0x1_8848,
+        other => return Err(format!("encap hdr not supported: {other}")),
+    };
+    let mut properties = Vec::new();
+    for pair in pairs(head.value) {
+        properties.push(match pair.key {
+            "md_type" if packet_type == 0x1_894f => {
+                let md_type = num("md_type", pair.value)?;
+                if ![1, 2].contains(&md_type) {
+                    return Err("invalid md_type".to_owned());
+                }
+                EncapProperty::MdType(md_type)
+            }
+            "tlv" if packet_type == 0x1_894f => parse_tlv(pair.value)?,
+            key => return Err(format!("Invalid property: {key}")),
+        });
+    }
+    Ok(Action::Encap { packet_type, header_size: 0, properties })
+}
+
+/// `CLASS,TYPE,0xDATA`
+fn parse_tlv(text: &str) -> Result<EncapProperty, String> {
+    let bad = || format!("{text}: invalid NSH TLV");
+    let parts: Vec<&str> = text.split(',').collect();
+    let [class, kind, data] = parts[..] else { return Err(bad()) };
+    let data = parse_long_hex(data).filter(|d| (1..=124).contains(&d.len())).ok_or_else(bad)?;
+    Ok(EncapProperty::Tlv { class: num("class", class)?, kind: num("type", kind)?, data })
+}
+
+fn parse_decap(text: &str) -> Result<Action, String> {
+    let mut packet_type = USE_NEXT_PROTO;
+    for pair in pairs(text) {
+        if pair.key != "packet_type" {
+            return Err(format!("Invalid decap argument: {}", pair.key));
+        }
+        let (mut ns, mut kind) = (0u32, 0u32);
+        for part in pairs(pair.value) {
+            match part.key {
+                "ns" => ns = num::<u8>("namespace", part.value)?.into(),
+                "type" => kind = num::<u16>("type", part.value)?.into(),
+                key => return Err(format!("Invalid packet_type argument: {key}")),
+            }
+        }
+        if ns > 1 {
+            return Err(format!("Unsupported ns value: {ns}"));
+        }
+        packet_type = ns << 16 | kind;
+    }
+    Ok(Action::Decap { packet_type })
+}

@@ -1,0 +1,206 @@
+//! Messages as `ovs-ofctl` prints them.
+
+mod flow;
+mod meter;
+mod packet;
+mod port;
+mod switch;
+
+use std::fmt::Write;
+
+use crate::error::Error;
+use crate::message::Message;
+use crate::version::Version;
+use crate::wire::header::Header;
+use crate::wire::{self, decode};
+
+/// How much to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verbosity(pub u8);
+
+/// Prints a message from its bytes, errors included. Ends with a newline, always.
+pub fn print(bytes: &[u8], verbosity: Verbosity) -> String {
+    if bytes.is_empty() {
+        return "OpenFlow message is empty\n".to_owned();
+    }
+    let Some(head) = Header::peek(bytes) else {
+        let mut out = format!("OpenFlow packet too short (only {} bytes):\n", bytes.len());
+        hex_dump(&mut out, bytes);
+        return out;
+    };
+    let len = usize::from(head.len);
+    if len > bytes.len() {
+        let mut out = name_of(bytes).map_or_else(String::new, |name| name + "\n");
+        let _ = writeln!(out, "(***truncated to {} bytes from {len}***)", bytes.len());
+        hex_dump(&mut out, bytes);
+        return out;
+    }
+    if len < bytes.len() {
+        let mut out = format!("(***only uses {len} bytes out of {}***)\n", bytes.len());
+        hex_dump(&mut out, bytes);
+        return out;
+    }
+    let mut out = String::new();
+    match decode(bytes) {
+        Ok((head, message)) => {
+            out.push_str(&name_of(bytes).unwrap_or_default());
+            write_body(&mut out, &head, &message, verbosity);
+            if matches!(&message, Message::Hello(hello) if hello.unknown) {
+                out.push_str(" unknown data in hello:\n");
+                hex_dump(&mut out, bytes);
+            }
+            if !out.ends_with('\n') {
+                out.push('\n');
+            }
+        }
+        Err(error) => {
+            if let Some(name) = name_of(bytes) {
+                let _ = write!(out, "{name} ");
+            }
+            let _ = writeln!(out, "***decode error: {}***", error.code);
+            hex_dump(&mut out, bytes);
+            return out;
+        }
+    }
+    if verbosity.0 >= 5 {
+        hex_dump(&mut out, bytes);
+    }
+    out
+}
+
+/// Why a message cannot be read, if it cannot.
+pub fn why(bytes: &[u8]) -> Option<Error> {
+    decode(bytes).err()
+}
+
+/// The first words of a line about a message: what it is, as far as its numbers tell, version and transaction.
+fn name_of(bytes: &[u8]) -> Option<String> {
+    let head = Header::peek(bytes)?;
+    let name = wire::name(bytes)?;
+    let mut out = String::new();
+    write_name(&mut out, &head, &name);
+    Some(out)
+}
+
+fn write_name(out: &mut String, head: &Header, name: &str) {
+    out.push_str(name);
+    match Version::from_wire(head.version) {
+        Some(Version::V10) => {}
+        Some(version) => drop(write!(out, " (OF{})", version.dotted())),
+        None => drop(write!(out, " (OF 0x{:02x})", head.version)),
+    }
+    let _ = write!(out, " (xid={}):", super::number::Hex(head.xid));
+}
+
+fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Verbosity) {
+    let version = Version::from_wire(head.version).unwrap_or(Version::V15);
+    match message {
+        Message::Hello(hello) => switch::hello(out, hello),
+        Message::Error(error) => switch::error(out, error),
+        Message::EchoRequest(data) | Message::EchoReply(data) => {
+            let _ = writeln!(out, " {} bytes of payload", data.len());
+            hex_dump(out, data);
+        }
+        Message::FeaturesRequest
+        | Message::GetConfigRequest
+        | Message::BarrierRequest
+        | Message::BarrierReply
+        | Message::FlowAge
+        | Message::DescRequest
+        | Message::TlvTableRequest
+        | Message::MeterFeaturesRequest
+        | Message::TableStatsRequest => {}
+        Message::FeaturesReply(features) => switch::features(out, features, version),
+        Message::GetConfigReply(config) | Message::SetConfig(config) => switch::config(out, config),
+        Message::PacketIn(packet) => packet::packet_in(out, packet, verbosity),
+        Message::PacketOut(packet) => packet::packet_out(out, packet, verbosity),
+        Message::FlowRemoved(removed) => flow::removed(out, removed),
+        Message::PortStatus(status) => port::status(out, status),
+        Message::FlowMod(change) => flow::flow_mod(out, change),
+        Message::PortMod(change) => port::port_mod(out, change),
+        Message::RoleRequest(role) | Message::RoleReply(role) => switch::role(out, role),
+        Message::MeterMod(change) => meter::meter_mod(out, change),
+        Message::BundleControl(control) => meter::bundle_control(out, control),
+        Message::BundleAdd(add) => meter::bundle_add(out, add, verbosity),
+        Message::CtFlushZone(zone) => drop(write!(out, " zone_id={zone}")),
+        Message::TlvTableMod(change) => meter::tlv_mod(out, change),
+        Message::TlvTableReply(table) => meter::tlv_table(out, table),
+        Message::MeterStatsRequest(id) | Message::MeterConfigRequest(id) => {
+            let _ = write!(out, " meter={}", meter::id(*id));
+        }
+        Message::MeterStatsReply { meters, more } => {
+            more_follows(out, *more);
+            meters.iter().for_each(|stats| meter::stats(out, stats));
+        }
+        Message::MeterConfigReply { meters, more } => {
+            more_follows(out, *more);
+            for config in meters {
+                out.push('\n');
+                meter::meter(out, config);
+            }
+        }
+        Message::MeterFeaturesReply(features) => meter::features(out, features),
+        Message::FlowModTableId(on) => {
+            out.push_str(if *on { " enable" } else { " disable" });
+        }
+        Message::SetFlowFormat { nxm } => {
+            out.push_str(if *nxm { " format=nxm" } else { " format=openflow10" });
+        }
+        Message::SetPacketInFormat(form) => drop(write!(out, " format={}", form.name())),
+        Message::SetControllerId(id) => drop(write!(out, " id={id}")),
+        Message::DescReply(desc) => switch::desc(out, desc),
+        Message::FlowStatsRequest(asked) | Message::AggregateRequest(asked) => {
+            flow::request(out, asked);
+        }
+        Message::FlowStatsReply { flows, more } => {
+            more_follows(out, *more);
+            flows.iter().for_each(|stats| flow::stats(out, stats));
+        }
+        Message::AggregateReply(sums) => flow::aggregate(out, sums),
+        Message::TableStatsReply { tables, more } => {
+            more_follows(out, *more);
+            switch::tables(out, tables, version);
+        }
+        Message::PortDescRequest(port) => drop(write!(out, " port={port}")),
+        Message::PortDescReply { ports, more } => {
+            more_follows(out, *more);
+            out.push('\n');
+            ports.iter().for_each(|desc| port::desc(out, desc));
+        }
+        Message::PortStatsRequest(port) => drop(write!(out, " port_no={port}")),
+        Message::PortStatsReply { ports, more } => {
+            more_follows(out, *more);
+            let _ = writeln!(out, " {} ports", ports.len());
+            ports.iter().for_each(|stats| port::stats(out, stats));
+        }
+    }
+}
+
+/// Whether this is a part of an answer.
+fn more_follows(out: &mut String, more: bool) {
+    if more {
+        out.push_str(" flags=[more]");
+    }
+}
+
+/// Bytes, sixteen to a line, with their offset and as text.
+pub fn hex_dump(out: &mut String, bytes: &[u8]) {
+    for (i, line) in bytes.chunks(16).enumerate() {
+        let _ = write!(out, "{:08x} ", i * 16);
+        for at in 0..16 {
+            let separator = if at == 8 && line.len() >= 8 { '-' } else { ' ' };
+            match line.get(at) {
+                Some(byte) => drop(write!(out, "{separator}{byte:02x}")),
+                None => drop(write!(out, "{separator}  ")),
+            }
+        }
+        out.push_str(" |");
+        for at in 0..16 {
+            let shown = line.get(at).map_or(' ', |byte| {
+                if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' }
+            });
+            out.push(shown);
+        }
+        out.push_str("|\n");
+    }
+}

@@ -1,0 +1,11 @@
+//! Text as `ovs-ofctl` reads and writes it.
+
+pub mod action;
+pub mod flow;
+pub mod key_value;
+pub mod matching;
+pub mod message;
+pub mod number;
+pub mod oxm;
+pub mod subfield;
+pub mod value;

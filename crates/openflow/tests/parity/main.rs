@@ -1,0 +1,153 @@
+//! Side by side with Debian's `ovs-ofctl`: what flows and messages are taken or refused, and how they are printed.
+//!
+//! - `matches.txt` and `actions.txt` become flows, each in several versions, for `parse-flow`;
+//! - all of these flows, in every form that can carry them, and `messages.txt`, and what random changes make of both, become
+//!   messages for `ofp-parse`.
+//!
+//! `differences.txt` has what is different on purpose, with the reason.
+
+mod corpus;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use openflow::message::flow_mod;
+use openflow::text::flow::parse_flow;
+use openflow::text::message::{Verbosity, print};
+use openflow::wire::encode;
+use openflow::{Message, Protocols, Version};
+
+const DEBIANS: &str = "/usr/bin/ovs-ofctl";
+
+/// Parts of lines that are different on purpose, and in which list they are looked for.
+fn differences(list: &str) -> Vec<&'static str> {
+    let all = include_str!("differences.txt").lines();
+    let of_list = all.filter_map(|line| line.strip_prefix(list)?.strip_prefix(": "));
+    of_list.map(|line| line.split(" # ").next().unwrap_or(line)).collect()
+}
+
+fn debian(args: &[&str], input: &[u8]) -> (bool, String) {
+    let mut child = Command::new(DEBIANS)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("Debian's openvswitch-common is needed here, and is not installed");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let input = input.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().expect("an exit");
+    // Whoever does not want to read on need not.
+    let _ = writer.join().expect("a writer");
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What our `parse-flow` prints.
+fn ours(flow: &str, version: Version) -> (bool, String) {
+    let Ok(parsed) = parse_flow(flow, flow_mod::Command::Add) else {
+        return (false, String::new());
+    };
+    let mut out = format!("usable protocols: {}\n", parsed.protocols);
+    let usable = parsed.protocols.and(Protocols::of_version(version));
+    let Some(protocol) = usable.preferred() else { return (false, out) };
+    out += &format!("chosen protocol: {protocol}\n");
+    let message = Message::FlowMod(Box::new(parsed.flow));
+    let bytes = encode(&message, protocol, 1).expect("a short message");
+    let text = print(&bytes, Verbosity(0));
+    (!text.contains("***"), out + &text)
+}
+
+fn flows() -> Vec<String> {
+    let matches = include_str!("matches.txt").lines().map(|m| format!("{m},actions=2"));
+    let kinds = ["tcp", "mpls", "dl_vlan=3,ipv6"];
+    let actions = include_str!("actions.txt")
+        .lines()
+        .flat_map(|a| kinds.map(|kind| format!("{kind},actions={a}")));
+    matches.chain(actions).collect()
+}
+
+#[test]
+fn flows_are_read_and_written_as_debians() {
+    let known = differences("flow");
+    let mut wrong = Vec::new();
+    let mut compared = 0;
+    for flow in flows() {
+        if known.iter().any(|part| flow.contains(part)) {
+            continue;
+        }
+        for version in [Version::V10, Version::V11, Version::V13, Version::V15] {
+            let name = version.to_string();
+            let (accepted, out) = debian(&["-O", &name, "parse-flow", &flow], b"");
+            let theirs = (accepted && !out.contains("***"), out);
+            let ours = ours(&flow, version);
+            compared += 1;
+            // How it is refused need not be the same.
+            if ours != theirs && (ours.0 || theirs.0) {
+                wrong.push(format!("{version} {flow}\n  theirs: {theirs:?}\n  ours:   {ours:?}"));
+            }
+        }
+    }
+    assert!(compared > 2000, "{compared}");
+    assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Messages between markers, through one process; what was printed between the markers.
+fn print_all(messages: &[Vec<u8>]) -> Vec<String> {
+    let mut stream = Vec::new();
+    let marker = |i: usize| {
+        let xid = 0xabcd_0000 | i as u32;
+        [vec![1, 2, 0, 8], xid.to_be_bytes().to_vec()].concat()
+    };
+    for (i, message) in messages.iter().enumerate() {
+        stream.extend(message);
+        stream.extend(marker(i));
+    }
+    let (ok, out) = debian(&["ofp-parse", "-"], &stream);
+    assert!(ok, "ofp-parse failed after {:?}", &out[out.len().saturating_sub(300)..]);
+    let mut rest = &out[..];
+    let mut texts = Vec::new();
+    for i in 0..messages.len() {
+        let marker =
+            format!("OFPT_ECHO_REQUEST (xid={:#x}): 0 bytes of payload\n", 0xabcd_0000 | i as u32);
+        let (text, behind) = rest.split_once(&marker).expect("a marker");
+        texts.push(text.to_owned());
+        rest = behind;
+    }
+    texts
+}
+
+/// Which messages are printed in another way, or taken by one side alone; and how many were taken.
+fn compare(messages: &[Vec<u8>]) -> (Vec<String>, usize) {
+    let known = differences("message");
+    let refused = |text: &str| text.contains("***decode error");
+    let (mut wrong, mut accepted) = (Vec::new(), 0);
+    for chunk in messages.chunks(5000) {
+        for (message, theirs) in chunk.iter().zip(print_all(chunk)) {
+            let ours = print(message, Verbosity(1));
+            accepted += usize::from(!refused(&theirs));
+            let same = if refused(&theirs) { refused(&ours) } else { ours == theirs };
+            let hex: String = message.iter().map(|b| format!("{b:02x}")).collect();
+            let excused = known.iter().any(|part| theirs.contains(part) || ours.contains(part));
+            if !same && !excused {
+                wrong.push(format!("{hex}\ntheirs: {theirs}ours:   {ours}"));
+            }
+        }
+    }
+    (wrong, accepted)
+}
+
+#[test]
+fn messages_are_printed_as_debians() {
+    let (messages, changed) = corpus::messages(&flows());
+    let (wrong, accepted) = compare(&messages);
+    println!("{} messages compared, {accepted} of them accepted", messages.len());
+    assert!(messages.len() > 3000 && accepted > 3000, "{}, {accepted}", messages.len());
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+
+    // Nobody has a list of all the nonsense that one side takes and the other does not. It is rare.
+    let (wrong, accepted) = compare(&changed);
+    println!("{} changed ones, {accepted} accepted, {} differ", changed.len(), wrong.len());
+    assert!(changed.len() > 10_000 && accepted > 3000, "{}, {accepted}", changed.len());
+    assert!(wrong.len() * 400 < changed.len(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
