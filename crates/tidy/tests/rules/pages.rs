@@ -158,6 +158,17 @@ fn ovs_appctl_8() {
 }
 
 #[test]
+fn ovs_ofctl_8() {
+    let run = |a: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write| {
+        cli::ofctl::run(a, &mut std::io::empty(), out, err)
+    };
+    describes_options("ovs-ofctl.8", &long_options(&output(run, "--help")));
+    let list = output(run, "list-commands");
+    let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    describes_commands("ovs-ofctl.8", &names.map(str::to_owned).collect());
+}
+
+#[test]
 fn ovsdb_client_1() {
     let help = output(|a, out, err| cli::ovsdb_client::run(a, out, err), "--help");
     // It has no control socket, whatever the text that daemons share says.

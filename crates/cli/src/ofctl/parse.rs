@@ -1,0 +1,98 @@
+//! From text to messages.
+
+use super::{Context, End, of_version};
+use openflow::message::Message;
+use openflow::message::flow_mod::Command;
+use openflow::text::flow::{ParsedFlow, parse_flow};
+use openflow::text::key_value::pairs;
+use openflow::text::message::print;
+use openflow::text::oxm as oxm_text;
+use openflow::wire::oxm::{Strictness, read, write};
+use openflow::wire::{Reader, Writer, encode};
+use openflow::{Protocols, Version};
+
+pub(super) fn flow(context: &mut Context<'_>, args: &[String]) -> End {
+    let parsed = parse_flow(&args[0], Command::Add)?;
+    print_flows(context, vec![parsed])
+}
+
+pub(super) fn flows(context: &mut Context<'_>, args: &[String]) -> End {
+    let bytes = context.read_file(&args[0])?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut all = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let parsed =
+            parse_flow(line, Command::Add).map_err(|e| format!("{}:{}: {e}", args[0], i + 1))?;
+        all.push(parsed);
+    }
+    print_flows(context, all)
+}
+
+/// Prints the messages that add the flows, in the first protocol that can carry all of them.
+fn print_flows(context: &mut Context<'_>, flows: Vec<ParsedFlow>) -> End {
+    for flow in &flows {
+        if let Some(before) = &flow.normalized {
+            log::info!(target: "ofp_match",
+                "normalization changed ofp_match, from {before} to {}", flow.flow.matching);
+        }
+    }
+    let usable = flows.iter().fold(Protocols::ANY, |set, flow| set.and(flow.protocols));
+    context.print(&format!("usable protocols: {usable}\n"));
+    let protocol =
+        usable.and(context.protocols).preferred().ok_or_else(|| "no usable protocol".to_owned())?;
+    context.print(&format!("chosen protocol: {protocol}\n"));
+    for (i, parsed) in flows.into_iter().enumerate() {
+        let message = Message::FlowMod(Box::new(parsed.flow));
+        let bytes = encode(&message, protocol, i as u32 + 1).map_err(|e| e.to_string())?;
+        context.print(&print(&bytes, context.verbosity));
+    }
+    Ok(())
+}
+
+pub(super) fn nxm(context: &mut Context<'_>, _: &[String]) -> End {
+    extensible(context, Version::V10)
+}
+
+pub(super) fn oxm(context: &mut Context<'_>, args: &[String]) -> End {
+    let version = of_version(&args[0])?;
+    if version < Version::V12 {
+        return Err("only OpenFlow 1.2 and later versions have OXM".to_owned());
+    }
+    extensible(context, version)
+}
+
+/// Reads lists of fields, and prints what they mean, written anew.
+fn extensible(context: &mut Context<'_>, version: Version) -> End {
+    let strictness = if context.strict { Strictness::Strict } else { Strictness::Loose };
+    for line in context.input_lines()? {
+        let bytes = oxm_text::parse_list(&line)?;
+        let text = match read(Reader::new(&bytes, "match"), strictness, true) {
+            Ok((m, cookie)) => {
+                let mut w = Writer::new();
+                write(&mut w, &m, version, cookie);
+                oxm_text::format(&w.into_bytes())
+            }
+            Err(error) => format!("nx_pull_match() returned error {}", error.code),
+        };
+        context.print(&format!("{text}\n"));
+    }
+    Ok(())
+}
+
+pub(super) fn key_value(context: &mut Context<'_>, args: &[String]) -> End {
+    for arg in args {
+        let shown: Vec<String> = pairs(arg)
+            .map(|p| match (p.open, p.arrow) {
+                (_, arrow) if !arrow.is_empty() => format!("{}={})->{arrow}", p.key, p.value),
+                _ if p.value.is_empty() => p.key.to_owned(),
+                _ => format!("{}={}", p.key, p.value),
+            })
+            .collect();
+        context.print(&format!("{}\n", shown.join(", ")));
+    }
+    Ok(())
+}
