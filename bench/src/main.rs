@@ -3,7 +3,8 @@
 //! # What?
 //!
 //! `bench` builds the guide's two hosts with a guest each, for every contender in turn, measures, tears down, and does it
-//! again in the next round. It prints the median, minimum and maximum of every measure, and ratios.
+//! again in the next round. It prints the median, minimum and maximum of every measure, ratios, and the speed table: each
+//! goal, its ratio, whether it was met. Every figure is kept in a file. `docs/speed.md` explains the rows.
 //!
 //! # Why so?
 //!
@@ -12,33 +13,44 @@
 //! nobody profits from what ran before, and at most one contender exists at a time.
 
 mod contender;
+mod dpdk;
+mod goals;
+mod latency;
 mod measure;
 mod memory;
+mod profile;
+mod record;
 mod report;
 mod storm;
 mod vsctl_rate;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use jsonrpc::Json;
 use lexopt::{Arg, ValueExt};
 use testbed::Error;
 
-use crate::contender::Contender;
-use crate::measure::MEASURES;
+use crate::contender::{Contender, Field, OURS, Scope, Variant};
+use crate::measure::{MEASURES, Session};
+use crate::profile::Profile;
 use crate::report::Report;
 
 const USAGE: &str = "\
-Usage: bench [NAME]... [--only KEY]... [--rounds N] [--seconds N] [--bin DIR] [--json FILE]
+Usage: bench [NAME]... [--only KEY]... [--variant NAME=SETTINGS]... [--rounds N] [--seconds N] [--profile NAME] [--bin DIR] [--out DIR]
        bench --list
 
-NAME        what to measure, as --list shows (default: everything but vsctl-rate and memory)
---only      whom to measure, as --list shows (default: everybody)
+NAME        what to measure, as --list shows (default: all that the speed table needs)
+--only      whom to measure, as --list shows (default: all that the speed table needs)
+--variant   one more ferroswitch, with SETTINGS as `ovs-vsctl set Open_vSwitch .` takes them; its key is ferro-NAME
 --rounds    how often each contender is built and measured (default 3)
 --seconds   how long a rate is measured (default 3)
+--profile   record ferroswitch by perf during this measure, and print the symbols at the top
 --bin       folder of ferroswitch's programs (default: the folder of this program)
---json      also write every sample to this file
+--out       where every figure is kept (default: the folder bench beside that of this program)
 
-Needs root, Debian's openvswitch-switch as the peer, iperf3 and ethtool.
+Needs root, Debian's openvswitch-switch and openvswitch-switch-dpdk as the peers, iperf3 and ethtool. Who is not there is left
+out and said. Ends with 1 if something of ours could not be measured.
 ";
 
 /// What the command line asks for.
@@ -46,17 +58,19 @@ struct Options {
     names: Vec<String>,
     /// Contenders by key; none means all.
     only: Vec<String>,
+    variants: Vec<Variant>,
     rounds: u32,
     seconds: u32,
+    profile: Option<String>,
     bin: Option<String>,
-    json: Option<String>,
+    out: PathBuf,
     list: bool,
 }
 
 fn main() -> ExitCode {
     let outcome = options().map_err(|e| format!("{e}\n{USAGE}")).and_then(|options| run(&options));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(text) => {
             eprintln!("bench: {text}");
             ExitCode::FAILURE
@@ -68,20 +82,24 @@ fn options() -> Result<Options, lexopt::Error> {
     let mut options = Options {
         names: Vec::new(),
         only: Vec::new(),
+        variants: Vec::new(),
         rounds: 3,
         seconds: 3,
+        profile: None,
         bin: None,
-        json: None,
+        out: record::folder(),
         list: false,
     };
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Long("only") => options.only.push(args.value()?.string()?),
+            Arg::Long("variant") => options.variants.push(args.value()?.parse()?),
             Arg::Long("rounds") => options.rounds = args.value()?.parse::<u32>()?.max(1),
             Arg::Long("seconds") => options.seconds = args.value()?.parse::<u32>()?.max(1),
+            Arg::Long("profile") => options.profile = Some(args.value()?.string()?),
             Arg::Long("bin") => options.bin = Some(args.value()?.string()?),
-            Arg::Long("json") => options.json = Some(args.value()?.string()?),
+            Arg::Long("out") => options.out = args.value()?.into(),
             Arg::Long("list") => options.list = true,
             Arg::Short('h') | Arg::Long("help") => {
                 print!("{USAGE}");
@@ -94,68 +112,148 @@ fn options() -> Result<Options, lexopt::Error> {
     Ok(options)
 }
 
-fn run(options: &Options) -> Result<(), String> {
-    if options.list {
-        for measure in MEASURES {
-            println!("{:<10} {} [{}]", measure.name, measure.what, measure.unit);
-        }
-        println!("{:<10} {} [{}]", vsctl_rate::NAME, vsctl_rate::WHAT, vsctl_rate::UNIT);
-        println!("{:<10} {} [{}]", memory::NAME, memory::WHAT, memory::UNIT);
-        println!();
-        for contender in contender::all(options.bin.as_deref()).map_err(|e| e.to_string())? {
-            println!("{:<10} {}", contender.key, contender.name);
-        }
-        return Ok(());
-    }
-    let alone = [vsctl_rate::NAME, memory::NAME];
-    let known =
-        |name: &String| alone.contains(&name.as_str()) || MEASURES.iter().any(|m| m.name == name);
-    if let Some(name) = options.names.iter().find(|name| !known(name)) {
-        return Err(format!("there is no measure {name}; `bench --list` shows them"));
-    }
-    if options.names.iter().any(|n| n == memory::NAME) {
-        memory::run(options.seconds);
-        if options.names.len() == 1 {
-            return Ok(());
+impl Options {
+    /// Whether a measure is to be taken.
+    fn wants(&self, name: &str) -> bool {
+        if self.names.is_empty() {
+            !measure::ON_REQUEST.contains(&name) && name != vsctl_rate::NAME
+        } else {
+            self.names.iter().any(|n| n == name)
         }
     }
-    let mut contenders = contender::all(options.bin.as_deref()).map_err(|e| e.to_string())?;
-    if let Some(key) = options.only.iter().find(|key| contenders.iter().all(|c| c.key != **key)) {
-        return Err(format!("there is no contender {key}; `bench --list` shows them"));
-    }
-    contenders.retain(|c| options.only.is_empty() || options.only.iter().any(|key| key == c.key));
-    let mut report = Report::new(options.rounds);
-    if options.names.iter().any(|n| n == vsctl_rate::NAME) {
-        vsctl_rate::run(&contenders, options.rounds, &mut report).map_err(|e| e.to_string())?;
-    }
-    let wanted = |name: &str| options.names.is_empty() || options.names.iter().any(|n| n == name);
-    if MEASURES.iter().any(|m| wanted(m.name)) {
-        rounds(&contenders, options, &wanted, &mut report).map_err(|e| e.to_string())?;
-    }
-    report.print();
-    match &options.json {
-        Some(path) => std::fs::write(path, report.json()).map_err(|e| format!("{path}: {e}")),
-        None => Ok(()),
+
+    /// Whether a contender is to be measured.
+    fn asks(&self, contender: &Contender) -> bool {
+        if self.only.is_empty() {
+            contender.scope != Scope::TcpOnRequest
+        } else {
+            self.only.contains(&contender.key)
+        }
     }
 }
 
-fn rounds(
-    contenders: &[Contender],
-    options: &Options,
-    wanted: &dyn Fn(&str) -> bool,
-    report: &mut Report,
-) -> Result<(), Error> {
+/// The names that can be asked for, with what they say and the unit of it.
+fn known() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let others = [
+        (vsctl_rate::NAME, vsctl_rate::WHAT, vsctl_rate::UNIT),
+        (memory::NAME, memory::WHAT, memory::UNIT),
+    ];
+    MEASURES.iter().chain(memory::MEASURES).map(|m| (m.name, m.what, m.unit)).chain(others)
+}
+
+fn run(options: &Options) -> Result<ExitCode, String> {
+    let Field { contenders, missing } = contender::field(options.bin.as_deref(), &options.variants);
+    if options.list {
+        for (name, what, unit) in known() {
+            println!("{name:<10} {what} [{unit}]");
+        }
+        println!();
+        contenders
+            .iter()
+            .for_each(|contender| println!("{:<10} {}", contender.key, contender.name));
+        missing.iter().for_each(|(key, why)| println!("{key:<10} is missing: {why}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let is_known = |name: &String| known().any(|(known, ..)| known == name);
+    if let Some(name) = options.names.iter().chain(&options.profile).find(|name| !is_known(name)) {
+        return Err(format!("there is no measure {name}; `bench --list` shows them"));
+    }
+    let is_there = |key: &String| {
+        contenders.iter().any(|c| c.key == *key) || missing.iter().any(|(there, _)| there == key)
+    };
+    if let Some(key) = options.only.iter().find(|key| !is_there(key)) {
+        return Err(format!("there is no contender {key}; `bench --list` shows them"));
+    }
+    if options.names.iter().any(|n| n == memory::NAME) {
+        memory::table(options.seconds);
+        if options.names.len() == 1 {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    let out = &options.out;
+    std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let mut kept = record::facts(&contenders, &arguments);
+    let name = record::now("%Y%m%dT%H%M%SZ");
+
+    let names = contenders.iter().map(|c| (c.key.clone(), c.name.clone())).collect();
+    let mut report = Report::new(options.rounds, names);
+    for (key, why) in &missing {
+        if options.only.is_empty() || options.only.contains(key) {
+            report.failed(key, "everything", None, why);
+        }
+    }
+    let mut contenders = contenders;
+    contenders.retain(|contender| options.asks(contender));
+    rounds(&contenders, options, &mut report).map_err(|e| e.to_string())?;
+
+    let text = report.text();
+    print!("{text}");
+    kept.extend(report.json());
+    record::keep(out, &name, &Json::object(kept), &text)?;
+    let ours_failed = report.has_failed(|key| key.starts_with(OURS));
+    Ok(if ours_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> Result<(), Error> {
+    let profile = options
+        .profile
+        .as_ref()
+        .map(|measure| Profile { measure: measure.clone(), dir: options.out.clone() });
+    let wanted = |name: &str| options.wants(name);
     for round in 0..options.rounds {
-        for contender in contenders {
-            eprintln!("round {} of {}: {}", round + 1, options.rounds, contender.name);
-            match measure::measure(contender, options.seconds, wanted, |name, value| {
-                report.add(name, contender.key, round, value);
-            }) {
+        let progress = format!("round {} of {}", round + 1, options.rounds);
+        if wanted(vsctl_rate::NAME) {
+            vsctl_rate::run(contenders, round, report)?;
+        }
+        for contender in contenders.iter().filter(|c| c.scope != Scope::Memory) {
+            eprintln!("{progress}: {}", contender.name);
+            // Two places write into the report, one at a time.
+            let (mut values, mut troubles) = (Vec::new(), Vec::new());
+            let outcome = measure::measure(
+                contender,
+                &mut Session {
+                    seconds: options.seconds,
+                    wanted: &wanted,
+                    profile: profile.as_ref(),
+                    add: &mut |name, value| values.push((name, value)),
+                    fail: &mut |name, why| troubles.push((name, why)),
+                },
+            );
+            for (name, value) in values {
+                report.add(name, &contender.key, round, value);
+            }
+            for (name, why) in troubles {
+                report.failed(&contender.key, name, Some(round), &why.to_string());
+            }
+            match outcome {
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
-                Err(e) => report.failed(contender.key, &e.to_string()),
+                Err(e) => report.failed(&contender.key, "the rest", Some(round), &e.to_string()),
                 Ok(()) => (),
             }
         }
+        let who = |key: &str| contenders.iter().any(|c| c.key == key);
+        if memory::MEASURES.iter().any(|m| wanted(m.name)) {
+            eprintln!("{progress}: memory to memory");
+        }
+        let (mut values, mut troubles) = (Vec::new(), Vec::new());
+        memory::Round {
+            seconds: options.seconds,
+            wanted: &wanted,
+            who: &who,
+            profile: profile.as_ref(),
+            add: &mut |name, key, value| values.push((name.to_owned(), key.to_owned(), value)),
+            fail: &mut |name, key, why| troubles.push((name.to_owned(), key.to_owned(), why)),
+        }
+        .run()?;
+        for (name, key, value) in values {
+            report.add(&name, &key, round, value);
+        }
+        for (name, key, why) in troubles {
+            report.failed(&key, &name, Some(round), &why.to_string());
+        }
+        report.conclude(round);
     }
     Ok(())
 }

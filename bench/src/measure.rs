@@ -9,10 +9,12 @@ use testbed::guide::{Site, TwoSites};
 use testbed::probe::{self, Ping};
 use testbed::{Error, Process, Result, iperf, wait};
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Scope};
+use crate::latency;
+use crate::profile::Profile;
 use crate::storm::Storm;
 
-/// A line of the report.
+/// A heading of the report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measure {
     /// Its name on the command line.
@@ -29,7 +31,12 @@ pub(crate) struct Measure {
 pub(crate) const MEASURES: &[Measure] = &[
     row("cold", "time to the first reply, from a cold start", "ms", false),
     row("rss", "resident memory of the daemons of one host, before any load", "MiB", false),
+    row("idle", "CPU time of the daemons of one host without traffic", "ms/s", false),
     row("ping", "median round trip of 400 pings", "us", false),
+    row("rtt-p50", "median round trip of small UDP requests, one at a time", "us", false),
+    row("rtt-p99", "the slowest of a hundred such", "us", false),
+    row("load-p50", "rtt-p50 beside a stream of 20 kpps the same way", "us", false),
+    row("load-p99", "rtt-p99 beside it", "us", false),
     row("tcp", "TCP through VXLAN, one stream", "Gbit/s", true),
     row("tcp-rev", "the same the other way", "Gbit/s", true),
     row("pps", "64-byte UDP frames through VXLAN, delivered", "kpps", true),
@@ -38,7 +45,11 @@ pub(crate) const MEASURES: &[Measure] = &[
     row("cpu-all", "CPU time of the whole machine per delivered packet, in pps", "us", false),
 ];
 
-const fn row(
+/// Measures that are taken when they are named, and not else.
+pub(crate) const ON_REQUEST: [&str; 1] = ["ping"];
+
+/// A heading.
+pub(crate) const fn row(
     name: &'static str,
     what: &'static str,
     unit: &'static str,
@@ -50,14 +61,29 @@ const fn row(
 /// How far apart the cold pings are.
 const COLD_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Builds the contender's two hosts and takes the wanted measures.
-pub(crate) fn measure(
-    contender: &Contender,
-    seconds: u32,
-    wanted: &dyn Fn(&str) -> bool,
-    mut add: impl FnMut(&'static str, f64),
-) -> Result<()> {
-    let want = |name: &str| wanted(name) && (contender.everything || name.starts_with("tcp"));
+/// How to measure, and whom to tell what came of it.
+pub(crate) struct Session<'a> {
+    /// How long a rate is measured.
+    pub(crate) seconds: u32,
+    /// Which measures are wanted.
+    pub(crate) wanted: &'a dyn Fn(&str) -> bool,
+    /// What is to be profiled, if anything.
+    pub(crate) profile: Option<&'a Profile>,
+    /// Takes a value of a measure.
+    pub(crate) add: &'a mut dyn FnMut(&'static str, f64),
+    /// Takes what went wrong in one.
+    pub(crate) fail: &'a mut dyn FnMut(&'static str, Error),
+}
+
+/// Builds the contender's two hosts and takes the wanted measures. One that fails does not keep the others from being taken.
+pub(crate) fn measure(contender: &Contender, session: &mut Session<'_>) -> Result<()> {
+    let takes = |name: &str| match contender.scope {
+        Scope::Everything => true,
+        Scope::Tcp | Scope::TcpOnRequest => name.starts_with("tcp"),
+        Scope::Memory => false,
+    };
+    let wanted = session.wanted;
+    let want = |name: &str| wanted(name) && takes(name);
     if !MEASURES.iter().any(|m| want(m.name)) {
         return Ok(());
     }
@@ -65,54 +91,82 @@ pub(crate) fn measure(
     contender.finish(&two)?;
     let [a, b] = &two.sites;
     let cold = warm_up(a, b)?;
-    if want("cold") {
-        add("cold", cold.as_secs_f64() * 1e3);
+    let how_long = Duration::from_secs(session.seconds.into());
+    let has_daemons = a.by_kernel.is_none();
+    let profile = session.profile.filter(|_| contender.is_ours());
+
+    // Measures that belong together are taken at once: their names, and how.
+    let mut take = |names: &[&'static str], how: &dyn Fn() -> Result<Vec<f64>>| -> Result<()> {
+        if !names.iter().any(|name| want(name)) {
+            return Ok(());
+        }
+        let recording = profile.filter(|p| names.contains(&p.measure.as_str()));
+        let recording = recording.map(|p| p.record(&contender.key, switches(&two))).transpose()?;
+        match how() {
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(e) => (session.fail)(names[0], e),
+            Ok(values) => {
+                for (name, value) in names.iter().zip(values).filter(|(name, _)| want(name)) {
+                    (session.add)(name, value);
+                }
+            }
+        }
+        recording.map_or(Ok(()), |recording| recording.finish())
+    };
+
+    take(&["cold"], &|| Ok(vec![cold.as_secs_f64() * 1e3]))?;
+    if has_daemons {
+        take(&["rss"], &|| {
+            let bytes: u64 = daemons(a).map(Process::resident).sum();
+            Ok(vec![bytes as f64 / f64::from(1 << 20)])
+        })?;
+        take(&["idle"], &|| Ok(vec![idle(&two, how_long)]))?;
     }
-    if want("rss") && a.by_kernel.is_none() {
-        let bytes: u64 = daemons(a).iter().map(|p| p.resident()).sum();
-        add("rss", bytes as f64 / f64::from(1 << 20));
-    }
-    if want("ping") {
+    take(&["ping"], &|| {
         let how = Ping { count: 400, interval: Duration::from_millis(5), ..Ping::default() };
         let median = probe::ping(&a.guest.ns, b.guest.address, how)?.median();
-        add("ping", median.map_or(f64::INFINITY, |d| d.as_secs_f64() * 1e6));
-    }
+        Ok(vec![median.map_or(f64::INFINITY, |d| d.as_secs_f64() * 1e6)])
+    })?;
+    let quantiles = |trips: latency::Trips| vec![trips.quantile(0.5), trips.quantile(0.99)];
+    take(&["rtt-p50", "rtt-p99"], &|| latency::idle(&two, how_long).map(quantiles))?;
+    take(&["load-p50", "load-p99"], &|| latency::loaded(&two, how_long).map(quantiles))?;
     for (name, reverse) in [("tcp", false), ("tcp-rev", true)] {
-        if want(name) {
-            // "Does not connect" is a result: no throughput.
-            add(name, iperf::tcp(&a.guest, &b.guest, seconds, reverse).unwrap_or(0.0) / 1e9);
-        }
+        let seconds = session.seconds;
+        take(&[name], &|| Ok(vec![iperf::tcp(&a.guest, &b.guest, seconds, reverse)? / 1e9]))?;
     }
-    let how_long = Duration::from_secs(seconds.into());
-    if ["pps", "cpu", "cpu-all"].iter().any(|name| want(name)) {
+    take(&["pps", "cpu-all", "cpu"], &|| {
         let rate = packet_rate(&two, 1, how_long)?;
-        let mut add = |name, value| {
-            if want(name) {
-                add(name, value);
-            }
-        };
-        add("pps", rate.kpps());
-        add("cpu-all", rate.machine.as_secs_f64() * 1e6 / rate.delivered);
-        if a.by_kernel.is_none() {
-            add("cpu", rate.switches.as_secs_f64() * 1e6 / rate.delivered);
-        }
-    }
-    if want("pps-32") {
-        add("pps-32", packet_rate(&two, 32, how_long)?.kpps());
-    }
-    Ok(())
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / rate.delivered;
+        let mut values = vec![rate.kpps(), each(rate.machine)];
+        values.extend(has_daemons.then(|| each(rate.switches)));
+        Ok(values)
+    })?;
+    take(&["pps-32"], &|| Ok(vec![packet_rate(&two, 32, how_long)?.kpps()]))
 }
 
-fn daemons(site: &Site) -> Vec<&Process> {
-    site.host.database.iter().chain(&site.host.switch).collect()
+/// Time on the processor, in milliseconds a second, of one host's daemons when nothing is to be switched.
+fn idle(two: &TwoSites, how_long: Duration) -> f64 {
+    let on_cpu = || -> Duration { two.sites.iter().flat_map(daemons).map(Process::on_cpu).sum() };
+    // What the building of the hosts has left to do.
+    std::thread::sleep(Duration::from_secs(1));
+    let (start, before) = (wait::now(), on_cpu());
+    std::thread::sleep(how_long);
+    let used = on_cpu().saturating_sub(before).as_secs_f64() / two.sites.len() as f64;
+    used * 1e3 / wait::now().since(start).as_secs_f64()
+}
+
+fn switches(two: &TwoSites) -> Vec<u32> {
+    two.sites.iter().flat_map(|site| &site.host.switch).map(Process::pid).collect()
+}
+
+fn daemons(site: &Site) -> impl Iterator<Item = &Process> {
+    site.host.database.iter().chain(&site.host.switch)
 }
 
 /// The first traffic on new hosts: how long until the first answer.
 fn warm_up(a: &Site, b: &Site) -> Result<Duration> {
     let how = Ping { count: 300, interval: COLD_INTERVAL, ..Ping::default() };
-    let echoes = probe::ping(&a.guest.ns, b.guest.address, how)?;
-    echoes
-        .silence(COLD_INTERVAL)
+    probe::first_answer(&a.guest.ns, b.guest.address, how)?
         .ok_or_else(|| Error::Missing("the guests cannot ping each other".to_owned()))
 }
 

@@ -1,39 +1,44 @@
-//! Samples in, medians and ratios out.
+//! Samples in, medians, ratios and verdicts out: as a text for people, and as JSON that keeps every figure.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use jsonrpc::Json;
 
 use crate::contender::{KERNEL, OURS, PEER};
+use crate::goals::{Bound, GOALS, ratios};
 use crate::measure::{MEASURES, Measure};
-use crate::vsctl_rate;
+use crate::{memory, vsctl_rate};
 
-/// The order and names of the report's rows.
-const ROWS: &[(&str, &str)] = &[
-    (OURS, "ferroswitch"),
-    ("ferro-off", "ferroswitch, offloads off"),
-    ("ferro-xdp", "ferroswitch, AF_XDP"),
-    (PEER, "Open vSwitch, offloads off"),
-    ("ovs", "Open vSwitch"),
-    ("ovs-xdp", "Open vSwitch, AF_XDP"),
-    (KERNEL, "kernel"),
-    ("kernel-off", "kernel, offloads off"),
-];
-
-type Samples = BTreeMap<u32, f64>;
+/// A value for each round.
+pub(crate) type Samples = BTreeMap<u32, f64>;
 
 /// Everything that was measured.
 #[derive(Debug)]
 pub(crate) struct Report {
-    rounds: u32,
+    /// How many there were to be.
+    pub(crate) rounds: u32,
+    /// Short names and names, in the order of the report.
+    contenders: Vec<(String, String)>,
     /// Measure and contender, and then one value a round.
     samples: BTreeMap<(String, String), Samples>,
-    failures: BTreeMap<String, String>,
+    troubles: Vec<Trouble>,
+}
+
+/// Something that could not be measured.
+#[derive(Debug)]
+struct Trouble {
+    /// `None`: in none of them.
+    round: Option<u32>,
+    contender: String,
+    what: String,
+    why: String,
 }
 
 impl Report {
-    pub(crate) fn new(rounds: u32) -> Self {
-        Self { rounds, samples: BTreeMap::new(), failures: BTreeMap::new() }
+    /// Of these contenders, by short name and name.
+    pub(crate) fn new(rounds: u32, contenders: Vec<(String, String)>) -> Self {
+        Self { rounds, contenders, samples: BTreeMap::new(), troubles: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, measure: &str, contender: &str, round: u32, value: f64) {
@@ -41,83 +46,193 @@ impl Report {
         self.samples.entry(key).or_default().insert(round, value);
     }
 
-    /// Notes why a contender could not be measured.
-    pub(crate) fn failed(&mut self, contender: &str, why: &str) {
-        self.failures.insert(contender.to_owned(), why.to_owned());
+    /// Notes why a contender could not be measured, in one thing or at all.
+    pub(crate) fn failed(&mut self, contender: &str, what: &str, round: Option<u32>, why: &str) {
+        let of = round.map_or(String::new(), |round| format!("round {}: ", round + 1));
+        eprintln!("bench: {of}{contender}, {what}: {why}");
+        let [contender, what, why] = [contender, what, why].map(str::to_owned);
+        self.troubles.push(Trouble { round, contender, what, why });
     }
 
-    fn of(&self, measure: &str, contender: &str) -> Option<&Samples> {
+    /// Whether some contender with such a short name could not be measured in something.
+    pub(crate) fn has_failed(&self, who: impl Fn(&str) -> bool) -> bool {
+        self.troubles.iter().any(|trouble| who(&trouble.contender))
+    }
+
+    /// The values of a measure.
+    pub(crate) fn of(&self, measure: &str, contender: &str) -> Option<&Samples> {
         self.samples.get(&(measure.to_owned(), contender.to_owned()))
     }
 
-    pub(crate) fn print(&self) {
-        println!("{} rounds; ratios are medians of the rounds' own ratios\n", self.rounds);
+    /// Adds what follows from other values of a round.
+    pub(crate) fn conclude(&mut self, round: u32) {
+        let keys: Vec<String> = self.contenders.iter().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            let value = |measure: &str| self.of(measure, &key)?.get(&round).copied();
+            for (measure, value) in memory::beyond(value) {
+                self.add(measure, &key, round, value);
+            }
+        }
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        let rounds = self.rounds;
+        let _ = writeln!(out, "{rounds} rounds; ratios are medians of the rounds' own ratios\n");
         let vsctl = Measure {
             name: vsctl_rate::NAME,
             what: vsctl_rate::WHAT,
             unit: vsctl_rate::UNIT,
             more_is_better: false,
         };
-        for measure in MEASURES.iter().chain([&vsctl]) {
-            self.print_measure(measure);
+        for measure in MEASURES.iter().chain([&vsctl]).chain(memory::MEASURES) {
+            self.write_measure(&mut out, measure);
         }
-        for (contender, why) in &self.failures {
-            println!("{contender} could not be measured in every round: {why}");
+        self.write_stages(&mut out);
+        self.write_goals(&mut out);
+        for Trouble { round, contender, what, why } in &self.troubles {
+            let when = round.map_or(String::new(), |round| format!(" in round {}", round + 1));
+            let _ = writeln!(out, "not measured{when}: {contender}, {what}: {why}");
         }
+        out
     }
 
-    fn print_measure(&self, measure: &Measure) {
-        let rows: Vec<_> = ROWS
-            .iter()
-            .filter_map(|(key, name)| Some((*name, self.of(measure.name, key)?)))
-            .collect();
+    fn write_measure(&self, out: &mut String, measure: &Measure) {
+        let row =
+            |(key, name): &'_ (String, String)| Some((name.clone(), self.of(measure.name, key)?));
+        let rows: Vec<_> = self.contenders.iter().filter_map(row).collect();
         if rows.is_empty() {
             return;
         }
         let better = if measure.more_is_better { "more is better" } else { "less is better" };
-        println!("{}: {} ({}; {better})", measure.name, measure.what, measure.unit);
-        println!(
-            "  {:<28} {:>9} {:>19} {:>16} {:>10}",
+        let _ = writeln!(out, "{}: {} ({}; {better})", measure.name, measure.what, measure.unit);
+        let _ = writeln!(
+            out,
+            "  {:<30} {:>9} {:>19} {:>16} {:>10}",
             "", "median", "min - max", "x Open vSwitch", "x kernel"
         );
         for (name, samples) in rows {
             let (median, min, max) = spread(samples.values().copied());
             let ratio = |peer| {
-                self.of(measure.name, peer).map_or("-".to_owned(), |peer| ratio(samples, peer))
+                let ratios =
+                    self.of(measure.name, peer).map_or(Vec::new(), |peer| ratios(samples, peer));
+                if ratios.is_empty() {
+                    "-".to_owned()
+                } else {
+                    format!("{:.2}", spread(ratios.into_iter()).0)
+                }
             };
             let range = format!("{} - {}", figure(min), figure(max));
-            println!(
-                "  {name:<28} {:>9} {range:>19} {:>16} {:>10}",
+            let _ = writeln!(
+                out,
+                "  {name:<30} {:>9} {range:>19} {:>16} {:>10}",
                 figure(median),
                 ratio(PEER),
                 ratio(KERNEL)
             );
         }
-        println!();
+        out.push('\n');
     }
 
-    pub(crate) fn json(&self) -> String {
+    /// Where our cycles go.
+    fn write_stages(&self, out: &mut String) {
+        let median = |measure: &str, stage| {
+            let samples = self.of(&memory::stage_of(measure, stage), OURS)?;
+            Some(spread(samples.values().copied()).0)
+        };
+        let rows: Vec<(&str, Vec<f64>)> = memory::staged()
+            .filter_map(|measure| {
+                let medians = memory::stages().map(|stage| median(measure, stage));
+                Some((measure, medians.collect::<Option<Vec<_>>>()?))
+            })
+            .collect();
+        if rows.is_empty() {
+            return;
+        }
+        let _ = write!(out, "ferroswitch by stage ({})\n  {:<10}", memory::UNIT, "");
+        for stage in memory::stages() {
+            let _ = write!(out, " {:>11}", stage.name());
+        }
+        out.push('\n');
+        for (measure, medians) in rows {
+            let _ = write!(out, "  {measure:<10}");
+            for value in medians {
+                let _ = write!(out, " {value:>11.1}");
+            }
+            out.push('\n');
+        }
+        out.push('\n');
+    }
+
+    fn write_goals(&self, out: &mut String) {
+        let verdicts: Vec<_> = GOALS.iter().map(|goal| goal.verdict(self)).collect();
+        if verdicts.iter().all(Option::is_none) {
+            return;
+        }
+        let _ = writeln!(
+            out,
+            "goals\n  {:<34} {:>9}  {:<18} {:>22}  {:>8}",
+            "", "ours", "peer", "ratio or value", "goal"
+        );
+        for goal in GOALS {
+            let _ = writeln!(out, "  {}", goal.line(self));
+        }
+        let met = verdicts.iter().flatten().filter(|verdict| verdict.is_met).count();
+        let judged = verdicts.iter().flatten().count();
+        let (missed, absent) = (judged - met, verdicts.len() - judged);
+        let _ = writeln!(out, "  {met} met, {missed} missed, {absent} not measured\n");
+    }
+
+    /// Every figure, and the verdicts.
+    pub(crate) fn json(&self) -> Vec<(&'static str, Json)> {
         let samples = self.samples.iter().map(|((measure, contender), samples)| {
-            let values = samples.values().map(|v| Json::real(*v));
-            let pairs: [(&str, Json); 3] = [
+            let rounds = samples.iter().map(|(round, value)| (round.to_string(), number(*value)));
+            Json::object([
                 ("measure", measure.as_str().into()),
                 ("contender", contender.as_str().into()),
-                ("samples", Json::array(values)),
-            ];
-            Json::object(pairs)
+                ("rounds", Json::object(rounds)),
+            ])
         });
-        let failures = self
-            .failures
-            .iter()
-            .map(|(contender, why)| (contender.as_str(), Json::from(why.as_str())));
-        let pairs: [(&str, Json); 2] =
-            [("samples", Json::array(samples)), ("failures", Json::object(failures))];
-        Json::object(pairs).to_pretty()
+        let goals = GOALS.iter().map(|goal| {
+            let (kind, bound) = match goal.bound() {
+                Bound::AtLeast(bound) => ("at least", bound),
+                Bound::AtMost(bound) => ("at most", bound),
+            };
+            let verdict = goal.verdict(self);
+            Json::object([
+                ("what", Json::from(goal.what)),
+                ("measure", goal.measure.into()),
+                ("contender", goal.ours().into()),
+                ("peers", Json::array(goal.peers())),
+                (kind, Json::real(bound)),
+                ("value", verdict.as_ref().map_or(Json::Null, |v| number(v.compared.0))),
+                ("met", verdict.map_or(Json::Null, |v| Json::Bool(v.is_met))),
+            ])
+        });
+        let troubles = self.troubles.iter().map(|trouble| {
+            Json::object([
+                ("round", trouble.round.map_or(Json::Null, |round| Json::Integer(round.into()))),
+                ("contender", trouble.contender.as_str().into()),
+                ("what", trouble.what.as_str().into()),
+                ("why", trouble.why.as_str().into()),
+            ])
+        });
+        vec![
+            ("samples", Json::array(samples)),
+            ("goals", Json::array(goals)),
+            ("failures", Json::array(troubles)),
+        ]
     }
 }
 
+/// JSON has no infinity.
+fn number(value: f64) -> Json {
+    if value.is_finite() { Json::real(value) } else { Json::Null }
+}
+
 /// Median, minimum and maximum.
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+pub(crate) fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let at = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN);
@@ -125,19 +240,12 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     (middle, at(0), at(sorted.len().max(1) - 1))
 }
 
-/// The median of the ratios of the rounds that both have.
-fn ratio(samples: &Samples, peer: &Samples) -> String {
-    let ratios = samples.iter().filter_map(|(round, value)| Some(value / peer.get(round)?));
-    let (median, ..) = spread(ratios.filter(|r| r.is_finite()));
-    if median.is_nan() { "-".to_owned() } else { format!("{median:.2}") }
-}
-
 /// Three significant digits or so, for columns.
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     match value {
         v if !v.is_finite() => "-".to_owned(),
-        v if v >= 100.0 => format!("{v:.0}"),
-        v if v >= 10.0 => format!("{v:.1}"),
+        v if v.abs() >= 100.0 => format!("{v:.0}"),
+        v if v.abs() >= 10.0 => format!("{v:.1}"),
         v => format!("{v:.2}"),
     }
 }
@@ -154,11 +262,32 @@ mod tests {
     }
 
     #[test]
-    fn ratios_pair_rounds() {
-        let ours = Samples::from([(0, 10.0), (1, 40.0)]);
-        let peer = Samples::from([(0, 5.0), (1, 10.0), (2, 99.0)]);
-        assert_eq!(ratio(&ours, &peer), "3.00");
-        assert_eq!(ratio(&ours, &Samples::new()), "-");
-        assert_eq!(ratio(&ours, &Samples::from([(0, 0.0)])), "-");
+    fn what_could_not_be_measured_is_said() {
+        let mut report = Report::new(1, vec![("kernel".to_owned(), "kernel".to_owned())]);
+        report.add("tcp", "kernel", 0, 9.0);
+        report.failed("ovs-dpdk", "everything", None, "not installed");
+        report.failed("ferro", "pps", Some(0), "nothing arrived");
+        let text = report.text();
+        assert!(text.contains("not measured: ovs-dpdk, everything: not installed"), "{text}");
+        assert!(text.contains("not measured in round 1: ferro, pps: nothing arrived"), "{text}");
+        assert!(
+            report.has_failed(|who| who == "ferro") && !report.has_failed(|who| who == "kernel")
+        );
+        let json = Json::object(report.json());
+        let failures = json.get("failures").and_then(Json::as_array).map(<[Json]>::len);
+        assert_eq!(failures, Some(2));
+        let samples = json.get("samples").and_then(|s| s.at(0)?.get("rounds")?.get("0")?.as_f64());
+        assert_eq!(samples, Some(9.0));
+    }
+
+    #[test]
+    fn tunnels_are_said_as_what_they_take_beyond() {
+        let mut report = Report::new(1, vec![("ferro".to_owned(), "ferroswitch".to_owned())]);
+        for (measure, value) in [("mem-1k", 200.0), ("mem-push", 260.0)] {
+            report.add(measure, "ferro", 0, value);
+        }
+        report.conclude(0);
+        assert_eq!(report.of("more-push", "ferro"), Some(&Samples::from([(0, 60.0)])));
+        assert_eq!(report.of("more-pop", "ferro"), None);
     }
 }

@@ -8,15 +8,16 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use packet::checksum::{Sum, checksum};
 use sys::mmsg::{HEAD, Sender};
 use sys::{ifreq, packet_socket};
 use testbed::guest::{DEVICE, Guest};
-use testbed::{Error, Result};
+use testbed::{Error, Result, wait};
 
 /// Payload of a datagram in a 60-byte frame (64 with the frame check sequence).
-const SMALL: usize = 18;
+pub(crate) const SMALL: usize = 18;
 /// Datagrams sent by one system call.
 const BATCH: usize = 32;
 
@@ -47,18 +48,35 @@ impl Storm {
         Ok(Self { socket, frames })
     }
 
-    /// Sends until told to stop.
+    /// Sends until told to stop, as fast as it can.
     pub(crate) fn rage(&self, stop: &AtomicBool) {
         let mut sender = Sender::new(BATCH);
+        while !stop.load(Ordering::Relaxed) {
+            self.send(&mut sender);
+        }
+    }
+
+    /// Sends until told to stop, so many a second in evenly spaced batches.
+    pub(crate) fn flow(&self, rate: u32, stop: &AtomicBool) {
+        let mut sender = Sender::new(BATCH);
+        let apart = Duration::from_secs(1) * BATCH as u32 / rate;
+        let mut next = wait::now();
+        while !stop.load(Ordering::Relaxed) {
+            self.send(&mut sender);
+            next = next + apart;
+            std::thread::sleep(next.since(wait::now()));
+        }
+    }
+
+    /// One batch.
+    fn send(&self, sender: &mut Sender) {
         let mut head = [0; HEAD];
         head[0] = 1; // the checksum is to be computed ..
         head[6..8].copy_from_slice(&34u16.to_ne_bytes()); // .. from here on ..
         head[8..10].copy_from_slice(&6u16.to_ne_bytes()); // .. and goes there.
-        while !stop.load(Ordering::Relaxed) {
-            let batch = self.frames.iter().map(|frame| (head, frame.as_slice()));
-            // A full queue refuses now and then; the next batch may pass.
-            let _ = sender.send(self.socket.as_fd(), batch);
-        }
+        let batch = self.frames.iter().map(|frame| (head, frame.as_slice()));
+        // A full queue refuses now and then; the next batch may pass.
+        let _ = sender.send(self.socket.as_fd(), batch);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use testbed::bed::Sharing;
 use testbed::guide::Flavor;
-use testbed::{Cmd, Host, Result, Testbed, wait};
+use testbed::{Cmd, Error, Host, Result, Testbed, wait};
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Scope};
 use crate::report::Report;
 
 pub(crate) const NAME: &str = "vsctl-rate";
@@ -14,14 +14,17 @@ pub(crate) const UNIT: &str = "s";
 /// How many of each.
 const COUNT: u32 = 300;
 
-pub(crate) fn run(contenders: &[Contender], rounds: u32, report: &mut Report) -> Result<()> {
-    for round in 0..rounds {
-        for contender in contenders.iter().filter(|c| c.everything) {
-            let Flavor::Switch(programs) = &contender.flavor else { continue };
-            eprintln!("round {} of {rounds}: {NAME}, {}", round + 1, contender.name);
-            let bed = Testbed::new(Sharing::Alone)?;
-            let mut host = bed.host("host1", programs)?;
-            report.add(NAME, contender.key, round, once(&bed, &mut host)?);
+/// Measures every switch once.
+pub(crate) fn run(contenders: &[Contender], round: u32, report: &mut Report) -> Result<()> {
+    for contender in contenders.iter().filter(|c| c.scope == Scope::Everything) {
+        let Flavor::Switch(programs) = &contender.flavor else { continue };
+        eprintln!("round {}: {NAME}, {}", round + 1, contender.name);
+        let bed = Testbed::new(Sharing::Alone)?;
+        let mut host = bed.host("host1", programs)?;
+        match once(&bed, &mut host) {
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(e) => report.failed(&contender.key, NAME, Some(round), &e.to_string()),
+            Ok(seconds) => report.add(NAME, &contender.key, round, seconds),
         }
     }
     Ok(())
@@ -45,5 +48,5 @@ fn once(bed: &Testbed, host: &mut Host) -> Result<f64> {
     let took = wait::now().since(start).as_secs_f64();
     let ports = host.vsctl("list-ports br0")?.lines().count();
     let failed = format!("{} of {} ports are there in {}", ports, 2 * COUNT, bed.prefix());
-    if ports == 2 * COUNT as usize { Ok(took) } else { Err(testbed::Error::Missing(failed)) }
+    if ports == 2 * COUNT as usize { Ok(took) } else { Err(Error::Missing(failed)) }
 }

@@ -89,11 +89,16 @@ impl std::fmt::Display for Echoes {
 /// Pings `to` from a namespace.
 pub fn ping(from: &Netns, to: Ipv4Addr, how: Ping) -> Result<Echoes> {
     let failed = || format!("cannot ping {to} from {}", from.name());
-    from.enter(|| {
-        let socket = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP))?;
-        Pinger { socket, to, how, sent: Vec::new(), rtts: Vec::new(), missing: 0 }.run()
-    })?
-    .map_err(|e| Error::Io { what: failed(), source: e })
+    from.enter(|| Pinger::new(to, how)?.run())?.map_err(|e| Error::Io { what: failed(), source: e })
+}
+
+/// Pings until an answer comes, whichever request it answers: how long that took since the first. `None`: none came.
+pub fn first_answer(from: &Netns, to: Ipv4Addr, how: Ping) -> Result<Option<Duration>> {
+    let failed = || format!("cannot ping {to} from {}", from.name());
+    let echoes = from
+        .enter(|| Pinger { one_will_do: true, ..Pinger::new(to, how)? }.run())?
+        .map_err(|e| Error::Io { what: failed(), source: e })?;
+    Ok(echoes.silence(how.interval))
 }
 
 /// Echo requests carry this identifier; a namespace has one pinger at a time on each thread's own socket.
@@ -106,13 +111,24 @@ struct Pinger {
     sent: Vec<Instant>,
     rtts: Vec<Option<Duration>>,
     missing: usize,
+    /// Whether the first answer ends it.
+    one_will_do: bool,
 }
 
 impl Pinger {
+    fn new(to: Ipv4Addr, how: Ping) -> std::io::Result<Self> {
+        let socket = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP))?;
+        let (sent, rtts) = (Vec::new(), Vec::new());
+        Ok(Self { socket, to, how, sent, rtts, missing: 0, one_will_do: false })
+    }
+
     fn run(mut self) -> std::io::Result<Echoes> {
         let start = now();
         for sequence in 0..self.how.count {
             self.receive_until(start + self.how.interval * u32::from(sequence), false)?;
+            if self.is_content() {
+                break;
+            }
             self.send(sequence)?;
         }
         self.receive_until(now() + self.how.patience, true)?;
@@ -135,7 +151,7 @@ impl Pinger {
     /// Takes answers in until `deadline`, or, `when_complete`, until none is missing.
     fn receive_until(&mut self, deadline: Instant, when_complete: bool) -> std::io::Result<()> {
         let mut buffer = [0; 65536];
-        while !(when_complete && self.missing == 0) {
+        while !(when_complete && self.missing == 0 || self.is_content()) {
             let left = deadline.since(now());
             if left.is_zero() {
                 break;
@@ -151,6 +167,10 @@ impl Pinger {
             }
         }
         Ok(())
+    }
+
+    fn is_content(&self) -> bool {
+        self.one_will_do && self.missing < self.rtts.len()
     }
 
     fn note(&mut self, packet: &[u8]) {

@@ -116,6 +116,17 @@ impl Process {
         Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / ticks_per_second()))
     }
 
+    /// Time that its living threads have been on a processor so far, to the nanosecond: for what is less than a clock tick.
+    pub fn on_cpu(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        let nanos = tasks.into_iter().flatten().flatten().filter_map(|task| {
+            // Field 1 of sched-stats' per-task file.
+            let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
         let status =

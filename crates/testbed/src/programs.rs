@@ -20,6 +20,9 @@ pub struct Programs {
     dirs: Vec<PathBuf>,
 }
 
+/// Where Debian puts the switch with DPDK.
+pub const DPDK_SWITCH: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
+
 /// The variable that says which programs to test: a folder, or `reference`.
 pub const VARIABLE: &str = "FERROSWITCH_BIN";
 
@@ -64,6 +67,23 @@ impl Programs {
             };
             programs.find(name).map_err(hint)?;
         }
+        Ok(programs)
+    }
+
+    /// Debian's Open vSwitch with DPDK. Its switch has a name and folder of its own, so `links`, an existing folder, gets a link to
+    /// it that is called as usual.
+    pub fn reference_with_dpdk(links: &Path) -> Result<Self> {
+        let mut programs = Self::reference()?;
+        let switch = Path::new(DPDK_SWITCH);
+        if !switch.exists() {
+            return Err(Error::Missing(format!(
+                "there is no {DPDK_SWITCH}; it is in Debian's package openvswitch-switch-dpdk"
+            )));
+        }
+        let link = links.join("ovs-vswitchd");
+        let what = format!("cannot make {}", link.display());
+        std::os::unix::fs::symlink(switch, link).map_err(Error::io(what))?;
+        programs.dirs.insert(0, links.to_owned());
         Ok(programs)
     }
 
