@@ -55,6 +55,8 @@ pub(crate) enum Scope {
 
 /// Ours.
 pub(crate) const OURS: &str = "ferro";
+/// Ours by AF_XDP.
+pub(crate) const OURS_XDP: &str = "ferro-xdp";
 /// The peer by packet sockets: without the guests' offloads, with which TCP does not connect through it.
 pub(crate) const PEER: &str = "ovs-off";
 /// The peer by AF_XDP.
@@ -127,12 +129,12 @@ pub(crate) fn field(bin: Option<&str>, variants: &[Variant]) -> Field {
     add(&ferro, "ferro-workers", "ferroswitch, no kernel offload", Everything, workers);
     for variant in variants {
         let setup = Setup { settings: Some(variant.settings.clone()), ..DEFAULTS };
-        let (key, name) = (&variant.name, &variant.settings);
-        add(&ferro, &format!("{OURS}-{key}"), &format!("ferroswitch, {name}"), Everything, setup);
+        let name = &variant.name;
+        add(&ferro, &format!("{OURS}-{name}"), &format!("ferroswitch, {name}"), Everything, setup);
     }
     add(&ferro, TAPS[0], "ferroswitch, guests on taps", Tcp, tap());
     add(&ferro, "ferro-off", "ferroswitch, offloads off", TcpOnRequest, off());
-    add(&ferro, "ferro-xdp", "ferroswitch, AF_XDP", Everything, xdp(true));
+    add(&ferro, OURS_XDP, "ferroswitch, AF_XDP", Everything, xdp(true));
     let ovs = reference.map(Flavor::Switch);
     add(&ovs, PEER, "Open vSwitch, offloads off", Everything, off());
     add(&ovs, "ovs", "Open vSwitch", TcpOnRequest, DEFAULTS);

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::path::Path;
 use std::time::Duration;
 
 use packet::pcap::Writer;
@@ -34,7 +35,7 @@ pub(crate) enum Road {
 /// The peer, ready to be given packets. Fields drop in order: the testbed after what runs in it, the huge pages last.
 pub(crate) struct Peer {
     host: Host,
-    _bed: Testbed,
+    bed: Testbed,
     _pages: Option<HugePages>,
 }
 
@@ -66,7 +67,7 @@ impl Peer {
         let is_ready =
             || host.vsctl("get Open_vSwitch . dpdk_initialized").is_ok_and(|t| t.trim() == "true");
         wait::until("DPDK to be ready", PATIENCE, || is_ready().then_some(()))?;
-        let peer = Self { host, _bed: bed, _pages: pages };
+        let peer = Self { host, bed, _pages: pages };
         peer.lay_tunnel()?;
         Ok(peer)
     }
@@ -157,6 +158,13 @@ impl Peer {
     }
 }
 
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // What DPDK leaves behind, wherever it was started.
+        let _ = std::fs::remove_dir_all(Path::new("/var/run/dpdk").join(self.bed.prefix()));
+    }
+}
+
 /// What its worker has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -195,7 +203,7 @@ fn flow_each(frames: &[Vec<u8>]) -> String {
     frames.iter().map(flow).collect()
 }
 
-fn write(file: &std::path::Path, frames: &[Vec<u8>]) -> std::io::Result<()> {
+fn write(file: &Path, frames: &[Vec<u8>]) -> std::io::Result<()> {
     let mut to = Writer::new(BufWriter::new(File::create(file)?))?;
     frames.iter().try_for_each(|frame| to.write(Duration::ZERO, frame))
 }

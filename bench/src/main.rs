@@ -134,11 +134,8 @@ impl Options {
 
 /// The names that can be asked for, with what they say and the unit of it.
 fn known() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let others = [
-        (vsctl_rate::NAME, vsctl_rate::WHAT, vsctl_rate::UNIT),
-        (memory::NAME, memory::WHAT, memory::UNIT),
-    ];
-    MEASURES.iter().chain(memory::MEASURES).map(|m| (m.name, m.what, m.unit)).chain(others)
+    let detailed = (memory::NAME, memory::WHAT, memory::UNIT);
+    report::all_measures().map(|m| (m.name, m.what, m.unit)).chain([detailed])
 }
 
 fn run(options: &Options) -> Result<ExitCode, String> {
@@ -188,7 +185,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     contenders.retain(|contender| options.asks(contender));
     rounds(&contenders, options, &mut report).map_err(|e| e.to_string())?;
 
-    let text = report.text();
+    let text = report.text(&|name| options.wants(name));
     print!("{text}");
     kept.extend(report.json());
     record::keep(out, &name, &Json::object(kept), &text)?;
@@ -207,7 +204,11 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
         if wanted(vsctl_rate::NAME) {
             vsctl_rate::run(contenders, round, report)?;
         }
-        for contender in contenders.iter().filter(|c| c.scope != Scope::Memory) {
+        report.add(report::OTHERS, report::MACHINE, round, measure::others());
+        for contender in contenders {
+            if !MEASURES.iter().any(|m| wanted(m.name) && measure::takes(contender, m.name)) {
+                continue;
+            }
             eprintln!("{progress}: {}", contender.name);
             // Two places write into the report, one at a time.
             let (mut values, mut troubles) = (Vec::new(), Vec::new());

@@ -75,18 +75,19 @@ pub(crate) struct Session<'a> {
     pub(crate) fail: &'a mut dyn FnMut(&'static str, Error),
 }
 
+/// Whether this contender is measured in this.
+pub(crate) fn takes(contender: &Contender, measure: &str) -> bool {
+    match contender.scope {
+        Scope::Everything => true,
+        Scope::Tcp | Scope::TcpOnRequest => measure.starts_with("tcp"),
+        Scope::Memory => false,
+    }
+}
+
 /// Builds the contender's two hosts and takes the wanted measures. One that fails does not keep the others from being taken.
 pub(crate) fn measure(contender: &Contender, session: &mut Session<'_>) -> Result<()> {
-    let takes = |name: &str| match contender.scope {
-        Scope::Everything => true,
-        Scope::Tcp | Scope::TcpOnRequest => name.starts_with("tcp"),
-        Scope::Memory => false,
-    };
     let wanted = session.wanted;
-    let want = |name: &str| wanted(name) && takes(name);
-    if !MEASURES.iter().any(|m| want(m.name)) {
-        return Ok(());
-    }
+    let want = |name: &str| wanted(name) && takes(contender, name);
     let two = TwoSites::build(&contender.plan())?;
     contender.finish(&two)?;
     let [a, b] = &two.sites;
@@ -120,7 +121,8 @@ pub(crate) fn measure(contender: &Contender, session: &mut Session<'_>) -> Resul
             let bytes: u64 = daemons(a).map(Process::resident).sum();
             Ok(vec![bytes as f64 / f64::from(1 << 20)])
         })?;
-        take(&["idle"], &|| Ok(vec![idle(&two, how_long)]))?;
+        // Twice as long: some of what daemons do they do every few seconds.
+        take(&["idle"], &|| Ok(vec![idle(&two, how_long * 2)]))?;
     }
     take(&["ping"], &|| {
         let how = Ping { count: 400, interval: Duration::from_millis(5), ..Ping::default() };
@@ -153,6 +155,15 @@ fn idle(two: &TwoSites, how_long: Duration) -> f64 {
     std::thread::sleep(how_long);
     let used = on_cpu().saturating_sub(before).as_secs_f64() / two.sites.len() as f64;
     used * 1e3 / wait::now().since(start).as_secs_f64()
+}
+
+/// The share of the machine's time that others use now, in percent.
+pub(crate) fn others() -> f64 {
+    let (start, before) = (wait::now(), machine_busy());
+    std::thread::sleep(Duration::from_secs(1));
+    let busy = machine_busy().saturating_sub(before).as_secs_f64();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    100.0 * busy / cores / wait::now().since(start).as_secs_f64()
 }
 
 fn switches(two: &TwoSites) -> Vec<u32> {

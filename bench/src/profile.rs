@@ -52,7 +52,7 @@ impl Recording {
 }
 
 fn top(file: &Path) -> Result<Vec<String>> {
-    let line = format!("perf report --stdio -q --sort comm,dso,symbol -i {}", file.display());
+    let line = format!("perf report --stdio -q -F overhead,comm,dso,symbol -i {}", file.display());
     let report = Cmd::line(&line).ok()?;
     let lines = report.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(lines.take(TOP).map(str::to_owned).collect())

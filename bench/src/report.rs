@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use jsonrpc::Json;
 
-use crate::contender::{KERNEL, OURS, PEER};
+use crate::contender::{KERNEL, OURS, PEER, PEER_DPDK};
 use crate::goals::{Bound, GOALS, ratios};
 use crate::measure::{MEASURES, Measure};
 use crate::{memory, vsctl_rate};
@@ -23,6 +23,16 @@ pub(crate) struct Report {
     /// Measure and contender, and then one value a round.
     samples: BTreeMap<(String, String), Samples>,
     troubles: Vec<Trouble>,
+}
+
+/// The share of the machine's time that others used, in percent, looked at before each round; and under whose name it is kept.
+pub(crate) const OTHERS: &str = "others";
+/// See [`OTHERS`].
+pub(crate) const MACHINE: &str = "machine";
+
+/// Every measure that comes from rounds of everybody.
+pub(crate) fn all_measures() -> impl Iterator<Item = &'static Measure> {
+    MEASURES.iter().chain([&vsctl_rate::MEASURE]).chain(memory::MEASURES)
 }
 
 /// Something that could not be measured.
@@ -75,22 +85,17 @@ impl Report {
         }
     }
 
-    /// For people.
-    pub(crate) fn text(&self) -> String {
+    /// For people. Of the goals, those whose measure was wanted.
+    pub(crate) fn text(&self, wanted: &dyn Fn(&str) -> bool) -> String {
         let mut out = String::new();
         let rounds = self.rounds;
         let _ = writeln!(out, "{rounds} rounds; ratios are medians of the rounds' own ratios\n");
-        let vsctl = Measure {
-            name: vsctl_rate::NAME,
-            what: vsctl_rate::WHAT,
-            unit: vsctl_rate::UNIT,
-            more_is_better: false,
-        };
-        for measure in MEASURES.iter().chain([&vsctl]).chain(memory::MEASURES) {
+        for measure in all_measures() {
             self.write_measure(&mut out, measure);
         }
         self.write_stages(&mut out);
-        self.write_goals(&mut out);
+        self.write_goals(&mut out, wanted);
+        self.write_others(&mut out);
         for Trouble { round, contender, what, why } in &self.troubles {
             let when = round.map_or(String::new(), |round| format!(" in round {}", round + 1));
             let _ = writeln!(out, "not measured{when}: {contender}, {what}: {why}");
@@ -112,6 +117,7 @@ impl Report {
             "  {:<30} {:>9} {:>19} {:>16} {:>10}",
             "", "median", "min - max", "x Open vSwitch", "x kernel"
         );
+        let has_peer = self.of(measure.name, PEER).is_some();
         for (name, samples) in rows {
             let (median, min, max) = spread(samples.values().copied());
             let ratio = |peer| {
@@ -128,7 +134,7 @@ impl Report {
                 out,
                 "  {name:<30} {:>9} {range:>19} {:>16} {:>10}",
                 figure(median),
-                ratio(PEER),
+                ratio(if has_peer { PEER } else { PEER_DPDK }),
                 ratio(KERNEL)
             );
         }
@@ -165,23 +171,33 @@ impl Report {
         out.push('\n');
     }
 
-    fn write_goals(&self, out: &mut String) {
-        let verdicts: Vec<_> = GOALS.iter().map(|goal| goal.verdict(self)).collect();
+    fn write_goals(&self, out: &mut String, wanted: &dyn Fn(&str) -> bool) {
+        let goals: Vec<_> = GOALS.iter().filter(|goal| wanted(goal.measure)).collect();
+        let verdicts: Vec<_> = goals.iter().map(|goal| goal.verdict(self)).collect();
         if verdicts.iter().all(Option::is_none) {
             return;
         }
         let _ = writeln!(
             out,
-            "goals\n  {:<34} {:>9}  {:<18} {:>22}  {:>8}",
-            "", "ours", "peer", "ratio or value", "goal"
+            "goals\n  {:<32} {:>7} {:<13} {:<16} {:>20} {:>8}",
+            "", "ours", "", "peer", "ratio or value", "goal"
         );
-        for goal in GOALS {
-            let _ = writeln!(out, "  {}", goal.line(self));
+        for goal in &goals {
+            let unit = all_measures().find(|m| m.name == goal.measure).map_or("", |m| m.unit);
+            let _ = writeln!(out, "  {}", goal.line(self, unit));
         }
         let met = verdicts.iter().flatten().filter(|verdict| verdict.is_met).count();
         let judged = verdicts.iter().flatten().count();
         let (missed, absent) = (judged - met, verdicts.len() - judged);
         let _ = writeln!(out, "  {met} met, {missed} missed, {absent} not measured\n");
+    }
+
+    /// Figures of a machine that others use are worth little.
+    fn write_others(&self, out: &mut String) {
+        let others = self.of(OTHERS, MACHINE).map_or(0.0, |s| spread(s.values().copied()).2);
+        if others > 2.0 {
+            let _ = writeln!(out, "disturbed: others used up to {others:.0} % of the machine\n");
+        }
     }
 
     /// Every figure, and the verdicts.
@@ -267,7 +283,7 @@ mod tests {
         report.add("tcp", "kernel", 0, 9.0);
         report.failed("ovs-dpdk", "everything", None, "not installed");
         report.failed("ferro", "pps", Some(0), "nothing arrived");
-        let text = report.text();
+        let text = report.text(&|_| true);
         assert!(text.contains("not measured: ovs-dpdk, everything: not installed"), "{text}");
         assert!(text.contains("not measured in round 1: ferro, pps: nothing arrived"), "{text}");
         assert!(

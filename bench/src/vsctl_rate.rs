@@ -5,11 +5,15 @@ use testbed::guide::Flavor;
 use testbed::{Cmd, Error, Host, Result, Testbed, wait};
 
 use crate::contender::{Contender, Scope};
+use crate::measure::{Measure, row};
 use crate::report::Report;
 
+/// Its name on the command line.
 pub(crate) const NAME: &str = "vsctl-rate";
-pub(crate) const WHAT: &str = "300 tunnels and 300 ports, one ovs-vsctl each";
-pub(crate) const UNIT: &str = "s";
+
+/// Its heading.
+pub(crate) const MEASURE: Measure =
+    row(NAME, "300 tunnels and 300 ports, one ovs-vsctl each", "s", false);
 
 /// How many of each.
 const COUNT: u32 = 300;
