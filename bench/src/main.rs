@@ -201,58 +201,29 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
     let wanted = |name: &str| options.wants(name);
     for round in 0..options.rounds {
         let progress = format!("round {} of {}", round + 1, options.rounds);
-        if wanted(vsctl_rate::NAME) {
-            vsctl_rate::run(contenders, round, report)?;
-        }
         report.add(report::OTHERS, report::MACHINE, round, measure::others());
-        for contender in contenders {
-            if !MEASURES.iter().any(|m| wanted(m.name) && measure::takes(contender, m.name)) {
-                continue;
-            }
-            eprintln!("{progress}: {}", contender.name);
-            // Two places write into the report, one at a time.
-            let (mut values, mut troubles) = (Vec::new(), Vec::new());
-            let outcome = measure::measure(
-                contender,
-                &mut Session {
-                    seconds: options.seconds,
-                    wanted: &wanted,
-                    profile: profile.as_ref(),
-                    add: &mut |name, value| values.push((name, value)),
-                    fail: &mut |name, why| troubles.push((name, why)),
-                },
-            );
-            for (name, value) in values {
-                report.add(name, &contender.key, round, value);
-            }
-            for (name, why) in troubles {
-                report.failed(&contender.key, name, Some(round), &why.to_string());
-            }
-            match outcome {
-                Err(Error::Interrupted) => return Err(Error::Interrupted),
-                Err(e) => report.failed(&contender.key, "the rest", Some(round), &e.to_string()),
-                Ok(()) => (),
-            }
-        }
-        let who = |key: &str| contenders.iter().any(|c| c.key == key);
-        if memory::MEASURES.iter().any(|m| wanted(m.name)) {
-            eprintln!("{progress}: memory to memory");
-        }
-        let (mut values, mut troubles) = (Vec::new(), Vec::new());
-        memory::Round {
+        let mut session = Session {
+            round,
             seconds: options.seconds,
             wanted: &wanted,
-            who: &who,
             profile: profile.as_ref(),
-            add: &mut |name, key, value| values.push((name.to_owned(), key.to_owned(), value)),
-            fail: &mut |name, key, why| troubles.push((name.to_owned(), key.to_owned(), why)),
+            report: &mut *report,
+        };
+        if wanted(vsctl_rate::NAME) {
+            eprintln!("{progress}: {}", vsctl_rate::MEASURE.what);
+            vsctl_rate::run(contenders, &mut session)?;
         }
-        .run()?;
-        for (name, key, value) in values {
-            report.add(&name, &key, round, value);
+        for contender in contenders {
+            if MEASURES.iter().any(|m| wanted(m.name) && measure::takes(contender, m.name)) {
+                eprintln!("{progress}: {}", contender.name);
+                if let Err(e) = measure::measure(contender, &mut session) {
+                    session.fail("the rest", &contender.key, e)?;
+                }
+            }
         }
-        for (name, key, why) in troubles {
-            report.failed(&key, &name, Some(round), &why.to_string());
+        if memory::MEASURES.iter().any(|m| wanted(m.name)) {
+            eprintln!("{progress}: memory to memory");
+            memory::round(&mut session, &|key| contenders.iter().any(|c| c.key == key))?;
         }
         report.conclude(round);
     }

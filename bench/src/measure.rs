@@ -12,6 +12,7 @@ use testbed::{Error, Process, Result, iperf, wait};
 use crate::contender::{Contender, Scope};
 use crate::latency;
 use crate::profile::Profile;
+use crate::report::Report;
 use crate::storm::Storm;
 
 /// A heading of the report.
@@ -61,18 +62,36 @@ pub(crate) const fn row(
 /// How far apart the cold pings are.
 const COLD_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How to measure, and whom to tell what came of it.
+/// How to measure, and where to put what comes of it.
 pub(crate) struct Session<'a> {
+    /// Which round it is.
+    pub(crate) round: u32,
     /// How long a rate is measured.
     pub(crate) seconds: u32,
     /// Which measures are wanted.
     pub(crate) wanted: &'a dyn Fn(&str) -> bool,
     /// What is to be profiled, if anything.
     pub(crate) profile: Option<&'a Profile>,
-    /// Takes a value of a measure.
-    pub(crate) add: &'a mut dyn FnMut(&'static str, f64),
-    /// Takes what went wrong in one.
-    pub(crate) fail: &'a mut dyn FnMut(&'static str, Error),
+    /// Takes values and troubles.
+    pub(crate) report: &'a mut Report,
+}
+
+impl Session<'_> {
+    /// Notes a value.
+    pub(crate) fn add(&mut self, measure: &str, contender: &str, value: f64) {
+        self.report.add(measure, contender, self.round, value);
+    }
+
+    /// Notes why there is none; an interrupt is passed on.
+    pub(crate) fn fail(&mut self, measure: &str, contender: &str, why: Error) -> Result<()> {
+        match why {
+            Error::Interrupted => Err(why),
+            _ => {
+                self.report.failed(contender, measure, Some(self.round), &why.to_string());
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Whether this contender is measured in this.
@@ -92,23 +111,23 @@ pub(crate) fn measure(contender: &Contender, session: &mut Session<'_>) -> Resul
     contender.finish(&two)?;
     let [a, b] = &two.sites;
     let cold = warm_up(a, b)?;
-    let how_long = Duration::from_secs(session.seconds.into());
+    let seconds = session.seconds;
+    let how_long = Duration::from_secs(seconds.into());
     let has_daemons = a.by_kernel.is_none();
     let profile = session.profile.filter(|_| contender.is_ours());
 
     // Measures that belong together are taken at once: their names, and how.
-    let mut take = |names: &[&'static str], how: &dyn Fn() -> Result<Vec<f64>>| -> Result<()> {
+    let mut take = |names: &[&str], how: &dyn Fn() -> Result<Vec<f64>>| -> Result<()> {
         if !names.iter().any(|name| want(name)) {
             return Ok(());
         }
         let recording = profile.filter(|p| names.contains(&p.measure.as_str()));
         let recording = recording.map(|p| p.record(&contender.key, switches(&two))).transpose()?;
         match how() {
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(e) => (session.fail)(names[0], e),
+            Err(e) => session.fail(names[0], &contender.key, e)?,
             Ok(values) => {
                 for (name, value) in names.iter().zip(values).filter(|(name, _)| want(name)) {
-                    (session.add)(name, value);
+                    session.add(name, &contender.key, value);
                 }
             }
         }
@@ -133,7 +152,6 @@ pub(crate) fn measure(contender: &Contender, session: &mut Session<'_>) -> Resul
     take(&["rtt-p50", "rtt-p99"], &|| latency::idle(&two, how_long).map(quantiles))?;
     take(&["load-p50", "load-p99"], &|| latency::loaded(&two, how_long).map(quantiles))?;
     for (name, reverse) in [("tcp", false), ("tcp-rev", true)] {
-        let seconds = session.seconds;
         take(&[name], &|| Ok(vec![iperf::tcp(&a.guest, &b.guest, seconds, reverse)? / 1e9]))?;
     }
     take(&["pps", "cpu-all", "cpu"], &|| {

@@ -2,11 +2,10 @@
 
 use testbed::bed::Sharing;
 use testbed::guide::Flavor;
-use testbed::{Cmd, Error, Host, Result, Testbed, wait};
+use testbed::{Cmd, Error, Host, Programs, Result, Testbed, wait};
 
 use crate::contender::{Contender, Scope};
-use crate::measure::{Measure, row};
-use crate::report::Report;
+use crate::measure::{Measure, Session, row};
 
 /// Its name on the command line.
 pub(crate) const NAME: &str = "vsctl-rate";
@@ -19,19 +18,22 @@ pub(crate) const MEASURE: Measure =
 const COUNT: u32 = 300;
 
 /// Measures every switch once.
-pub(crate) fn run(contenders: &[Contender], round: u32, report: &mut Report) -> Result<()> {
+pub(crate) fn run(contenders: &[Contender], session: &mut Session<'_>) -> Result<()> {
     for contender in contenders.iter().filter(|c| c.scope == Scope::Everything) {
         let Flavor::Switch(programs) = &contender.flavor else { continue };
-        eprintln!("round {}: {NAME}, {}", round + 1, contender.name);
-        let bed = Testbed::new(Sharing::Alone)?;
-        let mut host = bed.host("host1", programs)?;
-        match once(&bed, &mut host) {
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(e) => report.failed(&contender.key, NAME, Some(round), &e.to_string()),
-            Ok(seconds) => report.add(NAME, &contender.key, round, seconds),
+        eprintln!("  {}", contender.name);
+        match rate(programs) {
+            Err(e) => session.fail(NAME, &contender.key, e)?,
+            Ok(seconds) => session.add(NAME, &contender.key, seconds),
         }
     }
     Ok(())
+}
+
+fn rate(programs: &Programs) -> Result<f64> {
+    let bed = Testbed::new(Sharing::Alone)?;
+    let mut host = bed.host("host1", programs)?;
+    once(&bed, &mut host)
 }
 
 fn once(bed: &Testbed, host: &mut Host) -> Result<f64> {
