@@ -12,6 +12,8 @@ use crate::storm::{SMALL, Storm};
 
 /// Exchanges of one measurement, if time allows.
 const EXCHANGES: usize = 4000;
+/// How long exchanges go on before they count: until a switch has done for the flow all that it is going to do.
+const WARM: Duration = Duration::from_secs(1);
 /// An answer that takes longer is lost.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -47,7 +49,7 @@ pub(crate) fn idle(two: &TwoSites, limit: Duration) -> Result<Trips> {
     let stop = AtomicBool::new(false);
     let trips = std::thread::scope(|s| {
         s.spawn(|| answer(&server, &stop));
-        let trips = ask(&client, limit);
+        let trips = ask(&client, usize::MAX, WARM).and_then(|_| ask(&client, EXCHANGES, limit));
         stop.store(true, Ordering::Relaxed);
         trips
     });
@@ -91,11 +93,12 @@ fn answer(server: &UdpSocket, stop: &AtomicBool) {
     }
 }
 
-fn ask(client: &UdpSocket, limit: Duration) -> std::io::Result<Trips> {
+/// At most so many exchanges, for at most so long.
+fn ask(client: &UdpSocket, count: usize, limit: Duration) -> std::io::Result<Trips> {
     let mut answered = Vec::with_capacity(EXCHANGES);
     let mut lost = 0;
     let deadline = wait::now() + limit;
-    for number in 0..EXCHANGES as u64 {
+    for number in 0..count as u64 {
         let start = wait::now();
         if start >= deadline {
             break;
@@ -152,7 +155,7 @@ mod tests {
         let stop = AtomicBool::new(false);
         let trips = std::thread::scope(|s| {
             s.spawn(|| answer(&server, &stop));
-            let trips = ask(&client, Duration::from_secs(30));
+            let trips = ask(&client, EXCHANGES, Duration::from_secs(30));
             stop.store(true, Ordering::Relaxed);
             trips.unwrap()
         });

@@ -224,8 +224,8 @@ fn packet_rate(two: &TwoSites, flows: usize, how_long: Duration) -> Result<Rate>
     let stop = AtomicBool::new(false);
     std::thread::scope(|s| {
         s.spawn(|| storm.rage(&stop));
-        // Past the first packets, which take the slow path.
-        std::thread::sleep(Duration::from_millis(500));
+        // Past the first packets, which take the slow path, and whatever a switch does for a flow that stays.
+        std::thread::sleep(Duration::from_secs(1));
         let before = Moment::now(two);
         std::thread::sleep(how_long);
         let after = Moment::now(two);
