@@ -32,22 +32,21 @@ pub(crate) enum Road {
     Pop,
 }
 
-/// The peer, ready to be given packets. Fields drop in order: the testbed after what runs in it, the huge pages last.
+/// The peer, ready to be given packets. Fields drop in order: the testbed after what runs in it.
 pub(crate) struct Peer {
     host: Host,
     bed: Testbed,
-    _pages: Option<HugePages>,
 }
 
 impl Peer {
     /// Starts it, with a worker on the last processor.
     pub(crate) fn start() -> Result<Self> {
-        let pages = HugePages::allow();
         let bed = Testbed::new(Sharing::Alone)?;
         let links = bed.dir().join("dpdk");
         std::fs::create_dir_all(&links).map_err(Error::io("cannot make a folder"))?;
         let mut host = bed.host("memory", &Programs::reference_with_dpdk(&links)?)?;
         host.start_database(&[])?;
+        let pages = HugePages::allow();
         let memory = match &pages {
             Some(_) => format!("--socket-mem={MEMORY}"),
             None => {
@@ -66,8 +65,14 @@ impl Peer {
         host.start_switch(&[])?;
         let is_ready =
             || host.vsctl("get Open_vSwitch . dpdk_initialized").is_ok_and(|t| t.trim() == "true");
-        wait::until("DPDK to be ready", PATIENCE, || is_ready().then_some(()))?;
-        let peer = Self { host, bed, _pages: pages };
+        if let Err(e) = wait::until("DPDK to be ready", PATIENCE, || is_ready().then_some(())) {
+            let log = host.switch_log();
+            let last: Vec<&str> = log.lines().rev().take(3).collect();
+            return Err(Error::Missing(format!("{e}; its log ends in reverse: {last:?}")));
+        }
+        // It has taken its memory.
+        drop(pages);
+        let peer = Self { host, bed };
         peer.lay_tunnel()?;
         Ok(peer)
     }
@@ -208,7 +213,8 @@ fn write(file: &Path, frames: &[Vec<u8>]) -> std::io::Result<()> {
     frames.iter().try_for_each(|frame| to.write(Duration::ZERO, frame))
 }
 
-/// Permission for DPDK to have huge pages, where the kernel does not give it anyway; taken back when dropped.
+/// Permission for DPDK to have huge pages, where the kernel does not give it anyway; taken back when dropped. It is the whole
+/// machine's, so it is held no longer than DPDK takes to start.
 struct HugePages {
     before: Option<String>,
 }

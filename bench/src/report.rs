@@ -126,7 +126,7 @@ impl Report {
                 if ratios.is_empty() {
                     "-".to_owned()
                 } else {
-                    format!("{:.2}", spread(ratios.into_iter()).0)
+                    figure(spread(ratios.into_iter()).0)
                 }
             };
             let range = format!("{} - {}", figure(min), figure(max));
