@@ -1,7 +1,7 @@
 //! Who is compared: switches on the guide's two hosts, with the guests' offloads as they come or switched off, behind veths or
-//! taps, with ports by packet socket or AF_XDP; and Open vSwitch with DPDK, from memory to memory alone.
+//! taps, with ports by packet socket or AF_XDP; and Open vSwitch with DPDK, from memory to memory and between guests by vhost-user.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use testbed::guest::Wire;
 use testbed::guide::{Flavor, GUEST_PORT, Plan, TwoSites};
@@ -49,7 +49,7 @@ pub(crate) enum Scope {
     Tcp,
     /// In TCP throughput, when asked for: the speed table does without.
     TcpOnRequest,
-    /// From memory to memory; it has no hosts of its own.
+    /// From memory to memory and with guests by vhost-user; it does not do the guide.
     Memory,
 }
 
@@ -57,6 +57,8 @@ pub(crate) enum Scope {
 pub(crate) const OURS: &str = "ferro";
 /// Ours by AF_XDP.
 pub(crate) const OURS_XDP: &str = "ferro-xdp";
+/// Ours with workers that never sleep.
+pub(crate) const OURS_AWAKE: &str = "ferro-awake";
 /// The peer by packet sockets: without the guests' offloads, with which TCP does not connect through it.
 pub(crate) const PEER: &str = "ovs-off";
 /// The peer by AF_XDP.
@@ -132,6 +134,9 @@ pub(crate) fn field(bin: Option<&str>, variants: &[Variant]) -> Field {
         let name = &variant.name;
         add(&ferro, &format!("{OURS}-{name}"), &format!("ferroswitch, {name}"), Everything, setup);
     }
+    let awake = Some("other_config:pmd-sleep-max=0".to_owned());
+    let awake = Setup { settings: awake, ..DEFAULTS };
+    add(&ferro, OURS_AWAKE, "ferroswitch, always awake", Memory, awake);
     add(&ferro, TAPS[0], "ferroswitch, guests on taps", Tcp, tap());
     add(&ferro, "ferro-off", "ferroswitch, offloads off", TcpOnRequest, off());
     add(&ferro, OURS_XDP, "ferroswitch, AF_XDP", Everything, xdp(true));
@@ -151,6 +156,25 @@ impl Contender {
     /// Whether these are our programs.
     pub(crate) fn is_ours(&self) -> bool {
         matches!(&self.flavor, Flavor::Switch(programs) if programs.are_ours())
+    }
+
+    /// Whether it is measured with guests by vhost-user.
+    pub(crate) fn has_guests(&self) -> bool {
+        [OURS, OURS_AWAKE, PEER_DPDK].contains(&self.key.as_str())
+    }
+
+    /// Its programs, where it runs on a host of its own; `links` is a folder for links to them.
+    pub(crate) fn programs(&self, links: &Path) -> Result<Programs> {
+        match &self.flavor {
+            _ if self.key == PEER_DPDK => Programs::reference_with_dpdk(links),
+            Flavor::Switch(programs) => Ok(programs.clone()),
+            _ => Ok(Programs::none()),
+        }
+    }
+
+    /// Columns of the Open_vSwitch table to set.
+    pub(crate) fn settings(&self) -> &str {
+        self.setup.settings.as_deref().unwrap_or_default()
     }
 
     /// How to build its two hosts.

@@ -38,6 +38,28 @@ pub(crate) struct Peer {
     bed: Testbed,
 }
 
+/// How to have DPDK in a switch that is not started yet, with a worker on the last processor.
+pub(crate) fn settings(prefix: &str, pages: bool) -> String {
+    let memory = if pages {
+        format!("--socket-mem={MEMORY}")
+    } else {
+        eprintln!("  without huge pages, which slows Open vSwitch with DPDK down");
+        format!("--no-huge --legacy-mem -m {MEMORY}")
+    };
+    let extra = format!("{memory} --no-pci --file-prefix={prefix}");
+    format!(
+        "ovs-vsctl --no-wait set Open_vSwitch . other_config:dpdk-init=true other_config:per-port-memory=true \
+         {} other_config:dpdk-extra=\"{extra}\"",
+        on_last_processor()
+    )
+}
+
+/// The setting for one worker, on the last processor.
+pub(crate) fn on_last_processor() -> String {
+    let last = std::thread::available_parallelism().map_or(0, |n| n.get() - 1).min(63);
+    format!("other_config:pmd-cpu-mask={:#x}", 1u64 << last)
+}
+
 impl Peer {
     /// Starts it, with a worker on the last processor.
     pub(crate) fn start() -> Result<Self> {
@@ -47,21 +69,7 @@ impl Peer {
         let mut host = bed.host("memory", &Programs::reference_with_dpdk(&links)?)?;
         host.start_database(&[])?;
         let pages = HugePages::allow();
-        let memory = match &pages {
-            Some(_) => format!("--socket-mem={MEMORY}"),
-            None => {
-                eprintln!("  without huge pages, which slows Open vSwitch with DPDK down");
-                format!("--no-huge --legacy-mem -m {MEMORY}")
-            }
-        };
-        let last = std::thread::available_parallelism().map_or(0, |n| n.get() - 1).min(63);
-        let extra = format!("{memory} --no-pci --file-prefix={}", bed.prefix());
-        let line = format!(
-            "ovs-vsctl --no-wait set Open_vSwitch . other_config:dpdk-init=true other_config:per-port-memory=true \
-             other_config:pmd-cpu-mask={:#x} other_config:dpdk-extra=\"{extra}\"",
-            1u64 << last
-        );
-        host.shell(&line).ok()?;
+        host.shell(&settings(bed.prefix(), pages.is_some())).ok()?;
         host.start_switch(&[])?;
         let is_ready =
             || host.vsctl("get Open_vSwitch . dpdk_initialized").is_ok_and(|t| t.trim() == "true");
@@ -215,7 +223,7 @@ fn write(file: &Path, frames: &[Vec<u8>]) -> std::io::Result<()> {
 
 /// Permission for DPDK to have huge pages, where the kernel does not give it anyway; taken back when dropped. It is the whole
 /// machine's, so it is held no longer than DPDK takes to start.
-struct HugePages {
+pub(crate) struct HugePages {
     before: Option<String>,
 }
 
@@ -223,7 +231,7 @@ impl HugePages {
     const ALLOWED: &'static str = "/proc/sys/vm/nr_overcommit_hugepages";
 
     /// `None` where they cannot be had.
-    fn allow() -> Option<Self> {
+    pub(crate) fn allow() -> Option<Self> {
         let info = std::fs::read_to_string("/proc/meminfo").ok()?;
         let field = |key: &str| {
             let line = info.lines().find_map(|line| line.strip_prefix(key))?;

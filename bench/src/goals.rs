@@ -1,6 +1,6 @@
 //! The speed table: what we promise, against whom, and whether this run kept it.
 
-use crate::contender::{KERNEL, OURS, OURS_XDP, PEER, PEER_DPDK, PEER_XDP, TAPS};
+use crate::contender::{KERNEL, OURS, OURS_AWAKE, OURS_XDP, PEER, PEER_DPDK, PEER_XDP, TAPS};
 use crate::report::{Report, Samples, figure, spread};
 
 /// One promise.
@@ -79,6 +79,9 @@ pub(crate) const GOALS: &[Goal] = &[
     goal("round trip, 99 of 100, under load", "load-p99", OURS, One(KERNEL), AtMost(1.5)),
     goal("CPU time when idle", "idle", OURS, One(PEER), AtMost(1.0)),
     goal("CPU time when idle, AF_XDP", "idle", OURS_XDP, One(PEER_XDP), AtMost(1.0)),
+    goal("guest to guest by vhost-user", "vhost", OURS_AWAKE, One(PEER_DPDK), AtLeast(1.2)),
+    goal("guest into VXLAN and out", "vhost-vxlan", OURS_AWAKE, One(PEER_DPDK), AtLeast(1.3)),
+    goal("TCP, guests by vhost-user", "vhost-tcp", OURS_AWAKE, One(PEER_DPDK), AtLeast(1.2)),
     goal("memory to memory, one flow", "mem-one", OURS, Nobody, AtMost(200.0)),
     goal("memory to memory, one flow", "mem-one", OURS, One(PEER_DPDK), AtMost(1.0)),
     goal("memory to memory, 10,000 flows", "mem-10k", OURS, Nobody, AtMost(600.0)),

@@ -22,6 +22,7 @@ mod profile;
 mod record;
 mod report;
 mod storm;
+mod vhost;
 mod vsctl_rate;
 
 use std::path::PathBuf;
@@ -224,6 +225,10 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
         if memory::MEASURES.iter().any(|m| wanted(m.name)) {
             eprintln!("{progress}: memory to memory");
             memory::round(&mut session, &|key| contenders.iter().any(|c| c.key == key))?;
+        }
+        if vhost::MEASURES.iter().any(|m| wanted(m.name)) {
+            eprintln!("{progress}: guests by vhost-user");
+            vhost::round(&mut session, contenders)?;
         }
         report.conclude(round);
     }

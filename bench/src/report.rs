@@ -8,7 +8,7 @@ use jsonrpc::Json;
 use crate::contender::{KERNEL, OURS, PEER, PEER_DPDK};
 use crate::goals::{Bound, GOALS, ratios};
 use crate::measure::{MEASURES, Measure};
-use crate::{memory, vsctl_rate};
+use crate::{memory, vhost, vsctl_rate};
 
 /// A value for each round.
 pub(crate) type Samples = BTreeMap<u32, f64>;
@@ -32,7 +32,8 @@ pub(crate) const MACHINE: &str = "machine";
 
 /// Every measure that comes from rounds of everybody.
 pub(crate) fn all_measures() -> impl Iterator<Item = &'static Measure> {
-    MEASURES.iter().chain([&vsctl_rate::MEASURE]).chain(memory::MEASURES)
+    let guide = MEASURES.iter().chain([&vsctl_rate::MEASURE]);
+    guide.chain(memory::MEASURES).chain(vhost::MEASURES)
 }
 
 /// Something that could not be measured.

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Error, Netns, Result, bed, wait};
 
@@ -85,6 +86,13 @@ impl Testpmd {
         self.input
             .write_all(bytes.as_bytes())
             .map_err(Error::io(format!("cannot tell testpmd {line}")))
+    }
+
+    /// Stops it, and lets it go on.
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let sent = pid.map_or(Ok(()), |pid| kill_process(pid, signal));
+        sent.map_err(|e| Error::Io { what: "cannot signal testpmd".to_owned(), source: e.into() })
     }
 
     /// What it has counted, by port: so many of them.
