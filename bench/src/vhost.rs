@@ -99,13 +99,18 @@ fn measure(
     }
     let turn = Duration::from_secs(session.seconds.into()) / TURNS;
     for _ in 0..TURNS {
-        for (_, side, rates) in &mut all {
-            rates.push(side.go_on(turn)?);
+        for (key, side, rates) in &mut all {
+            match side.go_on(turn) {
+                Ok(rate) => rates.push(rate),
+                Err(why) => session.fail(measure, key, why)?,
+            }
         }
     }
     for (key, _, mut rates) in all {
         rates.sort_by(f64::total_cmp);
-        session.add(measure, key, rates[rates.len() / 2]);
+        if let Some(median) = rates.get(rates.len() / 2) {
+            session.add(measure, key, *median);
+        }
     }
     Ok(())
 }
