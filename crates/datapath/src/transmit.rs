@@ -93,20 +93,20 @@ impl Ports {
     }
 
     /// Sends a packet by a port, perhaps joined with others of its flow that come before the port is closed
-    /// ([`Ports::close`]) or something else is sent there.
-    pub(crate) fn join(&mut self, port: DpPort, packet: Packet, buffers: &mut Buffers) {
+    /// ([`Ports::close`]) or something else is sent there. Says whether it was joined to another.
+    pub(crate) fn join(&mut self, port: DpPort, packet: Packet, buffers: &mut Buffers) -> bool {
         let Some(Some(Port::Device { batch, joiner, .. })) = self.table.get_mut(port.0 as usize)
         else {
             buffers.put(packet.buf);
-            return;
+            return false;
         };
         let (was_empty, was_open) =
             (batch.is_empty(), joiner.as_ref().is_some_and(|j| !j.is_empty()));
         let options = Options { udp: true, udp_without_csum: true };
         let joiner = joiner.get_or_insert_with(|| Box::new(Gro::new(options)));
-        if let Some(empty) = joiner.packet(packet, |n| buffers.take(n), batch) {
-            buffers.put(empty);
-        }
+        let emptied = joiner.packet(packet, |n| buffers.take(n), batch);
+        let joined = emptied.is_some();
+        emptied.into_iter().for_each(|buf| buffers.put(buf));
         if was_empty && !batch.is_empty() {
             self.dirty.push(port);
         }
@@ -115,6 +115,7 @@ impl Ports {
             (true, false) => self.open.retain(|p| *p != port),
             _ => {}
         }
+        joined
     }
 
     /// Whether a port keeps packets open for others to join.

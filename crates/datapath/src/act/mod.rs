@@ -7,6 +7,7 @@
 //!
 //! A packet is copied only when something comes after an action that consumes it: the last one takes the original.
 
+mod gather;
 mod pop;
 mod push;
 mod set;
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 
 use flow::extract::Metadata;
 use flow::{Action, DpPort, FlowKey, RecircId, SlowReason};
+use gather::Gathering;
 use packet::gro::{Gro, Options};
 use packet::wire::Header;
 use packet::wire::ethernet::EthernetHeader;
@@ -75,6 +77,7 @@ pub(crate) struct Executor {
     spare_groups: Vec<Vec<Work>>,
     /// More batches of packets that may be joined come at once.
     pub(crate) gathers: bool,
+    gathering: Gathering,
     /// Joins what was decapsulated.
     gro: Gro,
     joined: Vec<Packet>,
@@ -96,6 +99,7 @@ impl Executor {
             spare_groups: Vec::new(),
             gro: Gro::new(Options { udp: true, udp_without_csum: false }),
             gathers: false,
+            gathering: Gathering::default(),
             joined: Vec::new(),
             ip_id: 0,
         }

@@ -22,8 +22,9 @@ impl Executor {
         way: Option<DpPort>,
     ) {
         self.flatten(group);
-        let way =
-            way.filter(|port| self.gathers || self.ports.is_open(*port) || repeats(group, keys));
+        let packets = group.len();
+        let gathers = self.gathers && way.is_some() && self.gathering.pays(packets);
+        let way = way.filter(|port| gathers || self.ports.is_open(*port) || repeats(group, keys));
         let Self { buffers, tally, ip_id, .. } = self;
         group.retain_mut(|w| {
             if way.is_some() && w.packet.offload.gso.is_none() {
@@ -42,8 +43,11 @@ impl Executor {
         });
         if let Some(port) = way {
             let Self { ports, buffers, .. } = self;
-            group.drain(..).for_each(|w| ports.join(port, w.packet, buffers));
-            if !self.gathers {
+            let joined = group.drain(..).map(|w| ports.join(port, w.packet, buffers));
+            let joined = joined.filter(|joined| *joined).count();
+            if gathers {
+                self.gathering.note(packets, joined);
+            } else {
                 self.ports.close();
             }
         }
