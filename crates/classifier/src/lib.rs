@@ -21,7 +21,9 @@
 mod hash;
 mod megaflows;
 mod pattern;
+mod rules;
 
 pub use hash::Mixer;
 pub use megaflows::{Megaflows, TooManyMasks};
 pub use pattern::Pattern;
+pub use rules::Rules;

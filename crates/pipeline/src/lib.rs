@@ -16,12 +16,20 @@
 
 mod bridge;
 mod builder;
+mod key;
 mod port;
+mod program;
+mod rule;
 mod snapshot;
+mod table;
 mod vlan;
 
 pub use bridge::{Bridge, BridgeId, FailMode};
 pub use builder::{BuildError, PortSpec, PortSpecKind, SnapshotBuilder};
+pub use key::{Key, KeyMask, MatchKey, Registers, WORDS, is_held};
 pub use port::{OfPort, Port, PortConfig, PortKind, PortRef};
+pub use program::{Change, Changes, Program, Removed, TABLES};
+pub use rule::{Rule, Usage};
 pub use snapshot::Snapshot;
+pub use table::Table;
 pub use vlan::{BadVlan, PriorityTags, Vid, VlanMode, VlanSet};

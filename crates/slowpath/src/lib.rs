@@ -18,6 +18,7 @@
 //! Lock order: state, then flows. Neither is ever held while waiting for the datapath.
 
 mod control;
+mod events;
 mod flows;
 mod handler;
 mod neighbours;
@@ -37,6 +38,8 @@ use l2::MacConfig;
 use pipeline::{BridgeId, PortRef, Snapshot};
 
 use control::Control;
+use events::Events;
+pub use events::{Bell, Event, PacketIn};
 use flows::Flows;
 pub use flows::Listed;
 pub use revalidate::Report;
@@ -59,6 +62,7 @@ struct Shared {
     state: Mutex<State>,
     flows: Mutex<Flows>,
     control: Control,
+    events: Events,
     /// Held while misses are being answered.
     answering: Mutex<()>,
     max_idle_ms: AtomicU64,
@@ -92,6 +96,7 @@ impl SlowPath {
             state: Mutex::new(State::new(snapshot)),
             flows: Mutex::default(),
             control: Control::default(),
+            events: Events::new(counters.counter("drop_controller_queue_full")),
             answering: Mutex::default(),
             max_idle_ms: AtomicU64::new(10_000),
             exact_flows: AtomicBool::new(false),
@@ -132,7 +137,7 @@ impl SlowPath {
 
     /// A new configuration takes effect: translations from now on use it, and flows made from the last one are checked.
     pub fn publish(&self, snapshot: Snapshot, macs: &BTreeMap<BridgeId, MacConfig>) {
-        self.with(|state, _| state.publish(snapshot, macs));
+        self.with(|state, now| state.publish(snapshot, macs, now));
     }
 
     /// Reads or changes the tables (for control commands and kernel events). Whatever changes is noticed.
@@ -144,6 +149,21 @@ impl SlowPath {
         shared.release_ready(&mut state, now);
         shared.note_change(&mut state);
         result
+    }
+
+    /// Whom to wake when there is something to tell controllers.
+    pub fn set_bell(&self, bell: Bell) {
+        self.0.shared.events.set_bell(bell);
+    }
+
+    /// What there is to tell controllers, in order.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.0.shared.events.take()
+    }
+
+    /// Tells controllers something.
+    pub fn tell(&self, event: Event) {
+        self.0.shared.events.push(event);
     }
 
     /// What went through a tunnel or patch port, as far as collected.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use base::{Instant, Version};
 use datapath::Miss;
 use l2::{MacConfig, MacTable};
-use pipeline::{BridgeId, PortRef, Snapshot};
+use pipeline::{BridgeId, FailMode, PortRef, Program, Snapshot};
 use tunnel::{Neighbours, Peers, Routes, Waiting};
-use xlate::{Learn, MacTables, Tables};
+use xlate::{Learn, MacTables, Programs, Tables};
 
 /// Packets and bytes of a port that is not a device: a tunnel's or a patch's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Traffic {
 pub struct State {
     /// The configuration.
     pub snapshot: Arc<Snapshot>,
+    /// What controllers have programmed, per bridge of the snapshot.
+    pub programs: Programs,
     /// Stations, per bridge.
     pub macs: MacTables,
     /// Routes and own addresses.
@@ -40,13 +42,14 @@ pub struct State {
     mac_configs: BTreeMap<BridgeId, MacConfig>,
     version: Version,
     /// The versions of all parts when `version` was last raised.
-    parts: [Version; 5],
+    parts: [Version; 6],
 }
 
 impl State {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
         Self {
             snapshot: Arc::new(snapshot),
+            programs: Programs::new(),
             macs: MacTables::new(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
@@ -55,13 +58,14 @@ impl State {
             traffic: HashMap::new(),
             mac_configs: BTreeMap::new(),
             version: Version::default(),
-            parts: [Version::default(); 5],
+            parts: [Version::default(); 6],
         }
     }
 
     /// What a translation reads beside the snapshot.
     pub fn tables(&self) -> Tables<'_> {
         Tables {
+            programs: &self.programs,
             macs: &self.macs,
             routes: &self.routes,
             neighbours: &self.neighbours,
@@ -80,7 +84,19 @@ impl State {
         self.macs.entry(bridge).or_insert_with(|| MacTable::new(config))
     }
 
-    pub(crate) fn publish(&mut self, snapshot: Snapshot, macs: &BTreeMap<BridgeId, MacConfig>) {
+    pub(crate) fn publish(
+        &mut self,
+        snapshot: Snapshot,
+        macs: &BTreeMap<BridgeId, MacConfig>,
+        now: Instant,
+    ) {
+        self.programs.retain(|id, _| snapshot.bridge(*id).is_some());
+        for bridge in snapshot.bridges() {
+            self.programs.entry(bridge.id).or_insert_with(|| match bridge.fail_mode {
+                FailMode::Standalone => Program::standalone(seed(), now),
+                FailMode::Secure => Program::new(seed()),
+            });
+        }
         self.macs.retain(|id, _| snapshot.bridge(*id).is_some());
         for (id, table) in &mut self.macs {
             table.set_config(macs.get(id).copied().unwrap_or_default());
@@ -128,8 +144,10 @@ impl State {
     /// Raises the version if any part has changed. Says whether it did.
     pub(crate) fn note_change(&mut self) -> bool {
         let macs = self.macs.values().map(|t| t.version().0).sum();
+        let programs = self.programs.values().map(|p| p.version().0).sum();
         let parts = [
             self.snapshot.version(),
+            Version(programs),
             self.routes.version(),
             self.neighbours.version(),
             self.peers.version(),
@@ -142,4 +160,10 @@ impl State {
         }
         changed
     }
+}
+
+/// A number that nobody outside can guess.
+fn seed() -> u64 {
+    use std::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(0)
 }

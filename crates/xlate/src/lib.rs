@@ -30,7 +30,9 @@ mod terminate;
 pub mod trace;
 mod walk;
 
-pub use request::{Effect, Learn, MacTables, Request, Resolve, Tables, Translation, Use, Wait};
+pub use request::{
+    Effect, Learn, MacTables, Programs, Request, Resolve, Tables, Translation, Use, Wait,
+};
 pub use terminate::show_listeners;
 pub use walk::{MAX_ACTIONS, MAX_DEPTH, MAX_PASSAGES, translate, translate_tunnel_output};
 

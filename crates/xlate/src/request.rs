@@ -8,7 +8,7 @@ use base::Instant;
 use flow::{Action, DpPort, DropCause, FlowKey, Mask};
 use l2::MacTable;
 use packet::wire::ethernet::Mac;
-use pipeline::{BridgeId, OfPort, PortRef};
+use pipeline::{BridgeId, OfPort, PortRef, Program};
 use tunnel::neighbour::Asker;
 use tunnel::{Neighbours, Observed, Peers, Routes};
 
@@ -17,9 +17,14 @@ use crate::trace::Trace;
 /// The MAC table of each bridge that has learned anything.
 pub type MacTables = BTreeMap<BridgeId, MacTable<OfPort>>;
 
-/// What traffic and the kernel have taught the switch; read only.
+/// What controllers have programmed into each bridge.
+pub type Programs = BTreeMap<BridgeId, Program>;
+
+/// What controllers, traffic and the kernel have taught the switch; read only.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a> {
+    /// Rules, groups and meters.
+    pub programs: &'a Programs,
     /// Stations.
     pub macs: &'a MacTables,
     /// Routes and own addresses.

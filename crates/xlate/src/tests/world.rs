@@ -10,7 +10,7 @@ use pipeline::{
 };
 use tunnel::{Endpoint, Kind, Neighbours, Peers, Routes};
 
-use crate::{Effect, MacTables, Request, Tables, Translation, translate};
+use crate::{Effect, MacTables, Programs, Request, Tables, Translation, translate};
 
 pub(super) fn mac(s: &str) -> Mac {
     parse_mac(s).unwrap()
@@ -24,6 +24,7 @@ pub(super) struct World {
     pub(super) routes: Routes,
     pub(super) neighbours: Neighbours,
     pub(super) peers: Peers,
+    pub(super) programs: Programs,
     pub(super) now: Instant,
 }
 
@@ -35,12 +36,14 @@ impl World {
             routes: Routes::default(),
             neighbours: Neighbours::default(),
             peers: Peers::default(),
+            programs: Programs::new(),
             now: Instant::default(),
         }
     }
 
     pub(super) fn tables(&self) -> Tables<'_> {
         Tables {
+            programs: &self.programs,
             macs: &self.macs,
             routes: &self.routes,
             neighbours: &self.neighbours,

@@ -1,0 +1,365 @@
+//! What a rule can look at: the packet's own fields and, beside them, what the pipeline itself keeps.
+//!
+//! A [`Key`] is a [`FlowKey`] with [`Registers`] behind it, flat and without padding like the flow key itself, so that tables
+//! of rules work on words. [`Key::get`] and [`Key::set`] are the only places that know where an OpenFlow field lives.
+//!
+//! `flow.in_port` is the datapath's port and no rule looks at it; rules look at [`Registers::in_port`].
+
+use std::mem::offset_of;
+
+use flow::{FlowKey, TunnelKey};
+use openflow::{Field, Match, Port, Value};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What a packet carries through the pipeline beside its headers. All zero when it comes in, but for `in_port` and
+/// `actset_output`. Integers are in host order.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Registers {
+    pub metadata: u64,
+    pub regs: [u32; 16],
+    /// An OpenFlow port number.
+    pub in_port: u16,
+    /// An OpenFlow port number; [`Port::UNSET`] while the action set has no output.
+    pub actset_output: u16,
+    pub conj_id: u32,
+    // -- the connection's original direction --
+    pub ct_nw_src: u32,
+    pub ct_nw_dst: u32,
+    pub ct_ipv6_src: [u8; 16],
+    pub ct_ipv6_dst: [u8; 16],
+    pub ct_tp_src: u16,
+    pub ct_tp_dst: u16,
+    // -- NSH (RFC 8300) --
+    pub nsh_spi: u32,
+    pub nsh_c: [u32; 4],
+    pub nsh_flags: u8,
+    pub nsh_ttl: u8,
+    pub nsh_mdtype: u8,
+    pub nsh_np: u8,
+    pub nsh_si: u8,
+    // -- neighbour discovery --
+    pub nd_options_type: u8,
+    // -- tunnels --
+    pub gtpu_flags: u8,
+    pub gtpu_msgtype: u8,
+    pub erspan_ver: u8,
+    pub erspan_dir: u8,
+    pub erspan_hwid: u8,
+    pub pad: [u8; 5],
+    pub erspan_idx: u32,
+    pub nd_reserved: u32,
+}
+
+/// See the module.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Key {
+    /// The packet's fields, as they are now.
+    pub flow: FlowKey,
+    /// What the pipeline keeps.
+    pub registers: Registers,
+}
+
+/// How many words a key has.
+pub const WORDS: usize = std::mem::size_of::<Key>() / 8;
+const _: () = assert!(std::mem::size_of::<Key>().is_multiple_of(8));
+
+/// Which bits of a key count: a key whose set bits are those.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct KeyMask(pub Key);
+
+/// Where a field lives in a [`Key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In an integer of `bytes` bytes at `offset`, `shift` bits up.
+    Int { offset: usize, bytes: usize, shift: u32 },
+    /// In an array of bytes, in network order.
+    Bytes { offset: usize },
+    /// An OpenFlow port, 16 bits here and 32 in the field.
+    Port32 { offset: usize },
+}
+
+const FLOW: usize = offset_of!(Key, flow);
+const REGISTERS: usize = offset_of!(Key, registers);
+const TUNNEL: usize = FLOW + offset_of!(FlowKey, tunnel);
+
+/// `None` for fields that keys do not hold: options of tunnels.
+fn place(field: Field) -> Option<Place> {
+    macro_rules! int {
+        ($base:expr, $of:ty, $field:ident, $bytes:expr, $shift:expr) => {
+            Place::Int { offset: $base + offset_of!($of, $field), bytes: $bytes, shift: $shift }
+        };
+    }
+    macro_rules! flow {
+        ($field:ident, $bytes:expr) => {
+            int!(FLOW, FlowKey, $field, $bytes, 0)
+        };
+        ($field:ident, $bytes:expr, $shift:expr) => {
+            int!(FLOW, FlowKey, $field, $bytes, $shift)
+        };
+    }
+    macro_rules! tunnel {
+        ($field:ident, $bytes:expr) => {
+            int!(TUNNEL, TunnelKey, $field, $bytes, 0)
+        };
+        ($field:ident, $bytes:expr, $shift:expr) => {
+            int!(TUNNEL, TunnelKey, $field, $bytes, $shift)
+        };
+    }
+    macro_rules! register {
+        ($field:ident, $bytes:expr) => {
+            int!(REGISTERS, Registers, $field, $bytes, 0)
+        };
+    }
+    macro_rules! bytes {
+        ($base:expr, $of:ty, $field:ident) => {
+            Place::Bytes { offset: $base + offset_of!($of, $field) }
+        };
+    }
+    use Field::*;
+    Some(match field {
+        DpHash => flow!(dp_hash, 4),
+        RecircId => flow!(recirc_id, 4),
+        PacketType => flow!(packet_type, 4),
+        ConjId => register!(conj_id, 4),
+        TunId => tunnel!(id, 8),
+        TunSrc => tunnel!(ip_src, 4),
+        TunDst => tunnel!(ip_dst, 4),
+        TunIpv6Src => bytes!(TUNNEL, TunnelKey, ipv6_src),
+        TunIpv6Dst => bytes!(TUNNEL, TunnelKey, ipv6_dst),
+        TunGbpId => tunnel!(gbp_id, 2),
+        TunGbpFlags => tunnel!(gbp_flags, 1),
+        TunFlags => tunnel!(flags, 2, flow::tunnel_flag::OAM.trailing_zeros()),
+        TunErspanVer => register!(erspan_ver, 1),
+        TunErspanIdx => register!(erspan_idx, 4),
+        TunErspanDir => register!(erspan_dir, 1),
+        TunErspanHwid => register!(erspan_hwid, 1),
+        TunGtpuFlags => register!(gtpu_flags, 1),
+        TunGtpuMsgtype => register!(gtpu_msgtype, 1),
+        InPort => register!(in_port, 2),
+        InPortOxm => Place::Port32 { offset: REGISTERS + offset_of!(Registers, in_port) },
+        ActsetOutput => Place::Port32 { offset: REGISTERS + offset_of!(Registers, actset_output) },
+        PktMark => flow!(skb_mark, 4),
+        SkbPriority => flow!(skb_priority, 4),
+        CtState => flow!(ct_state, 1),
+        CtZone => flow!(ct_zone, 2),
+        CtMark => flow!(ct_mark, 4),
+        CtLabel => bytes!(FLOW, FlowKey, ct_label),
+        CtNwProto => flow!(ct_proto, 1),
+        CtNwSrc => register!(ct_nw_src, 4),
+        CtNwDst => register!(ct_nw_dst, 4),
+        CtIpv6Src => bytes!(REGISTERS, Registers, ct_ipv6_src),
+        CtIpv6Dst => bytes!(REGISTERS, Registers, ct_ipv6_dst),
+        CtTpSrc => register!(ct_tp_src, 2),
+        CtTpDst => register!(ct_tp_dst, 2),
+        Metadata => register!(metadata, 8),
+        EthSrc => bytes!(FLOW, FlowKey, eth_src),
+        EthDst => bytes!(FLOW, FlowKey, eth_dst),
+        EthType => flow!(eth_type, 2),
+        VlanTci => Place::Int {
+            offset: FLOW + offset_of!(FlowKey, vlans) + offset_of!(flow::Vlan, tci),
+            bytes: 2,
+            shift: 0,
+        },
+        MplsLabel => flow!(mpls, 4, 12),
+        MplsTc => flow!(mpls, 4, 9),
+        MplsBos => flow!(mpls, 4, 8),
+        MplsTtl => flow!(mpls, 4, 0),
+        IpSrc => flow!(nw_src, 4),
+        IpDst => flow!(nw_dst, 4),
+        Ipv6Src => bytes!(FLOW, FlowKey, ipv6_src),
+        Ipv6Dst => bytes!(FLOW, FlowKey, ipv6_dst),
+        Ipv6Label => flow!(ipv6_label, 4),
+        NwProto => flow!(nw_proto, 1),
+        NwTtl => flow!(nw_ttl, 1),
+        IpFrag => flow!(ip_frag, 1),
+        NwTos => flow!(nw_tos, 1),
+        ArpSha => bytes!(FLOW, FlowKey, arp_sha),
+        ArpTha => bytes!(FLOW, FlowKey, arp_tha),
+        NshFlags => register!(nsh_flags, 1),
+        NshTtl => register!(nsh_ttl, 1),
+        NshMdtype => register!(nsh_mdtype, 1),
+        NshNp => register!(nsh_np, 1),
+        NshSpi => register!(nsh_spi, 4),
+        NshSi => register!(nsh_si, 1),
+        NshC1 | NshC2 | NshC3 | NshC4 => {
+            let index = field as usize - NshC1 as usize;
+            let offset = REGISTERS + offset_of!(Registers, nsh_c) + 4 * index;
+            Place::Int { offset, bytes: 4, shift: 0 }
+        }
+        TcpSrc => flow!(tp_src, 2),
+        TcpDst => flow!(tp_dst, 2),
+        TcpFlags => flow!(tcp_flags, 2),
+        NdTarget => bytes!(FLOW, FlowKey, nd_target),
+        NdReserved => register!(nd_reserved, 4),
+        NdOptionsType => register!(nd_options_type, 1),
+        _ if field.registers().is_some_and(|(_, count)| count == 1) => {
+            let (index, _) = field.registers()?;
+            let offset = REGISTERS + offset_of!(Registers, regs) + 4 * index;
+            Place::Int { offset, bytes: 4, shift: 0 }
+        }
+        _ => return None,
+    })
+}
+
+/// All but the options of tunnels have a place; views live where their owner does.
+pub fn is_held(field: Field) -> bool {
+    field.registers().is_some() || place(field).or_else(|| place(field.row().home.0)).is_some()
+}
+
+impl Key {
+    /// As words.
+    pub fn words(&self) -> &[u64; WORDS] {
+        zerocopy::transmute_ref!(self)
+    }
+
+    /// As words.
+    pub fn words_mut(&mut self) -> &mut [u64; WORDS] {
+        zerocopy::transmute_mut!(self)
+    }
+
+    /// What the field holds; zero if keys do not hold it.
+    pub fn get(&self, field: Field) -> Value {
+        let row = field.row();
+        if let Some((first, count)) = field.registers().filter(|(_, count)| *count > 1) {
+            let regs = self.registers.regs.iter().skip(first).take(count);
+            return Value::Int(regs.fold(0, |n, reg| n << 32 | u128::from(*reg)));
+        }
+        match place(field) {
+            Some(at) => self.read(at, row.bits, field.bytes()),
+            None => {
+                let (owner, shift) = row.home;
+                let Some(at) = place(owner) else { return field.zero() };
+                let whole = self.read(at, owner.row().bits, owner.bytes());
+                Value::Int(whole.bits(shift, row.bits))
+            }
+        }
+    }
+
+    fn read(&self, at: Place, bits: u32, len: usize) -> Value {
+        let all = self.as_bytes();
+        match at {
+            Place::Int { offset, bytes, shift } => {
+                let number = all[offset..offset + bytes]
+                    .iter()
+                    .rev()
+                    .fold(0u128, |n, byte| n << 8 | u128::from(*byte));
+                Value::Int(Value::Int(number >> shift).bits(0, bits))
+            }
+            Place::Bytes { offset } => Value::from_bytes(bits, &all[offset..offset + len]),
+            Place::Port32 { offset } => {
+                let port = u16::from_le_bytes([all[offset], all[offset + 1]]);
+                Value::Int(Port(port).to_wire32().into())
+            }
+        }
+    }
+
+    /// Overwrites the bits of the field that `mask` selects. Nothing happens if keys do not hold the field.
+    pub fn set(&mut self, field: Field, value: &Value, mask: &Value) {
+        let row = field.row();
+        if let Some((first, count)) = field.registers().filter(|(_, count)| *count > 1) {
+            for (i, reg) in self.registers.regs.iter_mut().skip(first).take(count).enumerate() {
+                let from = 32 * (count - 1 - i) as u32;
+                let (v, m) = (value.bits(from, 32) as u32, mask.bits(from, 32) as u32);
+                *reg = *reg & !m | v & m;
+            }
+            return;
+        }
+        match place(field) {
+            Some(at) => self.write(at, field.bytes(), value, mask),
+            None => {
+                let (owner, shift) = row.home;
+                let Some(at) = place(owner) else { return };
+                let low = |v: &Value| Value::Int(v.bits(0, row.bits) << shift);
+                self.write(at, owner.bytes(), &low(value), &low(mask));
+            }
+        }
+    }
+
+    fn write(&mut self, at: Place, len: usize, value: &Value, mask: &Value) {
+        let all = self.as_mut_bytes();
+        let mut put = |offset: usize, v: u8, m: u8| all[offset] = all[offset] & !m | v & m;
+        match at {
+            Place::Int { offset, bytes, shift } => {
+                let (v, m) = (value.int() << shift, mask.int() << shift);
+                for i in 0..bytes {
+                    put(offset + i, (v >> (8 * i)) as u8, (m >> (8 * i)) as u8);
+                }
+            }
+            Place::Bytes { offset } => {
+                let (v, m) = (value.to_bytes(len), mask.to_bytes(len));
+                for (i, (v, m)) in v.into_iter().zip(m).enumerate() {
+                    put(offset + i, v, m);
+                }
+            }
+            Place::Port32 { offset } => {
+                let m = if mask.is_zero() { 0 } else { u8::MAX };
+                for (i, v) in (value.int() as u16).to_le_bytes().into_iter().enumerate() {
+                    put(offset + i, v, m);
+                }
+            }
+        }
+    }
+}
+
+// `read` and `write` take the key's integers for little-endian.
+const _: () = assert!(cfg!(target_endian = "little"), "keys are read byte by byte");
+
+impl KeyMask {
+    /// No bit counts.
+    pub fn any() -> Self {
+        Self::default()
+    }
+
+    /// The bits of a field that `mask` selects count as well.
+    pub fn add(&mut self, field: Field, mask: &Value) {
+        self.0.set(field, mask, mask);
+    }
+
+    /// The whole field counts as well.
+    pub fn add_whole(&mut self, field: Field) {
+        self.add(field, &field.ones());
+    }
+
+    /// The bits of the other count as well.
+    pub fn union(&mut self, other: &KeyMask) {
+        for (a, b) in self.0.words_mut().iter_mut().zip(other.0.words()) {
+            *a |= b;
+        }
+    }
+
+    /// As words.
+    pub fn words(&self) -> &[u64; WORDS] {
+        self.0.words()
+    }
+}
+
+/// A match as masked words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MatchKey {
+    /// The values; zero outside of the mask.
+    pub key: Key,
+    /// The bits that count.
+    pub mask: KeyMask,
+}
+
+impl MatchKey {
+    /// `None` if the match is on a field that keys do not hold: an option of a tunnel.
+    pub fn new(matching: &Match) -> Option<Self> {
+        let mut this = Self { key: Key::default(), mask: KeyMask::any() };
+        for (field, value, mask) in matching.entries() {
+            if !is_held(field) {
+                return None;
+            }
+            this.key.set(field, value, mask);
+            this.mask.add(field, mask);
+        }
+        Some(this)
+    }
+}
