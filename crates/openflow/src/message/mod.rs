@@ -1,7 +1,9 @@
 //! Messages, whatever the version that carries them.
 
+pub mod actions;
 pub mod bundle;
 pub mod flow_mod;
+pub mod group;
 pub mod meter;
 pub mod packet_in;
 pub mod port;
@@ -18,6 +20,7 @@ pub use switch::{Config, Features, Role, RoleMessage};
 
 use crate::error::{Code, Number};
 use bundle::{BundleAdd, BundleControl};
+use group::{Group, GroupFeatures, GroupMod, GroupStats};
 use meter::{Meter, MeterFeatures, MeterMod, MeterStats};
 use port::{PortDesc, PortMod, PortStatus};
 
@@ -45,6 +48,7 @@ pub enum Message {
     PortMod(PortMod),
     RoleRequest(RoleMessage),
     RoleReply(RoleMessage),
+    GroupMod(Box<GroupMod>),
     MeterMod(MeterMod),
     BundleControl(BundleControl),
     BundleAdd(BundleAdd),
@@ -90,6 +94,19 @@ pub enum Message {
         ports: Vec<PortStats>,
         more: bool,
     },
+    GroupStatsRequest(u32),
+    GroupStatsReply {
+        groups: Vec<GroupStats>,
+        more: bool,
+    },
+    /// Before OpenFlow 1.5 for all groups.
+    GroupDescRequest(u32),
+    GroupDescReply {
+        groups: Vec<Group>,
+        more: bool,
+    },
+    GroupFeaturesRequest,
+    GroupFeaturesReply(GroupFeatures),
     MeterStatsRequest(u32),
     MeterStatsReply {
         meters: Vec<MeterStats>,

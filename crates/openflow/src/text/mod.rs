@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod flow;
+pub mod group;
 pub mod key_value;
 pub mod matching;
 pub mod message;

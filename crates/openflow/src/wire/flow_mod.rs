@@ -169,7 +169,7 @@ pub(super) fn write_match(w: &mut Writer, m: &crate::Match, version: Version) {
 }
 
 /// Nicira's flow-mod, which is OpenFlow 1.0's with an extensible match.
-pub(super) fn read_nicira(mut r: Reader<'_>) -> Result<FlowMod> {
+pub(super) fn read_nicira(mut r: Reader<'_>, version: Version) -> Result<FlowMod> {
     let start = r;
     let cookie = r.u64()?;
     let (command, table) = read_command(&start, r.u16()?)?;
@@ -192,7 +192,7 @@ pub(super) fn read_nicira(mut r: Reader<'_>) -> Result<FlowMod> {
         }
         flow.cookie = masked;
     }
-    finish(flow, r, start, flags, Version::V10)
+    finish(flow, r, start, flags, version)
 }
 
 /// Writes the body of a flow-mod, in the form of `protocol`.

@@ -44,7 +44,7 @@ pub(super) fn read_hello(mut r: Reader<'_>, version: u8) -> Result<Hello> {
 pub(super) fn write_hello(hello: &Hello, version: Version, xid: u32) -> Vec<u8> {
     // The header's version is the highest: see whether the list says more than that.
     let implied = hello.versions == Hello::up_to(version as u8);
-    header::write(version, Kind::Standard(0), xid, |w| {
+    header::write(version, Kind::Standard(0), 0, xid, |w| {
         if !implied {
             w.u16(VERSION_BITMAP);
             w.u16(8);
@@ -78,7 +78,7 @@ pub(super) fn read_error(mut r: Reader<'_>, version: Version) -> Result<ErrorMes
 pub(super) fn write_error(error: &ErrorMessage, version: Version, xid: u32) -> Vec<u8> {
     let unencodable = Code::NXBRC_UNENCODABLE_ERROR.number(version);
     let number = error.code.number(version).or(unencodable).unwrap_or(error.number);
-    header::write(version, Kind::Standard(1), xid, |w| {
+    header::write(version, Kind::Standard(1), 0, xid, |w| {
         match number {
             Number { vendor: 0, kind, code } => {
                 w.u16(kind);

@@ -1,7 +1,7 @@
 //! The first bytes of a message: version, type, length, transaction; and, of some, what is behind these to say what it is.
 
 use super::{Reader, Writer};
-use crate::error::{NICIRA, ONF, Result};
+use crate::error::{Code, NICIRA, ONF, Result};
 use crate::version::Version;
 
 /// How long the common header is.
@@ -38,8 +38,8 @@ pub enum Kind {
     Experimenter(u32, u32),
     /// A question for statistics or, since 1.3, anything that is long.
     Request(Stat),
-    /// Its answer; whether more of it follows.
-    Reply(Stat, bool),
+    /// Its answer.
+    Reply(Stat),
 }
 
 /// What is asked for.
@@ -53,21 +53,24 @@ pub enum Stat {
 
 const EXPERIMENTER: u8 = 4;
 const STAT_EXPERIMENTER: u16 = 0xffff;
+/// More of the same question or answer follows.
+pub const MORE: u16 = 1;
 
 /// The types of statistics, which 1.1 moved to make room for barriers.
 fn stat_types(version: Version) -> (u8, u8) {
     if version == Version::V10 { (16, 17) } else { (18, 19) }
 }
 
-/// Reads what a message is from behind the common header; leaves the reader at its body.
-pub fn read_kind(header: Header, version: Version, r: &mut Reader<'_>) -> Result<Kind> {
+/// Reads what a message is from behind the common header, and its flags if it has any (statistics have); leaves the reader at
+/// its body.
+pub fn read_kind(header: Header, version: Version, r: &mut Reader<'_>) -> Result<(Kind, u16)> {
     if header.kind == EXPERIMENTER {
         let (vendor, number) = (r.u32()?, r.u32()?);
-        return Ok(Kind::Experimenter(vendor, number));
+        return Ok((Kind::Experimenter(vendor, number), 0));
     }
     let (request, reply) = stat_types(version);
     if header.kind != request && header.kind != reply {
-        return Ok(Kind::Standard(header.kind));
+        return Ok((Kind::Standard(header.kind), 0));
     }
     let (number, flags) = (r.u16()?, r.u16()?);
     if version != Version::V10 {
@@ -82,15 +85,17 @@ pub fn read_kind(header: Header, version: Version, r: &mut Reader<'_>) -> Result
     } else {
         Stat::Standard(number)
     };
-    if header.kind == request {
-        Ok(Kind::Request(stat))
-    } else {
-        Ok(Kind::Reply(stat, flags & 1 != 0))
-    }
+    Ok((if header.kind == request { Kind::Request(stat) } else { Kind::Reply(stat) }, flags))
 }
 
-/// Writes a message: header, numbers, body.
-pub fn write(version: Version, kind: Kind, xid: u32, body: impl FnOnce(&mut Writer)) -> Vec<u8> {
+/// Writes a message: header, numbers, flags where there is room for them, body.
+pub fn write(
+    version: Version,
+    kind: Kind,
+    flags: u16,
+    xid: u32,
+    body: impl FnOnce(&mut Writer),
+) -> Vec<u8> {
     let mut w = Writer::new();
     let (request, reply) = stat_types(version);
     w.u8(version as u8);
@@ -98,7 +103,7 @@ pub fn write(version: Version, kind: Kind, xid: u32, body: impl FnOnce(&mut Writ
         Kind::Standard(number) => number,
         Kind::Experimenter(..) => EXPERIMENTER,
         Kind::Request(_) => request,
-        Kind::Reply(..) => reply,
+        Kind::Reply(_) => reply,
     });
     w.u16(0);
     w.u32(xid);
@@ -108,13 +113,12 @@ pub fn write(version: Version, kind: Kind, xid: u32, body: impl FnOnce(&mut Writ
             w.u32(vendor);
             w.u32(number);
         }
-        Kind::Request(stat) | Kind::Reply(stat, _) => {
-            let more = matches!(kind, Kind::Reply(_, true));
+        Kind::Request(stat) | Kind::Reply(stat) => {
             w.u16(match stat {
                 Stat::Standard(number) => number,
                 Stat::Experimenter(..) => STAT_EXPERIMENTER,
             });
-            w.u16(more.into());
+            w.u16(flags);
             if version != Version::V10 {
                 w.zeros(4);
             }
@@ -130,6 +134,24 @@ pub fn write(version: Version, kind: Kind, xid: u32, body: impl FnOnce(&mut Writ
     body(&mut w);
     w.fill_len(0, 2);
     w.into_bytes()
+}
+
+/// What is wrong with a message whose numbers nobody knows.
+pub fn unknown(kind: Kind, version: Version) -> Code {
+    // Statistics of OpenFlow 1.0 have no experimenter but Nicira.
+    let known = |vendor: u32, v10: bool| vendor == NICIRA || vendor == ONF && !v10;
+    match kind {
+        Kind::Standard(_) => Code::OFPBRC_BAD_TYPE,
+        Kind::Experimenter(vendor, _) if known(vendor, false) => Code::OFPBRC_BAD_SUBTYPE,
+        Kind::Request(stat) | Kind::Reply(stat) => match stat {
+            Stat::Standard(_) => Code::OFPBRC_BAD_STAT,
+            Stat::Experimenter(vendor, _) if known(vendor, version == Version::V10) => {
+                Code::OFPBRC_BAD_SUBTYPE
+            }
+            Stat::Experimenter(..) => Code::OFPBRC_BAD_VENDOR,
+        },
+        Kind::Experimenter(..) => Code::OFPBRC_BAD_VENDOR,
+    }
 }
 
 /// Whether we know the experimenter.

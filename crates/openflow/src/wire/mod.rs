@@ -7,6 +7,7 @@ pub mod action;
 mod bundle;
 mod codec;
 mod flow_mod;
+mod group;
 mod handshake;
 pub mod header;
 pub mod legacy;
@@ -14,9 +15,11 @@ mod meter;
 pub mod oxm;
 mod packet;
 mod port;
+mod property;
+mod shape;
 mod stats;
 
-pub use codec::{Unsendable, decode, encode, name};
+pub use codec::{Unsendable, decode, encode, flags, name};
 pub use flow_mod::protocols as flow_mod_protocols;
 pub use handshake::error_about;
 

@@ -1,6 +1,7 @@
 //! Messages as `ovs-ofctl` prints them.
 
 mod flow;
+mod group;
 mod meter;
 mod packet;
 mod port;
@@ -108,6 +109,7 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         | Message::FlowAge
         | Message::DescRequest
         | Message::TlvTableRequest
+        | Message::GroupFeaturesRequest
         | Message::MeterFeaturesRequest
         | Message::TableStatsRequest => {}
         Message::FeaturesReply(features) => switch::features(out, features, version),
@@ -119,6 +121,15 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         Message::FlowMod(change) => flow::flow_mod(out, change),
         Message::PortMod(change) => port::port_mod(out, change),
         Message::RoleRequest(role) | Message::RoleReply(role) => switch::role(out, role),
+        Message::GroupMod(change) => group::group_mod(out, change, version),
+        Message::GroupStatsRequest(id) | Message::GroupDescRequest(id) => {
+            let _ = write!(out, " group_id={}", group::id(*id));
+        }
+        Message::GroupStatsReply { groups, .. } => {
+            groups.iter().for_each(|stats| group::stats(out, stats));
+        }
+        Message::GroupDescReply { groups, .. } => group::descs(out, groups, version),
+        Message::GroupFeaturesReply(features) => group::features(out, features),
         Message::MeterMod(change) => meter::meter_mod(out, change),
         Message::BundleControl(control) => meter::bundle_control(out, control),
         Message::BundleAdd(add) => meter::bundle_add(out, add, verbosity),
