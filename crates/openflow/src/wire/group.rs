@@ -43,7 +43,15 @@ pub(super) fn names_buckets(version: Version) -> bool {
     matches!(version, Version::V10 | Version::V15)
 }
 
-fn read_command(r: &Reader<'_>, number: u16, place: u32, version: Version) -> Result<GroupCommand> {
+const DELETE: u16 = 2;
+
+/// The command of that number, if there is one; its place among buckets must be one that it can have.
+fn read_command(
+    r: &Reader<'_>,
+    number: u16,
+    place: u32,
+    version: Version,
+) -> Result<Option<GroupCommand>> {
     let bad = |code: Code| Err(r.error(code));
     let at = match place {
         place::FIRST => Some(BucketPlace::First),
@@ -52,22 +60,22 @@ fn read_command(r: &Reader<'_>, number: u16, place: u32, version: Version) -> Re
         _ => None,
     };
     match (number, at) {
-        (3, Some(at)) if names_buckets(version) => return Ok(GroupCommand::InsertBuckets(at)),
+        (3, Some(at)) if names_buckets(version) => return Ok(Some(GroupCommand::InsertBuckets(at))),
         (3, None) if names_buckets(version) => return bad(Code::OFPGMFC_BAD_BUCKET),
         (5, _) if names_buckets(version) && (at.is_some() || place == place::ALL) => {
-            return Ok(GroupCommand::RemoveBuckets(at));
+            return Ok(Some(GroupCommand::RemoveBuckets(at)));
         }
         (5, _) if names_buckets(version) => return bad(Code::OFPGMFC_BAD_BUCKET),
         _ if place != place::ALL => return bad(Code::OFPGMFC_BAD_BUCKET),
         _ => {}
     }
-    match number {
-        0 => Ok(GroupCommand::Add),
-        1 => Ok(GroupCommand::Modify),
-        2 => Ok(GroupCommand::Delete),
-        0x8000 => Ok(GroupCommand::AddOrModify),
-        _ => bad(Code::OFPGMFC_BAD_COMMAND),
-    }
+    Ok(match number {
+        0 => Some(GroupCommand::Add),
+        1 => Some(GroupCommand::Modify),
+        DELETE => Some(GroupCommand::Delete),
+        0x8000 => Some(GroupCommand::AddOrModify),
+        _ => None,
+    })
 }
 
 fn command_number(command: GroupCommand) -> (u16, u32) {
@@ -79,7 +87,7 @@ fn command_number(command: GroupCommand) -> (u16, u32) {
     match command {
         GroupCommand::Add => (0, place::ALL),
         GroupCommand::Modify => (1, place::ALL),
-        GroupCommand::Delete => (2, place::ALL),
+        GroupCommand::Delete => (DELETE, place::ALL),
         GroupCommand::AddOrModify => (0x8000, place::ALL),
         GroupCommand::InsertBuckets(place) => (3, at(place)),
         GroupCommand::RemoveBuckets(place) => (5, place.map_or(place::ALL, at)),
@@ -97,17 +105,22 @@ pub(super) fn read_mod(mut r: Reader<'_>, version: Version) -> Result<GroupMod> 
         r.skip(2)?;
         place = r.u32()?;
     }
+    let deletes = command == DELETE;
     let command = read_command(&start, command, place, version)?;
-    let kind =
-        GroupKind::from_number(kind).ok_or_else(|| start.error(Code::OFPGMFC_BAD_TYPE))?;
     let buckets = r.within(buckets_len, Code::OFPBRC_BAD_LEN)?;
-    let buckets = read_buckets(buckets, kind, version)?;
+    let known_kind = GroupKind::from_number(kind);
+    let buckets = read_buckets(buckets, known_kind.unwrap_or(GroupKind::All), version)?;
     // As OpenFlow 1.3.5 says, and before and after it nobody.
     let bare = matches!(version, Version::V13 | Version::V14);
-    if bare && command == GroupCommand::Delete && !buckets.is_empty() {
+    if bare && deletes && !buckets.is_empty() {
         return Err(start.error(Code::OFPGMFC_INVALID_GROUP));
     }
-    let selection = read_properties(r, kind, Some(command))?;
+    let kind = known_kind.ok_or_else(|| start.error(Code::OFPGMFC_BAD_TYPE))?;
+    let selection = read_properties(r, kind, command)?;
+    if kind == GroupKind::Indirect && !deletes && buckets.len() != 1 {
+        return Err(start.error(Code::OFPGMFC_INVALID_GROUP));
+    }
+    let command = command.ok_or_else(|| start.error(Code::OFPGMFC_BAD_COMMAND))?;
     let change = GroupMod { command, group: Group { id, kind, selection, buckets } };
     check(&change).map_err(|code| start.error(code))?;
     Ok(change)
@@ -116,10 +129,6 @@ pub(super) fn read_mod(mut r: Reader<'_>, version: Version) -> Result<GroupMod> 
 /// Whether buckets are such as the group's kind can have.
 fn check(change: &GroupMod) -> std::result::Result<(), Code> {
     let GroupMod { command, group } = change;
-    let deletes = *command == GroupCommand::Delete;
-    if group.kind == GroupKind::Indirect && !deletes && group.buckets.len() != 1 {
-        return Err(Code::OFPGMFC_INVALID_GROUP);
-    }
     if matches!(command, GroupCommand::RemoveBuckets(_)) && !group.buckets.is_empty() {
         return Err(Code::OFPGMFC_BAD_BUCKET);
     }
@@ -245,7 +254,8 @@ fn read_fields(mut r: Reader<'_>) -> Result<Vec<(Field, Value)>> {
     while !r.is_empty() {
         let start = r;
         let header = Header::read(&mut r, Code::OFPBMC_BAD_LEN)?;
-        let field = header.field().ok_or_else(|| start.error(Code::OFPBMC_BAD_FIELD))?;
+        let field = header.field().filter(|field| header.fits(*field));
+        let field = field.ok_or_else(|| start.error(Code::OFPBMC_BAD_FIELD))?;
         if header.has_mask {
             return Err(start.error(Code::OFPBMC_BAD_MASK));
         }
@@ -431,7 +441,7 @@ pub(super) fn read_stats(mut r: Reader<'_>, version: Version) -> Result<Vec<Grou
             duration = Some(read).filter(|duration| duration.seconds != u32::MAX);
         }
         let mut buckets = Vec::new();
-        while r.left() >= 16 {
+        while !r.is_empty() {
             buckets.push((r.u64()?, r.u64()?));
         }
         all.push(GroupStats { id, references, packets, bytes, duration, buckets });

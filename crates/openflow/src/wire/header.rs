@@ -153,8 +153,3 @@ pub fn unknown(kind: Kind, version: Version) -> Code {
         Kind::Experimenter(..) => Code::OFPBRC_BAD_VENDOR,
     }
 }
-
-/// Whether we know the experimenter.
-pub fn is_known_vendor(vendor: u32) -> bool {
-    vendor == NICIRA || vendor == ONF
-}

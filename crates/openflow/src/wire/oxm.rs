@@ -54,7 +54,7 @@ impl Header {
     }
 
     /// Whether value and mask are as long as the field's.
-    fn fits(&self, field: Field) -> bool {
+    pub(super) fn fits(&self, field: Field) -> bool {
         let len = self.len >> u32::from(self.has_mask);
         let fits = match field.tun_metadata_index() {
             Some(_) => (1..=WIDEST).contains(&len),

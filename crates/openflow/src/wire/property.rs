@@ -56,10 +56,7 @@ impl<'a> Property<'a> {
     pub(super) fn unknown(&self) -> Error {
         self.error(match self.kind {
             PropertyKind::Plain(_) => Code::OFPBPC_BAD_TYPE,
-            PropertyKind::Vendor(vendor, _) if super::header::is_known_vendor(vendor) => {
-                Code::OFPBPC_BAD_EXP_TYPE
-            }
-            PropertyKind::Vendor(..) => Code::OFPBPC_BAD_EXPERIMENTER,
+            PropertyKind::Vendor(..) => Code::OFPBPC_BAD_EXP_TYPE,
         })
     }
 
@@ -73,11 +70,10 @@ impl<'a> Property<'a> {
         Ok(body)
     }
 
-    /// A number of two bytes, with two that say nothing behind.
+    /// A number of two bytes; what follows says nothing.
     pub(super) fn u16(&self) -> Result<u16> {
         let mut body = self.body;
-        let value = body.u16().map_err(|_| self.error(Code::OFPBPC_BAD_LEN))?;
-        if body.left() > 2 { Err(self.error(Code::OFPBPC_BAD_LEN)) } else { Ok(value) }
+        body.u16().map_err(|_| self.error(Code::OFPBPC_BAD_LEN))
     }
 
     /// A number of four bytes.

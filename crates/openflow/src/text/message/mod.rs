@@ -12,7 +12,7 @@ use std::fmt::Write;
 use crate::error::Error;
 use crate::message::Message;
 use crate::version::Version;
-use crate::wire::header::Header;
+use crate::wire::header::{Header, MORE};
 use crate::wire::{self, decode};
 
 /// How much to print.
@@ -45,6 +45,7 @@ pub fn print(bytes: &[u8], verbosity: Verbosity) -> String {
     match decode(bytes) {
         Ok((head, message)) => {
             out.push_str(&name_of(bytes).unwrap_or_default());
+            stat_flags(&mut out, &head, wire::flags(bytes));
             write_body(&mut out, &head, &message, verbosity);
             if matches!(&message, Message::Hello(hello) if hello.unknown) {
                 out.push_str(" unknown data in hello:\n");
@@ -139,12 +140,10 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         Message::MeterStatsRequest(id) | Message::MeterConfigRequest(id) => {
             let _ = write!(out, " meter={}", meter::id(*id));
         }
-        Message::MeterStatsReply { meters, more } => {
-            more_follows(out, *more);
+        Message::MeterStatsReply { meters, .. } => {
             meters.iter().for_each(|stats| meter::stats(out, stats));
         }
-        Message::MeterConfigReply { meters, more } => {
-            more_follows(out, *more);
+        Message::MeterConfigReply { meters, .. } => {
             for config in meters {
                 out.push('\n');
                 meter::meter(out, config);
@@ -163,34 +162,41 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         Message::FlowStatsRequest(asked) | Message::AggregateRequest(asked) => {
             flow::request(out, asked);
         }
-        Message::FlowStatsReply { flows, more } => {
-            more_follows(out, *more);
+        Message::FlowStatsReply { flows, .. } => {
             flows.iter().for_each(|stats| flow::stats(out, stats));
         }
         Message::AggregateReply(sums) => flow::aggregate(out, sums),
-        Message::TableStatsReply { tables, more } => {
-            more_follows(out, *more);
+        Message::TableStatsReply { tables, .. } => {
             switch::tables(out, tables, version);
         }
         Message::PortDescRequest(port) => drop(write!(out, " port={port}")),
-        Message::PortDescReply { ports, more } => {
-            more_follows(out, *more);
+        Message::PortDescReply { ports, .. } => {
             out.push('\n');
             ports.iter().for_each(|desc| port::desc(out, desc));
         }
         Message::PortStatsRequest(port) => drop(write!(out, " port_no={port}")),
-        Message::PortStatsReply { ports, more } => {
-            more_follows(out, *more);
+        Message::PortStatsReply { ports, .. } => {
             let _ = writeln!(out, " {} ports", ports.len());
             ports.iter().for_each(|stats| port::stats(out, stats));
         }
     }
 }
 
-/// Whether this is a part of an answer.
-fn more_follows(out: &mut String, more: bool) {
+/// The flags of statistics: whether more follows, which questions can say since OpenFlow 1.3.
+fn stat_flags(out: &mut String, head: &Header, flags: u16) {
+    if flags == 0 {
+        return;
+    }
+    let version = Version::from_wire(head.version).unwrap_or(Version::V15);
+    let is_request = head.kind == if version == Version::V10 { 16 } else { 18 };
+    let more = flags & MORE != 0 && (!is_request || version >= Version::V13);
+    let unknown = if more { flags & !MORE } else { flags };
+    out.push_str(" flags=");
     if more {
-        out.push_str(" flags=[more]");
+        out.push_str("[more]");
+    }
+    if unknown != 0 {
+        let _ = write!(out, "[***unknown flags 0x{unknown:04x}***]");
     }
 }
 

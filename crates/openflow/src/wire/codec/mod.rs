@@ -53,9 +53,12 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message)> {
     Ok((header, message))
 }
 
-/// The name of a message in the standard's header files, or in Nicira's, from its numbers alone.
+/// The name of a message in the standard's header files, or in Nicira's, from its numbers, if it can be that long. Of what is
+/// not all there yet, the numbers alone must do.
 pub fn name(bytes: &[u8]) -> Option<String> {
-    identify(bytes).ok().map(|(_, _, known, ..)| known.name())
+    let (header, _, known, _, r) = identify(bytes).ok()?;
+    let is_all = usize::from(header.len) == bytes.len();
+    (!is_all || known.allows(r.left())).then(|| known.name())
 }
 
 /// The flags of a message of statistics; 0 of any other.
