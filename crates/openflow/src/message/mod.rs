@@ -2,13 +2,19 @@
 
 pub mod actions;
 pub mod bundle;
+pub mod controller;
+pub mod ct_flush;
 pub mod flow_mod;
 pub mod group;
+pub mod ipfix;
 pub mod meter;
+pub mod monitor;
 pub mod packet_in;
 pub mod port;
+pub mod queue;
 pub mod stats;
 pub mod switch;
+pub mod table;
 pub mod tlv;
 
 pub use flow_mod::FlowMod;
@@ -20,9 +26,15 @@ pub use switch::{Config, Features, Role, RoleMessage};
 
 use crate::error::{Code, Number};
 use bundle::{BundleAdd, BundleControl};
+use controller::{AsyncConfig, RequestForward, RoleStatus};
+use ct_flush::CtFlush;
 use group::{Group, GroupFeatures, GroupMod, GroupStats};
+use ipfix::IpfixStats;
 use meter::{Meter, MeterFeatures, MeterMod, MeterStats};
+use monitor::{FlowUpdate, MonitorRequest};
 use port::{PortDesc, PortMod, PortStatus};
+use queue::{QueueConfig, QueueRequest, QueueStats};
+use table::{TableDesc, TableFeatures, TableMod, TableStatus};
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +60,24 @@ pub enum Message {
     PortMod(PortMod),
     RoleRequest(RoleMessage),
     RoleReply(RoleMessage),
+    RoleStatus(RoleStatus),
+    GetAsyncRequest,
+    GetAsyncReply(AsyncConfig),
+    SetAsync(AsyncConfig),
+    /// What another controller changed.
+    RequestForward(Box<RequestForward>),
     GroupMod(Box<GroupMod>),
+    TableMod(TableMod),
+    TableStatus(TableStatus),
     MeterMod(MeterMod),
     BundleControl(BundleControl),
     BundleAdd(BundleAdd),
     /// Nicira: forget connections of a zone.
     CtFlushZone(u16),
+    /// Nicira: forget some connections.
+    CtFlush(CtFlush),
+    /// Nicira: go on with a packet that the controller was given.
+    Resume(Box<PacketIn>),
     /// Nicira: which tunnel options are which fields.
     TlvTableMod(tlv::TlvTableMod),
     TlvTableRequest,
@@ -82,6 +106,51 @@ pub enum Message {
     TableStatsRequest,
     TableStatsReply {
         tables: Vec<TableStats>,
+        more: bool,
+    },
+    /// Without tables: what can they do? With tables: they shall be able to do that.
+    TableFeaturesRequest {
+        tables: Vec<TableFeatures>,
+        more: bool,
+    },
+    TableFeaturesReply {
+        tables: Vec<TableFeatures>,
+        more: bool,
+    },
+    TableDescRequest,
+    TableDescReply {
+        tables: Vec<TableDesc>,
+        more: bool,
+    },
+    /// How queues are set up.
+    QueueConfigRequest(QueueRequest),
+    /// Before OpenFlow 1.4, of one port, and in one piece.
+    QueueConfigReply {
+        port: crate::Port,
+        queues: Vec<QueueConfig>,
+        more: bool,
+    },
+    QueueStatsRequest(QueueRequest),
+    QueueStatsReply {
+        queues: Vec<QueueStats>,
+        more: bool,
+    },
+    MonitorRequest {
+        monitors: Vec<MonitorRequest>,
+        more: bool,
+    },
+    MonitorReply {
+        updates: Vec<FlowUpdate>,
+        more: bool,
+    },
+    MonitorCancel(u32),
+    MonitorPaused,
+    MonitorResumed,
+    IpfixBridgeRequest,
+    IpfixBridgeReply(IpfixStats),
+    IpfixFlowRequest,
+    IpfixFlowReply {
+        exporters: Vec<IpfixStats>,
         more: bool,
     },
     PortDescRequest(crate::Port),

@@ -1,5 +1,6 @@
 //! What a switch counts.
 
+use super::table::TableFeatures;
 use super::flow_mod::{ALL_TABLES, ANY_GROUP, Flags};
 use crate::action::Instructions;
 use crate::matching::Match;
@@ -116,6 +117,8 @@ pub struct TableStats {
     pub lookups: u64,
     /// Packets that a rule matched.
     pub matched: u64,
+    /// What it can do, as far as that stands here: before OpenFlow 1.3. The name and room for rules are the fields above.
+    pub features: Option<Box<TableFeatures>>,
 }
 
 /// A port's counters.

@@ -6,18 +6,24 @@
 pub mod action;
 mod bundle;
 mod codec;
+mod controller;
+pub(crate) mod ct_flush;
 mod flow_mod;
 mod group;
 mod handshake;
 pub mod header;
 pub mod legacy;
 mod meter;
+mod monitor;
 pub mod oxm;
 mod packet;
 mod port;
 mod property;
+mod queue;
 mod shape;
 mod stats;
+mod table;
+mod table_stats;
 
 pub use codec::{Unsendable, decode, encode, flags, name};
 pub use flow_mod::protocols as flow_mod_protocols;

@@ -151,7 +151,7 @@ mod property {
     pub(super) const CONTINUATION: u16 = 8;
 }
 
-pub(super) fn read_nxt2(mut r: Reader<'_>, version: Version) -> Result<Message> {
+pub(super) fn read_nxt2(mut r: Reader<'_>) -> Result<PacketIn> {
     let mut packet = plain(PacketInForm::Nxt2);
     let mut full_len = None;
     while !r.is_empty() {
@@ -187,12 +187,11 @@ pub(super) fn read_nxt2(mut r: Reader<'_>, version: Version) -> Result<Message> 
             body.end(Code::OFPBPC_BAD_LEN)?;
         }
     }
-    let _ = version;
     packet.total_len = full_len.unwrap_or(packet.packet.len() as u32);
     if (packet.total_len as usize) < packet.packet.len() {
         return Err(r.error(Code::OFPBRC_BAD_LEN));
     }
-    Ok(Message::PacketIn(Box::new(packet)))
+    Ok(packet)
 }
 
 pub(super) fn write_nxt2(w: &mut Writer, packet: &PacketIn, version: Version) {

@@ -29,13 +29,18 @@ pub(super) struct Property<'a> {
 impl<'a> Property<'a> {
     /// Reads the next of a list. Padding up to a multiple of eight bytes belongs to it.
     pub(super) fn read(r: &mut Reader<'a>) -> Result<Property<'a>> {
+        Property::read_with(r, EXPERIMENTER)
+    }
+
+    /// The same, where experimenters have more than one number: all from `first_vendor` on.
+    pub(super) fn read_with(r: &mut Reader<'a>, first_vendor: u16) -> Result<Property<'a>> {
         let start = *r;
         let bad_len = || start.error(Code::OFPBPC_BAD_LEN);
         let (number, len) = (r.u16().map_err(|_| bad_len())?, r.u16().map_err(|_| bad_len())?);
         let len = usize::from(len);
         let mut body = r.within(len.checked_sub(4).ok_or_else(bad_len)?, Code::OFPBPC_BAD_LEN)?;
         r.take(len.next_multiple_of(8) - len, Code::OFPBPC_BAD_LEN)?;
-        let kind = if number == EXPERIMENTER {
+        let kind = if number >= first_vendor {
             let mut word = || body.u32().map_err(|_| bad_len());
             match (word()?, word()?) {
                 (0, _) => return Err(start.error(Code::OFPBPC_BAD_EXPERIMENTER)),
@@ -68,6 +73,12 @@ impl<'a> Property<'a> {
         }
         body.skip(pad)?;
         Ok(body)
+    }
+
+    /// A number of one byte; what follows says nothing.
+    pub(super) fn u8(&self) -> Result<u8> {
+        let mut body = self.body;
+        body.u8().map_err(|_| self.error(Code::OFPBPC_BAD_LEN))
     }
 
     /// A number of two bytes; what follows says nothing.

@@ -8,7 +8,7 @@ use crate::error::{Code, Result};
 use crate::matching::Match;
 use crate::message::flow_mod::{ANY_GROUP, Flags};
 use crate::message::stats::{
-    AggregateReply, Desc, Duration, FlowRemoved, FlowStats, FlowStatsRequest, PortStats, TableStats,
+    AggregateReply, Desc, Duration, FlowRemoved, FlowStats, FlowStatsRequest, PortStats,
 };
 use crate::port::Port;
 use crate::version::{Protocol, Version};
@@ -431,69 +431,6 @@ pub(super) fn write_aggregate(w: &mut Writer, sums: &AggregateReply, version: Ve
     write_count(w, sums.bytes);
     w.u32(sums.flows);
     w.zeros(4);
-}
-
-/// What OpenFlow 1.2 says about a table beside counters: what it can match, and much more that 1.3 moved elsewhere.
-const CAPABILITIES12: usize = 2 * 8 + 2 * 4 + 2 * 8 + 2 * 4 + 2 * 8 + 2 * 4;
-
-pub(super) fn read_tables(mut r: Reader<'_>, version: Version) -> Result<Vec<TableStats>> {
-    let mut tables = Vec::new();
-    while !r.is_empty() {
-        let mut table = TableStats { table: r.u8()?, ..TableStats::default() };
-        match version {
-            Version::V10 => {
-                r.skip(3)?;
-                table.name = r.text(SHORT_TEXT)?;
-                r.skip(4)?;
-                table.max_entries = Some(r.u32()?);
-                table.active = r.u32()?;
-            }
-            Version::V11 => {
-                r.skip(7)?;
-                table.name = r.text(SHORT_TEXT)?;
-                // Wildcards, matches, instructions, actions of both kinds, configuration.
-                r.skip(2 * 8 + 4 * 4)?;
-                (table.max_entries, table.active) = (Some(r.u32()?), r.u32()?);
-            }
-            Version::V12 => {
-                r.skip(7)?;
-                table.name = r.text(SHORT_TEXT)?;
-                r.skip(CAPABILITIES12)?;
-                (table.max_entries, table.active) = (Some(r.u32()?), r.u32()?);
-            }
-            _ => {
-                r.skip(3)?;
-                table.active = r.u32()?;
-            }
-        }
-        (table.lookups, table.matched) = (r.u64()?, r.u64()?);
-        tables.push(table);
-    }
-    Ok(tables)
-}
-
-pub(super) fn write_table(w: &mut Writer, table: &TableStats, version: Version) {
-    w.u8(table.table);
-    let max_entries = table.max_entries.unwrap_or(0);
-    match version {
-        Version::V10 => {
-            w.zeros(3);
-            w.text(&table.name, SHORT_TEXT);
-            w.u32(0x003f_ffff);
-            w.u32(max_entries);
-        }
-        Version::V11 | Version::V12 => {
-            w.zeros(7);
-            w.text(&table.name, SHORT_TEXT);
-            let skipped = if version == Version::V11 { 2 * 8 + 4 * 4 } else { CAPABILITIES12 };
-            w.zeros(skipped);
-            w.u32(max_entries);
-        }
-        _ => w.zeros(3),
-    }
-    w.u32(table.active);
-    w.u64(table.lookups);
-    w.u64(table.matched);
 }
 
 pub(super) fn read_port_request(mut r: Reader<'_>, version: Version) -> Result<Port> {

@@ -10,11 +10,14 @@ use crate::message::stats::{
 };
 use crate::port::Port;
 
-/// `5.000000007s`, with no more zeros than needed.
+/// `5.000000007s`, with no more digits than needed, but milliseconds always have three.
 pub(super) fn seconds(duration: Duration) -> String {
     let Duration { seconds, nanoseconds } = duration;
     if nanoseconds == 0 {
         return format!("{seconds}s");
+    }
+    if nanoseconds.is_multiple_of(1_000_000) {
+        return format!("{seconds}.{:03}s", nanoseconds / 1_000_000);
     }
     let fraction = format!("{nanoseconds:09}");
     format!("{seconds}.{}s", fraction.trim_end_matches('0'))

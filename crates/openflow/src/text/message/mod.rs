@@ -1,11 +1,15 @@
 //! Messages as `ovs-ofctl` prints them.
 
+mod controller;
 mod flow;
 mod group;
 mod meter;
+mod monitor;
 mod packet;
 mod port;
+mod queue;
 mod switch;
+mod table;
 
 use std::fmt::Write;
 
@@ -111,6 +115,12 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         | Message::DescRequest
         | Message::TlvTableRequest
         | Message::GroupFeaturesRequest
+        | Message::GetAsyncRequest
+        | Message::TableDescRequest
+        | Message::MonitorPaused
+        | Message::MonitorResumed
+        | Message::IpfixBridgeRequest
+        | Message::IpfixFlowRequest
         | Message::MeterFeaturesRequest
         | Message::TableStatsRequest => {}
         Message::FeaturesReply(features) => switch::features(out, features, version),
@@ -122,6 +132,33 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         Message::FlowMod(change) => flow::flow_mod(out, change),
         Message::PortMod(change) => port::port_mod(out, change),
         Message::RoleRequest(role) | Message::RoleReply(role) => switch::role(out, role),
+        Message::RoleStatus(status) => controller::role_status(out, status),
+        Message::GetAsyncReply(config) | Message::SetAsync(config) => {
+            controller::async_config(out, config);
+        }
+        Message::RequestForward(forward) => controller::forwarded(out, forward, version),
+        Message::TableMod(change) => table::table_mod(out, change),
+        Message::TableStatus(status) => table::status(out, status),
+        Message::TableFeaturesRequest { tables, .. }
+        | Message::TableFeaturesReply { tables, .. } => table::all_features(out, tables),
+        Message::TableDescReply { tables, .. } => {
+            tables.iter().for_each(|desc| table::desc(out, desc));
+        }
+        Message::QueueConfigRequest(asked) => queue::config_request(out, *asked),
+        Message::QueueConfigReply { queues, .. } => queue::configs(out, queues),
+        Message::QueueStatsRequest(asked) => queue::stats_request(out, *asked),
+        Message::QueueStatsReply { queues, .. } => queue::all_stats(out, queues),
+        Message::MonitorRequest { monitors, .. } => {
+            monitors.iter().for_each(|asked| monitor::request(out, asked));
+        }
+        Message::MonitorReply { updates, .. } => {
+            updates.iter().for_each(|update| monitor::update(out, update));
+        }
+        Message::MonitorCancel(id) => drop(write!(out, " id={id}")),
+        Message::IpfixBridgeReply(stats) => controller::ipfix_bridge(out, stats),
+        Message::IpfixFlowReply { exporters, .. } => controller::ipfix_flows(out, exporters),
+        Message::CtFlush(flush) => controller::ct_flush(out, flush),
+        Message::Resume(packet) => packet::packet_in(out, packet, verbosity),
         Message::GroupMod(change) => group::group_mod(out, change, version),
         Message::GroupStatsRequest(id) | Message::GroupDescRequest(id) => {
             let _ = write!(out, " group_id={}", group::id(*id));
@@ -166,9 +203,7 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
             flows.iter().for_each(|stats| flow::stats(out, stats));
         }
         Message::AggregateReply(sums) => flow::aggregate(out, sums),
-        Message::TableStatsReply { tables, .. } => {
-            switch::tables(out, tables, version);
-        }
+        Message::TableStatsReply { tables, .. } => table::all_stats(out, tables),
         Message::PortDescRequest(port) => drop(write!(out, " port={port}")),
         Message::PortDescReply { ports, .. } => {
             out.push('\n');

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Verbosity, print};
-use crate::message::stats::{Desc, TableStats};
+use crate::message::stats::Desc;
 use crate::message::switch::{CAPABILITIES, Config, Features, RoleMessage};
 use crate::message::{ErrorMessage, Hello};
 use crate::version::Version;
@@ -103,32 +103,4 @@ pub(super) fn desc(out: &mut String, desc: &Desc) {
         "\nManufacturer: {}\nHardware: {}\nSoftware: {}\nSerial Num: {}\nDP Description: {}\n",
         desc.manufacturer, desc.hardware, desc.software, desc.serial_number, desc.datapath
     );
-}
-
-pub(super) fn tables(out: &mut String, tables: &[TableStats], version: Version) {
-    let as_first = |table: &TableStats| TableStats { table: 0, ..table.clone() };
-    for same in tables.chunk_by(|a, b| as_first(a) == as_first(b)) {
-        let [first, rest @ ..] = same else { continue };
-        table(out, first, version);
-        let _ = match rest {
-            [] => Ok(()),
-            [one] => writeln!(out, "\n  table {}: ditto", one.table),
-            [next, .., last] => writeln!(out, "\n  tables {}...{}: ditto", next.table, last.table),
-        };
-    }
-}
-
-fn table(out: &mut String, table: &TableStats, version: Version) {
-    let _ = write!(out, "\n  table {}", table.table);
-    if !table.name.is_empty() {
-        let _ = write!(out, " (\"{}\")", table.name);
-    }
-    let _ = write!(
-        out,
-        ":\n    active={}, lookup={}, matched={}\n",
-        table.active, table.lookups, table.matched
-    );
-    if let Some(max) = table.max_entries.filter(|_| version < Version::V13) {
-        let _ = writeln!(out, "    max_entries={max}");
-    }
 }

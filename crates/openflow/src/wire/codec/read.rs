@@ -1,11 +1,17 @@
 //! From a body to a message.
 
-use super::super::header::{Header, MORE};
+use super::super::header::{self, Header, MORE};
 use super::super::shape::Shape;
-use super::super::{Reader, bundle, flow_mod, group, handshake, meter, packet, port, stats};
+use super::super::{
+    Reader, bundle, controller, ct_flush, flow_mod, group, handshake, meter, monitor, packet, port, queue, stats, table,
+    table_stats,
+};
+use super::identify;
 use crate::error::{Code, Result};
 use crate::message::Message;
+use crate::message::controller::{AsyncForm, Forwarded, RequestForward};
 use crate::message::packet_in::PacketInForm;
+use crate::port::Port;
 use crate::version::Version;
 
 /// Reads the body of a message, whose length its shape allows.
@@ -29,7 +35,9 @@ pub(super) fn read(
         }
         Shape::PacketIn => packet::read_in(r.naming("packet-in"), version)?,
         Shape::NxPacketIn => packet::read_nxt(r.naming("NXT_PACKET_IN"))?,
-        Shape::NxPacketIn2 => packet::read_nxt2(r.naming("NXT_PACKET_IN2"), version)?,
+        Shape::NxPacketIn2 => {
+            Message::PacketIn(Box::new(packet::read_nxt2(r.naming("NXT_PACKET_IN2"))?))
+        }
         Shape::PacketOut => {
             Message::PacketOut(Box::new(packet::read_out(r.naming("packet-out"), version)?))
         }
@@ -66,6 +74,97 @@ pub(super) fn read(
         Shape::RoleReply => Message::RoleReply(handshake::read_role(r.naming("role"), version)?),
         Shape::NxRoleRequest => Message::RoleRequest(handshake::read_nicira_role(r)?),
         Shape::NxRoleReply => Message::RoleReply(handshake::read_nicira_role(r)?),
+        Shape::RoleStatus => Message::RoleStatus(controller::read_role_status(r)?),
+        Shape::GetAsyncRequest => Message::GetAsyncRequest,
+        Shape::GetAsyncReply => {
+            let form = AsyncForm::Standard;
+            Message::GetAsyncReply(match version {
+                Version::V13 => controller::read_async(r, version, form)?,
+                _ => controller::read_async_properties(r, version, form, false)?,
+            })
+        }
+        Shape::SetAsync => {
+            let form = AsyncForm::Standard;
+            Message::SetAsync(match version {
+                Version::V13 => controller::read_async(r, version, form)?,
+                _ => controller::read_async_properties(r, version, form, true)?,
+            })
+        }
+        Shape::NxSetAsync => {
+            Message::SetAsync(controller::read_async(r, version, AsyncForm::Nicira)?)
+        }
+        Shape::NxSetAsync2 => Message::SetAsync(controller::read_async_properties(
+            r,
+            version,
+            AsyncForm::Nicira2,
+            true,
+        )?),
+        Shape::RequestForward => {
+            Message::RequestForward(Box::new(read_forward(header, version, r)?))
+        }
+        Shape::TableMod => Message::TableMod(table::read_mod(r.naming("table-mod"), version)?),
+        Shape::TableStatus => Message::TableStatus(table::read_status(r)?),
+        Shape::QueueConfigRequest => {
+            Message::QueueConfigRequest(queue::read_config_request(r, version)?)
+        }
+        Shape::QueueConfigReply => {
+            let (port, queues) = queue::read_configs(r.naming("queue"), version)?;
+            Message::QueueConfigReply { port, queues, more }
+        }
+        Shape::QueueDescRequest => {
+            Message::QueueConfigRequest(queue::read_desc_request(r, version)?)
+        }
+        Shape::QueueDescReply => {
+            let queues = queue::read_descs(r.naming("queue"), version)?;
+            Message::QueueConfigReply { port: Port::NONE, queues, more }
+        }
+        Shape::QueueRequest => Message::QueueStatsRequest(queue::read_stats_request(r, version)?),
+        Shape::QueueReply => {
+            Message::QueueStatsReply { queues: queue::read_stats(r.naming("queue"), version)?, more }
+        }
+        Shape::TableFeaturesRequest => {
+            let tables = table::read_features(r.naming("table features"), version)?;
+            Message::TableFeaturesRequest { tables, more }
+        }
+        Shape::TableFeaturesReply => {
+            let tables = table::read_features(r.naming("table features"), version)?;
+            Message::TableFeaturesReply { tables, more }
+        }
+        Shape::TableDescRequest => Message::TableDescRequest,
+        Shape::TableDescReply => {
+            Message::TableDescReply { tables: table::read_descs(r.naming("table"))?, more }
+        }
+        Shape::NxMonitorRequest => {
+            let monitors = monitor::read_nicira_requests(r.naming("monitor"))?;
+            Message::MonitorRequest { monitors, more }
+        }
+        Shape::OnfMonitorRequest => {
+            let monitors = monitor::read_onf_requests(r.naming("monitor"))?;
+            Message::MonitorRequest { monitors, more }
+        }
+        Shape::MonitorRequest => {
+            let monitors = monitor::read_requests(r.naming("monitor"), version)?;
+            Message::MonitorRequest { monitors, more }
+        }
+        Shape::MonitorReply => {
+            let updates = monitor::read_updates(r.naming("flow update"), version)?;
+            Message::MonitorReply { updates, more }
+        }
+        Shape::MonitorCancel => Message::MonitorCancel(r.u32()?),
+        Shape::MonitorPaused => Message::MonitorPaused,
+        Shape::MonitorResumed => Message::MonitorResumed,
+        Shape::IpfixBridgeRequest => Message::IpfixBridgeRequest,
+        Shape::IpfixBridgeReply => Message::IpfixBridgeReply(controller::read_ipfix(&mut r)?),
+        Shape::IpfixFlowRequest => Message::IpfixFlowRequest,
+        Shape::IpfixFlowReply => {
+            let mut exporters = Vec::new();
+            while !r.is_empty() {
+                exporters.push(controller::read_ipfix(&mut r)?);
+            }
+            Message::IpfixFlowReply { exporters, more }
+        }
+        Shape::NxCtFlush => Message::CtFlush(ct_flush::read(r.naming("NXT_CT_FLUSH"))?),
+        Shape::NxResume => Message::Resume(Box::new(packet::read_nxt2(r.naming("NXT_RESUME"))?)),
         Shape::GroupMod => Message::GroupMod(Box::new(group::read_mod(r.naming("group-mod"), version)?)),
         Shape::MeterMod => Message::MeterMod(meter::read_mod(r.naming("meter-mod"))?),
         Shape::NxFlowModTableId => Message::FlowModTableId(r.u8()? != 0),
@@ -120,7 +219,7 @@ pub(super) fn read(
         }
         Shape::TableRequest => Message::TableStatsRequest,
         Shape::TableReply => {
-            Message::TableStatsReply { tables: stats::read_tables(r, version)?, more }
+            Message::TableStatsReply { tables: table_stats::read(r, version)?, more }
         }
         Shape::PortRequest => Message::PortStatsRequest(stats::read_port_request(r, version)?),
         Shape::PortReply => Message::PortStatsReply { ports: stats::read_ports(r, version)?, more },
@@ -154,6 +253,29 @@ pub(super) fn read(
         Shape::MeterFeaturesReply => {
             Message::MeterFeaturesReply(meter::read_features(r.naming("meter"))?)
         }
-        _ => return Err(start.error(Code::OFPBRC_BAD_TYPE)),
     })
+}
+
+/// A change that another controller made, which is a message in the message.
+fn read_forward(outer: Header, version: Version, mut r: Reader<'_>) -> Result<RequestForward> {
+    let start = r;
+    let bad_len = || start.error(Code::OFPBFC_MSG_BAD_LEN);
+    let inner = Header::peek(r.rest()).ok_or_else(bad_len)?;
+    let bytes = r.take(usize::from(inner.len), Code::OFPBFC_MSG_BAD_LEN)?;
+    if bytes.len() < header::LEN {
+        return Err(bad_len());
+    }
+    if inner.version != outer.version {
+        return Err(start.error(Code::OFPBRC_BAD_VERSION));
+    }
+    let (_, _, known, _, body) = identify(bytes)?;
+    if !known.allows(body.left()) {
+        return Err(start.error(Code::OFPBRC_BAD_LEN));
+    }
+    let change = match known.shape {
+        Shape::GroupMod => Forwarded::Group(Box::new(group::read_mod(body, version)?)),
+        Shape::MeterMod => Forwarded::Meter(meter::read_mod(body)?),
+        _ => return Err(start.error(Code::OFPBFC_MSG_UNSUP)),
+    };
+    Ok(RequestForward { xid: inner.xid, change })
 }

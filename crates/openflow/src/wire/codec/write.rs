@@ -2,8 +2,12 @@
 
 use super::super::header::{self, MORE};
 use super::super::shape::Shape;
-use super::super::{Writer, bundle, flow_mod, group, handshake, meter, packet, port, stats};
+use super::super::{
+    Writer, bundle, controller, ct_flush, flow_mod, group, handshake, meter, monitor, packet, port, queue, stats, table,
+    table_stats,
+};
 use crate::message::Message;
+use crate::message::controller::{AsyncForm, Forwarded, RequestForward};
 use crate::message::packet_in::PacketInForm;
 use crate::version::{Protocol, Version};
 
@@ -130,6 +134,110 @@ fn write(message: &Message, protocol: Protocol, xid: u32) -> Sent {
         Message::RoleReply(role) => {
             frame.message(Shape::RoleReply, |w| handshake::write_role(w, role, version))
         }
+        Message::RoleStatus(status) => {
+            frame.message(Shape::RoleStatus, |w| controller::write_role_status(w, status))
+        }
+        Message::GetAsyncRequest => frame.bare(Shape::GetAsyncRequest),
+        Message::GetAsyncReply(config) => frame.message(Shape::GetAsyncReply, |w| {
+            if version >= Version::V14 {
+                controller::write_async_properties(w, config, version);
+            } else {
+                controller::write_async(w, config, version);
+            }
+        }),
+        Message::SetAsync(config) => match config.form {
+            AsyncForm::Standard if version >= Version::V14 => frame.message(Shape::SetAsync, |w| {
+                controller::write_async_properties(w, config, version);
+            }),
+            AsyncForm::Standard if version == Version::V13 => {
+                frame.message(Shape::SetAsync, |w| controller::write_async(w, config, version))
+            }
+            AsyncForm::Standard | AsyncForm::Nicira => {
+                frame.message(Shape::NxSetAsync, |w| controller::write_async(w, config, version))
+            }
+            AsyncForm::Nicira2 => frame.message(Shape::NxSetAsync2, |w| {
+                controller::write_async_properties(w, config, version);
+            }),
+        },
+        Message::RequestForward(forward) => {
+            let RequestForward { xid, change } = &**forward;
+            let change = match change {
+                Forwarded::Group(change) => Message::GroupMod(change.clone()),
+                Forwarded::Meter(change) => Message::MeterMod(change.clone()),
+            };
+            let inner = write(&change, protocol, *xid)?;
+            frame.message(Shape::RequestForward, |w| w.bytes(&inner))
+        }
+        Message::TableMod(change) => {
+            frame.message(Shape::TableMod, |w| table::write_mod(w, change, version))
+        }
+        Message::TableStatus(status) => {
+            frame.message(Shape::TableStatus, |w| table::write_status(w, status))
+        }
+        Message::TableFeaturesRequest { tables, more } => {
+            frame.list(Shape::TableFeaturesRequest, *more, tables, |w, t| {
+                table::write_features(w, t, version);
+            })
+        }
+        Message::TableFeaturesReply { tables, more } => {
+            frame.list(Shape::TableFeaturesReply, *more, tables, |w, t| {
+                table::write_features(w, t, version);
+            })
+        }
+        Message::TableDescRequest => frame.bare(Shape::TableDescRequest),
+        Message::TableDescReply { tables, more } => {
+            frame.list(Shape::TableDescReply, *more, tables, table::write_desc)
+        }
+        Message::QueueConfigRequest(asked) if version >= Version::V14 => frame
+            .message(Shape::QueueDescRequest, |w| queue::write_desc_request(w, *asked, version)),
+        Message::QueueConfigRequest(asked) => frame
+            .message(Shape::QueueConfigRequest, |w| queue::write_config_request(w, *asked, version)),
+        Message::QueueConfigReply { queues, more, .. } if version >= Version::V14 => {
+            frame.list(Shape::QueueDescReply, *more, queues, |w, q| {
+                queue::write_desc(w, q, version);
+            })
+        }
+        Message::QueueConfigReply { port, queues, .. } => frame
+            .message(Shape::QueueConfigReply, |w| queue::write_configs(w, *port, queues, version)),
+        Message::QueueStatsRequest(asked) => frame
+            .message(Shape::QueueRequest, |w| queue::write_stats_request(w, *asked, version)),
+        Message::QueueStatsReply { queues, more } => {
+            frame.list(Shape::QueueReply, *more, queues, |w, q| queue::write_stats(w, q, version))
+        }
+        Message::MonitorRequest { monitors, more } => {
+            if !monitors.iter().all(|asked| monitor::can_ask(asked, version)) {
+                return Err(Unsendable(format!("{version} has no such monitors")));
+            }
+            let shape = match version {
+                Version::V14 | Version::V15 => Shape::MonitorRequest,
+                Version::V13 => Shape::OnfMonitorRequest,
+                _ => Shape::NxMonitorRequest,
+            };
+            frame.list(shape, *more, monitors, |w, m| monitor::write_request(w, m, version))
+        }
+        Message::MonitorReply { updates, more } => {
+            if !updates.iter().all(|update| monitor::can_update(update, version)) {
+                return Err(Unsendable(format!("{version} pauses monitors by other messages")));
+            }
+            frame.list(Shape::MonitorReply, *more, updates, |w, u| {
+                monitor::write_update(w, u, version);
+            })
+        }
+        Message::MonitorCancel(id) => frame.message(Shape::MonitorCancel, |w| w.u32(*id)),
+        Message::MonitorPaused => frame.bare(Shape::MonitorPaused),
+        Message::MonitorResumed => frame.bare(Shape::MonitorResumed),
+        Message::IpfixBridgeRequest => frame.bare(Shape::IpfixBridgeRequest),
+        Message::IpfixBridgeReply(stats) => {
+            frame.message(Shape::IpfixBridgeReply, |w| controller::write_ipfix(w, stats))
+        }
+        Message::IpfixFlowRequest => frame.bare(Shape::IpfixFlowRequest),
+        Message::IpfixFlowReply { exporters, more } => {
+            frame.list(Shape::IpfixFlowReply, *more, exporters, controller::write_ipfix)
+        }
+        Message::CtFlush(flush) => frame.message(Shape::NxCtFlush, |w| ct_flush::write(w, flush)),
+        Message::Resume(packet) => {
+            frame.message(Shape::NxResume, |w| packet::write_nxt2(w, packet, version))
+        }
         Message::GroupMod(change) => {
             if change.command.is_about_buckets() && !group::names_buckets(version) {
                 return Err(Unsendable(format!("{version} cannot change single buckets")));
@@ -197,7 +305,7 @@ fn write(message: &Message, protocol: Protocol, xid: u32) -> Sent {
         }
         Message::TableStatsRequest => frame.bare(Shape::TableRequest),
         Message::TableStatsReply { tables, more } => {
-            frame.list(Shape::TableReply, *more, tables, |w, t| stats::write_table(w, t, version))
+            frame.list(Shape::TableReply, *more, tables, |w, t| table_stats::write(w, t, version))
         }
         Message::PortStatsRequest(port) => {
             frame.message(Shape::PortRequest, |w| stats::write_port_request(w, *port, version))
