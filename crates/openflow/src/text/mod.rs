@@ -1,6 +1,7 @@
 //! Text as `ovs-ofctl` reads and writes it.
 
 pub mod action;
+mod fields;
 pub mod flow;
 pub mod group;
 pub mod key_value;

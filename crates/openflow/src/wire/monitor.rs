@@ -92,16 +92,18 @@ pub(super) fn read_requests(mut r: Reader<'_>, version: Version) -> Result<Vec<M
         asked.out_group = r.u32()?;
         let word = r.u16()?;
         asked.table = r.u8()?;
-        asked.command = match r.u8()? {
-            0 => MonitorCommand::Add,
-            1 => MonitorCommand::Modify,
-            2 => MonitorCommand::Delete,
-            _ => return Err(start.error(Code::OFPMOFC_BAD_COMMAND)),
+        let command = match r.u8()? {
+            0 => Some(MonitorCommand::Add),
+            1 => Some(MonitorCommand::Modify),
+            2 => Some(MonitorCommand::Delete),
+            _ => None,
         };
-        asked.flags = match asked.command {
-            MonitorCommand::Delete => flags(word),
-            _ => known_flags(word, 0x7f, &start)?,
+        asked.flags = match command {
+            Some(MonitorCommand::Delete) => flags(word & 0x5f),
+            // Open vSwitch has no changes of one's own in full beside those in short.
+            _ => known_flags(word, 0x5f, &start)?,
         };
+        asked.command = command.ok_or_else(|| start.error(Code::OFPMOFC_BAD_COMMAND))?;
         asked.matching = oxm::read_match(&mut r, Strictness::Strict)?;
         all.push(asked);
     }
@@ -135,7 +137,7 @@ pub(super) fn write_request(w: &mut Writer, asked: &MonitorRequest, version: Ver
         _ => {
             write_port(w, asked.out_port, version);
             w.u32(asked.out_group);
-            w.u16(bits(asked.flags));
+            w.u16(bits(asked.flags) & 0x5f);
             w.u8(asked.table);
             w.u8(asked.command as u8);
             write_match(w, &asked.matching, version);

@@ -386,11 +386,11 @@ pub fn write_match(w: &mut Writer, m: &Match, version: Version) {
 /// Reads what [`write_match`] writes.
 pub fn read_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
     let start = *r;
-    let kind = r.u16()?;
-    if kind != 1 {
+    let mut head = r.within(4, Code::OFPBMC_BAD_LEN)?;
+    if head.u16()? != 1 {
         return Err(start.error(Code::OFPBMC_BAD_TYPE));
     }
-    let len = usize::from(r.u16()?);
+    let len = usize::from(head.u16()?);
     if len < 4 {
         return Err(start.error(Code::OFPBMC_BAD_LEN));
     }

@@ -322,7 +322,9 @@ fn read_table_features(
         }
         read_property(&mut table, &property, version)?;
     }
-    if table.has_properties && seen & REQUIRED != REQUIRED {
+    // Since OpenFlow 1.5, a table may say nothing.
+    let may_be_silent = version >= Version::V15 && !table.has_properties;
+    if !may_be_silent && seen & REQUIRED != REQUIRED {
         return Err(start.error(Code::OFPTFFC_BAD_FEATURES));
     }
     inherit(&mut table, seen);

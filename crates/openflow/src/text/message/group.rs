@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::super::action::Actions;
+use super::super::fields::rank;
 use super::super::number::Hex;
 use super::super::value::Masked;
 use crate::message::flow_mod::ANY_GROUP;
@@ -42,7 +43,7 @@ fn selection(out: &mut String, selection: &Selection) {
         let _ = write!(out, ",selection_method_param={}", selection.param);
     }
     let mut fields = selection.fields.clone();
-    fields.sort_by_key(|(field, _)| *field);
+    fields.sort_by_key(|(field, _)| rank(*field));
     let fields: Vec<String> = fields
         .iter()
         .map(|(field, mask)| match *mask == field.ones() {

@@ -26,13 +26,9 @@ fn flags(flags: MonitorFlags) -> String {
 
 pub(super) fn request(out: &mut String, asked: &MonitorRequest) {
     let _ = write!(out, "\n id={}", asked.id);
-    match asked.command {
-        MonitorCommand::Add => {}
-        MonitorCommand::Modify => out.push_str(" command=modify"),
-        MonitorCommand::Delete => {
-            out.push_str(" command=delete");
-            return;
-        }
+    if asked.command == MonitorCommand::Delete {
+        out.push_str(" command=delete");
+        return;
     }
     let _ = write!(out, " flags={}", flags(asked.flags));
     if asked.out_port != Port::NONE {

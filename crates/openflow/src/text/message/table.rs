@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::super::fields::list as fields;
 use super::super::number::Hex;
 use crate::field::Field;
 use crate::message::stats::TableStats;
@@ -73,61 +74,6 @@ pub(super) fn status(out: &mut String, status: &TableStatus) {
     });
     out.push_str("\ntable_desc:-");
     desc(out, &status.desc);
-}
-
-/// One field, or three and more whose names differ by consecutive numbers at their end.
-struct Run {
-    first: &'static str,
-    last: &'static str,
-}
-
-impl Run {
-    /// The name up to the first underscore, and with it, if there is one.
-    fn prefix(&self) -> &'static str {
-        self.first.split_inclusive('_').next().filter(|p| p.ends_with('_')).unwrap_or("")
-    }
-
-    /// The names, each without what stands before.
-    fn without(&self, prefix: &str) -> String {
-        let rest = |name: &'static str| name.strip_prefix(prefix).unwrap_or(name);
-        if self.first == self.last {
-            rest(self.first).to_owned()
-        } else {
-            format!("{}...{}", rest(self.first), rest(self.last))
-        }
-    }
-}
-
-/// A name's end, if that is a number, and what stands before it.
-fn numbered(name: &str) -> Option<(&str, u32)> {
-    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    Some((stem, name.strip_prefix(stem)?.parse().ok()?))
-}
-
-/// Fields in short: `reg0...reg15 eth_{src,dst}`.
-fn fields<'a>(fields: impl IntoIterator<Item = &'a Field>) -> String {
-    let names: Vec<&'static str> = fields.into_iter().map(|field| field.name()).collect();
-    let follows = |a: &&'static str, b: &&'static str| match (numbered(a), numbered(b)) {
-        (Some((stem, n)), Some((other, m))) => stem == other && n + 1 == m,
-        _ => false,
-    };
-    let mut runs = Vec::new();
-    for chunk in names.chunk_by(follows) {
-        match chunk {
-            [first, _, .., last] => runs.push(Run { first, last }),
-            _ => runs.extend(chunk.iter().map(|name| Run { first: name, last: name })),
-        }
-    }
-    let same = |a: &Run, b: &Run| !a.prefix().is_empty() && a.prefix() == b.prefix();
-    let groups = runs.chunk_by(same).map(|group| match group {
-        [one] => one.without(""),
-        [first, ..] => {
-            let parts: Vec<String> = group.iter().map(|run| run.without(first.prefix())).collect();
-            format!("{}{{{}}}", first.prefix(), parts.join(","))
-        }
-        [] => String::new(),
-    });
-    groups.collect::<Vec<_>>().join(" ")
 }
 
 fn action_features(out: &mut String, features: &ActionFeatures) {
