@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod bundle;
+pub mod continuation;
 pub mod controller;
 pub mod ct_flush;
 pub mod flow_mod;

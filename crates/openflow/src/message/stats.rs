@@ -1,7 +1,7 @@
 //! What a switch counts.
 
-use super::table::TableFeatures;
 use super::flow_mod::{ALL_TABLES, ANY_GROUP, Flags};
+use super::table::TableFeatures;
 use crate::action::Instructions;
 use crate::matching::Match;
 use crate::port::Port;
@@ -131,6 +131,8 @@ pub struct PortStats {
     pub counters: [u64; 12],
     /// Since when.
     pub duration: Option<Duration>,
+    /// What the device counts besides, each with its name; since OpenFlow 1.4.
+    pub custom: Vec<(String, u64)>,
 }
 
 /// A rule that is gone.

@@ -90,14 +90,8 @@ pub struct TableStatus {
 }
 
 /// Instructions, by bit of [`InstructionFeatures::instructions`].
-pub const INSTRUCTIONS: [&str; 6] = [
-    "meter",
-    "apply_actions",
-    "clear_actions",
-    "write_actions",
-    "write_metadata",
-    "goto_table",
-];
+pub const INSTRUCTIONS: [&str; 6] =
+    ["meter", "apply_actions", "clear_actions", "write_actions", "write_metadata", "goto_table"];
 
 /// What actions can do in a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -233,11 +233,7 @@ fn parse_fields(
     Ok(())
 }
 
-fn parse_bucket(
-    text: &str,
-    kind: GroupKind,
-    protocols: &mut Protocols,
-) -> Result<Bucket, String> {
+fn parse_bucket(text: &str, kind: GroupKind, protocols: &mut Protocols) -> Result<Bucket, String> {
     let mut bucket = Bucket::new(kind, Vec::new());
     let mut actions: Vec<String> = Vec::new();
     for pair in pairs(text) {
@@ -252,8 +248,7 @@ fn parse_bucket(
             }
             "watch_group" => {
                 let id = parse(value).filter(|id| *id <= MAX_GROUP);
-                bucket.watch_group =
-                    id.ok_or_else(|| format!("invalid watch_group id {value}"))?;
+                bucket.watch_group = id.ok_or_else(|| format!("invalid watch_group id {value}"))?;
             }
             "bucket_id" => {
                 let id = parse(value).filter(|id| *id <= MAX_BUCKET);

@@ -16,7 +16,11 @@ fn reasons(version: Version) -> [u32; 6] {
 
 /// In the form of OpenFlow 1.3 and Nicira's first: three kinds, each for primaries and secondaries. What means nothing is left
 /// out.
-pub(super) fn read_async(mut r: Reader<'_>, version: Version, form: AsyncForm) -> Result<AsyncConfig> {
+pub(super) fn read_async(
+    mut r: Reader<'_>,
+    version: Version,
+    form: AsyncForm,
+) -> Result<AsyncConfig> {
     let mut config = AsyncConfig { primary: [Some(0); 6], secondary: [Some(0); 6], form };
     for (i, known) in reasons(version).into_iter().enumerate().take(3) {
         config.primary[i] = Some(r.u32()? & known);
@@ -61,8 +65,7 @@ pub(super) fn read_async_properties(
         if bits & !known != 0 && strict {
             return Err(property.error(Code::OFPACFC_INVALID));
         }
-        let masks =
-            if number % 2 == 1 { &mut config.primary } else { &mut config.secondary };
+        let masks = if number % 2 == 1 { &mut config.primary } else { &mut config.secondary };
         masks[usize::from(number / 2)] = Some(bits & known);
     }
     Ok(config)

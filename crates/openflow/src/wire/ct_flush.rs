@@ -96,8 +96,7 @@ fn write_tuple(w: &mut Writer, number: u16, tuple: &CtTuple, protocol: u8) {
     }
     property::write(w, number, |w| {
         w.zeros(4);
-        let addresses =
-            [(part::SOURCE, tuple.source), (part::DESTINATION, tuple.destination)];
+        let addresses = [(part::SOURCE, tuple.source), (part::DESTINATION, tuple.destination)];
         for (number, address) in addresses {
             if let Some(address) = address {
                 let bytes = match address {

@@ -132,12 +132,12 @@ fn finish(
     flags: u16,
     version: Version,
 ) -> Result<FlowMod> {
+    flow.instructions = action::read_instructions(r, version)?;
     flow.flags = read_flags(flags, version).map_err(|code| start.error(code))?;
     if flow.flags.emergency {
         // There is no other way to say that there is no such table.
         return Err(start.error(Code::OFPFMFC_TABLE_FULL));
     }
-    flow.instructions = action::read_instructions(r, version)?;
     let table = Some(flow.table).filter(|table| *table != ALL_TABLES && version != Version::V10);
     let usable = consistency::check(&flow.instructions, &flow.matching, table)
         .map_err(|code| start.error(code))?;

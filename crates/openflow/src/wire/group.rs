@@ -60,7 +60,9 @@ fn read_command(
         _ => None,
     };
     match (number, at) {
-        (3, Some(at)) if names_buckets(version) => return Ok(Some(GroupCommand::InsertBuckets(at))),
+        (3, Some(at)) if names_buckets(version) => {
+            return Ok(Some(GroupCommand::InsertBuckets(at)));
+        }
         (3, None) if names_buckets(version) => return bad(Code::OFPGMFC_BAD_BUCKET),
         (5, _) if names_buckets(version) && (at.is_some() || place == place::ALL) => {
             return Ok(Some(GroupCommand::RemoveBuckets(at)));

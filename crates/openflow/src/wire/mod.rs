@@ -6,6 +6,7 @@
 pub mod action;
 mod bundle;
 mod codec;
+pub mod continuation;
 mod controller;
 pub(crate) mod ct_flush;
 mod flow_mod;

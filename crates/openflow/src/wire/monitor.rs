@@ -192,8 +192,11 @@ pub(super) fn read_updates(mut r: Reader<'_>, version: Version) -> Result<Vec<Fl
             }
             _ => return Err(start.error(Code::NXBRC_FM_BAD_EVENT)),
         };
-        let change =
-            if standard { read_full(body, event, version)? } else { read_nicira_full(body, event, version)? };
+        let change = if standard {
+            read_full(body, event, version)?
+        } else {
+            read_nicira_full(body, event, version)?
+        };
         all.push(FlowUpdate::Full(Box::new(change)));
     }
     Ok(all)

@@ -123,16 +123,30 @@ pub fn read(mut r: Reader<'_>, strictness: Strictness, cookie_allowed: bool) -> 
             continue;
         }
         // A known number with a strange length is some other field that we do not know.
-        let strict = strictness == Strictness::Strict;
-        match header.field().filter(|field| strict || header.fits(*field)) {
+        match header.field().filter(|field| header.fits(*field)) {
             Some(field) => read_field(&mut m, field, header, &mut r, start, strictness)?,
-            None if strict => return Err(start.error(Code::OFPBMC_BAD_FIELD)),
             None => {
-                r.take(header.len, Code::OFPBMC_BAD_LEN)?;
+                skip_unknown(header, &mut r, start)?;
+                if strictness == Strictness::Strict {
+                    return Err(start.error(Code::OFPBMC_BAD_FIELD));
+                }
             }
         }
     }
     Ok((m, cookie))
+}
+
+/// Walks over a field that we do not know; a mask must cover the value all the same.
+fn skip_unknown(header: Header, r: &mut Reader<'_>, start: Reader<'_>) -> Result<()> {
+    let payload = r.take(header.len, Code::OFPBMC_BAD_LEN)?;
+    let (value, mask) = payload.split_at(payload.len() / 2);
+    if header.has_mask && !header.len.is_multiple_of(2) {
+        return Err(start.error(Code::OFPBMC_BAD_LEN));
+    }
+    if header.has_mask && value.iter().zip(mask).any(|(value, mask)| value & !mask != 0) {
+        return Err(start.error(Code::OFPBMC_BAD_WILDCARDS));
+    }
+    Ok(())
 }
 
 fn read_field(

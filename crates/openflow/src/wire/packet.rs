@@ -1,9 +1,10 @@
 //! Packet-in and packet-out as bytes.
 
 use super::action::{self, Context};
+use super::continuation;
 use super::flow_mod::{read_buffer, read_match, read_port, write_match, write_port};
 use super::oxm::{self, Strictness};
-use super::port::read_property;
+use super::property::{Property, PropertyKind};
 use super::{Reader, Writer};
 use crate::error::{Code, Result};
 use crate::field::Field;
@@ -151,44 +152,45 @@ mod property {
     pub(super) const CONTINUATION: u16 = 8;
 }
 
-pub(super) fn read_nxt2(mut r: Reader<'_>) -> Result<PacketIn> {
+/// Reads a packet for a controller or, from a controller, one to go on with. A switch is `strict`, and refuses what it does not
+/// know.
+pub(super) fn read_nxt2(mut r: Reader<'_>, version: Version, strict: bool) -> Result<PacketIn> {
     let mut packet = plain(PacketInForm::Nxt2);
     let mut full_len = None;
     while !r.is_empty() {
-        let (number, mut body) = read_property(&mut r)?;
-        let bad_len = body.error(Code::OFPBPC_BAD_LEN);
-        let short = |_| bad_len.clone();
-        let mut rest = Some(());
+        let property = Property::read(&mut r)?;
+        let mut body = property.body;
+        let number = match property.kind {
+            PropertyKind::Plain(number) => number,
+            PropertyKind::Vendor(..) if strict => return Err(property.unknown()),
+            PropertyKind::Vendor(..) => continue,
+        };
         match number {
             property::PACKET => packet.packet = body.take_rest().to_vec(),
-            property::FULL_LEN => full_len = Some(body.u32().map_err(short)?),
-            property::BUFFER_ID => packet.buffer = read_buffer(&mut body).map_err(short)?,
-            property::TABLE_ID => packet.table = Some(body.u8().map_err(short)?),
-            property::COOKIE => {
-                body.take(4, Code::OFPBPC_BAD_LEN)?;
-                packet.cookie = Some(body.u64().map_err(short)?);
+            property::FULL_LEN => full_len = Some(property.u32()?),
+            property::BUFFER_ID => {
+                packet.buffer = Some(property.u32()?).filter(|buffer| *buffer != u32::MAX);
             }
-            property::REASON => packet.reason = body.u8().map_err(short)?,
+            property::TABLE_ID => packet.table = Some(property.u8()?),
+            property::COOKIE => packet.cookie = Some(property.u64()?),
+            property::REASON => packet.reason = property.u8()?,
             property::METADATA => {
-                body.take(4, Code::OFPBPC_BAD_LEN)?;
+                body.skip(body.left().min(4))?;
                 packet.metadata = oxm::read(body, Strictness::Loose, false)?.0;
-                rest = None;
             }
             property::USERDATA => packet.userdata = body.take_rest().to_vec(),
             property::CONTINUATION => {
                 body.take(4, Code::OFPBPC_BAD_LEN)?;
+                continuation::read(body, version)?;
                 packet.continuation = body.take_rest().to_vec();
             }
             // What we do not know, we need not know.
-            _ if number < 0x8000 => rest = None,
-            _ => return Err(body.error(Code::OFPBPC_BAD_TYPE)),
-        }
-        if rest.is_some() {
-            body.end(Code::OFPBPC_BAD_LEN)?;
+            _ if number < 0x8000 || !strict => {}
+            _ => return Err(property.unknown()),
         }
     }
     packet.total_len = full_len.unwrap_or(packet.packet.len() as u32);
-    if (packet.total_len as usize) < packet.packet.len() {
+    if packet.packet.is_empty() || (packet.total_len as usize) < packet.packet.len() {
         return Err(r.error(Code::OFPBRC_BAD_LEN));
     }
     Ok(packet)
@@ -252,8 +254,7 @@ pub(super) fn read_out(mut r: Reader<'_>, version: Version) -> Result<PacketOut>
             return Err(start.error(Code::OFPBRC_PIPELINE_FIELDS_ONLY));
         }
     } else {
-        let port = read_port(&mut r, version).map_err(|_| start.error(Code::OFPBRC_BAD_PORT))?;
-        metadata = of_port(port);
+        metadata = of_port(read_port(&mut r, version)?);
         len = r.u16()?;
         if version != Version::V10 {
             r.skip(6)?;

@@ -3,6 +3,7 @@
 use super::action::{self, Context};
 use super::flow_mod::{read_flags, read_match, read_port, write_flags, write_match, write_port};
 use super::oxm::{self, Strictness};
+use super::property::{self, Property, PropertyKind};
 use super::{Reader, Writer};
 use crate::error::{Code, Result};
 use crate::matching::Match;
@@ -245,20 +246,20 @@ fn read_oxs_list(
     mut take: impl FnMut(u8, &mut Reader<'_>) -> Result<bool>,
 ) -> Result<()> {
     let start = *r;
-    let bad_len = || start.error(Code::OFPBRC_BAD_LEN);
+    let bad_len = || start.error(Code::OFPBMC_BAD_LEN);
     r.skip(2)?;
     let len = usize::from(r.u16()?);
-    let mut list = r.within(len.checked_sub(4).ok_or_else(bad_len)?, Code::OFPBRC_BAD_LEN)?;
-    r.take(len.next_multiple_of(8) - len, Code::OFPBRC_BAD_LEN)?;
+    let mut list = r.within(len.checked_sub(4).ok_or_else(bad_len)?, Code::OFPBMC_BAD_LEN)?;
+    r.take(len.next_multiple_of(8) - len, Code::OFPBMC_BAD_LEN)?;
     while !list.is_empty() {
         let here = list;
         let (class, field, len) = (list.u16()?, list.u8()? >> 1, list.u8()?);
-        let mut value = list.within(len.into(), Code::OFPBRC_BAD_LEN)?;
+        let mut value = list.within(len.into(), Code::OFPBMC_BAD_LEN)?;
         if class == oxs::CLASS {
             if !take(field, &mut value)? {
                 continue;
             }
-            value.end(Code::OFPBRC_BAD_LEN).map_err(|_| here.error(Code::OFPBRC_BAD_LEN))?;
+            value.end(Code::OFPBMC_BAD_LEN).map_err(|_| here.error(Code::OFPBMC_BAD_LEN))?;
         }
     }
     Ok(())
@@ -453,7 +454,12 @@ pub(super) fn read_ports(mut r: Reader<'_>, version: Version) -> Result<Vec<Port
     let mut ports = Vec::new();
     while !r.is_empty() {
         let start = r;
-        let mut stats = PortStats { port: Port::NONE, counters: [u64::MAX; 12], duration: None };
+        let mut stats = PortStats {
+            port: Port::NONE,
+            counters: [u64::MAX; 12],
+            duration: None,
+            custom: Vec::new(),
+        };
         let bad_port = || start.error(Code::OFPBRC_BAD_PORT);
         if version < Version::V14 {
             stats.port = read_port(&mut r, version).map_err(|_| bad_port())?;
@@ -475,20 +481,62 @@ pub(super) fn read_ports(mut r: Reader<'_>, version: Version) -> Result<Vec<Port
                 *counter = r.u64()?;
             }
             while !r.is_empty() {
-                let (number, mut property) = super::port::read_property(&mut r)?;
-                if number == ETHERNET {
-                    let short = property.error(Code::OFPBPC_BAD_LEN);
-                    property.take(4, Code::OFPBPC_BAD_LEN)?;
-                    for counter in &mut stats.counters[8..] {
-                        *counter = property.u64().map_err(|_| short.clone())?;
+                let property = Property::read(&mut r)?;
+                match property.kind {
+                    PropertyKind::Plain(ETHERNET) => {
+                        let mut body = property.exactly(32, 4)?;
+                        for counter in &mut stats.counters[8..] {
+                            *counter = body.u64()?;
+                        }
                     }
-                    property.end(Code::OFPBPC_BAD_LEN)?;
+                    PropertyKind::Vendor(INTEL, CUSTOM_COUNTERS) => {
+                        stats.custom = read_custom(&property)?;
+                    }
+                    _ => {}
                 }
             }
         }
         ports.push(stats);
     }
     Ok(ports)
+}
+
+/// Counters of a device's own, which Open vSwitch has under Intel's number.
+const INTEL: u32 = 0xaa01;
+const CUSTOM_COUNTERS: u32 = 2;
+/// The longest name that a counter has.
+const COUNTER_NAME: usize = 63;
+
+fn read_custom(property: &Property<'_>) -> Result<Vec<(String, u64)>> {
+    let mut body = property.body;
+    let bad_len = |_| property.error(Code::OFPBPC_BAD_LEN);
+    body.skip(2).map_err(bad_len)?;
+    let count = body.u16().map_err(bad_len)?;
+    let mut counters = Vec::new();
+    for _ in 0..count {
+        let len = usize::from(body.u8().map_err(bad_len)?);
+        let name = body.take(len, Code::OFPBPC_BAD_LEN)?;
+        let name = String::from_utf8_lossy(&name[..len.min(COUNTER_NAME)]).into_owned();
+        let value = body.u64().map_err(bad_len)?;
+        // Without a name, nobody could say what it is.
+        if !name.is_empty() {
+            counters.push((name, value));
+        }
+    }
+    Ok(counters)
+}
+
+fn write_custom(w: &mut Writer, counters: &[(String, u64)]) {
+    property::write_vendor(w, INTEL, CUSTOM_COUNTERS, |w| {
+        w.zeros(2);
+        w.u16(u16::try_from(counters.len()).unwrap_or(u16::MAX));
+        for (name, value) in counters.iter().take(u16::MAX.into()) {
+            let name = &name.as_bytes()[..name.len().min(COUNTER_NAME)];
+            w.u8(name.len() as u8);
+            w.bytes(name);
+            w.u64(*value);
+        }
+    });
 }
 
 /// All ones is no time at all.
@@ -518,6 +566,9 @@ pub(super) fn write_port_stats(w: &mut Writer, stats: &PortStats, version: Versi
     w.zeros(6);
     stats.counters[8..].iter().for_each(|counter| w.u64(*counter));
     w.fill_len(property, 2);
+    if !stats.custom.is_empty() {
+        write_custom(w, &stats.custom);
+    }
     w.fill_len(start, 0);
 }
 

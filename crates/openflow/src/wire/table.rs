@@ -232,7 +232,11 @@ fn read_fields(mut r: Reader<'_>) -> Result<(BTreeSet<Field>, BTreeSet<Field>)> 
         if header.has_mask && !field.row().maskable {
             return Err(start.error(Code::OFPBMC_BAD_MASK));
         }
-        if header.has_mask { masked.insert(field) } else { exact.insert(field) };
+        if header.has_mask {
+            masked.insert(field)
+        } else {
+            exact.insert(field)
+        };
     }
     Ok((exact, masked))
 }
@@ -242,7 +246,11 @@ fn read_exact_fields(property: &Property<'_>) -> Result<BTreeSet<Field>> {
     if masked.is_empty() { Ok(exact) } else { Err(property.error(Code::OFPBMC_BAD_MASK)) }
 }
 
-fn read_property(table: &mut TableFeatures, property: &Property<'_>, version: Version) -> Result<()> {
+fn read_property(
+    table: &mut TableFeatures,
+    property: &Property<'_>,
+    version: Version,
+) -> Result<()> {
     let PropertyKind::Plain(number) = property.kind else { return Ok(()) };
     let of_match = matches!(number, feature::MATCH | feature::WILDCARDS);
     let rules = if number % 2 == 0 || of_match { &mut table.hit } else { &mut table.miss };

@@ -155,8 +155,7 @@ pub(super) fn features(out: &mut String, features: &GroupFeatures) {
     let kinds = ["all", "select", "indirect", "fast failover"];
     for (i, kind) in kinds.into_iter().enumerate().filter(|(i, _)| features.kinds >> i & 1 == 1) {
         let actions: Vec<_> = features.actions[i].names().collect();
-        let actions =
-            if actions.is_empty() { "<none>".to_owned() } else { actions.join(" ") };
+        let actions = if actions.is_empty() { "<none>".to_owned() } else { actions.join(" ") };
         let _ = write!(
             out,
             "    {kind} group:\n       max_groups={}\n       actions: {actions}\n",

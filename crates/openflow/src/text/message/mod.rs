@@ -125,7 +125,7 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         | Message::TableStatsRequest => {}
         Message::FeaturesReply(features) => switch::features(out, features, version),
         Message::GetConfigReply(config) | Message::SetConfig(config) => switch::config(out, config),
-        Message::PacketIn(packet) => packet::packet_in(out, packet, verbosity),
+        Message::PacketIn(packet) => packet::packet_in(out, packet, version, verbosity),
         Message::PacketOut(packet) => packet::packet_out(out, packet, verbosity),
         Message::FlowRemoved(removed) => flow::removed(out, removed),
         Message::PortStatus(status) => port::status(out, status),
@@ -158,7 +158,7 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         Message::IpfixBridgeReply(stats) => controller::ipfix_bridge(out, stats),
         Message::IpfixFlowReply { exporters, .. } => controller::ipfix_flows(out, exporters),
         Message::CtFlush(flush) => controller::ct_flush(out, flush),
-        Message::Resume(packet) => packet::packet_in(out, packet, verbosity),
+        Message::Resume(packet) => packet::packet_in(out, packet, version, verbosity),
         Message::GroupMod(change) => group::group_mod(out, change, version),
         Message::GroupStatsRequest(id) | Message::GroupDescRequest(id) => {
             let _ = write!(out, " group_id={}", group::id(*id));

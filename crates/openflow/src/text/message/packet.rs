@@ -9,7 +9,10 @@ use super::super::action::{Actions, Dotted};
 use super::Verbosity;
 use crate::field::{Field, Value};
 use crate::matching::Match;
+use crate::message::continuation::Continuation;
 use crate::message::packet_in::{PacketIn, PacketOut, reason_name};
+use crate::version::Version;
+use crate::wire::{self, Reader};
 
 /// What a packet is, as a match that it alone could have.
 fn match_of(key: &FlowKey) -> Match {
@@ -111,7 +114,53 @@ fn describe(out: &mut String, packet: &[u8]) {
     out.push('\n');
 }
 
-pub(super) fn packet_in(out: &mut String, p: &PacketIn, verbosity: Verbosity) {
+/// What the switch needs to go on with the packet.
+fn continuation(out: &mut String, all: &Continuation) {
+    if let Some([a, b, c, d]) = all.bridge {
+        let _ = writeln!(
+            out,
+            " continuation.bridge={a:08x}-{:04x}-{:04x}-{:04x}-{:04x}{d:08x}",
+            b >> 16,
+            b & 0xffff,
+            c >> 16,
+            c & 0xffff
+        );
+    }
+    if !all.stack.is_empty() {
+        out.push_str(" continuation.stack=(top)");
+        for value in &all.stack {
+            let digits: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits = digits.trim_start_matches('0');
+            let prefix = if digits.is_empty() { "0" } else { "0x" };
+            let _ = write!(out, " {prefix}{digits}");
+        }
+        out.push_str(" (bottom)\n");
+    }
+    if all.mirrors != 0 {
+        let _ = writeln!(out, " continuation.mirrors={:#x}", all.mirrors);
+    }
+    if all.conntracked {
+        out.push_str(" continuation.conntracked=true\n");
+    }
+    for (i, rest) in all.rest.iter().enumerate() {
+        out.push_str(if i == 0 { " continuation.actions=" } else { "," });
+        let _ = write!(out, "unroll_xlate(table={}, cookie={})", rest.table, rest.cookie);
+        if !rest.actions.is_empty() {
+            let _ = write!(out, ",{}", Actions(&rest.actions));
+        }
+    }
+    if !all.rest.is_empty() {
+        out.push('\n');
+    }
+    if !all.action_set.is_empty() {
+        let _ = writeln!(out, " continuation.action_set={}", Actions(&all.action_set));
+    }
+    if let Some(port) = all.datapath_port.filter(|port| *port != 0) {
+        let _ = writeln!(out, " continuation.odp_port={port}");
+    }
+}
+
+pub(super) fn packet_in(out: &mut String, p: &PacketIn, version: Version, verbosity: Verbosity) {
     if let Some(table) = p.table.filter(|table| *table != 0) {
         let _ = write!(out, " table_id={table}");
     }
@@ -141,6 +190,10 @@ pub(super) fn packet_in(out: &mut String, p: &PacketIn, verbosity: Verbosity) {
     out.push('\n');
     if !p.userdata.is_empty() {
         let _ = writeln!(out, " userdata={}", Dotted(&p.userdata));
+    }
+    let r = Reader::new(&p.continuation, "continuation");
+    if let Ok(all) = wire::continuation::read(r, version) {
+        continuation(out, &all);
     }
     body(out, &p.packet, verbosity);
 }

@@ -128,4 +128,12 @@ pub(super) fn stats(out: &mut String, stats: &PortStats) {
     if let Some(duration) = stats.duration {
         let _ = writeln!(out, "           duration={}", super::flow::seconds(duration));
     }
+    if !stats.custom.is_empty() {
+        out.push_str("           CUSTOM Statistics");
+        for (i, (name, count)) in stats.custom.iter().enumerate() {
+            let gap = if i % 3 == 0 { "\n                      " } else { " " };
+            let _ = write!(out, "{gap}{name}={count},");
+        }
+        out.push('\n');
+    }
 }

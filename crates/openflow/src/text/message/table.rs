@@ -109,9 +109,8 @@ fn rules(out: &mut String, rules: &InstructionFeatures, before: Option<&Instruct
             let _ = writeln!(out, "      instructions: {}", names.join(" "));
         }
     }
-    let same = |before: &InstructionFeatures| {
-        before.write == rules.write && before.apply == rules.apply
-    };
+    let same =
+        |before: &InstructionFeatures| before.write == rules.write && before.apply == rules.apply;
     if before.is_some_and(same) && !rules.write.set_fields.is_empty() {
         out.push_str("      (same actions)\n");
     } else if rules.write != rules.apply {
@@ -246,7 +245,11 @@ fn all<'a>(
         let before_features = before.map(|(features, _)| features);
         let same = before_features.is_some_and(|before| same_features(table, before));
         before = Some((table, stats));
-        if same_stats && same && table.name.is_empty() && table.command.unwrap_or_default() as u8 == 0 {
+        if same_stats
+            && same
+            && table.name.is_empty()
+            && table.command.unwrap_or_default() as u8 == 0
+        {
             ditto.add(table.table);
             continue;
         }

@@ -3,8 +3,8 @@
 use super::super::header::{self, Header, MORE};
 use super::super::shape::Shape;
 use super::super::{
-    Reader, bundle, controller, ct_flush, flow_mod, group, handshake, meter, monitor, packet, port, queue, stats, table,
-    table_stats,
+    Reader, bundle, controller, ct_flush, flow_mod, group, handshake, meter, monitor, packet, port,
+    queue, stats, table, table_stats,
 };
 use super::identify;
 use crate::error::{Code, Result};
@@ -29,15 +29,19 @@ pub(super) fn read(
         Shape::Error => Message::Error(handshake::read_error(r.naming("error"), version)?),
         Shape::EchoRequest => Message::EchoRequest(r.take_rest().to_vec()),
         Shape::EchoReply => Message::EchoReply(r.take_rest().to_vec()),
-        Shape::FlowMod => Message::FlowMod(Box::new(flow_mod::read(r.naming("flow-mod"), version)?)),
+        Shape::FlowMod => {
+            Message::FlowMod(Box::new(flow_mod::read(r.naming("flow-mod"), version)?))
+        }
         Shape::NxFlowMod => {
             Message::FlowMod(Box::new(flow_mod::read_nicira(r.naming("NXT_FLOW_MOD"), version)?))
         }
         Shape::PacketIn => packet::read_in(r.naming("packet-in"), version)?,
         Shape::NxPacketIn => packet::read_nxt(r.naming("NXT_PACKET_IN"))?,
-        Shape::NxPacketIn2 => {
-            Message::PacketIn(Box::new(packet::read_nxt2(r.naming("NXT_PACKET_IN2"))?))
-        }
+        Shape::NxPacketIn2 => Message::PacketIn(Box::new(packet::read_nxt2(
+            r.naming("NXT_PACKET_IN2"),
+            version,
+            false,
+        )?)),
         Shape::PacketOut => {
             Message::PacketOut(Box::new(packet::read_out(r.naming("packet-out"), version)?))
         }
@@ -47,9 +51,7 @@ pub(super) fn read(
         Shape::NxFlowRemoved => Message::FlowRemoved(Box::new(stats::read_nicira_removed(r)?)),
         Shape::BarrierRequest => Message::BarrierRequest,
         Shape::BarrierReply => Message::BarrierReply,
-        Shape::BundleControl => {
-            Message::BundleControl(bundle::read_control(r.naming("bundle"))?)
-        }
+        Shape::BundleControl => Message::BundleControl(bundle::read_control(r.naming("bundle"))?),
         Shape::BundleAdd => {
             Message::BundleAdd(bundle::read_add(r.naming("bundle"), header, version)?)
         }
@@ -119,9 +121,10 @@ pub(super) fn read(
             Message::QueueConfigReply { port: Port::NONE, queues, more }
         }
         Shape::QueueRequest => Message::QueueStatsRequest(queue::read_stats_request(r, version)?),
-        Shape::QueueReply => {
-            Message::QueueStatsReply { queues: queue::read_stats(r.naming("queue"), version)?, more }
-        }
+        Shape::QueueReply => Message::QueueStatsReply {
+            queues: queue::read_stats(r.naming("queue"), version)?,
+            more,
+        },
         Shape::TableFeaturesRequest => {
             let tables = table::read_features(r.naming("table features"), version)?;
             Message::TableFeaturesRequest { tables, more }
@@ -164,8 +167,12 @@ pub(super) fn read(
             Message::IpfixFlowReply { exporters, more }
         }
         Shape::NxCtFlush => Message::CtFlush(ct_flush::read(r.naming("NXT_CT_FLUSH"))?),
-        Shape::NxResume => Message::Resume(Box::new(packet::read_nxt2(r.naming("NXT_RESUME"))?)),
-        Shape::GroupMod => Message::GroupMod(Box::new(group::read_mod(r.naming("group-mod"), version)?)),
+        Shape::NxResume => {
+            Message::Resume(Box::new(packet::read_nxt2(r.naming("NXT_RESUME"), version, true)?))
+        }
+        Shape::GroupMod => {
+            Message::GroupMod(Box::new(group::read_mod(r.naming("group-mod"), version)?))
+        }
         Shape::MeterMod => Message::MeterMod(meter::read_mod(r.naming("meter-mod"))?),
         Shape::NxFlowModTableId => Message::FlowModTableId(r.u8()? != 0),
         Shape::NxSetFlowFormat => match r.u32()? {
@@ -211,9 +218,7 @@ pub(super) fn read(
         Shape::NxAggregateRequest => {
             Message::AggregateRequest(Box::new(stats::read_nicira_request(r)?))
         }
-        Shape::AggregateReply => {
-            Message::AggregateReply(stats::read_aggregate(r, version, false)?)
-        }
+        Shape::AggregateReply => Message::AggregateReply(stats::read_aggregate(r, version, false)?),
         Shape::NxAggregateReply => {
             Message::AggregateReply(stats::read_aggregate(r, version, true)?)
         }

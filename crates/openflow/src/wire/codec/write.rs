@@ -3,8 +3,8 @@
 use super::super::header::{self, MORE};
 use super::super::shape::Shape;
 use super::super::{
-    Writer, bundle, controller, ct_flush, flow_mod, group, handshake, meter, monitor, packet, port, queue, stats, table,
-    table_stats,
+    Writer, bundle, controller, ct_flush, flow_mod, group, handshake, meter, monitor, packet, port,
+    queue, stats, table, table_stats,
 };
 use crate::message::Message;
 use crate::message::controller::{AsyncForm, Forwarded, RequestForward};
@@ -190,8 +190,9 @@ fn write(message: &Message, protocol: Protocol, xid: u32) -> Sent {
         }
         Message::QueueConfigRequest(asked) if version >= Version::V14 => frame
             .message(Shape::QueueDescRequest, |w| queue::write_desc_request(w, *asked, version)),
-        Message::QueueConfigRequest(asked) => frame
-            .message(Shape::QueueConfigRequest, |w| queue::write_config_request(w, *asked, version)),
+        Message::QueueConfigRequest(asked) => frame.message(Shape::QueueConfigRequest, |w| {
+            queue::write_config_request(w, *asked, version)
+        }),
         Message::QueueConfigReply { queues, more, .. } if version >= Version::V14 => {
             frame.list(Shape::QueueDescReply, *more, queues, |w, q| {
                 queue::write_desc(w, q, version);
@@ -199,8 +200,9 @@ fn write(message: &Message, protocol: Protocol, xid: u32) -> Sent {
         }
         Message::QueueConfigReply { port, queues, .. } => frame
             .message(Shape::QueueConfigReply, |w| queue::write_configs(w, *port, queues, version)),
-        Message::QueueStatsRequest(asked) => frame
-            .message(Shape::QueueRequest, |w| queue::write_stats_request(w, *asked, version)),
+        Message::QueueStatsRequest(asked) => {
+            frame.message(Shape::QueueRequest, |w| queue::write_stats_request(w, *asked, version))
+        }
         Message::QueueStatsReply { queues, more } => {
             frame.list(Shape::QueueReply, *more, queues, |w, q| queue::write_stats(w, q, version))
         }
@@ -280,9 +282,7 @@ fn write(message: &Message, protocol: Protocol, xid: u32) -> Sent {
             frame.message(Shape::NxTlvTableReply, |w| bundle::write_tlv_table(w, table))
         }
         Message::DescRequest => frame.bare(Shape::DescRequest),
-        Message::DescReply(desc) => {
-            frame.message(Shape::DescReply, |w| stats::write_desc(w, desc))
-        }
+        Message::DescReply(desc) => frame.message(Shape::DescReply, |w| stats::write_desc(w, desc)),
         Message::FlowStatsRequest(asked) => {
             let nicira = asked.nicira && version == Version::V10;
             let shape = if nicira { Shape::NxFlowRequest } else { Shape::FlowRequest };

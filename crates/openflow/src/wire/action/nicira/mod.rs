@@ -7,7 +7,7 @@ use crate::action::select::{BundleAlgorithm, HashFields, MultipathAlgorithm};
 use crate::action::{
     Action, Bundle, Controller, Direction, EncapProperty, Multipath, Sample, Subfield,
 };
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::port::Port;
 use crate::version::Version;
 
@@ -174,7 +174,11 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::REG_MOVE => return read_move(item, list),
         kind::REG_LOAD => {
             let (from, bits) = unpack(r.u16()?);
-            let field = read_name(&mut item)?;
+            // Loading is setting, and fails as that does.
+            let field = read_name(&mut item).map_err(|error| match error.code {
+                Code::OFPBMC_BAD_FIELD => Error { code: Code::OFPBAC_BAD_SET_TYPE, ..error },
+                _ => error,
+            })?;
             let dst = item.target(Subfield { field, from, bits })?;
             let value = item.body.u64()?;
             if bits < 64 && value >> bits != 0 {
