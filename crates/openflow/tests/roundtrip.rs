@@ -32,6 +32,42 @@ fn encoded() -> Vec<(Protocol, Vec<u8>)> {
     all
 }
 
+/// Messages by hand, in every version.
+fn listed() -> Vec<Vec<u8>> {
+    const LISTS: [&str; 4] = [
+        include_str!("parity/messages.txt"),
+        include_str!("parity/groups.txt"),
+        include_str!("parity/tables.txt"),
+        include_str!("parity/others.txt"),
+    ];
+    let lines = LISTS.iter().flat_map(|list| list.lines());
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut all = Vec::new();
+    for line in lines {
+        let digits: Vec<u8> = line.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let digit = |b: u8| char::from(b).to_digit(16).expect("a digit") as u8;
+        let mut bytes: Vec<u8> =
+            digits.chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
+        let len = bytes.len() as u16;
+        bytes[2..4].copy_from_slice(&len.to_be_bytes());
+        for version in Version::ALL {
+            bytes[0] = version as u8;
+            all.push(bytes.clone());
+        }
+    }
+    all
+}
+
+#[test]
+fn messages_by_hand_settle() {
+    let mut read = 0;
+    for bytes in listed() {
+        read += usize::from(decode(&bytes).is_ok());
+        settles(&bytes).unwrap_or_else(|e| panic!("{bytes:02x?}: {e}"));
+    }
+    assert!(read > 3000, "{read}");
+}
+
 /// The protocol of a message, as far as it tells.
 fn protocol_of(bytes: &[u8], message: &Message) -> Option<Protocol> {
     let version = Version::from_wire(bytes[0])?;
@@ -133,6 +169,22 @@ proptest! {
         }
         if cuts {
             bytes.truncate(8 + cut.index(bytes.len() - 7));
+        }
+        let len = bytes.len() as u16;
+        bytes[2..4].copy_from_slice(&len.to_be_bytes());
+        settles(&bytes)?;
+        print(&bytes, Verbosity(5));
+    }
+
+    #[test]
+    fn changed_messages_by_hand_settle_too(
+        bytes in select(listed()),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = bytes;
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
         }
         let len = bytes.len() as u16;
         bytes[2..4].copy_from_slice(&len.to_be_bytes());

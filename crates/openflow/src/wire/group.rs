@@ -256,6 +256,9 @@ fn read_fields(mut r: Reader<'_>) -> Result<Vec<(Field, Value)>> {
     while !r.is_empty() {
         let start = r;
         let header = Header::read(&mut r, Code::OFPBMC_BAD_LEN)?;
+        if header.len > r.left() {
+            return Err(start.error(Code::OFPBMC_BAD_LEN));
+        }
         let field = header.field().filter(|field| header.fits(*field));
         let field = field.ok_or_else(|| start.error(Code::OFPBMC_BAD_FIELD))?;
         if header.has_mask {
@@ -385,15 +388,15 @@ pub(super) fn read_descs(mut r: Reader<'_>, version: Version) -> Result<Vec<Grou
         let kind = r.u8()?;
         r.skip(1)?;
         let id = r.u32()?;
-        let kind =
-            GroupKind::from_number(kind).ok_or_else(|| start.error(Code::OFPGMFC_BAD_TYPE))?;
+        let known_kind = GroupKind::from_number(kind);
         let mut buckets_len = r.left();
         if names_buckets(version) {
             buckets_len = r.u16()?.into();
             r.skip(6)?;
         }
         let buckets = r.within(buckets_len, Code::OFPBRC_BAD_LEN)?;
-        let buckets = read_buckets(buckets, kind, version)?;
+        let buckets = read_buckets(buckets, known_kind.unwrap_or(GroupKind::All), version)?;
+        let kind = known_kind.ok_or_else(|| start.error(Code::OFPGMFC_BAD_TYPE))?;
         let selection = read_properties(r, kind, None)?;
         groups.push(Group { id, kind, selection, buckets });
     }

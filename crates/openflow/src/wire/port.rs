@@ -202,7 +202,6 @@ pub(super) fn write_status(w: &mut Writer, status: &PortStatus, version: Version
 }
 
 pub(super) fn read_mod(mut r: Reader<'_>, version: Version) -> Result<PortMod> {
-    let start = r;
     if version == Version::V10 {
         let (port, address) = (Port(r.u16()?), r.array()?);
         let (config, mask) = (r.u32()? & CONFIG10, r.u32()? & CONFIG10);
@@ -211,7 +210,7 @@ pub(super) fn read_mod(mut r: Reader<'_>, version: Version) -> Result<PortMod> {
         r.end(Code::OFPBRC_BAD_LEN)?;
         return Ok(PortMod { port, address, config, mask, advertise });
     }
-    let port = read_port(&mut r, version).map_err(|_| start.error(Code::OFPBRC_BAD_PORT))?;
+    let port = read_port(&mut r, version)?;
     r.skip(4)?;
     let address = r.array()?;
     r.skip(2)?;

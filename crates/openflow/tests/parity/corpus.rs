@@ -33,13 +33,23 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
+/// The messages in a list.
+fn lines(list: &str) -> impl Iterator<Item = Vec<u8>> {
+    let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| with_length(hex(line)))
+}
+
 /// Messages as they were written, and messages changed at random; the same each time.
 pub(crate) fn messages(flows: &[String]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let mut all: Vec<Vec<u8>> = include_str!("messages.txt")
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| with_length(hex(line)))
-        .collect();
+    let mut all: Vec<Vec<u8>> = lines(include_str!("messages.txt")).collect();
+    for version in Version::ALL {
+        let lists =
+            [include_str!("groups.txt"), include_str!("tables.txt"), include_str!("others.txt")];
+        for mut message in lists.into_iter().flat_map(lines) {
+            message[0] = version as u8;
+            all.push(message);
+        }
+    }
     for code in Code::ALL {
         for version in Version::ALL.into_iter().filter(|v| code.number(*v).is_some()) {
             let protocol = openflow::Protocols::of_version(version).preferred().expect("one");
