@@ -95,6 +95,10 @@ drop_reasons! {
     /// The tunnel header could not be built.
     TunnelHeaderBuildFailed = "drop_action_tunnel_header_build_failed",
 
+    /// To go through the connection tracker, which there is not.
+    NoConntrack = "datapath_drop_no_conntrack",
+    /// To be sent without an Ethernet header, by a port for Ethernet frames.
+    NoEthernet = "datapath_drop_no_ethernet",
     /// Longer than the output device takes, and not a super-packet that could be cut.
     TooBig = "datapath_drop_too_big",
     /// A super-packet, or a packet with an unfinished checksum, whose headers are not what its offload state says.
@@ -210,7 +214,8 @@ mod tests {
     fn names_are_unique_and_complete() {
         let names: BTreeSet<_> = DropReason::ALL.iter().map(|r| r.name()).collect();
         assert_eq!(names.len(), DropReason::ALL.len());
-        let ours = ["too_big", "offload_error", "command_overflow"].len();
+        let ours =
+            ["no_conntrack", "no_ethernet", "too_big", "offload_error", "command_overflow"].len();
         assert_eq!(names.iter().filter(|n| n.starts_with("datapath_drop_")).count(), 15 + ours);
         assert!(DropReason::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
     }

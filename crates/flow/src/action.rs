@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::ct::Ct;
 use crate::key::{DpPort, FlowKey, Mask, RecircId, Vlan};
+use crate::nsh::NshPush;
 
 /// One step. A flow has a list; an empty list drops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +15,42 @@ pub enum Action {
     PushVlan(Vlan),
     /// Pop the outermost tag.
     PopVlan,
-    /// Overwrite the bits of `key` that `mask` selects: Ethernet, IPv4/IPv6 and transport fields, marks; and, with
-    /// `tunnel.*`, the metadata that a following tunnel output uses. The key's `eth_type` and `nw_proto` outside the mask do not
-    /// change the packet; they tell the text which headers the fields are of.
+    /// Overwrite the bits of `key` that `mask` selects: Ethernet, the outermost MPLS label, NSH, IPv4/IPv6, ARP, transport and
+    /// neighbour discovery fields, marks; and, with `tunnel.*`, the metadata that a following tunnel output uses. The key's
+    /// `eth_type` and `nw_proto` outside the mask do not change the packet; they tell the text which headers the fields are of.
     Set(Box<(FlowKey, Mask)>),
+    /// Push a label stack entry behind the Ethernet header and its VLAN tags, whose type becomes `eth_type`.
+    PushMpls {
+        /// Label (20 bits), traffic class (3), bottom of stack (1), TTL (8).
+        entry: u32,
+        /// 0x8847 or 0x8848.
+        eth_type: u16,
+    },
+    /// Pop the outermost label stack entry; the packet is of type `eth_type` then.
+    PopMpls {
+        /// What is behind the entry.
+        eth_type: u16,
+    },
+    /// Put a label stack entry in front of the whole packet, Ethernet header and all; it has no Ethernet header then.
+    AddMpls {
+        /// As for [`Action::PushMpls`].
+        entry: u32,
+        /// 0x8847 or 0x8848.
+        eth_type: u16,
+    },
+    /// Put an Ethernet header in front of a packet that has none; its type is the packet's.
+    PushEth {
+        /// Source.
+        src: [u8; 6],
+        /// Destination.
+        dst: [u8; 6],
+    },
+    /// Take the Ethernet header off. Only for packets without VLAN tags.
+    PopEth,
+    /// Put a network service header (RFC 8300) in front of the packet, which has no Ethernet header then.
+    PushNsh(Box<NshPush>),
+    /// Take the network service header off a packet without an Ethernet header in front of it.
+    PopNsh,
     /// Encapsulate, and go on as a packet for `out_port` (the underlay bridge's next actions follow in the list that
     /// [`TnlPush`] does not contain: each is compiled in line).
     TnlPush(Arc<TnlPush>),
@@ -26,8 +60,32 @@ pub enum Action {
     Recirc(RecircId),
     /// Limit the next output to this many bytes.
     Trunc(u32),
+    /// Drop what is over this meter's rate. A meter that does not exist lets all pass.
+    Meter(u32),
+    /// Compute [`FlowKey::dp_hash`] from the packet's headers ([`crate::hash`]).
+    Hash(HashMethod, u32),
     /// Run these on a copy.
     Clone(Vec<Action>),
+    /// Run these on a copy of some packets, chosen at random.
+    Sample {
+        /// Out of [`u32::MAX`], which is all.
+        probability: u32,
+        /// What to do with them.
+        actions: Vec<Action>,
+    },
+    /// Run one list or the other, by the length of the frame; what follows sees the packet as it was.
+    CheckPktLen {
+        /// Bytes from the Ethernet header on, padding and all.
+        len: u16,
+        /// For packets longer than that.
+        greater: Vec<Action>,
+        /// For all others.
+        less_or_equal: Vec<Action>,
+    },
+    /// Through the connection tracker.
+    Ct(Box<Ct>),
+    /// Forget what the connection tracker said.
+    CtClear,
     /// Give the packet to the slow path each time.
     Userspace(SlowReason),
     /// Drop under a named counter. Only last.
@@ -37,15 +95,60 @@ pub enum Action {
 /// Why a flow's packets keep going to the slow path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SlowReason {
-    /// A protocol that the switch itself terminates (CFM, BFD, LACP, STP, LLDP ..).
-    Protocol,
+    /// A protocol that the switch itself terminates.
+    Protocol(Protocol),
     /// A controller asked for it.
-    Controller,
+    Controller(PacketIn),
     /// The packet, edited up to this point, waits for a tunnel neighbour's address. The number says which tunnel output
     /// waits; only the slow path knows what it means.
     Neighbour(u64),
     /// Only the slow path can do these actions.
     Action,
+    /// The flow's match is more than a datapath flow can say.
+    Match,
+}
+
+/// A protocol that a switch itself terminates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// Connectivity fault management (IEEE 802.1ag).
+    Cfm,
+    /// Bidirectional forwarding detection (RFC 5880).
+    Bfd,
+    /// Link aggregation control (IEEE 802.1AX).
+    Lacp,
+    /// Spanning tree (IEEE 802.1D).
+    Stp,
+    /// Link layer discovery (IEEE 802.1AB).
+    Lldp,
+}
+
+/// What a packet is sent to controllers with. The text has all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PacketIn {
+    /// OpenFlow's reason (`OFPR_*`).
+    pub reason: u8,
+    /// Nobody is to be told: the packet is for a monitor's, or nobody's, benefit (`dont_send`).
+    pub dont_send: bool,
+    /// The controller is to be able to resume the pipeline.
+    pub continuation: bool,
+    /// Names the state of the pipeline at that point; only the slow path knows what it means.
+    pub state: RecircId,
+    /// The rule's cookie.
+    pub cookie: u64,
+    /// Which of the controllers.
+    pub controller_id: u16,
+    /// Bytes of the packet at most.
+    pub max_len: u16,
+}
+
+/// What is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HashMethod {
+    /// Addresses, protocol and ports.
+    L4,
+    /// The same for both directions of a connection.
+    SymmetricL4,
 }
 
 /// Why a translated flow drops: one named counter each (the reference's `drop_action_*` names where it has the same).

@@ -15,6 +15,7 @@
 //! - Up to two VLAN tags ([`extract_with`] can be told fewer); a further one stays in the payload, its protocol is `eth_type`. A cut tag too.
 //! - 802.3 length instead of a type: the SNAP type, or 0x05ff.
 //! - MPLS: up to three labels; nothing behind them is read.
+//! - NSH: version 0, and a length that fits the metadata's type and the frame; nothing behind it is read.
 //! - IPv4: `ihl < 5`, `ihl` beyond the total length, total length beyond the frame: no IP fields. Padding is fine.
 //! - IPv6: payload length beyond the frame: no IP fields. Extension headers that do not fit: addresses only.
 //! - Later fragments have no transport fields. A cut transport header gives none.
@@ -27,6 +28,7 @@ use packet::wire::icmp::IcmpHeader;
 use packet::wire::icmpv6::{Icmpv6Header, Neighbour, kind};
 use packet::wire::ipv4::Ipv4Header;
 use packet::wire::ipv6::{self, Ipv6Header};
+use packet::wire::nsh::NshHeader;
 use packet::wire::sctp::SctpHeader;
 use packet::wire::tcp::TcpHeader;
 use packet::wire::udp::UdpHeader;
@@ -34,6 +36,7 @@ use packet::wire::vlan::is_vlan;
 use packet::wire::{Fragment, Header, ip_proto};
 
 use crate::key::{DpPort, FlowKey, RecircId, TunnelKey, Vlan, frag};
+use crate::nsh::NshKey;
 
 /// The part of a key that the packet's bytes do not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct Metadata {
     pub skb_mark: u32,
     /// Queue priority.
     pub skb_priority: u32,
+    /// What the packet begins with, as in [`FlowKey::packet_type`].
+    pub packet_type: u32,
     /// The tunnel that it came through.
     pub tunnel: TunnelKey,
 }
@@ -67,6 +72,7 @@ impl Metadata {
             dp_hash: key.dp_hash,
             skb_mark: key.skb_mark,
             skb_priority: key.skb_priority,
+            packet_type: key.packet_type,
             tunnel: key.tunnel,
         }
     }
@@ -79,6 +85,7 @@ impl Metadata {
         key.dp_hash = self.dp_hash;
         key.skb_mark = self.skb_mark;
         key.skb_priority = self.skb_priority;
+        key.packet_type = self.packet_type;
         key.tunnel = self.tunnel;
     }
 }
@@ -86,7 +93,7 @@ impl Metadata {
 /// Where a frame's headers are. Offsets are from the start of the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layers {
-    /// The IPv4, IPv6 or ARP header; there when its fixed part is whole and its lengths are true.
+    /// The IPv4, IPv6, ARP or network service header; there when its fixed part is whole and its lengths are true.
     pub l3: Option<u16>,
     /// What follows the IP header. For protocols whose fields the key has (TCP, UDP, SCTP, ICMP, IGMP, ICMPv6) it is there
     /// only when their fixed header is whole; for others it may be empty. Never there for later fragments.
@@ -101,7 +108,8 @@ pub const MAX_VLANS: usize = 2;
 /// MPLS labels that extraction reads.
 const MAX_LABELS: usize = 3;
 
-/// Reads a frame. `None` for less than an Ethernet header: a drop to be counted.
+/// Reads a frame. `None` for less than an Ethernet header: a drop to be counted. A packet that has none, as its packet type
+/// says, is read whatever its length.
 pub fn extract(frame: &[u8], meta: &Metadata) -> Option<(FlowKey, Layers)> {
     extract_with(frame, meta, MAX_VLANS)
 }
@@ -117,20 +125,26 @@ pub fn extract_with(frame: &[u8], meta: &Metadata, vlans: usize) -> Option<(Flow
 
 /// The same into a key that is there already, such as one of a batch's, and holds metadata and nothing else.
 pub fn extract_into(frame: &[u8], vlans: usize, key: &mut FlowKey) -> Option<Layers> {
-    let (ethernet, rest) = EthernetHeader::split(frame)?;
-    key.eth_dst = ethernet.dst;
-    key.eth_src = ethernet.src;
-    key.eth_type = ethernet.eth_type.get();
-    let mut walk = Walk { frame_len: frame.len(), rest, layers: Layers::default() };
+    let mut walk = Walk { frame_len: frame.len(), rest: frame, layers: Layers::default() };
     walk.layers.end = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-    if key.eth_type != eth_type::IPV4 {
-        walk.link_layer(key, vlans.min(MAX_VLANS));
+    if key.packet_type == 0 {
+        let (ethernet, rest) = EthernetHeader::split(frame)?;
+        key.eth_dst = ethernet.dst;
+        key.eth_src = ethernet.src;
+        key.eth_type = ethernet.eth_type.get();
+        walk.rest = rest;
+        if key.eth_type != eth_type::IPV4 {
+            walk.link_layer(key, vlans.min(MAX_VLANS));
+        }
+    } else if key.packet_type >> 16 == 1 {
+        key.eth_type = key.packet_type as u16;
     }
     match key.eth_type {
         eth_type::IPV4 => walk.ipv4(key),
         eth_type::IPV6 => walk.ipv6(key),
         eth_type::ARP | eth_type::RARP => walk.arp(key),
         eth_type::MPLS | eth_type::MPLS_MULTICAST => walk.mpls(key),
+        eth_type::NSH => walk.nsh(key),
         _ => None,
     };
     Some(walk.layers)
@@ -185,6 +199,22 @@ impl Walk<'_> {
                 break;
             }
         }
+        Some(())
+    }
+
+    fn nsh(&mut self, key: &mut FlowKey) -> Option<()> {
+        let (header, rest) = NshHeader::split(self.rest)?;
+        let metadata = rest.get(..header.rest_len()?).filter(|_| header.is_sane())?;
+        self.layers.l3 = u16::try_from(self.offset()).ok();
+        let (flags, ttl) = (header.flags(), header.ttl());
+        let (mdtype, np, path) = (header.mdtype, header.np, header.path.get());
+        let mut nsh = NshKey { flags, ttl, mdtype, np, path, context: [0; 4] };
+        if mdtype == NshHeader::FIXED {
+            for (word, bytes) in nsh.context.iter_mut().zip(metadata.as_chunks::<4>().0) {
+                *word = u32::from_be_bytes(*bytes);
+            }
+        }
+        key.set_nsh(&nsh);
         Some(())
     }
 
@@ -287,6 +317,8 @@ impl Walk<'_> {
                 && icmp.code == 0;
         if is_nd {
             let said = Neighbour::parse(body).unwrap_or_default();
+            key.nd_reserved = icmp.word.get();
+            key.nd_options_type = said.first_option.into();
             key.nd_target = said.target;
             key.arp_sha = said.sll;
             key.arp_tha = said.tll;

@@ -6,8 +6,10 @@
 //! have is zero, and so a mask over it still tells packets with and without it apart by `eth_type` and `ip_proto`.
 //!
 //! IPv4 addresses and ARP protocol addresses share `nw_src`/`nw_dst`; ICMP type and code live in `tp_src`/`tp_dst`; ARP's
-//! opcode lives in `nw_proto` (as in the reference, so that its text converts field by field).
+//! opcode lives in `nw_proto` (as in the reference, so that its text converts field by field). A network service header, behind
+//! which nothing is read, lives where IPv4 and IPv6 addresses would be ([`FlowKey::nsh`]): a longer key would cost every packet.
 
+use crate::nsh::NshKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A datapath port number. Not an OpenFlow port number: those are per bridge, this is per datapath.
@@ -194,16 +196,16 @@ pub struct FlowKey {
     pub tp_dst: u16,
     /// TCP flags, 12 bits.
     pub tcp_flags: u16,
-    /// Zero.
-    pub pad1: u16,
+    /// Type of the neighbour discovery message's first option that is a link-layer address; 0 for none.
+    pub nd_options_type: u16,
     /// Neighbour discovery target.
     pub nd_target: [u8; 16],
     /// ARP sender hardware address, or ND source link-layer address.
     pub arp_sha: [u8; 6],
     /// ARP target hardware address, or ND target link-layer address.
     pub arp_tha: [u8; 6],
-    /// IGMP or other future use; zero.
-    pub pad2: u32,
+    /// The 32 bits between an ND message's checksum and its target.
+    pub nd_reserved: u32,
 }
 
 /// Words in a key.
@@ -229,6 +231,31 @@ impl FlowKey {
     /// Whether this is an IPv6 packet.
     pub fn is_ipv6(&self) -> bool {
         self.eth_type == 0x86dd
+    }
+
+    /// Whether this is a packet with a network service header.
+    pub fn is_nsh(&self) -> bool {
+        self.eth_type == 0x894f
+    }
+
+    /// The network service header of a packet that has one ([`FlowKey::is_nsh`]); of a mask, its bits.
+    pub fn nsh(&self) -> NshKey {
+        let [flags, ttl, mdtype, np] = self.nw_src.to_be_bytes();
+        let word = |i: usize| {
+            let [.., a, b, c, d] =
+                (u128::from_be_bytes(self.ipv6_src) >> (96 - 32 * i)).to_be_bytes();
+            u32::from_be_bytes([a, b, c, d])
+        };
+        let context = std::array::from_fn(word);
+        NshKey { flags, ttl, mdtype, np, path: self.nw_dst, context }
+    }
+
+    /// Makes the network service header this.
+    pub fn set_nsh(&mut self, nsh: &NshKey) {
+        self.nw_src = u32::from_be_bytes([nsh.flags, nsh.ttl, nsh.mdtype, nsh.np]);
+        self.nw_dst = nsh.path;
+        let context = nsh.context.iter().fold(0u128, |n, word| n << 32 | u128::from(*word));
+        self.ipv6_src = context.to_be_bytes();
     }
 
     /// Whether this is an ARP or RARP packet.

@@ -5,12 +5,17 @@
 
 pub mod action;
 pub mod compose;
+pub mod ct;
 pub mod extract;
+pub mod hash;
 pub mod key;
+pub mod nsh;
 pub mod text;
 
-pub use action::{Action, DropCause, SlowReason, TnlPush};
+pub use action::{Action, DropCause, HashMethod, PacketIn, Protocol, SlowReason, TnlPush};
+pub use ct::Ct;
 pub use extract::{Layers, Metadata, extract, extract_into, extract_with};
 pub use key::{
     DpPort, FlowKey, Mask, MaskedKey, RecircId, TunnelKey, Vlan, WORDS, frag, tcp_flag, tunnel_flag,
 };
+pub use nsh::{NshKey, NshPush};

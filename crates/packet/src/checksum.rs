@@ -173,6 +173,28 @@ pub fn update128(csum: u16, old: &[u8; 16], new: &[u8; 16]) -> u16 {
     x.checksum()
 }
 
+/// CRC-32c (RFC 9260, appendix A) of one byte in front of nothing.
+const CRC32C: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let (mut crc, mut bit) = (i as u32, 0);
+        while bit < 8 {
+            crc = if crc & 1 != 0 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[i] = crc;
+        i += 1;
+    }
+    table
+};
+
+/// The CRC-32c of bytes. SCTP sends it with its lowest byte first.
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| crc >> 8 ^ CRC32C[usize::from(crc as u8 ^ byte)];
+    !bytes.iter().fold(u32::MAX, step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +244,12 @@ mod tests {
             bytes[2..6].copy_from_slice(&new[..4]);
             prop_assert_eq!(update32(before, old, u32::from_be_bytes([new[0], new[1], new[2], new[3]])), checksum(&bytes));
         }
+    }
+
+    #[test]
+    fn the_crc_is_the_one_that_everybody_checks_with() {
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
+        assert_eq!(crc32c(b""), 0);
     }
 }

@@ -7,7 +7,11 @@
 //!
 //! A packet is copied only when something comes after an action that consumes it: the last one takes the original.
 
+mod choose;
 mod gather;
+mod link;
+mod mpls;
+mod nsh;
 mod pop;
 mod push;
 mod set;
@@ -82,6 +86,8 @@ pub(crate) struct Executor {
     gro: Gro,
     joined: Vec<Packet>,
     ip_id: u16,
+    /// Randomness for samples; never 0.
+    chance: u64,
 }
 
 impl Executor {
@@ -102,6 +108,7 @@ impl Executor {
             gathering: Gathering::default(),
             joined: Vec::new(),
             ip_id: 0,
+            chance: 0x2545_f491_4f6c_dd1d,
         }
     }
 
@@ -135,7 +142,7 @@ impl Executor {
             }
             let last = i + 1 == actions.len();
             match action {
-                Action::Output(port) => self.output(*port, group, limit.take(), last),
+                Action::Output(port) => self.output(*port, group, keys, limit.take(), last),
                 Action::PushVlan(vlan) => {
                     group.iter_mut().for_each(|w| vlan::push(&mut w.packet, *vlan))
                 }
@@ -143,6 +150,66 @@ impl Executor {
                 Action::Set(set) => {
                     for w in &mut *group {
                         set::apply(&set.0, &set.1, &mut w.packet, &mut keys[usize::from(w.key)]);
+                    }
+                }
+                Action::PushMpls { entry, eth_type } => {
+                    self.complete(group, keys);
+                    for w in &mut *group {
+                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                        mpls::push(&mut w.packet, packet_type, *entry, *eth_type);
+                    }
+                }
+                Action::PopMpls { eth_type } => {
+                    for w in &mut *group {
+                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                        mpls::pop(&mut w.packet, packet_type, *eth_type);
+                    }
+                }
+                Action::AddMpls { entry, eth_type } => {
+                    self.complete(group, keys);
+                    for w in &mut *group {
+                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                        mpls::add(&mut w.packet, packet_type, *entry, *eth_type);
+                    }
+                }
+                Action::PushEth { src, dst } => {
+                    for w in &mut *group {
+                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                        link::push(&mut w.packet, packet_type, *src, *dst);
+                    }
+                }
+                Action::PopEth => {
+                    self.complete(group, keys);
+                    for w in &mut *group {
+                        link::pop(&mut w.packet, &mut keys[usize::from(w.key)].packet_type);
+                    }
+                }
+                Action::PushNsh(push) => {
+                    self.complete(group, keys);
+                    for w in &mut *group {
+                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                        nsh::push(&mut w.packet, packet_type, push);
+                    }
+                }
+                Action::PopNsh => self.pop_nsh(group, keys),
+                Action::Meter(_) => {}
+                Action::Hash(method, basis) => {
+                    for w in &mut *group {
+                        choose::hash(&w.packet, &mut keys[usize::from(w.key)], *method, *basis);
+                    }
+                }
+                Action::Sample { probability, actions } => {
+                    self.sample(*probability, actions, group, keys, (depth, nesting), last);
+                }
+                Action::CheckPktLen { len, greater, less_or_equal } => {
+                    let lists = [greater.as_slice(), less_or_equal.as_slice()];
+                    self.by_length(*len, lists, group, keys, (depth, nesting), last);
+                }
+                // There is no connection tracker that could say anything about the packet.
+                Action::Ct(_) => self.drop_group(group, DropReason::NoConntrack),
+                Action::CtClear => {
+                    for w in &mut *group {
+                        choose::forget_connection(&mut keys[usize::from(w.key)]);
                     }
                 }
                 Action::TnlPush(tnl) => {
@@ -162,7 +229,20 @@ impl Executor {
 
     // -- out --
 
-    fn output(&mut self, port: DpPort, group: &mut Vec<Work>, limit: Option<usize>, last: bool) {
+    fn output(
+        &mut self,
+        port: DpPort,
+        group: &mut Vec<Work>,
+        keys: &[FlowKey],
+        limit: Option<usize>,
+        last: bool,
+    ) {
+        let is_bare = |w: &Work| keys[usize::from(w.key)].packet_type != 0;
+        // Packets of one flow are of one type.
+        if group.first().is_some_and(is_bare) {
+            group.iter().for_each(|_| self.tally.count(DropReason::NoEthernet));
+            return;
+        }
         let Self { ports, buffers, tally, .. } = self;
         let Some(batch) = ports.batch(port) else {
             group.iter().for_each(|_| tally.count(DropReason::InvalidPort));

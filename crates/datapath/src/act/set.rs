@@ -11,25 +11,38 @@
 
 use flow::extract::{Layers, Metadata, extract};
 use flow::{FlowKey, Mask, frag};
-use packet::checksum::{update16, update32, update128};
+use packet::checksum::{crc32c, update16, update32, update128};
 use packet::wire::arp::ArpHeader;
 use packet::wire::ethernet::EthernetHeader;
 use packet::wire::icmpv6::{Icmpv6Header, kind, option};
 use packet::wire::ipv4::Ipv4Header;
 use packet::wire::ipv6::Ipv6Header;
+use packet::wire::sctp::SctpHeader;
 use packet::wire::{Header, ip_proto, tcp, udp};
 use packet::{Csum, Packet};
+
+use super::{mpls, nsh};
 
 /// Sets in `packet` the bits of `value` that `mask` selects; metadata is set in `key`.
 pub(super) fn apply(value: &FlowKey, mask: &Mask, packet: &mut Packet, key: &mut FlowKey) {
     let edit = Edit { value, mask: &mask.0 };
     edit.metadata(key);
-    edit.ethernet(packet);
+    let meta = Metadata { packet_type: key.packet_type, ..Metadata::default() };
+    if meta.packet_type == 0 {
+        edit.ethernet(packet);
+    }
+    if mask.0.mpls[0] != 0 {
+        mpls::set(packet, meta.packet_type, value.mpls[0], mask.0.mpls[0]);
+    }
     if edit.is_shallow() {
         return;
     }
-    let Some((now, layers)) = extract(packet.bytes(), &Metadata::default()) else { return };
-    if now.is_ipv4() {
+    let Some((now, layers)) = extract(packet.bytes(), &meta) else { return };
+    if now.is_nsh() {
+        if let Some(l3) = layers.l3 {
+            nsh::set(packet, l3.into(), &value.nsh(), &mask.0.nsh());
+        }
+    } else if now.is_ipv4() {
         edit.ipv4(packet, &now, &layers);
     } else if now.is_ipv6() {
         edit.ipv6(packet, &now, &layers);
@@ -68,7 +81,8 @@ impl Edit<'_> {
         let m = self.mask;
         let deep = (m.nw_src | m.nw_dst | m.ipv6_label) != 0
             || (m.nw_proto | m.nw_tos | m.nw_ttl) != 0
-            || (m.tp_src | m.tp_dst) != 0
+            || (m.tp_src | m.tp_dst | m.nd_options_type) != 0
+            || m.nd_reserved != 0
             || [m.ipv6_src, m.ipv6_dst, m.nd_target] != [[0; 16]; 3]
             || [m.arp_sha, m.arp_tha] != [[0; 6]; 2];
         !deep
@@ -176,6 +190,7 @@ impl Edit<'_> {
                 sum.set16(frame, l4, |old| merge(old, v.tp_src, m.tp_src));
                 sum.set16(frame, l4 + 2, |old| merge(old, v.tp_dst, m.tp_dst));
             }
+            ip_proto::SCTP => self.sctp(frame, l4, layers),
             ip_proto::ICMP | ip_proto::ICMPV6 => {
                 // Type and code share a word; they are the low bytes of the key's fields.
                 let pair = |a: u16, b: u16| (a & 0xff) << 8 | b & 0xff;
@@ -188,6 +203,26 @@ impl Edit<'_> {
             }
             _ => {}
         }
+    }
+
+    /// SCTP's CRC covers all of it: what was wrong with it stays wrong, so that the far end can tell.
+    fn sctp(&self, frame: &mut [u8], l4: usize, layers: &Layers) {
+        let (v, m) = (self.value, self.mask);
+        let end = (layers.end as usize).min(frame.len());
+        let Some(packet) = frame.get_mut(l4..end) else { return };
+        let Some(was) = SctpHeader::at_mut(packet, 0).map(|header| {
+            let found = header.crc;
+            header.crc = 0.into();
+            found.get()
+        }) else {
+            return;
+        };
+        let right = crc32c(packet).swap_bytes();
+        let Some(header) = SctpHeader::at_mut(packet, 0) else { return };
+        header.src = merge(header.src.get(), v.tp_src, m.tp_src).into();
+        header.dst = merge(header.dst.get(), v.tp_dst, m.tp_dst).into();
+        let crc = was ^ right ^ crc32c(packet).swap_bytes();
+        SctpHeader::at_mut(packet, 0).into_iter().for_each(|header| header.crc = crc.into());
     }
 
     /// The target of a solicitation or advertisement, and the link-layer addresses in its options.
@@ -203,8 +238,11 @@ impl Edit<'_> {
         if !is_nd || l4 + OPTIONS > end {
             return;
         }
+        let (reserved, of) = (v.nd_reserved.to_be_bytes(), m.nd_reserved.to_be_bytes());
+        sum.set_bytes(frame, l4 + 4, &reserved, &of);
         sum.set_bytes(frame, l4 + TARGET, &v.nd_target, &m.nd_target);
         let mut at = l4 + OPTIONS;
+        let mut first = true;
         while let Some(&[code, units]) = frame.get(at..at + 2).and_then(|o| o.first_chunk::<2>()) {
             let len = usize::from(units) * 8;
             if len == 0 || at + len > end {
@@ -218,6 +256,15 @@ impl Edit<'_> {
                     sum.set_bytes(frame, at + 2, &v.arp_tha, &m.arp_tha)
                 }
                 _ => {}
+            }
+            let is_address = matches!(
+                code,
+                option::SOURCE_LINK_ADDRESS | option::TARGET_LINK_ADDRESS if len == 8
+            );
+            if is_address && std::mem::take(&mut first) {
+                // The type is the upper half of its word.
+                let (v, m) = (v.nd_options_type << 8, m.nd_options_type << 8);
+                sum.set16(frame, at, |old| merge(old, v, m));
             }
             at += len;
         }

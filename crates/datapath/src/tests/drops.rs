@@ -78,7 +78,7 @@ fn what_flows_drop() {
 #[test]
 fn full_queues_to_the_slow_path() {
     let bed = Bed::with(2, NOTHING, |c| c.miss_queue = 4);
-    bed.put(from_port(2), vec![Action::Userspace(SlowReason::Protocol)]);
+    bed.put(from_port(2), vec![Action::Userspace(SlowReason::Protocol(flow::Protocol::Lacp))]);
     bed.port(1).arrive_all((0..10).map(numbered));
     bed.port(2).arrive_all((0..7).map(numbered));
     bed.assert_drops(&[(DropReason::UpcallError, 6), (DropReason::UserspaceActionError, 3)]);

@@ -112,13 +112,10 @@ fn packets_of_the_switchs_own() {
 #[test]
 fn flows_can_send_every_packet_to_the_slow_path() {
     let bed = Bed::new(2, NOTHING);
-    bed.put(
-        from_port(1),
-        vec![Action::Output(DpPort(2)), Action::Userspace(SlowReason::Controller)],
-    );
+    bed.put(from_port(1), vec![Action::Output(DpPort(2)), Action::Userspace(SlowReason::Action)]);
     bed.port(1).arrive(numbered(1));
     let miss = bed.miss();
-    assert_eq!(miss.reason, MissReason::Action(SlowReason::Controller));
+    assert_eq!(miss.reason, MissReason::Action(SlowReason::Action));
     assert_eq!(bed.port(2).sent(1).len(), 1);
     bed.assert_drops(&[]);
     assert_eq!(bed.dp.stats().missed, 0);

@@ -71,6 +71,7 @@ fn metadata_comes_from_the_caller_and_back() {
         dp_hash: 1,
         skb_mark: 2,
         skb_priority: 4,
+        packet_type: 1 << 16 | 0x1234,
         tunnel: TunnelKey { id: 5, ip_dst: 6, ..TunnelKey::default() },
     };
     assert_eq!(Metadata::of(&extract(&[0; 14], &meta).unwrap().0), meta);

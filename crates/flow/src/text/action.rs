@@ -1,31 +1,18 @@
 //! Actions in text.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use packet::wire::Header;
-use packet::wire::ethernet::{EthernetHeader, MacText, eth_type, parse_mac};
-use packet::wire::ipv4::{self, Ipv4Header};
-use packet::wire::ipv6::Ipv6Header;
-use packet::wire::udp::UdpHeader;
-use packet::wire::vxlan::VxlanHeader;
-use zerocopy::IntoBytes;
+use packet::wire::ethernet::{MacText, eth_type, parse_mac};
 
 use super::field::{HexText, parse_number};
 use super::key::write_sets;
-use super::parse::{Item, MAX_DEPTH, items, number_after, parse_set};
-use super::special::{pairs, parse_vlan};
-use super::{PortNames, PortText, SyntaxError, parse_port};
-use crate::action::{Action, SlowReason, TnlPush};
+use super::parse::{Item, MAX_DEPTH, items, parse_set};
+use super::push::{parse_tnl_push, small, value, write_header};
+use super::special::parse_vlan;
+use super::{PortNames, PortText, SyntaxError, ct, nsh, parse_port, userspace};
+use crate::action::{Action, HashMethod};
 use crate::key::{DpPort, RecircId, Vlan};
-
-/// Tunnel type numbers of `tnl_push(header(type=..))`: the reference's port types.
-const TYPE_GRE: u8 = 3;
-const TYPE_VXLAN: u8 = 4;
-
-/// The range that UDP source ports of tunnels come from by default.
-const SRC_PORTS: (u16, u16) = (32_768, 61_000);
 
 /// A list of actions in text; `drop` when it is empty.
 #[derive(Clone, Copy)]
@@ -52,6 +39,10 @@ impl fmt::Display for ActionsText<'_> {
 }
 
 impl ActionsText<'_> {
+    fn nested<'a>(&'a self, actions: &'a [Action]) -> ActionsText<'a> {
+        ActionsText { actions, names: self.names }
+    }
+
     fn action(&self, f: &mut fmt::Formatter<'_>, action: &Action) -> fmt::Result {
         let port = |port: &DpPort| PortText(*port, self.names);
         match action {
@@ -67,22 +58,36 @@ impl ActionsText<'_> {
             Action::TnlPop(tunnel) => write!(f, "tnl_pop({})", port(tunnel)),
             Action::Recirc(id) => write!(f, "recirc({})", HexText(id.0.into())),
             Action::Trunc(len) => write!(f, "trunc({len})"),
-            Action::Clone(actions) if actions.is_empty() => f.write_str("clone()"),
-            Action::Clone(actions) => write!(f, "clone({})", ActionsText { actions, ..*self }),
-            Action::Userspace(reason) => {
-                write!(f, "userspace(pid=0,slow_path({}))", slow_reason(*reason))
+            Action::PushMpls { entry, eth_type } => {
+                write!(f, "push_mpls({},eth_type=0x{eth_type:x})", LabelText(*entry))
             }
+            Action::AddMpls { entry, eth_type } => {
+                write!(f, "add_mpls({},eth_type=0x{eth_type:x})", LabelText(*entry))
+            }
+            Action::PopMpls { eth_type } => write!(f, "pop_mpls(eth_type=0x{eth_type:x})"),
+            Action::PushEth { src, dst } => {
+                write!(f, "push_eth(src={},dst={})", MacText(src), MacText(dst))
+            }
+            Action::PopEth => f.write_str("pop_eth"),
+            Action::PushNsh(push) => nsh::write_push(f, push),
+            Action::PopNsh => f.write_str("pop_nsh()"),
+            Action::Meter(id) => write!(f, "meter({id})"),
+            Action::Hash(HashMethod::L4, basis) => write!(f, "hash(l4({basis}))"),
+            Action::Hash(HashMethod::SymmetricL4, basis) => write!(f, "hash(sym_l4({basis}))"),
+            Action::Clone(actions) => write!(f, "clone({})", self.nested(actions)),
+            Action::Sample { probability, actions } => {
+                let percent = 100.0 * f64::from(*probability) / f64::from(u32::MAX);
+                write!(f, "sample(sample={percent:.1}%,actions({}))", self.nested(actions))
+            }
+            Action::CheckPktLen { len, greater, less_or_equal } => {
+                write!(f, "check_pkt_len(size={len},gt({}),", self.nested(greater))?;
+                write!(f, "le({}))", self.nested(less_or_equal))
+            }
+            Action::Ct(ct) => ct::write(f, ct),
+            Action::CtClear => f.write_str("ct_clear"),
+            Action::Userspace(reason) => userspace::write(f, *reason),
             Action::Drop(_) => f.write_str("drop"),
         }
-    }
-}
-
-fn slow_reason(reason: SlowReason) -> &'static str {
-    match reason {
-        SlowReason::Protocol => "protocol",
-        SlowReason::Controller => "controller",
-        SlowReason::Neighbour(_) => "neighbour",
-        SlowReason::Action => "action",
     }
 }
 
@@ -95,80 +100,15 @@ fn write_push_vlan(f: &mut fmt::Formatter<'_>, tag: Vlan) -> fmt::Result {
     f.write_str(if tag.is_present() { ")" } else { ",cfi=0)" })
 }
 
-/// `header(size=50,type=4,eth(..),ipv4(..),udp(..),vxlan(..))`.
-fn write_header(f: &mut fmt::Formatter<'_>, push: &TnlPush) -> fmt::Result {
-    let (l3, l4) = (usize::from(push.l3), usize::from(push.l4));
-    let kind = if push.udp { TYPE_VXLAN } else { TYPE_GRE };
-    write!(f, "header(size={},type={kind}", push.header.len())?;
-    if let Some(eth) = EthernetHeader::view(&push.header) {
-        let (dst, src) = (MacText(&eth.dst), MacText(&eth.src));
-        write!(f, ",eth(dst={dst},src={src},dl_type=0x{:04x})", eth.eth_type.get())?;
-        if eth.eth_type.get() == eth_type::IPV6 {
-            write_ipv6(f, &push.header, l3)?;
-        } else {
-            write_ipv4(f, &push.header, l3)?;
-        }
-    }
-    if push.udp {
-        write_udp(f, push, l4)?;
-    } else {
-        write_gre(f, &push.header, l4)?;
-    }
-    f.write_str(")")
-}
-
-fn write_ipv4(f: &mut fmt::Formatter<'_>, header: &[u8], l3: usize) -> fmt::Result {
-    let Some(ip) = Ipv4Header::at(header, l3) else { return Ok(()) };
-    let (src, dst) = (Ipv4Addr::from_bits(ip.src.get()), Ipv4Addr::from_bits(ip.dst.get()));
-    write!(f, ",ipv4(src={src},dst={dst},proto={}", ip.proto)?;
-    write!(f, ",tos={},ttl={},frag=0x{:x})", HexText(ip.tos.into()), ip.ttl, ip.frag.get())
-}
-
-fn write_ipv6(f: &mut fmt::Formatter<'_>, header: &[u8], l3: usize) -> fmt::Result {
-    let Some(ip) = Ipv6Header::at(header, l3) else { return Ok(()) };
-    let (src, dst) = (Ipv6Addr::from(ip.src), Ipv6Addr::from(ip.dst));
-    write!(f, ",ipv6(src={src},dst={dst},label={},proto={}", ip.flow_label(), ip.next)?;
-    write!(f, ",tclass=0x{:x},hlimit={})", ip.traffic_class(), ip.hop_limit)
-}
-
-fn write_udp(f: &mut fmt::Formatter<'_>, push: &TnlPush, l4: usize) -> fmt::Result {
-    let Some(udp) = UdpHeader::at(&push.header, l4) else { return Ok(()) };
-    // Nothing is known of a checksum that is yet to be computed but that it is wanted.
-    let csum = if push.csum { 0xffff } else { udp.csum.get() };
-    write!(f, ",udp(src={},dst={},csum=0x{csum:x})", udp.src.get(), udp.dst.get())?;
-    let Some(vxlan) = VxlanHeader::at(&push.header, l4 + UdpHeader::LEN) else { return Ok(()) };
-    write!(f, ",vxlan(flags=0x{:x},vni=0x{:x})", vxlan.flags.get(), vxlan.vni())
-}
-
-fn write_gre(f: &mut fmt::Formatter<'_>, header: &[u8], l4: usize) -> fmt::Result {
-    let word = |i: usize| {
-        let bytes = header.get(l4 + 4 * i..)?.first_chunk::<4>()?;
-        Some(u32::from_be_bytes(*bytes))
-    };
-    let Some(first) = word(0) else { return Ok(()) };
-    let (flags, proto) = (first >> 16, first & 0xffff);
-    write!(f, ",gre((flags=0x{flags:x},proto=0x{proto:x})")?;
-    let mut next = 1;
-    for (bit, name) in [(0x8000, "csum"), (0x2000, "key"), (0x1000, "seq")] {
-        if flags & bit != 0 {
-            let value = word(next).unwrap_or(0);
-            let value = if name == "csum" { value >> 16 } else { value };
-            write!(f, ",{name}=0x{value:x}")?;
-            next += 1;
-        }
-    }
-    f.write_str(")")
-}
-
 /// Reads a list of actions; `drop` alone is the empty list.
 pub fn parse_actions(text: &str, names: &dyn PortNames) -> Result<Vec<Action>, SyntaxError> {
-    if text.trim() == "drop" {
-        return Ok(vec![]);
-    }
     parse_list(text, names, 0)
 }
 
 fn parse_list(text: &str, names: &dyn PortNames, depth: usize) -> Result<Vec<Action>, SyntaxError> {
+    if text.trim() == "drop" {
+        return Ok(vec![]);
+    }
     if depth > MAX_DEPTH {
         return Err(SyntaxError::because(text, "nested too deeply"));
     }
@@ -184,6 +124,9 @@ fn parse_action(
     let Some(args) = item.args else {
         return match item.name {
             "pop_vlan" => Ok(Action::PopVlan),
+            "pop_eth" => Ok(Action::PopEth),
+            "ct_clear" => Ok(Action::CtClear),
+            "ct" => Ok(Action::Ct(Box::default())),
             name => parse_port(name, names).map(Action::Output).ok_or_else(wrong),
         };
     };
@@ -195,8 +138,23 @@ fn parse_action(
         "tnl_pop" => parse_port(args, names).map(Action::TnlPop),
         "recirc" => number().map(|id| Action::Recirc(RecircId(id))),
         "trunc" => number().map(Action::Trunc),
+        "push_mpls" => {
+            parse_label(args).map(|(entry, eth_type)| Action::PushMpls { entry, eth_type })
+        }
+        "add_mpls" => {
+            parse_label(args).map(|(entry, eth_type)| Action::AddMpls { entry, eth_type })
+        }
+        "pop_mpls" => small(args, "eth_type").map(|eth_type| Action::PopMpls { eth_type }),
+        "push_eth" => parse_push_eth(args),
+        "push_nsh" => nsh::parse_push(args).map(|push| Action::PushNsh(Box::new(push))),
+        "pop_nsh" => args.trim().is_empty().then_some(Action::PopNsh),
+        "meter" => number().map(Action::Meter),
+        "hash" => parse_hash(args),
         "clone" => Some(Action::Clone(parse_list(args, names, depth + 1)?)),
-        "userspace" => parse_userspace(args).map(Action::Userspace),
+        "sample" => parse_sample(item, args, names, depth)?,
+        "check_pkt_len" => parse_check_pkt_len(item, args, names, depth)?,
+        "ct" => ct::parse(args).map(|ct| Action::Ct(Box::new(ct))),
+        "userspace" => userspace::parse(args).map(Action::Userspace),
         _ => None,
     };
     action.ok_or_else(wrong)
@@ -210,122 +168,84 @@ fn parse_push_vlan(args: &str) -> Option<Vlan> {
     Some(tag)
 }
 
-fn parse_userspace(args: &str) -> Option<SlowReason> {
-    let reason = items(args).ok()?.into_iter().find(|item| item.name == "slow_path")?.args?;
-    match reason {
-        "protocol" | "cfm" | "bfd" | "lacp" | "stp" | "lldp" => Some(SlowReason::Protocol),
-        "controller" => Some(SlowReason::Controller),
-        "neighbour" => Some(SlowReason::Neighbour(0)),
-        "action" => Some(SlowReason::Action),
-        _ => None,
+/// `label=100,tc=3,ttl=64,bos=1`.
+struct LabelText(u32);
+
+impl fmt::Display for LabelText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let l = self.0;
+        write!(f, "label={},tc={},ttl={},bos={}", l >> 12, l >> 9 & 7, l & 0xff, l >> 8 & 1)
     }
 }
 
-fn parse_tnl_push(args: &str, names: &dyn PortNames) -> Option<TnlPush> {
-    let list = items(args).ok()?;
-    let port = |name: &str| parse_port(list.iter().find(|i| i.name == name)?.args?, names);
-    let (tnl_port, out_port) = (port("tnl_port")?, port("out_port")?);
-    let header = items(list.iter().find(|i| i.name == "header")?.args?).ok()?;
-    let size = header.iter().find_map(|i| number_after(i.name, "size"))?;
-    let part = |name: &str| header.iter().find(|i| i.name == name).and_then(|i| i.args);
-    let mut bytes = vec![];
-    let ethernet = parse_ethernet(part("eth")?)?;
-    bytes.extend(ethernet.as_bytes());
-    let l3 = bytes.len() as u16;
-    match (part("ipv4"), part("ipv6")) {
-        (Some(ip), None) => bytes.extend(parse_ipv4(ip)?.as_bytes()),
-        (None, Some(ip)) => bytes.extend(parse_ipv6(ip)?.as_bytes()),
-        _ => return None,
-    }
-    let l4 = bytes.len() as u16;
-    ipv4::fix_checksum(
-        bytes
-            .get_mut(usize::from(l3)..)
-            .filter(|ip| ip.len() == Ipv4Header::LEN)
-            .unwrap_or_default(),
-    );
-    let (udp, csum) = match part("udp") {
-        Some(udp) => {
-            let udp = parse_udp(udp)?;
-            bytes.extend(udp.as_bytes());
-            bytes.extend(parse_vxlan(part("vxlan")?)?.as_bytes());
-            (true, udp.csum.get() != 0)
-        }
-        None => {
-            let gre = parse_gre(part("gre")?)?;
-            let csum = gre[0] & 0x80 != 0;
-            bytes.extend(gre);
-            (false, csum)
-        }
+/// An entry, and the type of what it makes of the packet.
+fn parse_label(args: &str) -> Option<(u32, u16)> {
+    let field = |name, bits: u32, shift: u32| {
+        small::<u32>(args, name).filter(|n| n >> bits == 0).map(|n| n << shift)
     };
-    let whole = u128::try_from(bytes.len()).ok() == Some(size);
-    whole.then_some(TnlPush {
-        tnl_port,
-        out_port,
-        header: bytes,
-        l3,
-        l4,
-        udp,
-        csum,
-        src_ports: SRC_PORTS,
-        peer_offloads: false,
-    })
+    let entry = field("label", 20, 12)? | field("tc", 3, 9)? | field("bos", 1, 8)?;
+    let entry = entry | field("ttl", 8, 0)?;
+    Some((entry, small(args, "eth_type")?))
 }
 
-/// The value of a named argument.
-fn value<'a>(args: &'a str, name: &str) -> Option<&'a str> {
-    pairs(args).flatten().find(|(n, _)| *n == name).map(|(_, value)| value)
-}
-
-fn small<T: TryFrom<u128>>(args: &str, name: &str) -> Option<T> {
-    T::try_from(parse_number(value(args, name)?)?).ok()
-}
-
-fn parse_ethernet(args: &str) -> Option<EthernetHeader> {
+fn parse_push_eth(args: &str) -> Option<Action> {
     let mac = |name| parse_mac(value(args, name)?);
-    Some(EthernetHeader::new(mac("dst")?, mac("src")?, small(args, "dl_type")?))
+    Some(Action::PushEth { src: mac("src")?, dst: mac("dst")? })
 }
 
-fn parse_ipv4(args: &str) -> Option<Ipv4Header> {
-    let ip = |name| value(args, name)?.parse::<Ipv4Addr>().ok();
-    let mut header =
-        Ipv4Header::new(ip("src")?, ip("dst")?, small(args, "proto")?, small(args, "ttl")?, 0);
-    header.tos = small(args, "tos")?;
-    header.frag = small::<u16>(args, "frag")?.into();
-    Some(header)
+fn parse_hash(args: &str) -> Option<Action> {
+    let list = items(args).ok()?;
+    let [Item { name, args: Some(basis), .. }] = list.as_slice() else { return None };
+    let method = match *name {
+        "l4" => HashMethod::L4,
+        "sym_l4" => HashMethod::SymmetricL4,
+        _ => return None,
+    };
+    Some(Action::Hash(method, u32::try_from(parse_number(basis)?).ok()?))
 }
 
-fn parse_ipv6(args: &str) -> Option<Ipv6Header> {
-    let ip = |name| value(args, name)?.parse::<Ipv6Addr>().ok();
-    let mut header =
-        Ipv6Header::new(ip("src")?, ip("dst")?, small(args, "proto")?, small(args, "hlimit")?, 0);
-    let (label, class) = (small::<u32>(args, "label")?, small::<u8>(args, "tclass")?);
-    header.version_class_label = (0x6000_0000 | u32::from(class) << 20 | (label & 0xf_ffff)).into();
-    Some(header)
+/// The arguments of one of `list`'s items.
+fn part<'a>(list: &[Item<'a>], name: &str) -> Option<&'a str> {
+    list.iter().find(|item| item.name == name)?.args
 }
 
-fn parse_udp(args: &str) -> Option<UdpHeader> {
-    let mut header = UdpHeader::new(small(args, "src")?, small(args, "dst")?, 0);
-    header.csum = small::<u16>(args, "csum")?.into();
-    header.len = 0.into();
-    Some(header)
+/// `sample=50.0%,actions(..)`. `Ok(None)`: not of that form.
+fn parse_sample(
+    item: &Item<'_>,
+    args: &str,
+    names: &dyn PortNames,
+    depth: usize,
+) -> Result<Option<Action>, SyntaxError> {
+    let list = items(args)?;
+    let percent = list.iter().find_map(|item| item.name.strip_prefix("sample=")?.strip_suffix('%'));
+    let percent = percent.and_then(|text| text.parse::<f64>().ok());
+    let Some(percent) = percent.filter(|p| (0.0..=100.0).contains(p)) else {
+        return Err(SyntaxError::because(item.from, "sample is 0% to 100%"));
+    };
+    let Some(actions) = part(&list, "actions") else { return Ok(None) };
+    // A conversion from floating point saturates.
+    let probability = (percent / 100.0 * f64::from(u32::MAX) + 0.5).floor() as u32;
+    Ok(Some(Action::Sample { probability, actions: parse_list(actions, names, depth + 1)? }))
 }
 
-fn parse_vxlan(args: &str) -> Option<VxlanHeader> {
-    let vni = small::<u32>(args, "vni").filter(|vni| *vni < 1 << 24)?;
-    Some(VxlanHeader { flags: small::<u32>(args, "flags")?.into(), ..VxlanHeader::new(vni) })
+/// `size=200,gt(..),le(..)`.
+fn parse_check_pkt_len(
+    item: &Item<'_>,
+    args: &str,
+    names: &dyn PortNames,
+    depth: usize,
+) -> Result<Option<Action>, SyntaxError> {
+    let list = items(args)?;
+    let len = list.iter().find_map(|item| super::parse::number_after(item.name, "size"));
+    let len = len.and_then(|n| u16::try_from(n).ok());
+    let len = len.ok_or_else(|| SyntaxError::because(item.from, "size is a 16-bit number"))?;
+    let (Some(greater), Some(less)) = (part(&list, "gt"), part(&list, "le")) else {
+        return Ok(None);
+    };
+    let greater = parse_list(greater, names, depth + 1)?;
+    let less_or_equal = parse_list(less, names, depth + 1)?;
+    Ok(Some(Action::CheckPktLen { len, greater, less_or_equal }))
 }
 
-/// `(flags=0x2000,proto=0x6558),key=0x1c8`.
-fn parse_gre(args: &str) -> Option<Vec<u8>> {
-    let (first, rest) = args.strip_prefix('(')?.split_once(')')?;
-    let flags = small::<u16>(first, "flags")?;
-    let mut bytes = [flags.to_be_bytes(), small::<u16>(first, "proto")?.to_be_bytes()].concat();
-    for (bit, name) in [(0x8000, "csum"), (0x2000, "key"), (0x1000, "seq")] {
-        if flags & bit != 0 {
-            let word = small::<u32>(rest, name)?;
-            bytes.extend((if name == "csum" { word << 16 } else { word }).to_be_bytes());
-        }
-    }
-    Some(bytes)
-}
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,13 @@ pub(super) struct Group {
     pub(super) present: fn(&FlowKey) -> bool,
 }
 
+impl Group {
+    /// Whether a mask looks at any of it.
+    pub(super) fn is_looked_at(&self, mask: &Mask) -> bool {
+        self.fields.iter().any(|field| field.get(&mask.0) != 0)
+    }
+}
+
 /// Attributes that are one number.
 pub(super) const SKB_PRIORITY: Field = field!("skb_priority", Hex, skb_priority, 32);
 pub(super) const SKB_MARK: Field = field!("skb_mark", Hex, skb_mark, 32);
@@ -88,7 +95,7 @@ const PORTS: &[Field] = &[field!("src", Dec, tp_src, 16), field!("dst", Dec, tp_
 const TYPE_AND_CODE: &[Field] = &[field!("type", Dec, tp_src, 8), field!("code", Dec, tp_dst, 8)];
 
 /// What stands behind the Ethernet type, in order.
-pub(super) const UPPER: [Group; 9] = [
+pub(super) const UPPER: [Group; 10] = [
     Group {
         name: "ipv4",
         fields: &[
@@ -143,6 +150,14 @@ pub(super) const UPPER: [Group; 9] = [
         ],
         present: is_nd,
     },
+    Group {
+        name: "nd_ext",
+        fields: &[
+            field!("nd_reserved", Hex, nd_reserved, 32),
+            field!("nd_options_type", Dec, nd_options_type, 8),
+        ],
+        present: is_nd,
+    },
 ];
 
 fn has_transport(key: &FlowKey, proto: u8) -> bool {
@@ -174,7 +189,7 @@ pub(super) fn hint(key: &mut FlowKey, group: &str) {
         "udp" => (eth_type::IPV4, Some(ip_proto::UDP)),
         "sctp" => (eth_type::IPV4, Some(ip_proto::SCTP)),
         "icmp" => (eth_type::IPV4, Some(ip_proto::ICMP)),
-        "icmpv6" | "nd" => (eth_type::IPV6, Some(ip_proto::ICMPV6)),
+        "icmpv6" | "nd" | "nd_ext" => (eth_type::IPV6, Some(ip_proto::ICMPV6)),
         _ => return,
     };
     if key.eth_type == 0 {
@@ -185,7 +200,7 @@ pub(super) fn hint(key: &mut FlowKey, group: &str) {
     {
         key.nw_proto = proto;
     }
-    if group == "nd" && key.tp_src == 0 {
+    if matches!(group, "nd" | "nd_ext") && key.tp_src == 0 {
         key.tp_src = kind::NEIGHBOUR_SOLICITATION.into();
     }
 }

@@ -6,7 +6,7 @@ use packet::wire::ethernet::eth_type;
 use packet::wire::vlan::is_vlan;
 
 use super::field::{self, ETH, Field, Group, UPPER};
-use super::{Numbers, PortNames, PortText, special, tunnel};
+use super::{Numbers, PortNames, PortText, nsh, special, tunnel};
 use crate::key::{DpPort, FlowKey, Mask, Vlan};
 
 /// A flow in text.
@@ -176,7 +176,15 @@ impl FlowText<'_> {
             let wanted = self.verbose || mask.0.mpls != [0; 4];
             return list.item_if(wanted, |f| special::write_mpls(f, &key.mpls, &mask.0.mpls));
         }
+        if key.is_nsh() {
+            let wanted = self.verbose || nsh::is_looked_at(mask);
+            return list.item_if(wanted, |f| nsh::write(f, key, mask, self.verbose));
+        }
         for group in UPPER.iter().filter(|group| (group.present)(key)) {
+            // The reference lists none of it with `-m` unless it is looked at.
+            if group.name == "nd_ext" && !group.is_looked_at(mask) {
+                continue;
+            }
             self.group(list, group, false)?;
             if group.name == "tcp" && field::is_tcp(key) {
                 let wanted = self.verbose || mask.0.tcp_flags & special::TCP_FLAGS != 0;
@@ -193,7 +201,6 @@ impl FlowText<'_> {
 pub(super) fn write_sets(f: &mut fmt::Formatter<'_>, key: &FlowKey, mask: &Mask) -> fmt::Result {
     let text = FlowText::brief(key, mask);
     let mut list = List { f, first: true };
-    let touched = |group: &Group| group.fields.iter().any(|field| field.get(&mask.0) != 0);
     let set = |list: &mut List<'_, '_>, write: &dyn Fn(&mut List<'_, '_>) -> fmt::Result| {
         list.item_if(true, |f| {
             f.write_str("set(")?;
@@ -207,15 +214,22 @@ pub(super) fn write_sets(f: &mut fmt::Formatter<'_>, key: &FlowKey, mask: &Mask)
     if mask.0.tunnel != Default::default() {
         set(&mut list, &|list| list.item_if(true, |f| tunnel::write_set(f, &key.tunnel)))?;
     }
-    if touched(&ETH) {
+    if ETH.is_looked_at(mask) {
         set(&mut list, &|list| text.group(list, &ETH, false))?;
     }
     if mask.0.mpls != [0; 4] {
-        set(&mut list, &|list| {
-            list.item_if(true, |f| special::write_mpls(f, &key.mpls, &mask.0.mpls))
-        })?;
+        let (label, of) = (key.mpls[0], mask.0.mpls[0]);
+        set(&mut list, &|list| list.item_if(true, |f| special::write_labels(f, &[label], &[of])))?;
     }
-    for group in set_groups(key).filter(|group| touched(group)) {
+    if key.is_nsh() {
+        if nsh::is_looked_at(mask) {
+            set(&mut list, &|list| list.item_if(true, |f| nsh::write(f, key, mask, false)))?;
+        }
+        return Ok(());
+    }
+    let (last, first): (Vec<&Group>, Vec<&Group>) =
+        set_groups(key).filter(|group| group.is_looked_at(mask)).partition(|g| g.name == "nd");
+    for group in first.into_iter().chain(last) {
         set(&mut list, &|list| text.group(list, group, false))?;
     }
     if mask.0.tcp_flags & special::TCP_FLAGS != 0 {

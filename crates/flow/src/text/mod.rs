@@ -15,11 +15,15 @@
 //! [`FlowText`] takes key and mask apart; whoever keeps flows for listing keeps the original key.
 
 mod action;
+mod ct;
 mod field;
 mod key;
+mod nsh;
 mod parse;
+mod push;
 mod special;
 mod tunnel;
+mod userspace;
 
 pub use action::{ActionsText, parse_actions};
 pub use key::FlowText;

@@ -3,7 +3,7 @@
 use packet::wire::ethernet::eth_type;
 
 use super::field::{ETH, Field, Group, SCALARS, UPPER, hint, parse_number};
-use super::{PortNames, SyntaxError, parse_port, special, tunnel};
+use super::{PortNames, SyntaxError, nsh, parse_port, special, tunnel};
 use crate::key::{FlowKey, Mask};
 
 /// Attributes or actions in one text at most.
@@ -149,6 +149,7 @@ fn parse_attribute(
             }
             Ok(())
         }
+        "nsh" => nsh::parse(args, key, mask).ok_or_else(wrong),
         "mpls" => special::parse_mpls(args, key, mask).ok_or_else(wrong),
         "tunnel" => tunnel::parse(args, &mut key.tunnel, &mut mask.0.tunnel).ok_or_else(wrong),
         "ct_state" => special::parse_ct_state(args, key, mask).ok_or_else(wrong),
@@ -212,8 +213,11 @@ pub(super) fn parse_set(
         mask.0.tunnel.pad = [0; 5];
     }
     hint(&mut key, attribute.name);
-    if attribute.name == "tcp_flags" {
-        hint(&mut key, "tcp");
+    match attribute.name {
+        "tcp_flags" => hint(&mut key, "tcp"),
+        "nsh" => key.eth_type = eth_type::NSH,
+        "mpls" => key.eth_type = eth_type::MPLS,
+        _ => {}
     }
     Ok((key, mask))
 }

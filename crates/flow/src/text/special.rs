@@ -237,8 +237,16 @@ pub(super) fn write_mpls(
     labels: &[u32; 4],
     masks: &[u32; 4],
 ) -> fmt::Result {
-    let stack = &labels[..depth(labels)];
-    let exact = masks[..stack.len()].iter().all(|m| *m == u32::MAX);
+    write_labels(f, &labels[..depth(labels)], masks)
+}
+
+/// The same for these entries, whatever they say of the stack's end.
+pub(super) fn write_labels(
+    f: &mut fmt::Formatter<'_>,
+    stack: &[u32],
+    masks: &[u32],
+) -> fmt::Result {
+    let exact = stack.iter().zip(masks).all(|(_, m)| *m == u32::MAX);
     f.write_str("mpls(")?;
     for (i, (l, m)) in stack.iter().zip(masks).enumerate() {
         let (label, tc, bos, ttl) = (l >> 12, l >> 9 & 7, l >> 8 & 1, l & 0xff);

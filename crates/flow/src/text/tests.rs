@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
 use super::*;
-use crate::action::{Action, DropCause, SlowReason};
+use crate::action::{Action, DropCause, Protocol, SlowReason};
 use crate::extract::{Metadata, extract};
 use crate::key::{FlowKey, Mask, RecircId, TunnelKey, Vlan, tunnel_flag};
 
@@ -330,16 +330,14 @@ fn several_headers_in_one_set_are_several_sets() {
 fn what_only_we_have_is_written_too() {
     let actions = [Action::Output(DpPort(1)), Action::Drop(DropCause::Hairpin)];
     assert_eq!(ActionsText { actions: &actions, names: &Numbers }.to_string(), "1,drop");
-    for reason in
-        [SlowReason::Protocol, SlowReason::Controller, SlowReason::Neighbour(0), SlowReason::Action]
-    {
+    for reason in [SlowReason::Protocol(Protocol::Bfd), SlowReason::Neighbour(0)] {
         let actions = vec![Action::Userspace(reason)];
         let text = ActionsText { actions: &actions, names: &Numbers }.to_string();
         assert_eq!(parse_actions(&text, &Numbers).unwrap(), actions);
     }
     assert_eq!(
         parse_actions("userspace(pid=9,slow_path(lldp))", &Numbers).unwrap(),
-        [Action::Userspace(SlowReason::Protocol)]
+        [Action::Userspace(SlowReason::Protocol(Protocol::Lldp))]
     );
 }
 

@@ -24,6 +24,7 @@ pub mod eth_type {
     pub const IPV6: u16 = 0x86dd;
     pub const MPLS: u16 = 0x8847;
     pub const MPLS_MULTICAST: u16 = 0x8848;
+    pub const NSH: u16 = 0x894f;
     /// The smallest value that is a type; below, the field is an IEEE 802.3 length.
     pub const MIN: u16 = 0x0600;
     /// What the reference calls frames whose field is a length and that have no SNAP type.

@@ -63,6 +63,8 @@ pub struct Neighbour {
     pub sll: Mac,
     /// Target link-layer address option; zero when absent.
     pub tll: Mac,
+    /// Type of the first of these two options; 0 when there is none.
+    pub first_option: u8,
 }
 
 impl Neighbour {
@@ -86,6 +88,9 @@ impl Neighbour {
                     return None;
                 }
                 slot.copy_from_slice(&first[2..8]);
+                if said.first_option == 0 {
+                    said.first_option = first[0];
+                }
             }
             rest = after;
         }
