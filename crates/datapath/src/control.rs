@@ -18,6 +18,7 @@ use crate::drops::{DropCounters, DropReason};
 use crate::entry::{Flow, Ufid};
 use crate::history::History;
 use crate::mailbox::{Command, Latch, NewPort, Run};
+use crate::meters::{MeterConfig, MeterError, MeterStats, Meters};
 use crate::miss::{Miss, MissQueue, Source};
 use crate::offload::{Offload, Offloaded};
 use crate::peers::Peers;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) misses: MissQueue,
     pub(crate) peers: Peers,
     pub(crate) drops: DropCounters,
+    pub(crate) meters: Arc<Meters>,
     /// Whoever posts to several workers, or moves a receive queue from one to another, holds the lock meanwhile: answers to
     /// missed packets go where the packets' queue is.
     pub(crate) desks: Mutex<Desks>,
@@ -80,6 +82,7 @@ impl Datapath {
             misses: MissQueue::new(config.miss_queue),
             peers: Peers::default(),
             drops: DropCounters::new(&config.counters),
+            meters: Arc::default(),
             desks: Mutex::default(),
             offload: Mutex::default(),
             table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
@@ -285,6 +288,23 @@ impl Datapath {
     /// How many flows.
     pub fn flow_count(&self) -> usize {
         self.0.shared.table().len()
+    }
+
+    // -- meters --
+
+    /// Makes a meter, or begins one anew. A packet received after this returns meets it.
+    pub fn set_meter(&self, id: u32, config: &MeterConfig) -> Result<(), MeterError> {
+        self.0.shared.meters.set(id, config, self.0.shared.clock.now())
+    }
+
+    /// Takes a meter away: packets that flows send to it pass. What it had counted, if there was one.
+    pub fn remove_meter(&self, id: u32) -> Option<MeterStats> {
+        self.0.shared.meters.remove(id, self.0.shared.clock.now())
+    }
+
+    /// What a meter has counted.
+    pub fn meter_stats(&self, id: u32) -> Option<MeterStats> {
+        self.0.shared.meters.stats(id, self.0.shared.clock.now())
     }
 
     // -- flows that the kernel runs --

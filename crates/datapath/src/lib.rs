@@ -30,6 +30,7 @@ mod drops;
 mod entry;
 mod history;
 mod mailbox;
+mod meters;
 mod miss;
 mod offload;
 mod peers;
@@ -49,6 +50,9 @@ pub use desk::Sleep;
 pub use drops::DropReason;
 pub use entry::{Flow, FlowStats, Ufid};
 pub use history::{History, Measure, Span};
+pub use meters::{
+    BANDS_MAX, Band, BandKind, METERS_MAX, MeterConfig, MeterError, MeterStats, MeterUnit,
+};
 pub use miss::{Miss, MissQueue, MissReason};
 pub use offload::Offloaded;
 pub use ports::{PortInfo, PortKind, TunnelKind};

@@ -160,6 +160,18 @@ pub fn wire_len(packet: &Packet) -> usize {
     Plan::new(packet).map_or(packet.buf.len(), |plan| plan.segment_len(0, 0))
 }
 
+/// How many frames the packet becomes on a wire, and how many bytes they have together.
+pub fn wire_total(packet: &Packet) -> (usize, usize) {
+    let whole = (1, packet.buf.len());
+    if packet.offload.gso.is_none() {
+        return whole;
+    }
+    Plan::new(packet).map_or(whole, |plan| {
+        let headers = plan.segment_len(0, 0) - plan.share(0).len();
+        (plan.segments, packet.buf.len() + headers * (plan.segments - 1))
+    })
+}
+
 /// The tunnel in a super-packet (or one with a partial checksum) that a device handed in without naming it: a kernel's tunnel
 /// device sends TCP super-packets whose checksum start is the *inner* transport header. `None` when the offload state is about
 /// the outermost headers, or the tunnel is not one we know (VXLAN and Geneve).

@@ -10,6 +10,7 @@
 mod choose;
 mod gather;
 mod link;
+mod meter;
 mod mpls;
 mod nsh;
 mod pop;
@@ -20,6 +21,7 @@ mod vlan;
 
 use std::collections::VecDeque;
 
+use base::Instant;
 use flow::extract::Metadata;
 use flow::{Action, DpPort, FlowKey, RecircId, SlowReason};
 use gather::Gathering;
@@ -30,6 +32,7 @@ use packet::{BATCH, Buf, Offload, Packet};
 
 use crate::buffers::Buffers;
 use crate::drops::{DropReason, Tally};
+use crate::meters::{Load, Replica};
 use crate::miss::{Miss, MissReason, Source};
 use crate::peers::Ears;
 use crate::transmit::Ports;
@@ -86,12 +89,18 @@ pub(crate) struct Executor {
     gro: Gro,
     joined: Vec<Packet>,
     ip_id: u16,
+    pub(crate) meters: Replica,
+    /// When the packets in hand came.
+    pub(crate) now: Instant,
+    /// Of the group at a meter.
+    loads: Vec<Load>,
+    exceeded: Vec<Option<u8>>,
     /// Randomness for samples; never 0.
     chance: u64,
 }
 
 impl Executor {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(meters: Replica) -> Self {
         Self {
             source: Source::default(),
             ports: Ports::default(),
@@ -108,6 +117,10 @@ impl Executor {
             gathering: Gathering::default(),
             joined: Vec::new(),
             ip_id: 0,
+            meters,
+            now: Instant::default(),
+            loads: Vec::new(),
+            exceeded: Vec::new(),
             chance: 0x2545_f491_4f6c_dd1d,
         }
     }
@@ -192,7 +205,7 @@ impl Executor {
                     }
                 }
                 Action::PopNsh => self.pop_nsh(group, keys),
-                Action::Meter(_) => {}
+                Action::Meter(id) => self.meter(*id, group, keys),
                 Action::Hash(method, basis) => {
                     for w in &mut *group {
                         choose::hash(&w.packet, &mut keys[usize::from(w.key)], *method, *basis);

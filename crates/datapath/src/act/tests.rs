@@ -8,6 +8,7 @@ use packet::{Packet, gso};
 use super::push::tests::header;
 use super::{Executor, Work};
 use crate::drops::{DropCounters, DropReason};
+use crate::meters::Replica;
 use crate::miss::MissReason;
 use crate::ports::TunnelKind;
 use crate::tests::device::{EVERYTHING, MemDevice};
@@ -22,7 +23,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut exec = Executor::new();
+        let mut exec = Executor::new(Replica::default());
         let devices: Vec<_> =
             (1..=3).map(|i| MemDevice::new(&format!("mem{i}"), EVERYTHING)).collect();
         for (device, i) in devices.iter().zip(1..) {

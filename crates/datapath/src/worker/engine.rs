@@ -12,6 +12,7 @@ use crate::cache::{Cache, Held, Slot};
 use crate::control::Shared;
 use crate::desk::Desk;
 use crate::drops::DropReason;
+use crate::meters::Replica;
 use crate::miss::{MissReason, Source};
 use crate::stats::{Meter, Stage};
 
@@ -42,10 +43,11 @@ struct Group {
 
 impl Engine {
     pub(crate) fn new(desk: Arc<Desk>, shared: Arc<Shared>) -> Self {
+        let meters = Replica::new(shared.meters.clone());
         Self {
             desk,
             cache: Cache::new(shared.seed),
-            exec: Executor::new(),
+            exec: Executor::new(meters),
             shared,
             meter: Meter::default(),
             batches: 0,
@@ -67,6 +69,7 @@ impl Engine {
         self.meter.perf.received += packets.len() as u64;
         self.meter.perf.batches += 1;
         self.exec.source = source;
+        self.exec.now = now;
         self.exec.gathers = more;
         let mut round = self.exec.new_round(0);
         std::mem::swap(&mut round.packets, packets);
@@ -94,6 +97,7 @@ impl Engine {
     /// A packet to run actions on. [`Engine::finish`] is to follow.
     pub(crate) fn run(&mut self, packet: Packet, key: FlowKey, source: Source, actions: &[Action]) {
         self.exec.source = source;
+        self.exec.now = self.shared.clock.now();
         let mut group = vec![Work { packet, key: 0 }];
         self.exec.act(actions, &mut group, &mut vec![key], 0);
     }
@@ -113,6 +117,7 @@ impl Engine {
 
     /// Works off all rounds, sends what need not wait, and publishes misses and counts.
     fn work_off(&mut self, now: Instant) {
+        self.exec.now = now;
         while let Some(mut round) = self.exec.next_round() {
             self.extract(&mut round);
             self.round(&mut round, now);

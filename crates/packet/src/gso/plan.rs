@@ -67,7 +67,8 @@ impl<'a> Plan<'a> {
         Ok(Self { frame, encap, at, csum_offset, payload, size, segments, plain })
     }
 
-    fn share(&self, i: usize) -> Range<usize> {
+    /// Where segment `i`'s payload is in the frame.
+    pub(super) fn share(&self, i: usize) -> Range<usize> {
         let start = self.payload.start + i * self.size;
         start..self.payload.end.min(start + self.size)
     }
