@@ -446,4 +446,6 @@ pub(crate) fn push_for_tests(packet: &mut Packet, csum: bool) {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

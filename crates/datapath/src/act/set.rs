@@ -9,15 +9,16 @@
 //! Only headers that [`flow::extract`] found whole are edited. A packet without the header that an action wants to set stays as
 //! it is: the flow's key tells the cases apart, so this happens only to malformed packets.
 
-use flow::extract::{Layers, Metadata, extract};
+use flow::extract::{Layers, MAX_VLANS, Metadata, extract};
 use flow::{FlowKey, Mask, frag};
 use packet::checksum::{crc32c, update16, update32, update128};
 use packet::wire::arp::ArpHeader;
 use packet::wire::ethernet::EthernetHeader;
 use packet::wire::icmpv6::{Icmpv6Header, kind, option};
 use packet::wire::ipv4::Ipv4Header;
-use packet::wire::ipv6::Ipv6Header;
+use packet::wire::ipv6::{self, Ipv6Header};
 use packet::wire::sctp::SctpHeader;
+use packet::wire::vlan::is_vlan;
 use packet::wire::{Header, ip_proto, tcp, udp};
 use packet::{Csum, Packet};
 
@@ -37,7 +38,7 @@ pub(super) fn apply(value: &FlowKey, mask: &Mask, packet: &mut Packet, key: &mut
     if edit.is_shallow() {
         return;
     }
-    let Some((now, layers)) = extract(packet.bytes(), &meta) else { return };
+    let Some((now, layers)) = headers(packet, &meta) else { return };
     if now.is_nsh() {
         if let Some(l3) = layers.l3 {
             nsh::set(packet, l3.into(), &value.nsh(), &mask.0.nsh());
@@ -52,6 +53,27 @@ pub(super) fn apply(value: &FlowKey, mask: &Mask, packet: &mut Packet, key: &mut
     if now.is_ipv4() || now.is_ipv6() {
         edit.transport(packet, &now, &layers);
     }
+}
+
+/// What the packet is now, and where its headers are, behind any number of VLAN tags: actions may have pushed more than
+/// extraction reads.
+fn headers(packet: &Packet, meta: &Metadata) -> Option<(FlowKey, Layers)> {
+    const TAG: usize = 4;
+    let frame = packet.bytes();
+    let tags = match meta.packet_type {
+        0 => frame.get(12..)?.chunks_exact(TAG).take_while(|tag| is_vlan_tag(tag)).count(),
+        _ => 0,
+    };
+    // Without its first bytes a frame is one with as many fewer tags (and addresses that nobody looks at here).
+    let skipped = TAG * tags.saturating_sub(MAX_VLANS);
+    let (now, layers) = extract(frame.get(skipped..)?, meta)?;
+    let there = |at: Option<u16>| at?.checked_add(u16::try_from(skipped).ok()?);
+    let end = layers.end.saturating_add(skipped as u32);
+    Some((now, Layers { l3: there(layers.l3), l4: there(layers.l4), end }))
+}
+
+fn is_vlan_tag(tag: &[u8]) -> bool {
+    tag.first_chunk().is_some_and(|tpid| is_vlan(u16::from_be_bytes(*tpid)))
 }
 
 /// What to set.
@@ -173,9 +195,12 @@ impl Edit<'_> {
         let label = merge(ip.flow_label(), v.ipv6_label, m.ipv6_label & 0xf_ffff);
         ip.version_class_label = (0x6000_0000 | u32::from(class) << 20 | label).into();
         ip.hop_limit = merge(ip.hop_limit, v.nw_ttl, m.nw_ttl);
-        let (new_src, new_dst) = (ip.src, ip.dst);
+        let (new_src, new_dst, next) = (ip.src, ip.dst, ip.next);
         if l4.kind == L4::WithPseudo {
-            l4.pseudo(frame, |c| update128(update128(c, &src, &new_src), &dst, &new_dst));
+            let behind = frame.get(l3 + Ipv6Header::LEN..).unwrap_or_default();
+            let is_last = !ipv6::walk_extensions(behind, next).is_some_and(|upper| upper.routed);
+            let last_dst = if is_last { &new_dst } else { &dst };
+            l4.pseudo(frame, |c| update128(update128(c, &src, &new_src), &dst, last_dst));
         }
     }
 

@@ -89,12 +89,14 @@ pub struct Upper {
     pub offset: usize,
     /// Whether the packet is a fragment. A fragment header with offset 0 and no more to come (RFC 6946) is not.
     pub fragment: Fragment,
+    /// A routing header has more destinations: the address in the fixed header is not the one that checksums are over.
+    pub routed: bool,
 }
 
 /// Walks extension headers in `payload`, the bytes behind the fixed header, whose type is `next`. `None` when the chain does
 /// not fit into them.
 pub fn walk_extensions(payload: &[u8], next: u8) -> Option<Upper> {
-    let mut at = Upper { proto: next, offset: 0, fragment: Fragment::No };
+    let mut at = Upper { proto: next, offset: 0, fragment: Fragment::No, routed: false };
     for _ in 0..MAX_EXTENSIONS {
         let len = match at.proto {
             ip_proto::HOP_BY_HOP
@@ -123,6 +125,7 @@ pub fn walk_extensions(payload: &[u8], next: u8) -> Option<Upper> {
                         at.fragment = Fragment::First;
                     }
                 }
+                at.routed |= at.proto == ip_proto::ROUTING && first[3] != 0;
                 at.proto = first[0];
                 len
             }
@@ -144,7 +147,7 @@ mod tests {
     fn chains_end_within_their_bytes() {
         assert_eq!(
             walk_extensions(&[], 17),
-            Some(Upper { proto: 17, offset: 0, fragment: Fragment::No })
+            Some(Upper { proto: 17, offset: 0, fragment: Fragment::No, routed: false })
         );
         let hbh = [17, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(walk_extensions(&hbh, 0).unwrap().offset, 8);
@@ -160,12 +163,12 @@ mod tests {
         f[3] = 1;
         assert_eq!(
             walk_extensions(&f, 44).unwrap(),
-            Upper { proto: 17, offset: 8, fragment: Fragment::First }
+            Upper { proto: 17, offset: 8, fragment: Fragment::First, routed: false }
         );
         f[3] = 8;
         assert_eq!(
             walk_extensions(&f, 44).unwrap(),
-            Upper { proto: 44, offset: 8, fragment: Fragment::Later }
+            Upper { proto: 44, offset: 8, fragment: Fragment::Later, routed: false }
         );
     }
 }
