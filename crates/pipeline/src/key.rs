@@ -33,25 +33,14 @@ pub struct Registers {
     pub ct_ipv6_dst: [u8; 16],
     pub ct_tp_src: u16,
     pub ct_tp_dst: u16,
-    // -- NSH (RFC 8300) --
-    pub nsh_spi: u32,
-    pub nsh_c: [u32; 4],
-    pub nsh_flags: u8,
-    pub nsh_ttl: u8,
-    pub nsh_mdtype: u8,
-    pub nsh_np: u8,
-    pub nsh_si: u8,
-    // -- neighbour discovery --
-    pub nd_options_type: u8,
     // -- tunnels --
     pub gtpu_flags: u8,
     pub gtpu_msgtype: u8,
     pub erspan_ver: u8,
     pub erspan_dir: u8,
     pub erspan_hwid: u8,
-    pub pad: [u8; 5],
+    pub pad: [u8; 3],
     pub erspan_idx: u32,
-    pub nd_reserved: u32,
 }
 
 /// See the module.
@@ -182,23 +171,23 @@ fn place(field: Field) -> Option<Place> {
         NwTos => flow!(nw_tos, 1),
         ArpSha => bytes!(FLOW, FlowKey, arp_sha),
         ArpTha => bytes!(FLOW, FlowKey, arp_tha),
-        NshFlags => register!(nsh_flags, 1),
-        NshTtl => register!(nsh_ttl, 1),
-        NshMdtype => register!(nsh_mdtype, 1),
-        NshNp => register!(nsh_np, 1),
-        NshSpi => register!(nsh_spi, 4),
-        NshSi => register!(nsh_si, 1),
+        // As `FlowKey::nsh` has them.
+        NshFlags => flow!(nw_src, 4, 24),
+        NshTtl => flow!(nw_src, 4, 16),
+        NshMdtype => flow!(nw_src, 4, 8),
+        NshNp => flow!(nw_src, 4),
+        NshSpi => flow!(nw_dst, 4, 8),
+        NshSi => flow!(nw_dst, 4),
         NshC1 | NshC2 | NshC3 | NshC4 => {
             let index = field as usize - NshC1 as usize;
-            let offset = REGISTERS + offset_of!(Registers, nsh_c) + 4 * index;
-            Place::Int { offset, bytes: 4, shift: 0 }
+            Place::Bytes { offset: FLOW + offset_of!(FlowKey, ipv6_src) + 4 * index }
         }
         TcpSrc => flow!(tp_src, 2),
         TcpDst => flow!(tp_dst, 2),
         TcpFlags => flow!(tcp_flags, 2),
         NdTarget => bytes!(FLOW, FlowKey, nd_target),
-        NdReserved => register!(nd_reserved, 4),
-        NdOptionsType => register!(nd_options_type, 1),
+        NdReserved => flow!(nd_reserved, 4),
+        NdOptionsType => flow!(nd_options_type, 2),
         _ if field.registers().is_some_and(|(_, count)| count == 1) => {
             let (index, _) = field.registers()?;
             let offset = REGISTERS + offset_of!(Registers, regs) + 4 * index;
@@ -361,5 +350,44 @@ impl MatchKey {
             this.mask.add(field, mask);
         }
         Some(this)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_service_header_is_where_the_flow_key_has_it() {
+        let nsh = flow::NshKey {
+            flags: 2,
+            ttl: 63,
+            mdtype: 1,
+            np: 3,
+            path: 0x12_3456 << 8 | 0x7f,
+            context: [1, 2, 3, 0xffff_ffff],
+        };
+        let mut key = Key::default();
+        key.flow.set_nsh(&nsh);
+        let got = |field| key.get(field).int();
+        assert_eq!(
+            [Field::NshFlags, Field::NshTtl, Field::NshMdtype, Field::NshNp].map(got),
+            [2, 63, 1, 3]
+        );
+        assert_eq!([Field::NshSpi, Field::NshSi].map(got), [0x12_3456, 0x7f]);
+        assert_eq!(
+            [Field::NshC1, Field::NshC2, Field::NshC3, Field::NshC4].map(got),
+            [1, 2, 3, 0xffff_ffff]
+        );
+        key.set(Field::NshSi, &Value::Int(9), &Field::NshSi.ones());
+        key.set(Field::NshC2, &Value::Int(8), &Field::NshC2.ones());
+        key.set(Field::NshTtl, &Value::Int(7), &Field::NshTtl.ones());
+        let want = flow::NshKey {
+            ttl: 7,
+            path: 0x12_3456 << 8 | 9,
+            context: [1, 8, 3, 0xffff_ffff],
+            ..nsh
+        };
+        assert_eq!(key.flow.nsh(), want);
     }
 }
