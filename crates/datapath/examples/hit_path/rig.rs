@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use base::{Clock, Counters, Version};
-use datapath::{Config, Datapath, Perf, Stage, TunnelKind};
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, RecircId, TnlPush, Vlan};
+use datapath::{Band, BandKind, Config, Datapath, MeterConfig, MeterUnit, Perf, Stage, TunnelKind};
+use flow::{Action, DpPort, FlowKey, HashMethod, Mask, MaskedKey, RecircId, TnlPush, Vlan};
 use netdev::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
 use packet::wire::ethernet::{EthernetHeader, eth_type};
 use packet::wire::ip_proto;
@@ -169,6 +169,9 @@ const SINK: DpPort = DpPort(200);
 const WIRE: DpPort = DpPort(202);
 const BARE: DpPort = DpPort(203);
 
+/// A meter that nothing exceeds.
+const METER: u32 = 1;
+
 /// The tunnel's port.
 const TUNNEL: DpPort = DpPort(201);
 
@@ -183,6 +186,10 @@ impl Rig {
         };
         let dp = Datapath::start(config).unwrap();
         dp.add_tunnel_port(TUNNEL, TunnelKind::Vxlan { udp_port: 4789 }).unwrap();
+        // More than can come.
+        let band = Band { kind: BandKind::Drop, rate: u32::MAX, burst: 0 };
+        let meter = MeterConfig { unit: MeterUnit::Kilobits, bands: vec![band] };
+        dp.set_meter(METER, &meter).unwrap();
         for (sink, accepts) in [(SINK, ANY), (WIRE, AS_IS), (BARE, COMPLETE)] {
             dp.add_port(sink, Arc::new(Port(None, accepts))).unwrap();
         }
@@ -317,6 +324,20 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let rewrite = vec![Action::Set(Box::new((rewritten, Mask(rewrites)))), Action::Output(SINK)];
     let again = FlowKey { recirc_id: 1, ..key };
     let twice = vec![(usual(&key), vec![Action::Recirc(RecircId(1))]), (usual(&again), out())];
+    let label = [
+        Action::PushMpls { entry: 5 << 12 | 0x140, eth_type: eth_type::MPLS },
+        Action::Output(SINK),
+        Action::PopMpls { eth_type: eth_type::IPV4 },
+        Action::Output(SINK),
+    ];
+    let hashed = vec![
+        (usual(&key), vec![Action::Hash(HashMethod::L4, 0), Action::Recirc(RecircId(1))]),
+        (usual(&again), out()),
+    ];
+    let metered = vec![Action::Meter(METER), Action::Output(SINK)];
+    let tenth = Action::Sample { probability: u32::MAX / 10, actions: out() };
+    let chosen =
+        vec![tenth, Action::CheckPktLen { len: 60, greater: vec![], less_or_equal: out() }];
     let flood = [SINK, WIRE, BARE].map(Action::Output).to_vec();
     let inner = FlowKey { in_port: TUNNEL.0, ..key };
     // The outer source port tells inner connections apart.
@@ -349,6 +370,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ),
         scenario("set addresses", connections(1000), vec![(usual(&key), rewrite)]),
         scenario("recirculate", connections(1000), twice),
+        scenario("push and pop a label", connections(1000), vec![(usual(&key), label.to_vec())]),
+        scenario("hash and recirculate", connections(1000), hashed),
+        scenario("a meter", connections(1000), vec![(usual(&key), metered)]),
+        scenario("sample and check length", connections(1000), vec![(usual(&key), chosen)]),
         scenario("flood to three ports", connections(1000), vec![(usual(&key), flood)]),
         scenario("pop VXLAN and forward", wrapped(1000), pop.clone()),
         scenario("pop VXLAN, joined", wrapped(1), pop),

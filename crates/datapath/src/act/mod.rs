@@ -46,7 +46,7 @@ const REENTER_MAX: usize = 4096;
 /// Clones within clones.
 const NESTING_MAX: u8 = 16;
 
-/// A packet and which of its round's keys is its own.
+/// A packet and which of its round's keys is its own, and nobody else's: actions change it.
 #[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) packet: Packet,

@@ -34,8 +34,10 @@ impl Bench {
     }
 
     fn act(&mut self, packets: Vec<Packet>, actions: &[Action]) {
-        let mut group: Vec<_> = packets.into_iter().map(|packet| Work { packet, key: 0 }).collect();
-        let mut keys = vec![FlowKey { in_port: 5, skb_mark: 1, ..FlowKey::default() }];
+        let key = FlowKey { in_port: 5, skb_mark: 1, ..FlowKey::default() };
+        let mut keys = vec![key; packets.len()];
+        let mut group: Vec<_> =
+            packets.into_iter().zip(0..).map(|(packet, key)| Work { packet, key }).collect();
         self.exec.act(actions, &mut group, &mut keys, 0);
         assert!(group.is_empty());
         self.exec.ports.flush_all(&mut self.exec.buffers, &mut self.exec.tally);
@@ -290,3 +292,5 @@ fn small_packets_to_a_stranger_stay_apart_on_a_wire_that_cuts_nothing() {
         assert!(out.iter().all(|p| p.offload.is_complete() != peer_offloads));
     }
 }
+
+mod steps;
