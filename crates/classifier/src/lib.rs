@@ -16,7 +16,8 @@
 //! # Threads
 //! None. A table has one owner, which is what makes inserts, hit counts and ranking free of atomics.
 //!
-//! OpenFlow tables with priorities and un-wildcarding will live here too when the pipeline has tables to search.
+//! [`Rules`] is another thing: it maps *overlapping* masked keys with priorities, finds the best, and tells what it looked at.
+//! OpenFlow tables are made of it.
 
 mod hash;
 mod megaflows;
@@ -26,4 +27,7 @@ mod rules;
 pub use hash::Mixer;
 pub use megaflows::{Megaflows, TooManyMasks};
 pub use pattern::Pattern;
-pub use rules::Rules;
+pub use rules::conjunction::Clause;
+pub use rules::layout::{Layout, Part, STAGES};
+pub use rules::sparse::{Shape, Sparse};
+pub use rules::{Entry, Rules};

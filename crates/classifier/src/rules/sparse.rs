@@ -1,0 +1,146 @@
+//! A masked key of which only the words are kept that its mask selects.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::layout::{Layout, STAGES};
+
+/// A mask: which words it selects from, and what. Shared by all keys that have it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Words and their masks, none of them zero, in order of stage and then of word.
+    terms: Box<[(u8, u64)]>,
+    /// How many terms are in that stage and the ones before it.
+    ends: [u8; STAGES],
+}
+
+impl Shape {
+    /// Of a mask.
+    pub fn new<const N: usize>(layout: &Layout<N>, mask: &[u64; N]) -> Shape {
+        let mut terms: Vec<_> =
+            (0u8..).zip(mask).filter(|(_, m)| **m != 0).map(|(i, m)| (i, *m)).collect();
+        let stage = |i: u8| layout.stages.get(usize::from(i)).copied().unwrap_or(0);
+        terms.sort_by_key(|(i, _)| (stage(*i), *i));
+        let end = |s: usize| terms.iter().filter(|(i, _)| usize::from(stage(*i)) <= s).count();
+        let mut ends: [u8; STAGES] = std::array::from_fn(|s| end(s) as u8);
+        ends[STAGES - 1] = terms.len() as u8;
+        Shape { terms: terms.into(), ends }
+    }
+
+    /// Words and their masks.
+    pub(crate) fn terms(&self) -> &[(u8, u64)] {
+        &self.terms
+    }
+
+    /// How many terms are in that stage and the ones before it.
+    pub(crate) fn end(&self, stage: usize) -> usize {
+        self.ends.get(stage).map_or(self.terms.len(), |end| usize::from(*end))
+    }
+
+    /// The mask.
+    pub fn mask<const N: usize>(&self) -> [u64; N] {
+        let mut mask = [0; N];
+        for (i, m) in &self.terms {
+            if let Some(word) = mask.get_mut(usize::from(*i)) {
+                *word = *m;
+            }
+        }
+        mask
+    }
+
+    /// Whether this selects every bit that the other does.
+    pub(crate) fn covers(&self, other: &Shape) -> bool {
+        // A mask word is found by searching its place: terms are few.
+        other.terms.iter().all(|(i, m)| self.of(*i) & m == *m)
+    }
+
+    /// What it selects of a word.
+    fn of(&self, word: u8) -> u64 {
+        self.terms.iter().find(|(i, _)| *i == word).map_or(0, |(_, m)| *m)
+    }
+}
+
+/// A masked key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sparse {
+    shape: Arc<Shape>,
+    /// By term; zero outside of the mask.
+    values: Box<[u64]>,
+}
+
+impl Sparse {
+    /// From a key and a mask.
+    pub fn new<const N: usize>(layout: &Layout<N>, key: &[u64; N], mask: &[u64; N]) -> Sparse {
+        Sparse::with(Arc::new(Shape::new(layout, mask)), key)
+    }
+
+    /// From a key and a mask that is there already.
+    pub fn with<const N: usize>(shape: Arc<Shape>, key: &[u64; N]) -> Sparse {
+        let word = |(i, m): &(u8, u64)| key.get(usize::from(*i)).copied().unwrap_or(0) & m;
+        let values = shape.terms.iter().map(word).collect();
+        Sparse { shape, values }
+    }
+
+    /// Its mask.
+    pub fn shape(&self) -> &Arc<Shape> {
+        &self.shape
+    }
+
+    /// The same, with a mask that equals its own.
+    pub(crate) fn share(&mut self, shape: &Arc<Shape>) {
+        debug_assert_eq!(*self.shape, **shape);
+        self.shape = shape.clone();
+    }
+
+    /// What the selected words hold.
+    pub(crate) fn values(&self) -> &[u64] {
+        &self.values
+    }
+
+    /// Each selected word: its index, value and mask.
+    pub fn terms(&self) -> impl Iterator<Item = (usize, u64, u64)> {
+        let terms = self.shape.terms.iter().zip(&self.values);
+        terms.map(|((i, mask), value)| (usize::from(*i), *value, *mask))
+    }
+
+    /// The key, zero outside of the mask.
+    pub fn key<const N: usize>(&self) -> [u64; N] {
+        let mut key = [0; N];
+        for (i, value, _) in self.terms() {
+            if let Some(word) = key.get_mut(i) {
+                *word = value;
+            }
+        }
+        key
+    }
+
+    /// Whether a packet with this key is meant.
+    pub fn matches<const N: usize>(&self, key: &[u64; N]) -> bool {
+        self.terms().all(|(i, value, mask)| key.get(i).is_some_and(|word| word & mask == value))
+    }
+
+    /// Value and mask of a word.
+    fn of(&self, word: usize) -> (u64, u64) {
+        self.terms().find(|(i, ..)| *i == word).map_or((0, 0), |(_, v, m)| (v, m))
+    }
+
+    /// Whether every packet that this matches, the other matches by its mask as well.
+    pub fn is_within(&self, other: &Sparse) -> bool {
+        other.terms().all(|(i, value, mask)| {
+            let (v, m) = self.of(i);
+            m & mask == mask && v & mask == value
+        })
+    }
+
+    /// Whether there are keys that both match.
+    pub fn overlaps(&self, other: &Sparse) -> bool {
+        other.terms().all(|(i, value, mask)| {
+            let (v, m) = self.of(i);
+            (v ^ value) & m & mask == 0
+        })
+    }
+}
+
+/// The words of a key that a mask selects, in its order.
+pub(crate) type Words = SmallVec<[u64; 16]>;
