@@ -8,7 +8,7 @@
 use std::mem::offset_of;
 
 use flow::{FlowKey, TunnelKey};
-use openflow::{Field, Match, Port, Value};
+use openflow::{Field, Port, Value};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a packet carries through the pipeline beside its headers. All zero when it comes in, but for `in_port` and
@@ -65,7 +65,7 @@ pub struct KeyMask(pub Key);
 
 /// Where a field lives in a [`Key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     /// In an integer of `bytes` bytes at `offset`, `shift` bits up.
     Int { offset: usize, bytes: usize, shift: u32 },
     /// In an array of bytes, in network order.
@@ -78,8 +78,20 @@ const FLOW: usize = offset_of!(Key, flow);
 const REGISTERS: usize = offset_of!(Key, registers);
 const TUNNEL: usize = FLOW + offset_of!(FlowKey, tunnel);
 
+impl Place {
+    /// The words that hold it, if the field has so many bytes.
+    pub(crate) fn words(self, len: usize) -> std::ops::RangeInclusive<usize> {
+        let (offset, len) = match self {
+            Place::Int { offset, bytes, .. } => (offset, bytes),
+            Place::Bytes { offset } => (offset, len),
+            Place::Port32 { offset } => (offset, 2),
+        };
+        offset / 8..=(offset + len.max(1) - 1) / 8
+    }
+}
+
 /// `None` for fields that keys do not hold: options of tunnels.
-fn place(field: Field) -> Option<Place> {
+pub(crate) fn place(field: Field) -> Option<Place> {
     macro_rules! int {
         ($base:expr, $of:ty, $field:ident, $bytes:expr, $shift:expr) => {
             Place::Int { offset: $base + offset_of!($of, $field), bytes: $bytes, shift: $shift }
@@ -328,31 +340,6 @@ impl KeyMask {
         self.0.words()
     }
 }
-
-/// A match as masked words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MatchKey {
-    /// The values; zero outside of the mask.
-    pub key: Key,
-    /// The bits that count.
-    pub mask: KeyMask,
-}
-
-impl MatchKey {
-    /// `None` if the match is on a field that keys do not hold: an option of a tunnel.
-    pub fn new(matching: &Match) -> Option<Self> {
-        let mut this = Self { key: Key::default(), mask: KeyMask::any() };
-        for (field, value, mask) in matching.entries() {
-            if !is_held(field) {
-                return None;
-            }
-            this.key.set(field, value, mask);
-            this.mask.add(field, mask);
-        }
-        Some(this)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

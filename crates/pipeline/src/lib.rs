@@ -11,12 +11,16 @@
 //! # Design
 //! A snapshot belongs to one datapath (datapath port numbers mean nothing outside of theirs). [`SnapshotBuilder`] is the only
 //! way to make one; it refuses what cannot be (two ports with one number, a tunnel that cannot be told from another), so that
-//! readers need not check. Rules and groups will live beside [`Bridge::fail_mode`]; until then a bridge has none and its
-//! fail mode says what it does with packets.
+//! readers need not check.
+//!
+//! What controllers have put into a bridge, its rules, groups and meters, changes too often for that: it is a [`Program`].
 
 mod bridge;
 mod builder;
+mod group;
 mod key;
+pub mod meter;
+mod pattern;
 mod port;
 mod program;
 mod rule;
@@ -26,9 +30,15 @@ mod vlan;
 
 pub use bridge::{Bridge, BridgeId, FailMode};
 pub use builder::{BuildError, PortSpec, PortSpecKind, SnapshotBuilder};
-pub use key::{Key, KeyMask, MatchKey, Registers, WORDS, is_held};
+pub use group::{Group, GroupUsage};
+pub use key::{Key, KeyMask, Registers, WORDS, is_held};
+pub use meter::Meter;
+pub use pattern::{MatchKey, matching};
 pub use port::{OfPort, Port, PortConfig, PortKind, PortRef};
-pub use program::{Change, Changes, Program, Removed, TABLES};
+pub use program::{
+    Change, Changes, Edit, Failed, INTERNAL_TABLE, Miss, Overflow, Program, Removed, TABLES,
+    TableSettings, Vacancy,
+};
 pub use rule::{Rule, Usage};
 pub use snapshot::Snapshot;
 pub use table::Table;

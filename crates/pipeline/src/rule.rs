@@ -5,22 +5,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base::Instant;
+use classifier::{Clause, Entry, Sparse};
+use openflow::action::Action;
+use openflow::message::FlowStats;
 use openflow::message::flow_mod::Flags;
 use openflow::{Instructions, Match};
 
-use crate::key::MatchKey;
+use crate::pattern::matching;
 
 /// A rule of a table. Immutable: a modification makes another that shares its [`Usage`].
 #[derive(Clone, Debug)]
 pub struct Rule {
+    /// Rules are numbered as they come; a modification keeps the number.
+    pub id: u64,
     /// The table that it is in.
     pub table: u8,
     /// 0 to 65535 for controllers' rules; higher ones are the switch's own and nobody sees them.
     pub priority: i32,
-    /// What it matches, as its author wrote it.
-    pub matching: Match,
-    /// The same, for lookups.
-    pub pattern: MatchKey,
+    /// What it matches.
+    pub pattern: Sparse,
     /// Its author's mark.
     pub cookie: u64,
     /// Removed after so many seconds without packets, 0: never.
@@ -33,6 +36,8 @@ pub struct Rule {
     pub flags: Flags,
     /// What it does.
     pub instructions: Arc<Instructions>,
+    /// Which clauses of conjunctions it is: for rules that do nothing else.
+    pub(crate) clauses: Box<[Clause]>,
     /// When it was added.
     pub created: Instant,
     /// When it was added or last modified.
@@ -41,11 +46,85 @@ pub struct Rule {
     pub usage: Arc<Usage>,
 }
 
+impl Entry for Rule {
+    fn pattern(&self) -> &Sparse {
+        &self.pattern
+    }
+
+    fn priority(&self) -> i32 {
+        self.priority
+    }
+
+    fn clauses(&self) -> &[Clause] {
+        &self.clauses
+    }
+}
+
 impl Rule {
-    /// Whether a packet's passing keeps it alive or anybody would see it counted.
+    /// Whether it is the switch's own, which no controller sees or changes.
     pub fn is_hidden(&self) -> bool {
         self.priority > i32::from(u16::MAX)
     }
+
+    /// What it matches, in the controller's language.
+    pub fn matching(&self) -> Match {
+        matching(&self.pattern)
+    }
+
+    /// Whether time alone can remove it.
+    pub fn has_timeout(&self) -> bool {
+        self.idle_timeout != 0 || self.hard_timeout != 0
+    }
+
+    /// When it goes if no packet comes any more, and why.
+    pub fn expiry(&self) -> Option<(Instant, crate::Removed)> {
+        let after = |start: Instant, seconds: u16| {
+            (seconds != 0).then(|| start + Duration::from_secs(seconds.into()))
+        };
+        let hard = after(self.modified, self.hard_timeout).map(|t| (t, crate::Removed::Hard));
+        let idle = after(self.usage.used(), self.idle_timeout).map(|t| (t, crate::Removed::Idle));
+        hard.into_iter().chain(idle).min_by_key(|(at, _)| *at)
+    }
+
+    /// What a controller is told of it.
+    pub fn stats(&self, now: Instant) -> FlowStats {
+        let (packets, bytes) = self.usage.counts();
+        let seconds =
+            |since: Instant| Some(u16::try_from(now.since(since).as_secs()).unwrap_or(u16::MAX));
+        FlowStats {
+            table: self.table,
+            duration: Some(duration(now.since(self.created))),
+            priority: u16::try_from(self.priority).unwrap_or(u16::MAX),
+            idle_timeout: self.idle_timeout,
+            hard_timeout: self.hard_timeout,
+            importance: self.importance,
+            idle_age: seconds(self.usage.used()),
+            hard_age: seconds(self.modified),
+            flags: self.flags,
+            cookie: self.cookie,
+            packets: Some(packets),
+            bytes: Some(bytes),
+            matching: self.matching(),
+            instructions: (*self.instructions).clone(),
+        }
+    }
+}
+
+/// Time as messages have it.
+pub(crate) fn duration(time: Duration) -> openflow::message::stats::Duration {
+    openflow::message::stats::Duration {
+        seconds: u32::try_from(time.as_secs()).unwrap_or(u32::MAX),
+        nanoseconds: time.subsec_nanos(),
+    }
+}
+
+/// The clauses that a rule is that does this: none unless it is nothing else.
+pub(crate) fn clauses(instructions: &Instructions) -> Box<[Clause]> {
+    let clause = |action: &Action| match *action {
+        Action::Conjunction { id, clause, clauses } => Some(Clause { id, clause, clauses }),
+        _ => None,
+    };
+    instructions.apply.iter().filter_map(clause).collect()
 }
 
 /// What a rule has counted. Shared by whoever holds the rule.

@@ -3,22 +3,27 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use classifier::Rules;
+use classifier::{Part, Rules, Sparse};
 
-use crate::key::{Key, KeyMask, MatchKey, WORDS};
+use crate::key::{Key, KeyMask, WORDS};
+use crate::pattern::{LAYOUT, MatchKey};
 use crate::rule::Rule;
 
 /// Rules of which a packet meets one: that of the highest priority.
 #[derive(Debug)]
 pub struct Table {
     rules: Rules<WORDS, Arc<Rule>>,
+    /// Of the rules, those that are the switch's own.
+    hidden: usize,
     lookups: AtomicU64,
     matched: AtomicU64,
 }
 
 impl Table {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { rules: Rules::new(seed), lookups: AtomicU64::new(0), matched: AtomicU64::new(0) }
+    pub(crate) fn new(seed: u64, prefixes: &[Part]) -> Self {
+        let mut rules = Rules::new(&LAYOUT, seed);
+        rules.set_prefixes(prefixes);
+        Self { rules, hidden: 0, lookups: AtomicU64::new(0), matched: AtomicU64::new(0) }
     }
 
     /// The rule that a packet with this key meets. Adds to `looked` what the answer depends on.
@@ -37,22 +42,65 @@ impl Table {
         (self.lookups.load(Ordering::Relaxed), self.matched.load(Ordering::Relaxed))
     }
 
+    /// How many rules controllers have here.
+    pub fn len(&self) -> usize {
+        self.rules.len() - self.hidden
+    }
+
+    /// Whether controllers have none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many different masks the rules have.
+    pub fn masks(&self) -> usize {
+        self.rules.masks()
+    }
+
     /// All rules, hidden ones too, in no order.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.rules.iter().map(|(_, rule)| rule)
+        self.rules.iter()
     }
 
     /// The rule of exactly this match and priority.
     pub fn get(&self, pattern: &MatchKey, priority: i32) -> Option<&Arc<Rule>> {
-        self.rules.get(pattern.key.words(), pattern.mask.words(), priority)
+        self.exactly(&pattern.sparse(), priority)
+    }
+
+    /// The same, of a pattern as tables keep it.
+    pub fn exactly(&self, pattern: &Sparse, priority: i32) -> Option<&Arc<Rule>> {
+        self.rules.get(pattern, priority)
+    }
+
+    /// Rules that match nothing but what `pattern` matches, in no order.
+    pub fn within<'a>(&'a self, pattern: &'a Sparse) -> impl Iterator<Item = &'a Arc<Rule>> {
+        self.rules.within(pattern)
+    }
+
+    /// Whether a rule of that priority matches some packet that `pattern` matches.
+    pub fn overlaps(&self, pattern: &Sparse, priority: i32) -> bool {
+        self.rules.overlap(pattern, priority).is_some()
+    }
+
+    /// A pattern that shares its mask with rules that have it.
+    pub(crate) fn shared(&self, pattern: Sparse) -> Sparse {
+        self.rules.shared(pattern)
+    }
+
+    pub(crate) fn set_prefixes(&mut self, prefixes: &[Part]) {
+        self.rules.set_prefixes(prefixes);
     }
 
     pub(crate) fn insert(&mut self, rule: Arc<Rule>) -> Option<Arc<Rule>> {
-        let pattern = rule.pattern;
-        self.rules.insert(pattern.key.words(), pattern.mask.words(), rule.priority, rule)
+        let hidden = rule.is_hidden();
+        let old = self.rules.insert(rule);
+        self.hidden += usize::from(hidden && old.is_none());
+        old
     }
 
     pub(crate) fn remove(&mut self, rule: &Rule) -> Option<Arc<Rule>> {
-        self.rules.remove(rule.pattern.key.words(), rule.pattern.mask.words(), rule.priority)
+        let old = self.rules.remove(&rule.pattern, rule.priority)?;
+        self.hidden -= usize::from(old.is_hidden());
+        Some(old)
     }
 }

@@ -41,7 +41,8 @@ pub(super) struct Ports {
 pub(super) enum Row<V> {
     /// As it is nearly always.
     One(u32, V),
-    /// In descending order of priority, at least two.
+    /// In descending order of priority, at least two. Boxed: it is rare, and must not make the others larger.
+    #[allow(clippy::box_collection)]
     Many(u32, Box<Vec<V>>),
 }
 

@@ -1,0 +1,145 @@
+//! Matches as masked words, and back.
+//!
+//! Rules keep what they match as a [`Sparse`] key alone: a match of five fields would take half a kilobyte as its author wrote
+//! it. [`matching`] gives it back.
+
+use std::mem::offset_of;
+use std::sync::LazyLock;
+
+use classifier::{Layout, Part, Sparse};
+use flow::FlowKey;
+use openflow::{Field, Match};
+
+use crate::key::{Key, KeyMask, Place, Registers, WORDS, is_held, place};
+
+/// A match as masked words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MatchKey {
+    /// The values; zero outside of the mask.
+    pub key: Key,
+    /// The bits that count.
+    pub mask: KeyMask,
+}
+
+impl MatchKey {
+    /// `None` if the match is on a field that keys do not hold: an option of a tunnel.
+    pub fn new(matching: &Match) -> Option<Self> {
+        let mut this = Self { key: Key::default(), mask: KeyMask::any() };
+        for (field, value, mask) in matching.entries() {
+            if !is_held(field) {
+                return None;
+            }
+            this.key.set(field, value, mask);
+            this.mask.add(field, mask);
+        }
+        Some(this)
+    }
+
+    /// The same as tables keep it.
+    pub fn sparse(&self) -> Sparse {
+        Sparse::new(&LAYOUT, self.key.words(), self.mask.words())
+    }
+
+    /// Whether a packet with this key is meant.
+    pub fn matches(&self, key: &Key) -> bool {
+        let masks = self.mask.words().iter().zip(self.key.words());
+        masks.zip(key.words()).all(|((mask, value), word)| word & mask == *value)
+    }
+}
+
+/// What a pattern matches, in the controller's language.
+pub fn matching(pattern: &Sparse) -> Match {
+    let (mut key, mut mask) = (Key::default(), KeyMask::any());
+    let mut matching = Match::any();
+    for (i, value, bits) in pattern.terms() {
+        if let (Some(key), Some(mask)) = (key.words_mut().get_mut(i), mask.0.words_mut().get_mut(i))
+        {
+            (*key, *mask) = (value, bits);
+        }
+    }
+    // A field in two words may be met twice, which says the same twice.
+    for (i, ..) in pattern.terms() {
+        for &field in OWNERS.get(i).into_iter().flatten() {
+            let bits = mask.0.get(field);
+            if !bits.is_zero() {
+                matching.set(field, &key.get(field), &bits);
+            }
+        }
+    }
+    matching
+}
+
+/// The fields of which a word holds bits.
+static OWNERS: LazyLock<Vec<Vec<Field>>> = LazyLock::new(|| {
+    let mut owners = vec![Vec::new(); WORDS];
+    for &field in Field::ALL.iter().filter(|field| is_held(**field)) {
+        // ECN shares its byte with `nw_tos`, which leaves it out.
+        let own = field.row().home.0 == field || field == Field::NwEcn;
+        let at = place(field).or_else(|| place(field.row().home.0));
+        if let (true, Some(at)) = (own, at) {
+            for word in at.words(field.bytes()) {
+                if let Some(all) = owners.get_mut(word) {
+                    all.push(field);
+                }
+            }
+        }
+    }
+    owners
+});
+
+/// The part of the key that a field is, if tables can have a trie of it.
+pub fn part(field: Field) -> Option<Part> {
+    match place(field)? {
+        Place::Int { offset, bytes, shift } => {
+            let (word, inside) = (offset / 8, 8 * (offset % 8) as u32);
+            (inside + 8 * bytes as u32 <= 64).then(|| Part::Number {
+                word,
+                shift: inside + shift,
+                bits: field.row().bits,
+            })
+        }
+        Place::Bytes { offset } if offset % 8 == 0 && field.bytes() == 16 => {
+            Some(Part::Bytes { word: offset / 8 })
+        }
+        _ => None,
+    }
+}
+
+const FLOW: usize = offset_of!(Key, flow);
+const REGISTERS: usize = offset_of!(Key, registers);
+
+/// Where things are: first what is beside the packet, then its link layer, its network layer, its ports.
+pub(crate) static LAYOUT: Layout<WORDS> = Layout {
+    stages: stages(),
+    ports: Some({
+        let at = FLOW + offset_of!(FlowKey, tp_src);
+        assert!(offset_of!(FlowKey, tp_dst) == offset_of!(FlowKey, tp_src) + 2 && at % 8 <= 4);
+        Part::Pair { word: at / 8, shift: 8 * (at % 8) as u32 }
+    }),
+    conjunction: Some({
+        let at = REGISTERS + offset_of!(Registers, conj_id);
+        assert!(at.is_multiple_of(4));
+        Part::Number { word: at / 8, shift: 8 * (at % 8) as u32, bits: 32 }
+    }),
+};
+
+const fn stages() -> [u8; WORDS] {
+    const LINK: usize = FLOW + offset_of!(FlowKey, eth_dst);
+    const NETWORK: usize = FLOW + offset_of!(FlowKey, nw_src);
+    const PORTS: usize = FLOW + offset_of!(FlowKey, tp_src);
+    const CONNECTION: usize = REGISTERS + offset_of!(Registers, ct_nw_src);
+    let mut stages = [2; WORDS];
+    let mut i = 0;
+    while i < WORDS {
+        let (at, end) = (8 * i, 8 * i + 8);
+        if at < LINK || at >= REGISTERS && at < CONNECTION {
+            stages[i] = 0;
+        } else if at < NETWORK {
+            stages[i] = 1;
+        } else if at <= PORTS && PORTS < end {
+            stages[i] = 3;
+        }
+        i += 1;
+    }
+    stages
+}
