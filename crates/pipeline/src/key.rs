@@ -209,6 +209,11 @@ pub(crate) fn place(field: Field) -> Option<Place> {
     })
 }
 
+/// How many bits of its owner a view sees: as many as it has, but that a VLAN's id has the bit that says that there is a tag.
+fn seen(view: Field) -> u32 {
+    if view == Field::VlanVid { 13 } else { view.row().bits }
+}
+
 /// All but the options of tunnels have a place; views live where their owner does.
 pub fn is_held(field: Field) -> bool {
     field.registers().is_some() || place(field).or_else(|| place(field.row().home.0)).is_some()
@@ -238,7 +243,7 @@ impl Key {
                 let (owner, shift) = row.home;
                 let Some(at) = place(owner) else { return field.zero() };
                 let whole = self.read(at, owner.row().bits, owner.bytes());
-                Value::Int(whole.bits(shift, row.bits))
+                Value::Int(whole.bits(shift, seen(field)))
             }
         }
     }
@@ -263,7 +268,6 @@ impl Key {
 
     /// Overwrites the bits of the field that `mask` selects. Nothing happens if keys do not hold the field.
     pub fn set(&mut self, field: Field, value: &Value, mask: &Value) {
-        let row = field.row();
         if let Some((first, count)) = field.registers().filter(|(_, count)| *count > 1) {
             for (i, reg) in self.registers.regs.iter_mut().skip(first).take(count).enumerate() {
                 let from = 32 * (count - 1 - i) as u32;
@@ -275,9 +279,9 @@ impl Key {
         match place(field) {
             Some(at) => self.write(at, field.bytes(), value, mask),
             None => {
-                let (owner, shift) = row.home;
+                let (owner, shift) = field.row().home;
                 let Some(at) = place(owner) else { return };
-                let low = |v: &Value| Value::Int(v.bits(0, row.bits) << shift);
+                let low = |v: &Value| Value::Int(v.bits(0, seen(field)) << shift);
                 self.write(at, owner.bytes(), &low(value), &low(mask));
             }
         }
@@ -340,41 +344,6 @@ impl KeyMask {
         self.0.words()
     }
 }
-#[cfg(test)]
-mod tests {
-    use super::*;
 
-    #[test]
-    fn a_network_service_header_is_where_the_flow_key_has_it() {
-        let nsh = flow::NshKey {
-            flags: 2,
-            ttl: 63,
-            mdtype: 1,
-            np: 3,
-            path: 0x12_3456 << 8 | 0x7f,
-            context: [1, 2, 3, 0xffff_ffff],
-        };
-        let mut key = Key::default();
-        key.flow.set_nsh(&nsh);
-        let got = |field| key.get(field).int();
-        assert_eq!(
-            [Field::NshFlags, Field::NshTtl, Field::NshMdtype, Field::NshNp].map(got),
-            [2, 63, 1, 3]
-        );
-        assert_eq!([Field::NshSpi, Field::NshSi].map(got), [0x12_3456, 0x7f]);
-        assert_eq!(
-            [Field::NshC1, Field::NshC2, Field::NshC3, Field::NshC4].map(got),
-            [1, 2, 3, 0xffff_ffff]
-        );
-        key.set(Field::NshSi, &Value::Int(9), &Field::NshSi.ones());
-        key.set(Field::NshC2, &Value::Int(8), &Field::NshC2.ones());
-        key.set(Field::NshTtl, &Value::Int(7), &Field::NshTtl.ones());
-        let want = flow::NshKey {
-            ttl: 7,
-            path: 0x12_3456 << 8 | 9,
-            context: [1, 8, 3, 0xffff_ffff],
-            ..nsh
-        };
-        assert_eq!(key.flow.nsh(), want);
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -36,8 +36,8 @@ pub use meter::Meter;
 pub use pattern::{MatchKey, matching};
 pub use port::{OfPort, Port, PortConfig, PortKind, PortRef};
 pub use program::{
-    Change, Changes, Edit, Failed, INTERNAL_TABLE, Miss, Overflow, Program, Removed, TABLES,
-    TableSettings, Vacancy,
+    BANDS, Change, Changes, Edit, Failed, INTERNAL_TABLE, METERS, Miss, Overflow, Program, Removed,
+    TABLES, TableSettings, Vacancy,
 };
 pub use rule::{Rule, Usage};
 pub use snapshot::Snapshot;

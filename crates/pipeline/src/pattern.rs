@@ -88,7 +88,7 @@ static OWNERS: LazyLock<Vec<Vec<Field>>> = LazyLock::new(|| {
 });
 
 /// The part of the key that a field is, if tables can have a trie of it.
-pub fn part(field: Field) -> Option<Part> {
+pub(crate) fn part(field: Field) -> Option<Part> {
     match place(field)? {
         Place::Int { offset, bytes, shift } => {
             let (word, inside) = (offset / 8, 8 * (offset % 8) as u32);

@@ -76,13 +76,18 @@ impl Rule {
         self.idle_timeout != 0 || self.hard_timeout != 0
     }
 
+    /// When it was last used; having been added counts as a use.
+    pub fn used(&self) -> Instant {
+        self.usage.used().max(self.created)
+    }
+
     /// When it goes if no packet comes any more, and why.
     pub fn expiry(&self) -> Option<(Instant, crate::Removed)> {
         let after = |start: Instant, seconds: u16| {
             (seconds != 0).then(|| start + Duration::from_secs(seconds.into()))
         };
         let hard = after(self.modified, self.hard_timeout).map(|t| (t, crate::Removed::Hard));
-        let idle = after(self.usage.used(), self.idle_timeout).map(|t| (t, crate::Removed::Idle));
+        let idle = after(self.used(), self.idle_timeout).map(|t| (t, crate::Removed::Idle));
         hard.into_iter().chain(idle).min_by_key(|(at, _)| *at)
     }
 
@@ -98,7 +103,7 @@ impl Rule {
             idle_timeout: self.idle_timeout,
             hard_timeout: self.hard_timeout,
             importance: self.importance,
-            idle_age: seconds(self.usage.used()),
+            idle_age: seconds(self.used()),
             hard_age: seconds(self.modified),
             flags: self.flags,
             cookie: self.cookie,

@@ -85,7 +85,10 @@ fn mask() -> impl Strategy<Value = [u64; N]> {
         .prop_map(|(reg, eth, a, b, ports)| [reg, eth, a | b << 32, ports])
 }
 
-fn rule() -> impl Strategy<Value = ([u64; N], [u64; N], i32, Vec<Clause>)> {
+/// Key, mask, priority, clauses.
+type Made = ([u64; N], [u64; N], i32, Vec<Clause>);
+
+fn rule() -> impl Strategy<Value = Made> {
     let clause = (1..3u32, 0..2u8).prop_map(|(id, clause)| Clause { id, clause, clauses: 2 });
     let clauses = prop_oneof![
         3 => Just(Vec::new()),
@@ -100,10 +103,7 @@ fn rule() -> impl Strategy<Value = ([u64; N], [u64; N], i32, Vec<Clause>)> {
 }
 
 /// Rules that are all there at the end, in a table that had more of them. No two clauses and others have one priority.
-fn build(
-    made: Vec<([u64; N], [u64; N], i32, Vec<Clause>)>,
-    gone: &[bool],
-) -> (Vec<Rule>, Rules<N, Rule>) {
+fn build(made: Vec<Made>, gone: &[bool]) -> (Vec<Rule>, Rules<N, Rule>) {
     let mut rules = Rules::new(&LAYOUT, 42);
     let mut list: Vec<Rule> = Vec::new();
     for (id, (key, mask, priority, clauses)) in made.into_iter().enumerate() {

@@ -59,6 +59,12 @@ impl Timers {
         }
     }
 
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// A rule has gone.
     pub(super) fn forget(&mut self, rule: &Rule) {
         if rule.has_timeout() {

@@ -100,7 +100,6 @@ impl Program {
         // A rule that takes another's place counts on from there.
         let usage = old.filter(|_| !request.flags.reset_counts).map(|old| old.usage.clone());
         let usage = usage.unwrap_or_else(|| Arc::new(Usage::new(now)));
-        usage.touch(now);
         let rule = Rule {
             id: self.next_id,
             table,

@@ -1,0 +1,176 @@
+use openflow::{Field, Match, Value};
+use proptest::prelude::*;
+
+use super::*;
+use crate::pattern::{MatchKey, matching};
+
+fn held() -> impl Strategy<Value = Field> {
+    let all: Vec<Field> = Field::ALL.iter().copied().filter(|f| is_held(*f)).collect();
+    prop::sample::select(all)
+}
+
+/// A number that the field can hold.
+fn value(field: Field, number: u128) -> Value {
+    let value = Value::Int(number).and(&openflow::field::prereq::whole_mask(field));
+    match field {
+        // Ports are numbered with sixteen bits, those of the highest numbers with all ones above.
+        Field::InPortOxm | Field::ActsetOutput => {
+            Value::Int(Port(number as u16).to_wire32().into())
+        }
+        Field::CtState => value.and(&Value::Int(0xff)),
+        _ => value,
+    }
+}
+
+/// A mask that people could give with the field.
+fn mask(field: Field, number: u128) -> Value {
+    if field.row().maskable { value(field, number | 1) } else { field_mask(field) }
+}
+
+fn field_mask(field: Field) -> Value {
+    match field {
+        Field::InPortOxm | Field::ActsetOutput => field.ones(),
+        Field::CtState => Value::Int(0xff),
+        _ => openflow::field::prereq::whole_mask(field),
+    }
+}
+
+/// Matches of a few fields.
+fn a_match() -> impl Strategy<Value = Match> {
+    prop::collection::vec((held(), any::<u128>(), any::<u128>()), 0..8).prop_map(|fields| {
+        let mut m = Match::any();
+        for (field, number, bits) in fields {
+            m.set(field, &value(field, number), &mask(field, bits));
+        }
+        m
+    })
+}
+
+fn noise() -> impl Strategy<Value = Key> {
+    prop::collection::vec(any::<u64>(), WORDS).prop_map(|words| {
+        let mut key = Key::default();
+        key.words_mut().iter_mut().zip(words).for_each(|(to, from)| *to = from);
+        key
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn what_is_set_is_what_is_got(field in held(), number: u128, other in held(), mut key in noise()) {
+        let (new, all) = (value(field, number), field_mask(field));
+        let before = key;
+        key.set(field, &new, &all);
+        prop_assert_eq!(key.get(field).and(&all), new.clone(), "{:?}", field);
+        // Nothing else moves.
+        let mut mask = KeyMask::any();
+        mask.add(field, &all);
+        for ((new, old), mask) in key.words().iter().zip(before.words()).zip(mask.words()) {
+            prop_assert_eq!(new & !mask, old & !mask);
+        }
+        // Neighbours keep what they have.
+        let mut shared = KeyMask::any();
+        shared.add(other, &field_mask(other));
+        if shared.words().iter().zip(mask.words()).all(|(a, b)| a & b == 0) {
+            let rest = |key: &Key| key.get(other).and(&field_mask(other));
+            prop_assert_eq!(rest(&key), rest(&before), "{:?} {:?}", field, other);
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_set_leaves_the_rest(field in held(), number: u128, bits: u128, mut key in noise()) {
+        let (new, mask) = (value(field, number), mask(field, bits));
+        let before = key.get(field);
+        key.set(field, &new, &mask);
+        let want = before.without(&mask).or(&new.and(&mask));
+        prop_assert_eq!(key.get(field), want, "{:?}", field);
+    }
+
+    #[test]
+    fn patterns_say_what_matches_say(m in a_match()) {
+        let key = MatchKey::new(&m).expect("all fields are held");
+        let back = matching(&key.sparse());
+        prop_assert_eq!(&back, &m);
+        for field in Field::ALL.iter().copied().filter(|f| is_held(*f)) {
+            let (value, mask) = m.get(field).unwrap_or((field.zero(), field.zero()));
+            let all = field_mask(field);
+            let (got, bits) = (key.key.get(field).and(&all), key.mask.0.get(field).and(&all));
+            if bits.is_zero() {
+                prop_assert!(mask.is_zero(), "{:?}", field);
+            } else {
+                prop_assert_eq!((got, bits), (value.and(&all), mask.and(&all)), "{:?}", field);
+            }
+        }
+    }
+
+    #[test]
+    fn a_packet_matches_when_each_field_does(m in a_match(), flip in held(), number: u128, mut key in noise()) {
+        let pattern = MatchKey::new(&m).expect("all fields are held");
+        for (field, value, mask) in m.entries() {
+            key.set(field, value, mask);
+        }
+        prop_assert!(pattern.matches(&key));
+        prop_assert!(pattern.sparse().matches(key.words()));
+        key.set(flip, &value(flip, number), &field_mask(flip));
+        let each = m.entries().all(|(field, value, mask)| key.get(field).and(mask) == *value);
+        prop_assert_eq!(pattern.matches(&key), each);
+    }
+}
+
+#[test]
+fn views_are_parts_of_their_owners() {
+    let mut key = Key::default();
+    key.set(Field::VlanVid, &Value::Int(0x1005), &Value::Int(0x1fff));
+    key.set(Field::VlanPcp, &Value::Int(3), &Value::Int(7));
+    assert_eq!(key.get(Field::VlanTci), Value::Int(0x7005));
+    assert_eq!(key.flow.vlans[0].vid(), 5);
+    assert!(key.flow.vlans[0].is_present(), "the bit that says that there is a tag");
+    key.set(Field::Xxreg0, &Value::Int(1 << 96 | 4), &Field::Xxreg0.ones());
+    assert_eq!(key.registers.regs[..4], [1, 0, 0, 4]);
+    assert_eq!(key.get(Field::Xreg1), Value::Int(4));
+    key.set(Field::InPortOxm, &Value::Int(0xffff_fffe), &Field::InPortOxm.ones());
+    assert_eq!(key.get(Field::InPort), Value::Int(0xfffe), "LOCAL");
+    key.set(Field::MplsTc, &Value::Int(5), &Value::Int(7));
+    assert_eq!(key.flow.mpls[0], 5 << 9);
+}
+
+#[test]
+fn options_of_tunnels_are_not_held() {
+    assert!(!is_held(Field::TunMetadata0) && !is_held(Field::TunMetadata63));
+    let mut m = Match::any();
+    m.set(Field::TunMetadata3, &Field::TunMetadata3.zero(), &Field::TunMetadata3.ones());
+    assert_eq!(MatchKey::new(&m), None);
+    let held = Field::ALL.iter().filter(|f| is_held(**f)).count();
+    assert_eq!(held, Field::ALL.len() - 64, "all others are");
+}
+
+#[test]
+fn a_network_service_header_is_where_the_flow_key_has_it() {
+    let nsh = flow::NshKey {
+        flags: 2,
+        ttl: 63,
+        mdtype: 1,
+        np: 3,
+        path: 0x12_3456 << 8 | 0x7f,
+        context: [1, 2, 3, 0xffff_ffff],
+    };
+    let mut key = Key::default();
+    key.flow.set_nsh(&nsh);
+    let got = |field| key.get(field).int();
+    assert_eq!(
+        [Field::NshFlags, Field::NshTtl, Field::NshMdtype, Field::NshNp].map(got),
+        [2, 63, 1, 3]
+    );
+    assert_eq!([Field::NshSpi, Field::NshSi].map(got), [0x12_3456, 0x7f]);
+    assert_eq!(
+        [Field::NshC1, Field::NshC2, Field::NshC3, Field::NshC4].map(got),
+        [1, 2, 3, 0xffff_ffff]
+    );
+    key.set(Field::NshSi, &Value::Int(9), &Field::NshSi.ones());
+    key.set(Field::NshC2, &Value::Int(8), &Field::NshC2.ones());
+    key.set(Field::NshTtl, &Value::Int(7), &Field::NshTtl.ones());
+    let want =
+        flow::NshKey { ttl: 7, path: 0x12_3456 << 8 | 9, context: [1, 8, 3, 0xffff_ffff], ..nsh };
+    assert_eq!(key.flow.nsh(), want);
+}
