@@ -26,6 +26,7 @@ use packet::wire::vxlan::VxlanHeader;
 use packet::wire::{Header, ip_proto};
 use rustix::process::Signal;
 use testbed::bed::Sharing;
+use testbed::nic::Socket;
 use testbed::{Error, Guest, Host, Result, Testbed, Testpmd, iperf, wait};
 use zerocopy::IntoBytes;
 
@@ -151,8 +152,8 @@ impl Side {
                 host.vsctl(
                     "add-br br0 -- set bridge br0 datapath_type=netdev -- set port br0 tag=2",
                 )?;
-                Self::add_port(&host, "br0", "vh0", road)?;
-                Self::add_port(&host, "br0", "vh1", road)?;
+                Self::add_port(&host, "br0", "vh0")?;
+                Self::add_port(&host, "br0", "vh1")?;
             }
             Road::Tunnel => Self::lay_tunnel(&host)?,
         }
@@ -161,7 +162,8 @@ impl Side {
             Road::Stream => {
                 let guest = |n: usize| {
                     let socket = host.dir().join(format!("vh{n}"));
-                    Guest::plugged(bed, &format!("{key}-{n}"), &socket, GUESTS[n])
+                    let socket = Socket::OfGuest(&socket);
+                    Guest::plugged(bed, &format!("{key}-{n}"), socket, GUESTS[n])
                 };
                 Guests::Stacks([guest(0)?, guest(1)?])
             }
@@ -194,15 +196,10 @@ impl Side {
         host.dir().join(port).display().to_string()
     }
 
-    fn add_port(host: &Host, bridge: &str, port: &str, road: Road) -> Result<()> {
-        let kind = match road {
-            // Our own front end connects.
-            Road::Stream => "type=dpdkvhostuser".to_owned(),
-            Road::Plain | Road::Tunnel => {
-                let socket = Self::socket(host, port);
-                format!("type=dpdkvhostuserclient options:vhost-server-path={socket}")
-            }
-        };
+    fn add_port(host: &Host, bridge: &str, port: &str) -> Result<()> {
+        let socket = Self::socket(host, port);
+        // The type of which the peer takes segmentation, too.
+        let kind = format!("type=dpdkvhostuserclient options:vhost-server-path={socket}");
         host.vsctl(&format!("add-port {bridge} {port} -- set interface {port} {kind}")).map(drop)
     }
 
@@ -220,8 +217,8 @@ impl Side {
         host.vsctl(&format!(
             "add-port br-int vxlan0 -- set interface vxlan0 type=vxlan {options}"
         ))?;
-        Self::add_port(host, "br-int", "vh0", Road::Tunnel)?;
-        Self::add_port(host, "br-phy", "vh1", Road::Tunnel)?;
+        Self::add_port(host, "br-int", "vh0")?;
+        Self::add_port(host, "br-phy", "vh1")?;
         host.appctl(&format!("tnl/neigh/set br-phy {remote} {other}")).map(drop)
     }
 

@@ -23,7 +23,7 @@ use testbed::guest::{DEVICE, MTU};
 use testbed::guide::{self, CABLE, HOSTS};
 use testbed::monitor::Monitor;
 use testbed::netns::{self, Tagging, cable};
-use testbed::nic::{Card, Layout, Nic};
+use testbed::nic::{Card, Layout, Nic, Socket};
 use testbed::probe::Datagrams;
 use testbed::{Host, Netns, Result, Testbed, probe};
 
@@ -228,7 +228,8 @@ impl End {
                 add()?;
                 let layout = if side == Side::First { Layout::Split } else { Layout::Packed };
                 let card = Card { layout, offloads: kind == Kind::VhostUser };
-                Some(Box::new(Nic::plug(&host.dir().join(&port), guest, card)?))
+                let socket = host.dir().join(&port);
+                Some(Box::new(Nic::plug(Socket::OfSwitch(&socket), guest, card)?))
             }
         };
         let number = 100 * side as u8 + kind as u8;

@@ -1,13 +1,11 @@
 //! A guest: a namespace with a stack of its own that plays a virtual machine.
 
 use std::net::Ipv4Addr;
-#[cfg(feature = "vhost-user")]
-use std::path::Path;
 
 use crate::monitor::Monitor;
 use crate::netns::cable;
 #[cfg(feature = "vhost-user")]
-use crate::nic::{Card, Layout, Nic};
+use crate::nic::{Card, Layout, Nic, Socket};
 use crate::{Cmd, Netns, Result, Testbed};
 
 /// Inner packets must fit the underlay's 1500 bytes with 50 bytes of outer headers around them.
@@ -72,14 +70,19 @@ impl Guest {
     }
 
     #[cfg(feature = "vhost-user")]
-    /// A guest whose network card is plugged into the vhost-user port that listens at `socket`.
-    pub fn plugged(bed: &Testbed, name: &str, socket: &Path, address: Ipv4Addr) -> Result<Self> {
+    /// A guest whose network card is plugged into the vhost-user port at `socket`.
+    pub fn plugged(
+        bed: &Testbed,
+        name: &str,
+        socket: Socket<'_>,
+        address: Ipv4Addr,
+    ) -> Result<Self> {
         let ns = bed.netns(name)?;
         let card = Card { layout: Layout::Split, offloads: true };
         let nic = Nic::plug(socket, (&ns, DEVICE), card)?;
         ns.ip(&format!("link set {DEVICE} mtu {MTU}"))?;
         ns.configure(DEVICE, address, 24)?;
-        let port = socket.file_name().map(|name| name.to_string_lossy().into_owned());
+        let port = socket.path().file_name().map(|name| name.to_string_lossy().into_owned());
         let port = port.unwrap_or_default();
         Ok(Self { ns, port, address, _monitor: None, _nic: Some(nic) })
     }

@@ -31,6 +31,7 @@ pub struct Monitor {
 impl Monitor {
     /// Makes a tap at both ends and begins. `offloads`: those of virtio, or none.
     pub fn start(host: (&Netns, &str), guest: (&Netns, &str), offloads: bool) -> Result<Self> {
+        let offloads = if offloads { OFFLOADS } else { 0 };
         let (host, guest) = (open(host, offloads)?, open(guest, offloads)?);
         let ends = [(host.clone(), guest.clone()), (guest, host)];
         Self::of(
@@ -77,12 +78,12 @@ impl Stop {
     }
 }
 
-/// Makes a tap. Frames travel behind a header of 10 bytes.
-pub(crate) fn open((ns, name): (&Netns, &str), offloads: bool) -> Result<Arc<OwnedFd>> {
+/// Makes a tap, whose kernel may leave unfinished what `offloads` says. Frames travel behind a header of 10 bytes.
+pub(crate) fn open((ns, name): (&Netns, &str), offloads: u32) -> Result<Arc<OwnedFd>> {
     let what = format!("cannot open tap {name} in {}", ns.name());
     let tap = ns.enter(|| {
         let tap = tun::open_tap(name, false)?;
-        tun::set_offload(tap.as_fd(), if offloads { OFFLOADS } else { 0 })?;
+        tun::set_offload(tap.as_fd(), offloads)?;
         Ok::<_, std::io::Error>(tap)
     })?;
     tap.map(Arc::new).map_err(Error::io(what))

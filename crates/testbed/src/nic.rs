@@ -3,13 +3,15 @@
 //! This is the front end of vhost-user and the guest's driver in one. What the namespace sends by its device, a tap, goes into the
 //! transmit queue, and what comes in the receive queue into the tap. Frames travel with their virtio-net header, unread: what one
 //! kernel left to be done is the business of whoever the switch gives it to, as between a switch and a real guest that has
-//! agreed to all offloads. It starts in no time and is as fast as the switch, which a guest under emulation is not.
+//! agreed to all offloads that the switch has. It starts in no time and is as fast as the switch, which a guest under emulation is not.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use sys::tun;
 use vhost::frontend::{BUFFERS, Driver, FrontEnd, GUEST, Place};
@@ -58,15 +60,48 @@ pub struct Nic {
     _carriers: Monitor,
 }
 
+/// Where guest and port meet, by who listens there.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Socket<'a> {
+    OfSwitch(&'a Path),
+    OfGuest(&'a Path),
+}
+
+impl Socket<'_> {
+    /// How long a switch may take to come.
+    const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+
+    /// Its name in the file system.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::OfSwitch(path) | Self::OfGuest(path) => path,
+        }
+    }
+
+    fn open(&self) -> io::Result<UnixStream> {
+        match self {
+            Self::OfSwitch(path) => UnixStream::connect(path),
+            Self::OfGuest(path) => {
+                let listener = UnixListener::bind(path)?;
+                let came =
+                    poll(&mut [PollFd::new(&listener, PollFlags::IN)], Some(&Self::PATIENCE))?;
+                let none = || io::Error::from(io::ErrorKind::TimedOut);
+                let (stream, _) = (came > 0).then(|| listener.accept()).ok_or_else(none)??;
+                Ok(stream)
+            }
+        }
+    }
+}
+
 impl Nic {
-    /// Makes the device `guest`, and plugs it into the port that listens at `socket`.
-    pub fn plug(socket: &Path, guest: (&Netns, &str), card: Card) -> Result<Self> {
-        let failed = || format!("cannot plug a guest into {}", socket.display());
-        let tap = open(guest, card.offloads)?;
+    /// Makes the device `guest`, and plugs it into the port at `socket`.
+    pub fn plug(socket: Socket<'_>, guest: (&Netns, &str), card: Card) -> Result<Self> {
+        let failed = || format!("cannot plug a guest into {}", socket.path().display());
+        let stream = socket.open().map_err(Error::io(failed()))?;
+        let (front, features) = introduced(stream, card).map_err(Error::io(failed()))?;
+        let tap = open(guest, offloads(features))?;
         tun::set_vnet_header(tap.as_fd(), HEADER).map_err(Error::io(failed()))?;
-        let features = features(card);
-        let stream = UnixStream::connect(socket).map_err(Error::io(failed()))?;
-        let front = introduced(stream, features).map_err(Error::io(failed()))?;
         let front = Arc::new(front);
         let queue = |index| Queue {
             front: front.clone(),
@@ -84,8 +119,11 @@ impl Nic {
     }
 }
 
-/// What usual drivers agree upon, but for the finer ways to ask for notifications.
-fn features(card: Card) -> Features {
+/// Without these, frames would not be where we look for them.
+const NEEDED: Features = Features::of(&[bit::VERSION_1, bit::MRG_RXBUF]);
+
+/// What usual drivers want, but for the finer ways to ask for notifications.
+fn wanted(card: Card) -> Features {
     let offloads = [
         bit::CSUM,
         bit::GUEST_CSUM,
@@ -99,19 +137,41 @@ fn features(card: Card) -> Features {
         bit::HOST_ECN,
         bit::HOST_USO,
     ];
-    let offloads: &[u32] = if card.offloads { &offloads } else { &[] };
-    let packed: &[u32] = if card.layout == Layout::Packed { &[bit::RING_PACKED] } else { &[] };
-    Features::of(&[&[bit::VERSION_1, bit::MRG_RXBUF], offloads, packed].concat())
+    let offloads = Features::of(if card.offloads { &offloads } else { &[] });
+    Features(needed(card).0 | offloads.0)
 }
 
-/// A front end whose queues run.
-fn introduced(stream: UnixStream, features: Features) -> std::io::Result<FrontEnd<UnixStream>> {
+/// What must be agreed upon.
+fn needed(card: Card) -> Features {
+    match card.layout {
+        Layout::Split => NEEDED,
+        Layout::Packed => Features(NEEDED.0 | Features::of(&[bit::RING_PACKED]).0),
+    }
+}
+
+/// What the guest's kernel may leave to the switch: the offloads of a tap for those of a virtio card. Of what builds on another
+/// feature (virtio 1.3, section 5.1.3.1) a switch may offer the upper half alone, and means nothing by it.
+fn offloads(agreed: Features) -> u32 {
+    let of =
+        |bits: &[u32], offload| if bits.iter().all(|bit| agreed.has(*bit)) { offload } else { 0 };
+    of(&[bit::CSUM], tun::CSUM)
+        | of(&[bit::CSUM, bit::HOST_TSO4], tun::TSO4)
+        | of(&[bit::CSUM, bit::HOST_TSO6], tun::TSO6)
+        | of(&[bit::CSUM, bit::HOST_TSO4, bit::HOST_ECN], tun::TSO_ECN)
+        | of(&[bit::CSUM, bit::HOST_USO], tun::USO4 | tun::USO6)
+}
+
+/// A front end whose queues run, and the features that were agreed upon.
+fn introduced(stream: UnixStream, card: Card) -> io::Result<(FrontEnd<UnixStream>, Features)> {
     let mut front = FrontEnd::new(stream)?;
+    let features = front.negotiate(wanted(card))?;
+    if !features.contains(needed(card)) {
+        return Err(io::Error::other(format!("the switch offers no more than {features:?}")));
+    }
     front.introduce(features, 2, SIZE)?;
     // Messages are carried out in order: when this one is answered, the others have been.
-    front.send(number::GET_FEATURES, &[], &[])?;
-    front.receive()?;
-    Ok(front)
+    front.ask(number::GET_FEATURES)?;
+    Ok((front, features))
 }
 
 /// One queue, and the tap on its other side.

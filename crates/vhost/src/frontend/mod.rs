@@ -119,6 +119,28 @@ impl<S: AsFd> FrontEnd<S> {
         Ok((word(0), bytes[..size].to_vec()))
     }
 
+    /// Agrees with the other side on those of `wanted` that it offers, as a hypervisor does before it names any: a back end ends
+    /// the connection of whoever wants more. Nothing of the protocol's own features is agreed upon but that there are some,
+    /// without which rings could not be enabled one by one.
+    pub fn negotiate(&mut self, wanted: Features) -> io::Result<Features> {
+        let offered = Features(self.ask(number::GET_FEATURES)?);
+        if !offered.has(bit::PROTOCOL_FEATURES) {
+            return Err(io::Error::other("a back end whose rings cannot be enabled"));
+        }
+        self.send(number::SET_OWNER, &[], &[])?;
+        self.ask(number::GET_PROTOCOL_FEATURES)?;
+        self.send(number::SET_PROTOCOL_FEATURES, &0u64.to_ne_bytes(), &[])?;
+        Ok(Features(offered.0 & wanted.0))
+    }
+
+    /// The number that the other side answers.
+    pub fn ask(&self, request: u32) -> io::Result<u64> {
+        self.send(request, &[], &[])?;
+        let (_, payload) = self.receive()?;
+        let number = payload.first_chunk().map(|bytes| u64::from_ne_bytes(*bytes));
+        number.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     /// The messages, in the order in which QEMU sends them, by which `rings` rings (of `size` descriptors each) are set up and
     /// enabled: request, payload, and which descriptors go with it.
     pub fn introduce(&mut self, features: Features, rings: u16, size: u16) -> io::Result<()> {
