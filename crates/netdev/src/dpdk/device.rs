@@ -156,12 +156,12 @@ impl Rx {
         let repairs = LOCAL.contains(&shared.driver.as_str());
         let pause = PAUSE_MIN;
         let rx = Self { shared, half, timer, pause, repairs, part: None, skipping: false };
-        rx.arm()?;
+        rx.wait()?;
         Ok(rx)
     }
 
     /// The descriptor becomes readable after the pause, and not before.
-    fn arm(&self) -> io::Result<()> {
+    fn wait(&self) -> io::Result<()> {
         let never = Timespec { tv_sec: 0, tv_nsec: 0 };
         let pause = Timespec { tv_sec: 0, tv_nsec: self.pause.subsec_nanos().into() };
         let once = Itimerspec { it_interval: never, it_value: pause };
@@ -199,7 +199,7 @@ impl RxQueue for Rx {
             self.pause = PAUSE_MIN;
             return Ok(Received::More);
         }
-        self.arm()?;
+        self.wait()?;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         Ok(Received::Drained)
     }
