@@ -82,6 +82,23 @@ impl Buf {
         &mut self.storage[self.start..self.start + n]
     }
 
+    /// Puts a header in front. Most are of a length for which two copies of a fixed size, which may overlap each other, spare a
+    /// call.
+    #[inline]
+    pub fn prepend(&mut self, header: &[u8]) {
+        const HALF: usize = 32;
+        let to = self.push_front(header.len());
+        if let (Some(first), Some(last)) = (header.first_chunk::<HALF>(), header.last_chunk())
+            && header.len() <= 2 * HALF
+            && let Some(front) = to.first_chunk_mut()
+        {
+            *front = *first;
+            to.last_chunk_mut::<HALF>().into_iter().for_each(|back| *back = *last);
+        } else {
+            to.copy_from_slice(header);
+        }
+    }
+
     /// Takes `n` bytes off the front; takes all when there are fewer.
     #[inline]
     pub fn pull_front(&mut self, n: usize) {
@@ -173,6 +190,16 @@ mod tests {
         assert_eq!(b.as_slice(), b"payload");
         b.pull_front(100);
         assert!(b.is_empty());
+    }
+
+    #[test]
+    fn headers_of_all_lengths_are_put_in_front() {
+        for len in 0..200 {
+            let header: Vec<u8> = (0..len).collect();
+            let mut b = Buf::from_slice(b"payload");
+            b.prepend(&header);
+            assert_eq!(b.as_slice(), [&header[..], b"payload"].concat());
+        }
     }
 
     #[test]

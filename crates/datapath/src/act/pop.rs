@@ -32,10 +32,8 @@ use crate::ports::TunnelKind;
 /// A valid outer header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Outer {
-    /// What it says.
-    pub(super) tunnel: TunnelKey,
-    /// Offset of the outer UDP header.
-    l4: usize,
+    at: Located,
+    vni: u32,
     /// Offset of the inner frame.
     inner: usize,
     /// Where the inner frame ends.
@@ -92,16 +90,9 @@ fn judge_at(packet: &Packet, at: Located, kind: TunnelKind) -> Option<Outer> {
     if end < inner + EthernetHeader::LEN {
         return None;
     }
-    let mut tunnel = TunnelKey {
-        id: header.vni().into(),
-        flags: tunnel_flag::KEY | if udp.csum.get() != 0 { tunnel_flag::CSUM } else { 0 },
-        tp_src: udp.src.get(),
-        tp_dst: udp.dst.get(),
-        ..TunnelKey::default()
-    };
-    addresses(frame, &at, &mut tunnel)?;
     let offloads = peers::shows_offloads(frame, at.l3, at.v6, &packet.offload);
-    Some(Outer { tunnel, l4: at.l4, inner, end, datagram: datagram_size(packet), offloads })
+    let (vni, datagram) = (header.vni(), datagram_size(packet));
+    Some(Outer { at, vni, inner, end, datagram, offloads })
 }
 
 /// The size of each datagram's payload when there are many.
@@ -150,21 +141,31 @@ fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> b
     }
 }
 
-#[inline(always)]
-fn addresses(frame: &[u8], at: &Located, tunnel: &mut TunnelKey) -> Option<()> {
-    if at.v6 {
-        let ip = Ipv6Header::at(frame, at.l3)?;
-        (tunnel.ipv6_src, tunnel.ipv6_dst) = (ip.src, ip.dst);
-        (tunnel.tos, tunnel.ttl) = (ip.traffic_class(), ip.hop_limit);
-    } else {
-        let ip = Ipv4Header::at(frame, at.l3)?;
-        (tunnel.ip_src, tunnel.ip_dst) = (ip.src.get(), ip.dst.get());
-        (tunnel.tos, tunnel.ttl) = (ip.tos, ip.ttl);
-    }
-    Some(())
-}
-
 impl Outer {
+    /// Writes down what it says, of the packet that it was found in, where nothing is written yet.
+    ///
+    /// In place, and not given back: a processor that has just stored the fields one by one would wait before it can copy them
+    /// all at once.
+    #[inline(always)]
+    pub(super) fn tell(&self, packet: &Packet, tunnel: &mut TunnelKey) {
+        let frame = packet.bytes();
+        tunnel.id = self.vni.into();
+        if let Some(udp) = UdpHeader::at(frame, self.at.l4) {
+            let csum = if udp.csum.get() != 0 { tunnel_flag::CSUM } else { 0 };
+            tunnel.flags = tunnel_flag::KEY | csum;
+            (tunnel.tp_src, tunnel.tp_dst) = (udp.src.get(), udp.dst.get());
+        }
+        if self.at.v6 {
+            if let Some(ip) = Ipv6Header::at(frame, self.at.l3) {
+                (tunnel.ipv6_src, tunnel.ipv6_dst) = (ip.src, ip.dst);
+                (tunnel.tos, tunnel.ttl) = (ip.traffic_class(), ip.hop_limit);
+            }
+        } else if let Some(ip) = Ipv4Header::at(frame, self.at.l3) {
+            (tunnel.ip_src, tunnel.ip_dst) = (ip.src.get(), ip.dst.get());
+            (tunnel.tos, tunnel.ttl) = (ip.tos, ip.ttl);
+        }
+    }
+
     /// Whether there is more than one packet inside, to be had from [`Outer::frames`].
     pub(super) fn is_many(&self) -> bool {
         self.datagram.is_some()
@@ -177,12 +178,12 @@ impl Outer {
         packet: &'a Packet,
         mut refused: impl FnMut(),
     ) -> impl Iterator<Item = &'a [u8]> {
-        let id = self.tunnel.id;
+        let vni = self.vni;
         let size = self.datagram.unwrap_or(u16::MAX);
-        gro::datagrams(packet.bytes(), self.l4, self.end, size).filter_map(move |datagram| {
+        gro::datagrams(packet.bytes(), self.at.l4, self.end, size).filter_map(move |datagram| {
             let inside = VxlanHeader::split(datagram)
                 .filter(|(h, frame)| {
-                    h.is_plain() && u64::from(h.vni()) == id && frame.len() >= EthernetHeader::LEN
+                    h.is_plain() && h.vni() == vni && frame.len() >= EthernetHeader::LEN
                 })
                 .map(|(_, frame)| frame);
             if inside.is_none() {
@@ -228,7 +229,7 @@ impl Outer {
 /// The checksum, if it is the pseudo-header's part alone.
 #[inline]
 fn unfinished(frame: &[u8]) -> Option<Csum> {
-    let at = locate(frame)?;
+    let at = locate_plain(frame).or_else(|| locate(frame))?;
     if at.fragment != Fragment::No || at.end != frame.len() {
         return None;
     }

@@ -11,13 +11,17 @@
 //!
 //! What is left unfinished for an end that may not understand it is marked as such (see [`crate::peers`]).
 
+use std::mem::offset_of;
+
 use flow::{FlowKey, TnlPush};
+use packet::checksum::{self, Sum};
 use packet::gso::{self, Unfit};
 use packet::wire::Header;
-use packet::wire::ipv4::{self, Ipv4Header};
+use packet::wire::ipv4::Ipv4Header;
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::udp::UdpHeader;
 use packet::{Csum, Encap, Packet};
+use zerocopy::IntoBytes;
 
 use crate::drops::DropReason;
 use crate::peers;
@@ -25,60 +29,93 @@ use crate::peers;
 /// A header longer than this is not one of ours.
 const HEADER_MAX: usize = 512;
 
-/// Prepends the header to one packet. `key` tells the flow for the source port; `ip_id` is taken for headers that may be
-/// fragmented. The packet must not carry unfinished outer headers already.
-pub(super) fn push(
-    packet: &mut Packet,
-    tnl: &TnlPush,
-    key: &FlowKey,
-    ip_id: &mut u16,
-) -> Result<(), DropReason> {
-    let header = &tnl.header;
-    let (l3, l4) = (usize::from(tnl.l3), usize::from(tnl.l4));
-    let length = header.len() + packet.buf.len();
-    // Lengths in the outer headers; a super-packet's are put right when it is cut, segment by segment.
-    let (ip_len, l4_len) = match packet.offload.gso {
-        None => (length.saturating_sub(l3), length.saturating_sub(l4)),
-        Some(_) => (length.saturating_sub(l3).min(0xffff), length.saturating_sub(l4).min(0xffff)),
-    };
-    let fits = header.len() <= HEADER_MAX && l3 < l4 && l4 < header.len() && ip_len <= 0xffff;
-    if !fits || (tnl.csum && !tnl.udp) || length > usize::from(u16::MAX) * 2 {
-        return Err(DropReason::TunnelPushError);
-    }
-    packet.buf.push_front(header.len()).copy_from_slice(header);
-    packet.offload.pushed(header.len() as u16);
-    let frame = packet.buf.as_mut_slice();
-    patch_ip(frame, l3, ip_len as u16, ip_id).ok_or(DropReason::TunnelPushError)?;
-    if tnl.udp {
-        let udp = UdpHeader::at_mut(frame, l4).ok_or(DropReason::TunnelPushError)?;
-        udp.src = source_port(key, tnl.src_ports).into();
-        udp.len = (l4_len as u16).into();
-        udp.csum = 0.into();
-    }
-    // Once under a stranger's header, always: another tunnel around it does not change who reads it in the end.
-    let plain = packet.offload.plain || !tnl.peer_offloads;
-    checksums(packet, tnl).map_err(|_| DropReason::TunnelPushError)?;
-    packet.offload.plain = plain && !packet.offload.is_complete();
-    Ok(())
+/// A header that was looked at, to be put before many packets.
+pub(super) struct Template<'a> {
+    tnl: &'a TnlPush,
+    /// Sum of the IPv4 header without its length, identification and checksum; `None`: it is an IPv6 header. (To read it back
+    /// behind each packet's changes would make the processor wait for those.)
+    ipv4: Option<Sum>,
 }
 
-fn patch_ip(frame: &mut [u8], l3: usize, len: u16, ip_id: &mut u16) -> Option<()> {
-    let version = frame.get(l3)? >> 4;
-    if version == 4 {
+impl<'a> Template<'a> {
+    /// `None`: a header that makes no sense.
+    pub(super) fn new(tnl: &'a TnlPush) -> Option<Self> {
+        let (l3, l4) = (usize::from(tnl.l3), usize::from(tnl.l4));
+        let fits = tnl.header.len() <= HEADER_MAX && l3 < l4 && l4 < tnl.header.len();
+        if !fits || (tnl.csum && !tnl.udp) {
+            return None;
+        }
+        let ip = tnl.header.get(l3..l4)?;
+        let ipv4 = if ip.first()? >> 4 == 4 {
+            let mut header = *Ipv4Header::view(ip)?;
+            (header.total_len, header.id, header.csum) = (0.into(), 0.into(), 0.into());
+            let mut sum = checksum::sum(header.as_bytes());
+            sum.add(checksum::sum(ip.get(Ipv4Header::LEN..header.header_len())?));
+            Some(sum)
+        } else {
+            Ipv6Header::view(ip)?;
+            None
+        };
+        Some(Self { tnl, ipv4 })
+    }
+
+    /// Puts the header before one packet. `key` tells the flow for the source port; `ip_id` is taken for headers that may be
+    /// fragmented. The packet must not carry unfinished outer headers already.
+    #[inline]
+    pub(super) fn push(
+        &self,
+        packet: &mut Packet,
+        key: &FlowKey,
+        ip_id: &mut u16,
+    ) -> Result<(), DropReason> {
+        let tnl = self.tnl;
+        let (l3, l4) = (usize::from(tnl.l3), usize::from(tnl.l4));
+        let length = tnl.header.len() + packet.buf.len();
+        // Lengths in the outer headers; a super-packet's are put right when it is cut, segment by segment.
+        let (ip_len, l4_len) = match packet.offload.gso {
+            None => (length - l3, length - l4),
+            Some(_) => ((length - l3).min(0xffff), (length - l4).min(0xffff)),
+        };
+        if ip_len > 0xffff || length > usize::from(u16::MAX) * 2 {
+            return Err(DropReason::TunnelPushError);
+        }
+        packet.buf.prepend(&tnl.header);
+        packet.offload.pushed(tnl.header.len() as u16);
+        let frame = packet.buf.as_mut_slice();
+        self.patch_ip(frame, ip_len as u16, ip_id).ok_or(DropReason::TunnelPushError)?;
+        if tnl.udp {
+            let udp = UdpHeader::at_mut(frame, l4).ok_or(DropReason::TunnelPushError)?;
+            udp.src = source_port(key, tnl.src_ports).into();
+            udp.len = (l4_len as u16).into();
+            udp.csum = 0.into();
+        }
+        // Once under a stranger's header, always: another tunnel around it does not change who reads it in the end.
+        let plain = packet.offload.plain || !tnl.peer_offloads;
+        checksums(packet, tnl).map_err(|_| DropReason::TunnelPushError)?;
+        packet.offload.plain = plain && !packet.offload.is_complete();
+        Ok(())
+    }
+
+    #[inline]
+    fn patch_ip(&self, frame: &mut [u8], len: u16, ip_id: &mut u16) -> Option<()> {
+        let l3 = usize::from(self.tnl.l3);
+        let Some(mut sum) = self.ipv4 else {
+            let ip = Ipv6Header::at_mut(frame, l3)?;
+            ip.payload_len = len.checked_sub(Ipv6Header::LEN as u16)?.into();
+            peers::mark_ipv6(ip);
+            return Some(());
+        };
         let ip = Ipv4Header::at_mut(frame, l3)?;
-        ip.total_len = len.into();
         // A datagram that is never fragmented needs no identification (RFC 6864).
         if !peers::mark_ipv4(ip) {
             *ip_id = ip_id.wrapping_add(1);
             ip.id = (*ip_id).into();
         }
-        ipv4::fix_checksum(frame.get_mut(l3..)?);
-    } else {
-        let ip = Ipv6Header::at_mut(frame, l3)?;
-        ip.payload_len = len.checked_sub(Ipv6Header::LEN as u16)?.into();
-        peers::mark_ipv6(ip);
+        sum.add_u16(len);
+        sum.add_u16(ip.id.get());
+        (ip.total_len, ip.csum) = (len.into(), sum.checksum().into());
+        Some(())
     }
-    Some(())
 }
 
 /// The table in the module's essay.
@@ -104,22 +141,35 @@ fn source_port(key: &FlowKey, (low, high): (u16, u16)) -> u16 {
 }
 
 fn flow_hash(key: &FlowKey) -> u64 {
-    let mac = |m: &[u8; 6]| m.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+    const ETHERNET: usize = offset_of!(FlowKey, eth_dst) / 8;
+    const IPV6: usize = offset_of!(FlowKey, ipv6_src) / 8;
+    let w = key.words();
     let ports =
         if key.ip_frag == 0 { u64::from(key.tp_src) << 16 | u64::from(key.tp_dst) } else { 0 };
     let mut mixer = classifier::Mixer::new(0);
-    mixer.pair(mac(&key.eth_src), mac(&key.eth_dst));
+    // Both addresses, and the type.
+    mixer.pair(w[ETHERNET], w[ETHERNET + 1]);
     mixer.pair(
         u64::from(key.nw_src) << 32 | u64::from(key.nw_dst),
         ports << 8 | u64::from(key.nw_proto),
     );
     if key.is_ipv6() {
-        let half =
-            |a: &[u8; 16], at: usize| a[at..at + 8].iter().fold(0, |n, b| n << 8 | u64::from(*b));
-        mixer.pair(half(&key.ipv6_src, 0), half(&key.ipv6_src, 8));
-        mixer.pair(half(&key.ipv6_dst, 0), half(&key.ipv6_dst, 8));
+        mixer.pair(w[IPV6], w[IPV6 + 1]);
+        mixer.pair(w[IPV6 + 2], w[IPV6 + 3]);
     }
     mixer.finish()
+}
+
+/// The same for one packet.
+#[cfg(test)]
+pub(super) fn push(
+    packet: &mut Packet,
+    tnl: &TnlPush,
+    key: &FlowKey,
+    ip_id: &mut u16,
+) -> Result<(), DropReason> {
+    let template = Template::new(tnl).ok_or(DropReason::TunnelPushError)?;
+    template.push(packet, key, ip_id)
 }
 
 #[cfg(test)]

@@ -1,55 +1,122 @@
 //! Encapsulating and decapsulating groups of packets: what [`super::push`] and [`super::pop`] do to one, done to many, and
 //! packets joined on the way in both directions.
 
-use std::sync::Arc;
-
 use flow::extract::Metadata;
 use flow::{Action, DpPort, FlowKey, RecircId, TnlPush, TunnelKey};
 use packet::{Packet, gso};
 
-use super::{Executor, Work, pop, push};
+use super::push::Template;
+use super::{DEPTH_MAX, Executor, REENTER_MAX, Round, Work, pop};
 use crate::drops::DropReason;
 use crate::ports::TunnelKind;
+
+/// That encapsulated packets are to be joined with others.
+#[derive(Clone, Copy)]
+struct Joining {
+    /// By which port they leave.
+    port: DpPort,
+    /// Others may come with later batches.
+    gathers: bool,
+}
 
 impl Executor {
     /// Encapsulates. With `way`, sends what comes out by that port, where datagrams of equal size with the same outer headers
     /// become one UDP super-packet if there may be such.
     pub(super) fn push(
         &mut self,
-        tnl: &Arc<TnlPush>,
+        tnl: &TnlPush,
         group: &mut Vec<Work>,
         keys: &[FlowKey],
         way: Option<DpPort>,
     ) {
+        let Some(template) = Template::new(tnl) else {
+            return self.drop_group(group, DropReason::TunnelPushError);
+        };
         self.flatten(group);
+        match self.joining(way, group.iter().map(|w| (&w.packet, &keys[usize::from(w.key)]))) {
+            Some(joining) => self.push_joining(&template, group, keys, joining),
+            None => group
+                .retain_mut(|w| self.push_one(&template, &mut w.packet, &keys[usize::from(w.key)])),
+        }
+    }
+
+    /// Encapsulates whole packets, of a key each, and sends them out of a port, where they are. False: nothing was done, for it
+    /// is not that simple. `packets` is empty afterwards.
+    pub(crate) fn push_on(
+        &mut self,
+        tnl: &TnlPush,
+        port: DpPort,
+        packets: &mut Vec<Packet>,
+        keys: &[FlowKey],
+    ) -> bool {
+        let Some(template) = Template::new(tnl) else { return false };
+        if packets.iter().any(|packet| packet.offload.gso.is_some()) {
+            return false;
+        }
+        let way = self.joining_way(tnl, &[Action::Output(port)]);
+        if let Some(joining) = self.joining(way, packets.iter().zip(keys)) {
+            let mut group = self.spare_groups.pop().unwrap_or_default();
+            group.extend(packets.drain(..).zip(0..).map(|(packet, key)| Work { packet, key }));
+            self.push_joining(&template, &mut group, keys, joining);
+            self.spare_groups.push(group);
+            return true;
+        }
+        let mut keys = keys.iter();
+        packets.retain_mut(|packet| {
+            keys.next().is_some_and(|key| self.push_one(&template, packet, key))
+        });
+        self.pass_on(port, packets);
+        true
+    }
+
+    /// Encapsulates one packet. False: it is dropped.
+    #[inline]
+    fn push_one(&mut self, template: &Template<'_>, packet: &mut Packet, key: &FlowKey) -> bool {
+        match template.push(packet, key, &mut self.ip_id) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.tally.count(reason);
+                self.buffers.put(std::mem::take(&mut packet.buf));
+                false
+            }
+        }
+    }
+
+    /// Whether these are to be joined, to leave by `way`.
+    fn joining<'a>(
+        &mut self,
+        way: Option<DpPort>,
+        members: impl ExactSizeIterator<Item = (&'a Packet, &'a FlowKey)>,
+    ) -> Option<Joining> {
+        let port = way?;
+        let gathers = self.gathers && self.gathering.pays(members.len());
+        let joins = gathers || self.ports.is_open(port) || repeats(members);
+        joins.then_some(Joining { port, gathers })
+    }
+
+    fn push_joining(
+        &mut self,
+        template: &Template<'_>,
+        group: &mut Vec<Work>,
+        keys: &[FlowKey],
+        Joining { port, gathers }: Joining,
+    ) {
         let packets = group.len();
-        let gathers = self.gathers && way.is_some() && self.gathering.pays(packets);
-        let way = way.filter(|port| gathers || self.ports.is_open(*port) || repeats(group, keys));
-        let Self { buffers, tally, ip_id, .. } = self;
         group.retain_mut(|w| {
-            if way.is_some() && w.packet.offload.gso.is_none() {
+            if w.packet.offload.gso.is_none() {
                 // There is one place for an unfinished checksum, and it will be the outer one's. A packet that cannot be
                 // completed is refused when it is sent.
                 let _ = gso::complete_csum(&mut w.packet);
             }
-            match push::push(&mut w.packet, tnl, &keys[usize::from(w.key)], ip_id) {
-                Ok(()) => true,
-                Err(reason) => {
-                    tally.count(reason);
-                    buffers.put(std::mem::take(&mut w.packet.buf));
-                    false
-                }
-            }
+            self.push_one(template, &mut w.packet, &keys[usize::from(w.key)])
         });
-        if let Some(port) = way {
-            let Self { ports, buffers, .. } = self;
-            let joined = group.drain(..).map(|w| ports.join(port, w.packet, buffers));
-            let joined = joined.filter(|joined| *joined).count();
-            if gathers {
-                self.gathering.note(packets, joined);
-            } else {
-                self.ports.close();
-            }
+        let Self { ports, buffers, .. } = self;
+        let joined = group.drain(..).map(|w| ports.join(port, w.packet, buffers));
+        let joined = joined.filter(|joined| *joined).count();
+        if gathers {
+            self.gathering.note(packets, joined);
+        } else {
+            self.ports.close();
         }
     }
 
@@ -103,12 +170,72 @@ impl Executor {
         };
         let mut works = self.take(group, last);
         // The outer source port tells inner flows apart.
-        if repeats(&works, keys) {
+        if repeats(works.iter().map(|w| (&w.packet, &keys[usize::from(w.key)]))) {
             self.pop_joining(kind, port, &mut works, keys, depth);
         } else {
             self.pop_each(kind, port, &mut works, keys, depth);
         }
         self.spare_groups.push(works);
+    }
+
+    /// Decapsulates whole packets, of a key each, where they are: they become another round. False: nothing was done, for it is
+    /// not that simple. `round` has no packets afterwards.
+    pub(crate) fn pop_on(&mut self, port: DpPort, round: &mut Round) -> bool {
+        let depth = round.depth + 1;
+        let Some(kind) = self.ports.tunnel(port) else { return false };
+        let has_room = depth <= DEPTH_MAX && self.reentering + round.packets.len() <= REENTER_MAX;
+        if !has_room || repeats(round.packets.iter().zip(&round.keys)) {
+            return false;
+        }
+        let mut next = self.new_round(depth);
+        std::mem::swap(&mut next.packets, &mut round.packets);
+        let Round { packets, keys, .. } = &mut next;
+        keys.resize(packets.len(), FlowKey::default());
+        let (mut inside, mut kept) = (keys.iter_mut(), 0);
+        let mut outside = round.keys.iter();
+        let mut key = inside.next();
+        packets.retain_mut(|packet| {
+            let (Some(outside), Some(own)) = (outside.next(), key.as_deref_mut()) else {
+                return false; // there are as many as packets
+            };
+            if self.pop_one(kind, port, packet, outside, own) {
+                kept += 1;
+                key = inside.next();
+                return true;
+            }
+            self.tally.count(DropReason::TunnelPopError);
+            self.buffers.put(std::mem::take(&mut packet.buf));
+            false
+        });
+        keys.truncate(kept);
+        self.close_round(next);
+        true
+    }
+
+    /// Decapsulates one packet, and writes its metadata into its new key, which is blank. False: it is to be dropped, and the key
+    /// is still blank.
+    #[inline(never)]
+    fn pop_one(
+        &mut self,
+        kind: TunnelKind,
+        port: DpPort,
+        packet: &mut Packet,
+        outside: &FlowKey,
+        key: &mut FlowKey,
+    ) -> bool {
+        let Some(outer) = pop::judge(packet, kind) else { return false };
+        outer.tell(packet, &mut key.tunnel);
+        if !outer.strip(packet) {
+            key.tunnel = TunnelKey::default();
+            return false;
+        }
+        key.in_port = port.0;
+        (key.dp_hash, key.skb_mark) = (outside.dp_hash, outside.skb_mark);
+        key.skb_priority = outside.skb_priority;
+        if let Some(sign) = outer.offloads {
+            self.ears.hear(&key.tunnel, sign);
+        }
+        true
     }
 
     /// Decapsulates packets that are of a flow each.
@@ -123,25 +250,17 @@ impl Executor {
         let Some(mut round) = self.open_round(depth + 1, works.len()) else {
             return self.drop_group(works, DropReason::RecircError);
         };
-        let Self { ears, tally, buffers, .. } = self;
         for w in works.drain(..) {
             let at = round.packets.len();
             // Moved first, edited then: the processor reads back quickly only what it has written in one piece.
             round.packets.push(w.packet);
-            let packet = &mut round.packets[at];
-            match pop::judge(packet, kind) {
-                Some(outer) if outer.strip(packet) => {
-                    if let Some(sign) = outer.offloads {
-                        ears.hear(&outer.tunnel, sign);
-                    }
-                    round.keys.push(FlowKey::default());
-                    let meta = inside(port, outer.tunnel, &keys[usize::from(w.key)]);
-                    meta.write(&mut round.keys[at]);
-                }
-                _ => {
-                    tally.count(DropReason::TunnelPopError);
-                    round.packets.pop().into_iter().for_each(|refused| buffers.put(refused.buf));
-                }
+            // In place: a key is long.
+            round.keys.push(FlowKey::default());
+            let (packet, key) = (&mut round.packets[at], &mut round.keys[at]);
+            if !self.pop_one(kind, port, packet, &keys[usize::from(w.key)], key) {
+                self.tally.count(DropReason::TunnelPopError);
+                round.packets.pop().into_iter().for_each(|refused| self.buffers.put(refused.buf));
+                round.keys.truncate(at);
             }
         }
         self.close_round(round);
@@ -163,17 +282,18 @@ impl Executor {
                 self.buffers.put(w.packet.buf);
                 continue;
             };
+            let mut tunnel = TunnelKey::default();
+            outer.tell(&w.packet, &mut tunnel);
             if let Some(sign) = outer.offloads {
-                self.ears.hear(&outer.tunnel, sign);
+                self.ears.hear(&tunnel, sign);
             }
             // Packets of one run came the same way: what is joined may carry any one's metadata. (The outer source port tells
             // inner flows apart, and only segments of one inner flow are joined.)
-            let same = |open: &Metadata| {
-                open.tunnel == TunnelKey { tp_src: open.tunnel.tp_src, ..outer.tunnel }
-            };
+            let same =
+                |open: &Metadata| open.tunnel == TunnelKey { tp_src: open.tunnel.tp_src, ..tunnel };
             if !run.as_ref().is_some_and(same) {
                 self.end_run(run.take(), depth);
-                run = Some(inside(port, outer.tunnel, &keys[usize::from(w.key)]));
+                run = Some(inside(port, tunnel, &keys[usize::from(w.key)]));
             }
             if outer.is_many() {
                 self.unpack(&outer, &w.packet);
@@ -219,14 +339,13 @@ fn inside(port: DpPort, tunnel: TunnelKey, outside: &FlowKey) -> Metadata {
 }
 
 /// Whether two packets may be of one flow. Joining pays only then, and costs always. (Now and then two flows look like one.)
-fn repeats(group: &[Work], keys: &[FlowKey]) -> bool {
+fn repeats<'a>(mut members: impl Iterator<Item = (&'a Packet, &'a FlowKey)>) -> bool {
     let mut seen = [0u64; 64];
-    group.iter().any(|w| {
-        if w.packet.offload.gso.is_some() {
+    members.any(|(packet, key)| {
+        if packet.offload.gso.is_some() {
             // Many in one, to be taken apart and joined again.
             return true;
         }
-        let key = &keys[usize::from(w.key)];
         let ports = u64::from(key.tp_src) << 16 | u64::from(key.tp_dst);
         let ends =
             u64::from(key.nw_src) << 32 | u64::from(key.nw_dst) | u64::from(key.ipv6_src[15]);

@@ -203,20 +203,33 @@ impl Engine {
         self.meter.mark(Stage::Act);
     }
 
-    /// A batch of one flow that does nothing but go out of one port travels as it is, as most do. False: it is not such a one.
+    /// A batch of one flow that goes out of one port, enters a tunnel or leaves one, and nothing else, stays where it is, as most
+    /// do. False: it is not such a one.
     fn pass_on(&mut self, round: &mut Round, found: &[Option<Slot>], now: Instant) -> bool {
         let Self { cache, exec, .. } = self;
         let Some(&Some(slot)) = found.first() else { return false };
         let Some(Held { actions, cell, .. }) = cache.held(slot) else { return false };
-        let [Action::Output(port)] = **actions else { return false };
         if found.iter().any(|other| *other != Some(slot)) {
             return false;
         }
+        let count = round.packets.len() as u64;
         let bytes = round.packets.iter().map(|packet| packet.buf.len() as u64).sum();
-        let tcp_flags = round.keys.iter().fold(0, |flags, key| flags | key.tcp_flags);
-        cell.count(round.packets.len() as u64, bytes, tcp_flags, now);
-        exec.pass_on(port, &mut round.packets);
-        true
+        let passed = match &**actions {
+            [Action::Output(port)] => {
+                exec.pass_on(*port, &mut round.packets);
+                true
+            }
+            [Action::TnlPush(tnl), Action::Output(port)] => {
+                exec.push_on(tnl, *port, &mut round.packets, &round.keys)
+            }
+            [Action::TnlPop(port)] => exec.pop_on(*port, round),
+            _ => false,
+        };
+        if passed {
+            let tcp_flags = round.keys.iter().fold(0, |flags, key| flags | key.tcp_flags);
+            cell.count(count, bytes, tcp_flags, now);
+        }
+        passed
     }
 
     /// Moves packets to groups by flow, in order of arrival; those without a flow go to the slow path. Says how many groups.

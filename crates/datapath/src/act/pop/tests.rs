@@ -31,9 +31,10 @@ fn popped(mut p: Packet) -> Option<(Outer, Packet)> {
 fn what_was_pushed_comes_back_and_the_key_knows_the_way() {
     let whole = frame(UDP4, b"payload");
     for (v6, csum) in [(false, false), (false, true), (true, false), (true, true)] {
-        let (outer, p) = popped(wrapped(&whole, &header(v6, csum))).unwrap();
-        assert_eq!(p.bytes(), whole);
-        let t = outer.tunnel;
+        let outside = wrapped(&whole, &header(v6, csum));
+        let mut t = TunnelKey::default();
+        judge(&outside, VXLAN).unwrap().tell(&outside, &mut t);
+        assert_eq!(popped(outside).unwrap().1.bytes(), whole);
         assert_eq!((t.id, t.tp_dst, t.ttl, t.tos), (42, 4789, 64, 0));
         assert_eq!(t.flags, tunnel_flag::KEY | if csum { tunnel_flag::CSUM } else { 0 });
         assert_eq!(t.ip_src != 0, !v6);
