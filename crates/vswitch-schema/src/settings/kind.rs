@@ -10,6 +10,9 @@ pub enum Kind {
     Text,
     /// Any text of at most this many bytes.
     Short(usize),
+    /// A folder below the switch's run directory, which it must not lead out of. A slash in front means nothing: as in the
+    /// reference, it is the run directory's.
+    BelowRunDir,
     /// `true` or `false`.
     Bool,
     /// A whole number in this range, decimal or `0x` hexadecimal.
@@ -109,6 +112,13 @@ fn is_cpu_mask(text: &str) -> bool {
     digits.is_empty() == text.is_empty() && digits.bytes().all(|c| c.is_ascii_hexdigit())
 }
 
+/// Bytes of a file's name at most, which the reference allows for a path below the run directory.
+const NAME_MAX: usize = 255;
+
+fn is_below(path: &str) -> bool {
+    path.len() <= NAME_MAX && !path.contains('\0') && path.split('/').all(|part| part != "..")
+}
+
 fn is_pairs(text: &str) -> bool {
     let small = |part: &str| in_range(part, 0, i64::from(u32::MAX));
     text.is_empty()
@@ -123,6 +133,7 @@ impl Kind {
         match *self {
             Kind::Text | Kind::Obsolete(_) => true,
             Kind::Short(most) => value.len() <= most,
+            Kind::BelowRunDir => is_below(value),
             // Any case, as the switch reads it.
             Kind::Bool => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
             Kind::Int(min, max) => in_range(value, min, max),
@@ -172,6 +183,10 @@ impl fmt::Display for Kind {
         match *self {
             Kind::Text | Kind::Obsolete(_) => f.write_str("any text"),
             Kind::Short(most) => write!(f, "text of at most {most} bytes"),
+            Kind::BelowRunDir => write!(
+                f,
+                "a path below the run directory, without \"..\", of at most {NAME_MAX} bytes"
+            ),
             Kind::Bool => f.write_str("true or false"),
             Kind::Int(min, i64::MAX) => write!(f, "a whole number, {min} or more"),
             Kind::Int(min, max) => write!(f, "a whole number from {min} to {max}"),

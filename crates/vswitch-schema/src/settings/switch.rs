@@ -1,6 +1,8 @@
 //! Settings of the switch as a whole and of bridges.
 
-use super::Kind::{Bool, CpuMask, DatapathId, Int, Masked, Obsolete, Short, Station, Text, Word};
+use super::Kind::{
+    BelowRunDir, Bool, CpuMask, DatapathId, Int, Masked, Obsolete, Short, Station, Text, Word,
+};
 use super::{Group, Setting};
 
 const MAX: i64 = i64::MAX;
@@ -60,7 +62,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     SWITCH.key("dpdk-socket-limit", Text, "", "Most megabytes of huge pages, per NUMA node."),
     SWITCH.key("dpdk-hugepage-dir", Text, "/dev/hugepages", "Where huge pages are mounted."),
     SWITCH.key("dpdk-extra", Text, "", "More arguments for DPDK."),
-    SWITCH.key("vhost-sock-dir", Text, "", "Directory of vhost-user sockets, below the run directory."),
+    SWITCH.key("vhost-sock-dir", BelowRunDir, "the run directory itself", "Directory of vhost-user sockets, below the run directory."),
     SWITCH.key("vhost-iommu-support", Bool, "false", "Let guests use an I/O MMU with vhost-user."),
     SWITCH.key("vhost-postcopy-support", Bool, "false", "Let guests migrate by post-copy with vhost-user."),
     // IPsec and OVN's additions that the switch itself reads.

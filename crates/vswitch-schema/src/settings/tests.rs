@@ -121,6 +121,12 @@ fn values_as_the_switch_reads_them() {
     {
         no(Kind::Int(i64::MIN, i64::MAX), bad);
     }
+    for good in ["", "guests", "a/b", "/tmp", "a..b"] {
+        ok(Kind::BelowRunDir, good);
+    }
+    for bad in ["..", "../x", "a/../../b", "/..", "a/..", "a\0b", &"x".repeat(256)] {
+        no(Kind::BelowRunDir, bad);
+    }
     ok(Kind::Bool, "TRUE");
     no(Kind::Bool, "1");
     ok(Kind::Station, "66:8e:8f:b9:1e:97");

@@ -5,6 +5,7 @@
 
 mod plane;
 mod settle;
+mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,6 +24,7 @@ use crate::desired::{DatapathKind, Desired, Interface, InterfaceKind, Mac};
 use crate::numbers::OfPorts;
 use crate::plan::{Step, plan};
 pub use plane::Plane;
+use sockets::socket_dir;
 
 /// The vlog module of configuration.
 const LOG: &str = "bridge";
@@ -69,6 +71,8 @@ pub struct Switch {
     schedule: Schedule,
     routes: Routes,
     opener: Opener,
+    /// What was last asked for as the folder of guests' sockets.
+    socket_dir: Option<String>,
     /// Whether DPDK was to be started.
     dpdk_asked: bool,
     /// OpenFlow port numbers of the last run, by bridge: (interface, number).
@@ -111,6 +115,7 @@ impl Switch {
         Self {
             // Taps stay when the daemon ends, and with them their addresses: a restart finds them as they were.
             dpdk_asked: false,
+            socket_dir: None,
             opener: Opener::new(clock.clone()).with_persistent_taps(),
             clock,
             counters,
@@ -134,10 +139,19 @@ impl Switch {
         self.opener.on_change(notify);
     }
 
-    /// Where sockets of guests are made from now on: a folder below the run directory (`other_config:vhost-sock-dir`).
-    pub fn set_socket_dir(&mut self, below: &str) {
-        let dir = self.setup.run_dir.join(below);
+    /// Where sockets of guests are made from now on (`other_config:vhost-sock-dir`): a folder below the run directory, or that
+    /// itself if what is asked for leads out of it.
+    pub fn set_socket_dir(&mut self, asked: &str) {
+        if self.socket_dir.as_deref() == Some(asked) {
+            return;
+        }
+        let dir = socket_dir(&self.setup.run_dir, asked).unwrap_or_else(|refusal| {
+            let run_dir = self.setup.run_dir.clone();
+            log::error!(target: "dpdk", "{refusal}; using {} instead", run_dir.display());
+            run_dir
+        });
         self.opener.set_socket_dir(dir);
+        self.socket_dir = Some(asked.to_owned());
     }
 
     /// The last run gave this interface this number; it shall have it again.
