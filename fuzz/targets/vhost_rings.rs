@@ -11,7 +11,7 @@ use vhost::memory::{Memory, Placement};
 use vhost::ring::net::{self, Format, Head, Sink, Tally};
 use vhost::ring::packed::Packed;
 use vhost::ring::split::Split;
-use vhost::ring::{Addresses, Chains, Layout, Ring};
+use vhost::ring::{Addresses, Base, Chains, Layout, Ring};
 use vhost::{Features, bit};
 
 /// Bytes of guest memory; guest-physical addresses begin at 0, so that small numbers are addresses.
@@ -88,7 +88,7 @@ fuzz_target!(|input: (u8, u32, &[u8])| {
     };
     let inbound = choice & 16 != 0;
     if packed {
-        if let Ok(ring) = Packed::new(layout, features, base) {
+        if let Ok(ring) = Packed::new(layout, features, Base::Said(base)) {
             drive(ring, &memory, features, inbound);
         }
     } else {

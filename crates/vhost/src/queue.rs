@@ -21,7 +21,7 @@ use crate::memory::Memory;
 use crate::ring::net::{self, Format, Head, Sink, Tally};
 use crate::ring::packed::Packed;
 use crate::ring::split::Split;
-use crate::ring::{Broken, Chains, Ring};
+use crate::ring::{Base, Broken, Chains, Ring};
 
 /// A ring of either layout.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ struct State {
     announcement: Option<[u8; 6]>,
     /// In the epoll set.
     kick: Option<OwnedFd>,
+    /// Where the ring stood when a front end last asked, if it has not run since.
+    left: Option<u32>,
 }
 
 /// One virtqueue.
@@ -231,6 +233,7 @@ impl Queue {
         either!(&mut running.ring, ring => ring.ask_for_notification(false));
         let mut state = self.state();
         (state.running, state.broken, state.armed) = (Some(running), false, false);
+        state.left = None;
         self.live.store(true, Ordering::Relaxed);
         drop(state);
         self.wake();
@@ -242,6 +245,19 @@ impl Queue {
         self.live.store(state.announcement.is_some(), Ordering::Relaxed);
         let running = state.running.take();
         running.map(|running| either!(&running.ring, ring => ring.base()))
+    }
+
+    /// Remembers what a front end was told when it asked where the ring stood.
+    pub fn leave(&self, base: Base) {
+        self.state().left = match base {
+            Base::Left(base) => Some(base),
+            Base::Said(_) => None,
+        };
+    }
+
+    /// What a front end was told, if the ring has not run since.
+    pub fn left(&self) -> Option<u32> {
+        self.state().left
     }
 
     /// Changes by what the guest is called, and calls it: it may have missed something.

@@ -26,7 +26,7 @@ use crate::port::{Guest, PAIRS, Port};
 use crate::queue::{AnyRing, Running};
 use crate::ring::packed::Packed;
 use crate::ring::split::Split;
-use crate::ring::{Addresses, Broken, Layout, LayoutError};
+use crate::ring::{Addresses, Base, Broken, Layout, LayoutError};
 
 /// Rings of a port.
 const RINGS: usize = 2 * PAIRS;
@@ -89,7 +89,7 @@ impl Reply {
 struct Ring {
     size: u32,
     addresses: Option<Addresses>,
-    base: u32,
+    base: Base,
     call: Option<Arc<OwnedFd>>,
     /// It may notify: by a descriptor, or not at all.
     kick: Option<Kick>,
@@ -186,13 +186,21 @@ impl Session {
             Request::SetVringAddr { index, addresses } => {
                 self.change(index, |ring| ring.addresses = Some(addresses))?;
             }
-            Request::SetVringBase { index, base } => self.change(index, |ring| ring.base = base)?,
+            Request::SetVringBase { index, base } => {
+                let left = self.port.queue(index).and_then(|queue| queue.left());
+                let base = if left == Some(base) { Base::Left(base) } else { Base::Said(base) };
+                self.change(index, |ring| ring.base = base)?;
+            }
             Request::GetVringBase { index } => {
                 self.stop(index)?;
                 let ring = self.ring(index)?;
                 ring.kick = None;
-                let answer = [(index as u32).to_ne_bytes(), ring.base.to_ne_bytes()].concat();
-                self.port.queue(index).map(|queue| queue.set_kick(None)).transpose().ok();
+                let base = ring.base;
+                let answer = [(index as u32).to_ne_bytes(), base.value().to_ne_bytes()].concat();
+                if let Some(queue) = self.port.queue(index) {
+                    queue.leave(base);
+                    let _ = queue.set_kick(None);
+                }
                 return Ok(Some(Reply::new(code, &answer)));
             }
             Request::SetVringKick { index, fd } => self.set_kick(index, fd)?,
@@ -311,7 +319,7 @@ impl Session {
         let stopped = self.port.queue(index).and_then(|queue| queue.stop());
         let ring = self.ring(index)?;
         if let Some(base) = stopped.filter(|_| ring.running) {
-            ring.base = base;
+            ring.base = Base::Left(base);
         }
         ring.running = false;
         Ok(())
@@ -343,13 +351,14 @@ impl Session {
         let layout = Layout::find(&memory, addresses, ring.size, packed, event)
             .map_err(|error| Refusal::Layout { index, error })?;
         let tracked = self.tracking.as_ref().and_then(|all| all.ring(index, packed));
-        let base = tracked.as_ref().and_then(|ring| ring.base()).unwrap_or(ring.base);
+        let base = tracked.as_ref().and_then(|ring| ring.base());
+        let base = base.map_or(ring.base, Base::Left);
         let made = if packed {
             Packed::new(layout, features, base)
                 .map(AnyRing::Packed)
                 .map_err(|error| Refusal::Base { index, error })?
         } else {
-            AnyRing::Split(Split::new(layout, features, base))
+            AnyRing::Split(Split::new(layout, features, base.value()))
         };
         if let Some(queue) = self.port.queue(index) {
             let (call, has_kick) = (ring.call.clone(), kick == Kick::Descriptor);

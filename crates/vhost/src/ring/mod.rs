@@ -60,6 +60,31 @@ pub struct Token {
     pub slots: u16,
 }
 
+/// Where a ring is to go on, as vhost-user tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// We stood there ourselves when the ring was stopped.
+    Left(u32),
+    /// A front end says so. It may not know: of a packed ring whose switch was killed, QEMU repeats what it was told at the ring's
+    /// last orderly stop, however long ago that was, or else the beginning.
+    Said(u32),
+}
+
+impl Base {
+    /// The position.
+    pub fn value(self) -> u32 {
+        match self {
+            Self::Left(value) | Self::Said(value) => value,
+        }
+    }
+}
+
+impl Default for Base {
+    fn default() -> Self {
+        Self::Said(0)
+    }
+}
+
 /// How a driver broke its ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]

@@ -4,8 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    Broken, Chains, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Token, WRITE, passed,
-    store_before_load,
+    Base, Broken, CHAIN_MAX, Chains, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Token,
+    WRITE, passed, store_before_load,
 };
 use crate::features::{Features, bit};
 use crate::memory::Memory;
@@ -70,15 +70,59 @@ impl Place {
 /// there on that of the one before. `None`: some chain took several places, of which the first alone is marked. The last of all
 /// could deceive, so this is for drivers that put such chains into tables of their own.
 fn told_by(layout: &Layout) -> Option<Place> {
-    let used = |index: u16| {
-        let at = usize::from(index) * DESCRIPTOR + FLAGS;
-        layout.descriptors.load16(at, Ordering::Acquire) & USED != 0
-    };
+    let used = |index: u16| flags(layout, index) & USED != 0;
     let first = used(0);
     let Some(index) = (0..layout.size).find(|index| used(*index) != first) else {
         return Some(Place { index: 0, wrap: !first });
     };
     (index..layout.size).all(|index| used(index) != first).then_some(Place { index, wrap: first })
+}
+
+/// Whether what stands from `told` to `said` may be the rest of the last chain that was used: where memory was short, even drivers
+/// that have tables do without one.
+fn may_be_rest_of_chain(layout: &Layout, told: Place, said: Place) -> bool {
+    let mut place = told;
+    for _ in 0..CHAIN_MAX.min(layout.size.into()) {
+        let flags = flags(layout, place.index);
+        if (flags & AVAILABLE != 0) != place.wrap || (flags & USED != 0) == place.wrap {
+            return false;
+        }
+        place.advance(1, layout.size);
+        if flags & NEXT == 0 {
+            return place == said;
+        }
+    }
+    false
+}
+
+/// A descriptor's flags.
+#[inline]
+fn flags(layout: &Layout, index: u16) -> u16 {
+    layout.descriptors.load16(usize::from(index) * DESCRIPTOR + FLAGS, Ordering::Acquire)
+}
+
+/// Where to go on. A ring that tells its place knows better than whoever was not there. With `VIRTIO_F_IN_ORDER`, other switches may
+/// have marked the last of several chains alone: then only a ring that is said to be at its beginning, and is not, is asked.
+fn settle(layout: &Layout, features: Features, base: Base) -> Place {
+    let place = Place::from_base(base.value());
+    let Base::Said(_) = base else { return place };
+    let Some(told) = told_by(layout).filter(|told| *told != place) else { return place };
+    let is_sparse = features.has(bit::IN_ORDER);
+    if place != START && (is_sparse || may_be_rest_of_chain(layout, told, place)) {
+        return place;
+    }
+    if features.has(bit::INDIRECT_DESC) || told == START {
+        log::info!(
+            "ring: continuing at {}, as the guest has seen it, not at {}",
+            told.index,
+            place.index
+        );
+        return told;
+    }
+    log::warn!(
+        "a packed ring is said to be where it seems not to be: until the guest's driver is started anew, nothing may pass"
+    );
+    place
 }
 
 /// The device's side.
@@ -99,30 +143,13 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// A ring that goes on at `base`. A base beyond the ring is that of another ring. When a switch had no time to say where it
-    /// was, QEMU says of a network card's ring that it is at its beginning; then the ring itself is asked.
-    pub fn new(layout: Layout, features: Features, base: u32) -> Result<Self, Broken> {
-        let said = Place::from_base(base);
-        if said.index >= layout.size {
+    /// A ring that goes on at `base`, or where it is by what is written in it if `base` cannot be right. A base beyond the ring
+    /// is that of another ring.
+    pub fn new(layout: Layout, features: Features, base: Base) -> Result<Self, Broken> {
+        if Place::from_base(base.value()).index >= layout.size {
             return Err(Broken::Jump);
         }
-        let place = match told_by(&layout) {
-            _ if said != START => said,
-            Some(told) if told == START || features.has(bit::INDIRECT_DESC) => told,
-            _ => {
-                log::warn!(
-                    "a packed ring is said to be at its beginning, and has been used: until the guest's driver is started \
-                     anew, nothing may pass"
-                );
-                said
-            }
-        };
-        if place != said {
-            log::info!(
-                "ring: continuing at {}, as the guest has seen it, not at its beginning",
-                place.index
-            );
-        }
+        let place = settle(&layout, features, base);
         // Chains are given back in order, and all of them at once: what was taken was used.
         Ok(Self {
             event: features.has(bit::EVENT_IDX),
@@ -139,8 +166,7 @@ impl Packed {
     /// Whether the driver has made the next descriptor available in this round.
     #[inline]
     fn is_available(&self) -> bool {
-        let at = usize::from(self.next.index) * DESCRIPTOR + FLAGS;
-        let flags = self.layout.descriptors.load16(at, Ordering::Acquire);
+        let flags = flags(&self.layout, self.next.index);
         (flags & AVAILABLE != 0) == self.next.wrap && (flags & USED != 0) != self.next.wrap
     }
 

@@ -10,13 +10,13 @@ use crate::frontend::{Driver, FrontEnd, Place, SIZE, USER};
 use crate::memory::Memory;
 use crate::ring::packed::Packed;
 use crate::ring::split::Split;
-use crate::ring::{Addresses, Broken, Chains, Layout, Ring, Segment};
+use crate::ring::{Addresses, Base, Broken, Chains, Layout, Ring, Segment};
 
 const SPLIT: Features = Features::of(&[bit::VERSION_1]);
 const PACKED: Features = Features::of(&[bit::VERSION_1, bit::RING_PACKED]);
 
 /// Where a fresh packed ring begins.
-const FIRST_ROUND: u32 = 0x8000;
+const FIRST_ROUND: Base = Base::Said(0x8000);
 
 fn memory() -> Memory {
     let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
