@@ -26,6 +26,7 @@ use crate::ports::{PortInfo, PortKind, PortTable, RxPlace, TunnelKind};
 use crate::schedule::Schedule;
 use crate::staff::{CycleRate, Staff, WorkerInfo};
 use crate::stats::DpStats;
+use crate::suspicion::{Suspicions, Watch};
 use crate::table::{FlowTable, PutError};
 use crate::usage::{Usage, WINDOW, WINDOWS};
 use crate::worker::Queue;
@@ -166,6 +167,16 @@ impl Datapath {
     /// ([`Schedule::history`]).
     pub fn histories(&self) -> BTreeMap<usize, History> {
         self.0.histories(&lock(&self.0.staff))
+    }
+
+    /// Has workers that note their turns look for suspicious ones, or not any more.
+    pub fn watch(&self, watch: Option<Watch>) {
+        self.0.watch(&mut lock(&self.0.staff), watch);
+    }
+
+    /// Takes the suspicious turns that were found since last time, by processor.
+    pub fn take_suspicions(&self) -> BTreeMap<usize, Suspicions> {
+        self.0.take_suspicions(&lock(&self.0.staff))
     }
 
     /// How many of workers' cycles make a second.

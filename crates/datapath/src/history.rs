@@ -15,6 +15,8 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use base::Instant;
 
+use crate::suspicion::{Supervisor, Suspicions, Watch};
+
 /// Turns, and milliseconds, that are remembered.
 pub(crate) const KEPT: usize = 1024;
 
@@ -146,6 +148,7 @@ pub struct History {
     /// The millisecond that is not over.
     open: (u64, Span),
     limits: Option<Box<[[u64; BINS - 1]; Measure::ALL.len()]>>,
+    supervisor: Supervisor,
 }
 
 impl History {
@@ -159,6 +162,7 @@ impl History {
             }
         }
         push(&mut self.turns, (number, *turn));
+        self.supervisor.look(number, turn, &self.turns);
         let millisecond = now.as_millis();
         if self.open.0 != millisecond {
             if self.open.1.turns > 0 {
@@ -198,7 +202,18 @@ impl Shelf {
 
     /// Begins anew.
     pub(crate) fn clear(&self) {
-        *self.lock() = History::default();
+        let mut history = self.lock();
+        *history = History { supervisor: history.supervisor.anew(), ..History::default() };
+    }
+
+    /// What turns to look for.
+    pub(crate) fn watch(&self, watch: Option<Watch>) {
+        self.lock().supervisor.set(watch);
+    }
+
+    /// Takes those that were found.
+    pub(crate) fn take_suspicions(&self) -> Suspicions {
+        self.lock().supervisor.take()
     }
 
     /// A copy, if it is kept.

@@ -38,6 +38,7 @@ mod ports;
 mod schedule;
 mod staff;
 mod stats;
+mod suspicion;
 mod table;
 mod transmit;
 mod usage;
@@ -59,6 +60,7 @@ pub use ports::{PortInfo, PortKind, TunnelKind};
 pub use schedule::{AutoBalance, Schedule};
 pub use staff::{QueueInfo, Share, WorkerInfo};
 pub use stats::{DpStats, Perf, Stage};
+pub use suspicion::{Suspicion, Suspicions, Watch};
 pub use table::PutError;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::miss::QueueId;
 use crate::ports::{PortKind, PortTable};
 use crate::schedule::Schedule;
 use crate::stats::{DpStats, Perf};
+use crate::suspicion::{Suspicions, Watch};
 use crate::usage::{WINDOW, WINDOWS, window};
 use crate::worker::Worker;
 
@@ -32,6 +33,8 @@ pub(crate) const SLOTS: usize = 64;
 #[derive(Default)]
 pub(crate) struct Staff {
     pub(crate) schedule: Schedule,
+    /// What turns workers are to look for.
+    watch: Option<Watch>,
     /// By slot.
     members: BTreeMap<usize, Member>,
     queues_made: u64,
@@ -202,6 +205,7 @@ impl Inner {
                 member.desk.mailbox.post([Command::Look]);
             }
             member.desk.shelf.want(staff.schedule.history);
+            member.desk.shelf.watch(staff.watch);
         }
         Ok(())
     }
@@ -373,6 +377,18 @@ impl Inner {
             member.cleared = (now, member.desk.published.load());
             member.desk.shelf.clear();
         }
+    }
+
+    /// Has workers look for such turns.
+    pub(crate) fn watch(&self, staff: &mut Staff, watch: Option<Watch>) {
+        staff.watch = watch;
+        staff.members.values().for_each(|member| member.desk.shelf.watch(watch));
+    }
+
+    /// Takes those that were found since last time, by processor.
+    pub(crate) fn take_suspicions(&self, staff: &Staff) -> BTreeMap<usize, Suspicions> {
+        let take = |m: &Member| (m.core, m.desk.shelf.take_suspicions());
+        staff.members.values().map(take).collect()
     }
 
     /// What each worker's turns cost since then, by processor, where that is noted.

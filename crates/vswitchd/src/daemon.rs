@@ -17,6 +17,7 @@ use stream::{Endpoint, Event, Interest, Poller, Waker};
 use tunnel::state::TunnelStates;
 use unixctl::Server;
 
+use crate::commands::turn_log::TurnLog;
 use crate::desired::{DummyMode, Memo, desired};
 use crate::kernel::{Kernel, News, RouteChange, change_routes};
 use crate::report::{self, Scope};
@@ -66,6 +67,8 @@ pub struct Daemon {
     pub rows: Rows,
     /// Rows of the replica, for `memory/show`.
     pub cells: u64,
+    /// What of workers' turns is logged.
+    pub turn_log: TurnLog,
     read_before: Memo,
     touched: BTreeSet<String>,
     /// Interfaces whose devices, in threads of their own, say that their link changed.
@@ -141,6 +144,7 @@ impl Runner {
             read_before: Memo::default(),
             touched: BTreeSet::new(),
             linked,
+            turn_log: TurnLog::default(),
             next_tunnel_look: now,
             next_statistics: now,
         };
@@ -360,6 +364,8 @@ impl Runner {
             for (_, plane) in self.daemon.switch.planes() {
                 plane.datapath.auto_balance(now);
             }
+            let Daemon { switch, turn_log, .. } = &mut self.daemon;
+            turn_log.look(switch.planes().map(|(_, plane)| &plane.datapath));
             let changed = report::observe_tunnels(
                 &self.daemon.switch,
                 &mut self.daemon.tunnels,

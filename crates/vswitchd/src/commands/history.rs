@@ -81,8 +81,13 @@ pub(super) fn turns(out: &mut String, history: &History, n: usize) {
     if n == 0 {
         return;
     }
+    table(out, history.turns.iter().rev().take(n));
+}
+
+/// Turns, by number.
+pub(super) fn table<'a>(out: &mut String, turns: impl Iterator<Item = &'a (u64, Span)>) {
     out.push_str("\n   iter                cycles       packets      cycles/pkt   pkts/batch   vhost qlen   upcalls      cycles/upcall\n");
-    for (number, span) in history.turns.iter().rev().take(n) {
+    for (number, span) in turns {
         let _ = write!(out, "   {number:<17}   {:<10}   {:<10}", span.cycles, span.packets);
         narrow(out, costs(span));
     }

@@ -7,6 +7,7 @@ mod history;
 mod process;
 mod testing;
 mod tunnels;
+pub mod turn_log;
 mod workers;
 
 use unixctl::{Args, Registry};
@@ -22,6 +23,7 @@ pub fn registry() -> Registry<Daemon> {
     flows::add(&mut registry);
     tunnels::add(&mut registry);
     workers::add(&mut registry);
+    turn_log::add(&mut registry);
     testing::add(&mut registry);
     registry
 }

@@ -1,6 +1,6 @@
 //! Outer headers, good and hostile.
 
-use flow::{FlowKey, TnlPush, tunnel_flag};
+use flow::{FlowKey, TnlPush, TunnelKey, tunnel_flag};
 use packet::wire::ipv4::fix_checksum;
 use packet::wire::{Header, ip_proto};
 use packet::{Csum, Gso, GsoKind, Packet, gso};
