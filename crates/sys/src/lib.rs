@@ -10,6 +10,7 @@ pub mod cycles;
 pub mod daemon;
 pub mod ethtool;
 pub mod ifreq;
+mod mapping;
 pub mod mmsg;
 pub mod packet_socket;
 pub mod prefetch;

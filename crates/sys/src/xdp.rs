@@ -14,7 +14,6 @@
 //! that half that the kernel has, and bytes within it. Any other is counted ([`Rx::corrupt`]) and not looked at.
 
 mod frames;
-mod map;
 pub mod program;
 mod ring;
 
@@ -23,8 +22,8 @@ use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 
+use crate::mapping::Mapping;
 use frames::Frames;
-use map::Mapping;
 use ring::{Consumer, Desc, Offsets, Producer};
 
 use crate::bpf::two;

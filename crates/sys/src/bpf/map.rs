@@ -13,6 +13,8 @@ const MAP_DELETE: libc::c_int = 3;
 const MAP_TYPE_HASH: u32 = 1;
 const MAP_TYPE_ARRAY: u32 = 2;
 const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
+/// Of map_flags: it can be mapped into memory.
+const MMAPABLE: u32 = 1 << 10;
 
 /// A table of values of one size under keys of one size.
 #[derive(Debug)]
@@ -27,22 +29,33 @@ pub struct Map {
 impl Map {
     /// Entries under any keys, at most so many.
     pub fn hash(key_size: usize, value_size: usize, entries: u32) -> io::Result<Self> {
-        Self::create(MAP_TYPE_HASH, key_size, value_size, entries)
+        Self::create(MAP_TYPE_HASH, key_size, value_size, entries, 0)
     }
 
     /// Entries by number (a native `u32`), all there from the beginning, zeroed.
     pub fn array(value_size: usize, entries: u32) -> io::Result<Self> {
-        Self::create(MAP_TYPE_ARRAY, size_of::<u32>(), value_size, entries)
+        Self::create(MAP_TYPE_ARRAY, size_of::<u32>(), value_size, entries, 0)
+    }
+
+    /// The same, to be mapped into memory.
+    pub(super) fn mappable_array(value_size: usize, entries: u32) -> io::Result<Self> {
+        Self::create(MAP_TYPE_ARRAY, size_of::<u32>(), value_size, entries, MMAPABLE)
     }
 
     /// The same with a value for each processor, which programs alone can see.
     pub fn per_cpu_array(value_size: usize, entries: u32) -> io::Result<Self> {
-        Self::create(MAP_TYPE_PERCPU_ARRAY, size_of::<u32>(), value_size, entries)
+        Self::create(MAP_TYPE_PERCPU_ARRAY, size_of::<u32>(), value_size, entries, 0)
     }
 
-    fn create(kind: u32, key_size: usize, value_size: usize, entries: u32) -> io::Result<Self> {
+    fn create(
+        kind: u32,
+        key_size: usize,
+        value_size: usize,
+        entries: u32,
+        flags: u32,
+    ) -> io::Result<Self> {
         // map_type, key_size; value_size, max_entries; map_flags, inner_map_fd; numa_node.
-        let attr = [two(kind, key_size as u32), two(value_size as u32, entries), 0, 0];
+        let attr = [two(kind, key_size as u32), two(value_size as u32, entries), two(flags, 0), 0];
         // SAFETY: no addresses in it; MAP_CREATE returns a descriptor.
         #[allow(unsafe_code)]
         let fd = unsafe { bpf_fd(MAP_CREATE, &attr) }?;

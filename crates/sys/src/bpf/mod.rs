@@ -3,13 +3,16 @@
 //! # What
 //! A program is a list of instructions (RFC 9669), each a number; the kernel's verifier checks them, so a wrong one is
 //! an error, not a danger. Attachments are links: they last as long as their descriptor, so that nothing stays behind when the
-//! process ends, however it ends. [`Map`]s are the tables that programs and we share.
+//! process ends, however it ends. [`Map`]s are the tables that programs and we share,
+//! [`SharedMap`]s those that both have in memory.
 
 mod map;
 mod program;
+mod shared;
 
 pub use map::Map;
 pub use program::{Link, Program, Side, TestRun, attach_to_socket, detach_from_socket};
+pub use shared::SharedMap;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::map::Mapping;
+use crate::mapping::Mapping;
 
 /// Where a ring's parts are in its mapping.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,9 @@
 //! Rings whose other side is played by the test, not by the kernel: honest, and lying.
 
 use super::frames::Frames;
-use super::map::Mapping;
 use super::ring::{Consumer, Desc, Offsets, Producer};
 use super::*;
+use crate::mapping::Mapping;
 
 const SIZE: u32 = 8;
 const AT: Offsets = Offsets { producer: 0, consumer: 64, flags: 128, desc: 192 };

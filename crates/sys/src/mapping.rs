@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// Mapped memory.
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     at: NonNull<u8>,
     len: usize,
 }
@@ -22,7 +22,7 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Zeroed memory of our own.
-    pub(super) fn anonymous(len: usize) -> io::Result<Self> {
+    pub(crate) fn anonymous(len: usize) -> io::Result<Self> {
         let rw = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at a place of the kernel's choice disturbs no other memory.
         #[allow(unsafe_code)]
@@ -31,7 +31,7 @@ impl Mapping {
     }
 
     /// `len` bytes of what a descriptor offers at `offset`.
-    pub(super) fn of(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<Self> {
+    pub(crate) fn of(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<Self> {
         let rw = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::POPULATE;
         // SAFETY: a new mapping at a place of the kernel's choice disturbs no other memory.
@@ -45,17 +45,17 @@ impl Mapping {
         Ok(Self { at, len })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Its first byte.
-    pub(super) fn base(&self) -> *mut u8 {
+    pub(crate) fn base(&self) -> *mut u8 {
         self.at.as_ptr()
     }
 
     /// Whether `count` values of that type lie wholly inside at `offset`, aligned.
-    pub(super) fn has<T>(&self, offset: usize, count: usize) -> bool {
+    pub(crate) fn has<T>(&self, offset: usize, count: usize) -> bool {
         let end = size_of::<T>().checked_mul(count).and_then(|len| offset.checked_add(len));
         end.is_some_and(|end| end <= self.len) && offset.is_multiple_of(align_of::<T>())
     }
@@ -65,7 +65,7 @@ impl Mapping {
     /// # Safety
     /// Nobody (the kernel included) may write to them while the slice lives.
     #[allow(unsafe_code)]
-    pub(super) unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
+    pub(crate) unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
         if offset.checked_add(len).is_none_or(|end| end > self.len) {
             return &[];
         }
@@ -78,7 +78,7 @@ impl Mapping {
     /// # Safety
     /// Nobody else (the kernel included) may touch them while the slice lives.
     #[allow(unsafe_code, clippy::mut_from_ref)]
-    pub(super) unsafe fn slice_mut(&self, offset: usize, len: usize) -> &mut [u8] {
+    pub(crate) unsafe fn slice_mut(&self, offset: usize, len: usize) -> &mut [u8] {
         if offset.checked_add(len).is_none_or(|end| end > self.len) {
             return &mut [];
         }
