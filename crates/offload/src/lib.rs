@@ -13,14 +13,19 @@
 //! to the workers as if there were no engine: all of it can be missing at any time, and nothing but speed is lost.
 //!
 //! # Which flows
-//! Those from an interface to one interface, all but their UDP, as they are, or with a VXLAN header over IPv4 put before them or taken off. `key` says
+//! Those from an interface to one interface, as they are, or with a VXLAN header over IPv4 put before them or taken off. `key` says
 //! what they may match, [`judge`] what they may do, `program` how packets are read.
+//!
+//! # Order
+//! The kernel runs a flow only while workers hold nothing of it: see [`Gate`]. Whoever installs a flow opens its gates, and again
+//! when they have closed by themselves.
 //!
 //! # The kernel
 //! Linux 6.6 or later; `CAP_BPF` and `CAP_NET_ADMIN`. Nothing stays behind when the process ends: programs go with their
 //! descriptors.
 
 mod entry;
+mod gate;
 mod key;
 mod maps;
 mod program;
@@ -35,8 +40,9 @@ use flow::DpPort;
 use sys::bpf::{Link, Program, Side, attach_to_socket, detach_from_socket};
 use zerocopy::IntoBytes;
 
+pub use gate::{Gate, Passage, Traffic};
 use key::{Key, MASKS_MAX, Masks};
-use maps::{FLOWS_MAX, Maps};
+use maps::{FLOWS_MAX, Maps, PORTS_MAX, PortEntry};
 pub use rule::{Exit, Rule, judge};
 
 /// The number of an installed flow.
@@ -95,6 +101,8 @@ pub struct Engine {
 #[derive(Debug)]
 struct Attached {
     ifindex: u32,
+    /// Which of the gates of ports it has.
+    slot: u32,
     _link: Link,
 }
 
@@ -132,13 +140,17 @@ impl Engine {
         ifindex: u32,
         sockets: impl IntoIterator<Item = BorrowedFd<'a>>,
     ) -> io::Result<()> {
+        let used = |slot: &u32| self.ports.values().any(|attached| attached.slot == *slot);
+        let slot = (0..PORTS_MAX).find(|slot| !used(slot));
+        let slot = slot.ok_or_else(|| io::Error::other("too many interfaces"))?;
+        self.maps.port_gate(slot).reset(true);
         // Until the executor is there, nothing may be kept from the sockets.
         let link = self.executor.attach(ifindex, Side::Ingress)?;
         for socket in sockets {
             attach_to_socket(&self.filter, socket)?;
         }
-        self.maps.ports.set(ifindex.as_bytes(), port.0.as_bytes())?;
-        self.ports.insert(port, Attached { ifindex, _link: link });
+        self.maps.ports.set(ifindex.as_bytes(), PortEntry::new(port.0, slot).as_bytes())?;
+        self.ports.insert(port, Attached { ifindex, slot, _link: link });
         Ok(())
     }
 
@@ -152,7 +164,17 @@ impl Engine {
         }
     }
 
-    /// From the next packet on, the kernel runs the flow.
+    /// What stands before all UDP that comes in by a port, besides the flows' own gates.
+    pub fn port_gate(&self, port: DpPort) -> Option<Gate> {
+        self.ports.get(&port).map(|attached| self.maps.port_gate(attached.slot))
+    }
+
+    /// What stands before a flow. Shut in the beginning.
+    pub fn flow_gate(&self, Id(id): Id, traffic: Traffic) -> Gate {
+        self.maps.flow_gate(id, traffic)
+    }
+
+    /// From the next packet on, the kernel knows the flow; it runs what comes while its gates are open.
     pub fn install(&mut self, rule: &Rule) -> Result<Id, InstallError> {
         if self.free.len() <= REST {
             return Err(InstallError::Full);
@@ -161,6 +183,9 @@ impl Engine {
         let id = self.free.pop_front().ok_or(InstallError::Full)?;
         let key = Key { mask: mask as u8, ..rule.key };
         self.flows.insert(id, key);
+        for traffic in [Traffic::Other, Traffic::Datagrams] {
+            self.maps.flow_gate(id, traffic).reset(false);
+        }
         let done = (self.maps.entries.set(id.as_bytes(), rule.entry.as_bytes()))
             .and_then(|()| self.maps.flows.set(key.as_bytes(), id.as_bytes()));
         match done {

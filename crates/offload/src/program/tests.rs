@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use flow::extract::{Metadata, extract};
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush, tunnel_flag};
 use packet::checksum;
-use packet::wire::Header;
+use packet::wire::ethernet::eth_type;
 use packet::wire::ipv4::Ipv4Header;
 use packet::wire::udp::UdpHeader;
+use packet::wire::{Header, ip_proto};
 use proptest::prelude::*;
 use sys::bpf::Program;
 use zerocopy::IntoBytes;
 
 use super::*;
 use crate::rule::{Exit, judge};
-use crate::{Engine, Id};
+use crate::{Engine, Gate, Id, Passage, Traffic};
 
 /// The loopback interface, by which the kernel's test runs receive.
 const LOOPBACK: u32 = 1;
@@ -31,7 +32,9 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let engine = Engine::new().expect("loading programs needs CAP_BPF and CAP_NET_ADMIN");
-        engine.maps.ports.set(LOOPBACK.as_bytes(), PORT.0.as_bytes()).unwrap();
+        let entry = PortEntry::new(PORT.0, 0);
+        engine.maps.ports.set(LOOPBACK.as_bytes(), entry.as_bytes()).unwrap();
+        engine.maps.port_gate(0).reset(true);
         let program = Program::classifier(&whole(&engine.maps)).unwrap();
         Self { engine, program }
     }
@@ -45,7 +48,18 @@ impl Bench {
         };
         let flow = MaskedKey::new(key, mask);
         let rule = judge(&flow, actions, |port| (port.0 != 99).then_some(exit), |_| true, mark)?;
-        Some(self.engine.install(&rule).unwrap())
+        let id = self.engine.install(&rule).unwrap();
+        for traffic in [Traffic::Other, Traffic::Datagrams] {
+            let gate = self.engine.flow_gate(id, traffic);
+            let passed = gate.close();
+            gate.open(passed);
+        }
+        Some(id)
+    }
+
+    /// The gate of the port.
+    fn port_gate(&self) -> Gate {
+        self.engine.maps.port_gate(0)
     }
 
     /// The packet as it is redirected; nothing if it is a miss.
@@ -167,12 +181,80 @@ fn a_flow_is_run_counted_and_removed() {
 }
 
 #[test]
-fn udp_stays_with_workers() {
+fn a_gate_opens_for_what_has_passed_and_for_nothing_else() {
     let mut bench = Bench::new();
     let datagram = ipv4(ip_proto::UDP, &udp(b"small"));
-    bench.install(&key_of(&datagram, PORT), &switching(), &[Action::Output(DpPort(1))]);
-    assert!(bench.run(&ipv4(ip_proto::ICMP, &[8; 20])).is_some());
+    let id = bench.install(&key_of(&datagram, PORT), &switching(), &[Action::Output(DpPort(1))]);
+    let [gate, other] =
+        [Traffic::Datagrams, Traffic::Other].map(|t| bench.engine.flow_gate(id.unwrap(), t));
+    assert!(gate.is_open() && bench.run(&datagram).is_some());
+    gate.shut();
     assert!(bench.run(&datagram).is_none());
+    assert_eq!(gate.passage(), Passage { passed: 0, ran: 1 }, "nothing is counted");
+    let floor = gate.close();
+    assert!(bench.run(&datagram).is_none() && bench.run(&datagram).is_none());
+    assert_eq!((floor, gate.settled()), (0, Some(2)));
+    // Another has passed since that number was read.
+    gate.open(1);
+    assert!(!gate.is_open() && bench.run(&datagram).is_none());
+    let passed = gate.settled().unwrap();
+    gate.open(passed);
+    assert!(gate.is_open() && bench.run(&datagram).is_some());
+    assert!(bench.run(&ipv4(ip_proto::ICMP, &[8; 20])).is_some());
+    assert!(other.is_open() && other.passage() == Passage::default(), "it is another's gate");
+}
+
+#[test]
+fn what_is_unfit_closes_the_gate_behind_it() {
+    let mut bench = Bench::new();
+    let [small, long] = [5, 1473].map(|n| ipv4(ip_proto::UDP, &udp(&vec![0; n])));
+    let id = bench.install(&key_of(&small, PORT), &switching(), &[Action::Output(DpPort(1))]);
+    let gate = bench.engine.flow_gate(id.unwrap(), Traffic::Datagrams);
+    assert!(bench.run(&small).is_some());
+    assert!(bench.run(&long).is_none());
+    assert!(bench.run(&small).is_none());
+    assert_eq!((gate.is_open(), gate.settled()), (false, Some(2)));
+    gate.open(2);
+    assert!(bench.run(&small).is_some());
+    assert!(bench.port_gate().is_open());
+}
+
+#[test]
+fn fragments_and_the_like_close_their_ports_gate_for_udp() {
+    let mut bench = Bench::new();
+    let datagram = ipv4(ip_proto::UDP, &udp(b"small"));
+    let v6 = ipv6(ip_proto::UDP, &udp(b"small"));
+    for frame in [&datagram, &v6] {
+        bench.install(&key_of(frame, PORT), &switching(), &[Action::Output(DpPort(1))]).unwrap();
+    }
+    let changed = |frame: &[u8], at: usize, value: u8| {
+        let mut frame = frame.to_vec();
+        frame[at] = value;
+        frame
+    };
+    let odd = [
+        changed(&datagram, 20, 0x20), // the first fragment
+        changed(&datagram, 21, 3),    // a later one
+        changed(&datagram, 14, 0x46), // options
+        changed(&v6, 20, 44),
+        changed(&v6, 20, 0),
+    ];
+    for (odd, passed) in odd.iter().zip((2..).step_by(2)) {
+        assert!(bench.run(&datagram).is_some());
+        assert!(bench.run(odd).is_none());
+        assert!(bench.run(&datagram).is_none(), "{odd:02x?}");
+        assert!(bench.run(&ipv4(ip_proto::TCP, &tcp(b"data"))).is_some());
+        let gate = bench.port_gate();
+        assert_eq!(gate.settled(), Some(passed));
+        gate.open(passed);
+    }
+    // No UDP.
+    for frame in [ipv6(58, &[135; 24]), ipv4(132, &[0; 20]), ipv6(89, &[0; 20])] {
+        assert!(bench.run(&frame).is_none() && bench.port_gate().is_open());
+    }
+    let mut fragment = ipv4(ip_proto::TCP, &tcp(b"data"));
+    fragment[20] = 0x20;
+    assert!(bench.run(&fragment).is_none() && bench.port_gate().is_open());
 }
 
 #[test]
@@ -191,6 +273,8 @@ fn what_is_pushed_is_sound_and_pops_to_the_same() {
         ipv4(ip_proto::TCP, &tcp(b"twelve bytes")),
         ipv4(ip_proto::ICMP, &[8, 0, 0, 0, 0, 1, 0, 1, 9, 9]),
         ipv6(ip_proto::TCP, &tcp(b"six")),
+        ipv4(ip_proto::UDP, &udp(b"a datagram")),
+        ipv6(ip_proto::UDP, &udp(b"a datagram")),
     ] {
         let mut bench = Bench::new();
         let key = key_of(&frame, PORT);
@@ -239,22 +323,29 @@ fn outer_headers_that_workers_must_judge_are_not_popped() {
     inner.tunnel.ip_src = 0x0a00_0001;
     let mut mask = switching();
     mask.0.tunnel.ip_src = u32::MAX;
-    bench.install(&inner, &mask, &[Action::Output(DpPort(1))]).unwrap();
+    let id = bench.install(&inner, &mask, &[Action::Output(DpPort(1))]);
     assert!(bench.run(&good).is_some());
-    let bad = |change: &dyn Fn(&mut Vec<u8>)| {
+    let gate = bench.engine.flow_gate(id.unwrap(), Traffic::Other);
+    let try_one = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bad = good.clone();
         change(&mut bad);
         assert_eq!(bench.run(&bad), None);
+        let counted = !gate.is_open();
+        gate.open(gate.passage().passed);
+        counted
     };
+    let bad = |change: &dyn Fn(&mut Vec<u8>)| assert!(!try_one(change));
     bad(&|f| f[24] ^= 1); // the header's checksum
     bad(&|f| f[22] ^= 1); // something under it
-    bad(&|f| f[38] ^= 1); // UDP length
-    bad(&|f| f[40] = 1); // UDP checksum
     bad(&|f| f[42] = 0x0c); // flags
     bad(&|f| f[43] = 1); // reserved
     bad(&|f| f[49] = 1);
-    bad(&|f| f.push(0));
     bad(&|f| f.truncate(f.len() - 1));
+    // Workers may find nothing wrong with these, and then they are of that flow.
+    let unfit = |change: &dyn Fn(&mut Vec<u8>)| assert!(try_one(change));
+    unfit(&|f| f[38] ^= 1); // UDP length
+    unfit(&|f| f[40] = 1); // UDP checksum
+    unfit(&|f| f.push(0));
 }
 
 /// A packet of the kinds that the filter knows and of others, changed here and there.
@@ -295,7 +386,6 @@ proptest! {
                 return Ok(());
             };
             for packet in [&frame, &other] {
-                // UDP is read, too, but not run.
                 let same = MaskedKey::new(&key, &mask).matches(&key_of(packet, PORT));
                 if let Some(out) = bench.run(packet) {
                     prop_assert!(same, "{packet:02x?} taken for {key:?}");
