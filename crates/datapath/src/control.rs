@@ -328,10 +328,23 @@ impl Datapath {
 
     /// Credits what the kernel has counted, and decides anew what it runs. To be called about twice a second.
     pub fn offload_pass(&self, now: Instant) {
+        // No queue is on its way from one worker to another.
+        let _staff = lock(&self.0.staff);
         let ports = lock(&self.0.ports);
         let mut offload = self.0.shared.offload();
         let flows = if offload.is_wanted() { self.flows() } else { Vec::new() };
-        offload.pass(&ports, &flows, &self.0.shared.peers, now);
+        let openings = offload.pass(&ports, &flows, &self.0.shared.peers, now);
+        drop(offload);
+        if openings.is_empty() {
+            return;
+        }
+        for desk in lock(&self.0.shared.desks).iter().flatten() {
+            let theirs = openings.iter().filter(|opening| opening.is_for(desk.slot));
+            let theirs: Vec<_> = theirs.cloned().collect();
+            if !theirs.is_empty() {
+                self.0.tell(desk, [Command::Open(theirs)]);
+            }
+        }
     }
 
     /// Credits what the kernel has counted until now. Says how many flows it runs.

@@ -17,7 +17,7 @@
 //! # Order
 //! Packets of one flow leave in the order in which they came, also while the flow is being installed: a worker obeys commands
 //! after it has received a batch and before it looks that batch up, and takes back from the miss queue what a new flow
-//! answers.
+//! answers. When the kernel takes a flow over, nothing of it is held here (`opening`).
 
 mod act;
 mod assign;
@@ -29,10 +29,12 @@ mod desk;
 mod drops;
 mod entry;
 mod history;
+mod keeper;
 mod mailbox;
 mod meters;
 mod miss;
 mod offload;
+mod opening;
 mod peers;
 mod ports;
 mod schedule;

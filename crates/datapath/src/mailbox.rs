@@ -18,6 +18,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::entry::Flow;
 use crate::miss::{Hold, QueueId, Source};
+use crate::opening::Opening;
 use crate::ports::TunnelKind;
 use crate::worker::Queue;
 
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Panic,
     /// Run a packet.
     Run(Box<Run>),
+    /// See that these gates are opened.
+    Open(Vec<Arc<Opening>>),
     /// Empty all receive queues, then let go of the ticket.
     Barrier(Ticket),
     /// Look about: how to rest has changed.
@@ -60,6 +63,8 @@ impl Command {
         match self {
             Command::Put(_) | Command::Remove(_) | Command::Sweep | Command::AddTunnel(..) => false,
             Command::Reclaim(hold) => hold.has_packets(),
+            // Whose queues are all its own sees to it with the next packet.
+            Command::Open(openings) => openings.iter().any(|opening| opening.is_shared()),
             #[cfg(test)]
             Command::Panic => true,
             Command::AddPort(_)

@@ -2,17 +2,17 @@
 //!
 //! # What
 //! An [`Offload`] looks at all flows about twice a second ([`Offload::pass`]). One that has had packets, that the kernel can run
-//! ([`offload::judge`]) and gains by it is installed there; its workers then see no more of it. What the kernel counts is credited
+//! ([`offload::judge`]) and gains by it is installed there, and its gates are opened as soon as workers hold nothing of it (`keeper`
+//! says when, `opening` how); its workers then see no more of it. What the kernel counts is credited
 //! to the flow as if a worker had counted it. When a flow is replaced or removed, or a port is, the kernel's is gone before
 //! the call returns, as with workers.
 //!
 //! # What stays with workers
-//! - UDP: workers put many datagrams under one header, which carries more of them than the kernel does one by one; and the two ways
-//!   together would change their order (see `offload::program`).
+//! - UDP of a high rate: workers put many datagrams under one header, which carries more of them than the kernel does one by one.
 //! - What happens once or twice: a lone packet is not worth the change.
 //! - Everything, where the kernel has no such engine or we may not use it; the log says so once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use std::time::Duration;
 use base::Instant;
 use flow::DpPort;
 use netdev::KernelSide;
-use offload::{Counts, Engine, Exit, Id, InstallError, Rule};
+use offload::{Counts, Engine, Exit, Gate, Id, InstallError, Rule, Traffic};
 
 use crate::entry::{Flow, FlowStats, StatsCell, Ufid};
+use crate::keeper::{FEW, Keeper, Kind, Order, Seen, per_second};
+use crate::opening::Opening;
 use crate::peers::{Peers, mark_ipv4};
 use crate::ports::PortTable;
 
-/// More packets than this in a pass without any TCP will be UDP, of which the kernel runs none.
-const WITHOUT_TCP: u64 = 500;
 /// So many passes without a packet in the kernel, and another flow may have the place.
 const IDLE_PASSES: u32 = 20;
 /// Fewer packets than this in a pass are no reason to begin.
@@ -51,6 +51,8 @@ pub(crate) struct Offload {
     /// Nothing if not wanted, or not to be had.
     engine: Option<Engine>,
     running: HashMap<Ufid, Running>,
+    /// Those of the ports by which flows can come in.
+    port_gates: HashMap<DpPort, Gated>,
     /// What flows had seen at the last pass, of those that workers run and that had had packets since the one before.
     before: HashMap<Ufid, FlowStats>,
     last_pass: Instant,
@@ -63,6 +65,8 @@ struct Running {
     id: Id,
     rule: Rule,
     flow: Arc<Flow>,
+    /// None, if it only finds the flow inside of a tunnel: that one has some.
+    gates: Vec<Gated>,
     /// Where we count for the flow, as a worker would.
     cell: Arc<StatsCell>,
     credited: Counts,
@@ -70,6 +74,19 @@ struct Running {
     seen: u64,
     idle: u32,
 }
+
+/// A gate and who keeps it.
+struct Gated {
+    gate: Gate,
+    keeper: Keeper,
+    /// Beyond this number it may be opened.
+    floor: u64,
+    /// What workers are asked to do.
+    opening: Option<Arc<Opening>>,
+}
+
+/// The ports by which packets of a gate come in, and the slots of the workers that receive there.
+type Entrance = (Vec<DpPort>, Vec<usize>);
 
 impl Offload {
     pub(crate) fn is_wanted(&self) -> bool {
@@ -88,6 +105,7 @@ impl Offload {
                 self.detach(port, ports);
             }
             self.engine = None;
+            self.port_gates.clear();
         }
     }
 
@@ -98,6 +116,8 @@ impl Offload {
     /// The kernel no longer runs the flow. Its last packets are credited.
     pub(crate) fn forget(&mut self, ufid: Ufid) {
         let Some(mut running) = self.running.remove(&ufid) else { return };
+        // Workers are called off before the gates' numbers can be another's.
+        running.gates.clear();
         if let Some(engine) = &mut self.engine {
             let counts = engine.remove(running.id);
             self.packets += running.credit(counts, None);
@@ -115,6 +135,7 @@ impl Offload {
         let with: Vec<_> =
             self.running.iter().filter(|(_, r)| r.uses(port)).map(|(ufid, _)| *ufid).collect();
         with.into_iter().for_each(|ufid| self.forget(ufid));
+        self.port_gates.remove(&port);
         if let Some(engine) = &mut self.engine {
             // Its sockets go with the device.
             engine.detach(port, []);
@@ -138,18 +159,19 @@ impl Offload {
         Offloaded { flows: self.running.len(), packets: self.packets }
     }
 
-    /// Credits, and decides anew what runs. `flows` are all there are.
+    /// Credits, and decides anew what runs. `flows` are all there are. Gives back what workers are to do for it; receive queues
+    /// must not be on their way from one to another.
     pub(crate) fn pass(
         &mut self,
         ports: &PortTable,
         flows: &[Arc<Flow>],
         peers: &Peers,
         now: Instant,
-    ) {
+    ) -> Vec<Arc<Opening>> {
         if !self.wanted || now.since(self.last_pass) < PASS || !self.open(ports) {
-            return;
+            return Vec::new();
         }
-        self.last_pass = now;
+        let last_pass = std::mem::replace(&mut self.last_pass, now);
         let known = peers.list().1;
         let keeps_offloads = |address: u32| known.contains(&IpAddr::V4(Ipv4Addr::from(address)));
         let mut before = HashMap::new();
@@ -169,15 +191,39 @@ impl Offload {
                 continue;
             }
             before.insert(flow.ufid(), stats);
-            let some = since >= WORTH_WHILE;
-            if some
+            let slow = || per_second(since, now.since(last_pass)) < FEW;
+            if since >= WORTH_WHILE
                 && let Some(rule) = judge()
-                && (rule.is_pop() || stats.tcp_flags != 0 || since < WITHOUT_TCP)
+                && (rule.is_pop() || stats.tcp_flags != 0 || slow())
             {
-                self.begin(flow, rule, ports);
+                self.begin(flow, rule, ports, (earlier.packets, last_pass));
             }
         }
         self.before = before;
+        self.keep_gates(ports, now)
+    }
+
+    /// Looks at all gates. Gives back what workers are to do.
+    fn keep_gates(&mut self, ports: &PortTable, now: Instant) -> Vec<Arc<Opening>> {
+        let attached: Vec<_> = self.port_gates.keys().copied().collect();
+        let entrance = |port: DpPort| -> Entrance {
+            // What comes out of a tunnel may have come in by any of them.
+            let by = if ports.is_tunnel(port) { attached.clone() } else { vec![port] };
+            let there = ports.queues().filter(|(port, ..)| by.contains(port));
+            let workers: BTreeSet<_> = there.map(|(_, _, queue)| queue.home).collect();
+            (by, workers.into_iter().collect())
+        };
+        let mut openings = Vec::new();
+        for running in self.running.values_mut() {
+            let port = DpPort(running.flow.key().key().in_port);
+            let workers = running.flow.stats().packets.saturating_sub(running.credited.packets);
+            let keep = |gated: &mut Gated| gated.keep(workers, now, || entrance(port));
+            openings.extend(running.gates.iter_mut().filter_map(keep));
+        }
+        for (port, gated) in &mut self.port_gates {
+            openings.extend(gated.keep(0, now, || entrance(*port)));
+        }
+        openings
     }
 
     /// Makes the engine, if there is something that it could run between. Says whether there is one.
@@ -214,7 +260,8 @@ impl Offload {
         }
     }
 
-    fn begin(&mut self, flow: &Arc<Flow>, rule: Rule, ports: &PortTable) {
+    /// `before`: the packets that it had had, and when.
+    fn begin(&mut self, flow: &Arc<Flow>, rule: Rule, ports: &PortTable, before: (u64, Instant)) {
         // Whoever replaces or removes a flow kills it first and then comes here for the lock that we hold.
         if !flow.is_live() || !self.comes_in(DpPort(flow.key().key().in_port), ports) {
             return;
@@ -222,9 +269,22 @@ impl Offload {
         let Some(engine) = &mut self.engine else { return };
         match engine.install(&rule) {
             Ok(id) => {
+                let (workers, at) = before;
+                let seen = Seen { workers, ..Seen::default() };
+                let gate = |kind, traffic| {
+                    Gated::new(engine.flow_gate(id, traffic), Keeper::new(kind, seen, at))
+                };
+                let gates = match rule.is_pop() {
+                    true => Vec::new(),
+                    false => vec![
+                        gate(Kind::Other, Traffic::Other),
+                        gate(Kind::Datagrams, Traffic::Datagrams),
+                    ],
+                };
                 let running = Running {
                     id,
                     rule,
+                    gates,
                     cell: flow.new_cell(),
                     flow: flow.clone(),
                     credited: Counts::default(),
@@ -249,11 +309,64 @@ impl Offload {
         };
         let KernelSide { ifindex, sockets, .. } = side;
         let done = engine.attach(port, ifindex, sockets.iter().copied());
+        if let Some(gate) = engine.port_gate(port).filter(|_| done.is_ok()) {
+            let keeper = Keeper::new(Kind::Port, Seen::default(), self.last_pass);
+            self.port_gates.insert(port, Gated::new(gate, keeper));
+        }
         if let Err(error) = &done {
             engine.detach(port, sockets);
             self.refused(error);
         }
         done.is_ok()
+    }
+}
+
+impl Gated {
+    fn new(gate: Gate, keeper: Keeper) -> Self {
+        Self { gate, keeper, floor: 0, opening: None }
+    }
+
+    /// Does what the keeper says. Gives back what workers are to do.
+    fn keep(
+        &mut self,
+        workers: u64,
+        now: Instant,
+        entrance: impl FnOnce() -> Entrance,
+    ) -> Option<Arc<Opening>> {
+        let open = self.gate.is_open();
+        let passage = self.gate.passage();
+        let seen = Seen { open, passed: passage.passed, ran: passage.ran, workers };
+        let order = self.keeper.pass(seen, now);
+        if order == Order::Wait {
+            return None;
+        }
+        self.call_off();
+        match order {
+            Order::Wait | Order::Again => {}
+            Order::Open => self.floor = self.gate.close(),
+            Order::Shut => self.gate.shut(),
+            Order::Force => self.gate.open(self.gate.passage().passed),
+        }
+        let (ports, workers) = match order {
+            Order::Open | Order::Again => entrance(),
+            _ => return None,
+        };
+        let opening = Arc::new(Opening::new(self.gate.clone(), self.floor, ports, &workers));
+        self.opening = Some(opening.clone());
+        Some(opening)
+    }
+
+    fn call_off(&mut self) {
+        if let Some(opening) = self.opening.take() {
+            opening.call_off();
+        }
+    }
+}
+
+impl Drop for Gated {
+    /// Whoever has the gate's number next must not find it opened by us.
+    fn drop(&mut self) {
+        self.call_off();
     }
 }
 

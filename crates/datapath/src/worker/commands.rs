@@ -41,6 +41,7 @@ impl Worker {
                     }
                     None => self.engine.enter(run.packet, run.key, run.source),
                 },
+                Command::Open(openings) => self.tend(openings),
                 Command::Barrier(ticket) => self.barriers.push(ticket),
                 Command::Look => {}
                 Command::Stop => self.stopping = true,
@@ -96,6 +97,7 @@ impl Worker {
         let _ = epoll::delete(&self.epoll, queue.rx.fd());
         self.turns.forget(index);
         queue.is_served();
+        self.tended.retain(|tended| !tended.opening.concerns(queue.port));
         Some(queue)
     }
 }

@@ -19,6 +19,7 @@
 mod absence;
 mod commands;
 mod engine;
+mod openings;
 mod queue;
 mod rest;
 mod turns;
@@ -46,6 +47,7 @@ use crate::stats::{Perf, Stage};
 use crate::usage::window;
 use absence::Absence;
 use engine::Engine;
+use openings::Tended;
 pub(crate) use queue::Queue;
 use turns::Turns;
 
@@ -86,6 +88,8 @@ pub(crate) struct Worker {
     /// Barriers that were put up, and those that are being passed.
     barriers: Vec<Ticket>,
     passing: Vec<Ticket>,
+    /// Gates to be opened.
+    tended: Vec<Tended>,
     stopping: bool,
     // -- resting --
     /// Packets since the worker last rested.
@@ -135,6 +139,7 @@ impl Worker {
             leaving: Vec::new(),
             barriers: Vec::new(),
             passing: Vec::new(),
+            tended: Vec::new(),
             stopping: false,
             busy: 0,
             nap: Duration::ZERO,
@@ -191,7 +196,12 @@ impl Worker {
             if !self.turns.is_empty() {
                 self.glance(self.began);
             } else if self.passing.is_empty() {
-                self.rest();
+                if !self.tended.is_empty() {
+                    self.try_openings();
+                }
+                if self.turns.is_empty() {
+                    self.rest();
+                }
             }
             for _ in 0..self.turns.len() {
                 if let Some(queue) = self.turns.pop() {
@@ -222,6 +232,7 @@ impl Worker {
         self.engine.meter.perf = perf;
         self.barriers.clear();
         self.passing.clear();
+        self.tended.clear();
         self.learn_flows();
         if let (Some(index), Some(port)) = (at, port)
             && let Some(Some(queue)) = self.queues.get_mut(index)

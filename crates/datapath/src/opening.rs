@@ -1,0 +1,94 @@
+//! A gate that is about to be opened: what workers do for it ([`offload::Gate`] says why).
+//!
+//! Each worker that receives at one of the ports, again and again: reads how many packets have been let through, empties its
+//! queues of those ports, sends everything, and says so ([`Opening::cleared`]). When all of them have said the same number, nothing
+//! of what was counted so far is held by anybody, and the gate opens for that number.
+//!
+//! A worker that gives a queue away speaks no more for that port's openings. What it has said remains true: what was counted up to
+//! that number had left.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use flow::DpPort;
+use offload::Gate;
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Nothing any more.
+    Over,
+    /// Nothing now.
+    Wait,
+    /// To empty queues, send everything, and say this number.
+    Clear(u64),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// Nothing if it was called off.
+    gate: Mutex<Option<Gate>>,
+    /// The gate opens for a greater number only.
+    floor: u64,
+    /// By which its packets come in.
+    ports: Vec<DpPort>,
+    /// The slots of the workers that receive there, and the number that each has said last.
+    said: Vec<(usize, AtomicU64)>,
+}
+
+/// Nobody says this.
+const NOTHING: u64 = u64::MAX;
+
+impl Opening {
+    /// `workers`: the slots of all who receive at those ports, at least one.
+    pub(crate) fn new(gate: Gate, floor: u64, ports: Vec<DpPort>, workers: &[usize]) -> Self {
+        let said = workers.iter().map(|slot| (*slot, AtomicU64::new(NOTHING))).collect();
+        Self { gate: Mutex::new(Some(gate)), floor, ports, said }
+    }
+
+    /// When this returns nobody opens the gate any more.
+    pub(crate) fn call_off(&self) {
+        self.gate().take();
+    }
+
+    pub(crate) fn concerns(&self, port: DpPort) -> bool {
+        self.ports.contains(&port)
+    }
+
+    pub(crate) fn is_for(&self, slot: usize) -> bool {
+        self.said.iter().any(|(worker, _)| *worker == slot)
+    }
+
+    /// Whether a worker that sleeps must be woken for it: another waits for its word.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.said.len() > 1
+    }
+
+    /// What a worker is to do.
+    pub(crate) fn task(&self) -> Task {
+        match &*self.gate() {
+            Some(gate) if !gate.is_open() => match gate.settled() {
+                Some(passed) if passed > self.floor => Task::Clear(passed),
+                _ => Task::Wait,
+            },
+            _ => Task::Over,
+        }
+    }
+
+    /// The worker in that slot holds none of the first `passed` packets.
+    pub(crate) fn cleared(&self, slot: usize, passed: u64) {
+        if let Some((_, said)) = self.said.iter().find(|(worker, _)| *worker == slot) {
+            said.store(passed, Ordering::SeqCst);
+        }
+        if self.said.iter().all(|(_, said)| said.load(Ordering::SeqCst) == passed)
+            && let Some(gate) = &*self.gate()
+        {
+            gate.open(passed);
+        }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Option<Gate>> {
+        self.gate.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
