@@ -181,3 +181,45 @@ fn guests_of_one_host_are_switched_in_the_kernel() {
     let echoes = ok(probe::ping(&a.ns, b.address, Ping { count: 3, ..FLOOD }));
     assert_eq!(echoes.lost(), 3, "{}", host_state(&net.host));
 }
+
+#[test]
+fn zz_debug() {
+    use std::net::UdpSocket;
+    let two = guide();
+    settle(&two, 3);
+    let [a, b] = &two.sites;
+    let bind =
+        |g: &testbed::Guest| g.ns.enter(|| UdpSocket::bind((g.address, 0)).unwrap()).unwrap();
+    let (c, s) = (bind(&a.guest), bind(&b.guest));
+    c.connect(s.local_addr().unwrap()).unwrap();
+    s.connect(c.local_addr().unwrap()).unwrap();
+    std::thread::scope(|sc| {
+        sc.spawn(|| {
+            let mut buf = [0; 64];
+            s.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            while let Ok(n) = s.recv(&mut buf) {
+                s.send(&buf[..n]).unwrap();
+            }
+        });
+        for sec in 0..4 {
+            let t = std::time::Instant::now();
+            let mut n = 0;
+            let mut buf = [0; 64];
+            while t.elapsed() < Duration::from_secs(1) {
+                c.send(&[1; 18]).unwrap();
+                c.recv(&mut buf).unwrap();
+                n += 1;
+            }
+            eprintln!("second {sec}: {n} trips, {} us", 1e6 / n as f64);
+            for site in &two.sites {
+                eprintln!("{}", ok(site.host.appctl("dpctl/dump-flows type=offloaded")));
+            }
+        }
+    });
+    for site in &two.sites {
+        eprintln!(
+            "{}",
+            std::fs::read_to_string(site.host.dir().join("ovs-vswitchd.log")).unwrap_or_default()
+        );
+    }
+}

@@ -1,20 +1,25 @@
 //! When a gate ([`offload::Gate`]) is to be opened, and when left alone: a state machine without clock or kernel.
 //!
 //! ```text
-//!            rested, and slow enough            open, say the workers
-//!   Resting ------------------------> Opening ----------------------> Open
-//!      ^                                 | too fast                    | closed by itself, or too fast
-//!      +---------------------------------+-----------------------------+
+//!             rested, and slow             workers hold nothing of it
+//!   Resting ------------------> Opening ------------------------------> Open
+//!    ^   ^                       ^   ^                                 |  |
+//!    |   |                       |   +-- closed itself, once ----------+  |
+//!    |   +-- closed itself, once more -- | -----------------------------+  |
+//!    |                           |                                        |
+//!    +-- workers do more -- Trial, by workers <----- fast ----------------+
 //! ```
 //!
 //! # Who is faster
-//! UDP of a high rate stays with workers: they put many small datagrams under one header, which carries half as many again as the
-//! kernel does one by one, and the sender's processor is spared the work. Below, the kernel takes less time for a packet, and a round trip half as long. [`MOST`]
-//! and [`FEW`] are a fraction of what the kernel can do on a small machine, so that a flow which wants more shows it.
+//! For most UDP the kernel is: it takes less time for a packet, and a round trip less than half. But where somebody sends small
+//! datagrams as fast as he can, workers put many of them under one header and deliver two or three times as many. Nothing tells
+//! the one from the other but trying. So what is fast already ([`FEW`]) stays where it is; and what becomes fast in the kernel ([`MANY`])
+//! is left to workers until the next pass: if they deliver more, it stays there, and if not it goes back and is not tried
+//! again for long.
 //!
 //! # Flows that mix
 //! A gate that has closed by itself had something unfit come: a super-packet, a fragment. If that happens now and then, it is
-//! opened again with the next pass. Each time that it does not stay open for long it rests twice as long as before.
+//! opened again at once. Each time that it does not stay open for long it rests twice as long as before.
 //!
 //! # What cannot wait
 //! A long TCP transfer may keep its worker's queue filled, so that there is never a moment in which nothing is held. As TCP
@@ -24,16 +29,18 @@ use std::time::Duration;
 
 use base::Instant;
 
-/// Datagrams a second above which a flow does not stay in the kernel ..
-const MOST: u64 = 100_000;
-/// .. and below which it goes there.
+/// Datagrams a second above which it is tried whether workers deliver more ..
+const MANY: u64 = 100_000;
+/// .. and below which a flow goes to the kernel.
 pub(crate) const FEW: u64 = 60_000;
+/// How long a trial that the kernel has won holds: at first, and at most.
+const HOLDS: (Duration, Duration) = (Duration::from_secs(16), Duration::from_secs(256));
 
 /// How long TCP waits for a moment in which workers hold nothing of it.
 const PATIENCE: Duration = Duration::from_millis(1000);
 /// A gate that has been open for as long has no past.
 const CALM: Duration = Duration::from_secs(10);
-/// The first rest that is longer than until the next pass, and the longest.
+/// How long it rests at first, and at most.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 
 /// What a gate stands before.
@@ -51,6 +58,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) open: bool,
+    /// Whether workers have opened it since they were last told to; it may be closed again.
+    pub(crate) opened: bool,
     /// Packets that the filter let through and counted.
     pub(crate) passed: u64,
     /// Packets that came while it was open.
@@ -81,15 +90,28 @@ pub(crate) struct Keeper {
     state: State,
     /// How long the next rest lasts.
     rest: Duration,
+    /// No trial before, and how long the next one holds.
+    proven: Instant,
+    holds: Duration,
     before: Seen,
     at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Resting { until: Instant },
-    Opening { since: Instant },
-    Open { since: Instant },
+    Resting {
+        until: Instant,
+    },
+    Opening {
+        since: Instant,
+    },
+    Open {
+        since: Instant,
+    },
+    /// Packets a second that the kernel has run.
+    Trial {
+        kernel: u64,
+    },
 }
 
 impl Keeper {
@@ -99,7 +121,8 @@ impl Keeper {
             Kind::Port => State::Open { since: at },
             Kind::Other | Kind::Datagrams => State::Resting { until: at },
         };
-        Self { kind, state, rest: Duration::ZERO, before, at }
+        let (rest, holds) = (Duration::ZERO, HOLDS.0);
+        Self { kind, state, rest, proven: at, holds, before, at }
     }
 
     /// To be called about twice a second.
@@ -107,42 +130,68 @@ impl Keeper {
         let before = std::mem::replace(&mut self.before, seen);
         let time = now.since(std::mem::replace(&mut self.at, now));
         let counted = seen.passed.saturating_sub(before.passed);
-        let come = match self.state {
-            State::Resting { .. } => seen.workers.saturating_sub(before.workers),
-            _ => counted + seen.ran.saturating_sub(before.ran),
-        };
-        let is_above = |most| self.kind == Kind::Datagrams && per_second(come, time) > most;
+        let by_kernel = per_second(counted + seen.ran.saturating_sub(before.ran), time);
+        let by_workers = per_second(seen.workers.saturating_sub(before.workers), time);
+        let is_udp = self.kind == Kind::Datagrams;
         if let State::Opening { .. } = self.state
-            && seen.open
+            && (seen.open || seen.opened)
         {
             self.state = State::Open { since: now };
         }
         match self.state {
-            State::Resting { until } if now < until || is_above(FEW) => Order::Wait,
-            State::Resting { .. } => {
-                self.state = State::Opening { since: now };
-                if self.kind == Kind::Port { Order::Again } else { Order::Open }
+            State::Resting { until } if now < until || is_udp && by_workers > FEW => Order::Wait,
+            State::Resting { .. } => self.begin(now),
+            State::Trial { kernel } if by_workers > kernel + kernel / 4 => {
+                self.state = State::Resting { until: now };
+                Order::Wait
             }
-            _ if is_above(MOST) => self.rest(now),
-            State::Opening { since } if self.kind == Kind::Other && counted > 0 => {
-                let tired = now.since(since) >= PATIENCE;
-                if tired { Order::Force } else { Order::Again }
+            State::Trial { .. } => {
+                self.proven = now + self.holds;
+                self.holds = (self.holds * 2).min(HOLDS.1);
+                self.begin(now)
             }
-            State::Opening { .. } if counted > 0 => Order::Again,
+            State::Opening { .. } | State::Open { .. }
+                if is_udp && by_kernel > MANY && now >= self.proven =>
+            {
+                self.state = State::Trial { kernel: by_kernel };
+                Order::Shut
+            }
+            State::Opening { since } if counted > 0 => {
+                let tired = self.kind == Kind::Other && now.since(since) >= PATIENCE;
+                if !tired {
+                    return Order::Again;
+                }
+                self.state = State::Open { since: now };
+                Order::Force
+            }
             State::Opening { .. } => Order::Wait,
             State::Open { since } => {
                 if now.since(since) >= CALM {
                     self.rest = Duration::ZERO;
                 }
-                if seen.open { Order::Wait } else { self.rest(now) }
+                match seen.open {
+                    true => Order::Wait,
+                    // Once is no habit.
+                    false if self.rest.is_zero() => {
+                        self.rest = REST.0;
+                        self.state = State::Opening { since: now };
+                        Order::Again
+                    }
+                    false => self.rest(now),
+                }
             }
         }
     }
 
+    fn begin(&mut self, now: Instant) -> Order {
+        self.state = State::Opening { since: now };
+        // A port's gate counts all the time.
+        if self.kind == Kind::Port { Order::Again } else { Order::Open }
+    }
+
     fn rest(&mut self, now: Instant) -> Order {
         self.state = State::Resting { until: now + self.rest };
-        let (first, longest) = REST;
-        self.rest = (self.rest * 2).clamp(first, longest);
+        self.rest = (self.rest * 2).min(REST.1);
         if self.kind == Kind::Port { Order::Wait } else { Order::Shut }
     }
 }
@@ -152,3 +201,6 @@ pub(crate) fn per_second(packets: u64, time: Duration) -> u64 {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
     packets.saturating_mul(1000) / millis
 }
+
+#[cfg(test)]
+mod tests;

@@ -335,7 +335,8 @@ impl Gated {
     ) -> Option<Arc<Opening>> {
         let open = self.gate.is_open();
         let passage = self.gate.passage();
-        let seen = Seen { open, passed: passage.passed, ran: passage.ran, workers };
+        let opened = self.opening.as_ref().is_some_and(|opening| opening.has_opened());
+        let seen = Seen { open, opened, passed: passage.passed, ran: passage.ran, workers };
         let order = self.keeper.pass(seen, now);
         if order == Order::Wait {
             return None;

@@ -7,7 +7,7 @@
 //! A worker that gives a queue away speaks no more for that port's openings. What it has said remains true: what was counted up to
 //! that number had left.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use flow::DpPort;
@@ -27,8 +27,9 @@ pub(crate) enum Task {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    /// Nothing if it was called off.
+    /// Nothing if it was called off, or done.
     gate: Mutex<Option<Gate>>,
+    done: AtomicBool,
     /// The gate opens for a greater number only.
     floor: u64,
     /// By which its packets come in.
@@ -44,12 +45,18 @@ impl Opening {
     /// `workers`: the slots of all who receive at those ports, at least one.
     pub(crate) fn new(gate: Gate, floor: u64, ports: Vec<DpPort>, workers: &[usize]) -> Self {
         let said = workers.iter().map(|slot| (*slot, AtomicU64::new(NOTHING))).collect();
-        Self { gate: Mutex::new(Some(gate)), floor, ports, said }
+        let (gate, done) = (Mutex::new(Some(gate)), AtomicBool::new(false));
+        Self { gate, done, floor, ports, said }
     }
 
     /// When this returns nobody opens the gate any more.
     pub(crate) fn call_off(&self) {
         self.gate().take();
+    }
+
+    /// Whether the gate was opened; it may have closed by itself again.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.done.load(Ordering::SeqCst)
     }
 
     pub(crate) fn concerns(&self, port: DpPort) -> bool {
@@ -68,11 +75,11 @@ impl Opening {
     /// What a worker is to do.
     pub(crate) fn task(&self) -> Task {
         match &*self.gate() {
-            Some(gate) if !gate.is_open() => match gate.settled() {
+            None => Task::Over,
+            Some(gate) => match gate.settled() {
                 Some(passed) if passed > self.floor => Task::Clear(passed),
                 _ => Task::Wait,
             },
-            _ => Task::Over,
         }
     }
 
@@ -81,10 +88,17 @@ impl Opening {
         if let Some((_, said)) = self.said.iter().find(|(worker, _)| *worker == slot) {
             said.store(passed, Ordering::SeqCst);
         }
-        if self.said.iter().all(|(_, said)| said.load(Ordering::SeqCst) == passed)
-            && let Some(gate) = &*self.gate()
-        {
-            gate.open(passed);
+        if self.said.iter().any(|(_, said)| said.load(Ordering::SeqCst) != passed) {
+            return;
+        }
+        let mut gate = self.gate();
+        if let Some(open) = gate.as_ref() {
+            open.open(passed);
+            // Not if another packet was let through meanwhile.
+            if open.is_open() {
+                self.done.store(true, Ordering::SeqCst);
+                gate.take();
+            }
         }
     }
 

@@ -236,8 +236,8 @@ fn fragments_and_the_like_close_their_ports_gate_for_udp() {
         changed(&datagram, 20, 0x20), // the first fragment
         changed(&datagram, 21, 3),    // a later one
         changed(&datagram, 14, 0x46), // options
-        changed(&v6, 20, 44),
-        changed(&v6, 20, 0),
+        ipv6(44, &[&[17], &udp(b"data")[..]].concat()),
+        ipv6(0, &[&[44], &udp(b"data")[..]].concat()),
     ];
     for (odd, passed) in odd.iter().zip((2..).step_by(2)) {
         assert!(bench.run(&datagram).is_some());
@@ -249,7 +249,7 @@ fn fragments_and_the_like_close_their_ports_gate_for_udp() {
         gate.open(passed);
     }
     // No UDP.
-    for frame in [ipv6(58, &[135; 24]), ipv4(132, &[0; 20]), ipv6(89, &[0; 20])] {
+    for frame in [ipv6(58, &[135; 24]), ipv4(132, &[0; 20]), ipv6(0, &[58; 20])] {
         assert!(bench.run(&frame).is_none() && bench.port_gate().is_open());
     }
     let mut fragment = ipv4(ip_proto::TCP, &tcp(b"data"));

@@ -72,7 +72,7 @@ impl Writer<'_> {
 
     /// Reads the headers of the frame at `base` into the key. What may be UDP, but does not say of which flow, is `odd`.
     fn parse(&mut self, base: i32, odd: Label, miss: Label) {
-        let [v6, odd_v4, l4_v4, l4_v6, done] = [(); 5].map(|()| self.asm.label());
+        let [v6, odd_v4, odd_v6, l4_v4, l4_v6, done] = [(); 6].map(|()| self.asm.label());
         self.load_bytes(base, ETH, ETHERNET + IPV4, miss);
         let asm = &mut self.asm;
         // Destination and source: 2 + 4 + 4 + 2 bytes, each aligned.
@@ -133,7 +133,7 @@ impl Writer<'_> {
         asm.load(Size::B1, R4, FP, IP + 6);
         asm.store(Size::B1, FP, key!(proto), R4);
         for extension in EXTENSIONS {
-            asm.jump_if_imm(If::Equal, R4, extension.into(), odd);
+            asm.jump_if_imm(If::Equal, R4, extension.into(), odd_v6);
         }
         for at in [0, 8] {
             asm.load(Size::B8, R1, FP, IP + 8 + at);
@@ -143,6 +143,15 @@ impl Writer<'_> {
         }
         asm.store_imm(Size::B4, FP, verdict!(v6), 1);
         asm.jump(l4_v6);
+        asm.place(odd_v6);
+        // What comes next: mostly it is multicast's management.
+        self.load_bytes(base + ETHERNET + IPV6, L4, 8, miss);
+        let asm = &mut self.asm;
+        asm.load(Size::B1, R1, FP, L4);
+        for next in EXTENSIONS.into_iter().chain([ip_proto::UDP]) {
+            asm.jump_if_imm(If::Equal, R1, next.into(), odd);
+        }
+        asm.jump(miss);
 
         asm.place(l4_v4);
         self.transport(base + ETHERNET + IPV4, ip_proto::ICMP, done, miss);
