@@ -146,12 +146,12 @@ proptest! {
         let mut play = Play::new(kind);
         for (kernel, workers, unfit, busy) in passes {
             let was_shut = play.shut;
-            let was_open = play.seen.open || play.seen.opened;
+            let (was_open, opened) = (play.seen.open, play.seen.opened);
             let order = play.pass(kernel, workers, unfit, busy);
             match order {
                 Order::Shut => prop_assert!(kind != Kind::Port && !was_shut),
                 Order::Open => prop_assert!(kind != Kind::Port && was_shut),
-                Order::Force => prop_assert!(kind == Kind::Other && !was_open && !was_shut),
+                Order::Force => prop_assert!(kind == Kind::Other && !opened && !was_shut),
                 Order::Again => prop_assert!(!was_shut && (!was_open || unfit)),
                 Order::Wait => {}
             }
