@@ -187,6 +187,15 @@ impl Shared {
                 Use::TxDrop(port, _) => {
                     state.traffic.entry(*port).or_default().tx_dropped += delta.packets
                 }
+                Use::Met(met) => {
+                    if let Some(rule) = &met.rule {
+                        rule.usage.credit(delta.packets, delta.bytes, now);
+                    }
+                    let table = state.programs.get(&met.bridge).and_then(|p| p.table(met.table));
+                    if let Some(table) = table {
+                        table.credit(delta.packets, delta.packets * u64::from(met.rule.is_some()));
+                    }
+                }
                 Use::Learn(learn) => state.refresh(learn, now),
                 Use::Neighbour { bridge, ip, asker } => {
                     state.neighbours.used(bridge, *ip, *asker, now)

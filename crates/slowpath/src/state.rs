@@ -92,10 +92,15 @@ impl State {
     ) {
         self.programs.retain(|id, _| snapshot.bridge(*id).is_some());
         for bridge in snapshot.bridges() {
-            self.programs.entry(bridge.id).or_insert_with(|| match bridge.fail_mode {
-                FailMode::Standalone => Program::standalone(seed(), now),
-                FailMode::Secure => Program::new(seed()),
-            });
+            // Whoever decides what a bridge does without controllers decides anew.
+            let was = self.snapshot.bridge(bridge.id).map(|old| old.fail_mode);
+            if was != Some(bridge.fail_mode) || !self.programs.contains_key(&bridge.id) {
+                let program = match bridge.fail_mode {
+                    FailMode::Standalone => Program::standalone(seed(), now),
+                    FailMode::Secure => Program::new(seed()),
+                };
+                self.programs.insert(bridge.id, program);
+            }
         }
         self.macs.retain(|id, _| snapshot.bridge(*id).is_some());
         for (id, table) in &mut self.macs {

@@ -13,16 +13,16 @@ use crate::walk::Walk;
 impl Walk<'_> {
     /// The port that the packet came in by.
     pub(crate) fn ingress(&mut self, packet: &mut Packet) -> Result<PortRef, DropCause> {
-        if packet.key.packet_type != 0 {
+        if packet.key.flow.packet_type != 0 {
             return Err(DropCause::Pipeline);
         }
-        let dp = DpPort(packet.key.in_port);
+        let dp = DpPort(packet.key.flow.in_port);
         if let Some(at) = self.snapshot.port_of_dp(dp) {
             return Ok(at);
         }
-        let at = self.tunnel_ingress(dp, &packet.key)?;
+        let at = self.tunnel_ingress(dp, &packet.key.flow)?;
         self.uses.push(Use::Rx(at));
-        self.receive_ecn(&mut packet.key)?;
+        self.receive_ecn(&mut packet.key.flow)?;
         Ok(at)
     }
 

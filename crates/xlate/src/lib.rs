@@ -14,27 +14,30 @@
 //!
 //! # Design
 //! Pure: reads [`pipeline::Snapshot`] and [`Tables`], writes nothing. It never fails; the worst is a drop that says why. Depth
-//! and work are bounded ([`MAX_DEPTH`], [`MAX_PASSAGES`], [`MAX_ACTIONS`]), so a loop of patch wires costs little and ends in
+//! and work are bounded ([`MAX_DEPTH`], [`MAX_RESUBMITS`], [`MAX_ACTIONS`]), so a loop of patch wires costs little and ends in
 //! a drop.
 //!
 //! Read in this order: [`request`] (the types), `walk` (the state of a translation), `ingress`, `normal`, `output`,
 //! `native` (tunnels out), `terminate` (tunnels in).
 
+mod action;
+mod commit;
 mod ingress;
 mod native;
 mod normal;
 mod output;
 mod packet;
 pub mod request;
+mod run;
 mod terminate;
 pub mod trace;
 mod walk;
 
 pub use request::{
-    Effect, Learn, MacTables, Programs, Request, Resolve, Tables, Translation, Use, Wait,
+    Effect, Learn, MacTables, Met, Programs, Request, Resolve, Tables, Translation, Use, Wait,
 };
 pub use terminate::show_listeners;
-pub use walk::{MAX_ACTIONS, MAX_DEPTH, MAX_PASSAGES, translate, translate_tunnel_output};
+pub use walk::{MAX_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, translate, translate_tunnel_output};
 
 #[cfg(test)]
 mod tests;

@@ -59,7 +59,7 @@ impl Walk<'_> {
         let Some((endpoint, _)) = self.snapshot.endpoints().get(endpoint) else {
             return self.give_up(DropCause::BridgeNotFound);
         };
-        let (tos, ttl) = self.outer_tos_ttl(endpoint, &packet.key);
+        let (tos, ttl) = self.outer_tos_ttl(endpoint, &packet.key.flow);
         let way = match self.way(endpoint) {
             Ok(way) => way,
             Err(cause) => {

@@ -17,8 +17,8 @@ impl<'a> Walk<'a> {
             Ok(vid) => vid,
             Err(cause) => return self.give_up(cause),
         };
-        self.learn(bridge, from, vid, packet.key.eth_src);
-        match self.station(bridge, vid, packet.key.eth_dst) {
+        self.learn(bridge, from, vid, packet.key.flow.eth_src);
+        match self.station(bridge, vid, packet.key.flow.eth_dst) {
             Some(to) if to.ofport == from.ofport => {
                 self.say(|| "learned port is input port".into());
                 self.give_up(DropCause::Hairpin);
@@ -44,7 +44,7 @@ impl<'a> Walk<'a> {
         }
         let tag_vid = packet.tag().and_then(|t| Vid::new(t.vid())).unwrap_or(Vid::NONE);
         let vid = from.vlan.ingress(tag_vid).ok_or(DropCause::VlanNotAllowed)?;
-        if !bridge.forward_bpdu && is_control(&packet.key.eth_dst) {
+        if !bridge.forward_bpdu && is_control(&packet.key.flow.eth_dst) {
             return Err(DropCause::ReservedMulticast);
         }
         Ok(vid)

@@ -11,9 +11,9 @@ impl<'a> Walk<'a> {
     /// The packet leaves its bridge by this port.
     pub(crate) fn output(&mut self, at: PortRef, port: &'a Port, packet: &Packet) {
         if port.config.no_forward {
+            self.say(|| "OFPPC_NO_FWD set, skipping output".into());
             return self.give_up(DropCause::PortDisabled);
         }
-        self.say(|| format!("output to {} (port {})", port.name, at.port));
         match port.kind {
             PortKind::Device(dp) => {
                 self.commit(packet);
@@ -31,7 +31,10 @@ impl<'a> Walk<'a> {
             PortKind::Patch(Some(peer)) => {
                 self.uses.push(Use::Tx(at));
                 self.uses.push(Use::Rx(peer));
-                self.enter(peer, *packet);
+                let mut packet = *packet;
+                // Tunnels are of the bridge that they end on.
+                packet.key.flow.tunnel = Default::default();
+                self.enter(peer, packet);
             }
             PortKind::Tunnel { dp, endpoint } => self.tunnel_output(at, dp, endpoint, packet),
         }

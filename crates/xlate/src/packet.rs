@@ -1,10 +1,13 @@
 //! A packet on its walk: its key as the bridge that it is in sees it, and where its VLAN tags came from.
 //!
 //! VLAN tags move when one is popped: a bridge behind a patch wire may see as outermost what was the inner tag on the wire.
-//! The mask is about the packet as it was received, so each tag remembers its place there.
+//! The mask is about the packet as it was received, so each tag remembers its place there. Every other field stays where it
+//! is: to look at one after it was changed is to look at what it was changed from, which is more than need be, and never less,
+//! for whatever a value is computed from is looked at as well.
 
 use ::packet::wire::ethernet::eth_type;
 use flow::{FlowKey, Mask, Vlan};
+use pipeline::{Key, KeyMask, Registers};
 
 /// Where a tag comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,34 +21,46 @@ pub(crate) enum Origin {
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet {
-    pub(crate) key: FlowKey,
+    pub(crate) key: Key,
     origins: [Origin; 2],
 }
 
 impl Packet {
     /// As received.
     pub(crate) fn new(key: &FlowKey) -> Self {
-        Self { key: *key, origins: [Origin::Received(0), Origin::Received(1)] }
+        let key = Key { flow: *key, registers: Registers::default() };
+        Self { key, origins: [Origin::Received(0), Origin::Received(1)] }
+    }
+
+    /// Adds to the mask what somebody has looked at in this packet's key.
+    pub(crate) fn look(&self, looked: &KeyMask, mask: &mut Mask) {
+        let mut fields = Mask(looked.0.flow);
+        for (origin, seen) in self.origins.iter().zip(std::mem::take(&mut fields.0.vlans)) {
+            if seen != Vlan::default() {
+                look_at(*origin, mask, seen.tci | Vlan::CFI);
+            }
+        }
+        mask.union(&fields);
     }
 
     /// The outermost VLAN tag.
     pub(crate) fn tag(&self) -> Option<Vlan> {
-        Some(self.key.vlans[0]).filter(|v| v.is_present())
+        Some(self.key.flow.vlans[0]).filter(|v| v.is_present())
     }
 
     /// Whether a VLAN header was cut short, or is a third one that keys do not describe.
     pub(crate) fn has_unread_tag(&self) -> bool {
-        self.tag().is_none() && matches!(self.key.eth_type, eth_type::VLAN | eth_type::QINQ)
+        self.tag().is_none() && matches!(self.key.flow.eth_type, eth_type::VLAN | eth_type::QINQ)
     }
 
     /// Replaces, removes or adds the outermost tag. The new one is taken for ours even if it equals the old.
     pub(crate) fn set_tag(&mut self, tag: Option<Vlan>) {
         if self.tag().is_some() {
-            self.key.vlans = [self.key.vlans[1], Vlan::default()];
+            self.key.flow.vlans = [self.key.flow.vlans[1], Vlan::default()];
             self.origins = [self.origins[1], Origin::Received(2)];
         }
         if let Some(tag) = tag {
-            self.key.vlans = [tag, self.key.vlans[0]];
+            self.key.flow.vlans = [tag, self.key.flow.vlans[0]];
             self.origins = [Origin::Ours, self.origins[0]];
         }
     }
@@ -62,13 +77,52 @@ impl Packet {
         }
     }
 
+    /// Adds whether there is an outermost tag.
+    pub(crate) fn look_at_presence(&self, mask: &mut Mask) {
+        self.look_at_tag(mask, Vlan::CFI);
+    }
+
+    /// Adds all of the outermost tag, or that there is none.
+    pub(crate) fn look_at_whole_tag(&self, mask: &mut Mask) {
+        let bits = if self.tag().is_some() { u16::MAX } else { Vlan::CFI };
+        self.look_at_tag(mask, bits);
+    }
+
     fn look_at_tag(&self, mask: &mut Mask, bits: u16) {
-        // A third tag is not in the key; its presence is, as `eth_type`, which is always in the mask.
-        if let Origin::Received(place) = self.origins[0]
-            && let Some(seen) = mask.0.vlans.get_mut(place)
-        {
-            seen.tpid = u16::MAX;
-            seen.tci |= bits;
+        look_at(self.origins[0], mask, bits);
+    }
+
+    /// Overwrites the outermost tag, which must be there, in its place. Whoever does it has looked at all of it.
+    pub(crate) fn rewrite_tag(&mut self, tag: Vlan) {
+        self.key.flow.vlans[0] = tag;
+    }
+
+    /// Adds a tag outside of all.
+    pub(crate) fn push_tag(&mut self, tag: Vlan) {
+        self.key.flow.vlans = [tag, self.key.flow.vlans[0]];
+        self.origins = [Origin::Ours, self.origins[0]];
+    }
+
+    /// Adds to the mask the tags of the received packet that a tag of ours may have come in place of: whether those are to be
+    /// popped and ours pushed depends on whether they differ.
+    pub(crate) fn look_at_replaced_tags(&self, received: &FlowKey, mask: &mut Mask) {
+        if !self.origins.contains(&Origin::Ours) {
+            return;
         }
+        for (place, (tag, seen)) in received.vlans.iter().zip(&mut mask.0.vlans).enumerate() {
+            if tag.is_present() && !self.origins.contains(&Origin::Received(place)) {
+                *seen = Vlan { tpid: u16::MAX, tci: u16::MAX };
+            }
+        }
+    }
+}
+
+fn look_at(origin: Origin, mask: &mut Mask, bits: u16) {
+    // A third tag is not in the key; its presence is, as `eth_type`, which is always in the mask.
+    if let Origin::Received(place) = origin
+        && let Some(seen) = mask.0.vlans.get_mut(place)
+    {
+        seen.tpid = u16::MAX;
+        seen.tci |= bits;
     }
 }

@@ -8,7 +8,7 @@ use base::Instant;
 use flow::{Action, DpPort, DropCause, FlowKey, Mask};
 use l2::MacTable;
 use packet::wire::ethernet::Mac;
-use pipeline::{BridgeId, OfPort, PortRef, Program};
+use pipeline::{BridgeId, OfPort, PortRef, Program, Rule};
 use tunnel::neighbour::Asker;
 use tunnel::{Neighbours, Observed, Peers, Routes};
 
@@ -130,6 +130,8 @@ pub enum Use {
     Tx(PortRef),
     /// They are dropped on their way out of this tunnel port, for this reason.
     TxDrop(PortRef, DropCause),
+    /// They are looked up in a table.
+    Met(Met),
     /// Their source station is alive.
     Learn(Learn),
     /// They need this neighbour.
@@ -144,3 +146,24 @@ pub enum Use {
     /// They tell of this neighbour.
     NeighbourSeen(Observed),
 }
+
+/// What a packet met in a table.
+#[derive(Clone, Debug)]
+pub struct Met {
+    /// Of which bridge.
+    pub bridge: BridgeId,
+    /// Which table.
+    pub table: u8,
+    /// The rule, if it met one.
+    pub rule: Option<Arc<Rule>>,
+}
+
+/// A rule is the same while it counts in the same place.
+impl PartialEq for Met {
+    fn eq(&self, other: &Self) -> bool {
+        let counts = |met: &Self| met.rule.as_ref().map(|rule| Arc::as_ptr(&rule.usage));
+        (self.bridge, self.table, counts(self)) == (other.bridge, other.table, counts(other))
+    }
+}
+
+impl Eq for Met {}

@@ -23,7 +23,7 @@ const ON_LINK_HOP_LIMIT: u8 = 255;
 impl Walk<'_> {
     /// The tunnel port that unwraps this packet, which is about to be given to the host by internal port `port`.
     pub(crate) fn tunnel_for(&mut self, port: &Port, mac: Mac, packet: &Packet) -> Option<DpPort> {
-        let key = &packet.key;
+        let key = &packet.key.flow;
         let endpoints = self.snapshot.endpoints();
         // All of these were looked at on the way to this port, or always are.
         if endpoints.is_empty() || key.eth_dst != mac || key.ip_frag != 0 {
@@ -67,7 +67,7 @@ impl Walk<'_> {
         if self.snapshot.endpoints().is_empty() {
             return;
         }
-        let is_arp = match packet.key.eth_type {
+        let is_arp = match packet.key.flow.eth_type {
             eth_type::ARP => true,
             eth_type::IPV6 => false,
             _ => return,
@@ -77,9 +77,9 @@ impl Walk<'_> {
             return;
         }
         let heard = if is_arp {
-            self.hear_arp(&packet.key, &own)
+            self.hear_arp(&packet.key.flow, &own)
         } else {
-            self.hear_discovery(&packet.key, &own)
+            self.hear_discovery(&packet.key.flow, &own)
         };
         let Some((ip, mac, evidence)) = heard else { return };
         if own.iter().any(|a| a.addr() == ip) {

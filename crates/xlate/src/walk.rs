@@ -2,17 +2,18 @@
 
 use std::mem;
 
-use flow::{Action, DropCause, FlowKey, Mask, Vlan};
-use pipeline::{FailMode, PortKind, PortRef, Snapshot};
+use flow::{Action, DropCause, FlowKey, Mask};
+use pipeline::{PortKind, PortRef, Snapshot};
 
 use crate::packet::Packet;
 use crate::request::{Effect, Request, Tables, Translation, Use, Wait};
-use crate::trace::Trace;
+use crate::run::Run;
+use crate::trace::{Kind, Trace};
 
-/// Most bridges that a packet may pass one inside the other.
+/// How deep bridges, copies of packets and resubmits to the same or an earlier table may nest.
 pub const MAX_DEPTH: u32 = 64;
-/// Most bridge passages of one translation altogether.
-pub const MAX_PASSAGES: u32 = 4096;
+/// Most tables that a packet is looked up in, in one translation.
+pub const MAX_RESUBMITS: u32 = 4096;
 /// Most actions of one translation.
 pub const MAX_ACTIONS: u32 = 8192;
 
@@ -58,16 +59,18 @@ pub(crate) struct Walk<'a> {
     pub(crate) mask: Mask,
     /// The packet as the actions so far leave it. A packet's own key runs ahead of it until [`Walk::commit`].
     pub(crate) done: FlowKey,
+    /// The packet as received, or as wrapped.
+    pub(crate) received: FlowKey,
     pub(crate) actions: Vec<Action>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) uses: Vec<Use>,
     trace: Option<Trace>,
     /// Why nothing was sent, as far as nothing was: the first reason.
     cause: Option<DropCause>,
-    depth: u32,
-    passages: u32,
+    pub(crate) depth: u32,
+    pub(crate) resubmits: u32,
     action_count: u32,
-    too_much: bool,
+    pub(crate) too_much: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -78,29 +81,53 @@ impl<'a> Walk<'a> {
             now: request.now,
             mask: Mask::any(),
             done: *request.key,
+            received: *request.key,
             actions: Vec::new(),
             effects: Vec::new(),
             uses: Vec::new(),
             trace: request.want_trace.then(Trace::default),
             cause: None,
             depth: 0,
-            passages: 0,
+            resubmits: 0,
             action_count: 0,
             too_much: false,
         }
     }
 
-    /// Notes a step, if anybody wants to know.
+    /// Notes what came of the action before, if anybody wants to know.
     pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
+        self.note(Kind::Detail, text);
+    }
+
+    /// Notes a step, if anybody wants to know.
+    pub(crate) fn note(&mut self, kind: Kind, text: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
-            trace.push(self.depth, text());
+            trace.push(kind, text());
+        }
+    }
+
+    /// The same, of a step that those up to the next [`Walk::close`] belong to.
+    pub(crate) fn open(&mut self, kind: Kind, text: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.open(kind, text());
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        if let Some(trace) = &mut self.trace {
+            trace.close();
         }
     }
 
     /// Notes why a packet goes no further here.
     pub(crate) fn give_up(&mut self, cause: DropCause) {
-        self.say(|| format!("drop: {cause:?}"));
         self.cause.get_or_insert(cause);
+    }
+
+    /// The translation has passed a bound, and comes to nothing.
+    pub(crate) fn fail(&mut self, why: impl FnOnce() -> String) {
+        self.note(Kind::Error, why);
+        self.too_much = true;
     }
 
     /// Fields that every flow matches, for without them the others mean nothing.
@@ -117,27 +144,22 @@ impl<'a> Walk<'a> {
 
     /// The packet comes into a bridge by this port.
     pub(crate) fn enter(&mut self, at: PortRef, packet: Packet) {
-        if self.depth >= MAX_DEPTH || self.passages >= MAX_PASSAGES {
-            self.too_much = true;
-        }
-        if self.too_much {
-            return;
-        }
         let Some((bridge, port)) = self.snapshot.port(at) else {
             return self.give_up(DropCause::BridgeNotFound);
         };
-        self.say(|| format!("bridge \"{}\", in by {} (port {})", bridge.name, port.name, at.port));
-        self.depth += 1;
-        self.passages += 1;
-        if port.config.no_receive {
-            self.give_up(DropCause::PortDisabled);
-        } else {
-            match bridge.fail_mode {
-                FailMode::Standalone => self.normal(bridge, port, packet),
-                FailMode::Secure => self.give_up(DropCause::Pipeline),
+        self.deeper(|walk| {
+            walk.open(Kind::Bridge, || format!("bridge(\"{}\")", bridge.name));
+            if port.config.no_receive {
+                walk.say(|| "OFPPC_NO_RECV set, dropping".into());
+                walk.give_up(DropCause::PortDisabled);
+            } else {
+                let program = walk.tables.programs.get(&bridge.id);
+                let mut run = Run::new(bridge, program, at.port.0, packet);
+                walk.run_tables(&mut run);
+                walk.run_action_set(&mut run);
             }
-        }
-        self.depth -= 1;
+            walk.close();
+        });
     }
 
     /// Appends an action.
@@ -148,37 +170,6 @@ impl<'a> Walk<'a> {
         } else {
             self.actions.push(action);
         }
-    }
-
-    /// Appends the actions that turn the packet as it is so far into this one.
-    pub(crate) fn commit(&mut self, packet: &Packet) {
-        self.commit_ecn(packet);
-        self.commit_tags(packet);
-    }
-
-    fn commit_ecn(&mut self, packet: &Packet) {
-        use tunnel::ecn::MASK;
-        if packet.key.nw_tos != self.done.nw_tos {
-            self.done.nw_tos = packet.key.nw_tos;
-            let (eth_type, nw_tos) = (packet.key.eth_type, packet.key.nw_tos & MASK);
-            let key = FlowKey { eth_type, nw_tos, ..FlowKey::default() };
-            let mask = Mask(FlowKey { nw_tos: MASK, ..FlowKey::default() });
-            self.push(Action::Set(Box::new((key, mask))));
-        }
-    }
-
-    /// Pops what is not wanted and pushes what is missing. (Whoever changed the tags looked at them.)
-    fn commit_tags(&mut self, packet: &Packet) {
-        let (done, wanted) = (self.done.vlans, packet.key.vlans);
-        let (have, want) = (tags(&done), tags(&wanted));
-        let shared = have.iter().rev().zip(want.iter().rev()).take_while(|(a, b)| a == b).count();
-        for _ in shared..have.len() {
-            self.push(Action::PopVlan);
-        }
-        for tag in want[..want.len() - shared].iter().rev() {
-            self.push(Action::PushVlan(*tag));
-        }
-        self.done.vlans = wanted;
     }
 
     /// Runs `inner` as if for another packet, whose key is `key`, starting from `actions`: its own mask, its own done. Returns
@@ -192,9 +183,10 @@ impl<'a> Walk<'a> {
         let outer_actions = mem::replace(&mut self.actions, actions);
         let outer_mask = mem::take(&mut self.mask);
         let outer_done = mem::replace(&mut self.done, *key);
+        let outer_received = mem::replace(&mut self.received, *key);
         inner(self);
         self.mask = outer_mask;
-        self.done = outer_done;
+        (self.done, self.received) = (outer_done, outer_received);
         mem::replace(&mut self.actions, outer_actions)
     }
 
@@ -219,12 +211,6 @@ impl<'a> Walk<'a> {
             trace: self.trace.unwrap_or_default(),
         }
     }
-}
-
-/// The tags that are there, outermost first.
-fn tags(vlans: &[Vlan; 2]) -> &[Vlan] {
-    let n = vlans.iter().take_while(|v| v.is_present()).count();
-    &vlans[..n]
 }
 
 /// Edits after the last output change nothing.

@@ -27,7 +27,8 @@ fn patch_wires_lead_into_the_other_bridge() {
         .collect();
     assert_eq!(wires, [("tx", 0, 2), ("rx", 1, 1)]);
     assert_eq!(text(&w.ask(&ping(2, B, A)).actions), "1", "learned across the wire");
-    assert_eq!(t.trace.to_string().lines().next(), Some("bridge \"br0\", in by dev1-1 (port 1)"));
+    let bridges = t.trace.to_string().matches("bridge(\"br").count();
+    assert_eq!(bridges, 2, "{}", t.trace);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn unknown_unicast_floods_into_the_tunnel_too() {
     assert_eq!(learned, [(0, mac(A), 1), (1, mac(PHY), 0xfffe)]);
     assert!(matches!(
         t.uses[..],
-        [Use::Learn(_), Use::Neighbour { .. }, Use::Learn(_), Use::Tx(_)]
+        [Use::Met(_), Use::Learn(_), Use::Neighbour { .. }, Use::Met(_), Use::Learn(_), Use::Tx(_)]
     ));
 }
 

@@ -6,7 +6,8 @@ use ::packet::wire::ethernet::{Mac, eth_type, parse_mac};
 use base::{Instant, Version};
 use flow::{Action, DpPort, FlowKey, Mask, TnlPush, Vlan};
 use pipeline::{
-    Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, Snapshot, SnapshotBuilder, VlanMode,
+    Bridge, BridgeId, FailMode, OfPort, PortSpec, PortSpecKind, Program, Snapshot, SnapshotBuilder,
+    VlanMode,
 };
 use tunnel::{Endpoint, Kind, Neighbours, Peers, Routes};
 
@@ -28,15 +29,23 @@ pub(super) struct World {
     pub(super) now: Instant,
 }
 
+fn program(fail_mode: FailMode) -> Program {
+    match fail_mode {
+        FailMode::Standalone => Program::standalone(1, Instant::default()),
+        FailMode::Secure => Program::new(1),
+    }
+}
+
 impl World {
     pub(super) fn new(snapshot: Snapshot) -> Self {
+        let programs = snapshot.bridges().map(|b| (b.id, program(b.fail_mode))).collect();
         Self {
             snapshot,
             macs: MacTables::new(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
             peers: Peers::default(),
-            programs: Programs::new(),
+            programs,
             now: Instant::default(),
         }
     }

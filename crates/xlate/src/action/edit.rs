@@ -1,0 +1,189 @@
+//! Fields: setting, loading, moving; the older actions that are named after fields; times to live.
+//!
+//! A field is set only in packets that have it. What is set is looked at, bit by bit: whether the packet must be changed at all
+//! depends on it.
+
+use openflow::field::Prereq;
+use openflow::{Action, Field, Subfield, Value};
+use packet::wire::ethernet::eth_type;
+use packet::wire::icmpv6::kind;
+use packet::wire::ip_proto;
+
+use pipeline::KeyMask;
+
+use crate::run::{Next, Run};
+use crate::trace::Kind;
+use crate::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// What a part of a field holds, and a look at it.
+    pub(crate) fn read(&mut self, run: &Run<'a>, src: Subfield) -> u128 {
+        self.look_at(run, src.field, &src.mask());
+        run.packet.key.get(src.field).bits(src.from, src.bits)
+    }
+
+    /// Overwrites bits of a field, after a look at them.
+    pub(crate) fn write(&mut self, run: &mut Run<'a>, field: Field, value: &Value, mask: &Value) {
+        let bits = |v: &Value| v.int() as u16;
+        match field {
+            Field::VlanTci => self.set_tci(run, bits(value), bits(mask), true),
+            Field::VlanVid => self.set_tci(run, bits(value) & 0x1fff, bits(mask) & 0x1fff, true),
+            Field::VlanPcp => self.set_tci(run, bits(value) << 13, bits(mask) << 13, true),
+            _ => {
+                self.look_at(run, field, mask);
+                run.packet.key.set(field, value, mask);
+            }
+        }
+    }
+
+    fn look_at(&mut self, run: &Run<'a>, field: Field, mask: &Value) {
+        let mut looked = KeyMask::any();
+        looked.add(field, mask);
+        run.packet.look(&looked, &mut self.mask);
+    }
+
+    pub(crate) fn set_field(
+        &mut self,
+        run: &mut Run<'a>,
+        field: Field,
+        value: &Value,
+        mask: &Value,
+        action: &str,
+    ) {
+        if self.has(run, field) {
+            self.write(run, field, value, mask);
+        } else {
+            self.note(Kind::Warning, || {
+                format!("unmet prerequisites for {}, {action} ignored", field.name())
+            });
+        }
+    }
+
+    pub(crate) fn load(&mut self, run: &mut Run<'a>, dst: Subfield, number: u128) {
+        let value = Value::shifted(dst.field.row().width, number, dst.from).and(&dst.mask());
+        self.set_field(run, dst.field, &value, &dst.mask(), "set_field");
+    }
+
+    pub(crate) fn move_field(&mut self, run: &mut Run<'a>, src: Subfield, dst: Subfield) {
+        if self.has(run, src.field) && self.has(run, dst.field) {
+            let number = self.read(run, src);
+            let value = Value::shifted(dst.field.row().width, number, dst.from);
+            self.write(run, dst.field, &value, &dst.mask());
+            self.say_subfield(run, dst);
+        }
+    }
+
+    /// Says what a part of a field holds now.
+    pub(crate) fn say_subfield(&mut self, run: &Run<'a>, field: Subfield) {
+        self.note(Kind::Detail, || {
+            let value = run.packet.key.get(field.field).bits(field.from, field.bits);
+            format!("{field} is now {:x}", Value::Int(value))
+        });
+    }
+
+    /// Whether the packet has the field, and a look at what tells.
+    pub(crate) fn has(&mut self, run: &Run<'a>, field: Field) -> bool {
+        self.meets(run, field.row().prereq)
+    }
+
+    fn meets(&mut self, run: &Run<'a>, prereq: Prereq) -> bool {
+        let k = &run.packet.key.flow;
+        let ip = k.is_ipv4() || k.is_ipv6();
+        match prereq {
+            Prereq::None | Prereq::Ct => true,
+            Prereq::Ethernet => k.packet_type == 0,
+            Prereq::Vlan => {
+                run.packet.look_at_presence(&mut self.mask);
+                run.packet.tag().is_some()
+            }
+            Prereq::Mpls => matches!(k.eth_type, eth_type::MPLS | eth_type::MPLS_MULTICAST),
+            Prereq::Ipv4 => k.is_ipv4(),
+            Prereq::Ipv6 => k.is_ipv6(),
+            Prereq::Ip => ip,
+            Prereq::Arp => k.is_arp(),
+            Prereq::Nsh => k.eth_type == 0x894f,
+            Prereq::Tcp => ip && self.is_transport(run, ip_proto::TCP),
+            Prereq::Udp => ip && self.is_transport(run, ip_proto::UDP),
+            Prereq::Sctp => ip && self.is_transport(run, ip_proto::SCTP),
+            Prereq::Icmp => k.is_ipv4() && self.is_transport(run, ip_proto::ICMP),
+            Prereq::Icmpv6 => k.is_ipv6() && self.is_transport(run, ip_proto::ICMPV6),
+            Prereq::Nd => {
+                self.is_discovery(run, kind::NEIGHBOUR_SOLICITATION)
+                    || self.is_discovery(run, kind::NEIGHBOUR_ADVERTISEMENT)
+            }
+            Prereq::NdSolicit => self.is_discovery(run, kind::NEIGHBOUR_SOLICITATION),
+            Prereq::NdAdvert => self.is_discovery(run, kind::NEIGHBOUR_ADVERTISEMENT),
+        }
+    }
+
+    fn is_transport(&mut self, run: &Run<'a>, proto: u8) -> bool {
+        let k = &run.packet.key.flow;
+        self.mask.0.nw_proto = u8::MAX;
+        k.nw_proto == proto && k.ip_frag & flow::frag::LATER == 0
+    }
+
+    fn is_discovery(&mut self, run: &Run<'a>, kind: u8) -> bool {
+        let k = &run.packet.key.flow;
+        if !k.is_ipv6() || !self.is_transport(run, ip_proto::ICMPV6) {
+            return false;
+        }
+        (self.mask.0.tp_src, self.mask.0.tp_dst) = (u16::MAX, u16::MAX);
+        k.tp_dst == 0 && k.tp_src == u16::from(kind)
+    }
+
+    /// The actions that are named after what they change.
+    pub(crate) fn edit_header(&mut self, run: &mut Run<'a>, action: &Action) -> Next {
+        let (field, number) = match *action {
+            Action::SetEthSrc(mac) => (Field::EthSrc, mac_number(mac)),
+            Action::SetEthDst(mac) => (Field::EthDst, mac_number(mac)),
+            Action::SetIpSrc(address) => (Field::IpSrc, address.into()),
+            Action::SetIpDst(address) => (Field::IpDst, address.into()),
+            Action::SetTtl(ttl) => (Field::NwTtl, ttl.into()),
+            Action::SetTos(tos) => (Field::IpDscp, (tos >> 2).into()),
+            Action::SetEcn(ecn) => (Field::NwEcn, (ecn & 3).into()),
+            Action::SetTpSrc(port) => return self.set_port(run, Field::TcpSrc, port),
+            Action::SetTpDst(port) => return self.set_port(run, Field::TcpDst, port),
+            _ => return self.unknown(),
+        };
+        if self.has(run, field) {
+            let mask = Value::mask(field.row().width, 0, field.row().bits);
+            self.write(run, field, &Value::Int(number), &mask);
+        }
+        Next::Step
+    }
+
+    /// Whatever transport has ports.
+    fn set_port(&mut self, run: &mut Run<'a>, field: Field, port: u16) -> Next {
+        let proto = run.packet.key.flow.nw_proto;
+        let has_ports = matches!(proto, ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP);
+        if self.meets(run, Prereq::Ip) && self.is_transport(run, proto) && has_ports {
+            self.write(run, field, &Value::Int(port.into()), &field.ones());
+        }
+        Next::Step
+    }
+
+    fn unknown(&mut self) -> Next {
+        self.note(Kind::Warning, || "action is not supported".into());
+        Next::Step
+    }
+
+    /// A packet whose time is over goes to controllers, and nowhere else.
+    pub(crate) fn dec_ttl(&mut self, run: &mut Run<'a>, _controllers: &[u16]) -> Next {
+        if !self.meets(run, Prereq::Ip) {
+            return Next::Step;
+        }
+        self.mask.0.nw_ttl = u8::MAX;
+        let key = &mut run.packet.key.flow;
+        if key.nw_ttl > 1 {
+            key.nw_ttl -= 1;
+            return Next::Step;
+        }
+        let what = if key.is_ipv4() { "IPv4 decrement TTL" } else { "IPv6 decrement hop limit" };
+        self.note(Kind::Warning, || format!("{what} exception"));
+        Next::Leave
+    }
+}
+
+fn mac_number(mac: [u8; 6]) -> u128 {
+    mac.iter().fold(0, |n, byte| n << 8 | u128::from(*byte))
+}

@@ -1,0 +1,99 @@
+//! What each action does to a packet on its walk. One file per family.
+
+mod edit;
+mod output;
+pub(crate) mod set;
+mod stack;
+mod vlan;
+
+use openflow::{Action, Instructions};
+
+use crate::run::{Next, Run, StepRef};
+use crate::trace::Kind;
+use crate::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// One step of a rule.
+    pub(crate) fn step(&mut self, run: &mut Run<'a>, step: StepRef<'_>) -> Next {
+        self.note(Kind::Action, || text(step));
+        match step {
+            StepRef::Action(action) => return self.act(run, action),
+            StepRef::Meter(id) => self.meter(run, id),
+            StepRef::ClearActions => self.clear_actions(run),
+            StepRef::WriteActions(actions) => self.write_actions(run, actions),
+            StepRef::WriteMetadata(value, mask) => {
+                let metadata = &mut run.packet.key.registers.metadata;
+                *metadata = *metadata & !mask | value & mask;
+            }
+            StepRef::GotoTable(table) => return Next::Table { table, in_port: None },
+        }
+        Next::Step
+    }
+
+    fn act(&mut self, run: &mut Run<'a>, action: &Action) -> Next {
+        match action {
+            Action::Output { port, max_len } => return self.output_action(run, *port, *max_len),
+            Action::OutputReg { src, max_len } => return self.output_reg(run, *src, *max_len),
+            Action::OutputTrunc { port, max_len } => self.output_trunc(run, *port, *max_len),
+            Action::Enqueue { port, queue } => return self.enqueue(run, *port, *queue),
+            Action::SetQueue(queue) => self.set_queue(run, *queue),
+            Action::PopQueue => self.pop_queue(run),
+            Action::SetVlanVid { vid, push } => self.set_vlan_vid(run, *vid, *push),
+            Action::SetVlanPcp { pcp, push } => self.set_vlan_pcp(run, *pcp, *push),
+            Action::StripVlan | Action::PopVlan => self.pop_vlan(run),
+            Action::PushVlan(tpid) => self.push_vlan(run, *tpid),
+            Action::DecTtl(controllers) => return self.dec_ttl(run, controllers),
+            Action::SetField { field, value, mask } => {
+                self.set_field(run, *field, value, mask, "set_field");
+            }
+            Action::Load { dst, value } => self.load(run, *dst, (*value).into()),
+            Action::Move { src, dst } => self.move_field(run, *src, *dst),
+            Action::Push(src) => self.push_stack(run, *src),
+            Action::Pop(dst) => self.pop_stack(run, *dst),
+            Action::SetTunnel { id, .. } => run.packet.key.flow.tunnel.id = *id,
+            Action::Resubmit { port, table, .. } => return self.resubmit(run, *port, *table),
+            Action::Clone(actions) => self.clone_packet(run, actions),
+            Action::Exit => return Next::Exit,
+            // What a rule is for is not done to packets.
+            Action::Note(_) | Action::Conjunction { .. } => {}
+            Action::Meter(id) => self.meter(run, *id),
+            _ => return self.edit_header(run, action),
+        }
+        Next::Step
+    }
+
+    fn resubmit(&mut self, run: &Run<'a>, port: openflow::Port, table: u8) -> Next {
+        let table = if table == openflow::action::SAME_TABLE { run.table } else { table };
+        let in_port = (port != openflow::Port::IN_PORT).then_some(port.0);
+        Next::Table { table, in_port }
+    }
+
+    /// The actions are done to a copy.
+    fn clone_packet(&mut self, run: &mut Run<'a>, actions: &[Action]) {
+        let mut copy = run.clone();
+        self.deeper(|walk| {
+            walk.run_actions(&mut copy, actions);
+        });
+    }
+
+    fn meter(&mut self, _run: &mut Run<'a>, _id: u32) {}
+}
+
+/// A step as a trace names it.
+fn text(step: StepRef<'_>) -> String {
+    let alone = match step {
+        StepRef::Action(action) => return action.to_string(),
+        StepRef::Meter(id) => Instructions { meter: Some(id), ..Instructions::default() },
+        StepRef::ClearActions => Instructions { clear_actions: true, ..Instructions::default() },
+        StepRef::WriteActions(actions) => {
+            Instructions { write_actions: Some(actions.to_vec()), ..Instructions::default() }
+        }
+        StepRef::WriteMetadata(value, mask) => {
+            Instructions { write_metadata: Some((value, mask)), ..Instructions::default() }
+        }
+        StepRef::GotoTable(table) => {
+            Instructions { goto_table: Some(table), ..Instructions::default() }
+        }
+    };
+    alone.to_string()
+}

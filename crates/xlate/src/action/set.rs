@@ -1,0 +1,130 @@
+//! The action set: what rules have put by for the end of the pipeline (OpenFlow 1.3, 5.10).
+
+use openflow::{Action, Port};
+
+use crate::run::Run;
+use crate::trace::Kind;
+use crate::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// Of each kind of action the last written counts.
+    pub(crate) fn write_actions(&mut self, run: &mut Run<'a>, actions: &[Action]) {
+        for action in actions {
+            // One cannot fill memory with what will not be done: the rest could only be set fields of one field.
+            run.set.retain(|old| place(old) != place(action) || !replaces(action, old));
+            run.set.push(action.clone());
+        }
+        note_output(run);
+        self.say_set(run);
+    }
+
+    pub(crate) fn clear_actions(&mut self, run: &mut Run<'a>) {
+        run.set.clear();
+        note_output(run);
+    }
+
+    fn say_set(&mut self, run: &Run<'a>) {
+        self.note(Kind::Detail, || {
+            let set = in_order(&run.set);
+            let text = if set.is_empty() {
+                "empty".into()
+            } else {
+                openflow::text::action::Actions(&set).to_string()
+            };
+            format!("action set is: {text}")
+        });
+    }
+}
+
+/// Rules can see where the set sends the packet.
+fn note_output(run: &mut Run<'_>) {
+    let output = run.set.iter().rev().find_map(|action| match action {
+        Action::Output { port, .. } => Some(port.0),
+        _ => None,
+    });
+    let grouped = run.set.iter().any(|action| matches!(action, Action::Group(_)));
+    run.packet.key.registers.actset_output = output.filter(|_| !grouped).unwrap_or(Port::UNSET.0);
+}
+
+/// Whether of two actions with one place only the later counts: all but those that set different fields.
+fn replaces(new: &Action, old: &Action) -> bool {
+    match (new, old) {
+        (
+            Action::SetField { field: a, mask: m, .. },
+            Action::SetField { field: b, mask: n, .. },
+        ) => a == b && n.without(m).is_zero(),
+        (
+            Action::Load { dst: a, .. } | Action::Move { dst: a, .. },
+            Action::Load { dst: b, .. } | Action::Move { dst: b, .. },
+        ) => a == b,
+        (a, b) if place(a) == Place::Set => std::mem::discriminant(a) == std::mem::discriminant(b),
+        _ => true,
+    }
+}
+
+/// When an action of the set is done. (The reference's order: that of the standard, with its own actions fitted in.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    StripVlan,
+    PopMpls,
+    Decap,
+    Encap,
+    PushMpls,
+    PushVlan,
+    DecTtl,
+    DecMplsTtl,
+    DecNshTtl,
+    Set,
+    Queue,
+    Ct,
+    Last,
+    Never,
+}
+
+fn place(action: &Action) -> Place {
+    match action {
+        Action::StripVlan | Action::PopVlan => Place::StripVlan,
+        Action::PopMpls(_) => Place::PopMpls,
+        Action::Decap { .. } => Place::Decap,
+        Action::Encap { .. } => Place::Encap,
+        Action::PushMpls(_) => Place::PushMpls,
+        Action::PushVlan(_) => Place::PushVlan,
+        Action::DecTtl(_) => Place::DecTtl,
+        Action::DecMplsTtl => Place::DecMplsTtl,
+        Action::DecNshTtl => Place::DecNshTtl,
+        Action::SetQueue(_) => Place::Queue,
+        Action::Ct(_) => Place::Ct,
+        Action::Group(_) | Action::Output { .. } | Action::OutputReg { .. } => Place::Last,
+        Action::SetField { .. }
+        | Action::Load { .. }
+        | Action::Move { .. }
+        | Action::SetVlanVid { .. }
+        | Action::SetVlanPcp { .. }
+        | Action::SetEthSrc(_)
+        | Action::SetEthDst(_)
+        | Action::SetIpSrc(_)
+        | Action::SetIpDst(_)
+        | Action::SetTos(_)
+        | Action::SetEcn(_)
+        | Action::SetTtl(_)
+        | Action::SetTpSrc(_)
+        | Action::SetTpDst(_)
+        | Action::SetMplsLabel(_)
+        | Action::SetMplsTc(_)
+        | Action::SetMplsTtl(_)
+        | Action::SetTunnel { .. } => Place::Set,
+        _ => Place::Never,
+    }
+}
+
+/// The set as a list of actions. Without somewhere to send the packet there is nothing to do; a group takes precedence over a
+/// port.
+pub(crate) fn in_order(set: &[Action]) -> Vec<Action> {
+    let group = set.iter().rev().find(|a| matches!(a, Action::Group(_)));
+    let output = set.iter().rev().find(|a| place(a) == Place::Last);
+    let Some(last) = group.or(output) else { return Vec::new() };
+    let mut list: Vec<_> = set.iter().filter(|a| place(a) < Place::Last).cloned().collect();
+    list.sort_by_key(place);
+    list.push(last.clone());
+    list
+}

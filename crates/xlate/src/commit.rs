@@ -1,0 +1,104 @@
+//! From the packet as it should be to datapath actions: what differs from the packet as it is so far is set.
+//!
+//! A field that differs is set as far as it was looked at: whoever changes bits of a field looks at them first, so whether they
+//! differ is the same for every packet of the flow. Each header is an action of its own, in the reference's order.
+
+use flow::{Action, FlowKey, Mask, Vlan};
+use packet::wire::ip_proto;
+
+use crate::packet::Packet;
+use crate::walk::Walk;
+
+/// Adds to a set action what of these fields of the packet is not yet as wanted.
+macro_rules! differing {
+    ($walk:ident, $want:ident: $($field:ident).+ $(, $($more:ident).+)*) => {{
+        let mut set = (FlowKey::default(), Mask::any());
+        let mut differs = false;
+        differing!(@ $walk, $want, set, differs, $($field).+);
+        $(differing!(@ $walk, $want, set, differs, $($more).+);)*
+        differs.then_some(set)
+    }};
+    (@ $walk:ident, $want:ident, $set:ident, $differs:ident, $($field:ident).+) => {
+        if $walk.done.$($field).+ != $want.$($field).+ {
+            $walk.done.$($field).+ = $want.$($field).+;
+            $set.0.$($field).+ = $want.$($field).+;
+            $set.1.0.$($field).+ = $walk.mask.0.$($field).+;
+            $differs = true;
+        }
+    };
+}
+
+impl Walk<'_> {
+    /// Appends the actions that turn the packet as it is so far into this one.
+    pub(crate) fn commit(&mut self, packet: &Packet) {
+        let want = packet.key.flow;
+        self.set(&want, |walk| differing!(walk, want: eth_src, eth_dst));
+        if want.is_ipv4() {
+            self.set(&want, |walk| differing!(walk, want: nw_src, nw_dst, nw_tos, nw_ttl));
+        } else if want.is_ipv6() {
+            self.set(
+                &want,
+                |walk| differing!(walk, want: ipv6_src, ipv6_dst, ipv6_label, nw_tos, nw_ttl),
+            );
+            self.set(&want, |walk| differing!(walk, want: nd_target, arp_sha, arp_tha));
+        } else if want.is_arp() {
+            self.set(
+                &want,
+                |walk| differing!(walk, want: nw_src, nw_dst, nw_proto, arp_sha, arp_tha),
+            );
+        }
+        if has_ports(&want) {
+            self.set(&want, |walk| differing!(walk, want: tp_src, tp_dst));
+        }
+        packet.look_at_replaced_tags(&self.received, &mut self.mask);
+        self.commit_tags(packet);
+        self.set(&want, |walk| differing!(walk, want: skb_priority));
+        self.set(&want, |walk| differing!(walk, want: skb_mark));
+    }
+
+    fn set(
+        &mut self,
+        want: &FlowKey,
+        differing: impl FnOnce(&mut Self) -> Option<(FlowKey, Mask)>,
+    ) {
+        let Some((key, mask)) = differing(self) else { return };
+        let mut key = mask.apply(&key);
+        // They say which headers the fields are of.
+        key.eth_type = want.eth_type;
+        if mask.0.tp_src | mask.0.tp_dst != 0 {
+            key.nw_proto = want.nw_proto;
+        }
+        self.push(Action::Set(Box::new((key, mask))));
+    }
+
+    /// Pops what is not wanted and pushes what is missing. (Whoever changed the tags looked at them.)
+    fn commit_tags(&mut self, packet: &Packet) {
+        let (done, wanted) = (self.done.vlans, packet.key.flow.vlans);
+        let (have, want) = (tags(&done), tags(&wanted));
+        let shared = have.iter().rev().zip(want.iter().rev()).take_while(|(a, b)| a == b).count();
+        for _ in shared..have.len() {
+            self.push(Action::PopVlan);
+        }
+        for tag in want[..want.len() - shared].iter().rev() {
+            self.push(Action::PushVlan(*tag));
+        }
+        self.done.vlans = wanted;
+    }
+}
+
+/// The tags that are there, outermost first.
+fn tags(vlans: &[Vlan; 2]) -> &[Vlan] {
+    let n = vlans.iter().take_while(|v| v.is_present()).count();
+    &vlans[..n]
+}
+
+/// Whether `tp_src` and `tp_dst` are of a header that can be set.
+fn has_ports(key: &FlowKey) -> bool {
+    let later = key.ip_frag & flow::frag::LATER != 0;
+    let protocols: &[u8] = match key.eth_type {
+        0x0800 => &[ip_proto::TCP, ip_proto::UDP, ip_proto::SCTP, ip_proto::ICMP],
+        0x86dd => &[ip_proto::TCP, ip_proto::UDP, ip_proto::SCTP, ip_proto::ICMPV6],
+        _ => &[],
+    };
+    !later && protocols.contains(&key.nw_proto)
+}
