@@ -22,6 +22,7 @@
 
 mod action;
 mod commit;
+mod explain;
 mod ingress;
 mod native;
 mod normal;
@@ -33,6 +34,7 @@ mod terminate;
 pub mod trace;
 mod walk;
 
+pub use explain::{explain, flow_text};
 pub use request::{
     Effect, Learn, MacTables, Met, Programs, Request, Resolve, Tables, Translation, Use, Wait,
 };

@@ -1,7 +1,7 @@
 //! NORMAL: forward like an ordinary VLAN-aware learning bridge (IEEE 802.1Q; ovs-actions(7), "the OVS normal pipeline").
 
 use flow::{DropCause, Vlan};
-use packet::wire::ethernet::{Mac, MacText, eth_type, is_multicast, is_reserved};
+use packet::wire::ethernet::{Mac, eth_type, is_multicast, is_reserved};
 use pipeline::{Bridge, Port, PortRef, PriorityTags, Vid};
 
 use crate::packet::Packet;
@@ -54,7 +54,6 @@ impl<'a> Walk<'a> {
         if is_multicast(&mac) || !bridge.learns(vid) {
             return;
         }
-        self.say(|| format!("{} in VLAN {vid} is at port {}", MacText(&mac), from.ofport));
         let learn = Learn { bridge: bridge.id, vlan: vid.get(), mac, port: from.ofport };
         self.effects.push(Effect::Learn(learn));
         self.uses.push(Use::Learn(learn));

@@ -8,7 +8,7 @@ use base::Instant;
 use flow::{Action, DpPort, DropCause, FlowKey, Mask};
 use l2::MacTable;
 use packet::wire::ethernet::Mac;
-use pipeline::{BridgeId, OfPort, PortRef, Program, Rule};
+use pipeline::{BridgeId, Key, OfPort, PortRef, Program, Rule};
 use tunnel::neighbour::Asker;
 use tunnel::{Neighbours, Observed, Peers, Routes};
 
@@ -61,6 +61,12 @@ pub struct Translation {
     pub uses: Vec<Use>,
     /// The steps, when they were wanted.
     pub trace: Trace,
+    /// The port that the packet came in by, if it is one of ours.
+    pub in_port: Option<PortRef>,
+    /// The packet at the end of the first bridge, with registers and all, when steps were wanted.
+    pub last: Option<Box<Key>>,
+    /// Why the translation came to nothing, if it did.
+    pub error: Option<&'static str>,
 }
 
 /// Something that a packet teaches or asks of the switch.

@@ -36,6 +36,10 @@ pub(crate) struct Run<'a> {
     pub(crate) table: u8,
     /// The rule that is being obeyed there.
     pub(crate) rule: Option<Arc<Rule>>,
+    /// Whether it is not in another bridge's program at the same time.
+    pub(crate) is_first: bool,
+    /// Whether this is the bridge that it was received on.
+    pub(crate) is_home: bool,
 }
 
 /// One step of a rule.
@@ -92,7 +96,17 @@ impl<'a> Run<'a> {
             ..pipeline::Registers::default()
         };
         let (set, stack) = (Vec::new(), Vec::new());
-        Self { bridge, program, packet, set, stack, table: 0, rule: None }
+        Self {
+            bridge,
+            program,
+            packet,
+            set,
+            stack,
+            table: 0,
+            rule: None,
+            is_first: false,
+            is_home: false,
+        }
     }
 
     /// The port that the packet is taken to have come in by.
@@ -104,8 +118,10 @@ impl<'a> Run<'a> {
 impl<'a> Walk<'a> {
     /// The packet goes through the tables, from the first.
     pub(crate) fn run_tables(&mut self, run: &mut Run<'a>) {
-        if let Some(frame) = self.enter_table(run, 0, None, true) {
-            self.run(run, frame);
+        let Some(frame) = self.enter_table(run, 0, None, false) else { return };
+        self.run_frames(run, frame, run.is_first);
+        if !run.is_first {
+            self.run_action_set(run);
         }
     }
 
@@ -113,12 +129,14 @@ impl<'a> Walk<'a> {
     pub(crate) fn run_actions(&mut self, run: &mut Run<'a>, actions: &[Action]) -> bool {
         let (table, rule) = (run.table, run.rule.clone());
         let frame = Frame { steps: Steps::Actions(actions), at: 0, table, deepens: false };
-        let ended = self.run(run, frame);
+        let ended = self.run_frames(run, frame, false);
         (run.table, run.rule) = (table, rule);
         ended
     }
 
-    fn run(&mut self, run: &mut Run<'a>, first: Frame<'_>) -> bool {
+    /// Says whether the packet's way ends here. The reference shows the first bridge's action set as a part of the first table:
+    /// `with_set` does it there.
+    fn run_frames(&mut self, run: &mut Run<'a>, first: Frame<'_>, with_set: bool) -> bool {
         let mut frames = vec![first];
         let mut ended = false;
         while let Some(frame) = frames.last_mut() {
@@ -148,16 +166,20 @@ impl<'a> Walk<'a> {
                     let deepens = table <= run.table;
                     frames.extend(self.enter_table(run, table, in_port, deepens));
                 }
-                Next::Leave => {
-                    let left = frames.pop();
-                    self.leave(left);
-                }
+                Next::Leave => {}
                 Next::Exit => {
                     ended = true;
-                    while let Some(frame) = frames.pop() {
-                        self.leave(Some(frame));
+                    // All but the first, which is left like the others below.
+                    while frames.len() > 1 {
+                        self.leave(frames.pop());
                     }
                 }
+            }
+            if matches!(next, Next::Leave | Next::Exit) {
+                if with_set && frames.len() == 1 {
+                    self.run_action_set(run);
+                }
+                self.leave(frames.pop());
             }
         }
         ended
@@ -190,7 +212,7 @@ impl<'a> Walk<'a> {
         run.packet.key.registers.in_port = own;
         self.resubmits += 1;
         self.uses.push(Use::Met(Met { bridge: run.bridge.id, table, rule: rule.clone() }));
-        self.open(Kind::Table, || format!("{table:2}. {}", title(rule.as_deref())));
+        self.open(Kind::Table, || format!("{table:2}. {}", title(rule.as_deref(), run.is_home)));
         let Some(rule) = rule else {
             self.note(Kind::Action, || "drop".into());
             self.close();
@@ -209,12 +231,12 @@ impl<'a> Walk<'a> {
         if self.too_much {
             return false;
         }
-        if self.depth >= MAX_DEPTH {
-            self.fail(|| format!("over max translation depth {MAX_DEPTH}"));
+        if self.depth > MAX_DEPTH {
+            self.fail("Recursion too deep", || format!("over max translation depth {MAX_DEPTH}"));
         } else if self.resubmits >= MAX_RESUBMITS {
-            self.fail(|| format!("over {MAX_RESUBMITS} resubmit actions"));
+            self.fail("Too many resubmits", || format!("over {MAX_RESUBMITS} resubmit actions"));
         } else if std::mem::size_of_val(run.stack.as_slice()) >= MAX_STACK {
-            self.fail(|| "resubmits yielded over 64 kB of stack".into());
+            self.fail("Stack too deep", || "resubmits yielded over 64 kB of stack".into());
         }
         !self.too_much
     }
@@ -224,8 +246,9 @@ impl<'a> Walk<'a> {
         if self.too_much {
             return;
         }
-        if self.depth >= MAX_DEPTH {
-            return self.fail(|| format!("over max translation depth {MAX_DEPTH}"));
+        if self.depth > MAX_DEPTH {
+            return self
+                .fail("Recursion too deep", || format!("over max translation depth {MAX_DEPTH}"));
         }
         self.depth += 1;
         inner(self);
@@ -257,8 +280,11 @@ fn step(instructions: &Instructions, i: usize) -> Option<StepRef<'_>> {
 }
 
 /// How a trace names the rule that a packet meets.
-fn title(rule: Option<&Rule>) -> String {
-    let Some(rule) = rule else { return "No match.".into() };
+fn title(rule: Option<&Rule>, is_first: bool) -> String {
+    let Some(rule) = rule else {
+        // The reference has a rule for that, and knows it again only on the first bridge.
+        return if is_first { "No match." } else { "reg0=0x2, priority 0" }.into();
+    };
     let comma = if rule.matching.is_any() { "" } else { ", " };
     let cookie = match rule.cookie {
         0 => String::new(),

@@ -3,7 +3,7 @@
 use std::mem;
 
 use flow::{Action, DropCause, FlowKey, Mask};
-use pipeline::{PortKind, PortRef, Snapshot};
+use pipeline::{Key, PortKind, PortRef, Snapshot};
 
 use crate::packet::Packet;
 use crate::request::{Effect, Request, Tables, Translation, Use, Wait};
@@ -23,7 +23,10 @@ pub fn translate(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>
     let mut packet = Packet::new(request.key);
     walk.look_at_what_always_matters(request.key);
     match walk.ingress(&mut packet) {
-        Ok(at) => walk.enter(at, packet),
+        Ok(at) => {
+            walk.in_port = Some(at);
+            walk.enter(at, packet);
+        }
         Err(cause) => walk.give_up(cause),
     }
     walk.finish()
@@ -71,6 +74,9 @@ pub(crate) struct Walk<'a> {
     pub(crate) resubmits: u32,
     action_count: u32,
     pub(crate) too_much: bool,
+    in_port: Option<PortRef>,
+    last: Option<Box<Key>>,
+    error: Option<&'static str>,
 }
 
 impl<'a> Walk<'a> {
@@ -91,6 +97,9 @@ impl<'a> Walk<'a> {
             resubmits: 0,
             action_count: 0,
             too_much: false,
+            in_port: None,
+            last: None,
+            error: None,
         }
     }
 
@@ -125,8 +134,9 @@ impl<'a> Walk<'a> {
     }
 
     /// The translation has passed a bound, and comes to nothing.
-    pub(crate) fn fail(&mut self, why: impl FnOnce() -> String) {
+    pub(crate) fn fail(&mut self, error: &'static str, why: impl FnOnce() -> String) {
         self.note(Kind::Error, why);
+        self.error.get_or_insert(error);
         self.too_much = true;
     }
 
@@ -155,8 +165,12 @@ impl<'a> Walk<'a> {
             } else {
                 let program = walk.tables.programs.get(&bridge.id);
                 let mut run = Run::new(bridge, program, at.port.0, packet);
+                run.is_first = walk.depth == 1;
+                run.is_home = walk.in_port.is_some_and(|home| home.bridge == at.bridge);
                 walk.run_tables(&mut run);
-                walk.run_action_set(&mut run);
+                if walk.depth == 1 && walk.trace.is_some() {
+                    walk.last = Some(Box::new(run.packet.key));
+                }
             }
             walk.close();
         });
@@ -209,6 +223,9 @@ impl<'a> Walk<'a> {
             effects: self.effects,
             uses: self.uses,
             trace: self.trace.unwrap_or_default(),
+            in_port: self.in_port,
+            last: self.last,
+            error: self.error,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! depends on it.
 
 use openflow::field::Prereq;
+use openflow::text::value::Masked;
 use openflow::{Action, Field, Subfield, Value};
 use packet::wire::ethernet::eth_type;
 use packet::wire::icmpv6::kind;
@@ -30,7 +31,10 @@ impl<'a> Walk<'a> {
             Field::VlanVid => self.set_tci(run, bits(value) & 0x1fff, bits(mask) & 0x1fff, true),
             Field::VlanPcp => self.set_tci(run, bits(value) << 13, bits(mask) << 13, true),
             _ => {
-                self.look_at(run, field, mask);
+                // What tunnels are told is not compared with anything.
+                if !is_of_tunnel(field) {
+                    self.look_at(run, field, mask);
+                }
                 run.packet.key.set(field, value, mask);
             }
         }
@@ -76,8 +80,13 @@ impl<'a> Walk<'a> {
     /// Says what a part of a field holds now.
     pub(crate) fn say_subfield(&mut self, run: &Run<'a>, field: Subfield) {
         self.note(Kind::Detail, || {
-            let value = run.packet.key.get(field.field).bits(field.from, field.bits);
-            format!("{field} is now {:x}", Value::Int(value))
+            let value = run.packet.key.get(field.field);
+            let bits = Value::Int(value.bits(field.from, field.bits));
+            if field.is_whole() {
+                format!("{field} is now {}", Masked(field.field, &value, &field.field.ones()))
+            } else {
+                format!("{field} is now {bits:x}")
+            }
         });
     }
 
@@ -182,6 +191,10 @@ impl<'a> Walk<'a> {
         self.note(Kind::Warning, || format!("{what} exception"));
         Next::Leave
     }
+}
+
+fn is_of_tunnel(field: Field) -> bool {
+    (Field::TunId..=Field::TunFlags).contains(&field)
 }
 
 fn mac_number(mac: [u8; 6]) -> u128 {

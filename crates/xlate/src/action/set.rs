@@ -15,23 +15,19 @@ impl<'a> Walk<'a> {
             run.set.push(action.clone());
         }
         note_output(run);
-        self.say_set(run);
+        self.say_set(run, "is");
     }
 
     pub(crate) fn clear_actions(&mut self, run: &mut Run<'a>) {
+        self.say_set(run, "was");
         run.set.clear();
         note_output(run);
     }
 
-    fn say_set(&mut self, run: &Run<'a>) {
-        self.note(Kind::Detail, || {
-            let set = in_order(&run.set);
-            let text = if set.is_empty() {
-                "empty".into()
-            } else {
-                openflow::text::action::Actions(&set).to_string()
-            };
-            format!("action set is: {text}")
+    fn say_set(&mut self, run: &Run<'a>, verb: &str) {
+        self.note(Kind::Detail, || match in_order(&run.set) {
+            set if set.is_empty() => format!("action set {verb} empty"),
+            set => format!("action set {verb}: {}", openflow::text::action::Actions(&set)),
         });
     }
 }

@@ -4,5 +4,6 @@ mod bounds;
 mod guide;
 mod property;
 mod recorded;
+mod traces;
 mod vlan;
 mod world;

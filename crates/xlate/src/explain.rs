@@ -1,0 +1,158 @@
+//! What `ofproto/trace` prints: the packet, its walk, what it was at the end, and the datapath flow that came of it.
+
+use std::fmt::Write;
+
+use flow::{FlowKey, Mask, SlowReason, Vlan};
+use openflow::field::Prereq;
+use openflow::{Field, Match};
+use packet::wire::ethernet::eth_type;
+use packet::wire::ip_proto;
+use pipeline::{Key, KeyMask, OfPort, Snapshot};
+
+use crate::request::{Request, Tables, Translation};
+use crate::walk::translate;
+
+/// Translates a packet and says how. (`request.want_trace` does not matter: it is wanted.)
+pub fn explain(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) -> String {
+    let t = translate(snapshot, tables, &Request { want_trace: true, ..*request });
+    let names = flow::text::Numbers;
+    let mut begin = Key { flow: *request.key, registers: Default::default() };
+    begin.registers.in_port = t.in_port.map_or(OfPort::NONE, |at| at.port).0;
+    let mut out = format!("Flow: {}\n{}\n", flow_text(&begin), t.trace);
+    let same = t.last.as_ref().is_none_or(|last| {
+        let mut end = **last;
+        end.registers.actset_output = 0;
+        end == begin
+    });
+    let end =
+        if same { "unchanged".into() } else { flow_text(t.last.as_deref().unwrap_or(&begin)) };
+    let _ = writeln!(out, "Final flow: {end}");
+    let _ = writeln!(out, "Megaflow: {}", megaflow_text(&begin, &t.mask));
+    let actions = flow::text::ActionsText { actions: &t.actions, names: &names };
+    let _ = write!(out, "Datapath actions: {actions}");
+    say_slow(&mut out, &t);
+    if let Some(error) = t.error {
+        let _ = write!(out, "\nTranslation failed ({error}), packet is dropped.");
+    }
+    out
+}
+
+/// Why packets of the flow keep going to the slow path.
+fn say_slow(out: &mut String, t: &Translation) {
+    let mut reasons: Vec<&str> = t
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            flow::Action::Userspace(SlowReason::Action) => {
+                Some("Uses action(s) not supported by datapath.")
+            }
+            _ => None,
+        })
+        .collect();
+    reasons.dedup();
+    if !reasons.is_empty() {
+        out.push_str("\nThis flow is handled by the userspace slow path because it:");
+        for reason in reasons {
+            let _ = write!(out, "\n  - {reason}");
+        }
+    }
+}
+
+/// All that a packet has, as a match.
+pub fn flow_text(key: &Key) -> String {
+    let mut m = Match::any();
+    for field in Field::ALL.iter().filter(|field| is_beside(**field)) {
+        if !key.get(*field).is_zero() {
+            set(&mut m, key, *field);
+        }
+    }
+    m.set_exact(Field::InPort, key.registers.in_port);
+    for field in [Field::EthSrc, Field::EthDst, Field::EthType, Field::VlanTci] {
+        set(&mut m, key, field);
+    }
+    header_fields(&key.flow).iter().for_each(|field| set(&mut m, key, *field));
+    with_inner_tag(m.to_string(), &key.flow.vlans, true)
+}
+
+fn set(m: &mut Match, key: &Key, field: Field) {
+    m.set(field, &key.get(field), &openflow::field::prereq::whole_mask(field));
+}
+
+/// Whether a field is about the packet, not in it, and shown when it is not zero.
+fn is_beside(field: Field) -> bool {
+    let row = field.row();
+    let owner = row.home.0 == field && field.registers().is_none_or(|(_, count)| count == 1);
+    let hidden = matches!(
+        field,
+        Field::InPort | Field::InPortOxm | Field::PacketType | Field::ActsetOutput | Field::ConjId
+    );
+    owner && matches!(row.prereq, Prereq::None | Prereq::Ct) && !hidden
+}
+
+/// The fields of the headers behind the Ethernet header.
+fn header_fields(k: &FlowKey) -> Vec<Field> {
+    use Field::*;
+    let mut fields = match k.eth_type {
+        eth_type::IPV4 => vec![IpSrc, IpDst, NwProto, NwTos, NwEcn, NwTtl, IpFrag],
+        eth_type::IPV6 => vec![Ipv6Src, Ipv6Dst, Ipv6Label, NwProto, NwTos, NwEcn, NwTtl, IpFrag],
+        eth_type::ARP | eth_type::RARP => vec![ArpSpa, ArpTpa, ArpOp, ArpSha, ArpTha],
+        eth_type::MPLS | eth_type::MPLS_MULTICAST => {
+            vec![MplsLabel, MplsTc, MplsTtl, MplsBos]
+        }
+        _ => vec![],
+    };
+    if !k.is_ipv4() && !k.is_ipv6() {
+        return fields;
+    }
+    match k.nw_proto {
+        ip_proto::TCP => fields.extend([TcpSrc, TcpDst, TcpFlags]),
+        ip_proto::UDP => fields.extend([UdpSrc, UdpDst]),
+        ip_proto::SCTP => fields.extend([SctpSrc, SctpDst]),
+        ip_proto::ICMP if k.is_ipv4() => fields.extend([IcmpType, IcmpCode]),
+        ip_proto::ICMPV6 if k.is_ipv6() => {
+            fields.extend([Icmpv6Type, Icmpv6Code]);
+            match k.tp_src {
+                135 | 136 => fields.extend([NdTarget, NdSll, NdTll]),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+    fields
+}
+
+/// What packets a datapath flow is of.
+fn megaflow_text(key: &Key, mask: &Mask) -> String {
+    let mut m = Match::any();
+    let mut looked = KeyMask::any();
+    looked.0.flow = mask.0;
+    looked.add_whole(Field::InPort);
+    for field in Field::ALL {
+        let row = field.row();
+        if row.home.0 != *field || field.registers().is_some() || *field == Field::InPortOxm {
+            continue;
+        }
+        // That there is no tag, the Ethernet type says already.
+        if *field == Field::VlanTci && !key.flow.vlans[0].is_present() {
+            continue;
+        }
+        let bits = looked.0.get(*field);
+        m.set(*field, &key.get(*field).and(&bits), &bits);
+    }
+    with_inner_tag(m.to_string(), &key.flow.vlans, mask.0.vlans[1] != Vlan::default())
+}
+
+/// Matches know of one tag; what is printed shows two.
+fn with_inner_tag(text: String, vlans: &[Vlan; 2], shown: bool) -> String {
+    let [outer, inner] = vlans;
+    if !outer.is_present() || !shown {
+        return text;
+    }
+    let inner = if inner.is_present() {
+        format!(",dl_vlan1={},dl_vlan_pcp1={}", inner.vid(), inner.pcp())
+    } else {
+        ",vlan_tci1=0x0000".into()
+    };
+    let after = format!("dl_vlan_pcp={}", outer.pcp());
+    text.replacen(&after, &format!("{after}{inner}"), 1)
+}
