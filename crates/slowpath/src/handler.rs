@@ -196,6 +196,7 @@ impl Shared {
                         table.credit(delta.packets, delta.packets * u64::from(met.rule.is_some()));
                     }
                 }
+                Use::Frozen(..) => {}
                 Use::Learn(learn) => state.refresh(learn, now),
                 Use::Neighbour { bridge, ip, asker } => {
                     state.neighbours.used(bridge, *ip, *asker, now)

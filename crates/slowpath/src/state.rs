@@ -9,7 +9,7 @@ use datapath::Miss;
 use l2::{MacConfig, MacTable};
 use pipeline::{BridgeId, FailMode, PortRef, Program, Snapshot};
 use tunnel::{Neighbours, Peers, Routes, Waiting};
-use xlate::{Learn, MacTables, Programs, Tables};
+use xlate::{Frozens, Learn, MacTables, Programs, Tables};
 
 /// Packets and bytes of a port that is not a device: a tunnel's or a patch's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct State {
     pub snapshot: Arc<Snapshot>,
     /// What controllers have programmed, per bridge of the snapshot.
     pub programs: Programs,
+    /// Packets that are to come back.
+    pub frozens: Frozens,
     /// Stations, per bridge.
     pub macs: MacTables,
     /// Routes and own addresses.
@@ -50,6 +52,7 @@ impl State {
         Self {
             snapshot: Arc::new(snapshot),
             programs: Programs::new(),
+            frozens: Frozens::default(),
             macs: MacTables::new(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
@@ -66,6 +69,7 @@ impl State {
     pub fn tables(&self) -> Tables<'_> {
         Tables {
             programs: &self.programs,
+            frozens: &self.frozens,
             macs: &self.macs,
             routes: &self.routes,
             neighbours: &self.neighbours,

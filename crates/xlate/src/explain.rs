@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use flow::{FlowKey, Mask, SlowReason, Vlan};
+use flow::{Action, FlowKey, Mask, SlowReason, Vlan};
 use openflow::field::Prereq;
 use openflow::{Field, Match};
 use packet::wire::ethernet::eth_type;
@@ -28,7 +28,10 @@ pub fn explain(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) 
         if same { "unchanged".into() } else { flow_text(t.last.as_deref().unwrap_or(&begin)) };
     let _ = writeln!(out, "Final flow: {end}");
     let _ = writeln!(out, "Megaflow: {}", megaflow_text(&begin, &t.mask));
-    let actions = flow::text::ActionsText { actions: &t.actions, names: &names };
+    let sent = request.packet.is_some();
+    let actions: Vec<_> =
+        t.actions.iter().cloned().map(|a| if sent { a } else { unsent(a) }).collect();
+    let actions = flow::text::ActionsText { actions: &actions, names: &names };
     let _ = write!(out, "Datapath actions: {actions}");
     say_slow(&mut out, &t);
     if let Some(error) = t.error {
@@ -37,13 +40,21 @@ pub fn explain(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) 
     out
 }
 
+/// Without a packet there is none to send to controllers.
+fn unsent(mut action: Action) -> Action {
+    if let Action::Userspace(SlowReason::Controller(message)) = &mut action {
+        message.dont_send = true;
+    }
+    action
+}
+
 /// Why packets of the flow keep going to the slow path.
 fn say_slow(out: &mut String, t: &Translation) {
     let mut reasons: Vec<&str> = t
         .actions
         .iter()
         .filter_map(|action| match action {
-            flow::Action::Userspace(SlowReason::Action) => {
+            Action::Userspace(SlowReason::Action) => {
                 Some("Uses action(s) not supported by datapath.")
             }
             _ => None,

@@ -23,6 +23,7 @@
 mod action;
 mod commit;
 mod explain;
+pub mod frozen;
 mod ingress;
 mod native;
 mod normal;
@@ -35,6 +36,7 @@ pub mod trace;
 mod walk;
 
 pub use explain::{explain, flow_text};
+pub use frozen::{Frozen, Frozens};
 pub use request::{
     Effect, Learn, MacTables, Met, Programs, Request, Resolve, Tables, Translation, Use, Wait,
 };

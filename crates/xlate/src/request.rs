@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use base::Instant;
-use flow::{Action, DpPort, DropCause, FlowKey, Mask};
+use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId};
 use l2::MacTable;
 use packet::wire::ethernet::Mac;
 use pipeline::{BridgeId, Key, OfPort, PortRef, Program, Rule};
 use tunnel::neighbour::Asker;
 use tunnel::{Neighbours, Observed, Peers, Routes};
 
+use crate::frozen::{Frozen, Frozens};
 use crate::trace::Trace;
 
 /// The MAC table of each bridge that has learned anything.
@@ -25,6 +26,8 @@ pub type Programs = BTreeMap<BridgeId, Program>;
 pub struct Tables<'a> {
     /// Rules, groups and meters.
     pub programs: &'a Programs,
+    /// Packets that are to come back.
+    pub frozens: &'a Frozens,
     /// Stations.
     pub macs: &'a MacTables,
     /// Routes and own addresses.
@@ -138,6 +141,8 @@ pub enum Use {
     TxDrop(PortRef, DropCause),
     /// They are looked up in a table.
     Met(Met),
+    /// They come back, or go to a controller, with this number.
+    Frozen(RecircId, Arc<Frozen>),
     /// Their source station is alive.
     Learn(Learn),
     /// They need this neighbour.

@@ -11,13 +11,24 @@
 use std::sync::Arc;
 
 use flow::DropCause;
+use openflow::action::Controller;
+use openflow::message::packet_in::REASON_ACTION;
 use openflow::{Action, Instructions, Port as OpenFlowPort};
 use pipeline::{Bridge, KeyMask, Port, Program, Rule};
 
+use crate::frozen::Step;
 use crate::packet::Packet;
 use crate::request::{Met, Use};
 use crate::trace::Kind;
 use crate::walk::{MAX_DEPTH, MAX_RESUBMITS, Walk};
+
+/// OpenFlow's reasons for sending a packet to controllers that `openflow` has no use for.
+pub(crate) const REASON_INVALID_TTL: u8 = 2;
+const REASON_ACTION_SET: u8 = 3;
+pub(crate) const REASON_GROUP: u8 = 4;
+pub(crate) const REASON_PACKET_OUT: u8 = 5;
+/// Not OpenFlow's: a rule that matches what no other does says so, which is another matter than that there is none.
+pub(crate) const REASON_EXPLICIT_MISS: u8 = 6;
 
 /// Bytes that the stack may hold.
 const MAX_STACK: usize = 65_536;
@@ -36,6 +47,12 @@ pub(crate) struct Run<'a> {
     pub(crate) table: u8,
     /// The rule that is being obeyed there.
     pub(crate) rule: Option<Arc<Rule>>,
+    /// The cookie of the rule that it had met when it was frozen.
+    pub(crate) left_cookie: Option<u64>,
+    /// Why controllers get the packet, if they do: one of OpenFlow's reasons.
+    pub(crate) reason: u8,
+    /// A controller is to say when it goes on.
+    pub(crate) pause: Option<Box<Controller>>,
     /// Whether it is not in another bridge's program at the same time.
     pub(crate) is_first: bool,
     /// Whether this is the bridge that it was received on.
@@ -51,6 +68,8 @@ pub(crate) enum StepRef<'s> {
     WriteActions(&'s [Action]),
     WriteMetadata(u64, u64),
     GotoTable(u8),
+    /// What follows is of a rule of this table, with this cookie.
+    Within(u8, Option<u64>),
 }
 
 /// What to do after a step.
@@ -61,6 +80,8 @@ pub(crate) enum Next {
     /// Those of the rule that the packet meets in this table, then the next one. `in_port` stands in for the packet's own
     /// while the rule is looked for.
     Table { table: u8, in_port: Option<u16> },
+    /// What is left is for when the packet comes back: with this very step, if `again`.
+    Freeze { again: bool },
     /// No more of this list.
     Leave,
     /// No more at all.
@@ -80,6 +101,26 @@ struct Frame<'s> {
 enum Steps<'s> {
     Rule(Arc<Rule>),
     Actions(&'s [Action]),
+    Frozen(&'s [Step]),
+}
+
+impl Frame<'_> {
+    /// The next step, if there is one.
+    fn next(&mut self) -> Option<StepRef<'_>> {
+        self.at += 1;
+        match &self.steps {
+            Steps::Rule(rule) => step(&rule.instructions, self.at - 1),
+            Steps::Actions(actions) => actions.get(self.at - 1).map(StepRef::Action),
+            Steps::Frozen(steps) => steps.get(self.at - 1).map(Step::as_ref),
+        }
+    }
+
+    /// What is left of it.
+    fn rest(mut self, steps: &mut Vec<Step>) {
+        while let Some(step) = self.next() {
+            steps.push(step.into());
+        }
+    }
 }
 
 impl<'a> Run<'a> {
@@ -104,9 +145,17 @@ impl<'a> Run<'a> {
             stack,
             table: 0,
             rule: None,
+            left_cookie: None,
+            reason: REASON_ACTION,
+            pause: None,
             is_first: false,
             is_home: false,
         }
+    }
+
+    /// The cookie of the rule that is being obeyed.
+    pub(crate) fn cookie(&self) -> Option<u64> {
+        self.rule.as_ref().map(|rule| rule.cookie).or(self.left_cookie)
     }
 
     /// The port that the packet is taken to have come in by.
@@ -134,32 +183,19 @@ impl<'a> Walk<'a> {
         ended
     }
 
+    /// The packet goes on with what was left to do.
+    pub(crate) fn run_steps(&mut self, run: &mut Run<'a>, steps: &[Step]) {
+        let frame = Frame { steps: Steps::Frozen(steps), at: 0, table: run.table, deepens: false };
+        self.run_frames(run, frame, true);
+    }
+
     /// Says whether the packet's way ends here. The reference shows the first bridge's action set as a part of the first table:
     /// `with_set` does it there.
     fn run_frames(&mut self, run: &mut Run<'a>, first: Frame<'_>, with_set: bool) -> bool {
         let mut frames = vec![first];
         let mut ended = false;
         while let Some(frame) = frames.last_mut() {
-            let next = if self.too_much {
-                Next::Exit
-            } else {
-                run.table = frame.table;
-                frame.at += 1;
-                match &frame.steps {
-                    Steps::Rule(rule) => {
-                        let rule = rule.clone();
-                        run.rule = Some(rule.clone());
-                        match step(&rule.instructions, frame.at - 1) {
-                            Some(step) => self.step(run, step),
-                            None => Next::Leave,
-                        }
-                    }
-                    Steps::Actions(actions) => match actions.get(frame.at - 1) {
-                        Some(action) => self.step(run, StepRef::Action(action)),
-                        None => Next::Leave,
-                    },
-                }
-            };
+            let next = if self.too_much { Next::Exit } else { self.next_step(run, frame) };
             match next {
                 Next::Step => {}
                 Next::Table { table, in_port } => {
@@ -167,6 +203,11 @@ impl<'a> Walk<'a> {
                     frames.extend(self.enter_table(run, table, in_port, deepens));
                 }
                 Next::Leave => {}
+                Next::Freeze { again } => {
+                    let steps = self.unwind(run, &mut frames, again);
+                    self.freeze(run, steps);
+                    return true;
+                }
                 Next::Exit => {
                     ended = true;
                     // All but the first, which is left like the others below.
@@ -185,8 +226,64 @@ impl<'a> Walk<'a> {
         ended
     }
 
+    fn next_step(&mut self, run: &mut Run<'a>, frame: &mut Frame<'_>) -> Next {
+        if !matches!(frame.steps, Steps::Frozen(_)) {
+            run.table = frame.table;
+        }
+        // The rule may be gone from its table by now, so it is held while a step of it is done.
+        let held = match &frame.steps {
+            Steps::Rule(rule) => {
+                run.rule = Some(rule.clone());
+                Some(rule.clone())
+            }
+            _ => None,
+        };
+        match held {
+            Some(rule) => {
+                frame.at += 1;
+                step(&rule.instructions, frame.at - 1).map_or(Next::Leave, |s| self.step(run, s))
+            }
+            None => match frame.next() {
+                Some(step) => self.step(run, step),
+                None => Next::Leave,
+            },
+        }
+    }
+
+    /// Leaves all frames, and says what is left of them.
+    fn unwind(&mut self, run: &Run<'a>, frames: &mut Vec<Frame<'_>>, again: bool) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if let Some(frame) = frames.last_mut().filter(|_| again) {
+            frame.at -= 1;
+        }
+        while let Some(frame) = frames.pop() {
+            let within = match &frame.steps {
+                Steps::Rule(rule) => Some((rule.table, Some(rule.cookie))),
+                Steps::Actions(_) => Some((frame.table, run.cookie())),
+                Steps::Frozen(_) => None,
+            };
+            self.count_out(&frame);
+            if matches!(frame.steps, Steps::Rule(_)) {
+                self.close();
+            }
+            let before = steps.len();
+            steps.extend(within.map(|(table, cookie)| Step::Within(table, cookie)));
+            let empty = steps.len();
+            frame.rest(&mut steps);
+            if steps.len() == empty {
+                steps.truncate(before);
+            }
+        }
+        steps
+    }
+
     fn leave(&mut self, frame: Option<Frame<'_>>) {
-        let Some(frame) = frame else { return };
+        if let Some(frame) = frame {
+            self.count_out(&frame);
+        }
+    }
+
+    fn count_out(&mut self, frame: &Frame<'_>) {
         self.depth -= u32::from(frame.deepens);
         if matches!(frame.steps, Steps::Rule(_)) {
             self.close();
@@ -261,7 +358,8 @@ impl<'a> Walk<'a> {
             return;
         }
         self.open(Kind::Table, || "--. Executing action set:".into());
-        let actions = crate::action::set::in_order(&run.set);
+        let actions = crate::action::set::in_order(&std::mem::take(&mut run.set));
+        run.reason = REASON_ACTION_SET;
         self.run_actions(run, &actions);
         self.close();
     }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use flow::{Action, DropCause, FlowKey, Mask};
+use flow::{Action, DropCause, FlowKey, Mask, RecircId};
 use pipeline::{Key, PortKind, PortRef, Snapshot};
 
 use crate::packet::Packet;
@@ -22,6 +22,14 @@ pub fn translate(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>
     let mut walk = Walk::new(snapshot, tables, request);
     let mut packet = Packet::new(request.key);
     walk.look_at_what_always_matters(request.key);
+    if request.key.recirc_id != 0 {
+        match tables.frozens.get(RecircId(request.key.recirc_id)) {
+            Some(frozen) => walk.thaw(&frozen, request.key),
+            // Whoever froze it is gone, and so is what it was to do.
+            None => walk.give_up(DropCause::Pipeline),
+        }
+        return walk.finish();
+    }
     match walk.ingress(&mut packet) {
         Ok(at) => {
             walk.in_port = Some(at);
@@ -168,12 +176,19 @@ impl<'a> Walk<'a> {
                 run.is_first = walk.depth == 1;
                 run.is_home = walk.in_port.is_some_and(|home| home.bridge == at.bridge);
                 walk.run_tables(&mut run);
-                if walk.depth == 1 && walk.trace.is_some() {
-                    walk.last = Some(Box::new(run.packet.key));
+                if walk.depth == 1 {
+                    walk.keep_last(&run);
                 }
             }
             walk.close();
         });
+    }
+
+    /// This is how the packet is in the end.
+    pub(crate) fn keep_last(&mut self, run: &Run<'a>) {
+        if self.trace.is_some() {
+            self.last = Some(Box::new(run.packet.key));
+        }
     }
 
     /// Appends an action.

@@ -3,6 +3,7 @@
 //! A field is set only in packets that have it. What is set is looked at, bit by bit: whether the packet must be changed at all
 //! depends on it.
 
+use openflow::action::Controller;
 use openflow::field::Prereq;
 use openflow::text::value::Masked;
 use openflow::{Action, Field, Subfield, Value};
@@ -12,7 +13,7 @@ use packet::wire::ip_proto;
 
 use pipeline::KeyMask;
 
-use crate::run::{Next, Run};
+use crate::run::{Next, REASON_INVALID_TTL, Run};
 use crate::trace::Kind;
 use crate::walk::Walk;
 
@@ -177,7 +178,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A packet whose time is over goes to controllers, and nowhere else.
-    pub(crate) fn dec_ttl(&mut self, run: &mut Run<'a>, _controllers: &[u16]) -> Next {
+    pub(crate) fn dec_ttl(&mut self, run: &mut Run<'a>, controllers: &[u16]) -> Next {
         if !self.meets(run, Prereq::Ip) {
             return Next::Step;
         }
@@ -189,6 +190,10 @@ impl<'a> Walk<'a> {
         }
         let what = if key.is_ipv4() { "IPv4 decrement TTL" } else { "IPv6 decrement hop limit" };
         self.note(Kind::Warning, || format!("{what} exception"));
+        for id in controllers {
+            let reason = REASON_INVALID_TTL;
+            self.controller(run, &Controller { id: *id, reason, ..Controller::default() });
+        }
         Next::Leave
     }
 }

@@ -1,6 +1,7 @@
 //! What each action does to a packet on its walk. One file per family.
 
 mod edit;
+mod freeze;
 mod output;
 pub(crate) mod set;
 mod stack;
@@ -15,7 +16,9 @@ use crate::walk::Walk;
 impl<'a> Walk<'a> {
     /// One step of a rule.
     pub(crate) fn step(&mut self, run: &mut Run<'a>, step: StepRef<'_>) -> Next {
-        self.note(Kind::Action, || text(step));
+        if !matches!(step, StepRef::Within(..)) {
+            self.note(Kind::Action, || text(step));
+        }
         match step {
             StepRef::Action(action) => return self.act(run, action),
             StepRef::Meter(id) => self.meter(run, id),
@@ -26,6 +29,9 @@ impl<'a> Walk<'a> {
                 *metadata = *metadata & !mask | value & mask;
             }
             StepRef::GotoTable(table) => return Next::Table { table, in_port: None },
+            StepRef::Within(table, cookie) => {
+                (run.table, run.left_cookie, run.rule) = (table, cookie, None);
+            }
         }
         Next::Step
     }
@@ -35,6 +41,7 @@ impl<'a> Walk<'a> {
             Action::Output { port, max_len } => return self.output_action(run, *port, *max_len),
             Action::OutputReg { src, max_len } => return self.output_reg(run, *src, *max_len),
             Action::OutputTrunc { port, max_len } => self.output_trunc(run, *port, *max_len),
+            Action::Controller(controller) => return self.controller(run, controller),
             Action::Enqueue { port, queue } => return self.enqueue(run, *port, *queue),
             Action::SetQueue(queue) => self.set_queue(run, *queue),
             Action::PopQueue => self.pop_queue(run),
@@ -91,6 +98,7 @@ fn text(step: StepRef<'_>) -> String {
         StepRef::WriteMetadata(value, mask) => {
             Instructions { write_metadata: Some((value, mask)), ..Instructions::default() }
         }
+        StepRef::Within(..) => Instructions::default(),
         StepRef::GotoTable(table) => {
             Instructions { goto_table: Some(table), ..Instructions::default() }
         }

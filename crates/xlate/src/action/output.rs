@@ -13,7 +13,7 @@ impl<'a> Walk<'a> {
         &mut self,
         run: &mut Run<'a>,
         port: OpenFlowPort,
-        _max_len: u16,
+        max_len: u16,
     ) -> Next {
         match port {
             OpenFlowPort::IN_PORT => {
@@ -24,6 +24,7 @@ impl<'a> Walk<'a> {
             OpenFlowPort::NORMAL => self.normal_action(run),
             OpenFlowPort::FLOOD => self.output_all(run, false),
             OpenFlowPort::ALL => self.output_all(run, true),
+            OpenFlowPort::CONTROLLER => return self.controller_port(run, max_len),
             OpenFlowPort::NONE => {}
             _ if port.0 == run.packet.key.registers.in_port => {
                 self.note(Kind::Warning, || "skipping output to input port".into());

@@ -109,13 +109,27 @@ fn check(text: &str) {
     assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Without the numbers of frozen states, which nobody can foresee.
+fn without_ids(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("recirc") {
+        let (before, found) = rest.split_at(at);
+        let end = found.find(['=', '(']).map_or(found.len(), |i| i + 1);
+        out += before;
+        out += &found[..end];
+        rest = found[end..].trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == 'x');
+    }
+    out + rest
+}
+
 /// Whether ours is what is wanted, or looks at less.
 fn agree(want: &str, ours: &str) -> bool {
+    let (want, ours) = (without_ids(want), without_ids(ours));
     want.lines().count() == ours.lines().count()
         && want.lines().zip(ours.lines()).all(|(want, ours)| {
-            let flow = |line: &'static str| move |s: &str| s.strip_prefix(line).map(str::to_owned);
-            match (flow("Megaflow: ")(want), flow("Megaflow: ")(ours)) {
-                (Some(want), Some(ours)) => is_wider(&want, &ours),
+            match (want.strip_prefix("Megaflow: "), ours.strip_prefix("Megaflow: ")) {
+                (Some(want), Some(ours)) => is_wider(want, ours),
                 _ => want == ours,
             }
         })
@@ -153,4 +167,5 @@ fn difference(want: &str, ours: &str) -> String {
 #[test]
 fn traces_are_the_references() {
     check(include_str!("traces/basic.txt"));
+    check(include_str!("traces/controller.txt"));
 }

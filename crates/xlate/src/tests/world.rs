@@ -11,7 +11,7 @@ use pipeline::{
 };
 use tunnel::{Endpoint, Kind, Neighbours, Peers, Routes};
 
-use crate::{Effect, MacTables, Programs, Request, Tables, Translation, translate};
+use crate::{Effect, Frozens, MacTables, Programs, Request, Tables, Translation, translate};
 
 pub(super) fn mac(s: &str) -> Mac {
     parse_mac(s).unwrap()
@@ -26,6 +26,7 @@ pub(super) struct World {
     pub(super) neighbours: Neighbours,
     pub(super) peers: Peers,
     pub(super) programs: Programs,
+    pub(super) frozens: Frozens,
     pub(super) now: Instant,
 }
 
@@ -46,6 +47,7 @@ impl World {
             neighbours: Neighbours::default(),
             peers: Peers::default(),
             programs,
+            frozens: Frozens::default(),
             now: Instant::default(),
         }
     }
@@ -53,6 +55,7 @@ impl World {
     pub(super) fn tables(&self) -> Tables<'_> {
         Tables {
             programs: &self.programs,
+            frozens: &self.frozens,
             macs: &self.macs,
             routes: &self.routes,
             neighbours: &self.neighbours,

@@ -1,0 +1,136 @@
+//! Letting a packet go, to go on when it comes back; and telling controllers of packets, which is much the same: what they are
+//! told is kept under a number, and the datapath sends the packet up with it.
+
+use flow::{Action as Datapath, DropCause, FlowKey, PacketIn, RecircId, SlowReason};
+use openflow::action::Controller;
+use openflow::message::packet_in;
+
+use crate::frozen::{Frozen, Message, Step};
+use crate::packet::Packet;
+use crate::request::Use;
+use crate::run::{Next, REASON_EXPLICIT_MISS, Run};
+use crate::trace::Kind;
+use crate::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// The state of a packet that has this left to do.
+    fn state(run: &Run<'a>, steps: Vec<Step>, message: Option<Message>) -> Frozen {
+        Frozen {
+            bridge: run.bridge.id,
+            table: run.table,
+            cookie: run.cookie(),
+            registers: run.packet.key.registers,
+            tunnel: run.packet.key.flow.tunnel,
+            stack: run.stack.clone(),
+            set: run.set.clone(),
+            steps,
+            message,
+        }
+    }
+
+    /// The number of a state, for as long as the flow that comes of this translation lasts.
+    fn number(&mut self, frozen: Frozen) -> Option<RecircId> {
+        let Some((id, frozen)) = self.tables.frozens.id(frozen) else {
+            self.note(Kind::Error, || "no recirculation id is left".into());
+            self.give_up(DropCause::RecursionTooDeep);
+            return None;
+        };
+        self.uses.push(Use::Frozen(id, frozen));
+        Some(id)
+    }
+
+    /// The packet goes round through the datapath, and on with these steps.
+    pub(crate) fn freeze(&mut self, run: &mut Run<'a>, steps: Vec<Step>) {
+        let pause = run.pause.take();
+        let message = pause.as_deref().map(|c| message(run, c));
+        let frozen = Self::state(run, steps, message);
+        // What is put by goes with it.
+        run.set.clear();
+        run.stack.clear();
+        self.commit(&run.packet);
+        match pause {
+            Some(_) => self.tell(run, frozen),
+            None => {
+                if let Some(id) = self.number(frozen) {
+                    self.push(Datapath::Recirc(id));
+                }
+            }
+        }
+    }
+
+    /// A copy of the packet, as it is by now, goes round through the datapath and on in a table.
+    pub(crate) fn fork_to_table(&mut self, run: &Run<'a>, table: u8) -> Option<RecircId> {
+        let mut state = Self::state(run, vec![Step::Table(table)], None);
+        (state.table, state.cookie) = (table, None);
+        self.number(state)
+    }
+
+    /// A controller hears of the packet as it is by now.
+    pub(crate) fn controller(&mut self, run: &mut Run<'a>, action: &Controller) -> Next {
+        if action.pause {
+            run.pause = Some(Box::new(action.clone()));
+            return Next::Freeze { again: false };
+        }
+        self.commit(&run.packet);
+        let frozen = Self::state(run, Vec::new(), Some(message(run, action)));
+        self.tell(run, frozen);
+        Next::Step
+    }
+
+    /// As an output to the controllers' port does.
+    pub(crate) fn controller_port(&mut self, run: &mut Run<'a>, max_len: u16) -> Next {
+        self.controller(run, &Controller { max_len, ..Controller::default() })
+    }
+
+    fn tell(&mut self, run: &Run<'a>, frozen: Frozen) {
+        let Some(message) = frozen.message.clone() else { return };
+        let Some(state) = self.number(frozen) else { return };
+        self.push(Datapath::Userspace(SlowReason::Controller(PacketIn {
+            reason: message.reason,
+            dont_send: false,
+            continuation: message.pause,
+            state,
+            cookie: run.cookie().unwrap_or(u64::MAX),
+            controller_id: message.controller,
+            max_len: message.max_len,
+        })));
+    }
+
+    /// The packet has come back.
+    pub(crate) fn thaw(&mut self, frozen: &Frozen, key: &FlowKey) {
+        let Some(bridge) = self.snapshot.bridge(frozen.bridge) else {
+            return self.give_up(DropCause::BridgeNotFound);
+        };
+        let program = self.tables.programs.get(&bridge.id);
+        let mut packet = Packet::new(key);
+        packet.key.flow.tunnel = frozen.tunnel;
+        self.done.tunnel = frozen.tunnel;
+        let mut run = Run::new(bridge, program, 0, packet);
+        run.packet.key.registers = frozen.registers;
+        (run.stack, run.set) = (frozen.stack.clone(), frozen.set.clone());
+        (run.table, run.left_cookie) = (frozen.table, frozen.cookie);
+        (run.is_first, run.is_home) = (true, true);
+        self.open(Kind::Bridge, || format!("bridge(\"{}\")", bridge.name));
+        self.open(Kind::Thaw, || "thaw".into());
+        self.note(Kind::Action, || format!("Resuming from table {}", frozen.table));
+        self.close();
+        self.deeper(|walk| {
+            walk.run_steps(&mut run, &frozen.steps);
+            walk.keep_last(&run);
+        });
+        self.close();
+    }
+}
+
+fn message(run: &Run<'_>, action: &Controller) -> Message {
+    let asked = (action.reason != packet_in::REASON_ACTION).then_some(action.reason);
+    let is_miss = run.rule.as_ref().is_some_and(|r| r.priority == 0 && r.matching.is_any());
+    let why = if is_miss { REASON_EXPLICIT_MISS } else { run.reason };
+    Message {
+        reason: asked.unwrap_or(why),
+        controller: action.id,
+        max_len: action.max_len,
+        userdata: action.userdata.clone(),
+        pause: action.pause,
+    }
+}
