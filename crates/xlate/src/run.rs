@@ -383,10 +383,10 @@ fn title(rule: Option<&Rule>, is_first: bool) -> String {
         // The reference has a rule for that, and knows it again only on the first bridge.
         return if is_first { "No match." } else { "reg0=0x2, priority 0" }.into();
     };
-    let comma = if rule.matching.is_any() { "" } else { ", " };
+    let comma = if rule.matching().is_any() { "" } else { ", " };
     let cookie = match rule.cookie {
         0 => String::new(),
         cookie => format!(", cookie {cookie:#x}"),
     };
-    format!("{}{comma}priority {}{cookie}", rule.matching, rule.priority)
+    format!("{}{comma}priority {}{cookie}", rule.matching(), rule.priority)
 }

@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
 
 fn message(run: &Run<'_>, action: &Controller) -> Message {
     let asked = (action.reason != packet_in::REASON_ACTION).then_some(action.reason);
-    let is_miss = run.rule.as_ref().is_some_and(|r| r.priority == 0 && r.matching.is_any());
+    let is_miss = run.rule.as_ref().is_some_and(|r| r.priority == 0 && r.matching().is_any());
     let why = if is_miss { REASON_EXPLICIT_MISS } else { run.reason };
     Message {
         reason: asked.unwrap_or(why),
