@@ -78,6 +78,10 @@ impl Shared {
                 MissReason::Action(SlowReason::Neighbour(token)) => {
                     self.wait_or_go(&mut state, miss, token, now)
                 }
+                MissReason::Action(SlowReason::Controller(message)) => {
+                    self.tell_controllers(&state, &miss, message.state);
+                    None
+                }
                 MissReason::Action(_) => None, // nothing asks for these yet
             };
             if let Some(Answer { miss, actions }) = answer {
@@ -112,6 +116,7 @@ impl Shared {
         let mut flows = lock(&self.flows);
         if flows.by_ufid.len() >= self.flow_limit.load(Ordering::Relaxed) {
             self.count.flow_refused.inc(); // the packet still goes its way
+            state.held.hold(&uses, now);
             return Answer { miss, actions };
         }
         match out.put_flow(key, actions.clone(), version) {
@@ -120,7 +125,10 @@ impl Shared {
                 flows.insert(flow, miss.key, uses.clone(), version);
                 installed.push(Installed { key, actions: actions.clone(), uses });
             }
-            Err(_) => self.count.flow_refused.inc(),
+            Err(_) => {
+                self.count.flow_refused.inc();
+                state.held.hold(&uses, now);
+            }
         }
         Answer { miss, actions }
     }

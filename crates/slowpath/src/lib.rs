@@ -18,10 +18,12 @@
 //! Lock order: state, then flows. Neither is ever held while waiting for the datapath.
 
 mod control;
+mod controller;
 mod events;
 mod flows;
 mod handler;
 mod neighbours;
+mod paused;
 mod revalidate;
 mod state;
 
@@ -35,6 +37,8 @@ use std::time::Duration;
 use base::{Clock, Counter, Counters, Instant};
 use datapath::Datapath;
 use l2::MacConfig;
+use openflow::message::PacketOut;
+use openflow::{Code, Match};
 use pipeline::{BridgeId, PortRef, Snapshot};
 
 use control::Control;
@@ -69,6 +73,8 @@ struct Shared {
     exact_flows: AtomicBool,
     flow_limit: AtomicUsize,
     report: Mutex<Report>,
+    /// The version of the tables that flows were last known to obey.
+    obeyed: AtomicU64,
     count: Counts,
 }
 
@@ -102,6 +108,7 @@ impl SlowPath {
             exact_flows: AtomicBool::new(false),
             flow_limit: AtomicUsize::new(FLOW_LIMIT),
             report: Mutex::default(),
+            obeyed: AtomicU64::new(0),
             count: Counts {
                 upcalls: counters.counter("upcall_handled"),
                 flow_refused: counters.counter("upcall_flow_limit_hit"),
@@ -164,6 +171,27 @@ impl SlowPath {
     /// Tells controllers something.
     pub fn tell(&self, event: Event) {
         self.0.shared.events.push(event);
+    }
+
+    /// Does what a controller wants done with a packet, now.
+    pub fn packet_out(&self, bridge: BridgeId, request: &PacketOut) -> Result<(), Code> {
+        self.0.shared.packet_out(bridge, request)
+    }
+
+    /// Lets a packet go on that was paused ([`PacketIn::continuation`]), with these bytes and this beside it.
+    pub fn resume(&self, continuation: &[u8], packet: &[u8], metadata: &Match) -> Result<(), Code> {
+        self.0.shared.resume(continuation, packet, metadata)
+    }
+
+    /// Brings all statistics up to date: whatever a packet that has been answered counts for has been counted.
+    pub fn collect(&self) {
+        self.0.shared.collect_all();
+    }
+
+    /// Waits until no packet that is received from now on can meet a flow that was made before the changes up to now. At once,
+    /// if nothing has changed since the last time. False if that takes too long.
+    pub fn barrier(&self, timeout: Duration) -> bool {
+        self.0.shared.barrier(timeout)
     }
 
     /// What went through a tunnel or patch port, as far as collected.
@@ -278,6 +306,19 @@ impl Shared {
         }
         // Still locked: a flow that came in between would be known here and gone there.
         self.datapath.flush();
+    }
+
+    fn barrier(&self, timeout: Duration) -> bool {
+        let version = lock(&self.state).version().0;
+        if self.obeyed.load(Ordering::Acquire) >= version {
+            return true;
+        }
+        // The flows are right after a pass, and workers have heard of it when they have done what they were told.
+        let obeyed = self.control.wait_for_pass(timeout) && self.datapath.quiesce(timeout);
+        if obeyed {
+            self.obeyed.fetch_max(version, Ordering::AcqRel);
+        }
+        obeyed
     }
 
     fn quiesce(&self, timeout: Duration) -> bool {

@@ -14,6 +14,7 @@ use flow::{Action, Mask, MaskedKey};
 use xlate::{Request, translate};
 
 use crate::control::Wake;
+use crate::events::Event;
 use crate::flows::{Flows, Tracked};
 use crate::state::State;
 use crate::{Shared, lock};
@@ -41,9 +42,13 @@ pub(crate) fn run(shared: &Shared) {
     let stopwatch = Clock::real();
     let mut next_pass = shared.clock.now() + INTERVAL;
     loop {
+        let expires;
         let deadline = {
             let state = lock(&shared.state);
-            shared.neighbour_deadline(&state).map_or(next_pass, |d| d.min(next_pass))
+            let rules = shared.rule_deadline(&state);
+            expires = rules;
+            let sooner = [shared.neighbour_deadline(&state), rules];
+            sooner.into_iter().flatten().fold(next_pass, Instant::min)
         };
         let kicked = match shared.control.sleep(shared.clock.sleep_until(deadline)) {
             Wake::Stop => return,
@@ -56,7 +61,7 @@ pub(crate) fn run(shared: &Shared) {
             shared.solicit(&mut state, now);
             shared.note_change(&mut state);
         }
-        if kicked || now >= next_pass {
+        if kicked || now >= next_pass || expires.is_some_and(|at| at <= now) {
             let began = stopwatch.now();
             shared.pass(now);
             let took = stopwatch.now().since(began);
@@ -83,12 +88,15 @@ impl Shared {
                 table.expire(now);
             }
             self.note_change(&mut state);
+            state.held.expire(now);
+            state.frozens.sweep();
             let mut flows = lock(&self.flows);
             for mut tracked in std::mem::take(&mut flows.removed) {
                 self.collect(&mut state, &mut tracked, now);
             }
         }
         let ids: Vec<Ufid> = lock(&self.flows).by_ufid.keys().copied().collect();
+        self.expire_rules(&ids, now);
         for chunk in ids.chunks(CHUNK) {
             let mut state = lock(&self.state);
             let mut flows = lock(&self.flows);
@@ -105,6 +113,59 @@ impl Shared {
         let mut state = lock(&self.state);
         self.release_ready(&mut state, now);
         self.note_change(&mut state);
+    }
+
+    /// Credits what all flows have counted.
+    pub(crate) fn collect_all(&self) {
+        let now = self.clock.now();
+        self.datapath.collect_offloaded(now);
+        let ids: Vec<Ufid> = lock(&self.flows).by_ufid.keys().copied().collect();
+        self.collect_these(&ids, now);
+    }
+
+    fn collect_these(&self, ids: &[Ufid], now: Instant) {
+        for chunk in ids.chunks(CHUNK) {
+            let mut state = lock(&self.state);
+            let mut flows = lock(&self.flows);
+            for id in chunk {
+                if let Some(tracked) = flows.by_ufid.get_mut(id) {
+                    self.collect(&mut state, tracked, now);
+                }
+            }
+        }
+        let mut state = lock(&self.state);
+        let mut flows = lock(&self.flows);
+        let mut removed = std::mem::take(&mut flows.removed);
+        for tracked in &mut removed {
+            self.collect(&mut state, tracked, now);
+        }
+        // They may still count a packet; the next pass lets them go.
+        flows.removed.append(&mut removed);
+        self.note_change(&mut state);
+    }
+
+    /// Removes rules whose time has come, once what they have counted is known.
+    fn expire_rules(&self, ids: &[Ufid], now: Instant) {
+        let due = |state: &State| {
+            state.programs.values().filter_map(|p| p.next_expiry()).any(|at| at <= now)
+        };
+        if !due(&lock(&self.state)) {
+            return;
+        }
+        self.collect_these(ids, now);
+        let mut state = lock(&self.state);
+        for (bridge, program) in &mut state.programs {
+            let changes = program.expire(now);
+            if !changes.is_empty() {
+                self.events.push(Event::Changes(*bridge, changes));
+            }
+        }
+        self.note_change(&mut state);
+    }
+
+    /// When the next rule may have to go.
+    fn rule_deadline(&self, state: &State) -> Option<Instant> {
+        state.programs.values().filter_map(|p| p.next_expiry()).min()
     }
 
     /// Credits what a flow has counted. Says when it was last used.

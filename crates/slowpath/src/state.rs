@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::paused::{Paused, UnderWay};
 use base::{Instant, Version};
 use datapath::Miss;
 use l2::{MacConfig, MacTable};
@@ -40,6 +41,10 @@ pub struct State {
     pub peers: Peers,
     /// Packets that wait for a next hop.
     pub(crate) waiting: Waiting<Miss>,
+    /// Packets that wait for a controller's word.
+    pub(crate) paused: Paused,
+    /// What packets that belong to no flow will come back to.
+    pub(crate) held: UnderWay,
     pub(crate) traffic: HashMap<PortRef, Traffic>,
     mac_configs: BTreeMap<BridgeId, MacConfig>,
     version: Version,
@@ -58,6 +63,8 @@ impl State {
             neighbours: Neighbours::default(),
             peers: Peers::default(),
             waiting: Waiting::default(),
+            paused: Paused::default(),
+            held: UnderWay::default(),
             traffic: HashMap::new(),
             mac_configs: BTreeMap::new(),
             version: Version::default(),

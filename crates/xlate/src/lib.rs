@@ -25,6 +25,7 @@ mod commit;
 mod explain;
 pub mod frozen;
 mod ingress;
+mod inject;
 mod native;
 mod normal;
 mod output;
@@ -37,9 +38,11 @@ mod walk;
 
 pub use explain::{explain, flow_text};
 pub use frozen::{Frozen, Frozens};
+pub use inject::{translate_packet_out, translate_resumed};
 pub use request::{
     Effect, Learn, MacTables, Met, Programs, Request, Resolve, Tables, Translation, Use, Wait,
 };
+pub use run::REASON_EXPLICIT_MISS;
 pub use terminate::show_listeners;
 pub use walk::{MAX_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, translate, translate_tunnel_output};
 

@@ -28,7 +28,7 @@ const REASON_ACTION_SET: u8 = 3;
 pub(crate) const REASON_GROUP: u8 = 4;
 pub(crate) const REASON_PACKET_OUT: u8 = 5;
 /// Not OpenFlow's: a rule that matches what no other does says so, which is another matter than that there is none.
-pub(crate) const REASON_EXPLICIT_MISS: u8 = 6;
+pub const REASON_EXPLICIT_MISS: u8 = 6;
 
 /// Bytes that the stack may hold.
 const MAX_STACK: usize = 65_536;

@@ -82,13 +82,17 @@ pub(crate) struct Walk<'a> {
     pub(crate) resubmits: u32,
     action_count: u32,
     pub(crate) too_much: bool,
-    in_port: Option<PortRef>,
+    pub(crate) in_port: Option<PortRef>,
     last: Option<Box<Key>>,
     error: Option<&'static str>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(snapshot: &'a Snapshot, tables: &'a Tables<'a>, request: &Request<'a>) -> Self {
+    pub(crate) fn new(
+        snapshot: &'a Snapshot,
+        tables: &'a Tables<'a>,
+        request: &Request<'a>,
+    ) -> Self {
         Self {
             snapshot,
             tables,
@@ -219,7 +223,7 @@ impl<'a> Walk<'a> {
         mem::replace(&mut self.actions, outer_actions)
     }
 
-    fn finish(mut self) -> Translation {
+    pub(crate) fn finish(mut self) -> Translation {
         if self.too_much {
             // Half of a loop is no use to anybody.
             self.actions.clear();

@@ -1,0 +1,150 @@
+//! What controllers hear of packets, and packets that they send.
+
+use std::sync::Arc;
+
+use base::Instant;
+use datapath::Miss;
+use flow::{FlowKey, Metadata, RecircId};
+use openflow::field::Prereq;
+use openflow::field::prereq::whole_mask;
+use openflow::message::PacketOut;
+use openflow::{Code, Field, Match, Port};
+use pipeline::{BridgeId, Key, MatchKey, OfPort, PortRef, Registers};
+use xlate::{Frozen, Request, Translation, translate_packet_out};
+
+use crate::events::{Event, PacketIn};
+use crate::flows::Delta;
+use crate::state::State;
+use crate::{Shared, lock};
+
+impl Shared {
+    /// A packet that a flow sends to controllers.
+    pub(crate) fn tell_controllers(&self, state: &State, miss: &Miss, id: RecircId) {
+        let Some(frozen) = state.frozens.get(id) else { return };
+        let Some(message) = &frozen.message else { return };
+        let continuation =
+            if message.pause { state.paused.keep(frozen.clone()) } else { Vec::new() };
+        self.events.push(Event::PacketIn(Box::new(PacketIn {
+            bridge: frozen.bridge,
+            packet: miss.packet.bytes().to_vec(),
+            // That a rule says that nothing matched is OpenFlow's "nothing matched".
+            reason: if message.reason == xlate::REASON_EXPLICIT_MISS { 0 } else { message.reason },
+            table: frozen.table,
+            cookie: frozen.cookie,
+            controller: message.controller,
+            max_len: message.max_len,
+            metadata: metadata(&miss.key, &frozen),
+            userdata: message.userdata.clone(),
+            continuation,
+        })));
+    }
+
+    /// Does what a controller wants done with a packet.
+    pub(crate) fn packet_out(&self, bridge: BridgeId, request: &PacketOut) -> Result<(), Code> {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        let Some(beside) = MatchKey::new(&request.metadata) else { return Ok(()) };
+        let registers = beside.key.registers;
+        let mut known = beside.key.flow;
+        known.in_port = dp_port(&state, bridge, request.in_port());
+        let packet = packet::Packet::from_frame(&request.packet);
+        let Some((key, _)) = flow::extract(packet.bytes(), &Metadata::of(&known)) else {
+            return Ok(());
+        };
+        let asked = Request { key: &key, packet: Some(packet.bytes()), now, want_trace: false };
+        let t = translate_packet_out(
+            &state.snapshot,
+            &state.tables(),
+            bridge,
+            registers,
+            &request.actions,
+            &asked,
+        );
+        self.send(&mut state, packet, &key, t, now);
+        Ok(())
+    }
+
+    /// Lets a packet go on that a controller had been asked about; it may have changed the packet and what is known beside it.
+    pub(crate) fn resume(
+        &self,
+        continuation: &[u8],
+        bytes: &[u8],
+        metadata: &Match,
+    ) -> Result<(), Code> {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        let frozen = state.paused.take(continuation).ok_or(Code::NXR_STALE)?;
+        let Some(beside) = MatchKey::new(metadata) else { return Ok(()) };
+        let mut frozen = Frozen::clone(&frozen);
+        frozen.message = None;
+        frozen.registers =
+            Registers { actset_output: frozen.registers.actset_output, ..beside.key.registers };
+        frozen.tunnel = beside.key.flow.tunnel;
+        let mut known = beside.key.flow;
+        known.in_port =
+            dp_port(&state, frozen.bridge, openflow::message::packet_in::in_port(metadata));
+        let packet = packet::Packet::from_frame(bytes);
+        let Some((key, _)) = flow::extract(packet.bytes(), &Metadata::of(&known)) else {
+            return Ok(());
+        };
+        let asked = Request { key: &key, packet: Some(packet.bytes()), now, want_trace: false };
+        let t = xlate::translate_resumed(&state.snapshot, &state.tables(), &frozen, &asked);
+        self.send(&mut state, packet, &key, t, now);
+        Ok(())
+    }
+
+    /// Sends a packet on its way.
+    fn send(
+        &self,
+        state: &mut State,
+        packet: packet::Packet,
+        key: &FlowKey,
+        t: Translation,
+        now: Instant,
+    ) {
+        let bytes = packet.bytes().len() as u64;
+        // The numbers of frozen states are in use while the packet is under way.
+        state.held.hold(&t.uses, now);
+        self.credit(state, &t.uses, Delta { packets: 1, bytes }, now);
+        self.apply(state, t.effects, now);
+        self.datapath.inject(packet, *key, Some(Arc::from(t.actions)));
+        self.note_change(state);
+    }
+}
+
+/// The datapath's port that packets of a bridge's port come in by; none if packets have none.
+fn dp_port(state: &State, bridge: BridgeId, port: Port) -> u32 {
+    let at = PortRef { bridge, port: OfPort(port.0) };
+    let own = state.snapshot.port(at).and_then(|(_, port)| port.kind.own_dp());
+    own.unwrap_or(flow::DpPort::NONE).0
+}
+
+/// What is known beside a packet: what is not zero, and its port.
+fn metadata(key: &FlowKey, frozen: &Frozen) -> Match {
+    let mut key = Key { flow: *key, registers: frozen.registers };
+    key.flow.tunnel = frozen.tunnel;
+    let mut m = Match::any();
+    for field in Field::ALL {
+        let row = field.row();
+        let beside = matches!(row.prereq, Prereq::None | Prereq::Ct)
+            && row.home.0 == *field
+            && field.registers().is_none_or(|(_, count)| count == 1)
+            && !matches!(
+                field,
+                Field::InPort
+                    | Field::InPortOxm
+                    | Field::PacketType
+                    | Field::ActsetOutput
+                    | Field::ConjId
+                    | Field::DpHash
+                    | Field::RecircId
+                    | Field::SkbPriority
+            );
+        let value = key.get(*field);
+        if beside && !value.is_zero() {
+            m.set(*field, &value, &whole_mask(*field));
+        }
+    }
+    m.set_exact(Field::InPort, frozen.registers.in_port);
+    m
+}

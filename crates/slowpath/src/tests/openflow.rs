@@ -1,0 +1,194 @@
+//! Rules in the running switch: what they do, count and tell.
+
+use std::time::Duration;
+
+use openflow::message::PacketOut;
+use openflow::message::flow_mod::Command;
+use openflow::text::action::parse;
+use openflow::text::flow::parse_flow;
+use openflow::{Field, Match};
+use pipeline::{BridgeId, Change, FailMode, Removed};
+
+use super::world::*;
+use crate::{Event, PacketIn};
+
+const BRIDGE: BridgeId = BridgeId(1);
+
+/// Devices 1, 2 and 3 on a bridge that does what these rules say.
+fn world(rules: &[&str]) -> World {
+    let mut w = World::new(3);
+    let mut br = net(1, "br", vec![device(1), device(2), device(3)]);
+    br.fail_mode = FailMode::Secure;
+    w.publish(&[br]);
+    rules.iter().for_each(|rule| w.change(Command::Add, rule));
+    w
+}
+
+impl World {
+    fn change(&self, command: Command, rule: &str) {
+        let mut parsed = parse_flow(rule, command).unwrap().flow;
+        if command == Command::Add && parsed.table == 255 {
+            parsed.table = 0;
+        }
+        self.slow.with(|state, now| {
+            state.programs.get_mut(&BRIDGE).unwrap().flow_mod(&parsed, now).unwrap();
+        });
+    }
+
+    /// Packets that the rule with this cookie has counted.
+    fn counted(&self, cookie: u64) -> u64 {
+        self.slow.collect();
+        self.slow.with(|state, _| {
+            let program = &state.programs[&BRIDGE];
+            let rules = program.tables().flat_map(|(_, table)| table.rules());
+            rules.filter(|rule| rule.cookie == cookie).map(|rule| rule.usage.counts().0).sum()
+        })
+    }
+
+    fn packet_ins(&self) -> Vec<PacketIn> {
+        self.quiesce();
+        let events = self.slow.take_events().into_iter();
+        events
+            .filter_map(|event| match event {
+                Event::PacketIn(packet) => Some(*packet),
+                Event::Changes(..) => None,
+            })
+            .collect()
+    }
+
+    fn packet_out(&self, in_port: u16, actions: &str, packet: Vec<u8>) {
+        let mut metadata = Match::any();
+        metadata.set_exact(Field::InPort, in_port);
+        let actions = parse(actions).unwrap();
+        let request = PacketOut { buffer: None, metadata, actions, packet };
+        self.slow.packet_out(BRIDGE, &request).unwrap();
+        self.quiesce();
+    }
+}
+
+#[test]
+fn rules_forward_and_count() {
+    let w = world(&[
+        "cookie=1,in_port=1,actions=resubmit(,1)",
+        "cookie=2,table=1,actions=output:2",
+        "cookie=3,table=1,priority=40000,dl_dst=02:00:00:00:00:03,actions=output:3",
+    ]);
+    w.assert_goes(1, frame(1, 2), &[2], "by the lower rule");
+    w.assert_goes(1, frame(1, 3), &[3], "by the higher rule");
+    w.assert_goes(1, frame(1, 2), &[2], "by the flow");
+    w.assert_goes(2, frame(2, 1), &[], "no rule");
+    assert_eq!([1, 2, 3].map(|cookie| w.counted(cookie)), [3, 2, 1]);
+    let looked_up = w.slow.with(|state, _| {
+        let program = &state.programs[&BRIDGE];
+        [0, 1].map(|table| program.table(table).unwrap().counts())
+    });
+    assert_eq!(looked_up, [(4, 3), (3, 3)]);
+}
+
+#[test]
+fn packets_are_set_and_tagged() {
+    let w = world(&["in_port=1,actions=mod_dl_dst:02:00:00:00:00:09,mod_vlan_vid:5,output:2"]);
+    w.send(1, &[frame(1, 2)]);
+    let sent = w.sent(2);
+    assert_eq!(
+        (sent[0][..6].to_vec(), sent[0][12..16].to_vec()),
+        (mac(9).to_vec(), vec![0x81, 0, 0, 5])
+    );
+}
+
+#[test]
+fn a_barrier_is_obeyed_by_what_comes_after() {
+    let w = world(&["actions=output:2"]);
+    w.assert_goes(1, frame(1, 2), &[2], "before");
+    for to in [3u16, 2, 3, 2] {
+        w.change(Command::Add, &format!("actions=output:{to}"));
+        assert!(w.slow.barrier(PATIENCE));
+        w.assert_goes(1, frame(1, 2), &[to.into()], "after");
+    }
+    let before = w.counter("revalidate_pass");
+    assert!(w.slow.barrier(PATIENCE));
+    assert_eq!(w.counter("revalidate_pass"), before, "nothing has changed");
+}
+
+#[test]
+fn controllers_hear_of_packets_as_they_are_at_that_moment() {
+    let w = world(&["cookie=7,in_port=1,actions=set_field:5->reg1,mod_dl_dst:02:00:00:00:00:09,\
+         controller(id=3,max_len=20,userdata=0102),output:2"]);
+    for _ in 0..2 {
+        w.send(1, &[frame(1, 2)]);
+        let heard = w.packet_ins();
+        assert_eq!(heard.len(), 1);
+        let p = &heard[0];
+        assert_eq!((p.bridge, p.table, p.cookie, p.controller), (BRIDGE, 0, Some(7), 3));
+        assert_eq!((p.reason, p.max_len, &p.userdata[..]), (1, 20, &[1, 2][..]));
+        assert_eq!((&p.packet[..6], p.packet.len()), (&mac(9)[..], 60));
+        assert_eq!(p.metadata.to_string(), "reg1=0x5,in_port=1");
+    }
+    assert_eq!(w.sent(2).len(), 2);
+    assert_eq!(w.counted(7), 2);
+}
+
+#[test]
+fn a_paused_packet_goes_on_when_it_is_told_to() {
+    let w = world(&[
+        "in_port=1,actions=set_field:5->reg1,resubmit(,1),output:2",
+        "table=1,actions=controller(pause),set_field:6->reg2",
+        "table=2,reg1=9,actions=output:3",
+    ]);
+    w.change(Command::Add, "in_port=1,actions=resubmit(,1),output:2,resubmit(,2)");
+    w.send(1, &[frame(1, 2)]);
+    assert_eq!(w.sent(2).len(), 0);
+    let heard = w.packet_ins();
+    let mut metadata = heard[0].metadata.clone();
+    metadata.set_exact(Field::Reg1, 9u32);
+    for _ in 0..2 {
+        w.slow.resume(&heard[0].continuation, &frame(1, 4), &metadata).unwrap();
+        let [two, three] = [2, 3].map(|n| w.sent(n));
+        assert_eq!((two[0][..6].to_vec(), three.len()), (mac(4).to_vec(), 1));
+    }
+    assert!(w.slow.resume(&[1], &frame(1, 4), &metadata).is_err());
+}
+
+#[test]
+fn packets_go_out_as_controllers_want() {
+    let w = world(&["cookie=4,in_port=3,actions=output:2"]);
+    w.packet_out(0xfffd, "output:2,output:3", frame(8, 9));
+    assert_eq!([1, 2, 3].map(|n| w.sent(n).len()), [0, 1, 1]);
+    w.packet_out(3, "TABLE", frame(8, 9));
+    assert_eq!([1, 2, 3].map(|n| w.sent(n).len()), [0, 1, 0]);
+    w.packet_out(1, "IN_PORT,controller", frame(8, 9));
+    assert_eq!(w.sent(1).len(), 1);
+    let heard = w.packet_ins();
+    assert_eq!((heard[0].reason, heard[0].cookie), (5, None));
+    assert_eq!(w.counted(4), 1);
+}
+
+#[test]
+fn rules_go_when_their_time_has_come() {
+    let w = world(&[
+        "cookie=1,in_port=1,idle_timeout=3,actions=output:2",
+        "cookie=2,in_port=2,hard_timeout=4,actions=output:1",
+    ]);
+    let gone = |w: &World| -> Vec<(u64, Removed, u64)> {
+        let events = w.slow.take_events().into_iter();
+        let changes = events.flat_map(|event| match event {
+            Event::Changes(BRIDGE, changes) => changes,
+            _ => Vec::new(),
+        });
+        changes
+            .filter_map(|change| match change {
+                Change::Removed(rule, why) => Some((rule.cookie, why, rule.usage.counts().0)),
+                _ => None,
+            })
+            .collect()
+    };
+    for _ in 0..5 {
+        w.send(1, &[frame(1, 2)]);
+        w.send(2, &[frame(2, 1)]);
+        w.warp(Duration::from_secs(1), Duration::from_millis(500));
+    }
+    assert_eq!(gone(&w), [(2, Removed::Hard, 4)]);
+    w.warp(Duration::from_secs(4), Duration::from_millis(500));
+    assert_eq!(gone(&w), [(1, Removed::Idle, 5)]);
+    w.assert_goes(1, frame(1, 2), &[], "no rule is left");
+}
