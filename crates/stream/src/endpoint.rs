@@ -1,7 +1,7 @@
 //! Where a stream leads: the connection methods of ovs(7), as a type.
 //!
 //! Active: `unix:PATH`, `tcp:HOST:PORT`, `ssl:HOST:PORT`. Passive: `punix:PATH`, `ptcp:PORT[:IP]`, `pssl:PORT[:IP]`. A port left
-//! out is the OVSDB port, 6640. IPv6 addresses stand in square brackets, with `%INTERFACE` behind a link-local one. A path that
+//! out is the OVSDB port, 6640, or OpenFlow's, 6653, where that is spoken. IPv6 addresses stand in square brackets, with `%INTERFACE` behind a link-local one. A path that
 //! begins with `@` is a name in Linux's abstract namespace.
 
 use std::fmt;
@@ -12,6 +12,9 @@ use std::str::FromStr;
 
 /// The port that IANA assigned to OVSDB, used where none is given.
 pub const OVSDB_PORT: u16 = 6640;
+
+/// The port that IANA assigned to OpenFlow, see [`Endpoint::parse_openflow`].
+pub const OPENFLOW_PORT: u16 = 6653;
 
 /// The host part of an active endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +73,15 @@ impl From<EndpointError> for io::Error {
 }
 
 impl Endpoint {
+    /// As [`FromStr`], but where a port left out is OpenFlow's.
+    pub fn parse_openflow(text: &str) -> Result<Endpoint, EndpointError> {
+        Endpoint::parse_with(text, OPENFLOW_PORT)
+    }
+
+    fn parse_with(text: &str, default_port: u16) -> Result<Endpoint, EndpointError> {
+        parse(text, default_port).map_err(|reason| EndpointError { text: text.to_owned(), reason })
+    }
+
     /// Whether this endpoint waits for peers instead of calling one.
     pub fn is_passive(&self) -> bool {
         matches!(
@@ -107,24 +119,24 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Endpoint, EndpointError> {
-        parse(text).map_err(|reason| EndpointError { text: text.to_owned(), reason })
+        Endpoint::parse_with(text, OVSDB_PORT)
     }
 }
 
-fn parse(text: &str) -> Result<Endpoint, String> {
+fn parse(text: &str, default_port: u16) -> Result<Endpoint, String> {
     let (method, rest) = text.split_once(':').ok_or("missing ':' after the connection method")?;
     Ok(match method {
         "unix" => Endpoint::Unix(path(rest)?),
         "punix" => Endpoint::PassiveUnix(path(rest)?),
         "tcp" | "ssl" => {
             let (host, port) = split_host_port(rest)?;
-            let port = if port.is_empty() { OVSDB_PORT } else { parse_port(port)? };
+            let port = if port.is_empty() { default_port } else { parse_port(port)? };
             let host = Host::from_str(host)?;
             if method == "tcp" { Endpoint::Tcp(host, port) } else { Endpoint::Ssl(host, port) }
         }
         "ptcp" | "pssl" => {
             let (port, ip) = rest.split_once(':').unwrap_or((rest, ""));
-            let port = if port.is_empty() { OVSDB_PORT } else { parse_port(port)? };
+            let port = if port.is_empty() { default_port } else { parse_port(port)? };
             let ip = if ip.is_empty() { None } else { Some(bind_address(ip)?) };
             if method == "ptcp" {
                 Endpoint::PassiveTcp(port, ip)
