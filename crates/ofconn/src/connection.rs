@@ -164,4 +164,10 @@ impl Connection {
         let interest = self.interest();
         self.stream.watch(poller, token, interest)
     }
+
+    /// Has `poller` watch the socket for what is to be sent alone: nothing that comes is wanted for now.
+    pub fn watch_sending(&mut self, poller: &Poller, token: u64) -> io::Result<()> {
+        let interest = Interest { readable: false, ..self.interest() };
+        self.stream.watch(poller, token, interest)
+    }
 }

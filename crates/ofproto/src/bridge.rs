@@ -1,0 +1,174 @@
+//! A bridge as controllers see it: what it is, who they are, and what becomes of their messages.
+//!
+//! [`Bridge::receive`] takes a whole message of one peer. What it answers, and what other peers are to hear because of it, is
+//! put into an outbox that the owner empties. An answer too long to be made at once, or one that has to wait for something, is
+//! handed back as a [`Step`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::Instant;
+use ofconn::Versions;
+use openflow::error::Code;
+use openflow::message::port::PortDesc;
+use openflow::message::switch::Fragments;
+use openflow::message::{Desc, Message};
+use openflow::wire::{decode, encode, error_about};
+
+use crate::multipart::Multipart;
+use crate::peer::{Peer, PeerId};
+use crate::requests;
+use crate::switch::Switch;
+
+/// What a bridge says about itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Its name.
+    pub name: String,
+    /// Who it is.
+    pub datapath_id: u64,
+    /// What it is.
+    pub desc: Desc,
+    /// The versions that it speaks.
+    pub versions: Versions,
+    /// Its ports, in the order of their numbers.
+    pub ports: Vec<PortDesc>,
+    /// Names of its tables, where the operator has given them one.
+    pub tables: BTreeMap<u8, String>,
+}
+
+/// A message for a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// For whom.
+    pub to: PeerId,
+    /// What.
+    pub bytes: Vec<u8>,
+    /// Whether it may be lost when the peer does not read.
+    pub may_be_lost: bool,
+}
+
+/// What became of a message.
+pub enum Step {
+    /// It is done; the peer's next message can be looked at.
+    Done,
+    /// Its answer is to be sent piece by piece before the next message is looked at.
+    Stream(Multipart),
+    /// This has to be done first, elsewhere, because it takes time; then the answer is sent.
+    Wait(Errand, Option<Vec<u8>>),
+}
+
+/// Something that takes time.
+pub type Errand = Box<dyn FnOnce() + Send>;
+
+/// See the module.
+pub struct Bridge {
+    pub(crate) settings: Settings,
+    pub(crate) switch: Arc<dyn Switch>,
+    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    /// The last election of a primary.
+    pub(crate) generation: Option<u64>,
+    pub(crate) fragments: Fragments,
+    outbox: Vec<Outgoing>,
+}
+
+impl Bridge {
+    /// A bridge without peers.
+    pub fn new(settings: Settings, switch: Arc<dyn Switch>) -> Bridge {
+        Bridge {
+            settings,
+            switch,
+            peers: BTreeMap::new(),
+            generation: None,
+            fragments: Fragments::Normal,
+            outbox: Vec::new(),
+        }
+    }
+
+    /// What it says about itself.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What it is to say about itself from now on. Tells peers of ports that came, went or changed.
+    pub fn set(&mut self, settings: Settings) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        self.tell_ports(&before.ports);
+    }
+
+    /// A peer has come.
+    pub fn add(&mut self, id: PeerId, peer: Peer) {
+        self.peers.insert(id, peer);
+    }
+
+    /// A peer has gone.
+    pub fn remove(&mut self, id: PeerId) {
+        self.peers.remove(&id);
+    }
+
+    /// A peer.
+    pub fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(&id)
+    }
+
+    /// What is to be sent, in order.
+    pub fn take_outbox(&mut self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Does what a peer asks with one whole message. `now` is for what waits and times out.
+    pub fn receive(&mut self, from: PeerId, bytes: &[u8], now: Instant) -> Step {
+        let (header, message) = match decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                log::info!(target: "ofp_msgs", "{}: {error}", self.settings.name);
+                self.refuse(from, error.code, bytes);
+                return Step::Done;
+            }
+        };
+        let request = Request { from, xid: header.xid, bytes, now };
+        match requests::carry_out(self, &request, message) {
+            Ok(step) => step,
+            Err(code) => {
+                self.refuse(from, code, bytes);
+                Step::Done
+            }
+        }
+    }
+
+    /// Answers `bytes` with an error.
+    pub(crate) fn refuse(&mut self, to: PeerId, code: Code, bytes: &[u8]) {
+        let Some(peer) = self.peers.get(&to) else { return };
+        let xid = openflow::wire::header::Header::peek(bytes).map_or(0, |header| header.xid);
+        let error = Message::Error(error_about(code, peer.version(), bytes));
+        self.send(to, xid, &error);
+    }
+
+    /// Sends a message. What the peer's version cannot say is not sent.
+    pub(crate) fn send(&mut self, to: PeerId, xid: u32, message: &Message) {
+        let Some(peer) = self.peers.get(&to) else { return };
+        if let Ok(bytes) = encode(message, peer.protocol, xid) {
+            self.outbox.push(Outgoing { to, bytes, may_be_lost: false });
+        }
+    }
+
+    /// Sends bytes that may be lost when the peer does not read.
+    pub(crate) fn send_packet(&mut self, to: PeerId, message: &Message) {
+        let Some(peer) = self.peers.get(&to) else { return };
+        if let Ok(bytes) = encode(message, peer.protocol, 0) {
+            self.outbox.push(Outgoing { to, bytes, may_be_lost: true });
+        }
+    }
+}
+
+/// A message on its way through.
+pub(crate) struct Request<'a> {
+    /// Who sent it.
+    pub from: PeerId,
+    /// Its transaction.
+    pub xid: u32,
+    /// All of it.
+    pub bytes: &'a [u8],
+    /// When it is looked at.
+    pub now: Instant,
+}

@@ -1,0 +1,145 @@
+//! Answers of any length. A message has at most 65535 bytes, so lists are cut into several, all but the last of which say that
+//! more follows. They are made one by one, when there is room to send: a dump of a million rules needs no memory for its text.
+
+use openflow::message::Message;
+use openflow::wire::encode;
+use openflow::Protocol;
+
+/// An answer being made.
+pub struct Multipart {
+    xid: u32,
+    protocol: Protocol,
+    /// The answer's entries, each in a message of its own.
+    entries: Box<dyn Iterator<Item = Message> + Send>,
+    /// A list without entries is an answer too.
+    empty: Option<Message>,
+    /// What did not fit into the last message.
+    held: Option<Vec<u8>>,
+}
+
+/// The most that a message's length can say.
+const MOST: usize = u16::MAX as usize;
+
+impl Multipart {
+    /// `entries` are answers of one entry each; `empty` is the answer when there is none.
+    pub fn new(
+        xid: u32,
+        protocol: Protocol,
+        empty: Message,
+        entries: impl Iterator<Item = Message> + Send + 'static,
+    ) -> Multipart {
+        Multipart { xid, protocol, entries: Box::new(entries), empty: Some(empty), held: None }
+    }
+
+    /// The protocol in which it is written.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Writes it in another protocol of the same version.
+    pub fn speak(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    /// The next entry's bytes. What cannot be said in the peer's version is left out.
+    fn entry(&mut self) -> Option<Vec<u8>> {
+        let (protocol, xid) = (self.protocol, self.xid);
+        self.held.take().or_else(|| self.entries.find_map(|e| encode(&e, protocol, xid).ok()))
+    }
+}
+
+impl Iterator for Multipart {
+    type Item = Vec<u8>;
+
+    /// The next message.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let Some(mut message) = self.entry() else {
+            let empty = self.empty.take()?;
+            return encode(&empty, self.protocol, self.xid).ok();
+        };
+        self.empty = None;
+        let body = body(&message);
+        let mut more = false;
+        while let Some(entry) = self.entry() {
+            let added = entry.get(body..).unwrap_or_default();
+            if message.len() + added.len() > MOST {
+                self.held = Some(entry);
+                more = true;
+                break;
+            }
+            message.extend_from_slice(added);
+        }
+        finish(&mut message, more);
+        Some(message)
+    }
+}
+
+/// Where the body of a multipart message begins.
+fn body(message: &[u8]) -> usize {
+    let v10 = message.first() == Some(&1);
+    let experimenter = message.get(8..10) == Some(&[0xff, 0xff]);
+    match (v10, experimenter) {
+        (true, false) => 12,
+        (false, false) => 16,
+        (_, true) => 24,
+    }
+}
+
+/// Writes the message's true length, and whether more follows.
+fn finish(message: &mut [u8], more: bool) {
+    let len = u16::try_from(message.len()).unwrap_or(u16::MAX).to_be_bytes();
+    if let Some(place) = message.get_mut(2..4) {
+        place.copy_from_slice(&len);
+    }
+    if let Some(flags) = message.get_mut(11) {
+        *flags = (*flags & !1) | u8::from(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openflow::message::PortStats;
+    use openflow::wire::decode;
+    use openflow::Port;
+
+    fn port(n: u16) -> Message {
+        let stats = PortStats { port: Port(n), counters: [u64::from(n); 12], duration: None };
+        Message::PortStatsReply { ports: vec![stats], more: false }
+    }
+
+    fn read(multipart: Multipart) -> (Vec<bool>, Vec<u16>) {
+        let (mut mores, mut ports) = (Vec::new(), Vec::new());
+        for message in multipart {
+            assert!(message.len() <= MOST);
+            let Ok((header, Message::PortStatsReply { ports: some, more })) = decode(&message)
+            else {
+                panic!("not an answer");
+            };
+            assert_eq!(header.xid, 7);
+            mores.push(more);
+            ports.extend(some.iter().map(|p| p.port.0));
+        }
+        (mores, ports)
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_nothing_is_lost() {
+        let empty = Message::PortStatsReply { ports: Vec::new(), more: false };
+        for protocol in [Protocol::Of10, Protocol::Of13, Protocol::Of15] {
+            let multipart = Multipart::new(7, protocol, empty.clone(), (1..2000).map(port));
+            let (mores, ports) = read(multipart);
+            assert!(mores.len() > 2);
+            let (last, all_but_last) = mores.split_last().unwrap();
+            assert!(!last && all_but_last.iter().all(|more| *more));
+            assert_eq!(ports, (1..2000).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_empty_list_is_one_message() {
+        let empty = Message::PortStatsReply { ports: Vec::new(), more: false };
+        let multipart = Multipart::new(7, Protocol::Of14, empty, std::iter::empty());
+        assert_eq!(read(multipart), (vec![false], vec![]));
+    }
+}

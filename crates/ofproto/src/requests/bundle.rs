@@ -1,0 +1,195 @@
+//! Bundles: messages that are kept, and carried out together or not at all.
+//!
+//! A bundle that is used wrongly is gone, as the reference has it: the controller begins anew rather than committing half of
+//! what it meant.
+
+use std::time::Duration;
+
+use base::Instant;
+use openflow::error::Code;
+use openflow::message::bundle::{BundleAdd, BundleControl, BundleStep};
+use openflow::message::Message;
+use openflow::wire::decode;
+
+use super::{Outcome, answer, flows, packets, ports};
+use crate::bridge::{Bridge, Request, Step};
+use crate::peer::PeerId;
+use crate::switch::with_program;
+
+/// Bundles that a peer can have open.
+const MOST_BUNDLES: usize = 64;
+/// Bytes of messages that a peer's bundles can hold together.
+const MOST_BYTES: usize = 256 << 20;
+/// A bundle that nothing is done with for so long is forgotten.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Messages that wait for their commit.
+pub struct Bundle {
+    flags: u16,
+    closed: bool,
+    messages: Vec<Kept>,
+    used: Instant,
+}
+
+/// A message in a bundle.
+struct Kept {
+    message: Message,
+    /// As it came, to be sent back if it fails.
+    bytes: Vec<u8>,
+}
+
+pub(super) fn add(bridge: &mut Bridge, request: &Request<'_>, added: BundleAdd) -> Outcome {
+    forget_idle(bridge, request.from, request.now);
+    let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
+    let message = match decode(&added.message) {
+        Ok((_, message)) => message,
+        Err(error) => return Err(error.code),
+    };
+    let message = match message {
+        Message::FlowMod(flow_mod) => {
+            Message::FlowMod(Box::new(flows::in_protocol(*flow_mod, peer.protocol)?))
+        }
+        Message::PortMod(_) | Message::PacketOut(_) => message,
+        _ => return Err(Code::OFPBFC_MSG_UNSUP),
+    };
+    match peer.bundles.get(&added.id) {
+        None if peer.bundles.len() >= MOST_BUNDLES => return Err(Code::OFPBFC_OUT_OF_BUNDLES),
+        Some(bundle) if bundle.closed => {
+            peer.bundles.remove(&added.id);
+            return Err(Code::OFPBFC_BUNDLE_CLOSED);
+        }
+        Some(bundle) if bundle.flags != added.flags => {
+            peer.bundles.remove(&added.id);
+            return Err(Code::OFPBFC_BAD_FLAGS);
+        }
+        _ => {}
+    }
+    let held: usize =
+        peer.bundles.values().flat_map(|b| &b.messages).map(|kept| kept.bytes.len()).sum();
+    if held + added.message.len() > MOST_BYTES {
+        peer.bundles.remove(&added.id);
+        return Err(Code::OFPBFC_MSG_TOO_MANY);
+    }
+    let bundle = peer.bundles.entry(added.id).or_insert_with(|| Bundle {
+        flags: added.flags,
+        closed: false,
+        messages: Vec::new(),
+        used: request.now,
+    });
+    bundle.used = request.now;
+    bundle.messages.push(Kept { message, bytes: added.message });
+    Ok(Step::Done)
+}
+
+/// Bundles with which nothing was done for long are gone.
+fn forget_idle(bridge: &mut Bridge, id: PeerId, now: Instant) {
+    if let Some(peer) = bridge.peers.get_mut(&id) {
+        peer.bundles.retain(|_, bundle| now.since(bundle.used) < IDLE);
+    }
+}
+
+pub(super) fn control(
+    bridge: &mut Bridge,
+    request: &Request<'_>,
+    control: BundleControl,
+) -> Outcome {
+    forget_idle(bridge, request.from, request.now);
+    let step = match control.step {
+        BundleStep::OpenRequest => {
+            open(bridge, request, control)?;
+            BundleStep::OpenReply
+        }
+        BundleStep::CloseRequest => {
+            close(bridge, request, control)?;
+            BundleStep::CloseReply
+        }
+        BundleStep::CommitRequest => {
+            commit(bridge, request, control)?;
+            BundleStep::CommitReply
+        }
+        BundleStep::DiscardRequest => {
+            let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
+            peer.bundles.remove(&control.id).ok_or(Code::OFPBFC_BAD_ID)?;
+            BundleStep::DiscardReply
+        }
+        // What only switches say.
+        _ => return Err(Code::OFPBFC_BAD_TYPE),
+    };
+    let done = BundleControl { step, flags: 0, ..control };
+    answer(bridge, request, &Message::BundleControl(done))
+}
+
+fn open(bridge: &mut Bridge, request: &Request<'_>, control: BundleControl) -> Result<(), Code> {
+    let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
+    if peer.bundles.remove(&control.id).is_some() {
+        return Err(Code::OFPBFC_BAD_ID);
+    }
+    if peer.bundles.len() >= MOST_BUNDLES {
+        return Err(Code::OFPBFC_OUT_OF_BUNDLES);
+    }
+    let bundle = Bundle {
+        flags: control.flags,
+        closed: false,
+        messages: Vec::new(),
+        used: request.now,
+    };
+    peer.bundles.insert(control.id, bundle);
+    Ok(())
+}
+
+fn close(bridge: &mut Bridge, request: &Request<'_>, control: BundleControl) -> Result<(), Code> {
+    let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
+    let bundle = peer.bundles.get_mut(&control.id).ok_or(Code::OFPBFC_BAD_ID)?;
+    let wrong = match () {
+        () if bundle.closed => Some(Code::OFPBFC_BUNDLE_CLOSED),
+        () if bundle.flags != control.flags => Some(Code::OFPBFC_BAD_FLAGS),
+        () => None,
+    };
+    bundle.closed = true;
+    bundle.used = request.now;
+    if let Some(code) = wrong {
+        peer.bundles.remove(&control.id);
+        return Err(code);
+    }
+    Ok(())
+}
+
+fn commit(bridge: &mut Bridge, request: &Request<'_>, control: BundleControl) -> Result<(), Code> {
+    let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
+    let bundle = peer.bundles.remove(&control.id).ok_or(Code::OFPBFC_BAD_ID)?;
+    if bundle.flags != control.flags {
+        return Err(Code::OFPBFC_BAD_FLAGS);
+    }
+    let done = with_program(&*bridge.switch, |program, now| {
+        let mut all = Vec::new();
+        for kept in &bundle.messages {
+            if let Message::FlowMod(flow_mod) = &kept.message {
+                match program.flow_mod(flow_mod, now) {
+                    Ok(changes) => all.extend(changes),
+                    Err(error) => return (all, Some((error.code, &kept.bytes))),
+                }
+            }
+        }
+        (all, None)
+    });
+    let (changes, failed) = done.unwrap_or_default();
+    bridge.tell_changes(&changes, Some((request.from, request.xid)));
+    if let Some((code, bytes)) = failed {
+        bridge.refuse(request.from, code, bytes);
+        return Err(Code::OFPBFC_MSG_FAILED);
+    }
+    // What is not about rules follows them: it cannot be taken back.
+    for kept in &bundle.messages {
+        let outcome = match &kept.message {
+            Message::PacketOut(out) => packets::out(bridge, out),
+            Message::PortMod(change) => ports::change(bridge, change),
+            _ => continue,
+        };
+        match outcome {
+            Ok(Step::Wait(errand, _)) => errand(),
+            Ok(_) => {}
+            Err(code) => bridge.refuse(request.from, code, &kept.bytes),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! What becomes of each kind of message: one file per family, and the table that tells them apart.
+
+pub(crate) mod bundle;
+mod config;
+mod flows;
+mod meters;
+mod packets;
+mod ports;
+mod select;
+mod tell;
+
+use openflow::error::Code;
+use openflow::message::Message;
+
+use crate::bridge::{Bridge, Request, Step};
+use crate::multipart::Multipart;
+
+/// What a request comes to: the code of the error, if it is refused.
+pub(crate) type Outcome = Result<Step, Code>;
+
+/// Does what a message asks.
+pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request<'_>, message: Message) -> Outcome {
+    if changes(&message) && bridge.peers.get(&request.from).is_some_and(|p| p.is_secondary()) {
+        return Err(Code::OFPBRC_IS_SECONDARY);
+    }
+    match message {
+        Message::EchoRequest(data) => answer(bridge, request, &Message::EchoReply(data)),
+        Message::Hello(_) | Message::Error(_) | Message::EchoReply(_) => Ok(Step::Done),
+        Message::BarrierRequest => barrier(bridge, request),
+        Message::FeaturesRequest => config::features(bridge, request),
+        Message::GetConfigRequest => config::get(bridge, request),
+        Message::SetConfig(wanted) => config::set(bridge, request, wanted),
+        Message::RoleRequest(role) => config::role(bridge, request, role),
+        Message::DescRequest => config::desc(bridge, request),
+        Message::FlowModTableId(on) => config::flow_mod_table_id(bridge, request, on),
+        Message::SetFlowFormat { nxm } => config::flow_format(bridge, request, nxm),
+        Message::SetPacketInFormat(form) => config::packet_in_form(bridge, request, form),
+        Message::SetControllerId(id) => config::controller_id(bridge, request, id),
+        Message::FlowAge => Ok(Step::Done), // ages are always told
+        Message::FlowMod(flow_mod) => flows::change(bridge, request, *flow_mod),
+        Message::FlowStatsRequest(asked) => flows::statistics(bridge, request, &asked),
+        Message::AggregateRequest(asked) => flows::aggregate(bridge, request, &asked),
+        Message::TableStatsRequest => flows::tables(bridge, request),
+        Message::PacketOut(out) => packets::out(bridge, &out),
+        Message::PortMod(change) => ports::change(bridge, &change),
+        Message::PortDescRequest(port) => ports::descriptions(bridge, request, port),
+        Message::PortStatsRequest(port) => ports::statistics(bridge, request, port),
+        Message::MeterMod(change) => meters::change(bridge, request, &change),
+        Message::MeterStatsRequest(id) => meters::statistics(bridge, request, id),
+        Message::MeterConfigRequest(id) => meters::configuration(bridge, request, id),
+        Message::MeterFeaturesRequest => meters::features(bridge, request),
+        Message::BundleControl(control) => bundle::control(bridge, request, control),
+        Message::BundleAdd(added) => bundle::add(bridge, request, added),
+        Message::CtFlushZone(_) => Ok(Step::Done), // nothing is tracked yet
+        Message::TlvTableRequest => config::tlv_table(bridge, request),
+        // What only switches say, and what there is nothing for here.
+        _ => Err(Code::OFPBRC_BAD_TYPE),
+    }
+}
+
+/// Whether a secondary may not do this.
+fn changes(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::FlowMod(_)
+            | Message::PortMod(_)
+            | Message::MeterMod(_)
+            | Message::PacketOut(_)
+            | Message::BundleControl(_)
+            | Message::BundleAdd(_)
+            | Message::CtFlushZone(_)
+            | Message::TlvTableMod(_)
+    )
+}
+
+fn answer(bridge: &mut Bridge, request: &Request<'_>, message: &Message) -> Outcome {
+    bridge.send(request.from, request.xid, message);
+    Ok(Step::Done)
+}
+
+/// An answer of many entries.
+fn list(
+    bridge: &Bridge,
+    request: &Request<'_>,
+    empty: Message,
+    entries: impl Iterator<Item = Message> + Send + 'static,
+) -> Outcome {
+    let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
+    Ok(Step::Stream(Multipart::new(request.xid, protocol, empty, entries)))
+}
+
+fn barrier(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
+    let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
+    let reply = openflow::wire::encode(&Message::BarrierReply, protocol, request.xid).ok();
+    let switch = bridge.switch.clone();
+    Ok(Step::Wait(Box::new(move || switch.barrier()), reply))
+}

@@ -1,0 +1,137 @@
+//! What peers hear without having asked: packets, rules that are gone, ports that came, went or changed.
+
+use openflow::message::packet_in::{PacketInForm, REASON_ACTION, REASON_NO_MATCH};
+use openflow::message::port::{PortDesc, PortReason, PortStatus};
+use openflow::message::{self, FlowRemoved, Message};
+use openflow::{Protocol, Version};
+use pipeline::{Change, Removed, Rule};
+
+use super::flows::{duration, priority};
+use crate::bridge::Bridge;
+use crate::peer::{Peer, PeerId, Unasked};
+use crate::switch::{Event, PacketIn, with_program};
+
+/// A packet died.
+const REASON_INVALID_TTL: u8 = 2;
+
+impl Bridge {
+    /// Tells peers what has happened.
+    pub fn tell(&mut self, event: &Event, now: base::Instant) {
+        match event {
+            Event::PacketIn(packet) => self.tell_packet(packet, now),
+            Event::Changes(changes) => self.tell_changes(changes, None),
+        }
+    }
+
+    fn hearers(&self, hears: impl Fn(&Peer) -> bool) -> Vec<PeerId> {
+        self.peers.iter().filter(|(_, peer)| hears(peer)).map(|(id, _)| *id).collect()
+    }
+
+    fn tell_packet(&mut self, packet: &PacketIn, now: base::Instant) {
+        let hearers = self.hearers(|peer| {
+            let wants_dead = packet.reason != REASON_INVALID_TTL || peer.invalid_ttl;
+            peer.controller_id == packet.controller
+                && (peer.hears(Unasked::PacketIn, packet.reason)
+                    || packet.reason == REASON_INVALID_TTL && wants_dead && peer.miss_send_len > 0)
+        });
+        for id in hearers {
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            let class = usize::from(packet.reason != REASON_NO_MATCH);
+            let limit = peer.limits.as_mut().and_then(|limits| limits.get_mut(class));
+            if limit.is_some_and(|bucket| !bucket.take(1, now)) {
+                continue;
+            }
+            let message = packet_in(packet, peer);
+            self.send_packet(id, &Message::PacketIn(Box::new(message)));
+        }
+    }
+
+    /// Tells peers of rules that are gone, if their authors asked for it.
+    pub(crate) fn tell_changes(&mut self, changes: &[Change], _by: Option<(PeerId, u32)>) {
+        let told = |change: &Change| matches!(change, Change::Removed(rule, _) if rule.flags.send_flow_rem && !rule.is_hidden());
+        if !changes.iter().any(told) {
+            return;
+        }
+        let now = with_program(&*self.switch, |_, now| now).unwrap_or_default();
+        for change in changes.iter().filter(|change| told(change)) {
+            let Change::Removed(rule, why) = change else { continue };
+            for id in self.hearers(|peer| peer.hears(Unasked::FlowRemoved, *why as u8)) {
+                let Some(peer) = self.peers.get(&id) else { continue };
+                let removed = flow_removed(rule, *why, peer.protocol, now);
+                self.send(id, 0, &Message::FlowRemoved(Box::new(removed)));
+            }
+        }
+    }
+
+    /// Tells peers how ports differ from what they were.
+    pub(crate) fn tell_ports(&mut self, before: &[PortDesc]) {
+        let mut news = Vec::new();
+        for old in before {
+            if !self.settings.ports.iter().any(|p| p.port == old.port) {
+                news.push(PortStatus { reason: PortReason::Delete, desc: old.clone() });
+            }
+        }
+        for new in &self.settings.ports {
+            let reason = match before.iter().find(|p| p.port == new.port) {
+                None => PortReason::Add,
+                Some(old) if old != new => PortReason::Modify,
+                Some(_) => continue,
+            };
+            news.push(PortStatus { reason, desc: new.clone() });
+        }
+        for status in news {
+            let reason = match status.reason {
+                PortReason::Add => 0,
+                PortReason::Delete => 1,
+                PortReason::Modify => 2,
+            };
+            for id in self.hearers(|peer| peer.hears(Unasked::PortStatus, reason)) {
+                self.send(id, 0, &Message::PortStatus(status.clone()));
+            }
+        }
+    }
+}
+
+/// The packet as this peer gets it.
+fn packet_in(packet: &PacketIn, peer: &Peer) -> message::PacketIn {
+    // Before OpenFlow 1.4 there was no telling who but an action had sent it.
+    let reason = match packet.reason {
+        later @ 3.. if peer.version() < Version::V14 && peer.form != PacketInForm::Nxt2 => {
+            REASON_ACTION.min(later)
+        }
+        reason => reason,
+    };
+    let most = match packet.reason {
+        REASON_NO_MATCH => peer.miss_send_len,
+        _ => packet.max_len,
+    };
+    message::PacketIn {
+        packet: packet.packet.iter().take(most.into()).copied().collect(),
+        total_len: u32::try_from(packet.packet.len()).unwrap_or(u32::MAX),
+        buffer: None,
+        reason,
+        table: Some(packet.table),
+        cookie: Some(packet.cookie.unwrap_or(u64::MAX)),
+        metadata: packet.metadata.clone(),
+        userdata: packet.userdata.clone(),
+        continuation: packet.continuation.clone(),
+        form: peer.form,
+    }
+}
+
+fn flow_removed(rule: &Rule, why: Removed, protocol: Protocol, now: base::Instant) -> FlowRemoved {
+    let (packets, bytes) = rule.usage.counts();
+    FlowRemoved {
+        matching: rule.matching.clone(),
+        cookie: rule.cookie,
+        priority: priority(rule),
+        reason: why as u8,
+        table: Some(rule.table),
+        duration: duration(now.since(rule.created)),
+        idle_timeout: rule.idle_timeout,
+        hard_timeout: rule.hard_timeout,
+        packets: Some(packets),
+        bytes: Some(bytes),
+        nicira: protocol.is_nxm(),
+    }
+}

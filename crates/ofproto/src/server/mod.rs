@@ -1,0 +1,178 @@
+//! The thread that owns all OpenFlow connections of all bridges, and the handle by which the daemon steers it.
+//!
+//! The daemon says what there is to be ([`OpenFlow::configure`]); the thread makes listeners and calls controllers to match,
+//! and keeps what has not changed. How controllers stand can be asked for at any time ([`OpenFlow::statuses`]).
+
+mod conn;
+mod errands;
+mod managed;
+mod remote;
+mod run;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base::{Clock, Counters, Instant};
+use openflow::message::Role;
+use pipeline::{BridgeId, FailMode};
+use stream::{Endpoint, Poller, Waker};
+
+use crate::bridge::Settings;
+use crate::peer::Kind;
+use crate::switch::{Events, Switch};
+
+/// All that is wanted.
+#[derive(Clone, Default)]
+pub struct Configuration {
+    /// The bridges.
+    pub bridges: Vec<BridgeConfig>,
+    /// Where events come from.
+    pub sources: Vec<Arc<dyn Events>>,
+}
+
+/// One bridge's OpenFlow.
+#[derive(Clone)]
+pub struct BridgeConfig {
+    /// Its identity: a bridge that is made anew under an old name has another.
+    pub id: BridgeId,
+    /// What it says about itself.
+    pub settings: Settings,
+    /// The rest of it.
+    pub switch: Arc<dyn Switch>,
+    /// Where its sockets are made: `NAME.mgmt` and `NAME.snoop`.
+    pub run_dir: PathBuf,
+    /// Who else may talk to it.
+    pub controllers: Vec<Controller>,
+    /// What it does while no controller is connected.
+    pub fail_mode: FailMode,
+}
+
+/// A controller, or an address on which to wait for some.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Controller {
+    /// Under which it is reported.
+    pub key: String,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// What it is for.
+    pub kind: Kind,
+    /// The longest wait between attempts.
+    pub max_backoff: Duration,
+    /// The time of silence after which it is probed.
+    pub probe: Option<Duration>,
+    /// Most packets per second, and at once.
+    pub limit: Option<(u32, u32)>,
+    /// Whether it hears of anything without having asked.
+    pub unasked: bool,
+}
+
+/// How a controller stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Its role, if it is.
+    pub role: Option<Role>,
+    /// The connection's state, as the database names it; empty for who waits to be called.
+    pub state: &'static str,
+    /// Since when it is connected, or was when last it was.
+    pub since_connect: Option<Instant>,
+    /// When it was last lost.
+    pub since_disconnect: Option<Instant>,
+    /// Why it was.
+    pub last_error: Option<String>,
+}
+
+/// What the thread is told.
+enum Command {
+    Configure(Configuration),
+    Reconnect(Option<String>),
+    Stop,
+}
+
+/// What thread and handle share.
+struct Shared {
+    statuses: Mutex<BTreeMap<String, Status>>,
+    /// Called when a status has changed.
+    notify: Box<dyn Fn() + Send + Sync>,
+}
+
+/// The running thread. It ends with its handle.
+pub struct OpenFlow {
+    commands: Sender<Command>,
+    waker: Waker,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl OpenFlow {
+    /// Starts it. `notify` is called, from the thread, when a controller's status has changed.
+    pub fn start(
+        clock: Clock,
+        counters: &Counters,
+        notify: Box<dyn Fn() + Send + Sync>,
+    ) -> io::Result<OpenFlow> {
+        let poller = Poller::new()?;
+        let waker = poller.waker(run::WAKER)?;
+        let on_warp = waker.clone();
+        clock.on_warp(move || on_warp.wake());
+        let (commands, inbox) = channel();
+        let shared = Arc::new(Shared { statuses: Mutex::default(), notify });
+        let server =
+            run::Server::new(poller, waker.clone(), clock, counters, inbox, shared.clone())?;
+        let thread =
+            std::thread::Builder::new().name("openflow".to_owned()).spawn(move || server.run())?;
+        Ok(OpenFlow { commands, waker, shared, thread: Some(thread) })
+    }
+
+    /// This is wanted from now on.
+    pub fn configure(&self, configuration: Configuration) {
+        self.order(Command::Configure(configuration));
+    }
+
+    /// Drops the connections to a bridge's controllers, or to all, and makes them anew.
+    pub fn reconnect(&self, bridge: Option<&str>) {
+        self.order(Command::Reconnect(bridge.map(str::to_owned)));
+    }
+
+    fn order(&self, command: Command) {
+        // The thread ends with this handle only, so somebody listens.
+        let _ = self.commands.send(command);
+        self.waker.wake();
+    }
+
+    /// Wakes the thread when there are events: to be called by whoever makes some.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// How controllers stand, by their keys.
+    pub fn statuses(&self) -> BTreeMap<String, Status> {
+        lock(&self.shared.statuses).clone()
+    }
+
+    /// Ends it.
+    pub fn stop(&mut self) {
+        self.order(Command::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the OpenFlow thread has panicked");
+        }
+    }
+}
+
+impl Drop for OpenFlow {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

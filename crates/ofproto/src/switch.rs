@@ -1,0 +1,80 @@
+//! What a bridge's OpenFlow needs of the rest of the daemon.
+
+use base::Instant;
+use openflow::message::stats::Duration;
+use openflow::message::switch::Fragments;
+use openflow::message::PacketOut;
+use openflow::{Code, Match, Port};
+use pipeline::{BridgeId, Changes, Program};
+
+/// One bridge, as seen by its controllers. Methods may be called from several threads at once.
+pub trait Switch: Send + Sync {
+    /// Reads or changes what is programmed, while nobody else does. Does not call `act` when the bridge is gone. See
+    /// [`with_program`].
+    fn program(&self, act: &mut dyn FnMut(&mut Program, Instant));
+    /// Waits until every packet that comes meets what is programmed now.
+    fn barrier(&self);
+    /// Has what packets did so far counted, as far as that is not done yet.
+    fn collect(&self);
+    /// Sends a packet through actions.
+    fn packet_out(&self, out: &PacketOut) -> Result<(), Code>;
+    /// What a port has counted, in the order of [`openflow::message::PortStats`], and since when.
+    fn port_counters(&self, port: Port) -> Option<([u64; 12], Duration)>;
+    /// Changes bits of a port's configuration, and waits until that has happened.
+    fn set_port(&self, port: Port, config: u32, mask: u32);
+    /// Treats fragments like this from now on.
+    fn set_fragments(&self, mode: Fragments);
+}
+
+/// What `act` makes of the program; `None` when the bridge is gone.
+pub fn with_program<R>(
+    switch: &dyn Switch,
+    act: impl FnOnce(&mut Program, Instant) -> R,
+) -> Option<R> {
+    let mut act = Some(act);
+    let mut result = None;
+    switch.program(&mut |program, now| {
+        if let Some(act) = act.take() {
+            result = Some(act(program, now));
+        }
+    });
+    result
+}
+
+/// Something of which a bridge's controllers are to hear.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A packet for them.
+    PacketIn(Box<PacketIn>),
+    /// Rules were learned, evicted or have expired.
+    Changes(Changes),
+}
+
+/// Where events come from: each datapath has its own.
+pub trait Events: Send + Sync {
+    /// All that wait, in order.
+    fn take(&self) -> Vec<(BridgeId, Event)>;
+}
+
+/// A packet for controllers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketIn {
+    /// The packet.
+    pub packet: Vec<u8>,
+    /// One of OpenFlow's reasons.
+    pub reason: u8,
+    /// The table whose rule sent it.
+    pub table: u8,
+    /// That rule's cookie; none if the packet met no rule.
+    pub cookie: Option<u64>,
+    /// Controllers with this id alone get it.
+    pub controller: u16,
+    /// They get no more than so many bytes of it.
+    pub max_len: u16,
+    /// Metadata and registers, `in_port` among them.
+    pub metadata: Match,
+    /// What the rule's author wants to hear back.
+    pub userdata: Vec<u8>,
+    /// What to send back to have it go on, if it was paused.
+    pub continuation: Vec<u8>,
+}
