@@ -2,8 +2,9 @@
 //!
 //! Packets do not come through here: workers and slow path have threads of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +14,16 @@ use observe::coverage::{Coverage, REFERENCE_COUNTERS};
 use observe::{Signals, Vlog};
 use ovsdb_idl::polled::Database;
 use ovsdb_idl::{CommitId, Outcome, Protocol};
+use ofproto::{OpenFlow, Status};
 use stream::{Endpoint, Event, Interest, Poller, Waker};
 use tunnel::state::TunnelStates;
 use unixctl::Server;
 
 use crate::commands::turn_log::TurnLog;
 use crate::desired::{DummyMode, Memo, desired};
+use crate::desired::Problem;
 use crate::kernel::{Kernel, News, RouteChange, change_routes};
+use crate::openflow::{self, Mailbox, Wanted};
 use crate::report::{self, Scope};
 use crate::rows::{self, Rows};
 use crate::switch::{Setup, Switch, Tuning};
@@ -69,6 +73,13 @@ pub struct Daemon {
     pub cells: u64,
     /// What of workers' turns is logged.
     pub turn_log: TurnLog,
+    /// The thread that talks to controllers.
+    pub openflow: OpenFlow,
+    /// What is asked of bridges' OpenFlow.
+    pub openflow_wanted: BTreeMap<String, Wanted>,
+    /// How controllers stood when last reported.
+    statuses: BTreeMap<String, Status>,
+    run_dir: PathBuf,
     read_before: Memo,
     touched: BTreeSet<String>,
     /// Interfaces whose devices, in threads of their own, say that their link changed.
@@ -120,6 +131,11 @@ impl Runner {
             lock(&news).insert(name.to_owned());
             wake.wake();
         }));
+        let on_mail = waker.clone();
+        switch.set_mailbox(Mailbox::new(move || on_mail.wake()));
+        let on_status = waker.clone();
+        let openflow =
+            OpenFlow::start(clock.clone(), &counters, Box::new(move || on_status.wake()))?;
         let interest = rows::interest().map_err(io::Error::other)?;
         let limits = jsonrpc::Limits::default();
         let session = Session::new(vec![options.database.clone()], limits, now);
@@ -141,6 +157,10 @@ impl Runner {
             dummy: options.dummy,
             rows: Rows::default(),
             cells: 0,
+            openflow,
+            openflow_wanted: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            run_dir: options.setup.run_dir.clone(),
             read_before: Memo::default(),
             touched: BTreeSet::new(),
             linked,
@@ -197,6 +217,7 @@ impl Runner {
             self.poller.wait(timeout, &mut events)?;
         }
         let cleanup = self.daemon.exit.is_some_and(|e| e.cleanup);
+        self.daemon.openflow.stop();
         self.daemon.switch.shut_down(cleanup);
         if let Some(server) = self.unixctl.take() {
             server.finish();
@@ -210,6 +231,9 @@ impl Runner {
         self.follow_database();
         self.listen_to_kernel();
         self.listen_to_devices();
+        self.daemon.switch.change_ports();
+        self.daemon.tell_openflow();
+        self.follow_controllers();
         if let Some(mut server) = self.unixctl.take() {
             server.run(&mut self.daemon);
             self.unixctl = Some(server);
@@ -218,6 +242,7 @@ impl Runner {
             }
         }
         self.timers();
+        self.daemon.tell_openflow(); // commands may have changed something
         Ok(())
     }
 
@@ -316,6 +341,7 @@ impl Runner {
             is_touched,
             scope,
             daemon.dummy,
+            &daemon.statuses,
         );
         if !prepared.is_empty() {
             self.commit = Some(self.database.commit(prepared, now));
@@ -345,6 +371,15 @@ impl Runner {
         self.daemon.switch.refresh(&came);
         self.daemon.switch.devices_changed(&came, &gone);
         self.report(Scope::Touched);
+    }
+
+    /// Reports when a controller has come or gone.
+    fn follow_controllers(&mut self) {
+        let statuses = self.daemon.openflow.statuses();
+        if statuses != self.daemon.statuses {
+            self.daemon.statuses = statuses;
+            self.report(Scope::Touched);
+        }
     }
 
     fn listen_to_devices(&mut self) {
@@ -411,7 +446,16 @@ impl Runner {
 impl Daemon {
     /// Brings the switch to what the rows ask for.
     fn reconfigure(&mut self) {
-        let wanted = desired(&self.rows, self.switch.applied(), self.dummy, &mut self.read_before);
+        let mut wanted =
+            desired(&self.rows, self.switch.applied(), self.dummy, &mut self.read_before);
+        let (openflow, complaints) = openflow::read(&self.rows, &self.run_dir);
+        self.openflow_wanted = openflow;
+        wanted.problems.extend(complaints.into_iter().map(|(row, name, text)| Problem {
+            table: "Controller",
+            row,
+            name,
+            text,
+        }));
         let before: BTreeSet<_> = self.switch.applied().problems.iter().cloned().collect();
         let after: BTreeSet<_> = wanted.problems.iter().cloned().collect();
         self.touched.extend(before.symmetric_difference(&after).map(|p| p.name.clone()));
@@ -429,6 +473,16 @@ impl Daemon {
             tuning.kernel_offload = wanted;
         }
         self.switch.tune(tuning);
+    }
+
+    /// Tells the thread that talks to controllers what is new.
+    fn tell_openflow(&mut self) {
+        if self.switch.has_news_for_openflow() {
+            let configuration =
+                self.switch.openflow(&self.openflow_wanted, &self.openflow.waker());
+            self.openflow.configure(configuration);
+        }
+        self.switch.ports_are_changed();
     }
 
     /// A restart keeps the numbers that ports had.

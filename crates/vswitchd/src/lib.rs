@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod desired;
 pub mod kernel;
 pub mod numbers;
+pub mod openflow;
 pub mod plan;
 pub mod program;
 pub mod report;

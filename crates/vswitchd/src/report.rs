@@ -10,15 +10,16 @@ use jiff::Timestamp;
 use netdev::Stats;
 use ovsdb::{ColumnId, Datum, TableId, Uuid};
 use ovsdb_idl::{Prepared, Txn};
+use ofproto::Status;
 use pipeline::PortRef;
 use slowpath::Traffic;
 use tunnel::state::{Reason, TunnelState, TunnelStates};
-use vswitch_schema::tables::{Duplex, LinkState};
+use vswitch_schema::tables::{Duplex, LinkState, Role};
 use vswitch_schema::{Column, IntMap, StringMap};
 
-use crate::desired::{DummyMode, Interface, InterfaceKind};
+use crate::desired::{Bridge, DummyMode, Interface, InterfaceKind};
 use crate::rows::Rows;
-use crate::switch::{Live, Switch};
+use crate::switch::{Live, LiveBridge, Switch};
 
 /// The version of Open vSwitch whose behaviour this is.
 pub const OVS_VERSION: &str = "4.0.0";
@@ -101,14 +102,14 @@ pub fn transaction(
     is_touched: impl Fn(&str) -> bool,
     scope: Scope,
     dummy: DummyMode,
+    controllers: &BTreeMap<String, Status>,
 ) -> Prepared {
     let mut w = Writer { txn };
     let all = scope == Scope::All;
     let is_due = |name: &str| all || is_touched(name);
     for (name, bridge) in &switch.applied().bridges {
         let Some((live, _)) = switch.bridge(name) else { continue };
-        let id = bridge.datapath_id.unwrap_or_else(|| mac_number(live.mac));
-        w.put("Bridge", bridge.row, "datapath_id", &Some(format!("{id:016x}")));
+        w.put("Bridge", bridge.row, "datapath_id", &Some(format!("{:016x}", datapath_id(bridge, live))));
         w.put("Bridge", bridge.row, "datapath_version", &"<built-in>".to_owned());
         w.put("Bridge", bridge.row, "status", &problems(switch, "Bridge", bridge.row));
         for (port_name, port) in &bridge.ports {
@@ -127,6 +128,11 @@ pub fn transaction(
             }
         }
     }
+    for row in rows.controllers.keys() {
+        if let Some(status) = controllers.get(&row.to_string()) {
+            controller(&mut w, *row, status, switch.clock.now());
+        }
+    }
     if let Some(row) = &rows.switch {
         w.put("Open_vSwitch", row.uuid, "cur_cfg", &row.next_cfg);
         w.put("Open_vSwitch", row.uuid, "ovs_version", &Some(OVS_VERSION.to_owned()));
@@ -138,6 +144,32 @@ pub fn transaction(
         w.put("Open_vSwitch", row.uuid, "dpdk_version", &Some(version));
     }
     w.txn.finish()
+}
+
+/// How a controller stands.
+fn controller(w: &mut Writer<'_>, row: Uuid, status: &Status, now: Instant) {
+    w.put("Controller", row, "is_connected", &status.connected);
+    let role = status.role.filter(|_| status.connected).map(|role| match role {
+        openflow::message::Role::Primary => Role::Master,
+        openflow::message::Role::Secondary => Role::Slave,
+        _ => Role::Other,
+    });
+    w.put("Controller", row, "role", &role);
+    let mut map = StringMap::new();
+    if !status.state.is_empty() {
+        map.insert("state".to_owned(), status.state.to_owned());
+    }
+    if let Some(error) = &status.last_error {
+        map.insert("last_error".to_owned(), error.clone());
+    }
+    let times =
+        [("sec_since_connect", status.since_connect), ("sec_since_disconnect", status.since_disconnect)];
+    for (key, since) in times {
+        if let Some(since) = since {
+            map.insert(key.to_owned(), now.since(since).as_secs().to_string());
+        }
+    }
+    w.put("Controller", row, "status", &map);
 }
 
 fn datapath_types(dummy: DummyMode) -> Vec<String> {
@@ -303,6 +335,11 @@ fn problems(switch: &Switch, table: &str, row: Uuid) -> StringMap {
     } else {
         BTreeMap::from([("error".to_owned(), texts.join("; "))])
     }
+}
+
+/// Who a bridge is: as configured, or by its address.
+pub fn datapath_id(bridge: &Bridge, live: &LiveBridge) -> u64 {
+    bridge.datapath_id.unwrap_or_else(|| mac_number(live.mac))
 }
 
 fn mac_number(mac: [u8; 6]) -> u64 {

@@ -39,6 +39,8 @@ pub fn interest() -> Result<Interest, UnknownName> {
                 "other_config",
                 "flood_vlans",
                 "controller",
+                "protocols",
+                "flow_tables",
             ],
         )?
         .quietly("Bridge", &["datapath_id", "datapath_version", "status"])?
@@ -74,6 +76,21 @@ pub fn interest() -> Result<Interest, UnknownName> {
             ],
         )?
         .quietly("Interface", &["link_resets", "link_speed", "duplex", "mtu", "error"])?
+        .watch(
+            "Controller",
+            &[
+                "type",
+                "target",
+                "max_backoff",
+                "inactivity_probe",
+                "enable_async_messages",
+                "controller_rate_limit",
+                "controller_burst_limit",
+                "other_config",
+            ],
+        )?
+        .quietly("Controller", &["is_connected", "role", "status"])?
+        .watch("Flow_Table", &["name", "flow_limit", "overflow_policy", "groups", "prefixes"])?
         .watch("Datapath", &[])?
         .quietly("Datapath", &["capabilities", "datapath_version"])
 }
@@ -92,6 +109,10 @@ pub struct Rows {
     pub ports: Map<Uuid, Arc<tables::Port>>,
     /// Interface rows, likewise.
     pub interfaces: Map<Uuid, Arc<tables::Interface>>,
+    /// Controller rows.
+    pub controllers: Map<Uuid, tables::Controller>,
+    /// Flow_Table rows.
+    pub flow_tables: Map<Uuid, tables::FlowTable>,
     /// What was made of an interface's options, until its row changes.
     pub(crate) options: RefCell<Map<Uuid, Arc<Options>>>,
 }
@@ -128,6 +149,8 @@ impl Rows {
         follow::<tables::Bridge, _>(&mut self.bridges, replica, changes);
         follow::<tables::Port, _>(&mut self.ports, replica, changes);
         follow::<tables::Interface, _>(&mut self.interfaces, replica, changes);
+        follow::<tables::Controller, _>(&mut self.controllers, replica, changes);
+        follow::<tables::FlowTable, _>(&mut self.flow_tables, replica, changes);
         let options = self.options.get_mut();
         for change in changes.table("Interface") {
             options.remove(&change.uuid());

@@ -2,7 +2,9 @@
 
 use openflow::error::Code;
 use openflow::message::packet_in::PacketInForm;
-use openflow::message::switch::{CAPABILITY_GROUP_STATS, Config, Features, Role, RoleMessage};
+use openflow::message::switch::{
+    CAPABILITY_GROUP_STATS, Config, Features, Fragments, Role, RoleMessage,
+};
 use openflow::message::{Message, tlv};
 use openflow::{Protocol, Version};
 use pipeline::TABLES;
@@ -53,7 +55,8 @@ pub(super) fn set(bridge: &mut Bridge, request: &Request<'_>, wanted: Config) ->
     }
     peer.miss_send_len = wanted.miss_send_len;
     // The rest is the whole switch's, and a secondary has no say in it.
-    if !peer.is_secondary() && wanted.fragments != bridge.fragments {
+    let possible = wanted.fragments != Fragments::Reassemble;
+    if !peer.is_secondary() && possible && wanted.fragments != bridge.fragments {
         bridge.fragments = wanted.fragments;
         bridge.switch.set_fragments(wanted.fragments);
     }

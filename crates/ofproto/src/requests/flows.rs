@@ -102,10 +102,11 @@ pub(crate) fn priority(rule: &Rule) -> u16 {
     u16::try_from(rule.priority).unwrap_or(u16::MAX)
 }
 
+/// A time as messages have it, to the millisecond: nobody keeps the time of rules more exactly.
 pub(crate) fn duration(time: Duration) -> stats::Duration {
     stats::Duration {
         seconds: u32::try_from(time.as_secs()).unwrap_or(u32::MAX),
-        nanoseconds: time.subsec_nanos(),
+        nanoseconds: time.subsec_millis() * 1_000_000,
     }
 }
 

@@ -11,7 +11,7 @@ use pipeline::FailMode;
 use stream::{Endpoint, Listener};
 
 use super::BridgeConfig;
-use super::remote::{How, Remote};
+use super::remote::Remote;
 use crate::bridge::Bridge;
 use crate::peer::Kind;
 use crate::switch::with_program;
@@ -32,6 +32,9 @@ impl Managed {
         let management = listen(&config.run_dir, &format!("{name}.mgmt"));
         let snoop = listen(&config.run_dir, &format!("{name}.snoop"));
         let managed = Managed { bridge, config, management, snoop, remotes: BTreeMap::new() };
+        if has_controllers(&managed.config) {
+            managed.change(&FlowMod::new(Command::Delete));
+        }
         managed.stand_alone();
         managed
     }
@@ -45,7 +48,9 @@ impl Managed {
         if had != has || !has && was.fail_mode != self.config.fail_mode {
             self.change(&FlowMod::new(Command::Delete));
         }
-        self.stand_alone();
+        if self.config.reconfigured {
+            self.stand_alone();
+        }
     }
 
     /// A bridge that nobody programs switches by itself, unless it is told not to.

@@ -50,6 +50,8 @@ pub struct BridgeConfig {
     pub controllers: Vec<Controller>,
     /// What it does while no controller is connected.
     pub fail_mode: FailMode,
+    /// Whether the operator's wishes were looked at anew, as opposed to a port that changed by itself.
+    pub reconfigured: bool,
 }
 
 /// A controller, or an address on which to wait for some.

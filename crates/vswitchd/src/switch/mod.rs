@@ -3,6 +3,7 @@
 //! A step that fails leaves its interface in place with an error (and OpenFlow port -1), and nothing else disturbed. A device
 //! that was missing is tried again when the kernel says that one of its name has come.
 
+mod openflow;
 mod plane;
 mod settle;
 mod sockets;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, Counters, Version};
+use base::{Clock, Counters, Instant, Version};
 use datapath::Schedule;
 use flow::DpPort;
 use netdev::{Device, Kind as DeviceKind, Opener, Queues, Status};
@@ -22,6 +23,7 @@ use tunnel::{Routes, SourcePorts};
 
 use crate::desired::{DatapathKind, Desired, Interface, InterfaceKind, Mac};
 use crate::numbers::OfPorts;
+use crate::openflow::{BridgeSwitch, Mailbox};
 use crate::plan::{Step, plan};
 pub use plane::Plane;
 use sockets::socket_dir;
@@ -79,6 +81,12 @@ pub struct Switch {
     remembered: BTreeMap<String, Vec<(String, u16)>>,
     /// Interfaces whose rows may no longer say how they are.
     touched: BTreeSet<String>,
+    /// What controllers ask for.
+    mailbox: Mailbox,
+    /// Whether OpenFlow does not know yet how bridges and ports are.
+    openflow_stale: bool,
+    /// Whether the operator's wishes were applied since OpenFlow was last told.
+    reconfigured: bool,
 }
 
 /// A bridge that runs.
@@ -90,6 +98,8 @@ pub struct LiveBridge {
     /// Its hardware address.
     pub mac: Mac,
     ofports: OfPorts,
+    /// The bridge as controllers' connections see it.
+    openflow: Option<Arc<BridgeSwitch>>,
     /// By name: an error, or what runs.
     pub interfaces: BTreeMap<String, Result<Live, String>>,
 }
@@ -107,6 +117,10 @@ pub struct Live {
     pub status: Status,
     /// Why it has no part in forwarding although it is here (two tunnels that cannot be told apart).
     pub excluded: Option<String>,
+    /// Since when it is there.
+    pub since: Instant,
+    /// What controllers forbid, as bits of OpenFlow's port configuration.
+    pub forbidden: u32,
 }
 
 impl Switch {
@@ -131,7 +145,15 @@ impl Switch {
             routes: Routes::default(),
             touched: BTreeSet::new(),
             remembered: BTreeMap::new(),
+            mailbox: Mailbox::new(|| {}),
+            openflow_stale: false,
+            reconfigured: false,
         }
+    }
+
+    /// Has controllers ask for what they want by this.
+    pub fn set_mailbox(&mut self, mailbox: Mailbox) {
+        self.mailbox = mailbox;
     }
 
     /// Has this called, from any thread, with the name of an interface whose link changed without the kernel knowing.
@@ -199,6 +221,8 @@ impl Switch {
             self.carry_out(step, &desired);
         }
         self.applied = desired;
+        self.openflow_stale = true;
+        self.reconfigured = true;
         if !steps.is_empty() {
             self.settle();
         }
@@ -245,7 +269,14 @@ impl Switch {
         for (port, n) in self.remembered.remove(name).into_iter().flatten() {
             ofports.remember(&port, n);
         }
-        let live = LiveBridge { id, kind, mac, ofports, interfaces: BTreeMap::new() };
+        let live = LiveBridge {
+            id,
+            kind,
+            mac,
+            ofports,
+            openflow: None,
+            interfaces: BTreeMap::new(),
+        };
         self.bridges.insert(name.to_owned(), live);
         if !self.planes.contains_key(&kind) {
             match Plane::start(
@@ -324,7 +355,15 @@ impl Switch {
             }
         };
         let mut live =
-            Live { ofport: ofport.unwrap_or(OfPort::NONE), dp, device, status, excluded: None };
+            Live {
+            ofport: ofport.unwrap_or(OfPort::NONE),
+            dp,
+            device,
+            status,
+            excluded: None,
+            since: self.clock.now(),
+            forbidden: 0,
+        };
         if ofport.is_none() {
             self.close(kind, &wanted.name, live);
             return Err(format!(
@@ -455,6 +494,7 @@ impl Switch {
                 warn(name, "be looked at", device.refresh());
                 live.status = device.status().unwrap_or_default();
                 self.touched.insert(name.clone());
+                self.openflow_stale = true;
             }
         }
     }

@@ -7,6 +7,7 @@ use l2::MacConfig;
 use pipeline::{Bridge, BridgeId, OfPort, PortSpec, PortSpecKind, Snapshot, SnapshotBuilder, Vid};
 use tunnel::{Local, Remote};
 
+use super::openflow::port_config;
 use super::{LOG, Live, LiveBridge, Switch, warn};
 use crate::desired::{self, InterfaceKind, Mac};
 
@@ -80,6 +81,7 @@ impl Switch {
     /// Builds a snapshot for each datapath and hands it over.
     pub(super) fn publish(&mut self) {
         self.version = self.version.next();
+        self.openflow_stale = true;
         for (kind, plane) in &self.planes {
             let mut builder = SnapshotBuilder::new(self.version, plane.name.as_str());
             builder.source_ports(self.source_ports);
@@ -164,6 +166,7 @@ fn spec(
     spec.vlan = port.vlan.clone();
     spec.priority_tags = port.priority_tags;
     spec.protected = port.protected;
+    spec.config = port_config(live);
     Some(spec)
 }
 

@@ -1,0 +1,154 @@
+//! A bridge, and a datapath's events, as the crate `ofproto` sees them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base::{Clock, Instant};
+use netdev::Device;
+use ofproto::switch::{Event, Events, PacketIn, Switch};
+use openflow::message::PacketOut;
+use openflow::message::stats;
+use openflow::message::switch::Fragments;
+use openflow::{Code, Port};
+use pipeline::{BridgeId, OfPort, PortRef, Program};
+use slowpath::SlowPath;
+
+use super::mailbox::{Mailbox, PortChange};
+
+/// How long a barrier waits for the caches at most.
+const BARRIER: Duration = Duration::from_secs(10);
+
+/// A port whose counters can be asked for.
+#[derive(Clone)]
+pub struct PortHandle {
+    /// Its device, if it is one.
+    pub device: Option<Arc<dyn Device>>,
+    /// Since when it is there.
+    pub since: Instant,
+}
+
+/// See the module.
+pub struct BridgeSwitch {
+    id: BridgeId,
+    slow: SlowPath,
+    clock: Clock,
+    mailbox: Mailbox,
+    ports: Mutex<BTreeMap<Port, PortHandle>>,
+}
+
+impl BridgeSwitch {
+    /// A bridge without ports.
+    pub fn new(id: BridgeId, slow: SlowPath, clock: Clock, mailbox: Mailbox) -> Self {
+        Self { id, slow, clock, mailbox, ports: Mutex::default() }
+    }
+
+    /// It has these ports from now on.
+    pub fn set_ports(&self, ports: BTreeMap<Port, PortHandle>) {
+        *self.ports.lock().unwrap_or_else(PoisonError::into_inner) = ports;
+    }
+
+    fn port(&self, port: Port) -> Option<PortHandle> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).get(&port).cloned()
+    }
+}
+
+/// Nobody counts that.
+const UNKNOWN: u64 = u64::MAX;
+
+impl Switch for BridgeSwitch {
+    fn program(&self, act: &mut dyn FnMut(&mut Program, Instant)) {
+        self.slow.with(|state, now| {
+            if let Some(program) = state.programs.get_mut(&self.id) {
+                act(program, now);
+            }
+        });
+    }
+
+    fn barrier(&self) {
+        if !self.slow.revalidate(BARRIER) {
+            log::warn!(target: "ofproto", "a barrier was answered before all flows were looked at");
+        }
+    }
+
+    fn collect(&self) {}
+
+    fn packet_out(&self, _: &PacketOut) -> Result<(), Code> {
+        Ok(())
+    }
+
+    fn port_counters(&self, port: Port) -> Option<([u64; 12], stats::Duration)> {
+        let handle = self.port(port)?;
+        let age = self.clock.now().since(handle.since);
+        let since = stats::Duration {
+            seconds: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
+            nanoseconds: age.subsec_millis() * 1_000_000,
+        };
+        let counters = match &handle.device {
+            Some(device) => {
+                let s = device.stats().unwrap_or_default();
+                let mut all = [
+                    s.rx_packets,
+                    s.tx_packets,
+                    s.rx_bytes,
+                    s.tx_bytes,
+                    s.rx_dropped,
+                    s.tx_dropped,
+                    s.rx_errors,
+                    s.tx_errors,
+                    s.rx_frame_err,
+                    s.rx_over_err,
+                    s.rx_crc_err,
+                    s.collisions,
+                ];
+                if device.as_dummy().is_some() {
+                    all[4..].fill(UNKNOWN);
+                }
+                all
+            }
+            None => {
+                let t = self.slow.traffic(PortRef { bridge: self.id, port: OfPort(port.0) });
+                let mut all = [UNKNOWN; 12];
+                all[..4].copy_from_slice(&[t.rx_packets, t.tx_packets, t.rx_bytes, t.tx_bytes]);
+                all
+            }
+        };
+        Some((counters, since))
+    }
+
+    fn set_port(&self, port: Port, config: u32, mask: u32) {
+        self.mailbox.ask(PortChange { bridge: self.id, port: OfPort(port.0), config, mask });
+    }
+
+    fn set_fragments(&self, _: Fragments) {}
+}
+
+/// What a datapath's slow path has to tell controllers.
+pub struct PlaneEvents(pub SlowPath);
+
+impl Events for PlaneEvents {
+    fn take(&self) -> Vec<(BridgeId, Event)> {
+        let events = self.0.take_events().into_iter().map(|event| match event {
+            slowpath::Event::PacketIn(packet) => {
+                let bridge = packet.bridge;
+                (bridge, Event::PacketIn(Box::new(packet_in(*packet))))
+            }
+            slowpath::Event::Changes(bridge, changes) => (bridge, Event::Changes(changes)),
+        });
+        events.collect()
+    }
+}
+
+fn packet_in(packet: slowpath::PacketIn) -> PacketIn {
+    PacketIn {
+        packet: packet.packet,
+        reason: packet.reason,
+        table: packet.table,
+        cookie: packet.cookie,
+        controller: packet.controller,
+        max_len: packet.max_len,
+        metadata: packet.metadata,
+        userdata: packet.userdata,
+        continuation: packet.continuation,
+    }
+}

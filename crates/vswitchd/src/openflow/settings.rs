@@ -1,0 +1,164 @@
+//! What rows of the database say of controllers, versions and tables.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use ofconn::Versions;
+use ofproto::{Controller, Kind};
+use openflow::Version;
+use stream::Endpoint;
+use vswitch_schema::tables;
+
+use crate::rows::Rows;
+
+/// What a bridge's OpenFlow is to be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// Its controllers.
+    pub controllers: Vec<Controller>,
+    /// The versions that it speaks.
+    pub versions: Versions,
+    /// Names of its tables.
+    pub tables: BTreeMap<u8, String>,
+    /// `other_config:dp-desc`.
+    pub description: Option<String>,
+    /// `other_config:dp-sn`.
+    pub serial_number: Option<String>,
+}
+
+/// A controller that makes no sense: its row, its target, and why.
+pub type Complaint = (ovsdb::Uuid, String, String);
+
+/// What all bridges' OpenFlow is to be, by the bridges' names. Relative paths of sockets are in `run_dir`.
+pub fn read(rows: &Rows, run_dir: &Path) -> (BTreeMap<String, Wanted>, Vec<Complaint>) {
+    let mut complaints = Vec::new();
+    let bridges = rows.bridges.values().map(|row| {
+        let wanted = Wanted {
+            controllers: read_controllers(rows, row, run_dir, &mut complaints),
+            versions: read_versions(&row.protocols),
+            tables: read_tables(rows, row),
+            description: row.other_config.get("dp-desc").cloned(),
+            serial_number: row.other_config.get("dp-sn").cloned(),
+        };
+        (row.name.clone(), wanted)
+    });
+    (bridges.collect(), complaints)
+}
+
+/// The port that controllers have when none is said.
+const PORT: &str = "6653";
+const MAX_BACKOFF: i64 = 8000;
+const PROBE: i64 = 5000;
+
+fn read_controllers(
+    rows: &Rows,
+    bridge: &tables::Bridge,
+    run_dir: &Path,
+    complaints: &mut Vec<Complaint>,
+) -> Vec<Controller> {
+    let mut controllers = Vec::new();
+    for row in bridge.controller.iter().filter_map(|id| rows.controllers.get(id)) {
+        match with_port(&row.target).parse::<Endpoint>() {
+            Ok(endpoint) => controllers.push(controller(row, endpoint.in_dir(run_dir))),
+            Err(error) => complaints.push((row.uuid, row.target.clone(), error.to_string())),
+        }
+    }
+    controllers
+}
+
+/// The target with OpenFlow's port where none is said (a database's is another).
+fn with_port(target: &str) -> String {
+    let Some((method, rest)) = target.split_once(':') else { return target.to_owned() };
+    let has_port = match rest.strip_prefix('[') {
+        Some(inside) => inside.split_once(']').is_some_and(|(_, behind)| !behind.is_empty()),
+        None => rest.contains(':'),
+    };
+    match method {
+        "tcp" | "ssl" if !has_port => format!("{target}:{PORT}"),
+        "ptcp" | "pssl" if rest.is_empty() => format!("{method}:{PORT}"),
+        "ptcp" | "pssl" if rest.starts_with(':') => format!("{method}:{PORT}{rest}"),
+        _ => target.to_owned(),
+    }
+}
+
+fn controller(row: &tables::Controller, endpoint: Endpoint) -> Controller {
+    let kind = match row.kind {
+        Some(tables::ControllerKind::Primary) => Kind::Primary,
+        Some(tables::ControllerKind::Service) => Kind::Service,
+        // Who waits to be called serves operators.
+        None if endpoint.is_passive() => Kind::Service,
+        None => Kind::Primary,
+    };
+    let number = |n: i64| u32::try_from(n).ok();
+    let ms = |n: i64| Duration::from_millis(u64::try_from(n).unwrap_or_default());
+    let rate = row.controller_rate_limit.and_then(number).filter(|rate| *rate > 0);
+    let burst = row.controller_burst_limit.and_then(number).filter(|burst| *burst > 0);
+    Controller {
+        key: row.uuid.to_string(),
+        kind,
+        max_backoff: ms(row.max_backoff.unwrap_or(MAX_BACKOFF).max(1000)),
+        probe: Some(ms(row.inactivity_probe.unwrap_or(PROBE))).filter(|probe| !probe.is_zero()),
+        // A quarter of a second's worth at once, unless it is said.
+        limit: rate.map(|rate| (rate.max(100), burst.unwrap_or(rate / 4).max(25))),
+        unasked: row.enable_async_messages.unwrap_or(true),
+        endpoint,
+    }
+}
+
+/// The versions that a bridge speaks: all, where nothing is said.
+fn read_versions(names: &[String]) -> Versions {
+    let bits = names.iter().filter_map(|name| Version::parse(name));
+    let set = bits.fold(0, |set, version| set | 1 << version as u32);
+    if set == 0 { Versions::ALL } else { Versions(set) }
+}
+
+/// The names that a bridge's tables have.
+fn read_tables(rows: &Rows, bridge: &tables::Bridge) -> BTreeMap<u8, String> {
+    let named = bridge.flow_tables.iter().filter_map(|(id, row)| {
+        let name = rows.flow_tables.get(row)?.name.clone()?;
+        Some((*id, name))
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_without_a_port_has_the_port_of_openflow() {
+        for (target, full) in [
+            ("tcp:127.0.0.1", "tcp:127.0.0.1:6653"),
+            ("tcp:127.0.0.1:1", "tcp:127.0.0.1:1"),
+            ("tcp:[::1]", "tcp:[::1]:6653"),
+            ("tcp:[::1]:5", "tcp:[::1]:5"),
+            ("ptcp:", "ptcp:6653"),
+            ("ptcp::127.0.0.1", "ptcp:6653:127.0.0.1"),
+            ("ptcp:7", "ptcp:7"),
+            ("unix:x", "unix:x"),
+        ] {
+            assert_eq!(with_port(target), full);
+        }
+    }
+
+    #[test]
+    fn a_controller_is_primary_unless_it_waits_to_be_called() {
+        let row = tables::Controller::default();
+        let kind = |row: &tables::Controller, target: &str| {
+            controller(row, target.parse().unwrap()).kind
+        };
+        assert_eq!(kind(&row, "tcp:127.0.0.1:1"), Kind::Primary);
+        assert_eq!(kind(&row, "ptcp:1"), Kind::Service);
+        let told =
+            tables::Controller { kind: Some(tables::ControllerKind::Primary), ..row.clone() };
+        assert_eq!(kind(&told, "ptcp:1"), Kind::Primary);
+    }
+
+    #[test]
+    fn versions_are_those_named_or_all() {
+        assert_eq!(read_versions(&[]), Versions::ALL);
+        let named = ["OpenFlow10".to_owned(), "OpenFlow13".to_owned()];
+        assert_eq!(read_versions(&named), Versions(0b1_0010));
+    }
+}
