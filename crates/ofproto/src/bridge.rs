@@ -12,6 +12,7 @@ use ofconn::Versions;
 use openflow::error::Code;
 use openflow::message::port::PortDesc;
 use openflow::message::switch::Fragments;
+use openflow::message::table::Vacancy;
 use openflow::message::{Desc, Message};
 use openflow::wire::{decode, encode, error_about};
 
@@ -69,6 +70,8 @@ pub struct Bridge {
     /// The last election of a primary.
     pub(crate) generation: Option<u64>,
     pub(crate) fragments: Fragments,
+    /// Whether a table makes room, tells how full it is, and when; where that was ever said.
+    pub(crate) table_mods: BTreeMap<u8, (bool, bool, Option<Vacancy>)>,
     outbox: Vec<Outgoing>,
 }
 
@@ -81,6 +84,7 @@ impl Bridge {
             peers: BTreeMap::new(),
             generation: None,
             fragments: Fragments::Normal,
+            table_mods: BTreeMap::new(),
             outbox: Vec::new(),
         }
     }
@@ -126,7 +130,7 @@ impl Bridge {
                 return Step::Done;
             }
         };
-        let request = Request { from, xid: header.xid, bytes, now };
+        let request = Request { from, xid: header.xid, now };
         match requests::carry_out(self, &request, message) {
             Ok(step) => step,
             Err(code) => {
@@ -162,13 +166,11 @@ impl Bridge {
 }
 
 /// A message on its way through.
-pub(crate) struct Request<'a> {
+pub(crate) struct Request {
     /// Who sent it.
     pub from: PeerId,
     /// Its transaction.
     pub xid: u32,
-    /// All of it.
-    pub bytes: &'a [u8],
     /// When it is looked at.
     pub now: Instant,
 }

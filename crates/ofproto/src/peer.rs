@@ -8,6 +8,7 @@ use openflow::message::switch::Role;
 use openflow::{Protocol, Protocols, Version};
 
 use crate::requests::bundle::Bundle;
+use crate::requests::monitors::Monitor;
 
 /// Names a connection for as long as it lives, over all bridges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,7 +24,7 @@ pub enum Kind {
 }
 
 /// Bytes of a packet that no rule met, for controllers that have not said how many they want.
-const MISS_SEND_LEN: u16 = 128;
+pub const MISS_SEND_LEN: u16 = 128;
 
 /// See the module.
 pub struct Peer {
@@ -45,6 +46,8 @@ pub struct Peer {
     pub controller_id: u16,
     /// Messages kept to be carried out at once.
     pub bundles: BTreeMap<u32, Bundle>,
+    /// What rules it watches.
+    pub monitors: BTreeMap<u32, Monitor>,
     /// Most packets per second, if there is a limit: those that no rule met, and others.
     pub limits: Option<[TokenBucket; 2]>,
 }
@@ -97,6 +100,7 @@ impl Peer {
             invalid_ttl: false,
             controller_id: 0,
             bundles: BTreeMap::new(),
+            monitors: BTreeMap::new(),
             limits: None,
         }
     }

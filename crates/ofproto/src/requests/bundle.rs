@@ -38,7 +38,7 @@ struct Kept {
     bytes: Vec<u8>,
 }
 
-pub(super) fn add(bridge: &mut Bridge, request: &Request<'_>, added: BundleAdd) -> Outcome {
+pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> Outcome {
     forget_idle(bridge, request.from, request.now);
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
     let message = match decode(&added.message) {
@@ -90,7 +90,7 @@ fn forget_idle(bridge: &mut Bridge, id: PeerId, now: Instant) {
 
 pub(super) fn control(
     bridge: &mut Bridge,
-    request: &Request<'_>,
+    request: &Request,
     control: BundleControl,
 ) -> Outcome {
     forget_idle(bridge, request.from, request.now);
@@ -119,7 +119,7 @@ pub(super) fn control(
     answer(bridge, request, &Message::BundleControl(done))
 }
 
-fn open(bridge: &mut Bridge, request: &Request<'_>, control: BundleControl) -> Result<(), Code> {
+fn open(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Result<(), Code> {
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
     if peer.bundles.remove(&control.id).is_some() {
         return Err(Code::OFPBFC_BAD_ID);
@@ -137,7 +137,7 @@ fn open(bridge: &mut Bridge, request: &Request<'_>, control: BundleControl) -> R
     Ok(())
 }
 
-fn close(bridge: &mut Bridge, request: &Request<'_>, control: BundleControl) -> Result<(), Code> {
+fn close(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Result<(), Code> {
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
     let bundle = peer.bundles.get_mut(&control.id).ok_or(Code::OFPBFC_BAD_ID)?;
     let wrong = match () {
@@ -154,7 +154,7 @@ fn close(bridge: &mut Bridge, request: &Request<'_>, control: BundleControl) -> 
     Ok(())
 }
 
-fn commit(bridge: &mut Bridge, request: &Request<'_>, control: BundleControl) -> Result<(), Code> {
+fn commit(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Result<(), Code> {
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
     let bundle = peer.bundles.remove(&control.id).ok_or(Code::OFPBFC_BAD_ID)?;
     if bundle.flags != control.flags {

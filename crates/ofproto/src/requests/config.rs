@@ -1,6 +1,7 @@
 //! Who the switch is, how it is set up, and how a connection is set up.
 
 use openflow::error::Code;
+use openflow::message::controller::{AsyncConfig, AsyncForm, RoleStatus};
 use openflow::message::packet_in::PacketInForm;
 use openflow::message::switch::{
     CAPABILITY_GROUP_STATS, Config, Features, Fragments, Role, RoleMessage,
@@ -11,13 +12,14 @@ use pipeline::TABLES;
 
 use super::{Outcome, answer};
 use crate::bridge::{Bridge, Request, Step};
+use crate::peer::{Kind, MISS_SEND_LEN, Unasked};
 
 /// Flows, tables, ports, queues, groups, ARP addresses, bundles.
 const CAPABILITIES: u32 = 0b111 | CAPABILITY_GROUP_STATS | 1 << 6 | 1 << 7 | 1 << 9;
 /// All twelve actions of OpenFlow 1.0.
 const ACTIONS10: u32 = 0xfff;
 
-pub(super) fn features(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
+pub(super) fn features(bridge: &mut Bridge, request: &Request) -> Outcome {
     let mut features = Features {
         datapath_id: bridge.settings.datapath_id,
         buffers: 0,
@@ -33,12 +35,12 @@ pub(super) fn features(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
     answer(bridge, request, &Message::FeaturesReply(features))
 }
 
-pub(super) fn desc(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
+pub(super) fn desc(bridge: &mut Bridge, request: &Request) -> Outcome {
     let desc = bridge.settings.desc.clone();
     answer(bridge, request, &Message::DescReply(Box::new(desc)))
 }
 
-pub(super) fn get(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
+pub(super) fn get(bridge: &mut Bridge, request: &Request) -> Outcome {
     let peer = bridge.peer(request.from).ok_or(Code::OFPBRC_EPERM)?;
     let config = Config {
         fragments: bridge.fragments,
@@ -48,7 +50,7 @@ pub(super) fn get(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
     answer(bridge, request, &Message::GetConfigReply(config))
 }
 
-pub(super) fn set(bridge: &mut Bridge, request: &Request<'_>, wanted: Config) -> Outcome {
+pub(super) fn set(bridge: &mut Bridge, request: &Request, wanted: Config) -> Outcome {
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
     if let Some(send) = wanted.invalid_ttl_to_controller {
         peer.invalid_ttl = send;
@@ -63,8 +65,11 @@ pub(super) fn set(bridge: &mut Bridge, request: &Request<'_>, wanted: Config) ->
     Ok(Step::Done)
 }
 
+/// Another became primary.
+const PRIMARY_REQUEST: u8 = 0;
+
 /// Gives a peer the role that it asks for (OpenFlow 1.3, 6.3.5). There is one primary: who was it becomes secondary.
-pub(super) fn role(bridge: &mut Bridge, request: &Request<'_>, wanted: RoleMessage) -> Outcome {
+pub(super) fn role(bridge: &mut Bridge, request: &Request, wanted: RoleMessage) -> Outcome {
     let elected = matches!(wanted.role, Role::Primary | Role::Secondary);
     if let Some(generation) = wanted.generation.filter(|_| elected) {
         // Numbers wrap around: the sign of the distance tells which is later.
@@ -75,10 +80,23 @@ pub(super) fn role(bridge: &mut Bridge, request: &Request<'_>, wanted: RoleMessa
         bridge.generation = Some(generation);
     }
     if wanted.role == Role::Primary {
+        let mut demoted = Vec::new();
         for (id, peer) in &mut bridge.peers {
             if *id != request.from && peer.role == Role::Primary {
+                // What it wants to hear of as a primary decides whether it hears of this.
+                if peer.hears(Unasked::RoleStatus, PRIMARY_REQUEST) {
+                    demoted.push(*id);
+                }
                 peer.role = Role::Secondary;
             }
+        }
+        for id in demoted {
+            let status = RoleStatus {
+                role: Role::Secondary,
+                reason: PRIMARY_REQUEST,
+                generation: bridge.generation,
+            };
+            bridge.send(id, 0, &Message::RoleStatus(status));
         }
     }
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
@@ -95,17 +113,17 @@ pub(super) fn role(bridge: &mut Bridge, request: &Request<'_>, wanted: RoleMessa
 }
 
 /// OpenFlow 1.0 has four protocols; these two messages choose among them.
-pub(super) fn flow_mod_table_id(bridge: &mut Bridge, request: &Request<'_>, on: bool) -> Outcome {
+pub(super) fn flow_mod_table_id(bridge: &mut Bridge, request: &Request, on: bool) -> Outcome {
     choose(bridge, request, |nxm, _| (nxm, on))
 }
 
-pub(super) fn flow_format(bridge: &mut Bridge, request: &Request<'_>, nxm: bool) -> Outcome {
+pub(super) fn flow_format(bridge: &mut Bridge, request: &Request, nxm: bool) -> Outcome {
     choose(bridge, request, |_, table| (nxm, table))
 }
 
 fn choose(
     bridge: &mut Bridge,
-    request: &Request<'_>,
+    request: &Request,
     choice: impl Fn(bool, bool) -> (bool, bool),
 ) -> Outcome {
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
@@ -122,15 +140,47 @@ fn choose(
 
 pub(super) fn packet_in_form(
     bridge: &mut Bridge,
-    request: &Request<'_>,
+    request: &Request,
     form: PacketInForm,
 ) -> Outcome {
     bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?.form = form;
     Ok(Step::Done)
 }
 
-pub(super) fn controller_id(bridge: &mut Bridge, request: &Request<'_>, id: u16) -> Outcome {
+pub(super) fn controller_id(bridge: &mut Bridge, request: &Request, id: u16) -> Outcome {
     bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?.controller_id = id;
+    Ok(Step::Done)
+}
+
+pub(super) fn get_async(bridge: &mut Bridge, request: &Request) -> Outcome {
+    let wants = bridge.peer(request.from).ok_or(Code::OFPBRC_EPERM)?.wants;
+    let config = AsyncConfig {
+        primary: wants.primary.map(Some),
+        secondary: wants.secondary.map(Some),
+        form: AsyncForm::Standard,
+    };
+    answer(bridge, request, &Message::GetAsyncReply(config))
+}
+
+pub(super) fn set_async(
+    bridge: &mut Bridge,
+    request: &Request,
+    wanted: &AsyncConfig,
+) -> Outcome {
+    let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
+    let sides = [
+        (&mut peer.wants.primary, &wanted.primary),
+        (&mut peer.wants.secondary, &wanted.secondary),
+    ];
+    for (has, wants) in sides {
+        for (has, wants) in has.iter_mut().zip(wants) {
+            *has = wants.unwrap_or(*has);
+        }
+    }
+    // Who says what it wants to hear of wants to hear of something.
+    if peer.kind == Kind::Service && peer.miss_send_len == 0 {
+        peer.miss_send_len = MISS_SEND_LEN;
+    }
     Ok(Step::Done)
 }
 
@@ -138,7 +188,7 @@ pub(super) fn controller_id(bridge: &mut Bridge, request: &Request<'_>, id: u16)
 const TLV_SPACE: u32 = 256;
 const TLV_FIELDS: u16 = 64;
 
-pub(super) fn tlv_table(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
+pub(super) fn tlv_table(bridge: &mut Bridge, request: &Request) -> Outcome {
     let table = tlv::TlvTable { max_space: TLV_SPACE, max_fields: TLV_FIELDS, maps: Vec::new() };
     answer(bridge, request, &Message::TlvTableReply(table))
 }

@@ -5,19 +5,16 @@ use std::time::Duration;
 use base::Instant;
 use openflow::error::Code;
 use openflow::message::flow_mod::{ALL_TABLES, FlowMod};
-use openflow::message::{AggregateReply, FlowStats, FlowStatsRequest, Message, TableStats, stats};
+use openflow::message::{AggregateReply, FlowStats, FlowStatsRequest, Message, stats};
 use openflow::{Protocol, Version};
-use pipeline::{Changes, Rule, TABLES};
+use pipeline::{Changes, Rule};
 
 use super::select::select;
 use super::{Outcome, answer, list};
 use crate::bridge::{Bridge, Request, Step};
 use crate::switch::with_program;
 
-/// So many rules fit into a table where nobody has set a limit, as far as anybody is told.
-const MAX_ENTRIES: u32 = 1_000_000;
-
-pub(super) fn change(bridge: &mut Bridge, request: &Request<'_>, flow_mod: FlowMod) -> Outcome {
+pub(super) fn change(bridge: &mut Bridge, request: &Request, flow_mod: FlowMod) -> Outcome {
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
     let flow_mod = in_protocol(flow_mod, protocol)?;
     let changes = apply(bridge, &flow_mod)?;
@@ -48,7 +45,7 @@ pub(super) fn in_protocol(mut flow_mod: FlowMod, protocol: Protocol) -> Result<F
 
 pub(super) fn statistics(
     bridge: &mut Bridge,
-    request: &Request<'_>,
+    request: &Request,
     asked: &FlowStatsRequest,
 ) -> Outcome {
     bridge.switch.collect();
@@ -112,7 +109,7 @@ pub(crate) fn duration(time: Duration) -> stats::Duration {
 
 pub(super) fn aggregate(
     bridge: &mut Bridge,
-    request: &Request<'_>,
+    request: &Request,
     asked: &FlowStatsRequest,
 ) -> Outcome {
     bridge.switch.collect();
@@ -129,28 +126,4 @@ pub(super) fn aggregate(
         nicira: asked.nicira,
     };
     answer(bridge, request, &Message::AggregateReply(reply))
-}
-
-pub(super) fn tables(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
-    bridge.switch.collect();
-    let names = bridge.settings.tables.clone();
-    let stats = with_program(&*bridge.switch, |program, _| {
-        let stats = |id: u8| {
-            let table = program.table(id);
-            let active = table.map_or(0, |t| t.rules().filter(|r| !r.is_hidden()).count());
-            let (lookups, matched) = table.map_or((0, 0), |t| t.counts());
-            TableStats {
-                table: id,
-                name: names.get(&id).cloned().unwrap_or_default(),
-                max_entries: Some(MAX_ENTRIES),
-                active: u32::try_from(active).unwrap_or(u32::MAX),
-                lookups,
-                matched,
-            }
-        };
-        (0..TABLES).map(stats).collect::<Vec<_>>()
-    });
-    let empty = Message::TableStatsReply { tables: Vec::new(), more: false };
-    let one = |table| Message::TableStatsReply { tables: vec![table], more: false };
-    list(bridge, request, empty, stats.unwrap_or_default().into_iter().map(one))
 }

@@ -4,9 +4,12 @@ pub(crate) mod bundle;
 mod config;
 mod flows;
 mod meters;
+pub(crate) mod monitors;
 mod packets;
 mod ports;
+mod queues;
 mod select;
+mod tables;
 mod tell;
 
 use openflow::error::Code;
@@ -19,7 +22,7 @@ use crate::multipart::Multipart;
 pub(crate) type Outcome = Result<Step, Code>;
 
 /// Does what a message asks.
-pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request<'_>, message: Message) -> Outcome {
+pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message) -> Outcome {
     if changes(&message) && bridge.peers.get(&request.from).is_some_and(|p| p.is_secondary()) {
         return Err(Code::OFPBRC_IS_SECONDARY);
     }
@@ -40,7 +43,20 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request<'_>, message: Mes
         Message::FlowMod(flow_mod) => flows::change(bridge, request, *flow_mod),
         Message::FlowStatsRequest(asked) => flows::statistics(bridge, request, &asked),
         Message::AggregateRequest(asked) => flows::aggregate(bridge, request, &asked),
-        Message::TableStatsRequest => flows::tables(bridge, request),
+        Message::TableStatsRequest => tables::statistics(bridge, request),
+        Message::TableFeaturesRequest { tables, .. } => {
+            tables::describe_features(bridge, request, &tables)
+        }
+        Message::TableDescRequest => tables::describe(bridge, request),
+        Message::TableMod(change) => tables::change(bridge, &change),
+        Message::QueueConfigRequest(asked) => queues::configuration(bridge, request, asked),
+        Message::QueueStatsRequest(asked) => queues::statistics(bridge, request, asked),
+        Message::MonitorRequest { monitors, .. } => monitors::ask(bridge, request, monitors),
+        Message::MonitorCancel(id) => monitors::cancel(bridge, request, id),
+        Message::GetAsyncRequest => config::get_async(bridge, request),
+        Message::SetAsync(wanted) => config::set_async(bridge, request, &wanted),
+        Message::IpfixBridgeRequest | Message::IpfixFlowRequest => Err(Code::NXST_NOT_CONFIGURED),
+        Message::CtFlush(_) => Ok(Step::Done), // nothing is tracked yet
         Message::PacketOut(out) => packets::out(bridge, &out),
         Message::PortMod(change) => ports::change(bridge, &change),
         Message::PortDescRequest(port) => ports::descriptions(bridge, request, port),
@@ -64,7 +80,11 @@ fn changes(message: &Message) -> bool {
         message,
         Message::FlowMod(_)
             | Message::PortMod(_)
+            | Message::GroupMod(_)
             | Message::MeterMod(_)
+            | Message::TableMod(_)
+            | Message::CtFlush(_)
+            | Message::Resume(_)
             | Message::PacketOut(_)
             | Message::BundleControl(_)
             | Message::BundleAdd(_)
@@ -73,7 +93,7 @@ fn changes(message: &Message) -> bool {
     )
 }
 
-fn answer(bridge: &mut Bridge, request: &Request<'_>, message: &Message) -> Outcome {
+fn answer(bridge: &mut Bridge, request: &Request, message: &Message) -> Outcome {
     bridge.send(request.from, request.xid, message);
     Ok(Step::Done)
 }
@@ -81,7 +101,7 @@ fn answer(bridge: &mut Bridge, request: &Request<'_>, message: &Message) -> Outc
 /// An answer of many entries.
 fn list(
     bridge: &Bridge,
-    request: &Request<'_>,
+    request: &Request,
     empty: Message,
     entries: impl Iterator<Item = Message> + Send + 'static,
 ) -> Outcome {
@@ -89,7 +109,7 @@ fn list(
     Ok(Step::Stream(Multipart::new(request.xid, protocol, empty, entries)))
 }
 
-fn barrier(bridge: &mut Bridge, request: &Request<'_>) -> Outcome {
+fn barrier(bridge: &mut Bridge, request: &Request) -> Outcome {
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
     let reply = openflow::wire::encode(&Message::BarrierReply, protocol, request.xid).ok();
     let switch = bridge.switch.clone();

@@ -14,14 +14,14 @@ fn chosen(bridge: &Bridge, port: Port) -> Vec<PortDesc> {
     all.filter(|p| port == Port::NONE || p.port == port).cloned().collect()
 }
 
-pub(super) fn descriptions(bridge: &mut Bridge, request: &Request<'_>, port: Port) -> Outcome {
+pub(super) fn descriptions(bridge: &mut Bridge, request: &Request, port: Port) -> Outcome {
     let ports = chosen(bridge, port);
     let empty = Message::PortDescReply { ports: Vec::new(), more: false };
     let one = |port| Message::PortDescReply { ports: vec![port], more: false };
     list(bridge, request, empty, ports.into_iter().map(one))
 }
 
-pub(super) fn statistics(bridge: &mut Bridge, request: &Request<'_>, port: Port) -> Outcome {
+pub(super) fn statistics(bridge: &mut Bridge, request: &Request, port: Port) -> Outcome {
     let ports = chosen(bridge, port);
     bridge.switch.collect();
     let switch = bridge.switch.clone();

@@ -32,15 +32,25 @@ fn meets(rule: &Rule, asked: &FlowStatsRequest, pattern: &MatchKey) -> bool {
     !rule.is_hidden()
         && (rule.cookie ^ cookie) & mask == 0
         && is_within(&rule.pattern, pattern)
-        && (asked.out_port == Port::NONE || sends(rule, |a| outputs(a) == Some(asked.out_port)))
-        && (asked.out_group == ANY_GROUP || sends(rule, |a| *a == Action::Group(asked.out_group)))
+        && (asked.out_port == Port::NONE || outputs_to(rule, asked.out_port))
+        && (asked.out_group == ANY_GROUP || sends_to_group(rule, asked.out_group))
 }
 
 /// Whether everything that `inner` matches, `outer` matches too.
-fn is_within(inner: &MatchKey, outer: &MatchKey) -> bool {
+pub(super) fn is_within(inner: &MatchKey, outer: &MatchKey) -> bool {
     let inner = inner.key.words().iter().zip(inner.mask.words());
     let outer = outer.key.words().iter().zip(outer.mask.words());
     inner.zip(outer).all(|((k, m), (ok, om))| m & om == *om && (k ^ ok) & om == 0)
+}
+
+/// Whether the rule sends packets to the port.
+pub(super) fn outputs_to(rule: &Rule, port: Port) -> bool {
+    sends(rule, |action| outputs(action) == Some(port))
+}
+
+/// Whether the rule sends packets to the group.
+pub(super) fn sends_to_group(rule: &Rule, group: u32) -> bool {
+    sends(rule, |action| *action == Action::Group(group))
 }
 
 /// Whether the rule has such an action, at once or in its action set.

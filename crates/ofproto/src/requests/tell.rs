@@ -47,7 +47,8 @@ impl Bridge {
     }
 
     /// Tells peers of rules that are gone, if their authors asked for it.
-    pub(crate) fn tell_changes(&mut self, changes: &[Change], _by: Option<(PeerId, u32)>) {
+    pub(crate) fn tell_changes(&mut self, changes: &[Change], by: Option<(PeerId, u32)>) {
+        self.tell_monitors(changes, by);
         let told = |change: &Change| matches!(change, Change::Removed(rule, _) if rule.flags.send_flow_rem && !rule.is_hidden());
         if !changes.iter().any(told) {
             return;
@@ -101,12 +102,9 @@ fn packet_in(packet: &PacketIn, peer: &Peer) -> message::PacketIn {
         }
         reason => reason,
     };
-    let most = match packet.reason {
-        REASON_NO_MATCH => peer.miss_send_len,
-        _ => packet.max_len,
-    };
     message::PacketIn {
-        packet: packet.packet.iter().take(most.into()).copied().collect(),
+        // Whole, whatever was asked for: no part of it is kept, so the rest could not be had.
+        packet: packet.packet.clone(),
         total_len: u32::try_from(packet.packet.len()).unwrap_or(u32::MAX),
         buffer: None,
         reason,
