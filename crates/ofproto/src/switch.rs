@@ -20,10 +20,23 @@ pub trait Switch: Send + Sync {
     fn packet_out(&self, out: &PacketOut) -> Result<(), Code>;
     /// What a port has counted, in the order of [`openflow::message::PortStats`], and since when.
     fn port_counters(&self, port: Port) -> Option<([u64; 12], Duration)>;
+    /// What a meter has counted.
+    fn meter_counters(&self, id: u32) -> MeterCounters;
     /// Changes bits of a port's configuration, and waits until that has happened.
     fn set_port(&self, port: Port, config: u32, mask: u32);
     /// Treats fragments like this from now on.
     fn set_fragments(&self, mode: Fragments);
+}
+
+/// What a meter has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeterCounters {
+    /// Packets that came.
+    pub packets: u64,
+    /// Bytes that came.
+    pub bytes: u64,
+    /// Packets and bytes above each band's rate.
+    pub bands: Vec<(u64, u64)>,
 }
 
 /// What `act` makes of the program; `None` when the bridge is gone.

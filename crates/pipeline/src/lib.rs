@@ -28,6 +28,8 @@ mod snapshot;
 mod table;
 mod vlan;
 
+pub use classifier::Sparse;
+
 pub use bridge::{Bridge, BridgeId, FailMode};
 pub use builder::{BuildError, PortSpec, PortSpecKind, SnapshotBuilder};
 pub use group::{Group, GroupUsage};
@@ -37,7 +39,7 @@ pub use pattern::{MatchKey, matching};
 pub use port::{OfPort, Port, PortConfig, PortKind, PortRef};
 pub use program::{
     BANDS, Change, Changes, Edit, Failed, INTERNAL_TABLE, METERS, Miss, Overflow, Program, Removed,
-    TABLES, TableSettings, Vacancy,
+    TABLES, TableSettings, Vacancy, sends_to, uses_group,
 };
 pub use rule::{Rule, Usage};
 pub use snapshot::Snapshot;

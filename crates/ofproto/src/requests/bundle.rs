@@ -10,6 +10,7 @@ use openflow::error::Code;
 use openflow::message::bundle::{BundleAdd, BundleControl, BundleStep};
 use openflow::message::Message;
 use openflow::wire::decode;
+use pipeline::{Changes, Edit};
 
 use super::{Outcome, answer, flows, packets, ports};
 use crate::bridge::{Bridge, Request, Step};
@@ -49,7 +50,7 @@ pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> O
         Message::FlowMod(flow_mod) => {
             Message::FlowMod(Box::new(flows::in_protocol(*flow_mod, peer.protocol)?))
         }
-        Message::PortMod(_) | Message::PacketOut(_) => message,
+        Message::GroupMod(_) | Message::PortMod(_) | Message::PacketOut(_) => message,
         _ => return Err(Code::OFPBFC_MSG_UNSUP),
     };
     match peer.bundles.get(&added.id) {
@@ -160,26 +161,34 @@ fn commit(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Res
     if bundle.flags != control.flags {
         return Err(Code::OFPBFC_BAD_FLAGS);
     }
-    let done = with_program(&*bridge.switch, |program, now| {
-        let mut all = Vec::new();
-        for kept in &bundle.messages {
-            if let Message::FlowMod(flow_mod) = &kept.message {
-                match program.flow_mod(flow_mod, now) {
-                    Ok(changes) => all.extend(changes),
-                    Err(error) => return (all, Some((error.code, &kept.bytes))),
-                }
+    let mut edits = Vec::new();
+    let mut sources = Vec::new();
+    let mut others = Vec::new();
+    for Kept { message, bytes } in bundle.messages {
+        match message {
+            Message::FlowMod(flow_mod) => edits.push(Edit::Flow(flow_mod)),
+            Message::GroupMod(group_mod) => edits.push(Edit::Group(*group_mod)),
+            other => {
+                others.push(Kept { message: other, bytes });
+                continue;
             }
         }
-        (all, None)
-    });
-    let (changes, failed) = done.unwrap_or_default();
-    bridge.tell_changes(&changes, Some((request.from, request.xid)));
-    if let Some((code, bytes)) = failed {
-        bridge.refuse(request.from, code, bytes);
-        return Err(Code::OFPBFC_MSG_FAILED);
+        sources.push(bytes);
+    }
+    let done = with_program(&*bridge.switch, |program, now| program.bundle(&edits, now));
+    match done.unwrap_or_else(|| Ok(Changes::new())) {
+        Ok(changes) => {
+            bridge.tell_changes(&changes, Some((request.from, request.xid)));
+            edits.iter().for_each(|edit| bridge.forward(edit, request));
+        }
+        Err(failed) => {
+            let bytes = sources.get(failed.index).map(Vec::as_slice).unwrap_or_default();
+            bridge.refuse(request.from, failed.error.code, bytes);
+            return Err(Code::OFPBFC_MSG_FAILED);
+        }
     }
     // What is not about rules follows them: it cannot be taken back.
-    for kept in &bundle.messages {
+    for kept in &others {
         let outcome = match &kept.message {
             Message::PacketOut(out) => packets::out(bridge, out),
             Message::PortMod(change) => ports::change(bridge, change),

@@ -5,31 +5,24 @@ use std::time::Duration;
 use base::Instant;
 use openflow::error::Code;
 use openflow::message::flow_mod::{ALL_TABLES, FlowMod};
-use openflow::message::{AggregateReply, FlowStats, FlowStatsRequest, Message, stats};
+use openflow::message::{FlowStats, FlowStatsRequest, Message, stats};
 use openflow::{Protocol, Version};
-use pipeline::{Changes, Rule};
+use pipeline::{Edit, Rule};
 
-use super::select::select;
-use super::{Outcome, answer, list};
+use super::{Outcome, answer, edit, list};
 use crate::bridge::{Bridge, Request, Step};
 use crate::switch::with_program;
 
 pub(super) fn change(bridge: &mut Bridge, request: &Request, flow_mod: FlowMod) -> Outcome {
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
     let flow_mod = in_protocol(flow_mod, protocol)?;
-    let changes = apply(bridge, &flow_mod)?;
-    bridge.tell_changes(&changes, Some((request.from, request.xid)));
-    if flow_mod.buffer.is_some() {
+    let has_buffer = flow_mod.buffer.is_some();
+    edit(bridge, request, Edit::Flow(Box::new(flow_mod)))?;
+    if has_buffer {
         // No packets are kept, so none has that number. The rule stands all the same.
         return Err(Code::OFPBRC_BUFFER_UNKNOWN);
     }
     Ok(Step::Done)
-}
-
-fn apply(bridge: &Bridge, flow_mod: &FlowMod) -> Result<Changes, Code> {
-    with_program(&*bridge.switch, |program, now| program.flow_mod(flow_mod, now))
-        .unwrap_or(Ok(Changes::new()))
-        .map_err(|error| error.code)
 }
 
 /// What a flow-mod means in the peer's protocol: OpenFlow 1.0 has tables in it only once that is agreed on.
@@ -49,7 +42,7 @@ pub(super) fn statistics(
     asked: &FlowStatsRequest,
 ) -> Outcome {
     bridge.switch.collect();
-    let found = with_program(&*bridge.switch, |program, now| Ok((select(program, asked)?, now)));
+    let found = with_program(&*bridge.switch, |program, now| Ok((program.select(asked).map_err(|error| error.code)?, now)));
     let (rules, now) = found.unwrap_or(Ok((Vec::new(), request.now)))?;
     let empty = Message::FlowStatsReply { flows: Vec::new(), more: false };
     let entries = rules.into_iter().map(move |rule| Message::FlowStatsReply {
@@ -74,24 +67,7 @@ fn form(protocol: Protocol, nicira: bool) -> Protocol {
 
 /// What is to be said of a rule.
 pub(crate) fn describe(rule: &Rule, now: Instant) -> FlowStats {
-    let (packets, bytes) = rule.usage.counts();
-    let seconds = |since: Instant| u16::try_from(now.since(since).as_secs()).unwrap_or(u16::MAX);
-    FlowStats {
-        table: rule.table,
-        duration: Some(duration(now.since(rule.created))),
-        priority: priority(rule),
-        idle_timeout: rule.idle_timeout,
-        hard_timeout: rule.hard_timeout,
-        importance: rule.importance,
-        idle_age: Some(seconds(rule.usage.used())),
-        hard_age: Some(seconds(rule.modified)),
-        flags: rule.flags,
-        cookie: rule.cookie,
-        packets: Some(packets),
-        bytes: Some(bytes),
-        matching: rule.matching.clone(),
-        instructions: (*rule.instructions).clone(),
-    }
+    FlowStats { duration: Some(duration(now.since(rule.created))), ..rule.stats(now) }
 }
 
 /// The priority as messages have it; hidden rules, which have higher ones, are not told of.
@@ -113,17 +89,7 @@ pub(super) fn aggregate(
     asked: &FlowStatsRequest,
 ) -> Outcome {
     bridge.switch.collect();
-    let found = with_program(&*bridge.switch, |program, _| select(program, asked));
-    let rules = found.unwrap_or(Ok(Vec::new()))?;
-    let (packets, bytes) = rules.iter().map(|rule| rule.usage.counts()).fold(
-        (0u64, 0u64),
-        |(packets, bytes), (p, b)| (packets.saturating_add(p), bytes.saturating_add(b)),
-    );
-    let reply = AggregateReply {
-        packets: Some(packets),
-        bytes: Some(bytes),
-        flows: u32::try_from(rules.len()).unwrap_or(u32::MAX),
-        nicira: asked.nicira,
-    };
+    let sums = with_program(&*bridge.switch, |program, _| program.aggregate(asked));
+    let reply = sums.ok_or(Code::OFPBRC_EPERM)?.map_err(|error| error.code)?;
     answer(bridge, request, &Message::AggregateReply(reply))
 }

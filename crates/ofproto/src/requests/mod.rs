@@ -3,20 +3,22 @@
 pub(crate) mod bundle;
 mod config;
 mod flows;
+mod groups;
 mod meters;
 pub(crate) mod monitors;
 mod packets;
 mod ports;
 mod queues;
-mod select;
 mod tables;
 mod tell;
 
 use openflow::error::Code;
 use openflow::message::Message;
+use pipeline::{Changes, Edit};
 
 use crate::bridge::{Bridge, Request, Step};
 use crate::multipart::Multipart;
+use crate::switch::with_program;
 
 /// What a request comes to: the code of the error, if it is refused.
 pub(crate) type Outcome = Result<Step, Code>;
@@ -61,7 +63,11 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
         Message::PortMod(change) => ports::change(bridge, &change),
         Message::PortDescRequest(port) => ports::descriptions(bridge, request, port),
         Message::PortStatsRequest(port) => ports::statistics(bridge, request, port),
-        Message::MeterMod(change) => meters::change(bridge, request, &change),
+        Message::GroupMod(change) => groups::change(bridge, request, *change),
+        Message::GroupStatsRequest(id) => groups::statistics(bridge, request, id),
+        Message::GroupDescRequest(id) => groups::descriptions(bridge, request, id),
+        Message::GroupFeaturesRequest => groups::features(bridge, request),
+        Message::MeterMod(change) => meters::change(bridge, request, change),
         Message::MeterStatsRequest(id) => meters::statistics(bridge, request, id),
         Message::MeterConfigRequest(id) => meters::configuration(bridge, request, id),
         Message::MeterFeaturesRequest => meters::features(bridge, request),
@@ -96,6 +102,19 @@ fn changes(message: &Message) -> bool {
 fn answer(bridge: &mut Bridge, request: &Request, message: &Message) -> Outcome {
     bridge.send(request.from, request.xid, message);
     Ok(Step::Done)
+}
+
+/// Carries out changes as one, tells who is to hear of them, and yields them.
+fn edit(bridge: &mut Bridge, request: &Request, edit: Edit) -> Result<(), Code> {
+    let done = with_program(&*bridge.switch, |program, now| match &edit {
+        Edit::Flow(flow_mod) => program.flow_mod(flow_mod, now),
+        Edit::Group(group_mod) => program.group_mod(group_mod, now),
+        Edit::Meter(meter_mod) => program.meter_mod(meter_mod, now),
+    });
+    let changes = done.unwrap_or_else(|| Ok(Changes::new())).map_err(|error| error.code)?;
+    bridge.tell_changes(&changes, Some((request.from, request.xid)));
+    bridge.forward(&edit, request);
+    Ok(())
 }
 
 /// An answer of many entries.

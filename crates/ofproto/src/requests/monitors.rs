@@ -7,10 +7,9 @@ use openflow::message::monitor::{
     FlowChange, FlowEvent, FlowUpdate, MonitorCommand, MonitorRequest,
 };
 use openflow::{Instructions, Port};
-use pipeline::{Change, MatchKey, Rule};
+use pipeline::{Change, MatchKey, Rule, Sparse, sends_to, uses_group};
 
 use super::flows::priority;
-use super::select;
 use super::{Outcome, list};
 use crate::bridge::{Bridge, Request, Step};
 use crate::peer::PeerId;
@@ -23,12 +22,13 @@ const MOST: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Monitor {
     asked: MonitorRequest,
-    pattern: MatchKey,
+    pattern: Sparse,
 }
 
 impl Monitor {
     fn new(asked: MonitorRequest) -> Result<Monitor, Code> {
         let pattern = MatchKey::new(&asked.matching).ok_or(Code::NXFMFC_INVALID_TLV_FIELD)?;
+        let pattern = pattern.sparse();
         Ok(Monitor { asked, pattern })
     }
 
@@ -36,9 +36,9 @@ impl Monitor {
         let asked = &self.asked;
         !rule.is_hidden()
             && (asked.table == ALL_TABLES || asked.table == rule.table)
-            && select::is_within(&rule.pattern, &self.pattern)
-            && (asked.out_port == Port::NONE || select::outputs_to(rule, asked.out_port))
-            && (asked.out_group == ANY_GROUP || select::sends_to_group(rule, asked.out_group))
+            && rule.pattern.is_within(&self.pattern)
+            && (asked.out_port == Port::NONE || sends_to(rule, asked.out_port))
+            && (asked.out_group == ANY_GROUP || uses_group(rule, asked.out_group))
     }
 }
 
@@ -110,7 +110,7 @@ fn describe(rule: &Rule, event: FlowEvent, reason: u16, with_actions: bool) -> F
         hard_timeout: rule.hard_timeout,
         table: rule.table,
         cookie: rule.cookie,
-        matching: rule.matching.clone(),
+        matching: rule.matching(),
         instructions: if with_actions {
             (*rule.instructions).clone()
         } else {
@@ -146,6 +146,7 @@ impl Bridge {
                 Change::Added(rule) => (rule, FlowEvent::Added, 0),
                 Change::Modified(_, rule) => (rule, FlowEvent::Modified, 0),
                 Change::Removed(rule, why) => (rule, FlowEvent::Deleted, *why as u16),
+                Change::Group(..) | Change::Meter(..) | Change::Vacancy { .. } => continue,
             };
             let watching = peer.monitors.values().filter(|monitor| {
                 let flags = &monitor.asked.flags;

@@ -1,18 +1,22 @@
 //! What peers hear without having asked: packets, rules that are gone, ports that came, went or changed.
 
+use openflow::message::controller::{Forwarded, RequestForward};
 use openflow::message::packet_in::{PacketInForm, REASON_ACTION, REASON_NO_MATCH};
 use openflow::message::port::{PortDesc, PortReason, PortStatus};
 use openflow::message::{self, FlowRemoved, Message};
 use openflow::{Protocol, Version};
-use pipeline::{Change, Removed, Rule};
+use pipeline::{Change, Edit, Removed, Rule};
 
 use super::flows::{duration, priority};
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Request};
 use crate::peer::{Peer, PeerId, Unasked};
 use crate::switch::{Event, PacketIn, with_program};
 
 /// A packet died.
 const REASON_INVALID_TTL: u8 = 2;
+// What was changed.
+const GROUP_MOD: u8 = 0;
+const METER_MOD: u8 = 1;
 
 impl Bridge {
     /// Tells peers what has happened.
@@ -61,6 +65,24 @@ impl Bridge {
                 let removed = flow_removed(rule, *why, peer.protocol, now);
                 self.send(id, 0, &Message::FlowRemoved(Box::new(removed)));
             }
+        }
+    }
+
+    /// Tells others of a change of groups or meters, as it was asked for, if they want that (OpenFlow 1.4, 7.4.5).
+    pub(crate) fn forward(&mut self, edit: &Edit, request: &Request) {
+        let (change, reason) = match edit {
+            Edit::Flow(_) => return,
+            Edit::Group(change) => (Forwarded::Group(Box::new(change.clone())), GROUP_MOD),
+            Edit::Meter(change) => (Forwarded::Meter(change.clone()), METER_MOD),
+        };
+        let hearers = self.hearers(|peer| peer.hears(Unasked::RequestForward, reason));
+        if hearers.is_empty() {
+            return;
+        }
+        let message =
+            Message::RequestForward(Box::new(RequestForward { xid: request.xid, change }));
+        for id in hearers.into_iter().filter(|id| *id != request.from) {
+            self.send(id, 0, &message);
         }
     }
 
@@ -120,7 +142,7 @@ fn packet_in(packet: &PacketIn, peer: &Peer) -> message::PacketIn {
 fn flow_removed(rule: &Rule, why: Removed, protocol: Protocol, now: base::Instant) -> FlowRemoved {
     let (packets, bytes) = rule.usage.counts();
     FlowRemoved {
-        matching: rule.matching.clone(),
+        matching: rule.matching(),
         cookie: rule.cookie,
         priority: priority(rule),
         reason: why as u8,

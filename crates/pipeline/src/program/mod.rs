@@ -41,6 +41,7 @@ use openflow::{Action, Code, Error, Instructions, Port};
 
 pub use bundle::{Edit, Failed};
 pub use change::{Change, Changes, Removed};
+pub use select::{sends_to, uses_group};
 pub use settings::{Miss, Overflow, TableSettings, Vacancy};
 
 use crate::group::Group;

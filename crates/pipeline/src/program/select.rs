@@ -142,6 +142,7 @@ impl Program {
                 active: table.map_or(0, |t| u32::try_from(t.len()).unwrap_or(u32::MAX)),
                 lookups,
                 matched,
+                features: None,
             }
         };
         (0..TABLES).map(stats).collect()
@@ -159,7 +160,7 @@ impl Program {
 }
 
 /// Whether a rule sends packets to that very port.
-pub(crate) fn sends_to(rule: &Rule, to: Port) -> bool {
+pub fn sends_to(rule: &Rule, to: Port) -> bool {
     let mut found = false;
     for_each_action(&rule.instructions, |action| {
         found |= match action {
@@ -174,7 +175,7 @@ pub(crate) fn sends_to(rule: &Rule, to: Port) -> bool {
 }
 
 /// Whether a rule uses that group.
-pub(crate) fn uses_group(rule: &Rule, group: u32) -> bool {
+pub fn uses_group(rule: &Rule, group: u32) -> bool {
     let mut found = false;
     for_each_reference(&rule.instructions, |r| found |= r == Reference::Group(group));
     found

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base::{Clock, Instant};
 use netdev::Device;
-use ofproto::switch::{Event, Events, PacketIn, Switch};
+use ofproto::switch::{Event, Events, MeterCounters, PacketIn, Switch};
 use openflow::message::PacketOut;
 use openflow::message::stats;
 use openflow::message::switch::Fragments;
@@ -114,6 +114,10 @@ impl Switch for BridgeSwitch {
             }
         };
         Some((counters, since))
+    }
+
+    fn meter_counters(&self, _: u32) -> MeterCounters {
+        MeterCounters::default()
     }
 
     fn set_port(&self, port: Port, config: u32, mask: u32) {
