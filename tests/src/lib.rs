@@ -8,6 +8,8 @@
 
 mod afxdp;
 mod bridge;
+mod conformance;
+mod controllers;
 mod dpdk;
 mod guide;
 mod interop;

@@ -38,6 +38,7 @@ pub mod nic;
 pub mod probe;
 pub mod process;
 pub mod programs;
+pub mod python;
 pub mod testpmd;
 pub mod vm;
 pub mod wait;
