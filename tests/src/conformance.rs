@@ -107,7 +107,7 @@ fn build(host: &Host, version: &str) {
         ok(netns::cable((&host.ns, &format!("s{i}")), (&host.ns, &format!("t{i}"))));
         for device in [format!("s{i}"), format!("t{i}")] {
             // The kernel's own neighbour discovery would be taken for an answer.
-            ok(host.ns.sysctl(&format!("net/ipv6/conf/{device}/disable_ipv6"), "1"));
+            ok(host.ns.sysctl(&format!("ipv6/conf/{device}/disable_ipv6"), "1"));
             ok(host.ns.ip(&format!("link set {device} up")));
         }
     }
