@@ -92,6 +92,14 @@ pub(crate) const GOALS: &[Goal] = &[
     goal("out of VXLAN, all", "mem-pop", OURS, One(PEER_DPDK), AtMost(1.0)),
     goal("second worker, one flow", "two-1k", OURS, Nobody, AtLeast(1.8)),
     goal("second worker, 10,000 flows", "two-10k", OURS, Nobody, AtLeast(1.8)),
+    goal("51,000 rules, one by one", "of-load", OURS, One(PEER), AtLeast(3.0)),
+    goal("51,000 rules, one bundle", "of-bundle", OURS, One(PEER), AtLeast(3.0)),
+    goal("rules modified by cookie", "of-modify", OURS, One(PEER), AtLeast(3.0)),
+    goal("rules deleted by cookie", "of-delete", OURS, One(PEER), AtLeast(3.0)),
+    goal("barrier behind a rule", "of-barrier", OURS, One(PEER), AtMost(0.34)),
+    goal("100,000 rules listed", "of-dump", OURS, One(PEER), AtLeast(3.0)),
+    goal("1,000,000 rules", "of-million", OURS, One(PEER), AtLeast(3.0)),
+    goal("memory of a rule", "of-memory", OURS, One(PEER), AtMost(1.0)),
 ];
 
 /// Open vSwitch's own userspace at its best.

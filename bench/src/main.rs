@@ -18,6 +18,7 @@ mod goals;
 mod latency;
 mod measure;
 mod memory;
+mod openflow;
 mod profile;
 mod record;
 mod report;
@@ -229,6 +230,10 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
         if vhost::MEASURES.iter().any(|m| wanted(m.name)) {
             eprintln!("{progress}: guests by vhost-user");
             vhost::round(&mut session, contenders)?;
+        }
+        if openflow::is_wanted(&wanted) {
+            eprintln!("{progress}: OpenFlow");
+            openflow::round(&mut session, contenders)?;
         }
         report.conclude(round);
     }
