@@ -60,10 +60,9 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::NoCommonVersion { ours, theirs } => write!(
-                f,
-                "version negotiation failed (we support {ours}, peer supports {theirs})"
-            ),
+            Failure::NoCommonVersion { ours, theirs } => {
+                write!(f, "version negotiation failed (we support {ours}, peer supports {theirs})")
+            }
             Failure::NoHello(text) => {
                 write!(f, "received message while expecting hello: {text}")
             }
@@ -187,10 +186,7 @@ impl Session {
         if let Some(version) = self.ours.and(theirs).highest() {
             return Ok(version);
         }
-        let text = format!(
-            "We support {}, you support {theirs}, no common versions.",
-            self.ours
-        );
+        let text = format!("We support {}, you support {theirs}, no common versions.", self.ours);
         let code = Code::OFPHFC_INCOMPATIBLE;
         let version = Version::from_wire(header.version).unwrap_or(Version::V15);
         if let Some(number) = code.number(version) {

@@ -1,5 +1,5 @@
-use openflow::wire::{decode, encode};
 use openflow::message::Message;
+use openflow::wire::{decode, encode};
 use openflow::{Protocol, Protocols, Version};
 use proptest::prelude::*;
 use stream::Stream;

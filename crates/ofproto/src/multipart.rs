@@ -1,9 +1,9 @@
 //! Answers of any length. A message has at most 65535 bytes, so lists are cut into several, all but the last of which say that
 //! more follows. They are made one by one, when there is room to send: a dump of a million rules needs no memory for its text.
 
+use openflow::Protocol;
 use openflow::message::Message;
 use openflow::wire::encode;
-use openflow::Protocol;
 
 /// An answer being made.
 pub struct Multipart {
@@ -99,12 +99,13 @@ fn finish(message: &mut [u8], more: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use openflow::Port;
     use openflow::message::PortStats;
     use openflow::wire::decode;
-    use openflow::Port;
 
     fn port(n: u16) -> Message {
-        let stats = PortStats { port: Port(n), counters: [u64::from(n); 12], duration: None };
+        let counters = [u64::from(n); 12];
+        let stats = PortStats { port: Port(n), counters, duration: None, custom: Vec::new() };
         Message::PortStatsReply { ports: vec![stats], more: false }
     }
 

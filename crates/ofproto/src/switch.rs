@@ -1,9 +1,9 @@
 //! What a bridge's OpenFlow needs of the rest of the daemon.
 
 use base::Instant;
+use openflow::message::PacketOut;
 use openflow::message::stats::Duration;
 use openflow::message::switch::Fragments;
-use openflow::message::PacketOut;
 use openflow::{Code, Match, Port};
 use pipeline::{BridgeId, Changes, Program};
 

@@ -12,16 +12,16 @@ use base::{Clock, Counters, Instant};
 use jsonrpc::Session;
 use observe::coverage::{Coverage, REFERENCE_COUNTERS};
 use observe::{Signals, Vlog};
+use ofproto::{OpenFlow, Status};
 use ovsdb_idl::polled::Database;
 use ovsdb_idl::{CommitId, Outcome, Protocol};
-use ofproto::{OpenFlow, Status};
 use stream::{Endpoint, Event, Interest, Poller, Waker};
 use tunnel::state::TunnelStates;
 use unixctl::Server;
 
 use crate::commands::turn_log::TurnLog;
-use crate::desired::{DummyMode, Memo, desired};
 use crate::desired::Problem;
+use crate::desired::{DummyMode, Memo, desired};
 use crate::kernel::{Kernel, News, RouteChange, change_routes};
 use crate::openflow::{self, Mailbox, Wanted};
 use crate::report::{self, Scope};
@@ -478,8 +478,7 @@ impl Daemon {
     /// Tells the thread that talks to controllers what is new.
     fn tell_openflow(&mut self) {
         if self.switch.has_news_for_openflow() {
-            let configuration =
-                self.switch.openflow(&self.openflow_wanted, &self.openflow.waker());
+            let configuration = self.switch.openflow(&self.openflow_wanted, &self.openflow.waker());
             self.openflow.configure(configuration);
         }
         self.switch.ports_are_changed();

@@ -8,9 +8,9 @@ use std::time::Duration;
 use base::Instant;
 use jiff::Timestamp;
 use netdev::Stats;
+use ofproto::Status;
 use ovsdb::{ColumnId, Datum, TableId, Uuid};
 use ovsdb_idl::{Prepared, Txn};
-use ofproto::Status;
 use pipeline::PortRef;
 use slowpath::Traffic;
 use tunnel::state::{Reason, TunnelState, TunnelStates};
@@ -109,7 +109,12 @@ pub fn transaction(
     let is_due = |name: &str| all || is_touched(name);
     for (name, bridge) in &switch.applied().bridges {
         let Some((live, _)) = switch.bridge(name) else { continue };
-        w.put("Bridge", bridge.row, "datapath_id", &Some(format!("{:016x}", datapath_id(bridge, live))));
+        w.put(
+            "Bridge",
+            bridge.row,
+            "datapath_id",
+            &Some(format!("{:016x}", datapath_id(bridge, live))),
+        );
         w.put("Bridge", bridge.row, "datapath_version", &"<built-in>".to_owned());
         w.put("Bridge", bridge.row, "status", &problems(switch, "Bridge", bridge.row));
         for (port_name, port) in &bridge.ports {
@@ -162,8 +167,10 @@ fn controller(w: &mut Writer<'_>, row: Uuid, status: &Status, now: Instant) {
     if let Some(error) = &status.last_error {
         map.insert("last_error".to_owned(), error.clone());
     }
-    let times =
-        [("sec_since_connect", status.since_connect), ("sec_since_disconnect", status.since_disconnect)];
+    let times = [
+        ("sec_since_connect", status.since_connect),
+        ("sec_since_disconnect", status.since_disconnect),
+    ];
     for (key, since) in times {
         if let Some(since) = since {
             map.insert(key.to_owned(), now.since(since).as_secs().to_string());

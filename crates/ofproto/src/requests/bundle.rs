@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base::Instant;
 use openflow::error::Code;
-use openflow::message::bundle::{BundleAdd, BundleControl, BundleStep};
 use openflow::message::Message;
+use openflow::message::bundle::{BundleAdd, BundleControl, BundleStep};
 use openflow::wire::decode;
 use pipeline::{Changes, Edit};
 
@@ -89,11 +89,7 @@ fn forget_idle(bridge: &mut Bridge, id: PeerId, now: Instant) {
     }
 }
 
-pub(super) fn control(
-    bridge: &mut Bridge,
-    request: &Request,
-    control: BundleControl,
-) -> Outcome {
+pub(super) fn control(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Outcome {
     forget_idle(bridge, request.from, request.now);
     let step = match control.step {
         BundleStep::OpenRequest => {
@@ -128,12 +124,8 @@ fn open(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Resul
     if peer.bundles.len() >= MOST_BUNDLES {
         return Err(Code::OFPBFC_OUT_OF_BUNDLES);
     }
-    let bundle = Bundle {
-        flags: control.flags,
-        closed: false,
-        messages: Vec::new(),
-        used: request.now,
-    };
+    let bundle =
+        Bundle { flags: control.flags, closed: false, messages: Vec::new(), used: request.now };
     peer.bundles.insert(control.id, bundle);
     Ok(())
 }

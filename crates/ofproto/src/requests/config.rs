@@ -162,11 +162,7 @@ pub(super) fn get_async(bridge: &mut Bridge, request: &Request) -> Outcome {
     answer(bridge, request, &Message::GetAsyncReply(config))
 }
 
-pub(super) fn set_async(
-    bridge: &mut Bridge,
-    request: &Request,
-    wanted: &AsyncConfig,
-) -> Outcome {
+pub(super) fn set_async(bridge: &mut Bridge, request: &Request, wanted: &AsyncConfig) -> Outcome {
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
     let sides = [
         (&mut peer.wants.primary, &wanted.primary),

@@ -42,7 +42,9 @@ pub(super) fn statistics(
     asked: &FlowStatsRequest,
 ) -> Outcome {
     bridge.switch.collect();
-    let found = with_program(&*bridge.switch, |program, now| Ok((program.select(asked).map_err(|error| error.code)?, now)));
+    let found = with_program(&*bridge.switch, |program, now| {
+        Ok((program.select(asked).map_err(|error| error.code)?, now))
+    });
     let (rules, now) = found.unwrap_or(Ok((Vec::new(), request.now)))?;
     let empty = Message::FlowStatsReply { flows: Vec::new(), more: false };
     let entries = rules.into_iter().map(move |rule| Message::FlowStatsReply {

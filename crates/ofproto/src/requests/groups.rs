@@ -40,9 +40,10 @@ pub(super) fn descriptions(bridge: &mut Bridge, request: &Request, asked: u32) -
         groups.cloned().collect::<Vec<_>>()
     });
     let empty = Message::GroupDescReply { groups: Vec::new(), more: false };
-    let entries = groups.unwrap_or_default().into_iter().map(|group| {
-        Message::GroupDescReply { groups: vec![group.setup.clone()], more: false }
-    });
+    let entries = groups
+        .unwrap_or_default()
+        .into_iter()
+        .map(|group| Message::GroupDescReply { groups: vec![group.setup.clone()], more: false });
     list(bridge, request, empty, entries)
 }
 

@@ -56,8 +56,9 @@ pub(super) fn statistics(bridge: &mut Bridge, request: &Request, asked: u32) -> 
 
 pub(super) fn configuration(bridge: &mut Bridge, request: &Request, asked: u32) -> Outcome {
     let empty = Message::MeterConfigReply { meters: Vec::new(), more: false };
-    let entries = chosen(bridge, asked)?.into_iter().map(|(meter, _)| {
-        Message::MeterConfigReply { meters: vec![meter.setup.clone()], more: false }
+    let entries = chosen(bridge, asked)?.into_iter().map(|(meter, _)| Message::MeterConfigReply {
+        meters: vec![meter.setup.clone()],
+        more: false,
     });
     list(bridge, request, empty, entries)
 }
@@ -66,7 +67,10 @@ pub(super) fn features(bridge: &mut Bridge, request: &Request) -> Outcome {
     let features = MeterFeatures {
         max_meters: METERS,
         band_types: BAND_TYPES,
-        capabilities: (MeterFlags::KBPS | MeterFlags::PKTPS | MeterFlags::BURST | MeterFlags::STATS)
+        capabilities: (MeterFlags::KBPS
+            | MeterFlags::PKTPS
+            | MeterFlags::BURST
+            | MeterFlags::STATS)
             .into(),
         max_bands: u8::try_from(BANDS).unwrap_or(u8::MAX),
         max_color: 0,

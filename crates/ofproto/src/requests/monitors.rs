@@ -42,11 +42,7 @@ impl Monitor {
     }
 }
 
-pub(super) fn ask(
-    bridge: &mut Bridge,
-    request: &Request,
-    wanted: Vec<MonitorRequest>,
-) -> Outcome {
+pub(super) fn ask(bridge: &mut Bridge, request: &Request, wanted: Vec<MonitorRequest>) -> Outcome {
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
     // All of it or nothing: so first on a copy.
     let mut monitors = peer.monitors.clone();

@@ -38,27 +38,16 @@ pub(super) fn configuration(
         return answer(bridge, request, &Message::QueueConfigReply { port, queues, more: false });
     }
     let empty = Message::QueueConfigReply { port, queues: Vec::new(), more: false };
-    let single =
-        move |queue| Message::QueueConfigReply { port, queues: vec![queue], more: false };
+    let single = move |queue| Message::QueueConfigReply { port, queues: vec![queue], more: false };
     list(bridge, request, empty, queues.into_iter().map(single))
 }
 
-pub(super) fn statistics(
-    bridge: &mut Bridge,
-    request: &Request,
-    asked: QueueRequest,
-) -> Outcome {
+pub(super) fn statistics(bridge: &mut Bridge, request: &Request, asked: QueueRequest) -> Outcome {
     let ports = chosen(bridge, asked)?;
     let empty = Message::QueueStatsReply { queues: Vec::new(), more: false };
     let entries = ports.into_iter().map(|port| {
-        let stats = QueueStats {
-            port,
-            queue: 0,
-            bytes: None,
-            packets: None,
-            errors: None,
-            duration: None,
-        };
+        let stats =
+            QueueStats { port, queue: 0, bytes: None, packets: None, errors: None, duration: None };
         Message::QueueStatsReply { queues: vec![stats], more: false }
     });
     list(bridge, request, empty, entries)

@@ -125,8 +125,8 @@ pub(super) fn statistics(bridge: &mut Bridge, request: &Request) -> Outcome {
         (0..TABLES).map(count).collect::<Vec<_>>()
     });
     let empty = Message::TableStatsReply { tables: Vec::new(), more: false };
-    let entries = (0..TABLES).zip(counts.unwrap_or_default()).map(
-        move |(id, (active, lookups, matched))| {
+    let entries =
+        (0..TABLES).zip(counts.unwrap_or_default()).map(move |(id, (active, lookups, matched))| {
             let stats = TableStats {
                 table: id,
                 name: names.get(&id).cloned().unwrap_or_default(),
@@ -134,11 +134,9 @@ pub(super) fn statistics(bridge: &mut Bridge, request: &Request) -> Outcome {
                 active: u32::try_from(active).unwrap_or(u32::MAX),
                 lookups,
                 matched,
-                features: (version < Version::V13)
-                    .then(|| Box::new(features(id, version, &names))),
+                features: (version < Version::V13).then(|| Box::new(features(id, version, &names))),
             };
             Message::TableStatsReply { tables: vec![stats], more: false }
-        },
-    );
+        });
     list(bridge, request, empty, entries)
 }

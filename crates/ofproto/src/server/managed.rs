@@ -81,7 +81,11 @@ impl Managed {
     }
 
     /// Brings the remotes to the configuration. Returns the keys of those that are gone or made anew.
-    pub(super) fn set_remotes(&mut self, mut token: impl FnMut() -> u64, now: Instant) -> Vec<String> {
+    pub(super) fn set_remotes(
+        &mut self,
+        mut token: impl FnMut() -> u64,
+        now: Instant,
+    ) -> Vec<String> {
         let wanted = &self.config.controllers;
         let stays = |remote: &Remote| wanted.contains(&remote.config);
         let gone: Vec<String> = self

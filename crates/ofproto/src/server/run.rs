@@ -168,7 +168,9 @@ impl Server {
         });
         self.doors.retain(|_, door| !matches!(door, Door::Controller(bridge, _) if *bridge == id));
         self.doors.extend(doors);
-        let of_gone = |conn: &Conn| conn.bridge == id && matches!(&conn.place, Place::Controller(key) if gone.contains(key));
+        let of_gone = |conn: &Conn| {
+            conn.bridge == id && matches!(&conn.place, Place::Controller(key) if gone.contains(key))
+        };
         let tokens: Vec<u64> =
             self.conns.iter().filter(|(_, conn)| of_gone(conn)).map(|(t, _)| *t).collect();
         for token in tokens {
@@ -282,7 +284,8 @@ impl Server {
         for token in std::mem::take(&mut self.knocked) {
             let Some(door) = self.doors.get(&token).cloned() else { continue };
             for _ in 0..ACCEPTS {
-                let Some(conn) = self.bridges.get_mut(&door.bridge()).and_then(|m| open(m, &door, now))
+                let Some(conn) =
+                    self.bridges.get_mut(&door.bridge()).and_then(|m| open(m, &door, now))
                 else {
                     break;
                 };
@@ -410,9 +413,8 @@ impl Server {
 
     /// Has those who snoop hear what is said with a controller.
     fn overhear(&mut self, id: BridgeId, token: u64, bytes: &[u8]) {
-        let with_controller = |conn: &Conn| {
-            matches!(conn.place, Place::Controller(_)) && conn.kind == Kind::Primary
-        };
+        let with_controller =
+            |conn: &Conn| matches!(conn.place, Place::Controller(_)) && conn.kind == Kind::Primary;
         if !self.conns.get(&token).is_some_and(with_controller) {
             return;
         }
@@ -438,7 +440,8 @@ impl Server {
         if let Place::Controller(key) = &conn.place {
             self.next_status = self.clock.now();
             let now = self.next_status;
-            let is_it = |how: &How| matches!(how, How::Active { peer, .. } if *peer == Some(PeerId(token)));
+            let is_it =
+                |how: &How| matches!(how, How::Active { peer, .. } if *peer == Some(PeerId(token)));
             let remote = self.bridges.get(&conn.bridge).and_then(|m| m.remotes.get(key));
             if remote.is_some_and(|remote| is_it(&remote.how)) {
                 self.disconnected(conn.bridge, key, why, now);

@@ -57,8 +57,7 @@ impl Mailbox {
         state.asked += 1;
         let mine = state.asked;
         (self.0.wake)();
-        let waited =
-            self.0.done.wait_timeout_while(state, PATIENCE, |state| state.finished < mine);
+        let waited = self.0.done.wait_timeout_while(state, PATIENCE, |state| state.finished < mine);
         drop(waited);
     }
 

@@ -145,9 +145,8 @@ mod tests {
     #[test]
     fn a_controller_is_primary_unless_it_waits_to_be_called() {
         let row = tables::Controller::default();
-        let kind = |row: &tables::Controller, target: &str| {
-            controller(row, target.parse().unwrap()).kind
-        };
+        let kind =
+            |row: &tables::Controller, target: &str| controller(row, target.parse().unwrap()).kind;
         assert_eq!(kind(&row, "tcp:127.0.0.1:1"), Kind::Primary);
         assert_eq!(kind(&row, "ptcp:1"), Kind::Service);
         let told =

@@ -269,14 +269,8 @@ impl Switch {
         for (port, n) in self.remembered.remove(name).into_iter().flatten() {
             ofports.remember(&port, n);
         }
-        let live = LiveBridge {
-            id,
-            kind,
-            mac,
-            ofports,
-            openflow: None,
-            interfaces: BTreeMap::new(),
-        };
+        let live =
+            LiveBridge { id, kind, mac, ofports, openflow: None, interfaces: BTreeMap::new() };
         self.bridges.insert(name.to_owned(), live);
         if !self.planes.contains_key(&kind) {
             match Plane::start(
@@ -354,8 +348,7 @@ impl Switch {
                 Status { mac: random_mac(), admin_up: true, link_up: true, ..Status::default() }
             }
         };
-        let mut live =
-            Live {
+        let mut live = Live {
             ofport: ofport.unwrap_or(OfPort::NONE),
             dp,
             device,

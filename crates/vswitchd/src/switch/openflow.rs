@@ -25,8 +25,14 @@ const NO_FORWARD: u32 = 1 << 5;
 const LINK_DOWN: u32 = 1;
 const LIVE: u32 = 1 << 2;
 // Bits of what a link can do.
-const FULL_DUPLEX: [(u64, u32); 6] =
-    [(10, 1 << 1), (100, 1 << 3), (1000, 1 << 5), (10_000, 1 << 6), (40_000, 1 << 7), (100_000, 1 << 8)];
+const FULL_DUPLEX: [(u64, u32); 6] = [
+    (10, 1 << 1),
+    (100, 1 << 3),
+    (1000, 1 << 5),
+    (10_000, 1 << 6),
+    (40_000, 1 << 7),
+    (100_000, 1 << 8),
+];
 const HALF_DUPLEX: [(u64, u32); 3] = [(10, 1), (100, 1 << 2), (1000, 1 << 4)];
 const COPPER: u32 = 1 << 11;
 
@@ -52,7 +58,12 @@ impl Switch {
             let Some(asked) = self.applied.bridges.get(name) else { continue };
             let switch = live.openflow.get_or_insert_with(|| {
                 let mailbox = self.mailbox.clone();
-                Arc::new(BridgeSwitch::new(live.id, plane.slow.clone(), self.clock.clone(), mailbox))
+                Arc::new(BridgeSwitch::new(
+                    live.id,
+                    plane.slow.clone(),
+                    self.clock.clone(),
+                    mailbox,
+                ))
             });
             let switch = switch.clone();
             let wanted = wanted.get(name).cloned().unwrap_or_default();
