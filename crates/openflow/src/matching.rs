@@ -112,7 +112,7 @@ impl Match {
         } else {
             self.set_owner(field, value.clone(), mask.clone());
         }
-        if row.prereq.is_in_packet() && !self.has(Field::PacketType) {
+        if row.prereq.is_in_packet() && !mask.is_zero() && !self.has(Field::PacketType) {
             self.set_owner(
                 Field::PacketType,
                 Value::Int(ETHERNET.into()),
