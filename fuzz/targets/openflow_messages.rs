@@ -2,9 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use openflow::text::message::{Verbosity, print};
+use openflow::text::message::{Verbosity, print, print_named};
+use openflow::text::names::Names;
 use openflow::wire::{decode, encode};
-use openflow::{Protocol, Protocols, Version};
+use openflow::{Port, Protocol, Protocols, Version};
 
 fuzz_target!(|data: &[u8]| {
     // The first byte chooses the version; the header's length is made right, for else nothing else is looked at.
@@ -15,7 +16,11 @@ fuzz_target!(|data: &[u8]| {
     let mut message = rest.to_vec();
     message[0] = version % 7;
     message[2..4].copy_from_slice(&(rest.len() as u16).to_be_bytes());
-    print(&message, Verbosity(5));
+    let mut names = Names::default();
+    names.add_port(Port(1), "eth0");
+    names.add_port(Port::LOCAL, "br-int");
+    names.add_table(1, "acl");
+    print_named(&message, &names, Verbosity(5));
     let Ok((header, read)) = decode(&message) else { return };
     let Some(version) = Version::from_wire(header.version) else { return };
     let protocols = match version {
@@ -25,5 +30,10 @@ fuzz_target!(|data: &[u8]| {
     for protocol in protocols {
         let Ok(written) = encode(&read, protocol, header.xid) else { continue };
         print(&written, Verbosity(0));
+        // What was read once, written and read again, is written in the same way.
+        if let Ok((_, again)) = decode(&written) {
+            let third = encode(&again, protocol, header.xid);
+            assert_eq!(third.as_deref(), Ok(&written[..]), "{read:?}\n{again:?}");
+        }
     }
 });

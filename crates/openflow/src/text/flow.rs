@@ -1,12 +1,12 @@
 //! Flows as text: what `ovs-ofctl add-flow` and its siblings take.
 
-use super::action::{Parsed, parse_instructions};
+use super::action::{Parsed, parse_instructions_named};
 use super::key_value::pairs;
+use super::names::Names;
 use super::number::parse;
 use crate::consistency;
 use crate::error::Code;
 use crate::message::flow_mod::{ALL_TABLES, Command, FlowMod};
-use crate::port::Port;
 use crate::version::Protocols;
 
 /// A flow-mod, and the protocols that can carry it.
@@ -32,6 +32,11 @@ const FLAGS: &[&str] = &[
 
 /// Reads a flow.
 pub fn parse_flow(text: &str, command: Command) -> Result<ParsedFlow, String> {
+    parse_flow_named(text, command, Names::none())
+}
+
+/// The same, with names of ports and tables.
+pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<ParsedFlow, String> {
     let mut flow = FlowMod::new(command);
     let mut protocols = Protocols::ANY;
     let deletes = command.deletes();
@@ -63,7 +68,7 @@ pub fn parse_flow(text: &str, command: Command) -> Result<ParsedFlow, String> {
             }
             continue;
         }
-        if let Some(usable) = flow.matching.parse_field(key, value) {
+        if let Some(usable) = flow.matching.parse_field_named(key, value, names) {
             protocols = protocols.and(usable?);
             continue;
         }
@@ -77,7 +82,8 @@ pub fn parse_flow(text: &str, command: Command) -> Result<ParsedFlow, String> {
         let bad = || format!("invalid {key} {value:?}");
         match key {
             "table" => {
-                flow.table = parse(value).ok_or_else(|| format!("unknown table \"{value}\""))?;
+                flow.table =
+                    names.parse_table(value).ok_or_else(|| format!("unknown table \"{value}\""))?;
                 if flow.table != ALL_TABLES {
                     protocols = protocols.and(Protocols::WITH_TABLE);
                 }
@@ -90,7 +96,8 @@ pub fn parse_flow(text: &str, command: Command) -> Result<ParsedFlow, String> {
             "importance" => flow.importance = parse(value).ok_or_else(bad)?,
             "cookie" => parse_cookie(&mut flow, value, &mut protocols)?,
             "out_port" if deletes => {
-                flow.out_port = Port::parse(value)
+                flow.out_port = names
+                    .parse_port(value)
                     .ok_or_else(|| format!("{value} is not a valid OpenFlow port"))?;
             }
             "out_group" if deletes => {
@@ -106,7 +113,7 @@ pub fn parse_flow(text: &str, command: Command) -> Result<ParsedFlow, String> {
         }
     }
     if let Some(actions) = actions {
-        let Parsed { instructions, protocols: usable } = parse_instructions(actions)?;
+        let Parsed { instructions, protocols: usable } = parse_instructions_named(actions, names)?;
         flow.instructions = instructions;
         protocols = protocols.and(usable);
     } else if !deletes {

@@ -1,7 +1,8 @@
 //! Groups as people write them: `group_id=1,type=select,bucket=weight:2,output:3,bucket=output:4`.
 
-use super::action::parse_instructions;
+use super::action::parse_instructions_named;
 use super::key_value::pairs;
+use super::names::Names;
 use super::number::parse;
 use super::value::parse_masked;
 use crate::action::Instructions;
@@ -54,13 +55,13 @@ impl GroupVerb {
 }
 
 /// Reads a line of a bundle or file: a verb in front, or, without one, an addition.
-pub fn parse_group_line(text: &str) -> Result<ParsedGroup, String> {
+pub fn parse_group_line(text: &str, names: &Names) -> Result<ParsedGroup, String> {
     let text = text.trim_start();
     let end = text.find([',', ' ', '\t', '\r', '\n']).unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
     match GroupVerb::NAMES.iter().find(|(name, _)| *name == word) {
-        Some((_, verb)) => parse_group(rest, *verb),
-        None => parse_group(text, GroupVerb::Add),
+        Some((_, verb)) => parse_group_named(rest, *verb, names),
+        None => parse_group_named(text, GroupVerb::Add, names),
     }
 }
 
@@ -83,6 +84,15 @@ struct Head {
 
 /// Reads a group.
 pub fn parse_group(text: &str, verb: GroupVerb) -> Result<ParsedGroup, String> {
+    parse_group_named(text, verb, Names::none())
+}
+
+/// The same, with names of ports and tables.
+pub fn parse_group_named(
+    text: &str,
+    verb: GroupVerb,
+    names: &Names,
+) -> Result<ParsedGroup, String> {
     let mut protocols = Protocols::ANY;
     if verb.is_about_buckets() {
         protocols = names_buckets();
@@ -107,7 +117,7 @@ pub fn parse_group(text: &str, verb: GroupVerb) -> Result<ParsedGroup, String> {
         if matches!(verb, GroupVerb::Delete | GroupVerb::RemoveBuckets) {
             return Err("bucket is not needed".to_owned());
         }
-        buckets.push(parse_bucket(part, kind, &mut protocols)?);
+        buckets.push(parse_bucket(part, kind, names, &mut protocols)?);
     }
     if kind == GroupKind::Indirect && buckets.len() > 1 {
         return Err("Indirect groups can have at most one bucket.".to_owned());
@@ -233,7 +243,12 @@ fn parse_fields(
     Ok(())
 }
 
-fn parse_bucket(text: &str, kind: GroupKind, protocols: &mut Protocols) -> Result<Bucket, String> {
+fn parse_bucket(
+    text: &str,
+    kind: GroupKind,
+    names: &Names,
+    protocols: &mut Protocols,
+) -> Result<Bucket, String> {
     let mut bucket = Bucket::new(kind, Vec::new());
     let mut actions: Vec<String> = Vec::new();
     for pair in pairs(text) {
@@ -243,7 +258,7 @@ fn parse_bucket(text: &str, kind: GroupKind, protocols: &mut Protocols) -> Resul
                 bucket.weight = parse(value).ok_or_else(|| format!("invalid weight {value:?}"))?;
             }
             "watch_port" => {
-                let port = Port::parse(value).filter(|p| *p < Port::MAX || *p == Port::NONE);
+                let port = names.parse_port(value).filter(|p| *p < Port::MAX || *p == Port::NONE);
                 bucket.watch_port = port.ok_or_else(|| format!("{value}: invalid watch_port"))?;
             }
             "watch_group" => {
@@ -269,7 +284,7 @@ fn parse_bucket(text: &str, kind: GroupKind, protocols: &mut Protocols) -> Resul
     if kind != GroupKind::Select && bucket.weight != 0 {
         return Err("Only select groups can have bucket weights.".to_owned());
     }
-    let parsed = parse_instructions(&actions.join(","))?;
+    let parsed = parse_instructions_named(&actions.join(","), names)?;
     let mut instructions = parsed.instructions;
     bucket.actions = std::mem::take(&mut instructions.apply);
     if instructions != Instructions::default() {
@@ -294,7 +309,7 @@ mod tests {
         let [first, second] = &change.group.buckets[..] else { panic!("{change:?}") };
         assert_eq!((first.weight, first.id, first.actions.len()), (3, Some(7), 2));
         assert_eq!((second.weight, second.id, second.actions.len()), (1, None, 0));
-        assert_eq!(protocols.to_string(), "OpenFlow10,NXM,OXM-OpenFlow15");
+        assert_eq!(protocols.to_string(), "NXM,OXM-OpenFlow15");
     }
 
     #[test]
@@ -321,13 +336,18 @@ mod tests {
 
     #[test]
     fn lines_may_begin_with_a_verb() {
-        let delete = parse_group_line("delete group_id=3").expect("a line");
+        let delete = parse_group_line("delete group_id=3", Names::none()).expect("a line");
         assert_eq!(delete.change.command, GroupCommand::Delete);
-        assert_eq!(parse_group_line("delete").expect("all").change.group.id, ALL_GROUPS);
-        let remove = parse_group_line("remove_bucket group_id=3,command_bucket_id=last");
+        assert_eq!(
+            parse_group_line("delete", Names::none()).expect("all").change.group.id,
+            ALL_GROUPS
+        );
+        let remove =
+            parse_group_line("remove_bucket group_id=3,command_bucket_id=last", Names::none());
         let last = GroupCommand::RemoveBuckets(Some(BucketPlace::Last));
         assert_eq!(remove.expect("a line").change.command, last);
-        let add = parse_group_line("group_id=3,type=all,bucket=output:1").expect("a line");
+        let add =
+            parse_group_line("group_id=3,type=all,bucket=output:1", Names::none()).expect("a line");
         assert_eq!(add.change.command, GroupCommand::Add);
     }
 }

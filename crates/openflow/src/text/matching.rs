@@ -5,11 +5,13 @@ use std::fmt;
 use packet::wire::ethernet::eth_type;
 use packet::wire::ip_proto;
 
+use super::names::{Named, Names, Shown};
 use super::number::Hex;
 use super::value::{Masked, Signed, parse_masked};
 use crate::field::prereq::{packet_type_of, whole_mask};
-use crate::field::{Field, Fixed, Prereq, Value};
+use crate::field::{Field, Fixed, Format, Prereq, Value};
 use crate::matching::{Match, VLAN_PRESENT};
+use crate::port::Port;
 use crate::version::Protocols;
 
 /// Words that stand for an Ethernet type and perhaps an IP protocol.
@@ -103,13 +105,24 @@ const TRANSPORT: &[Field] = &[
 struct List<'a, 'b> {
     f: &'a mut fmt::Formatter<'b>,
     separator: &'static str,
+    names: &'a Names,
 }
 
-impl List<'_, '_> {
+impl<'a> List<'a, '_> {
     fn item(&mut self, item: fmt::Arguments<'_>) -> fmt::Result {
         self.f.write_str(self.separator)?;
         self.separator = ",";
         self.f.write_fmt(item)
+    }
+
+    /// The port in a field that has one.
+    fn port(&self, field: Field, value: &Value) -> Option<Shown<'a, Port>> {
+        let port = match field.row().format {
+            Format::Port => Port(value.int() as u16),
+            Format::Port32 => Port::from_wire32(value.int() as u32)?,
+            _ => return None,
+        };
+        Some(self.names.port(port))
     }
 
     /// `name=value` of a field that is matched.
@@ -141,6 +154,12 @@ impl List<'_, '_> {
             Field::RecircId => self.item(format_args!("{name}={}", Hex(v))),
             Field::CtZone => self.item(format_args!("{name}={v}")),
             Field::TunFlags => self.item(format_args!("{name}={}", Signed(field, value, mask))),
+            _ if whole && self.port(field, value).is_some_and(|port| port.has_name()) => {
+                match self.port(field, value) {
+                    Some(port) => self.item(format_args!("{name}={port}")),
+                    None => Ok(()),
+                }
+            }
             _ if is_tight(field, mask) => self.item(format_args!("{name}={value:x}")),
             _ => self.item(format_args!("{name}={}", Masked(field, value, mask))),
         }
@@ -172,7 +191,14 @@ fn text_name(field: Field) -> &'static str {
 
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.list(&mut List { f, separator: "" })
+        Named(self, Names::none()).fmt(f)
+    }
+}
+
+impl fmt::Display for Named<'_, Match> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Named(m, names) = *self;
+        m.list(&mut List { f, separator: "", names })
     }
 }
 
@@ -306,6 +332,20 @@ impl Match {
         let (tos_bits, tos_mask) = tos(Field::IpDscp).map_or((0, 0), |(v, m)| (v << 2, m << 2));
         let (ecn, ecn_mask) = tos(Field::NwEcn).unwrap_or_default();
         (tos_mask | ecn_mask != 0).then_some((tos_bits | ecn, tos_mask | ecn_mask))
+    }
+
+    /// The same as [`Match::parse_field`], with names of ports.
+    pub fn parse_field_named(
+        &mut self,
+        key: &str,
+        value: &str,
+        names: &Names,
+    ) -> Option<Result<Protocols, String>> {
+        let is_port = |field: &Field| matches!(field.row().format, Format::Port | Format::Port32);
+        match Field::by_name(key).filter(is_port).and_then(|_| names.parse_port(value)) {
+            Some(port) if Port::parse(value).is_none() => self.parse_field(key, &port.to_string()),
+            _ => self.parse_field(key, value),
+        }
     }
 
     /// Takes one `key[=value]` into the match. `None` when `key` is nothing that can be matched; else the protocols that can

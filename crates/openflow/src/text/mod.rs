@@ -1,13 +1,17 @@
 //! Text as `ovs-ofctl` reads and writes it.
 
 pub mod action;
+pub mod ct_flush;
 mod fields;
 pub mod flow;
 pub mod group;
 pub mod key_value;
 pub mod matching;
 pub mod message;
+pub mod monitor;
+pub mod names;
 pub mod number;
 pub mod oxm;
 pub mod subfield;
+pub mod table;
 pub mod value;

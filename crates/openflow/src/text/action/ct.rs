@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::super::key_value::pairs;
+use super::super::names::{Named, Names};
 use super::super::number::parse;
 use super::super::subfield::parse_subfield;
 use super::Inner;
@@ -15,30 +16,31 @@ use crate::version::Protocols;
 const FTP: u16 = 21;
 const TFTP: u16 = 69;
 
-impl fmt::Display for Ct {
+impl fmt::Display for Named<'_, Ct> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Named(ct, names) = *self;
         let mut parts: Vec<String> = Vec::new();
-        if self.commit {
+        if ct.commit {
             parts.push("commit".to_owned());
         }
-        if self.force {
+        if ct.force {
             parts.push("force".to_owned());
         }
-        if let Some(table) = self.table {
-            parts.push(format!("table={table}"));
+        if let Some(table) = ct.table {
+            parts.push(format!("table={}", names.table(table)));
         }
-        match &self.zone {
+        match &ct.zone {
             Zone::Number(0) => {}
             Zone::Number(zone) => parts.push(format!("zone={zone}")),
             Zone::Field(part) => parts.push(format!("zone={part}")),
         }
-        if let Some(nat) = &self.nat {
+        if let Some(nat) = &ct.nat {
             parts.push(nat.to_string());
         }
-        if !self.exec.is_empty() {
-            parts.push(format!("exec({})", Inner(&self.exec)));
+        if !ct.exec.is_empty() {
+            parts.push(format!("exec({})", Inner(&ct.exec, names)));
         }
-        match self.alg {
+        match ct.alg {
             0 => {}
             FTP => parts.push("alg=ftp".to_owned()),
             TFTP => parts.push("alg=tftp".to_owned()),
@@ -83,7 +85,7 @@ impl fmt::Display for Nat {
     }
 }
 
-pub(super) fn parse_ct(text: &str, depth: u32) -> Result<(Ct, Protocols), String> {
+pub(super) fn parse_ct(text: &str, names: &Names, depth: u32) -> Result<(Ct, Protocols), String> {
     let mut ct = Ct::default();
     let mut protocols = Protocols::ANY;
     for pair in pairs(text) {
@@ -92,7 +94,7 @@ pub(super) fn parse_ct(text: &str, depth: u32) -> Result<(Ct, Protocols), String
             "force" => ct.force = true,
             "table" => {
                 let bad = || format!("invalid table {:?}", pair.value);
-                let table = parse(pair.value).ok_or_else(bad)?;
+                let table = names.parse_table(pair.value).ok_or_else(bad)?;
                 if table == 255 {
                     return Err("invalid table 0xff".to_owned());
                 }
@@ -111,7 +113,7 @@ pub(super) fn parse_ct(text: &str, depth: u32) -> Result<(Ct, Protocols), String
             "nat" => ct.nat = Some(parse_nat(pair.value)?),
             "exec" => {
                 let Parsed { instructions, protocols: usable } =
-                    parse_at(pair.value, depth + 1, true)?;
+                    parse_at(pair.value, names, depth + 1, true)?;
                 let settable = |a: &Action| {
                     matches!(a, Action::SetField { .. } | Action::Load { .. } | Action::Move { .. })
                 };

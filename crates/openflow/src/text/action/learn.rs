@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::super::key_value::pairs;
+use super::super::names::{Named, Names};
 use super::super::number::{Hex, parse};
 use super::super::subfield::{parse_field, parse_subfield, take};
 use super::super::value::{Masked, parse_masked};
@@ -11,37 +12,38 @@ use crate::action::learn::{Destination, Learn, Source, Spec};
 use crate::field::{Field, Value};
 use crate::message::flow_mod::DEFAULT_PRIORITY;
 
-impl fmt::Display for Learn {
+impl fmt::Display for Named<'_, Learn> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "learn(table={}", self.table)?;
+        let Named(learn, names) = *self;
+        write!(f, "learn(table={}", names.table(learn.table))?;
         let timeouts = [
-            ("idle_timeout", self.idle_timeout),
-            ("hard_timeout", self.hard_timeout),
-            ("fin_idle_timeout", self.fin_idle_timeout),
-            ("fin_hard_timeout", self.fin_hard_timeout),
+            ("idle_timeout", learn.idle_timeout),
+            ("hard_timeout", learn.hard_timeout),
+            ("fin_idle_timeout", learn.fin_idle_timeout),
+            ("fin_hard_timeout", learn.fin_hard_timeout),
         ];
         for (name, seconds) in timeouts.iter().filter(|(_, seconds)| *seconds != 0) {
             write!(f, ",{name}={seconds}")?;
         }
-        if self.priority != DEFAULT_PRIORITY {
-            write!(f, ",priority={}", self.priority)?;
+        if learn.priority != DEFAULT_PRIORITY {
+            write!(f, ",priority={}", learn.priority)?;
         }
-        if self.send_flow_rem {
+        if learn.send_flow_rem {
             f.write_str(",send_flow_rem")?;
         }
-        if self.delete_learned {
+        if learn.delete_learned {
             f.write_str(",delete_learned")?;
         }
-        if self.cookie != 0 {
-            write!(f, ",cookie={}", Hex(self.cookie))?;
+        if learn.cookie != 0 {
+            write!(f, ",cookie={}", Hex(learn.cookie))?;
         }
-        if self.limit != 0 {
-            write!(f, ",limit={}", self.limit)?;
+        if learn.limit != 0 {
+            write!(f, ",limit={}", learn.limit)?;
         }
-        if let Some(result) = &self.result {
+        if let Some(result) = &learn.result {
             write!(f, ",result_dst={result}")?;
         }
-        self.specs.iter().try_for_each(|spec| write!(f, ",{spec}"))?;
+        learn.specs.iter().try_for_each(|spec| write!(f, ",{spec}"))?;
         f.write_str(")")
     }
 }
@@ -69,7 +71,7 @@ impl fmt::Display for Spec {
     }
 }
 
-pub(super) fn parse_learn(text: &str) -> Result<Learn, String> {
+pub(super) fn parse_learn(text: &str, names: &Names) -> Result<Learn, String> {
     let mut learn = Learn::default();
     for pair in pairs(text) {
         let number = |what: &'static str| {
@@ -77,7 +79,7 @@ pub(super) fn parse_learn(text: &str) -> Result<Learn, String> {
         };
         match pair.key {
             "table" => {
-                learn.table = parse(pair.value).ok_or_else(number("table"))?;
+                learn.table = names.parse_table(pair.value).ok_or_else(number("table"))?;
                 if learn.table == 255 {
                     return Err(format!("{text}: table id 255 not valid for `learn' action"));
                 }

@@ -5,13 +5,14 @@ mod learn;
 mod parse;
 mod select;
 
-pub use parse::{Parsed, parse, parse_instructions};
+pub use parse::{Parsed, parse, parse_instructions, parse_instructions_named};
 
 use std::fmt;
 use std::net::Ipv4Addr;
 
 use packet::wire::ethernet::MacText;
 
+use super::names::{Named, Names};
 use super::number::Hex;
 use super::value::Masked;
 use crate::action::{
@@ -25,18 +26,24 @@ pub struct Actions<'a>(pub &'a [Action]);
 
 impl fmt::Display for Actions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { f.write_str("drop") } else { Inner(self.0).fmt(f) }
+        Named(self.0, Names::none()).fmt(f)
+    }
+}
+
+impl fmt::Display for Named<'_, [Action]> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { f.write_str("drop") } else { Inner(self.0, self.1).fmt(f) }
     }
 }
 
 /// The same, where nothing needs no word.
-struct Inner<'a>(&'a [Action]);
+struct Inner<'a>(&'a [Action], &'a Names);
 
 impl fmt::Display for Inner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for action in self.0 {
-            write!(f, "{separator}{action}")?;
+            write!(f, "{separator}{}", Named(action, self.1))?;
             separator = ",";
         }
         Ok(())
@@ -45,32 +52,39 @@ impl fmt::Display for Inner<'_> {
 
 impl fmt::Display for Instructions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Named(self, Names::none()).fmt(f)
+    }
+}
+
+impl fmt::Display for Named<'_, Instructions> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Named(all, names) = *self;
         let mut separator = "";
         let mut item = |item: fmt::Arguments<'_>| {
             f.write_str(std::mem::replace(&mut separator, ","))?;
             f.write_fmt(item)
         };
-        if let Some(id) = self.meter {
+        if let Some(id) = all.meter {
             item(format_args!("meter:{id}"))?;
         }
-        if !self.apply.is_empty() {
-            item(format_args!("{}", Inner(&self.apply)))?;
+        if !all.apply.is_empty() {
+            item(format_args!("{}", Inner(&all.apply, names)))?;
         }
-        if self.clear_actions {
+        if all.clear_actions {
             item(format_args!("clear_actions"))?;
         }
-        if let Some(actions) = &self.write_actions {
-            item(format_args!("write_actions({})", Actions(actions)))?;
+        if let Some(actions) = &all.write_actions {
+            item(format_args!("write_actions({})", Named(&actions[..], names)))?;
         }
-        match self.write_metadata {
+        match all.write_metadata {
             Some((value, u64::MAX)) => item(format_args!("write_metadata:{}", Hex(value)))?,
             Some((value, mask)) => {
                 item(format_args!("write_metadata:{}/{}", Hex(value), Hex(mask)))?;
             }
             None => {}
         }
-        if let Some(table) = self.goto_table {
-            item(format_args!("goto_table:{table}"))?;
+        if let Some(table) = all.goto_table {
+            item(format_args!("goto_table:{}", names.table(table)))?;
         }
         if separator.is_empty() { f.write_str("drop") } else { Ok(()) }
     }
@@ -78,18 +92,27 @@ impl fmt::Display for Instructions {
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        Named(self, Names::none()).fmt(f)
+    }
+}
+
+impl fmt::Display for Named<'_, Action> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Named(action, names) = *self;
+        match action {
             Action::Output { port: Port::CONTROLLER, max_len } => write!(f, "CONTROLLER:{max_len}"),
-            Action::Output { port, .. } if port.has_name() => port.fmt(f),
-            Action::Output { port, .. } => write!(f, "output:{port}"),
+            Action::Output { port, .. } if port.has_name() => names.port(*port).fmt(f),
+            Action::Output { port, .. } => write!(f, "output:{}", names.port(*port)),
             Action::OutputReg { src, .. } => write!(f, "output:{src}"),
             Action::OutputTrunc { port, max_len } => {
-                write!(f, "output(port={port},max_len={max_len})")
+                write!(f, "output(port={},max_len={max_len})", names.port(*port))
             }
             Action::Controller(c) => write_controller(f, c),
-            Action::Enqueue { port, queue } => write!(f, "enqueue:{port}:{queue}"),
+            Action::Enqueue { port, queue } => {
+                write!(f, "enqueue:{}:{queue}", names.port(*port))
+            }
             Action::Group(id) => write!(f, "group:{id}"),
-            Action::Bundle(b) => b.fmt(f),
+            Action::Bundle(bundle) => Named(&**bundle, names).fmt(f),
             Action::SetVlanVid { vid, push: true } => write!(f, "mod_vlan_vid:{vid}"),
             Action::SetVlanVid { vid, push: false } => write!(f, "set_vlan_vid:{vid}"),
             Action::SetVlanPcp { pcp, push: true } => write!(f, "mod_vlan_pcp:{pcp}"),
@@ -129,20 +152,22 @@ impl fmt::Display for Action {
             }
             Action::SetQueue(queue) => write!(f, "set_queue:{queue}"),
             Action::PopQueue => f.write_str("pop_queue"),
-            Action::Resubmit { port, table, with_ct } => write_resubmit(f, *port, *table, *with_ct),
-            Action::Clone(actions) => write!(f, "clone({})", Actions(actions)),
+            Action::Resubmit { port, table, with_ct } => {
+                write_resubmit(f, names, *port, *table, *with_ct)
+            }
+            Action::Clone(actions) => write!(f, "clone({})", Named(&actions[..], names)),
             Action::Exit => f.write_str("exit"),
             Action::Conjunction { id, clause, clauses } => {
                 write!(f, "conjunction({id},{clause}/{clauses})")
             }
-            Action::Learn(learn) => learn.fmt(f),
+            Action::Learn(learn) => Named(&**learn, names).fmt(f),
             Action::Multipath(m) => m.fmt(f),
             Action::FinTimeout { idle, hard } => write_fin_timeout(f, *idle, *hard),
             Action::Note(bytes) => write!(f, "note:{}", Dotted(bytes)),
-            Action::Sample(sample) => write_sample(f, sample),
+            Action::Sample(sample) => write_sample(f, names, sample),
             Action::CheckPktLarger { len, dst } => write!(f, "check_pkt_larger({len})->{dst}"),
             Action::Meter(id) => write!(f, "meter:{id}"),
-            Action::Ct(ct) => ct.fmt(f),
+            Action::Ct(ct) => Named(&**ct, names).fmt(f),
             Action::CtClear => f.write_str("ct_clear"),
             Action::Encap { packet_type, properties, .. } => {
                 write_encap(f, *packet_type, properties)
@@ -211,17 +236,23 @@ fn write_set_field(
     write!(f, "set_field:{}->{}", Masked(field, value, mask), field.name())
 }
 
-fn write_resubmit(f: &mut fmt::Formatter<'_>, port: Port, table: u8, ct: bool) -> fmt::Result {
+fn write_resubmit(
+    f: &mut fmt::Formatter<'_>,
+    names: &Names,
+    port: Port,
+    table: u8,
+    ct: bool,
+) -> fmt::Result {
     if table == SAME_TABLE && !ct && port != Port::IN_PORT {
-        return write!(f, "resubmit:{port}");
+        return write!(f, "resubmit:{}", names.port(port));
     }
     f.write_str("resubmit(")?;
     if port != Port::IN_PORT {
-        write!(f, "{port}")?;
+        write!(f, "{}", names.port(port))?;
     }
     f.write_str(",")?;
     if table != SAME_TABLE {
-        write!(f, "{table}")?;
+        write!(f, "{}", names.table(table))?;
     }
     f.write_str(if ct { ",ct)" } else { ")" })
 }
@@ -233,14 +264,14 @@ fn write_fin_timeout(f: &mut fmt::Formatter<'_>, idle: u16, hard: u16) -> fmt::R
     write!(f, "fin_timeout({})", parts.join(","))
 }
 
-fn write_sample(f: &mut fmt::Formatter<'_>, s: &Sample) -> fmt::Result {
+fn write_sample(f: &mut fmt::Formatter<'_>, names: &Names, s: &Sample) -> fmt::Result {
     write!(
         f,
         "sample(probability={},collector_set_id={},obs_domain_id={},obs_point_id={}",
         s.probability, s.collector_set, s.domain, s.point
     )?;
     if let Some(port) = s.port {
-        write!(f, ",sampling_port={port}")?;
+        write!(f, ",sampling_port={}", names.port(port))?;
     }
     f.write_str(match s.direction {
         Direction::Default => ")",

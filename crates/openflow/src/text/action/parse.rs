@@ -6,6 +6,7 @@ use packet::wire::ethernet::parse_mac;
 
 use super::super::key_value::{Pair, pairs};
 use super::super::matching::protocols as match_protocols;
+use super::super::names::Names;
 use super::super::number::{parse as number, parse_long_hex};
 use super::super::subfield::{parse_field, parse_subfield};
 use super::super::value::parse_masked;
@@ -30,12 +31,17 @@ pub struct Parsed {
 
 /// Reads what stands behind `actions=`.
 pub fn parse_instructions(text: &str) -> Result<Parsed, String> {
-    parse_at(text, 0, false)
+    parse_instructions_named(text, Names::none())
+}
+
+/// The same, with names of ports and tables.
+pub fn parse_instructions_named(text: &str, names: &Names) -> Result<Parsed, String> {
+    parse_at(text, names, 0, false)
 }
 
 /// Reads actions; instructions are refused.
 pub fn parse(text: &str) -> Result<Vec<Action>, String> {
-    let Parsed { mut instructions, .. } = parse_at(text, 0, false)?;
+    let Parsed { mut instructions, .. } = parse_at(text, Names::none(), 0, false)?;
     let apply = std::mem::take(&mut instructions.apply);
     if instructions.is_empty() {
         Ok(apply)
@@ -45,7 +51,12 @@ pub fn parse(text: &str) -> Result<Vec<Action>, String> {
 }
 
 /// Reads what is nested `depth` deep; `in_ct` where connections' fields are set, and no others.
-pub(super) fn parse_at(text: &str, depth: u32, in_ct: bool) -> Result<Parsed, String> {
+pub(super) fn parse_at(
+    text: &str,
+    names: &Names,
+    depth: u32,
+    in_ct: bool,
+) -> Result<Parsed, String> {
     if depth > DEEPEST {
         return Err("actions are nested too deeply".to_owned());
     }
@@ -84,7 +95,7 @@ pub(super) fn parse_at(text: &str, depth: u32, in_ct: bool) -> Result<Parsed, St
             }
             "write_actions" => {
                 at(&mut stage, 3, key)?;
-                let inner = parse_at(value, depth + 1, false)?;
+                let inner = parse_at(value, names, depth + 1, false)?;
                 let Instructions { ref apply, .. } = inner.instructions;
                 if inner.instructions != Instructions::apply(apply.clone()) {
                     return Err("instructions are not allowed inside write_actions".to_owned());
@@ -103,7 +114,7 @@ pub(super) fn parse_at(text: &str, depth: u32, in_ct: bool) -> Result<Parsed, St
             "goto_table" => {
                 at(&mut stage, 5, key)?;
                 let bad = || format!("unknown table \"{value}\"");
-                all.goto_table = Some(number(value).ok_or_else(bad)?);
+                all.goto_table = Some(names.parse_table(value).ok_or_else(bad)?);
             }
             "meter" => {
                 protocols = protocols.and(Protocols::OF13_UP);
@@ -115,7 +126,7 @@ pub(super) fn parse_at(text: &str, depth: u32, in_ct: bool) -> Result<Parsed, St
             }
             _ => {
                 at(&mut stage, 1, "an action")?;
-                let (action, usable) = parse_action(&pair, depth)?;
+                let (action, usable) = parse_action(&pair, names, depth)?;
                 check_place(&action, in_ct)?;
                 protocols = protocols.and(usable);
                 all.apply.push(action);
@@ -155,8 +166,8 @@ fn num<T: TryFrom<u128>>(what: &str, text: &str) -> Result<T, String> {
     number(text).ok_or_else(|| format!("invalid {what} {text:?}"))
 }
 
-fn port(text: &str) -> Result<Port, String> {
-    Port::parse(text).ok_or_else(|| format!("{text}: not a valid port"))
+fn port(text: &str, names: &Names) -> Result<Port, String> {
+    names.parse_port(text).ok_or_else(|| format!("{text}: not a valid port"))
 }
 
 fn arrow(text: &str) -> Result<(&str, &str), String> {
@@ -164,23 +175,23 @@ fn arrow(text: &str) -> Result<(&str, &str), String> {
 }
 
 /// `key:value` or `key(value)` of an action, and the protocols that can say it.
-fn parse_action(pair: &Pair<'_>, depth: u32) -> Result<(Action, Protocols), String> {
+fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, Protocols), String> {
     let Pair { key, value, .. } = *pair;
     let lower = key.to_ascii_lowercase();
     let mut protocols = Protocols::ANY;
     let action = match lower.as_str() {
-        "output" => parse_output(value)?,
+        "output" => parse_output(value, names)?,
         "controller" => parse_controller(value)?,
         "enqueue" => {
             let bad = || {
                 "\"enqueue\" syntax is \"enqueue:PORT:QUEUE\" or \"enqueue(PORT,QUEUE)\"".to_owned()
             };
             let (to, queue) = value.split_once([':', ',']).ok_or_else(bad)?;
-            Action::Enqueue { port: port(to)?, queue: num("queue", queue)? }
+            Action::Enqueue { port: port(to, names)?, queue: num("queue", queue)? }
         }
         "group" => Action::Group(num("group", value)?),
-        "bundle" => Action::Bundle(Box::new(select::parse_bundle(value, false)?)),
-        "bundle_load" => Action::Bundle(Box::new(select::parse_bundle(value, true)?)),
+        "bundle" => Action::Bundle(Box::new(select::parse_bundle(value, names, false)?)),
+        "bundle_load" => Action::Bundle(Box::new(select::parse_bundle(value, names, true)?)),
         "multipath" => Action::Multipath(Box::new(select::parse_multipath(value)?)),
         "mod_vlan_vid" | "set_vlan_vid" => {
             let vid = num("VLAN id", value)?;
@@ -313,9 +324,9 @@ fn parse_action(pair: &Pair<'_>, depth: u32) -> Result<(Action, Protocols), Stri
         }
         "set_queue" => Action::SetQueue(num("queue", value)?),
         "pop_queue" => Action::PopQueue,
-        "resubmit" => parse_resubmit(value)?,
+        "resubmit" => parse_resubmit(value, names)?,
         "clone" => {
-            let inner = parse_at(value, depth + 1, false)?;
+            let inner = parse_at(value, names, depth + 1, false)?;
             protocols = inner.protocols;
             if inner.instructions != Instructions::apply(inner.instructions.apply.clone()) {
                 return Err("instructions are not allowed inside clone".to_owned());
@@ -324,7 +335,7 @@ fn parse_action(pair: &Pair<'_>, depth: u32) -> Result<(Action, Protocols), Stri
         }
         "exit" => Action::Exit,
         "conjunction" => parse_conjunction(value)?,
-        "learn" => Action::Learn(Box::new(learn::parse_learn(value)?)),
+        "learn" => Action::Learn(Box::new(learn::parse_learn(value, names)?)),
         "fin_timeout" => {
             let (mut idle, mut hard) = (0, 0);
             for pair in pairs(value) {
@@ -342,7 +353,7 @@ fn parse_action(pair: &Pair<'_>, depth: u32) -> Result<(Action, Protocols), Stri
             note.resize((note.len() + 10).next_multiple_of(8).max(16) - 10, 0);
             Action::Note(note)
         }
-        "sample" => Action::Sample(Box::new(parse_sample(value)?)),
+        "sample" => Action::Sample(Box::new(parse_sample(value, names)?)),
         "check_pkt_larger" => {
             let dst = parse_subfield(pair.arrow)?;
             writable(dst.field)?;
@@ -352,7 +363,7 @@ fn parse_action(pair: &Pair<'_>, depth: u32) -> Result<(Action, Protocols), Stri
             Action::CheckPktLarger { len: num("length", value)?, dst }
         }
         "ct" => {
-            let (ct, usable) = ct::parse_ct(value, depth)?;
+            let (ct, usable) = ct::parse_ct(value, names, depth)?;
             protocols = usable;
             Action::Ct(Box::new(ct))
         }
@@ -364,7 +375,8 @@ fn parse_action(pair: &Pair<'_>, depth: u32) -> Result<(Action, Protocols), Stri
         "decap" => parse_decap(value)?,
         "dec_nsh_ttl" => Action::DecNshTtl,
         _ => {
-            let port = Port::parse(key)
+            let port = names
+                .parse_port(key)
                 .filter(|_| value.is_empty())
                 .ok_or_else(|| format!("unknown action {key}"))?;
             output(port)?
@@ -385,15 +397,15 @@ fn output(port: Port) -> Result<Action, String> {
     Ok(Action::Output { port, max_len })
 }
 
-fn parse_output(text: &str) -> Result<Action, String> {
-    if let Some(port) = Port::parse(text) {
+fn parse_output(text: &str, names: &Names) -> Result<Action, String> {
+    if let Some(port) = names.parse_port(text) {
         return output(port);
     }
     if text.contains('=') {
         let (mut to, mut max_len) = (None, None);
         for pair in pairs(text) {
             match pair.key {
-                "port" => to = Some(port(pair.value)?),
+                "port" => to = Some(port(pair.value, names)?),
                 "max_len" => max_len = Some(num("max_len", pair.value)?),
                 key => return Err(format!("invalid key '{key}' in output_trunc argument")),
             }
@@ -441,18 +453,18 @@ fn parse_controller(text: &str) -> Result<Action, String> {
     Ok(Action::Controller(Box::new(controller)))
 }
 
-fn parse_resubmit(text: &str) -> Result<Action, String> {
+fn parse_resubmit(text: &str, names: &Names) -> Result<Action, String> {
     let mut parts = text.split(',').map(str::trim);
     let to = parts.next().unwrap_or_default();
     let port = if to.is_empty() {
         Port::IN_PORT
     } else {
-        Port::parse(to).ok_or_else(|| format!("{to}: resubmit to unknown port"))?
+        names.parse_port(to).ok_or_else(|| format!("{to}: resubmit to unknown port"))?
     };
     let table = match parts.next() {
         None | Some("") => SAME_TABLE,
         Some(table) => {
-            number(table).ok_or_else(|| format!("{table}: resubmit to unknown table"))?
+            names.parse_table(table).ok_or_else(|| format!("{table}: resubmit to unknown table"))?
         }
     };
     let with_ct = match parts.next() {
@@ -503,7 +515,7 @@ fn parse_note(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn parse_sample(text: &str) -> Result<Sample, String> {
+fn parse_sample(text: &str, names: &Names) -> Result<Sample, String> {
     let mut sample = Sample {
         probability: 0,
         collector_set: 0,
@@ -523,7 +535,7 @@ fn parse_sample(text: &str) -> Result<Sample, String> {
             "collector_set_id" => sample.collector_set = num("collector_set_id", pair.value)?,
             "obs_domain_id" => sample.domain = num("obs_domain_id", pair.value)?,
             "obs_point_id" => sample.point = num("obs_point_id", pair.value)?,
-            "sampling_port" => sample.port = Some(port(pair.value)?),
+            "sampling_port" => sample.port = Some(port(pair.value, names)?),
             "ingress" => sample.direction = Direction::Ingress,
             "egress" => sample.direction = Direction::Egress,
             key => return Err(format!("invalid key \"{key}\" in \"sample\" argument")),

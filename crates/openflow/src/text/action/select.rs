@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::names::{Named, Names};
 use super::super::number::parse;
 use super::super::subfield::parse_subfield;
 use crate::action::select::{BundleAlgorithm, HashFields, MultipathAlgorithm};
@@ -23,17 +24,18 @@ impl fmt::Display for Multipath {
     }
 }
 
-impl fmt::Display for Bundle {
+impl fmt::Display for Named<'_, Bundle> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.dst.is_some() { "bundle_load(" } else { "bundle(" })?;
-        write!(f, "{},{},{},ofport,", self.fields.name(), self.basis, self.algorithm.name())?;
-        if let Some(dst) = &self.dst {
+        let Named(bundle, names) = *self;
+        f.write_str(if bundle.dst.is_some() { "bundle_load(" } else { "bundle(" })?;
+        write!(f, "{},{},{},ofport,", bundle.fields.name(), bundle.basis, bundle.algorithm.name())?;
+        if let Some(dst) = &bundle.dst {
             write!(f, "{dst},")?;
         }
         f.write_str("members:")?;
         let mut separator = "";
-        for port in &self.members {
-            write!(f, "{separator}{port}")?;
+        for port in &bundle.members {
+            write!(f, "{separator}{}", names.port(*port))?;
             separator = ",";
         }
         f.write_str(")")
@@ -75,7 +77,7 @@ pub(super) fn parse_multipath(text: &str) -> Result<Multipath, String> {
     })
 }
 
-pub(super) fn parse_bundle(text: &str, load: bool) -> Result<Bundle, String> {
+pub(super) fn parse_bundle(text: &str, names: &Names, load: bool) -> Result<Bundle, String> {
     let short = || format!("{text}: not enough arguments to bundle action");
     let (head, members) = text
         .split_once("members:")
@@ -101,7 +103,7 @@ pub(super) fn parse_bundle(text: &str, load: bool) -> Result<Bundle, String> {
     }
     let ports = members.split([',', ' ']).filter(|part| !part.is_empty());
     let members: Vec<Port> = ports
-        .map(|port| Port::parse(port).ok_or_else(|| format!("{port}: bad port number")))
+        .map(|port| names.parse_port(port).ok_or_else(|| format!("{port}: bad port number")))
         .collect::<Result<_, _>>()?;
     if members.len() > 2048 {
         return Err(format!("{text}: too many members"));

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::super::names::Names;
 use super::{group, meter};
 use crate::message::controller::{
     ASYNC_KINDS, AsyncConfig, AsyncMasks, Forwarded, ROLE_REASONS, RequestForward, RoleStatus,
@@ -52,11 +53,16 @@ pub(super) fn role_status(out: &mut String, status: &RoleStatus) {
     let _ = write!(out, " reason={reason}");
 }
 
-pub(super) fn forwarded(out: &mut String, forward: &RequestForward, version: Version) {
+pub(super) fn forwarded(
+    out: &mut String,
+    forward: &RequestForward,
+    version: Version,
+    names: &Names,
+) {
     match &forward.change {
         Forwarded::Group(change) => {
             out.push_str(" reason=group_mod");
-            group::group_mod(out, change, version);
+            group::group_mod(out, change, version, names);
         }
         Forwarded::Meter(change) => {
             out.push_str(" reason=meter_mod");

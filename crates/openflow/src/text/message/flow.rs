@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::super::names::{Named, Names};
 use super::super::number::Hex;
 use crate::matching::Match;
 use crate::message::flow_mod::{Command, DEFAULT_PRIORITY, Flags, FlowMod};
@@ -24,8 +25,8 @@ pub(super) fn seconds(duration: Duration) -> String {
 }
 
 /// Priority, if it is not the usual one, and match; with a space behind if there is anything.
-fn priority_and_match(out: &mut String, priority: u16, m: &Match) {
-    let m = m.to_string();
+fn priority_and_match(out: &mut String, priority: u16, m: &Match, names: &Names) {
+    let m = Named(m, names).to_string();
     if priority != DEFAULT_PRIORITY {
         let comma = if m.is_empty() { "" } else { "," };
         let _ = write!(out, "priority={priority}{comma}");
@@ -51,7 +52,7 @@ fn flags(out: &mut String, flags: Flags) {
     }
 }
 
-pub(super) fn flow_mod(out: &mut String, flow: &FlowMod) {
+pub(super) fn flow_mod(out: &mut String, flow: &FlowMod, names: &Names) {
     out.push_str(match flow.command {
         Command::Add => " ADD ",
         Command::Modify => " MOD ",
@@ -60,9 +61,9 @@ pub(super) fn flow_mod(out: &mut String, flow: &FlowMod) {
         Command::DeleteStrict => " DEL_STRICT ",
     });
     if flow.table != 0 {
-        let _ = write!(out, "table:{} ", flow.table);
+        let _ = write!(out, "table:{} ", names.table(flow.table));
     }
-    priority_and_match(out, flow.priority, &flow.matching);
+    priority_and_match(out, flow.priority, &flow.matching, names);
     if flow.new_cookie != 0 && flow.new_cookie != u64::MAX {
         let _ = write!(out, "cookie:{} ", Hex(flow.new_cookie));
     }
@@ -80,18 +81,18 @@ pub(super) fn flow_mod(out: &mut String, flow: &FlowMod) {
         let _ = write!(out, "buf:{} ", Hex(buffer));
     }
     if flow.out_port != Port::NONE {
-        let _ = write!(out, "out_port:{} ", flow.out_port);
+        let _ = write!(out, "out_port:{} ", names.port(flow.out_port));
     }
     flags(out, flow.flags);
-    let _ = write!(out, "actions={}", flow.instructions);
+    let _ = write!(out, "actions={}", Named(&flow.instructions, names));
 }
 
-pub(super) fn stats(out: &mut String, flow: &FlowStats) {
+pub(super) fn stats(out: &mut String, flow: &FlowStats, names: &Names) {
     let _ = write!(out, "\n cookie={:#x}, ", flow.cookie);
     if let Some(duration) = flow.duration {
         let _ = write!(out, "duration={}, ", seconds(duration));
     }
-    let _ = write!(out, "table={}, ", flow.table);
+    let _ = write!(out, "table={}, ", names.table(flow.table));
     for (name, count) in [("n_packets", flow.packets), ("n_bytes", flow.bytes)] {
         let _ = match count {
             Some(count) => write!(out, "{name}={count}, "),
@@ -114,18 +115,18 @@ pub(super) fn stats(out: &mut String, flow: &FlowStats) {
     if let Some(age) = flow.hard_age {
         let _ = write!(out, "hard_age={age}, ");
     }
-    priority_and_match(out, flow.priority, &flow.matching);
-    let _ = write!(out, "actions={}", flow.instructions);
+    priority_and_match(out, flow.priority, &flow.matching, names);
+    let _ = write!(out, "actions={}", Named(&flow.instructions, names));
 }
 
-pub(super) fn request(out: &mut String, asked: &FlowStatsRequest) {
+pub(super) fn request(out: &mut String, asked: &FlowStatsRequest, names: &Names) {
     if asked.table != crate::message::flow_mod::ALL_TABLES {
-        let _ = write!(out, " table={}", asked.table);
+        let _ = write!(out, " table={}", names.table(asked.table));
     }
     if asked.out_port != Port::NONE {
-        let _ = write!(out, " out_port={}", asked.out_port);
+        let _ = write!(out, " out_port={}", names.port(asked.out_port));
     }
-    let m = asked.matching.to_string();
+    let m = Named(&asked.matching, names).to_string();
     if !m.is_empty() {
         let _ = write!(out, " {m}");
     }
@@ -145,9 +146,9 @@ pub(super) fn aggregate(out: &mut String, sums: &AggregateReply) {
     );
 }
 
-pub(super) fn removed(out: &mut String, removed: &FlowRemoved) {
+pub(super) fn removed(out: &mut String, removed: &FlowRemoved, names: &Names) {
     out.push(' ');
-    let m = removed.matching.to_string();
+    let m = Named(&removed.matching, names).to_string();
     if removed.priority != DEFAULT_PRIORITY {
         let comma = if m.is_empty() { "" } else { "," };
         let _ = write!(out, "priority={}{comma}", removed.priority);
@@ -159,7 +160,7 @@ pub(super) fn removed(out: &mut String, removed: &FlowRemoved) {
         None => write!(out, "reason={}", removed.reason),
     };
     if let Some(table) = removed.table.filter(|table| *table != 255) {
-        let _ = write!(out, " table_id={table}");
+        let _ = write!(out, " table_id={}", names.table(table));
     }
     if removed.cookie != 0 {
         let _ = write!(out, " cookie:{}", Hex(removed.cookie));

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::super::action::Actions;
 use super::super::fields::rank;
+use super::super::names::{Named, Names};
 use super::super::number::Hex;
 use super::super::value::Masked;
 use crate::message::flow_mod::ANY_GROUP;
@@ -58,7 +58,7 @@ fn selection(out: &mut String, selection: &Selection) {
     };
 }
 
-fn group(out: &mut String, group: &Group, with_kind: bool, version: Version) {
+fn group(out: &mut String, group: &Group, with_kind: bool, version: Version, names: &Names) {
     let _ = write!(out, "group_id={}", group.id);
     if with_kind {
         let _ = write!(out, ",type={}", group.kind.name());
@@ -79,16 +79,16 @@ fn group(out: &mut String, group: &Group, with_kind: bool, version: Version) {
             let _ = write!(out, "weight:{},", bucket.weight);
         }
         if bucket.watch_port != Port::NONE {
-            let _ = write!(out, "watch_port:{},", bucket.watch_port);
+            let _ = write!(out, "watch_port:{},", names.port(bucket.watch_port));
         }
         if bucket.watch_group != ANY_GROUP {
             let _ = write!(out, "watch_group:{},", bucket.watch_group);
         }
-        let _ = write!(out, "actions={}", Actions(&bucket.actions));
+        let _ = write!(out, "actions={}", Named(&bucket.actions[..], names));
     }
 }
 
-pub(super) fn group_mod(out: &mut String, change: &GroupMod, version: Version) {
+pub(super) fn group_mod(out: &mut String, change: &GroupMod, version: Version, names: &Names) {
     out.push_str("\n ");
     let place = match change.command {
         GroupCommand::Add => {
@@ -119,13 +119,13 @@ pub(super) fn group_mod(out: &mut String, change: &GroupMod, version: Version) {
     if let Some(place) = &place {
         let _ = write!(out, "command_bucket_id:{place},");
     }
-    group(out, &change.group, place.is_none(), version);
+    group(out, &change.group, place.is_none(), version, names);
 }
 
-pub(super) fn descs(out: &mut String, groups: &[Group], version: Version) {
+pub(super) fn descs(out: &mut String, groups: &[Group], version: Version, names: &Names) {
     for desc in groups {
         out.push_str("\n ");
-        group(out, desc, true, version);
+        group(out, desc, true, version, names);
     }
 }
 

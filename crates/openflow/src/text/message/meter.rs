@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use super::super::names::Names;
 use super::super::number::Hex;
-use super::{Verbosity, print};
+use super::{Verbosity, print_named};
 use crate::message::bundle::{ATOMIC, BundleAdd, BundleControl, ORDERED};
 use crate::message::meter::{
     ALL_METERS, Band, BandKind, Meter, MeterCommand, MeterFeatures, MeterFlags, MeterMod,
@@ -118,11 +119,11 @@ pub(super) fn bundle_control(out: &mut String, control: &BundleControl) {
     bundle_flags(out, control.flags);
 }
 
-pub(super) fn bundle_add(out: &mut String, add: &BundleAdd, verbosity: Verbosity) {
+pub(super) fn bundle_add(out: &mut String, add: &BundleAdd, names: &Names, verbosity: Verbosity) {
     let _ = write!(out, "\n bundle_id={:#x} flags=", add.id);
     bundle_flags(out, add.flags);
     out.push('\n');
-    out.push_str(&print(&add.message, verbosity));
+    out.push_str(&print_named(&add.message, names, verbosity));
 }
 
 fn maps(out: &mut String, maps: &[TlvMap]) {

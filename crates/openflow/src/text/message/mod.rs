@@ -13,6 +13,7 @@ mod table;
 
 use std::fmt::Write;
 
+use super::names::Names;
 use crate::error::Error;
 use crate::message::Message;
 use crate::version::Version;
@@ -25,6 +26,11 @@ pub struct Verbosity(pub u8);
 
 /// Prints a message from its bytes, errors included. Ends with a newline, always.
 pub fn print(bytes: &[u8], verbosity: Verbosity) -> String {
+    print_named(bytes, Names::none(), verbosity)
+}
+
+/// The same, with names of ports and tables.
+pub fn print_named(bytes: &[u8], names: &Names, verbosity: Verbosity) -> String {
     if bytes.is_empty() {
         return "OpenFlow message is empty\n".to_owned();
     }
@@ -50,7 +56,7 @@ pub fn print(bytes: &[u8], verbosity: Verbosity) -> String {
         Ok((head, message)) => {
             out.push_str(&name_of(bytes).unwrap_or_default());
             stat_flags(&mut out, &head, wire::flags(bytes));
-            write_body(&mut out, &head, &message, verbosity);
+            write_body(&mut out, &head, &message, names, verbosity);
             if matches!(&message, Message::Hello(hello) if hello.unknown) {
                 out.push_str(" unknown data in hello:\n");
                 hex_dump(&mut out, bytes);
@@ -98,11 +104,17 @@ fn write_name(out: &mut String, head: &Header, name: &str) {
     let _ = write!(out, " (xid={}):", super::number::Hex(head.xid));
 }
 
-fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Verbosity) {
+fn write_body(
+    out: &mut String,
+    head: &Header,
+    message: &Message,
+    names: &Names,
+    verbosity: Verbosity,
+) {
     let version = Version::from_wire(head.version).unwrap_or(Version::V15);
     match message {
         Message::Hello(hello) => switch::hello(out, hello),
-        Message::Error(error) => switch::error(out, error),
+        Message::Error(error) => switch::error(out, error, names),
         Message::EchoRequest(data) | Message::EchoReply(data) => {
             let _ = writeln!(out, " {} bytes of payload", data.len());
             hex_dump(out, data);
@@ -125,52 +137,52 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         | Message::TableStatsRequest => {}
         Message::FeaturesReply(features) => switch::features(out, features, version),
         Message::GetConfigReply(config) | Message::SetConfig(config) => switch::config(out, config),
-        Message::PacketIn(packet) => packet::packet_in(out, packet, version, verbosity),
-        Message::PacketOut(packet) => packet::packet_out(out, packet, verbosity),
-        Message::FlowRemoved(removed) => flow::removed(out, removed),
+        Message::PacketIn(packet) => packet::packet_in(out, packet, version, names, verbosity),
+        Message::PacketOut(packet) => packet::packet_out(out, packet, names, verbosity),
+        Message::FlowRemoved(removed) => flow::removed(out, removed, names),
         Message::PortStatus(status) => port::status(out, status),
-        Message::FlowMod(change) => flow::flow_mod(out, change),
-        Message::PortMod(change) => port::port_mod(out, change),
+        Message::FlowMod(change) => flow::flow_mod(out, change, names),
+        Message::PortMod(change) => port::port_mod(out, change, names),
         Message::RoleRequest(role) | Message::RoleReply(role) => switch::role(out, role),
         Message::RoleStatus(status) => controller::role_status(out, status),
         Message::GetAsyncReply(config) | Message::SetAsync(config) => {
             controller::async_config(out, config);
         }
-        Message::RequestForward(forward) => controller::forwarded(out, forward, version),
-        Message::TableMod(change) => table::table_mod(out, change),
-        Message::TableStatus(status) => table::status(out, status),
+        Message::RequestForward(forward) => controller::forwarded(out, forward, version, names),
+        Message::TableMod(change) => table::table_mod(out, change, names),
+        Message::TableStatus(status) => table::status(out, status, names),
         Message::TableFeaturesRequest { tables, .. }
         | Message::TableFeaturesReply { tables, .. } => table::all_features(out, tables),
         Message::TableDescReply { tables, .. } => {
-            tables.iter().for_each(|desc| table::desc(out, desc));
+            tables.iter().for_each(|desc| table::desc(out, desc, names));
         }
-        Message::QueueConfigRequest(asked) => queue::config_request(out, *asked),
-        Message::QueueConfigReply { queues, .. } => queue::configs(out, queues),
-        Message::QueueStatsRequest(asked) => queue::stats_request(out, *asked),
-        Message::QueueStatsReply { queues, .. } => queue::all_stats(out, queues),
+        Message::QueueConfigRequest(asked) => queue::config_request(out, *asked, names),
+        Message::QueueConfigReply { queues, .. } => queue::configs(out, queues, names),
+        Message::QueueStatsRequest(asked) => queue::stats_request(out, *asked, names),
+        Message::QueueStatsReply { queues, .. } => queue::all_stats(out, queues, names),
         Message::MonitorRequest { monitors, .. } => {
-            monitors.iter().for_each(|asked| monitor::request(out, asked));
+            monitors.iter().for_each(|asked| monitor::request(out, asked, names));
         }
         Message::MonitorReply { updates, .. } => {
-            updates.iter().for_each(|update| monitor::update(out, update));
+            updates.iter().for_each(|update| monitor::update(out, update, names));
         }
         Message::MonitorCancel(id) => drop(write!(out, " id={id}")),
         Message::IpfixBridgeReply(stats) => controller::ipfix_bridge(out, stats),
         Message::IpfixFlowReply { exporters, .. } => controller::ipfix_flows(out, exporters),
         Message::CtFlush(flush) => controller::ct_flush(out, flush),
-        Message::Resume(packet) => packet::packet_in(out, packet, version, verbosity),
-        Message::GroupMod(change) => group::group_mod(out, change, version),
+        Message::Resume(packet) => packet::packet_in(out, packet, version, names, verbosity),
+        Message::GroupMod(change) => group::group_mod(out, change, version, names),
         Message::GroupStatsRequest(id) | Message::GroupDescRequest(id) => {
             let _ = write!(out, " group_id={}", group::id(*id));
         }
         Message::GroupStatsReply { groups, .. } => {
             groups.iter().for_each(|stats| group::stats(out, stats));
         }
-        Message::GroupDescReply { groups, .. } => group::descs(out, groups, version),
+        Message::GroupDescReply { groups, .. } => group::descs(out, groups, version, names),
         Message::GroupFeaturesReply(features) => group::features(out, features),
         Message::MeterMod(change) => meter::meter_mod(out, change),
         Message::BundleControl(control) => meter::bundle_control(out, control),
-        Message::BundleAdd(add) => meter::bundle_add(out, add, verbosity),
+        Message::BundleAdd(add) => meter::bundle_add(out, add, names, verbosity),
         Message::CtFlushZone(zone) => drop(write!(out, " zone_id={zone}")),
         Message::TlvTableMod(change) => meter::tlv_mod(out, change),
         Message::TlvTableReply(table) => meter::tlv_table(out, table),
@@ -197,22 +209,22 @@ fn write_body(out: &mut String, head: &Header, message: &Message, verbosity: Ver
         Message::SetControllerId(id) => drop(write!(out, " id={id}")),
         Message::DescReply(desc) => switch::desc(out, desc),
         Message::FlowStatsRequest(asked) | Message::AggregateRequest(asked) => {
-            flow::request(out, asked);
+            flow::request(out, asked, names);
         }
         Message::FlowStatsReply { flows, .. } => {
-            flows.iter().for_each(|stats| flow::stats(out, stats));
+            flows.iter().for_each(|stats| flow::stats(out, stats, names));
         }
         Message::AggregateReply(sums) => flow::aggregate(out, sums),
         Message::TableStatsReply { tables, .. } => table::all_stats(out, tables),
-        Message::PortDescRequest(port) => drop(write!(out, " port={port}")),
+        Message::PortDescRequest(port) => drop(write!(out, " port={}", names.port(*port))),
         Message::PortDescReply { ports, .. } => {
             out.push('\n');
             ports.iter().for_each(|desc| port::desc(out, desc));
         }
-        Message::PortStatsRequest(port) => drop(write!(out, " port_no={port}")),
+        Message::PortStatsRequest(port) => drop(write!(out, " port_no={}", names.port(*port))),
         Message::PortStatsReply { ports, .. } => {
             let _ = writeln!(out, " {} ports", ports.len());
-            ports.iter().for_each(|stats| port::stats(out, stats));
+            ports.iter().for_each(|stats| port::stats(out, stats, names));
         }
     }
 }

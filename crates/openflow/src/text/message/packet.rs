@@ -5,7 +5,8 @@ use std::fmt::Write;
 use flow::{DpPort, FlowKey, Metadata};
 use packet::wire::ip_proto;
 
-use super::super::action::{Actions, Dotted};
+use super::super::action::Dotted;
+use super::super::names::{Named, Names};
 use super::Verbosity;
 use crate::field::{Field, Value};
 use crate::matching::Match;
@@ -115,7 +116,7 @@ fn describe(out: &mut String, packet: &[u8]) {
 }
 
 /// What the switch needs to go on with the packet.
-fn continuation(out: &mut String, all: &Continuation) {
+fn continuation(out: &mut String, all: &Continuation, names: &Names) {
     if let Some([a, b, c, d]) = all.bridge {
         let _ = writeln!(
             out,
@@ -144,25 +145,32 @@ fn continuation(out: &mut String, all: &Continuation) {
     }
     for (i, rest) in all.rest.iter().enumerate() {
         out.push_str(if i == 0 { " continuation.actions=" } else { "," });
-        let _ = write!(out, "unroll_xlate(table={}, cookie={})", rest.table, rest.cookie);
+        let _ =
+            write!(out, "unroll_xlate(table={}, cookie={})", names.table(rest.table), rest.cookie);
         if !rest.actions.is_empty() {
-            let _ = write!(out, ",{}", Actions(&rest.actions));
+            let _ = write!(out, ",{}", Named(&rest.actions[..], names));
         }
     }
     if !all.rest.is_empty() {
         out.push('\n');
     }
     if !all.action_set.is_empty() {
-        let _ = writeln!(out, " continuation.action_set={}", Actions(&all.action_set));
+        let _ = writeln!(out, " continuation.action_set={}", Named(&all.action_set[..], names));
     }
     if let Some(port) = all.datapath_port.filter(|port| *port != 0) {
         let _ = writeln!(out, " continuation.odp_port={port}");
     }
 }
 
-pub(super) fn packet_in(out: &mut String, p: &PacketIn, version: Version, verbosity: Verbosity) {
+pub(super) fn packet_in(
+    out: &mut String,
+    p: &PacketIn,
+    version: Version,
+    names: &Names,
+    verbosity: Verbosity,
+) {
     if let Some(table) = p.table.filter(|table| *table != 0) {
-        let _ = write!(out, " table_id={table}");
+        let _ = write!(out, " table_id={}", names.table(table));
     }
     if let Some(cookie) = p.cookie.filter(|cookie| *cookie != u64::MAX) {
         let _ = write!(out, " cookie={cookie:#x}");
@@ -170,7 +178,7 @@ pub(super) fn packet_in(out: &mut String, p: &PacketIn, version: Version, verbos
     let _ = write!(out, " total_len={} ", p.total_len);
     let mut m = p.metadata.clone();
     m.clear(Field::PacketType);
-    let _ = write!(out, "{m}");
+    let _ = write!(out, "{}", Named(&m, names));
     let _ = write!(out, " (via {})", reason_name(p.reason));
     let _ = write!(out, " data_len={}", p.packet.len());
     match p.buffer {
@@ -193,7 +201,7 @@ pub(super) fn packet_in(out: &mut String, p: &PacketIn, version: Version, verbos
     }
     let r = Reader::new(&p.continuation, "continuation");
     if let Ok(all) = wire::continuation::read(r, version) {
-        continuation(out, &all);
+        continuation(out, &all, names);
     }
     body(out, &p.packet, verbosity);
 }
@@ -212,10 +220,10 @@ fn body(out: &mut String, packet: &[u8], verbosity: Verbosity) {
     }
 }
 
-pub(super) fn packet_out(out: &mut String, p: &PacketOut, verbosity: Verbosity) {
+pub(super) fn packet_out(out: &mut String, p: &PacketOut, names: &Names, verbosity: Verbosity) {
     let mut m = p.metadata.clone();
     m.clear(Field::PacketType);
-    let _ = write!(out, " {m} actions={}", Actions(&p.actions));
+    let _ = write!(out, " {} actions={}", Named(&m, names), Named(&p.actions[..], names));
     match p.buffer {
         None => {
             let _ = writeln!(out, " data_len={}", p.packet.len());

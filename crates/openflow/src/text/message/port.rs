@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use packet::wire::ethernet::MacText;
 
+use super::super::names::Names;
 use crate::message::port::{
     Bit, CONFIG, FEATURES, PortDesc, PortMod, PortReason, PortStatus, STATE, STP_SHIFT,
 };
@@ -82,8 +83,8 @@ pub(super) fn status(out: &mut String, status: &PortStatus) {
     desc(out, &status.desc);
 }
 
-pub(super) fn port_mod(out: &mut String, change: &PortMod) {
-    let _ = write!(out, " port: {}: addr:{}", change.port, MacText(&change.address));
+pub(super) fn port_mod(out: &mut String, change: &PortMod, names: &Names) {
+    let _ = write!(out, " port: {}: addr:{}", names.port(change.port), MacText(&change.address));
     out.push_str("\n     config: ");
     bits(out, change.config, CONFIG);
     out.push_str("\n     mask:   ");
@@ -97,8 +98,8 @@ pub(super) fn port_mod(out: &mut String, change: &PortMod) {
     out.push('\n');
 }
 
-pub(super) fn stats(out: &mut String, stats: &PortStats) {
-    let _ = write!(out, "  port {:>2}: ", stats.port.to_string());
+pub(super) fn stats(out: &mut String, stats: &PortStats, names: &Names) {
+    let _ = write!(out, "  port {:>2}: ", names.port(stats.port).to_string());
     let list = |out: &mut String, names: &[(&str, usize)]| {
         for (i, (name, at)) in names.iter().enumerate() {
             let separator = if i == 0 { "" } else { ", " };

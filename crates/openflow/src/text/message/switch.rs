@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Verbosity, print};
+use super::super::names::Names;
+use super::{Verbosity, print_named};
 use crate::message::stats::Desc;
 use crate::message::switch::{CAPABILITIES, Config, Features, RoleMessage};
 use crate::message::{ErrorMessage, Hello};
@@ -18,7 +19,7 @@ pub(super) fn hello(out: &mut String, hello: &Hello) {
     out.push('\n');
 }
 
-pub(super) fn error(out: &mut String, error: &ErrorMessage) {
+pub(super) fn error(out: &mut String, error: &ErrorMessage, names: &Names) {
     let _ = writeln!(out, " {}", error.code);
     let is_text = error.code.name().starts_with("OFPHFC_");
     if is_text {
@@ -31,7 +32,7 @@ pub(super) fn error(out: &mut String, error: &ErrorMessage) {
         }
         out.push('\n');
     } else {
-        out.push_str(&print(&error.data, Verbosity(1)));
+        out.push_str(&print_named(&error.data, names, Verbosity(1)));
     }
 }
 

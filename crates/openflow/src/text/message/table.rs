@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::super::fields::list as fields;
+use super::super::names::Names;
 use super::super::number::Hex;
 use crate::field::Field;
 use crate::message::stats::TableStats;
@@ -28,10 +29,10 @@ fn eviction_flags(flags: u32) -> String {
     if names.is_empty() { "0".to_owned() } else { names.join("|") }
 }
 
-pub(super) fn table_mod(out: &mut String, change: &TableMod) {
+pub(super) fn table_mod(out: &mut String, change: &TableMod, names: &Names) {
     match change.table {
         255 => out.push_str(" table_id: ALL_TABLES"),
-        table => drop(write!(out, " table_id={table}")),
+        table => drop(write!(out, " table_id={}", names.table(table))),
     }
     if let Some(miss) = change.miss {
         let _ = write!(out, ", flow_miss_config={}", miss.name());
@@ -51,12 +52,12 @@ pub(super) fn table_mod(out: &mut String, change: &TableMod) {
     }
 }
 
-pub(super) fn desc(out: &mut String, desc: &TableDesc) {
+pub(super) fn desc(out: &mut String, desc: &TableDesc, names: &Names) {
     let flags = desc.eviction_flags.map_or_else(|| "(default)".to_owned(), eviction_flags);
     let _ = write!(
         out,
         "\n  table {}:\n   eviction={} eviction_flags={flags}\n   vacancy={}",
-        desc.table,
+        names.table(desc.table),
         on(desc.eviction),
         on(desc.vacancy_events)
     );
@@ -67,13 +68,13 @@ pub(super) fn desc(out: &mut String, desc: &TableDesc) {
     out.push('\n');
 }
 
-pub(super) fn status(out: &mut String, status: &TableStatus) {
+pub(super) fn status(out: &mut String, status: &TableStatus, names: &Names) {
     out.push_str(match status.reason {
         TableReason::VacancyDown => " reason=VACANCY_DOWN",
         TableReason::VacancyUp => " reason=VACANCY_UP",
     });
     out.push_str("\ntable_desc:-");
-    desc(out, &status.desc);
+    desc(out, &status.desc, names);
 }
 
 fn action_features(out: &mut String, features: &ActionFeatures) {
