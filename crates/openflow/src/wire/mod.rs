@@ -169,6 +169,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// As much of a text as fits into `len` bytes, in whole characters.
+pub(crate) fn cut(text: &str, len: usize) -> &str {
+    let mut end = text.len().min(len);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A growing message.
 #[derive(Clone, Debug, Default)]
 pub struct Writer(Vec<u8>);
@@ -231,9 +240,9 @@ impl Writer {
 
     /// Text in a field of fixed size, cut short so that a zero follows.
     pub fn text(&mut self, text: &str, len: usize) {
-        let bytes = &text.as_bytes()[..text.len().min(len - 1)];
-        self.bytes(bytes);
-        self.zeros(len - bytes.len());
+        let text = cut(text, len.saturating_sub(1));
+        self.bytes(text.as_bytes());
+        self.zeros(len - text.len());
     }
 
     /// Zeros until what began at `start` is a multiple of eight bytes long.
@@ -250,5 +259,18 @@ impl Writer {
     /// Overwrites two bytes.
     pub fn set_u16(&mut self, at: usize, value: u16) {
         self.0[at..at + 2].copy_from_slice(&value.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        let mut w = Writer::new();
+        w.text("a\u{fffd}\u{fffd}", 6);
+        w.text("abcdef", 4);
+        assert_eq!(w.into_bytes(), b"a\xef\xbf\xbd\0\0abc\0");
     }
 }

@@ -4,7 +4,7 @@ use super::action::{self, Context};
 use super::flow_mod::{read_flags, read_match, read_port, write_flags, write_match, write_port};
 use super::oxm::{self, Strictness};
 use super::property::{self, Property, PropertyKind};
-use super::{Reader, Writer};
+use super::{Reader, Writer, cut};
 use crate::error::{Code, Result};
 use crate::matching::Match;
 use crate::message::flow_mod::{ANY_GROUP, Flags};
@@ -516,7 +516,7 @@ fn read_custom(property: &Property<'_>) -> Result<Vec<(String, u64)>> {
     for _ in 0..count {
         let len = usize::from(body.u8().map_err(bad_len)?);
         let name = body.take(len, Code::OFPBPC_BAD_LEN)?;
-        let name = String::from_utf8_lossy(&name[..len.min(COUNTER_NAME)]).into_owned();
+        let name = cut(&String::from_utf8_lossy(name), COUNTER_NAME).to_owned();
         let value = body.u64().map_err(bad_len)?;
         // Without a name, nobody could say what it is.
         if !name.is_empty() {
@@ -531,9 +531,9 @@ fn write_custom(w: &mut Writer, counters: &[(String, u64)]) {
         w.zeros(2);
         w.u16(u16::try_from(counters.len()).unwrap_or(u16::MAX));
         for (name, value) in counters.iter().take(u16::MAX.into()) {
-            let name = &name.as_bytes()[..name.len().min(COUNTER_NAME)];
+            let name = cut(name, COUNTER_NAME);
             w.u8(name.len() as u8);
-            w.bytes(name);
+            w.bytes(name.as_bytes());
             w.u64(*value);
         }
     });
