@@ -336,4 +336,6 @@ fn frag_bits(fragment: Fragment) -> u8 {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
