@@ -165,66 +165,6 @@ impl Executor {
                         set::apply(&set.0, &set.1, &mut w.packet, &mut keys[usize::from(w.key)]);
                     }
                 }
-                Action::PushMpls { entry, eth_type } => {
-                    self.complete(group, keys);
-                    for w in &mut *group {
-                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
-                        mpls::push(&mut w.packet, packet_type, *entry, *eth_type);
-                    }
-                }
-                Action::PopMpls { eth_type } => {
-                    for w in &mut *group {
-                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
-                        mpls::pop(&mut w.packet, packet_type, *eth_type);
-                    }
-                }
-                Action::AddMpls { entry, eth_type } => {
-                    self.complete(group, keys);
-                    for w in &mut *group {
-                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
-                        mpls::add(&mut w.packet, packet_type, *entry, *eth_type);
-                    }
-                }
-                Action::PushEth { src, dst } => {
-                    for w in &mut *group {
-                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
-                        link::push(&mut w.packet, packet_type, *src, *dst);
-                    }
-                }
-                Action::PopEth => {
-                    self.complete(group, keys);
-                    for w in &mut *group {
-                        link::pop(&mut w.packet, &mut keys[usize::from(w.key)].packet_type);
-                    }
-                }
-                Action::PushNsh(push) => {
-                    self.complete(group, keys);
-                    for w in &mut *group {
-                        let packet_type = &mut keys[usize::from(w.key)].packet_type;
-                        nsh::push(&mut w.packet, packet_type, push);
-                    }
-                }
-                Action::PopNsh => self.pop_nsh(group, keys),
-                Action::Meter(id) => self.meter(*id, group, keys),
-                Action::Hash(method, basis) => {
-                    for w in &mut *group {
-                        choose::hash(&w.packet, &mut keys[usize::from(w.key)], *method, *basis);
-                    }
-                }
-                Action::Sample { probability, actions } => {
-                    self.sample(*probability, actions, group, keys, (depth, nesting), last);
-                }
-                Action::CheckPktLen { len, greater, less_or_equal } => {
-                    let lists = [greater.as_slice(), less_or_equal.as_slice()];
-                    self.by_length(*len, lists, group, keys, (depth, nesting), last);
-                }
-                // There is no connection tracker that could say anything about the packet.
-                Action::Ct(_) => self.drop_group(group, DropReason::NoConntrack),
-                Action::CtClear => {
-                    for w in &mut *group {
-                        choose::forget_connection(&mut keys[usize::from(w.key)]);
-                    }
-                }
                 Action::TnlPush(tnl) => {
                     let way = self.joining_way(tnl, &actions[i + 1..]);
                     self.push(tnl, group, keys, way.filter(|_| limit.is_none()));
@@ -235,9 +175,96 @@ impl Executor {
                 Action::Clone(list) => self.clone_act(list, group, keys, (depth, nesting), last),
                 Action::Userspace(reason) => self.slow(*reason, group, keys),
                 Action::Drop(cause) => self.drop_group(group, (*cause).into()),
+                rarer => self.act_rarer(rarer, group, keys, (depth, nesting), last),
             }
         }
         self.recycle(group);
+    }
+
+    /// The other arms. Apart, because with them the compiler makes less of those that nearly every packet takes.
+    #[inline(never)]
+    fn act_rarer(
+        &mut self,
+        action: &Action,
+        group: &mut Vec<Work>,
+        keys: &mut Vec<FlowKey>,
+        at: (u8, u8),
+        last: bool,
+    ) {
+        match action {
+            Action::PushMpls { entry, eth_type } => {
+                self.complete(group, keys);
+                for w in &mut *group {
+                    let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                    mpls::push(&mut w.packet, packet_type, *entry, *eth_type);
+                }
+            }
+            Action::PopMpls { eth_type } => {
+                for w in &mut *group {
+                    let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                    mpls::pop(&mut w.packet, packet_type, *eth_type);
+                }
+            }
+            Action::AddMpls { entry, eth_type } => {
+                self.complete(group, keys);
+                for w in &mut *group {
+                    let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                    mpls::add(&mut w.packet, packet_type, *entry, *eth_type);
+                }
+            }
+            Action::PushEth { src, dst } => {
+                for w in &mut *group {
+                    let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                    link::push(&mut w.packet, packet_type, *src, *dst);
+                }
+            }
+            Action::PopEth => {
+                self.complete(group, keys);
+                for w in &mut *group {
+                    link::pop(&mut w.packet, &mut keys[usize::from(w.key)].packet_type);
+                }
+            }
+            Action::PushNsh(push) => {
+                self.complete(group, keys);
+                for w in &mut *group {
+                    let packet_type = &mut keys[usize::from(w.key)].packet_type;
+                    nsh::push(&mut w.packet, packet_type, push);
+                }
+            }
+            Action::PopNsh => self.pop_nsh(group, keys),
+            Action::Meter(id) => self.meter(*id, group, keys),
+            Action::Hash(method, basis) => {
+                for w in &mut *group {
+                    choose::hash(&w.packet, &mut keys[usize::from(w.key)], *method, *basis);
+                }
+            }
+            Action::Sample { probability, actions } => {
+                self.sample(*probability, actions, group, keys, at, last);
+            }
+            Action::CheckPktLen { len, greater, less_or_equal } => {
+                let lists = [greater.as_slice(), less_or_equal.as_slice()];
+                self.by_length(*len, lists, group, keys, at, last);
+            }
+            // There is no connection tracker that could say anything about the packet.
+            Action::Ct(_) => self.drop_group(group, DropReason::NoConntrack),
+            Action::CtClear => {
+                for w in &mut *group {
+                    choose::forget_connection(&mut keys[usize::from(w.key)]);
+                }
+            }
+            // The dispatcher has done them.
+            Action::Output(_)
+            | Action::PushVlan(_)
+            | Action::PopVlan
+            | Action::Set(_)
+            | Action::TnlPush(_)
+            | Action::TnlPop(_)
+            | Action::Recirc(_)
+            | Action::Trunc(_)
+            | Action::Clone(_)
+            | Action::Userspace(_)
+            | Action::Drop(_) => {}
+        }
     }
 
     // -- out --

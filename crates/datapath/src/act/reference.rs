@@ -3,7 +3,7 @@
 use flow::extract::{Metadata, extract};
 use flow::text::{Numbers, parse_actions, parse_hex_packet};
 use flow::{Action, DpPort, FlowKey};
-use packet::Packet;
+use packet::{Csum, Gso, GsoKind, Packet};
 use std::collections::BTreeMap;
 
 use super::{Executor, Work};
@@ -62,4 +62,34 @@ fn frames_come_out_as_the_reference_sends_them() {
     }
     assert!(pairs >= 900, "{pairs}");
     assert!(wrong.is_empty(), "{} of {pairs}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Frames cut anywhere, in any state of offload, are no reason to panic for any of these actions, nor for all of them in a row.
+#[test]
+fn broken_frames_take_every_action() {
+    let mut frames = vec![];
+    let mut lists = vec![];
+    for line in SEEN.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split(' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("frame"), _, Some(hex)) => frames.push(parse_hex_packet(hex).unwrap()),
+            (_, Some(actions), _) => lists.push(parse_actions(actions, &Numbers).unwrap()),
+            _ => {}
+        }
+    }
+    let partial = |start| Csum::Partial { start, offset: 16 };
+    for (i, actions) in lists.iter().enumerate() {
+        let next = lists.get(i + 1).map_or(&[][..], |next| next.as_slice());
+        let both = [actions.as_slice(), next].concat();
+        for (j, frame) in frames.iter().enumerate() {
+            let cut = 14 + (i * 31 + j * 17) % (frame.len() - 13);
+            let mut packet = Packet::from_frame(&frame[..cut]);
+            let start = ((i + j) % 70) as u16;
+            packet.offload.csum = if i % 3 == 0 { Csum::Complete } else { partial(start) };
+            if (i + j) % 4 == 0 {
+                packet.offload.gso = Some(Gso { kind: GsoKind::Tcp4, size: 5, ecn: false });
+            }
+            run(packet, &both);
+        }
+    }
 }

@@ -60,10 +60,14 @@ pub(super) fn apply(value: &FlowKey, mask: &Mask, packet: &mut Packet, key: &mut
 fn headers(packet: &Packet, meta: &Metadata) -> Option<(FlowKey, Layers)> {
     const TAG: usize = 4;
     let frame = packet.bytes();
-    let tags = match meta.packet_type {
-        0 => frame.get(12..)?.chunks_exact(TAG).take_while(|tag| is_vlan_tag(tag)).count(),
-        _ => 0,
-    };
+    if meta.packet_type != 0 {
+        return extract(frame, meta);
+    }
+    let meta = &Metadata::default();
+    if !is_vlan_tag(frame.get(12..)?) {
+        return extract(frame, meta);
+    }
+    let tags = frame.get(12..)?.chunks(TAG).take_while(|tag| is_vlan_tag(tag)).count();
     // Without its first bytes a frame is one with as many fewer tags (and addresses that nobody looks at here).
     let skipped = TAG * tags.saturating_sub(MAX_VLANS);
     let (now, layers) = extract(frame.get(skipped..)?, meta)?;
@@ -231,6 +235,7 @@ impl Edit<'_> {
     }
 
     /// SCTP's CRC covers all of it: what was wrong with it stays wrong, so that the far end can tell.
+    #[inline(never)]
     fn sctp(&self, frame: &mut [u8], l4: usize, layers: &Layers) {
         let (v, m) = (self.value, self.mask);
         let end = (layers.end as usize).min(frame.len());

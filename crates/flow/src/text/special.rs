@@ -225,10 +225,10 @@ pub(super) fn parse_vlan(args: &str) -> Option<(Vlan, Vlan)> {
     Some((tag, mask))
 }
 
-/// The stack ends with the bottom-of-stack bit, or where no label was read.
+/// The stack ends with the bottom-of-stack bit, or where no more was read, as far as that can be told from entries of zero.
 fn depth(labels: &[u32; 4]) -> usize {
-    let bottom = labels.iter().position(|l| l & 0x100 != 0).map(|i| i + 1);
-    bottom.unwrap_or_else(|| labels.iter().take_while(|l| **l != 0).count())
+    let bottom = labels.iter().position(|l| l & 0x100 != 0);
+    bottom.or_else(|| labels.iter().rposition(|l| *l != 0)).map_or(0, |i| i + 1)
 }
 
 /// `mpls(label=100,tc=3,ttl=64,bos=1)`; with masks on everything as soon as anything is masked.

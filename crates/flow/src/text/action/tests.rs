@@ -1,5 +1,7 @@
 //! What the reference writes and reads of all actions.
 
+use proptest::prelude::*;
+
 use super::{ActionsText, parse_actions};
 use crate::text::Numbers;
 
@@ -79,4 +81,25 @@ fn actions_are_read_as_the_reference_does() {
     }
     let deep = format!("{}1{}", "sample(sample=1%,actions(".repeat(9), "))".repeat(9));
     assert!(parse_actions(&deep, &Numbers).is_err(), "nested too deeply");
+}
+
+proptest! {
+    /// Texts with something cut out and something put in are refused, or read as what they are written as.
+    #[test]
+    fn mangled_actions_are_refused_or_mean_something(
+        which in any::<prop::sample::Index>(),
+        from in any::<prop::sample::Index>(),
+        cut in 0usize..6,
+        put in "[(),=/:.%0-9a-fx-]{0,3}",
+    ) {
+        let mut text = which.get(ACTIONS).to_string();
+        let from = from.index(text.len());
+        text.replace_range(from..(from + cut).min(text.len()), &put);
+        if let Ok(actions) = parse_actions(&text, &Numbers) {
+            let written = ActionsText { actions: &actions, names: &Numbers }.to_string();
+            let again = parse_actions(&written, &Numbers).expect("what we write we read");
+            let written_again = ActionsText { actions: &again, names: &Numbers }.to_string();
+            prop_assert_eq!(written, written_again);
+        }
+    }
 }
