@@ -1,7 +1,7 @@
-//! The reference's datapath and ours make the same of the same frames.
+//! The reference's datapath and ours make the same of the same frames, and write actions in the same words.
 
 use flow::extract::{Metadata, extract};
-use flow::text::{Numbers, parse_actions, parse_hex_packet};
+use flow::text::{ActionsText, Numbers, parse_actions, parse_hex_packet};
 use flow::{Action, DpPort, FlowKey};
 use packet::{Csum, Gso, GsoKind, Packet};
 use std::collections::BTreeMap;
@@ -51,6 +51,10 @@ fn frames_come_out_as_the_reference_sends_them() {
             continue;
         }
         let actions = parse_actions(second, &Numbers).unwrap_or_else(|e| panic!("{line}: {e}"));
+        let text = ActionsText { actions: &actions, names: &Numbers }.to_string();
+        if text != second {
+            wrong.push(format!("{second}\nwritten {text}"));
+        }
         let got = run(Packet::from_frame(&frames[first]), &actions);
         let got = got.iter().map(|frame| hex(frame)).collect::<Vec<_>>().join(",");
         let got = if got.is_empty() { "-".to_owned() } else { got };

@@ -9,7 +9,7 @@
 //! Only headers that [`flow::extract`] found whole are edited. A packet without the header that an action wants to set stays as
 //! it is: the flow's key tells the cases apart, so this happens only to malformed packets.
 
-use flow::extract::{Layers, MAX_VLANS, Metadata, extract};
+use flow::extract::{Layers, MAX_VLANS, extract_into};
 use flow::{FlowKey, Mask, frag};
 use packet::checksum::{crc32c, update16, update32, update128};
 use packet::wire::arp::ArpHeader;
@@ -28,17 +28,19 @@ use super::{mpls, nsh};
 pub(super) fn apply(value: &FlowKey, mask: &Mask, packet: &mut Packet, key: &mut FlowKey) {
     let edit = Edit { value, mask: &mask.0 };
     edit.metadata(key);
-    let meta = Metadata { packet_type: key.packet_type, ..Metadata::default() };
-    if meta.packet_type == 0 {
+    let packet_type = key.packet_type;
+    if packet_type == 0 {
         edit.ethernet(packet);
     }
     if mask.0.mpls[0] != 0 {
-        mpls::set(packet, meta.packet_type, value.mpls[0], mask.0.mpls[0]);
+        mpls::set(packet, packet_type, value.mpls[0], mask.0.mpls[0]);
     }
     if edit.is_shallow() {
         return;
     }
-    let Some((now, layers)) = headers(packet, &meta) else { return };
+    // In place: a key is long.
+    let mut now = FlowKey { packet_type, ..FlowKey::default() };
+    let Some(layers) = headers(packet.bytes(), &mut now) else { return };
     if now.is_nsh() {
         if let Some(l3) = layers.l3 {
             nsh::set(packet, l3.into(), &value.nsh(), &mask.0.nsh());
@@ -57,23 +59,24 @@ pub(super) fn apply(value: &FlowKey, mask: &Mask, packet: &mut Packet, key: &mut
 
 /// What the packet is now, and where its headers are, behind any number of VLAN tags: actions may have pushed more than
 /// extraction reads.
-fn headers(packet: &Packet, meta: &Metadata) -> Option<(FlowKey, Layers)> {
+#[inline(always)]
+fn headers(frame: &[u8], now: &mut FlowKey) -> Option<Layers> {
+    if now.packet_type == 0 && frame.get(12..).is_some_and(is_vlan_tag) {
+        return behind_tags(frame, now);
+    }
+    extract_into(frame, MAX_VLANS, now)
+}
+
+#[inline(never)]
+fn behind_tags(frame: &[u8], now: &mut FlowKey) -> Option<Layers> {
     const TAG: usize = 4;
-    let frame = packet.bytes();
-    if meta.packet_type != 0 {
-        return extract(frame, meta);
-    }
-    let meta = &Metadata::default();
-    if !is_vlan_tag(frame.get(12..)?) {
-        return extract(frame, meta);
-    }
     let tags = frame.get(12..)?.chunks(TAG).take_while(|tag| is_vlan_tag(tag)).count();
     // Without its first bytes a frame is one with as many fewer tags (and addresses that nobody looks at here).
     let skipped = TAG * tags.saturating_sub(MAX_VLANS);
-    let (now, layers) = extract(frame.get(skipped..)?, meta)?;
+    let layers = extract_into(frame.get(skipped..)?, MAX_VLANS, now)?;
     let there = |at: Option<u16>| at?.checked_add(u16::try_from(skipped).ok()?);
     let end = layers.end.saturating_add(skipped as u32);
-    Some((now, Layers { l3: there(layers.l3), l4: there(layers.l4), end }))
+    Some(Layers { l3: there(layers.l3), l4: there(layers.l4), end })
 }
 
 fn is_vlan_tag(tag: &[u8]) -> bool {

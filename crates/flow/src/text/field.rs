@@ -24,6 +24,8 @@ pub(super) enum Kind {
     Dec,
     /// Hexadecimal (0 without prefix).
     Hex,
+    /// Hexadecimal, 0 with prefix too, and a mask of eight digits.
+    Word,
     /// `no`, `first`, `later`; without a mask.
     Frag,
 }
@@ -153,7 +155,7 @@ pub(super) const UPPER: [Group; 10] = [
     Group {
         name: "nd_ext",
         fields: &[
-            field!("nd_reserved", Hex, nd_reserved, 32),
+            field!("nd_reserved", Word, nd_reserved, 32),
             field!("nd_options_type", Dec, nd_options_type, 8),
         ],
         present: is_nd,
@@ -252,6 +254,9 @@ impl Field {
             return Ok(());
         }
         f.write_str("/")?;
+        if self.kind == Kind::Word {
+            return write!(f, "0x{mask:08x}");
+        }
         write_value(f, if self.kind == Kind::Dec { Kind::Hex } else { self.kind }, mask)
     }
 
@@ -300,6 +305,7 @@ fn write_value(f: &mut fmt::Formatter<'_>, kind: Kind, value: u128) -> fmt::Resu
         Kind::Ipv6 => write!(f, "{}", Ipv6Addr::from_bits(value)),
         Kind::Dec => write!(f, "{value}"),
         Kind::Hex => write!(f, "{}", HexText(value)),
+        Kind::Word => write!(f, "0x{value:x}"),
         Kind::Frag => f.write_str(match value as u8 {
             0 => "no",
             frag::ANY => "first",
@@ -316,7 +322,7 @@ fn parse_value(kind: Kind, text: &str) -> Option<u128> {
         }
         Kind::Ipv4 => Some(text.parse::<Ipv4Addr>().ok()?.to_bits().into()),
         Kind::Ipv6 => Some(text.parse::<Ipv6Addr>().ok()?.to_bits()),
-        Kind::Dec | Kind::Hex => parse_number(text),
+        Kind::Dec | Kind::Hex | Kind::Word => parse_number(text),
         Kind::Frag => match text {
             "no" => Some(0),
             "first" => Some(frag::ANY.into()),

@@ -84,7 +84,11 @@ pub(super) fn write(
         let (value, of) = ((part.get)(&key), (part.get)(&mask));
         list.item_if(verbose || of != 0, |f| {
             part.write(f, value)?;
-            if of == full(part.bits) { Ok(()) } else { write!(f, "/0x{of:x}") }
+            match of {
+                of if of == full(part.bits) => Ok(()),
+                of if part.hex => write!(f, "/0x{of:08x}"),
+                of => write!(f, "/0x{of:x}"),
+            }
         })?;
     }
     f.write_str(")")

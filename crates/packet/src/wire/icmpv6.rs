@@ -203,6 +203,13 @@ mod tests {
         assert_eq!(sll(&[&SLL[..7]]), Some([0; 6]));
         assert_eq!(sll(&[&SLL, &SLL]), None);
         assert_eq!(Neighbour::parse(&[0; 15]), None);
+        let first = |o: &[&[u8]]| Neighbour::parse(&body(o)).map(|n| n.first_option);
+        assert_eq!(
+            first(&[&[14, 1, 0, 0, 0, 0, 0, 0], &TLL, &SLL]),
+            Some(option::TARGET_LINK_ADDRESS)
+        );
+        assert_eq!(first(&[&SLL, &TLL]), Some(option::SOURCE_LINK_ADDRESS));
+        assert_eq!(first(&[]), Some(0));
     }
 
     #[test]
