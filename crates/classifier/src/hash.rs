@@ -39,6 +39,12 @@ impl Mixer {
         }
     }
 
+    /// What has been mixed so far, which is a hash of it already: good enough for a table that others cannot choose the seed of.
+    #[inline]
+    pub(crate) fn so_far(self) -> u32 {
+        self.state as u32
+    }
+
     /// The hash.
     #[inline]
     pub fn finish(self) -> u64 {

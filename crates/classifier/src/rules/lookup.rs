@@ -4,8 +4,7 @@ use smallvec::SmallVec;
 
 use super::conjunction::{Soft, whole};
 use super::layout::STAGES;
-use super::sparse::Words;
-use super::subtable::{Row, Subtable};
+use super::subtable::{InTrie, Row, Subtable};
 use super::trie::Found;
 use super::{Entry, Rules, prefix_mask};
 use crate::Mixer;
@@ -59,35 +58,45 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         looked: &mut [u64; N],
         known: &mut Known,
     ) -> Option<&'a Row<V>> {
-        let terms = table.shape.terms();
+        let terms = table.terms();
         let see = |looked: &mut [u64; N], count: usize| {
             for (i, mask) in terms.iter().take(count) {
                 looked[usize::from(*i)] |= mask;
             }
         };
-        let mut values = Words::new();
+        let word = |(i, mask): &(u8, u64)| key[usize::from(*i)] & mask;
         let mut mixer = Mixer::new(self.seed);
-        let mut hash = 0;
+        let mut tries = table.tries();
+        let mut from = 0;
         for stage in 0..STAGES {
-            let (from, end) = (values.len(), table.shape.end(stage));
-            if end == from && stage < STAGES - 1 {
+            let end = table.end(stage);
+            if end == from {
                 continue;
             }
-            if self.rules_out(table, stage, key, looked, known) {
-                // What the tries say holds whatever the earlier stages are: their bits told nothing.
-                return None;
+            while let Some((first, rest)) = tries.split_first()
+                && usize::from(first.stage) == stage
+            {
+                // What a trie says holds whatever the earlier stages are: their bits told nothing.
+                if self.rules_out(*first, key, looked, known) {
+                    return None;
+                }
+                tries = rest;
             }
-            let part = terms.get(from..end).unwrap_or_default();
-            values.extend(part.iter().map(|(i, mask)| key[usize::from(*i)] & mask));
-            mixer.words(values.get(from..).unwrap_or_default());
-            hash = mixer.finish() as u32;
-            if table.has_stage(stage, hash) == Some(false) {
+            for pair in terms.get(from..end).unwrap_or_default().chunks(2) {
+                match pair {
+                    [a, b] => mixer.pair(word(a), word(b)),
+                    [a] => mixer.pair(word(a), 0),
+                    _ => {}
+                }
+            }
+            if table.lacks(stage, mixer.so_far()) {
                 see(looked, end);
                 return None;
             }
+            from = end;
         }
-        let row = table.find(hash, &values);
-        let Some(ports) = table.ports.as_ref().filter(|_| row.is_none()) else {
+        let row = table.find(mixer.so_far(), key);
+        let Some(ports) = table.ports().filter(|_| row.is_none()) else {
             see(looked, terms.len());
             return row;
         };
@@ -101,36 +110,31 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         None
     }
 
-    /// Whether tries of numbers in that stage say that no rule of the subtable can match.
+    /// Whether a trie says that no rule of a subtable can match.
     fn rules_out(
         &self,
-        table: &Subtable<V>,
-        stage: usize,
+        here: InTrie,
         key: &[u64; N],
         looked: &mut [u64; N],
         known: &mut Known,
     ) -> bool {
-        for (i, len) in table.prefixes.iter().enumerate().filter(|(_, len)| **len > 0) {
-            let (Some(part), Some(trie), Some(known)) =
-                (self.prefixes.get(i), self.tries.get(i), known.get_mut(i))
-            else {
-                continue;
-            };
-            if usize::from(self.layout.stages.get(part.word()).copied().unwrap_or(0)) != stage {
-                continue;
-            }
-            let found = *known.get_or_insert_with(|| trie.lookup(part.of(key), part.bits()));
-            if found.has(*len) {
-                continue;
-            }
-            // The trie is about all rules: it may ask for more bits than this subtable has, unless they were seen anyway.
-            let seen = prefix_mask(found.looked.into());
-            if found.looked <= *len || part.of(looked) & seen == seen {
-                part.raise(looked, seen);
-                return true;
-            }
+        let i = usize::from(here.trie);
+        let (Some(part), Some(trie), Some(known)) =
+            (self.prefixes.get(i), self.tries.get(i), known.get_mut(i))
+        else {
+            return false;
+        };
+        let found = *known.get_or_insert_with(|| trie.lookup(part.of(key), part.bits()));
+        if found.has(here.len) {
+            return false;
         }
-        false
+        // The trie is about all rules: it may ask for more bits than this subtable has, unless they were seen anyway.
+        let seen = prefix_mask(found.looked.into());
+        let ruled_out = found.looked <= here.len || part.of(looked) & seen == seen;
+        if ruled_out {
+            part.raise(looked, seen);
+        }
+        ruled_out
     }
 
     /// The rule that a packet meets that matches clauses, and otherwise `hard`.

@@ -135,9 +135,9 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         self.prefixes = prefixes.to_vec();
         self.tries = prefixes.iter().map(|_| Trie::new()).collect();
         for table in self.subtables.iter_mut().flatten() {
-            table.set_prefixes::<N>(prefixes);
+            table.set_prefixes(self.layout, prefixes);
             for first in table.rows().filter_map(|row| row.entries().first()) {
-                let tries = self.tries.iter_mut().zip(prefixes).zip(&table.prefixes);
+                let tries = self.tries.iter_mut().zip(prefixes).zip(table.prefixes());
                 for ((trie, part), len) in tries {
                     trie.insert(part.read_sparse(first.pattern()), *len);
                 }
@@ -170,7 +170,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         let (old, new_row) = table.insert(self.seed, value);
         let after = Rank { top: table.top(), slot };
         if new_row {
-            for ((trie, bits), len) in self.tries.iter_mut().zip(marks).zip(&table.prefixes) {
+            for ((trie, bits), len) in self.tries.iter_mut().zip(marks).zip(table.prefixes()) {
                 trie.insert(bits, *len);
             }
         }
@@ -186,7 +186,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         let before = Rank { top: table.top(), slot };
         let (old, gone) = table.remove(self.seed, pattern, priority)?;
         if gone {
-            let tries = self.tries.iter_mut().zip(&self.prefixes).zip(&table.prefixes);
+            let tries = self.tries.iter_mut().zip(&self.prefixes).zip(table.prefixes());
             for ((trie, part), len) in tries {
                 trie.remove(part.read_sparse(pattern), *len);
             }
@@ -209,7 +209,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
     /// Rules with exactly this masked key, in descending order of priority.
     pub fn same(&self, pattern: &Sparse) -> &[V] {
         let table = self.by_shape.get(pattern.shape()).and_then(|slot| self.subtable(*slot));
-        let row = table.and_then(|t| t.find(t.hash(self.seed, pattern.values()), pattern.values()));
+        let row = table.and_then(|t| t.exactly(self.seed, pattern));
         row.map_or(&[], |row| row.entries())
     }
 
@@ -230,7 +230,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
     pub fn within<'a>(&'a self, pattern: &'a Sparse) -> impl Iterator<Item = &'a V> {
         let own = pattern.shape();
         let others = self.order.iter().filter_map(|rank| self.subtable(rank.slot));
-        let others = others.filter(move |t| t.shape != *own && t.shape.covers(own));
+        let others = others.filter(move |t| t.shape() != own && t.shape().covers(own));
         let others = others.flat_map(|t| t.rows()).filter(move |row| {
             row.entries().first().is_some_and(|v| v.pattern().is_within(pattern))
         });
@@ -243,7 +243,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
             return Some(same);
         }
         let tables = self.order.iter().filter_map(|rank| self.subtable(rank.slot));
-        let others = tables.filter(|t| t.shape != *pattern.shape() && t.has_priority(priority));
+        let others = tables.filter(|t| t.shape() != pattern.shape() && t.has_priority(priority));
         let rows = others
             .flat_map(|t| t.rows())
             .filter(|row| row.entries().first().is_some_and(|v| v.pattern().overlaps(pattern)));

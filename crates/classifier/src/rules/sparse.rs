@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::layout::{Layout, STAGES};
 
 /// A mask: which words it selects from, and what. Shared by all keys that have it.
@@ -141,6 +139,3 @@ impl Sparse {
         })
     }
 }
-
-/// The words of a key that a mask selects, in its order.
-pub(crate) type Words = SmallVec<[u64; 16]>;

@@ -4,27 +4,96 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
-use super::Entry;
+use super::Entry as Rule;
 use super::layout::{Layout, Part, STAGES};
 use super::sparse::{Shape, Sparse};
 use super::trie::Trie;
 use crate::Mixer;
 
-/// See the module.
+/// See the module. What searches need is together in a few cache lines; the rest is elsewhere.
 #[derive(Clone, Debug)]
 pub(super) struct Subtable<V> {
-    pub(super) shape: Arc<Shape>,
+    /// Words and their masks, in order of stage.
+    terms: SmallVec<[(u8, u64); 5]>,
+    /// How many terms are in that stage and the ones before it.
+    ends: [u8; STAGES],
+    /// What rows have up to a stage, if others follow.
+    stages: [Stage; STAGES - 1],
+    /// The tries of prefixes that the mask selects, in order of stage.
+    tries: SmallVec<[InTrie; 4]>,
     rows: HashTable<Row<V>>,
-    /// How many rows have what hash of the words up to a stage; only for stages after which others follow.
-    stages: [Option<HashTable<(u32, u32)>>; STAGES - 1],
+    rest: Box<Rest>,
+}
+
+#[derive(Clone, Debug)]
+struct Rest {
+    shape: Arc<Shape>,
+    /// By trie of the whole table: how long prefixes are here; 0 if the mask selects none.
+    prefixes: SmallVec<[u8; 4]>,
     /// How many rules have what priority.
     priorities: BTreeMap<i32, u32>,
-    /// By trie: how long its prefixes are here; 0 if the mask selects no prefix.
-    pub(super) prefixes: SmallVec<[u8; 4]>,
-    /// The ports that rows have, if the mask selects any: what it selects, and up to which bit.
-    pub(super) ports: Option<Ports>,
+    /// The ports that rows have, if the mask selects any.
+    ports: Option<Ports>,
+}
+
+/// A number by whose prefixes a subtable can be ruled out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InTrie {
+    pub(super) stage: u8,
+    /// Which trie.
+    pub(super) trie: u8,
+    /// How long prefixes are here.
+    pub(super) len: u8,
+}
+
+/// Hashes of the words that rows have up to a stage, and how many rows have them.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// Nobody counts: no words are added here, or none later.
+    Idle,
+    /// They all have the same, as those of one protocol do.
+    One(u32, u32),
+    Many(Box<HashTable<(u32, u32)>>),
+}
+
+impl Stage {
+    fn add(&mut self, hash: u32) {
+        match self {
+            Stage::Idle => {}
+            Stage::One(_, 0) => *self = Stage::One(hash, 1),
+            Stage::One(own, count) if *own == hash => *count += 1,
+            Stage::One(own, count) => {
+                let mut many = HashTable::new();
+                many.insert_unique(spread(*own), (*own, *count), |(h, _)| spread(*h));
+                many.insert_unique(spread(hash), (hash, 1), |(h, _)| spread(*h));
+                *self = Stage::Many(Box::new(many));
+            }
+            Stage::Many(many) => {
+                match many.entry(spread(hash), |(h, _)| *h == hash, |(h, _)| spread(*h)) {
+                    Entry::Occupied(mut at) => at.get_mut().1 += 1,
+                    Entry::Vacant(at) => drop(at.insert((hash, 1))),
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, hash: u32) {
+        match self {
+            Stage::Idle => {}
+            Stage::One(_, count) => *count = count.saturating_sub(1),
+            Stage::Many(many) => {
+                if let Ok(mut at) = many.find_entry(spread(hash), |(h, _)| *h == hash) {
+                    at.get_mut().1 -= 1;
+                    if at.get().1 == 0 {
+                        at.remove();
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Transport ports of the rows of a subtable.
@@ -67,7 +136,7 @@ pub(super) fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-impl<V: Entry> Subtable<V> {
+impl<V: Rule> Subtable<V> {
     pub(super) fn new<const N: usize>(
         layout: &Layout<N>,
         shape: Arc<Shape>,
@@ -76,9 +145,9 @@ impl<V: Entry> Subtable<V> {
         let total = shape.terms().len();
         let stage = |s: usize| {
             let before = if s == 0 { 0 } else { shape.end(s - 1) };
-            (shape.end(s) > before && shape.end(s) < total).then(HashTable::new)
+            let counts = shape.end(s) > before && shape.end(s) < total;
+            if counts { Stage::One(0, 0) } else { Stage::Idle }
         };
-        let stages = std::array::from_fn(stage);
         let mask: [u64; N] = shape.mask();
         let ports = layout.ports.and_then(|part| {
             let mask = part.of(&mask);
@@ -86,31 +155,70 @@ impl<V: Entry> Subtable<V> {
             (mask != 0).then(|| Ports { part, mask, len, trie: Trie::new() })
         });
         let mut this = Self {
-            shape,
+            terms: shape.terms().into(),
+            ends: std::array::from_fn(|s| shape.end(s) as u8),
+            stages: std::array::from_fn(stage),
+            tries: SmallVec::new(),
             rows: HashTable::new(),
-            stages,
-            priorities: BTreeMap::new(),
-            prefixes: SmallVec::new(),
-            ports,
+            rest: Box::new(Rest {
+                shape,
+                prefixes: SmallVec::new(),
+                priorities: BTreeMap::new(),
+                ports,
+            }),
         };
-        this.set_prefixes::<N>(prefixes);
+        this.set_prefixes(layout, prefixes);
         this
     }
 
     /// Which tries there are.
-    pub(super) fn set_prefixes<const N: usize>(&mut self, prefixes: &[Part]) {
-        let mask: [u64; N] = self.shape.mask();
-        self.prefixes = prefixes.iter().map(|p| p.prefix(&mask).unwrap_or(0)).collect();
+    pub(super) fn set_prefixes<const N: usize>(&mut self, layout: &Layout<N>, prefixes: &[Part]) {
+        let mask: [u64; N] = self.rest.shape.mask();
+        self.rest.prefixes = prefixes.iter().map(|p| p.prefix(&mask).unwrap_or(0)).collect();
+        let stage = |part: &Part| layout.stages.get(part.word()).copied().unwrap_or(0);
+        let all = (0u8..).zip(prefixes).zip(&self.rest.prefixes).filter(|(_, len)| **len > 0);
+        self.tries =
+            all.map(|((trie, part), len)| InTrie { stage: stage(part), trie, len: *len }).collect();
+    }
+
+    /// The mask.
+    pub(super) fn shape(&self) -> &Arc<Shape> {
+        &self.rest.shape
+    }
+
+    /// Words and their masks, in order of stage.
+    pub(super) fn terms(&self) -> &[(u8, u64)] {
+        &self.terms
+    }
+
+    /// How many terms are in that stage and the ones before it.
+    pub(super) fn end(&self, stage: usize) -> usize {
+        self.ends.get(stage).map_or(self.terms.len(), |end| usize::from(*end))
+    }
+
+    /// The tries that can rule it out, in order of stage.
+    pub(super) fn tries(&self) -> &[InTrie] {
+        &self.tries
+    }
+
+    /// By trie of the whole table: how long prefixes are here.
+    pub(super) fn prefixes(&self) -> &[u8] {
+        &self.rest.prefixes
+    }
+
+    /// The ports that rows have.
+    pub(super) fn ports(&self) -> Option<&Ports> {
+        self.rest.ports.as_ref()
     }
 
     /// The highest priority.
     pub(super) fn top(&self) -> i32 {
-        self.priorities.last_key_value().map_or(i32::MIN, |(p, _)| *p)
+        self.rest.priorities.last_key_value().map_or(i32::MIN, |(p, _)| *p)
     }
 
     /// Whether there are rules of that priority.
     pub(super) fn has_priority(&self, priority: i32) -> bool {
-        self.priorities.contains_key(&priority)
+        self.rest.priorities.contains_key(&priority)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -121,15 +229,29 @@ impl<V: Entry> Subtable<V> {
         self.rows.iter()
     }
 
-    /// Whether there is a row with that hash of its words up to a stage. `None` if nobody counts.
-    pub(super) fn has_stage(&self, stage: usize, hash: u32) -> Option<bool> {
-        let counts = self.stages.get(stage)?.as_ref()?;
-        Some(counts.find(spread(hash), |(h, _)| *h == hash).is_some())
+    /// Whether no row has that hash of its words up to a stage.
+    pub(super) fn lacks(&self, stage: usize, hash: u32) -> bool {
+        match self.stages.get(stage) {
+            Some(Stage::One(own, count)) => *own != hash || *count == 0,
+            Some(Stage::Many(many)) => many.find(spread(hash), |(h, _)| *h == hash).is_none(),
+            _ => false,
+        }
     }
 
-    /// The row of that key, whose hash this is.
-    pub(super) fn find(&self, hash: u32, values: &[u64]) -> Option<&Row<V>> {
-        self.rows.find(spread(hash), |row| row.hash() == hash && is(row, values))
+    /// The row that a key matches, whose hash this is.
+    pub(super) fn find<const N: usize>(&self, hash: u32, key: &[u64; N]) -> Option<&Row<V>> {
+        let same = |row: &Row<V>| {
+            let values = row.entries().first().map(|v| v.pattern().values()).unwrap_or_default();
+            let mut pairs = self.terms.iter().zip(values);
+            pairs.all(|((i, mask), value)| key[usize::from(*i)] & mask == *value)
+        };
+        self.rows.find(spread(hash), |row| row.hash() == hash && same(row))
+    }
+
+    /// The row of that masked key.
+    pub(super) fn exactly(&self, seed: u64, pattern: &Sparse) -> Option<&Row<V>> {
+        let hash = self.hash(seed, pattern.values());
+        self.rows.find(spread(hash), |row| row.hash() == hash && is(row, pattern.values()))
     }
 
     /// Adds a rule; gives the one that it replaces, and whether the row is new.
@@ -142,7 +264,7 @@ impl<V: Entry> Subtable<V> {
         let Some(row) = found else {
             self.count_row::<true>(seed, value.pattern());
             self.rows.insert_unique(spread(hash), Row::One(hash, value), |r| spread(r.hash()));
-            *self.priorities.entry(priority).or_default() += 1;
+            *self.rest.priorities.entry(priority).or_default() += 1;
             return (None, true);
         };
         let old = match row {
@@ -159,7 +281,7 @@ impl<V: Entry> Subtable<V> {
             }
         };
         if old.is_none() {
-            *self.priorities.entry(priority).or_default() += 1;
+            *self.rest.priorities.entry(priority).or_default() += 1;
         }
         (old, false)
     }
@@ -196,10 +318,10 @@ impl<V: Entry> Subtable<V> {
         if gone {
             self.count_row::<false>(seed, pattern);
         }
-        if let Some(count) = self.priorities.get_mut(&priority) {
+        if let Some(count) = self.rest.priorities.get_mut(&priority) {
             *count -= 1;
             if *count == 0 {
-                self.priorities.remove(&priority);
+                self.rest.priorities.remove(&priority);
             }
         }
         Some((old, gone))
@@ -210,11 +332,11 @@ impl<V: Entry> Subtable<V> {
         let mut mixer = Mixer::new(seed);
         let mut from = 0;
         for stage in 0..STAGES {
-            let end = self.shape.end(stage);
+            let end = self.end(stage);
             mixer.words(values.get(from..end).unwrap_or_default());
             from = end;
         }
-        mixer.finish() as u32
+        mixer.so_far()
     }
 
     /// A row came (or went): counts it in stages and ports.
@@ -222,25 +344,13 @@ impl<V: Entry> Subtable<V> {
         let values = pattern.values();
         let mut mixer = Mixer::new(seed);
         let mut from = 0;
-        for (stage, counts) in self.stages.iter_mut().enumerate() {
-            let end = self.shape.end(stage);
+        for (counts, end) in self.stages.iter_mut().zip(self.ends) {
+            let end = usize::from(end);
             mixer.words(values.get(from..end).unwrap_or_default());
             from = end;
-            let Some(counts) = counts else { continue };
-            let hash = mixer.finish() as u32;
-            match counts.entry(spread(hash), |(h, _)| *h == hash, |(h, _)| spread(*h)) {
-                hashbrown::hash_table::Entry::Occupied(mut at) if CAME => at.get_mut().1 += 1,
-                hashbrown::hash_table::Entry::Occupied(mut at) => {
-                    at.get_mut().1 -= 1;
-                    if at.get().1 == 0 {
-                        at.remove();
-                    }
-                }
-                hashbrown::hash_table::Entry::Vacant(at) if CAME => drop(at.insert((hash, 1))),
-                hashbrown::hash_table::Entry::Vacant(_) => {}
-            }
+            if CAME { counts.add(mixer.so_far()) } else { counts.remove(mixer.so_far()) }
         }
-        if let Some(ports) = &mut self.ports {
+        if let Some(ports) = &mut self.rest.ports {
             let number = ports.part.read_sparse(pattern);
             if CAME {
                 ports.trie.insert(number, ports.len);
@@ -251,12 +361,12 @@ impl<V: Entry> Subtable<V> {
     }
 }
 
-fn is<V: Entry>(row: &Row<V>, values: &[u64]) -> bool {
+fn is<V: Rule>(row: &Row<V>, values: &[u64]) -> bool {
     row.entries().first().is_some_and(|v| v.pattern().values() == values)
 }
 
 /// Puts a rule among others of its key; gives the one that it replaces.
-fn put<V: Entry>(all: &mut Vec<V>, value: V) -> Option<V> {
+fn put<V: Rule>(all: &mut Vec<V>, value: V) -> Option<V> {
     let priority = value.priority();
     match all.binary_search_by(|v| priority.cmp(&v.priority())) {
         Ok(at) => Some(std::mem::replace(&mut all[at], value)),
