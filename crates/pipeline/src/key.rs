@@ -230,6 +230,13 @@ impl Key {
         zerocopy::transmute_mut!(self)
     }
 
+    /// Whether what the key holds in the field's place can be the field: a network service header lives where addresses would.
+    pub fn may_have(&self, field: Field) -> bool {
+        let in_nsh = (Field::NshFlags..=Field::NshC4).contains(&field);
+        let is_address = matches!(field, Field::IpSrc | Field::IpDst | Field::Ipv6Src);
+        if self.flow.is_nsh() { !is_address } else { !in_nsh }
+    }
+
     /// What the field holds; zero if keys do not hold it.
     pub fn get(&self, field: Field) -> Value {
         let row = field.row();

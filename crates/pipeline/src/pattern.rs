@@ -61,7 +61,7 @@ pub fn matching(pattern: &Sparse) -> Match {
     for (i, ..) in pattern.terms() {
         for &field in OWNERS.get(i).into_iter().flatten() {
             let bits = mask.0.get(field);
-            if !bits.is_zero() {
+            if !bits.is_zero() && key.may_have(field) {
                 matching.set(field, &key.get(field), &bits);
             }
         }

@@ -53,14 +53,13 @@ impl Program {
         for rule in able {
             let first = groups.entry(group(rule, &parts)).or_insert((0, rule));
             first.0 += 1;
-            if rank(rule, settings.evict, now) < rank(first.1, settings.evict, now) {
+            if rank(rule, now) < rank(first.1, now) {
                 first.1 = rule;
             }
         }
         // Of groups of one size, that whose first goes first: the order of a hash map must not show.
-        let largest = groups
-            .values()
-            .min_by_key(|(size, rule)| (std::cmp::Reverse(*size), rank(rule, settings.evict, now)));
+        let largest =
+            groups.values().min_by_key(|(size, rule)| (std::cmp::Reverse(*size), rank(rule, now)));
         largest.map(|(_, rule)| (*rule).clone())
     }
 }
@@ -78,7 +77,6 @@ fn group(rule: &Rule, parts: &KeyMask) -> Key {
 }
 
 /// Whoever has less goes first.
-fn rank(rule: &Rule, by_importance: bool, now: Instant) -> (u16, Instant, u64) {
-    let importance = if by_importance { rule.importance } else { 0 };
-    (importance, rule.expiry().map_or(now, |(at, _)| at), rule.id)
+fn rank(rule: &Rule, now: Instant) -> (u16, Instant, u64) {
+    (rule.importance, rule.expiry().map_or(now, |(at, _)| at), rule.id)
 }

@@ -12,7 +12,8 @@ use openflow::{Action, Code, Error, Field, Instructions, Match, Port};
 use super::check::check;
 use super::select::Filter;
 use super::{Changes, INTERNAL_TABLE, Program, Removed, refuse};
-use crate::pattern::MatchKey;
+use crate::key::WORDS;
+use crate::pattern::{LAYOUT, MatchKey};
 use crate::rule::{Rule, Usage, clauses};
 
 /// Rules that change only what the packets of their own making meet.
@@ -189,7 +190,7 @@ impl Program {
         instructions: Instructions,
         now: Instant,
     ) -> Result<Changes, Error> {
-        let priority = i32::from(u16::MAX) + i32::from(above.max(1));
+        let priority = HIDDEN - 1 + i32::from(above.max(1));
         let rule = self.own_rule(0, matching, priority, instructions, now)?;
         self.whole(|this, changes| {
             this.put(Arc::new(rule), changes);
@@ -199,7 +200,7 @@ impl Program {
 
     /// Removes it.
     pub fn remove_hidden(&mut self, matching: &Match, above: u16) -> Result<Changes, Error> {
-        let priority = i32::from(u16::MAX) + i32::from(above.max(1));
+        let priority = HIDDEN - 1 + i32::from(above.max(1));
         let pattern = pattern(matching)?;
         let rule = self.table(0).and_then(|t| t.exactly(&pattern, priority)).cloned();
         self.whole(|this, changes| {
@@ -218,13 +219,24 @@ impl Program {
         instructions: Instructions,
         now: Instant,
     ) -> Result<Rule, Error> {
+        Ok(self.own(table, pattern(matching)?, priority, instructions, now))
+    }
+
+    fn own(
+        &mut self,
+        table: u8,
+        pattern: Sparse,
+        priority: i32,
+        instructions: Instructions,
+        now: Instant,
+    ) -> Rule {
         let id = self.next_id;
         self.next_id += 1;
-        Ok(Rule {
+        Rule {
             id,
             table,
             priority,
-            pattern: pattern(matching)?,
+            pattern,
             cookie: 0,
             idle_timeout: 0,
             hard_timeout: 0,
@@ -235,7 +247,14 @@ impl Program {
             created: now,
             modified: now,
             usage: Arc::new(Usage::new(now)),
-        })
+        }
+    }
+
+    /// A rule in no table that drops what meets it.
+    pub(super) fn drop_all(&mut self) -> Arc<Rule> {
+        let pattern = Sparse::new(&LAYOUT, &[0; WORDS], &[0; WORDS]);
+        let all = Instructions::default();
+        Arc::new(self.own(0, pattern, HIDDEN, all, Instant::default()))
     }
 
     /// The rules of table 254, as `ovs-appctl bridge/dump-flows` shows them.
@@ -262,6 +281,9 @@ impl Program {
 
 /// The reason of a packet that met no rule, where none had been asked for. Not one of the wire's.
 const IMPLICIT_MISS: u8 = REASON_ACTION + 5;
+
+/// The lowest priority that no controller can give.
+const HIDDEN: i32 = 0x1_0000;
 
 fn pattern(matching: &Match) -> Result<Sparse, Error> {
     let pattern = MatchKey::new(matching)

@@ -23,6 +23,7 @@ mod check;
 mod eviction;
 mod expiry;
 mod flow_mod;
+mod fragment;
 mod group_mod;
 mod meter_mod;
 mod select;
@@ -50,6 +51,9 @@ use crate::meter::Meter;
 use crate::rule::Rule;
 use crate::table::Table;
 use expiry::Timers;
+use flow::frag;
+use fragment::FragmentRule;
+use openflow::message::switch::Fragments;
 use store::Index;
 
 /// How many tables a bridge has for controllers: 0 to 253; 254 is the switch's own.
@@ -78,6 +82,7 @@ pub struct Program {
     group_users: Index<u32>,
     meter_users: Index<u32>,
     timers: Timers,
+    fragments: FragmentRule,
     seed: u64,
     next_id: u64,
     version: Version,
@@ -96,6 +101,7 @@ impl Program {
             group_users: Index::default(),
             meter_users: Index::default(),
             timers: Timers::default(),
+            fragments: FragmentRule::default(),
             seed,
             next_id: 0,
             version: Version::default(),
@@ -136,6 +142,9 @@ impl Program {
 
     /// The rule that a packet meets in a table. Adds to `looked` what the answer depends on.
     pub fn lookup(&self, table: u8, key: &Key, looked: &mut KeyMask) -> Option<&Arc<Rule>> {
+        if key.flow.ip_frag & frag::ANY != 0 && self.fragments.mode != Fragments::NxMatch {
+            return self.lookup_fragment(table, key, looked);
+        }
         self.table(table)?.lookup(key, looked)
     }
 

@@ -200,6 +200,31 @@ fn a_meter_takes_its_rules_with_it() {
     assert_eq!(p.meters().count(), 0);
 }
 
+#[test]
+fn fragments_have_no_ports_unless_somebody_asks() {
+    use openflow::message::switch::Fragments;
+    let mut p = Program::new(1);
+    add(&mut p, "priority=9,udp,tp_dst=53,actions=1").unwrap();
+    add(&mut p, "priority=1,actions=2").unwrap();
+    let mut key = Key::default();
+    (key.flow.eth_type, key.flow.nw_proto, key.flow.tp_dst) = (0x800, 17, 53);
+    key.flow.ip_frag = flow::frag::ANY;
+    let met = |p: &Program, key: &Key| {
+        let mut looked = KeyMask::any();
+        let rule = p.lookup(0, key, &mut looked).map(|r| show(r));
+        (rule.unwrap_or_default(), looked.0.flow.tp_dst, looked.0.flow.ip_frag)
+    };
+    assert_eq!(met(&p, &key), ("0,1  output:2".to_owned(), 0, flow::frag::ANY));
+    let version = p.version();
+    p.set_fragments(Fragments::NxMatch);
+    assert_eq!(met(&p, &key), ("0,9 udp,tp_dst=53 output:1".to_owned(), 0xffff, 0));
+    p.set_fragments(Fragments::Drop);
+    assert_eq!(met(&p, &key), ("0,65536  drop".to_owned(), 0, flow::frag::ANY));
+    assert_eq!(p.version(), version.next().next());
+    key.flow.ip_frag = 0;
+    assert_eq!(met(&p, &key).0, "0,9 udp,tp_dst=53 output:1");
+}
+
 /// The reference: a list, and every rule looked at.
 fn naive(list: &mut Vec<(i32, FlowMod)>, request: &FlowMod) {
     let priority = i32::from(request.priority);

@@ -93,8 +93,8 @@ fn or_it_evicts_from_the_largest_group_whoever_would_go_first() {
         },
         at(0),
     );
-    add(&mut p, "in_port=1,ip,idle_timeout=50,actions=1").unwrap();
-    add(&mut p, "in_port=1,arp,idle_timeout=40,actions=1").unwrap();
+    add(&mut p, "in_port=1,ip,idle_timeout=50,importance=2,actions=1").unwrap();
+    add(&mut p, "in_port=1,arp,idle_timeout=40,importance=2,actions=1").unwrap();
     add(&mut p, "in_port=2,arp,idle_timeout=5,actions=1").unwrap();
     add(&mut p, "in_port=1,ipv6,actions=1").unwrap();
     let changes = add(&mut p, "in_port=3,arp,actions=1").unwrap();
@@ -107,7 +107,7 @@ fn or_it_evicts_from_the_largest_group_whoever_would_go_first() {
 }
 
 #[test]
-fn importance_counts_when_a_controller_asked_for_eviction() {
+fn the_least_important_goes_first() {
     let mut p = Program::new(1);
     limited(&mut p, TableSettings { evict: true, ..Default::default() });
     add(&mut p, "ip,importance=9,idle_timeout=1,actions=1").unwrap();
