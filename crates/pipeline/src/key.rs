@@ -78,18 +78,6 @@ const FLOW: usize = offset_of!(Key, flow);
 const REGISTERS: usize = offset_of!(Key, registers);
 const TUNNEL: usize = FLOW + offset_of!(FlowKey, tunnel);
 
-impl Place {
-    /// The words that hold it, if the field has so many bytes.
-    pub(crate) fn words(self, len: usize) -> std::ops::RangeInclusive<usize> {
-        let (offset, len) = match self {
-            Place::Int { offset, bytes, .. } => (offset, bytes),
-            Place::Bytes { offset } => (offset, len),
-            Place::Port32 { offset } => (offset, 2),
-        };
-        offset / 8..=(offset + len.max(1) - 1) / 8
-    }
-}
-
 /// `None` for fields that keys do not hold: options of tunnels.
 pub(crate) fn place(field: Field) -> Option<Place> {
     macro_rules! int {

@@ -58,8 +58,9 @@ pub fn matching(pattern: &Sparse) -> Match {
         }
     }
     // A field in two words may be met twice, which says the same twice.
-    for (i, ..) in pattern.terms() {
-        for &field in OWNERS.get(i).into_iter().flatten() {
+    for (i, _, selected) in pattern.terms() {
+        let owners = OWNERS.get(i).into_iter().flatten();
+        for &(field, _) in owners.filter(|(_, own)| own & selected != 0) {
             let bits = mask.0.get(field);
             if !bits.is_zero() && key.may_have(field) {
                 matching.set(field, &key.get(field), &bits);
@@ -69,18 +70,18 @@ pub fn matching(pattern: &Sparse) -> Match {
     matching
 }
 
-/// The fields of which a word holds bits.
-static OWNERS: LazyLock<Vec<Vec<Field>>> = LazyLock::new(|| {
+/// The fields of which a word holds bits, and which bits.
+static OWNERS: LazyLock<Vec<Vec<(Field, u64)>>> = LazyLock::new(|| {
     let mut owners = vec![Vec::new(); WORDS];
     for &field in Field::ALL.iter().filter(|field| is_held(**field)) {
         // ECN shares its byte with `nw_tos`, which leaves it out.
         let own = field.row().home.0 == field || field == Field::NwEcn;
-        let at = place(field).or_else(|| place(field.row().home.0));
-        if let (true, Some(at)) = (own, at) {
-            for word in at.words(field.bytes()) {
-                if let Some(all) = owners.get_mut(word) {
-                    all.push(field);
-                }
+        let multiple = field.registers().is_some_and(|(_, count)| count > 1);
+        if own && !multiple {
+            let mut whole = KeyMask::any();
+            whole.add_whole(field);
+            for (all, bits) in owners.iter_mut().zip(whole.words()).filter(|(_, b)| **b != 0) {
+                all.push((field, *bits));
             }
         }
     }

@@ -35,13 +35,13 @@ mod trie;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fmt::Debug;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use conjunction::Clause;
 use layout::{Layout, Part, prefix_mask};
 use smallvec::SmallVec;
-use sparse::{Shape, Sparse};
+use sparse::{AsIs, Shape, Sparse};
 use subtable::Subtable;
 use trie::Trie;
 
@@ -75,7 +75,7 @@ pub struct Rules<const N: usize, V> {
     /// By slot.
     subtables: Vec<Option<Subtable<V>>>,
     free: Vec<u32>,
-    by_shape: HashMap<Arc<Shape>, u32>,
+    by_shape: HashMap<Arc<Shape>, u32, BuildHasherDefault<AsIs>>,
     /// Slots by descending priority, the older slot first.
     order: Vec<Rank>,
     prefixes: Vec<Part>,
@@ -104,7 +104,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
             seed,
             subtables: Vec::new(),
             free: Vec::new(),
-            by_shape: HashMap::new(),
+            by_shape: HashMap::default(),
             order: Vec::new(),
             prefixes: Vec::new(),
             tries: Vec::new(),

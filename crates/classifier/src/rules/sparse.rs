@@ -1,29 +1,69 @@
 //! A masked key of which only the words are kept that its mask selects.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::layout::{Layout, STAGES};
+use crate::Mixer;
 
 /// A mask: which words it selects from, and what. Shared by all keys that have it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Shape {
     /// Words and their masks, none of them zero, in order of stage and then of word.
     terms: Box<[(u8, u64)]>,
     /// How many terms are in that stage and the ones before it.
     ends: [u8; STAGES],
+    /// Of the terms: masks are looked up far more often than they are made.
+    hash: u64,
+}
+
+impl PartialEq for Shape {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.terms == other.terms && self.ends == other.ends
+    }
+}
+
+impl Eq for Shape {}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Passes the hash of a [`Shape`] on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash << 8 | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Shape {
     /// Of a mask.
     pub fn new<const N: usize>(layout: &Layout<N>, mask: &[u64; N]) -> Shape {
-        let mut terms: Vec<_> =
-            (0u8..).zip(mask).filter(|(_, m)| **m != 0).map(|(i, m)| (i, *m)).collect();
         let stage = |i: u8| layout.stages.get(usize::from(i)).copied().unwrap_or(0);
+        let mut terms: SmallVec<[_; 16]> =
+            (0u8..).zip(mask).filter(|(_, m)| **m != 0).map(|(i, m)| (i, *m)).collect();
         terms.sort_by_key(|(i, _)| (stage(*i), *i));
         let end = |s: usize| terms.iter().filter(|(i, _)| usize::from(stage(*i)) <= s).count();
         let mut ends: [u8; STAGES] = std::array::from_fn(|s| end(s) as u8);
         ends[STAGES - 1] = terms.len() as u8;
-        Shape { terms: terms.into(), ends }
+        let mut mixer = Mixer::new(0);
+        terms.iter().for_each(|(i, m)| mixer.pair((*i).into(), *m));
+        Shape { terms: terms.as_slice().into(), ends, hash: mixer.finish() }
     }
 
     /// Words and their masks.
