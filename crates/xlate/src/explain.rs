@@ -143,6 +143,9 @@ fn megaflow_text(key: &Key, mask: &Mask) -> String {
         if row.home.0 != *field || field.registers().is_some() || *field == Field::InPortOxm {
             continue;
         }
+        if !key.may_have(*field) {
+            continue;
+        }
         // That there is no tag, the Ethernet type says already.
         if *field == Field::VlanTci && !key.flow.vlans[0].is_present() {
             continue;
