@@ -58,6 +58,8 @@ pub struct PortSpec {
     pub protected: bool,
     /// What is forbidden.
     pub config: PortConfig,
+    /// Nothing can be sent there now.
+    pub is_down: bool,
 }
 
 impl PortSpec {
@@ -71,6 +73,7 @@ impl PortSpec {
             priority_tags: PriorityTags::default(),
             protected: false,
             config: PortConfig::default(),
+            is_down: false,
         }
     }
 }
@@ -173,8 +176,8 @@ impl SnapshotBuilder {
             self.snapshot.internals.insert(spec.name.clone(), at);
         }
         self.names.insert(spec.name.clone(), at);
-        let PortSpec { name, ofport, vlan, priority_tags, protected, config, .. } = spec;
-        let port = Port { name, ofport, kind, vlan, priority_tags, protected, config };
+        let PortSpec { name, ofport, vlan, priority_tags, protected, config, is_down, .. } = spec;
+        let port = Port { name, ofport, kind, vlan, priority_tags, protected, config, is_down };
         if let Some(bridge) = self.snapshot.bridges.get_mut(&bridge) {
             bridge.ports.insert(ofport, port);
         }

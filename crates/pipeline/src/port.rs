@@ -133,4 +133,6 @@ pub struct Port {
     pub protected: bool,
     /// What is forbidden.
     pub config: PortConfig,
+    /// Nothing can be sent there now: its device has no link, or was put down.
+    pub is_down: bool,
 }

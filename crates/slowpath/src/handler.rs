@@ -204,6 +204,18 @@ impl Shared {
                         table.credit(delta.packets, delta.packets * u64::from(met.rule.is_some()));
                     }
                 }
+                Use::Group(grouped) => {
+                    let usage = &grouped.group.usage;
+                    match grouped.bucket {
+                        Some((bucket, false)) => {
+                            usage.credit_bucket(Some(bucket), delta.packets, delta.bytes);
+                        }
+                        alone => {
+                            let bucket = alone.map(|(bucket, _)| bucket);
+                            usage.credit(bucket, delta.packets, delta.bytes);
+                        }
+                    }
+                }
                 Use::Frozen(..) => {}
                 Use::Learn(learn) => state.refresh(learn, now),
                 Use::Neighbour { bridge, ip, asker } => {

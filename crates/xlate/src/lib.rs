@@ -40,7 +40,8 @@ pub use explain::{explain, flow_text};
 pub use frozen::{Frozen, Frozens};
 pub use inject::{translate_packet_out, translate_resumed};
 pub use request::{
-    Effect, Learn, MacTables, Met, Programs, Request, Resolve, Tables, Translation, Use, Wait,
+    Effect, Grouped, Learn, MacTables, Met, Programs, Request, Resolve, Tables, Translation, Use,
+    Wait,
 };
 pub use run::REASON_EXPLICIT_MISS;
 pub use terminate::show_listeners;

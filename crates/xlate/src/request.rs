@@ -8,7 +8,7 @@ use base::Instant;
 use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId};
 use l2::MacTable;
 use packet::wire::ethernet::Mac;
-use pipeline::{BridgeId, Key, OfPort, PortRef, Program, Rule};
+use pipeline::{BridgeId, Group, Key, OfPort, PortRef, Program, Rule};
 use tunnel::neighbour::Asker;
 use tunnel::{Neighbours, Observed, Peers, Routes};
 
@@ -141,6 +141,8 @@ pub enum Use {
     TxDrop(PortRef, DropCause),
     /// They are looked up in a table.
     Met(Met),
+    /// They go through a group.
+    Group(Grouped),
     /// They come back, or go to a controller, with this number.
     Frozen(RecircId, Arc<Frozen>),
     /// Their source station is alive.
@@ -178,3 +180,21 @@ impl PartialEq for Met {
 }
 
 impl Eq for Met {}
+
+/// What a group did with packets.
+#[derive(Clone, Debug)]
+pub struct Grouped {
+    /// The group.
+    pub group: Arc<Group>,
+    /// The bucket that they went through, and whether it is the only one.
+    pub bucket: Option<(usize, bool)>,
+}
+
+/// A group is the same while it counts in the same place.
+impl PartialEq for Grouped {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.group.usage, &other.group.usage) && self.bucket == other.bucket
+    }
+}
+
+impl Eq for Grouped {}

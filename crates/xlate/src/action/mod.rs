@@ -1,7 +1,10 @@
 //! What each action does to a packet on its walk. One file per family.
 
+mod choose;
 mod edit;
 mod freeze;
+mod group;
+mod hash;
 mod output;
 pub(crate) mod set;
 mod stack;
@@ -60,6 +63,9 @@ impl<'a> Walk<'a> {
             Action::SetTunnel { id, .. } => run.packet.key.flow.tunnel.id = *id,
             Action::Resubmit { port, table, .. } => return self.resubmit(run, *port, *table),
             Action::Clone(actions) => self.clone_packet(run, actions),
+            Action::Group(id) => return self.group(run, *id),
+            Action::Multipath(multipath) => self.multipath(run, multipath),
+            Action::Bundle(bundle) => return self.bundle(run, bundle),
             Action::Exit => return Next::Exit,
             // What a rule is for is not done to packets.
             Action::Note(_) | Action::Conjunction { .. } => {}
@@ -78,12 +84,34 @@ impl<'a> Walk<'a> {
     /// The actions are done to a copy.
     fn clone_packet(&mut self, run: &mut Run<'a>, actions: &[Action]) {
         let mut copy = run.clone();
-        self.deeper(|walk| {
+        self.on_copy(|walk| {
             walk.run_actions(&mut copy, actions);
         });
     }
 
+    /// What `inner` does is done to a copy of the packet. In the datapath it is so only if it cannot be undone: fields and tags
+    /// are set back by whoever needs them as they were.
+    pub(crate) fn on_copy(&mut self, inner: impl FnOnce(&mut Self)) {
+        let (start, done) = (self.actions.len(), self.done);
+        self.deeper(inner);
+        let fresh = self.actions.get(start..).unwrap_or_default();
+        if fresh.iter().any(|action| !is_undone_by_setting(action)) {
+            let inner = self.actions.split_off(start);
+            self.actions.push(flow::Action::Clone(inner));
+            self.done = done;
+        }
+    }
+
     fn meter(&mut self, _run: &mut Run<'a>, _id: u32) {}
+}
+
+/// Whether a packet can be made as it was before by setting fields and tags.
+fn is_undone_by_setting(action: &flow::Action) -> bool {
+    use flow::Action::*;
+    matches!(
+        action,
+        Output(_) | Set(_) | PushVlan(_) | PopVlan | Clone(_) | Userspace(_) | Drop(_) | Trunc(_)
+    ) || matches!(action, Recirc(_) | TnlPop(_))
 }
 
 /// A step as a trace names it.

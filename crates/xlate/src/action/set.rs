@@ -53,7 +53,9 @@ fn replaces(new: &Action, old: &Action) -> bool {
             Action::Load { dst: a, .. } | Action::Move { dst: a, .. },
             Action::Load { dst: b, .. } | Action::Move { dst: b, .. },
         ) => a == b,
-        (a, b) if place(a) == Place::Set => std::mem::discriminant(a) == std::mem::discriminant(b),
+        (a, b) if matches!(place(a), Place::Set | Place::Last) => {
+            std::mem::discriminant(a) == std::mem::discriminant(b)
+        }
         _ => true,
     }
 }

@@ -6,6 +6,7 @@
 
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::parse_flow;
+use openflow::text::group::{GroupVerb, parse_group};
 use openflow::{Field, Match};
 use pipeline::{Key, MatchKey, Program};
 
@@ -92,6 +93,11 @@ fn check(text: &str) {
                 let now = w.now;
                 program(&mut w, bridge).flow_mod(&parsed, now).unwrap();
             }
+            ("group", Some(bridge), Some(group)) => {
+                let parsed = parse_group(group, GroupVerb::Add).unwrap();
+                let now = w.now;
+                program(&mut w, bridge).group_mod(&parsed.change, now).unwrap();
+            }
             ("trace", Some(bridge), Some(flow)) => {
                 let recorded: Vec<_> =
                     lines.by_ref().take_while(|l| !l.starts_with("-------- end")).collect();
@@ -168,4 +174,5 @@ fn difference(want: &str, ours: &str) -> String {
 fn traces_are_the_references() {
     check(include_str!("traces/basic.txt"));
     check(include_str!("traces/controller.txt"));
+    check(include_str!("traces/group.txt"));
 }
