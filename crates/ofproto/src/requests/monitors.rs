@@ -7,7 +7,7 @@ use openflow::message::monitor::{
     FlowChange, FlowEvent, FlowUpdate, MonitorCommand, MonitorRequest,
 };
 use openflow::{Instructions, Port};
-use pipeline::{Change, MatchKey, Rule, Sparse, sends_to, uses_group};
+use pipeline::{Change, MatchKey, Rule, Sparse, TABLES, sends_to, uses_group};
 
 use super::flows::priority;
 use super::{Outcome, list};
@@ -35,7 +35,7 @@ impl Monitor {
     fn watches(&self, rule: &Rule) -> bool {
         let asked = &self.asked;
         !rule.is_hidden()
-            && (asked.table == ALL_TABLES || asked.table == rule.table)
+            && (asked.table == rule.table || asked.table == ALL_TABLES && rule.table < TABLES)
             && rule.pattern.is_within(&self.pattern)
             && (asked.out_port == Port::NONE || sends_to(rule, asked.out_port))
             && (asked.out_group == ANY_GROUP || uses_group(rule, asked.out_group))
@@ -57,7 +57,7 @@ pub(super) fn ask(bridge: &mut Bridge, request: &Request, wanted: Vec<MonitorReq
             }
             MonitorCommand::Delete => drop(monitors.remove(&id)),
             MonitorCommand::Add | MonitorCommand::Modify => {
-                if asked.table >= pipeline::TABLES && asked.table != ALL_TABLES {
+                if asked.table >= TABLES && asked.table != ALL_TABLES {
                     return Err(Code::OFPBRC_BAD_TABLE_ID);
                 }
                 if !is_known && monitors.len() >= MOST {

@@ -37,7 +37,7 @@ fn features(id: u8, version: Version, names: &BTreeMap<u8, String>) -> TableFeat
     if next.is_empty() {
         instructions &= !GOTO;
     }
-    if version < Version::V13 {
+    if !matches!(version, Version::V13 | Version::V14) {
         instructions &= !METER;
     }
     let hit = InstructionFeatures { next, instructions, write: can.clone(), apply: can };

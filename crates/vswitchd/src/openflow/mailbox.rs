@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn who_asks_waits_until_it_is_done() {
         let (wake, woken) = std::sync::mpsc::channel();
-        let mailbox = Mailbox::new(move || drop(wake.send(())));
+        let mailbox = Mailbox::new(move || wake.send(()).unwrap_or_default());
         let asked = PortChange { bridge: BridgeId(1), port: OfPort(2), config: 1, mask: 1 };
         let other = mailbox.clone();
         let thread = std::thread::spawn(move || {
