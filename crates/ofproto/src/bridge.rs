@@ -4,7 +4,7 @@
 //! put into an outbox that the owner empties. An answer too long to be made at once, or one that has to wait for something, is
 //! handed back as a [`Step`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::Instant;
@@ -12,14 +12,14 @@ use ofconn::Versions;
 use openflow::error::Code;
 use openflow::message::port::PortDesc;
 use openflow::message::switch::Fragments;
-use openflow::message::table::Vacancy;
 use openflow::message::{Desc, Message};
 use openflow::wire::{decode, encode, error_about};
+use pipeline::{Changes, TableSettings};
 
 use crate::multipart::Multipart;
 use crate::peer::{Peer, PeerId};
 use crate::requests;
-use crate::switch::Switch;
+use crate::switch::{Switch, with_program};
 
 /// What a bridge says about itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,8 +34,8 @@ pub struct Settings {
     pub versions: Versions,
     /// Its ports, in the order of their numbers.
     pub ports: Vec<PortDesc>,
-    /// Names of its tables, where the operator has given them one.
-    pub tables: BTreeMap<u8, String>,
+    /// How the operator wants its tables, where he has said so. What controllers say of tables is theirs to say.
+    pub tables: BTreeMap<u8, TableSettings>,
 }
 
 /// A message for a peer.
@@ -70,23 +70,22 @@ pub struct Bridge {
     /// The last election of a primary.
     pub(crate) generation: Option<u64>,
     pub(crate) fragments: Fragments,
-    /// Whether a table makes room, tells how full it is, and when; where that was ever said.
-    pub(crate) table_mods: BTreeMap<u8, (bool, bool, Option<Vacancy>)>,
     outbox: Vec<Outgoing>,
 }
 
 impl Bridge {
     /// A bridge without peers.
     pub fn new(settings: Settings, switch: Arc<dyn Switch>) -> Bridge {
-        Bridge {
+        let bridge = Bridge {
             settings,
             switch,
             peers: BTreeMap::new(),
             generation: None,
             fragments: Fragments::Normal,
-            table_mods: BTreeMap::new(),
             outbox: Vec::new(),
-        }
+        };
+        bridge.configure_tables(&BTreeMap::new());
+        bridge
     }
 
     /// What it says about itself.
@@ -98,6 +97,28 @@ impl Bridge {
     pub fn set(&mut self, settings: Settings) {
         let before = std::mem::replace(&mut self.settings, settings);
         self.tell_ports(&before.ports);
+        let changes = self.configure_tables(&before.tables);
+        self.tell_changes(&changes, None);
+    }
+
+    /// Brings tables to what the operator wants; `before` is what he wanted.
+    fn configure_tables(&self, before: &BTreeMap<u8, TableSettings>) -> Changes {
+        let tables = &self.settings.tables;
+        if tables == before {
+            return Changes::new();
+        }
+        let ids: BTreeSet<u8> = tables.keys().chain(before.keys()).copied().collect();
+        let done = with_program(&*self.switch, |program, now| {
+            let configure = |id: u8| {
+                let TableSettings { name, limit, overflow, prefixes, .. } =
+                    tables.get(&id).cloned().unwrap_or_default();
+                let is = program.settings(id);
+                let wanted = TableSettings { name, limit, overflow, prefixes, ..is };
+                program.configure(id, wanted, now)
+            };
+            ids.into_iter().flat_map(configure).collect()
+        });
+        done.unwrap_or_default()
     }
 
     /// A peer has come.

@@ -333,16 +333,14 @@ impl Runner {
         // A tunnel that is new is to have a state from the first.
         let is_touched = |name: &str| touched.contains(name);
         report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, is_touched, now);
-        let prepared = report::transaction(
-            self.database.begin(),
-            &daemon.switch,
-            &daemon.rows,
-            &daemon.tunnels,
-            is_touched,
-            scope,
-            daemon.dummy,
-            &daemon.statuses,
-        );
+        let known = report::Known {
+            switch: &daemon.switch,
+            rows: &daemon.rows,
+            tunnels: &daemon.tunnels,
+            controllers: &daemon.statuses,
+            dummy: daemon.dummy,
+        };
+        let prepared = report::transaction(self.database.begin(), known, is_touched, scope);
         if !prepared.is_empty() {
             self.commit = Some(self.database.commit(prepared, now));
         }

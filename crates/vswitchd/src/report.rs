@@ -93,17 +93,29 @@ pub fn observe_tunnels(
     changed
 }
 
+/// What there is to report.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The switch.
+    pub switch: &'a Switch,
+    /// Its rows.
+    pub rows: &'a Rows,
+    /// How tunnels stand.
+    pub tunnels: &'a TunnelStates,
+    /// How controllers stand, by their rows.
+    pub controllers: &'a BTreeMap<String, Status>,
+    /// Test devices.
+    pub dummy: DummyMode,
+}
+
 /// The transaction that brings the database up to date.
 pub fn transaction(
     txn: Txn<'_>,
-    switch: &Switch,
-    rows: &Rows,
-    tunnels: &TunnelStates,
+    known: Known<'_>,
     is_touched: impl Fn(&str) -> bool,
     scope: Scope,
-    dummy: DummyMode,
-    controllers: &BTreeMap<String, Status>,
 ) -> Prepared {
+    let Known { switch, rows, tunnels, controllers, dummy } = known;
     let mut w = Writer { txn };
     let all = scope == Scope::All;
     let is_due = |name: &str| all || is_touched(name);

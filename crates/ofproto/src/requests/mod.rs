@@ -50,7 +50,7 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
             tables::describe_features(bridge, request, &tables)
         }
         Message::TableDescRequest => tables::describe(bridge, request),
-        Message::TableMod(change) => tables::change(bridge, &change),
+        Message::TableMod(change) => tables::change(bridge, request, &change),
         Message::QueueConfigRequest(asked) => queues::configuration(bridge, request, asked),
         Message::QueueStatsRequest(asked) => queues::statistics(bridge, request, asked),
         Message::MonitorRequest { monitors, .. } => monitors::ask(bridge, request, monitors),

@@ -1,15 +1,15 @@
 //! Tables: what they can do, how they are set up, what they have counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use openflow::error::Code;
+use openflow::message::Message;
 use openflow::message::actions::ActionSet;
 use openflow::message::table::{
-    ActionFeatures, InstructionFeatures, TableDesc, TableFeatures, TableMiss, TableMod,
+    ActionFeatures, InstructionFeatures, TableDesc, TableFeatures, TableMiss, TableMod, Vacancy,
 };
-use openflow::message::{Message, TableStats};
 use openflow::{Field, Version};
-use pipeline::TABLES;
+use pipeline::{Changes, Miss, TABLES, TableSettings};
 
 use super::{Outcome, list};
 use crate::bridge::{Bridge, Request, Step};
@@ -25,7 +25,7 @@ const METER: u8 = 1;
 const EVICTION: u32 = 0b111;
 
 /// What a table of this number can do, in this version.
-fn features(id: u8, version: Version, names: &BTreeMap<u8, String>) -> TableFeatures {
+fn features(id: u8, version: Version, settings: &TableSettings) -> TableFeatures {
     let numbered = |field: &Field| !field.row().headers.is_empty();
     let all = || Field::ALL.iter().copied().filter(numbered);
     let can = ActionFeatures {
@@ -46,13 +46,17 @@ fn features(id: u8, version: Version, names: &BTreeMap<u8, String>) -> TableFeat
         table: id,
         command: None,
         features: 0,
-        name: names.get(&id).cloned().unwrap_or_default(),
+        name: settings.name.clone(),
         metadata_match: u64::MAX,
         metadata_write: u64::MAX,
-        miss_config: Some(TableMiss::Controller),
+        miss_config: Some(match settings.miss {
+            Miss::Default | Miss::Controller => TableMiss::Controller,
+            Miss::Continue => TableMiss::Continue,
+            Miss::Drop => TableMiss::Drop,
+        }),
         eviction: later.then_some(false),
         vacancy_events: later.then_some(false),
-        max_entries: MAX_ENTRIES,
+        max_entries: settings.limit.unwrap_or(MAX_ENTRIES),
         has_properties: true,
         miss: hit.clone(),
         hit,
@@ -72,71 +76,85 @@ pub(super) fn describe_features(
         return Err(Code::OFPTFFC_EPERM);
     }
     let version = bridge.peer(request.from).map_or(Version::V15, |p| p.version());
-    let names = bridge.settings.tables.clone();
+    let settings = with_program(&*bridge.switch, |program, _| {
+        (0..TABLES).map(|id| program.settings(id)).collect::<Vec<_>>()
+    });
     let empty = Message::TableFeaturesReply { tables: Vec::new(), more: false };
-    let entries = (0..TABLES).map(move |id| Message::TableFeaturesReply {
-        tables: vec![features(id, version, &names)],
-        more: false,
+    let entries = (0..TABLES).zip(settings.unwrap_or_default()).map(move |(id, settings)| {
+        let tables = vec![features(id, version, &settings)];
+        Message::TableFeaturesReply { tables, more: false }
     });
     list(bridge, request, empty, entries)
 }
 
 pub(super) fn describe(bridge: &mut Bridge, request: &Request) -> Outcome {
-    let empty = Message::TableDescReply { tables: Vec::new(), more: false };
-    let set_up = bridge.table_mods.clone();
-    let entries = (0..TABLES).map(move |id| {
-        let (eviction, vacancy_events, vacancy) = set_up.get(&id).copied().unwrap_or_default();
-        let desc = TableDesc {
-            table: id,
-            eviction,
-            eviction_flags: Some(EVICTION),
-            vacancy_events,
-            vacancy,
-        };
-        Message::TableDescReply { tables: vec![desc], more: false }
+    let set_up = with_program(&*bridge.switch, |program, _| {
+        (0..TABLES).map(|id| describe_one(id, &program.settings(id))).collect::<Vec<_>>()
     });
-    list(bridge, request, empty, entries)
+    let empty = Message::TableDescReply { tables: Vec::new(), more: false };
+    let one = |table| Message::TableDescReply { tables: vec![table], more: false };
+    list(bridge, request, empty, set_up.unwrap_or_default().into_iter().map(one))
 }
 
-pub(super) fn change(bridge: &mut Bridge, change: &TableMod) -> Outcome {
-    if change.table >= TABLES && change.table != u8::MAX {
+pub(super) fn describe_one(table: u8, settings: &TableSettings) -> TableDesc {
+    let levels = |v: pipeline::Vacancy| Vacancy { down: v.down, up: v.up, now: 0 };
+    TableDesc {
+        table,
+        eviction: settings.evicts(),
+        eviction_flags: Some(EVICTION),
+        vacancy_events: settings.vacancy.is_some(),
+        vacancy: settings.vacancy.map(levels),
+    }
+}
+
+pub(super) fn change(bridge: &mut Bridge, request: &Request, change: &TableMod) -> Outcome {
+    const ALL: u8 = u8::MAX;
+    if change.table >= TABLES && change.table != ALL {
         return Err(Code::OFPTMFC_BAD_TABLE);
     }
-    for id in (0..TABLES).filter(|id| change.table == u8::MAX || change.table == *id) {
-        let (eviction, events, vacancy) = bridge.table_mods.entry(id).or_default();
-        *eviction = change.eviction.unwrap_or(*eviction);
-        *events = change.vacancy_events.unwrap_or(*events);
-        *vacancy = change.vacancy.or(*vacancy);
-    }
+    let ids = (0..TABLES).filter(|id| change.table == ALL || change.table == *id);
+    let done = with_program(&*bridge.switch, |program, now| {
+        let configure = |id: u8| {
+            let settings = with(change, program.settings(id));
+            program.configure(id, settings, now)
+        };
+        ids.flat_map(configure).collect::<Changes>()
+    });
+    bridge.tell_changes(&done.unwrap_or_default(), Some((request.from, request.xid)));
     Ok(Step::Done)
+}
+
+/// Settings as a table-mod would have them.
+fn with(change: &TableMod, mut settings: TableSettings) -> TableSettings {
+    settings.miss = match change.miss {
+        Some(TableMiss::Controller) => Miss::Controller,
+        Some(TableMiss::Continue) => Miss::Continue,
+        Some(TableMiss::Drop) => Miss::Drop,
+        None => settings.miss,
+    };
+    settings.evict = change.eviction.unwrap_or(settings.evict);
+    settings.vacancy = match (change.vacancy_events, change.vacancy) {
+        (Some(false), _) => None,
+        (_, Some(Vacancy { down, up, .. })) => Some(pipeline::Vacancy { down, up }),
+        (_, None) => settings.vacancy,
+    };
+    settings
 }
 
 pub(super) fn statistics(bridge: &mut Bridge, request: &Request) -> Outcome {
     bridge.switch.collect();
-    let names = bridge.settings.tables.clone();
     let version = bridge.peer(request.from).map_or(Version::V15, |p| p.version());
-    let counts = with_program(&*bridge.switch, |program, _| {
-        let count = |id: u8| {
-            let Some(table) = program.table(id) else { return (0, 0, 0) };
-            let active = table.rules().filter(|rule| !rule.is_hidden()).count();
-            let (lookups, matched) = table.counts();
-            (active, lookups, matched)
-        };
-        (0..TABLES).map(count).collect::<Vec<_>>()
+    let stats = with_program(&*bridge.switch, |program, _| {
+        let all = program.table_stats().into_iter();
+        all.map(|stats| (program.settings(stats.table), stats)).collect::<Vec<_>>()
     });
     let empty = Message::TableStatsReply { tables: Vec::new(), more: false };
-    let entries =
-        (0..TABLES).zip(counts.unwrap_or_default()).map(move |(id, (active, lookups, matched))| {
-            let stats = TableStats {
-                table: id,
-                name: names.get(&id).cloned().unwrap_or_default(),
-                max_entries: Some(MAX_ENTRIES),
-                active: u32::try_from(active).unwrap_or(u32::MAX),
-                lookups,
-                matched,
-                features: (version < Version::V13).then(|| Box::new(features(id, version, &names))),
-            };
-            Message::TableStatsReply { tables: vec![stats], more: false }
-        });
+    let entries = stats.unwrap_or_default().into_iter().map(move |(settings, mut stats)| {
+        stats.max_entries.get_or_insert(MAX_ENTRIES);
+        if version < Version::V13 {
+            stats.features = Some(Box::new(features(stats.table, version, &settings)));
+        }
+        Message::TableStatsReply { tables: vec![stats], more: false }
+    });
     list(bridge, request, empty, entries)
 }

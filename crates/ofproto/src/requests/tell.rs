@@ -3,17 +3,22 @@
 use openflow::message::controller::{Forwarded, RequestForward};
 use openflow::message::packet_in::{PacketInForm, REASON_ACTION, REASON_NO_MATCH};
 use openflow::message::port::{PortDesc, PortReason, PortStatus};
+use openflow::message::table::{TableReason, TableStatus};
 use openflow::message::{self, FlowRemoved, Message};
 use openflow::{Protocol, Version};
 use pipeline::{Change, Edit, Removed, Rule};
 
 use super::flows::{duration, priority};
+use super::tables::describe_one;
 use crate::bridge::{Bridge, Request};
 use crate::peer::{Peer, PeerId, Unasked};
 use crate::switch::{Event, PacketIn, with_program};
 
 /// A packet died.
 const REASON_INVALID_TTL: u8 = 2;
+// How full a table is.
+const VACANCY_DOWN: u8 = 3;
+const VACANCY_UP: u8 = 4;
 // What was changed.
 const GROUP_MOD: u8 = 0;
 const METER_MOD: u8 = 1;
@@ -50,9 +55,14 @@ impl Bridge {
         }
     }
 
-    /// Tells peers of rules that are gone, if their authors asked for it.
+    /// Tells peers of tables that have run out of room, or have some again, and of rules that are gone, if their authors asked for it.
     pub(crate) fn tell_changes(&mut self, changes: &[Change], by: Option<(PeerId, u32)>) {
         self.tell_monitors(changes, by);
+        for change in changes {
+            if let Change::Vacancy { table, low } = change {
+                self.tell_vacancy(*table, *low);
+            }
+        }
         let told = |change: &Change| matches!(change, Change::Removed(rule, _) if rule.flags.send_flow_rem && !rule.is_hidden());
         if !changes.iter().any(told) {
             return;
@@ -65,6 +75,16 @@ impl Bridge {
                 let removed = flow_removed(rule, *why, peer.protocol, now);
                 self.send(id, 0, &Message::FlowRemoved(Box::new(removed)));
             }
+        }
+    }
+
+    fn tell_vacancy(&mut self, table: u8, low: bool) {
+        let settings = with_program(&*self.switch, |program, _| program.settings(table));
+        let reason = if low { TableReason::VacancyDown } else { TableReason::VacancyUp };
+        let desc = describe_one(table, &settings.unwrap_or_default());
+        let number = if low { VACANCY_DOWN } else { VACANCY_UP };
+        for id in self.hearers(|peer| peer.hears(Unasked::TableStatus, number)) {
+            self.send(id, 0, &Message::TableStatus(TableStatus { reason, desc }));
         }
     }
 

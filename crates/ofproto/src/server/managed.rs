@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use base::Instant;
 use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
-use openflow::{Action, Instructions, Port};
+use openflow::{Action, Instructions, Match, Port};
 use pipeline::FailMode;
 use stream::{Endpoint, Listener};
 
@@ -23,15 +24,27 @@ pub(super) struct Managed {
     pub(super) snoop: Option<Listener>,
     /// By key.
     pub(super) remotes: BTreeMap<String, Remote>,
+    /// Since when no controller is connected.
+    alone: Option<Instant>,
+    /// Whether it switches by itself until one is.
+    failed_open: bool,
 }
 
 impl Managed {
-    pub(super) fn new(config: BridgeConfig) -> Managed {
+    pub(super) fn new(config: BridgeConfig, now: Instant) -> Managed {
         let bridge = Bridge::new(config.settings.clone(), config.switch.clone());
         let name = &config.settings.name;
         let management = listen(&config.run_dir, &format!("{name}.mgmt"));
         let snoop = listen(&config.run_dir, &format!("{name}.snoop"));
-        let managed = Managed { bridge, config, management, snoop, remotes: BTreeMap::new() };
+        let managed = Managed {
+            bridge,
+            config,
+            management,
+            snoop,
+            remotes: BTreeMap::new(),
+            alone: Some(now),
+            failed_open: false,
+        };
         if has_controllers(&managed.config) {
             managed.change(&FlowMod::new(Command::Delete));
         }
@@ -51,6 +64,46 @@ impl Managed {
         if self.config.reconfigured {
             self.stand_alone();
         }
+    }
+
+    /// A bridge whose controllers are all gone for long goes on by itself, if it may: with a rule above all of theirs, which
+    /// stay, until one is back.
+    pub(super) fn fail_open(&mut self, now: Instant) {
+        let primaries = || self.remotes.values().filter(|r| r.config.kind == Kind::Primary);
+        let connected = primaries().any(|r| r.status().connected);
+        self.alone = if connected { None } else { self.alone.or(Some(now)) };
+        let may = self.config.fail_mode == FailMode::Standalone && has_controllers(&self.config);
+        let due = self.fail_open_due().is_some_and(|due| now >= due);
+        let wanted = may && due;
+        if wanted == self.failed_open {
+            return;
+        }
+        self.failed_open = wanted;
+        let name = &self.config.settings.name;
+        if wanted {
+            log::warn!(target: "fail_open", "{name}: no controller for long, forwarding like an ordinary switch");
+        } else {
+            log::warn!(target: "fail_open", "{name}: no longer forwarding like an ordinary switch");
+        }
+        with_program(&*self.config.switch, |program, now| {
+            let all = Match::any();
+            // Neither can be refused: everything is matched and NORMAL needs nothing.
+            let _ = if wanted {
+                let normal = Action::Output { port: Port::NORMAL, max_len: 0 };
+                program.add_hidden(&all, ABOVE_ALL, Instructions::apply(vec![normal]), now)
+            } else {
+                program.remove_hidden(&all, ABOVE_ALL)
+            };
+        });
+    }
+
+    /// When [`Managed::fail_open`] may have something to do.
+    pub(super) fn fail_open_due(&self) -> Option<Instant> {
+        if self.config.fail_mode == FailMode::Secure || !has_controllers(&self.config) {
+            return None;
+        }
+        let probes = self.config.controllers.iter().filter_map(|c| c.probe);
+        Some(self.alone? + probes.max().unwrap_or(PROBE) * 3)
     }
 
     /// A bridge that nobody programs switches by itself, unless it is told not to.
@@ -103,6 +156,11 @@ impl Managed {
         gone
     }
 }
+
+/// The highest of hidden priorities.
+const ABOVE_ALL: u16 = u16::MAX;
+/// Where no controller is probed, they are missed after three times this.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Whether anybody is there to program the bridge.
 fn has_controllers(config: &BridgeConfig) -> bool {

@@ -97,6 +97,7 @@ impl Server {
             self.accept();
             self.serve();
             self.probe();
+            self.fail_open();
             self.report();
             let timeout = self.prepare_to_sleep();
             if let Err(error) = self.poller.wait(timeout, &mut events) {
@@ -143,7 +144,7 @@ impl Server {
             if let Some(managed) = self.bridges.get_mut(&id) {
                 managed.set(config);
             } else {
-                self.bridges.insert(id, Managed::new(config));
+                self.bridges.insert(id, Managed::new(config, now));
                 for door in [Door::Management(id), Door::Snoop(id)] {
                     let token = self.token();
                     self.doors.insert(token, door);
@@ -464,6 +465,11 @@ impl Server {
         }
     }
 
+    fn fail_open(&mut self) {
+        let now = self.clock.now();
+        self.bridges.values_mut().for_each(|managed| managed.fail_open(now));
+    }
+
     /// Says how controllers stand, if that has changed.
     fn report(&mut self) {
         let now = self.clock.now();
@@ -523,7 +529,10 @@ impl Server {
         });
         let has_remotes = self.bridges.values().any(|m| !m.remotes.is_empty());
         let status = has_remotes.then_some(self.next_status);
-        let deadline = probes.chain(calls).chain(status).min();
+        let now = self.clock.now();
+        let failures = self.bridges.values().filter_map(Managed::fail_open_due);
+        let failures = failures.filter(|due| *due > now);
+        let deadline = probes.chain(calls).chain(status).chain(failures).min();
         deadline.and_then(|deadline| self.clock.sleep_until(deadline))
     }
 }

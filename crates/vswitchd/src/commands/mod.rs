@@ -4,6 +4,7 @@ mod bridges;
 mod datapaths;
 mod flows;
 mod history;
+mod openflow;
 mod process;
 mod testing;
 mod tunnels;
@@ -22,6 +23,7 @@ pub fn registry() -> Registry<Daemon> {
     datapaths::add(&mut registry);
     flows::add(&mut registry);
     tunnels::add(&mut registry);
+    openflow::add(&mut registry);
     workers::add(&mut registry);
     turn_log::add(&mut registry);
     testing::add(&mut registry);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ofconn::Versions;
 use ofproto::{Controller, Kind};
-use openflow::Version;
+use openflow::{Field, Version};
+use pipeline::{Overflow, TABLES, TableSettings};
 use stream::Endpoint;
 use vswitch_schema::tables;
 
@@ -19,8 +20,8 @@ pub struct Wanted {
     pub controllers: Vec<Controller>,
     /// The versions that it speaks.
     pub versions: Versions,
-    /// Names of its tables.
-    pub tables: BTreeMap<u8, String>,
+    /// How its tables are set up.
+    pub tables: BTreeMap<u8, TableSettings>,
     /// `other_config:dp-desc`.
     pub description: Option<String>,
     /// `other_config:dp-sn`.
@@ -113,13 +114,37 @@ fn read_versions(names: &[String]) -> Versions {
     if set == 0 { Versions::ALL } else { Versions(set) }
 }
 
-/// The names that a bridge's tables have.
-fn read_tables(rows: &Rows, bridge: &tables::Bridge) -> BTreeMap<u8, String> {
-    let named = bridge.flow_tables.iter().filter_map(|(id, row)| {
-        let name = rows.flow_tables.get(row)?.name.clone()?;
-        Some((*id, name))
+/// How a bridge's tables are to be (`Flow_Table`, ovs-vswitchd.conf.db(5)).
+fn read_tables(rows: &Rows, bridge: &tables::Bridge) -> BTreeMap<u8, TableSettings> {
+    let of_controllers = bridge.flow_tables.iter().filter(|(id, _)| **id < TABLES);
+    let tables = of_controllers.filter_map(|(id, row)| {
+        let row = rows.flow_tables.get(row)?;
+        let overflow = match row.overflow_policy {
+            Some(tables::OverflowPolicy::Evict) => {
+                Overflow::Evict(row.groups.iter().filter_map(|text| field(text)).collect())
+            }
+            _ => Overflow::Refuse,
+        };
+        let mut settings = TableSettings {
+            name: row.name.clone().unwrap_or_default(),
+            limit: row.flow_limit.and_then(|limit| u32::try_from(limit).ok()),
+            overflow,
+            ..TableSettings::default()
+        };
+        match &row.prefixes[..] {
+            [] => {}
+            [none] if none == "none" => settings.prefixes.clear(),
+            names => settings.prefixes = names.iter().filter_map(|name| field(name)).collect(),
+        }
+        Some((*id, settings))
     });
-    named.collect()
+    tables.collect()
+}
+
+/// A field, of which only a part may be named: `NXM_OF_IN_PORT[0..15]`.
+fn field(text: &str) -> Option<Field> {
+    let name = text.split('[').next().unwrap_or(text);
+    Field::by_name(name).or_else(|| Some(Field::by_header_name(name)?.0))
 }
 
 #[cfg(test)]
