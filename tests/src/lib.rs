@@ -17,6 +17,7 @@ mod local;
 mod migration;
 mod misuse;
 mod offload;
+mod openflow;
 mod pairs;
 mod parity;
 mod ports;

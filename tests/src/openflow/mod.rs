@@ -1,0 +1,3 @@
+//! OpenFlow end to end: the switch under controllers' and operators' programs.
+
+mod parity;
