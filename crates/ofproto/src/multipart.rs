@@ -104,8 +104,12 @@ mod tests {
     use openflow::wire::decode;
 
     fn port(n: u16) -> Message {
-        let counters = [u64::from(n); 12];
-        let stats = PortStats { port: Port(n), counters, duration: None, custom: Vec::new() };
+        let stats = PortStats {
+            port: Port(n),
+            counters: [u64::from(n); 12],
+            duration: None,
+            custom: Vec::new(),
+        };
         Message::PortStatsReply { ports: vec![stats], more: false }
     }
 

@@ -28,8 +28,8 @@ pub(super) fn statistics(bridge: &mut Bridge, request: &Request, port: Port) -> 
     let empty = Message::PortStatsReply { ports: Vec::new(), more: false };
     let entries = ports.into_iter().filter_map(move |desc| {
         let (counters, since) = switch.port_counters(desc.port)?;
-        let custom = Vec::new();
-        let stats = PortStats { port: desc.port, counters, duration: Some(since), custom };
+        let stats =
+            PortStats { port: desc.port, counters, duration: Some(since), custom: Vec::new() };
         Some(Message::PortStatsReply { ports: vec![stats], more: false })
     });
     list(bridge, request, empty, entries)

@@ -32,7 +32,7 @@ fn dump_flows(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
         let rules: Vec<_> = tables.flat_map(|(_, table)| table.rules().cloned()).collect();
         (rules, now)
     });
-    rules.sort_by_cached_key(|rule| (rule.table, std::cmp::Reverse(rule.priority), rule.created));
+    rules.sort_by_cached_key(|rule| (rule.table, std::cmp::Reverse(rule.priority), rule.id));
     let mut out = String::new();
     for rule in &rules {
         write_rule(&mut out, rule, now, offload);
