@@ -33,6 +33,7 @@ use zerocopy::IntoBytes;
 use crate::contender::{Contender, PEER_DPDK};
 use crate::dpdk::{self, HugePages};
 use crate::measure::{Measure, Session, row};
+use crate::profile::Recording;
 
 /// The measures.
 pub(crate) const MEASURES: &[Measure] = &[
@@ -98,6 +99,14 @@ fn measure(
             Err(why) => session.fail(measure, &contender.key, why)?,
         }
     }
+    let recording = match session.profile.filter(|profile| profile.measure == measure) {
+        Some(profile) => {
+            let ours = all.iter().filter(|(key, ..)| *key != PEER_DPDK);
+            let pids = ours.filter_map(|(_, side, _)| Some(side.host.switch.as_ref()?.pid()));
+            Some(profile.record("ferroswitch", pids.collect())?)
+        }
+        None => None,
+    };
     let turn = Duration::from_secs(session.seconds.into()) / TURNS;
     for _ in 0..TURNS {
         for (key, side, rates) in &mut all {
@@ -107,6 +116,7 @@ fn measure(
             }
         }
     }
+    recording.map(Recording::finish).transpose()?;
     for (key, _, mut rates) in all {
         rates.sort_by(f64::total_cmp);
         if let Some(median) = rates.get(rates.len() / 2) {

@@ -8,8 +8,10 @@
 const SAMPLE: usize = 2048;
 /// One in so many of them must have been joined to another.
 const WORTH: usize = 4;
-/// Packets that then go as they come: sampling costs a small part of that.
+/// Packets that then go as they come: sampling costs a small part of that. Twice as many each time that the next sample says the
+/// same, up to so many times.
 const REST: usize = 32 * SAMPLE;
+const REST_TIMES_MAX: usize = 8;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -17,6 +19,8 @@ pub(super) struct Gathering {
     seen: usize,
     joined: usize,
     rest: usize,
+    /// How many times as long as at first the last rest was; 0: it pays.
+    times: usize,
 }
 
 impl Gathering {
@@ -33,7 +37,8 @@ impl Gathering {
         self.joined += joined;
         if self.seen >= SAMPLE {
             let pays = self.joined * WORTH >= self.seen;
-            *self = Self { rest: if pays { 0 } else { REST }, ..Self::default() };
+            let times = if pays { 0 } else { (2 * self.times).clamp(1, REST_TIMES_MAX) };
+            *self = Self { rest: times * REST, times, ..Self::default() };
         }
     }
 }
@@ -45,17 +50,28 @@ mod tests {
     #[test]
     fn it_rests_when_little_joins_and_tries_again() {
         let mut gathering = Gathering::default();
-        for _ in 0..2 * SAMPLE / 32 {
-            assert!(gathering.pays(32));
-            gathering.note(32, 28);
+        sample(&mut gathering, 28);
+        sample(&mut gathering, 28);
+        for times in [1, 2, 4, 8, 8] {
+            sample(&mut gathering, 2);
+            for _ in 0..times * REST / 32 {
+                assert!(!gathering.pays(32));
+            }
         }
-        for _ in 0..SAMPLE / 32 {
-            assert!(gathering.pays(32));
-            gathering.note(32, 2);
-        }
+        // It has paid once: a rest is short again.
+        sample(&mut gathering, 28);
+        sample(&mut gathering, 2);
         for _ in 0..REST / 32 {
             assert!(!gathering.pays(32));
         }
         assert!(gathering.pays(32));
+    }
+
+    /// Of 32 packets each, `joined` are.
+    fn sample(gathering: &mut Gathering, joined: usize) {
+        for _ in 0..SAMPLE / 32 {
+            assert!(gathering.pays(32));
+            gathering.note(32, joined);
+        }
     }
 }
