@@ -294,3 +294,84 @@ fn small_packets_to_a_stranger_stay_apart_on_a_wire_that_cuts_nothing() {
 }
 
 mod steps;
+/// Packets with a key each, of as many flows as `flows`; the third cannot be encapsulated or decapsulated.
+fn batch(flows: u16, outer: bool) -> (Vec<Packet>, Vec<FlowKey>) {
+    let packet = |n: u8| {
+        let mut p = Packet::from_frame(&frame(UDP4, &[n; 30]));
+        match (outer, n == 2) {
+            (true, false) => {
+                super::push::push(&mut p, &header(false, false), &FlowKey::default(), &mut 0)
+                    .unwrap();
+                gso::complete_csum(&mut p).unwrap();
+                p.offload = packet::Offload::default();
+            }
+            (true, true) => {}
+            (false, false) => {}
+            (false, true) => p.buf.extend(&[0; 65_500]),
+        }
+        p
+    };
+    let key = |n: u16| FlowKey { in_port: 5, skb_mark: 1, tp_src: n % flows, ..FlowKey::default() };
+    ((0..6).map(packet).collect(), (0..6).map(key).collect())
+}
+
+#[test]
+fn whole_batches_are_encapsulated_as_groups_are() {
+    for flows in [6, 2] {
+        let push = header(false, false);
+        let (packets, mut keys) = batch(flows, false);
+        let mut by_group = Bench::new();
+        let works = packets.iter().cloned().zip(0..);
+        let mut group: Vec<_> = works.map(|(packet, key)| Work { packet, key }).collect();
+        let actions = [Action::TnlPush(Arc::new(push.clone())), Action::Output(DpPort(1))];
+        by_group.exec.act(&actions, &mut group, &mut keys, 0);
+        let mut whole = Bench::new();
+        let mut rest = packets.clone();
+        assert!(whole.exec.push_on(&push, DpPort(1), &mut rest, &keys));
+        assert!(rest.is_empty());
+        let [one, other] = [&mut by_group, &mut whole].map(|b| {
+            b.exec.ports.flush_all(&mut b.exec.buffers, &mut b.exec.tally);
+            b.exec.tally.flush(&b.drops);
+            let sent = b.devices[0].sent(0).into_iter().map(|p| (p.buf, p.offload));
+            (sent.collect::<Vec<_>>(), b.drops.snapshot())
+        });
+        assert_eq!(one, other);
+        assert_eq!(one.1, [(DropReason::TunnelPushError, 1)]);
+        assert_eq!(one.0.iter().any(|(_, offload)| offload.gso.is_some()), flows == 2, "joined");
+    }
+    // What may have to be taken apart goes the long way.
+    let mut b = Bench::new();
+    let (mut packets, keys) =
+        (vec![super_packet(TCP4, &payload(3000), 1000)], [FlowKey::default()]);
+    assert!(!b.exec.push_on(&header(false, false), DpPort(1), &mut packets, &keys));
+    assert_eq!(packets.len(), 1);
+}
+
+#[test]
+fn whole_batches_are_decapsulated_as_groups_are() {
+    let (packets, mut keys) = batch(6, true);
+    let mut by_group = Bench::new();
+    let works = packets.iter().cloned().zip(0..);
+    let mut group: Vec<_> = works.map(|(packet, key)| Work { packet, key }).collect();
+    by_group.exec.act(&[Action::TnlPop(DpPort(9))], &mut group, &mut keys, 0);
+    let mut whole = Bench::new();
+    let mut round =
+        super::Round { packets: packets.clone(), keys: keys.clone(), ..Default::default() };
+    assert!(whole.exec.pop_on(DpPort(9), &mut round));
+    assert!(round.packets.is_empty());
+    let [one, other] = [&mut by_group, &mut whole].map(|b| {
+        let rounds = b.rounds().into_iter().map(|(key, p, depth)| (key, p.buf, p.offload, depth));
+        let rounds: Vec<_> = rounds.collect();
+        b.exec.tally.flush(&b.drops);
+        (rounds, b.drops.snapshot())
+    });
+    assert_eq!(one, other);
+    assert_eq!((one.0.len(), one.1.as_slice()), (5, &[(DropReason::TunnelPopError, 1)][..]));
+    assert!(one.0.iter().all(|(key, ..)| key.tunnel.id == 42 && key.skb_mark == 1));
+    // What may be joined goes the long way, and so does what has no tunnel to come out of.
+    let (packets, keys) = batch(2, true);
+    let mut round = super::Round { packets, keys, ..Default::default() };
+    assert!(!whole.exec.pop_on(DpPort(9), &mut round));
+    assert!(!whole.exec.pop_on(DpPort(1), &mut round));
+    assert_eq!(round.packets.len(), 6);
+}
