@@ -18,6 +18,7 @@ mod migration;
 mod misuse;
 mod offload;
 mod openflow;
+mod order;
 mod pairs;
 mod parity;
 mod ports;

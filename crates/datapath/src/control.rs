@@ -85,7 +85,7 @@ impl Datapath {
             drops: DropCounters::new(&config.counters),
             meters: Arc::default(),
             desks: Mutex::default(),
-            offload: Mutex::default(),
+            offload: Mutex::new(Offload::new(&config.counters)),
             table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
             cycle_rate: CycleRate::measure(),
             seed,

@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Instant;
+use base::{Counter, Counters, Instant};
 use flow::DpPort;
 use netdev::KernelSide;
 use offload::{Counts, Engine, Exit, Gate, Id, InstallError, Rule, Traffic};
@@ -45,7 +45,6 @@ pub struct Offloaded {
     pub packets: u64,
 }
 
-#[derive(Default)]
 pub(crate) struct Offload {
     wanted: bool,
     /// Nothing if not wanted, or not to be had.
@@ -59,6 +58,8 @@ pub(crate) struct Offload {
     packets: u64,
     /// What has been said about the kernel's refusals.
     said: bool,
+    /// Times that workers have opened a gate.
+    opened: Arc<Counter>,
 }
 
 struct Running {
@@ -83,12 +84,29 @@ struct Gated {
     floor: u64,
     /// What workers are asked to do.
     opening: Option<Arc<Opening>>,
+    /// Whether they had done it at the last look.
+    opened: bool,
 }
 
 /// The ports by which packets of a gate come in, and the slots of the workers that receive there.
 type Entrance = (Vec<DpPort>, Vec<usize>);
 
 impl Offload {
+    /// Unwanted. Counts, as `offload_opened`, how often workers have left a flow to the kernel.
+    pub(crate) fn new(counters: &Counters) -> Self {
+        Self {
+            wanted: false,
+            engine: None,
+            running: HashMap::new(),
+            port_gates: HashMap::new(),
+            before: HashMap::new(),
+            last_pass: Instant::default(),
+            packets: 0,
+            said: false,
+            opened: counters.counter("offload_opened"),
+        }
+    }
+
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted
     }
@@ -217,10 +235,14 @@ impl Offload {
         for running in self.running.values_mut() {
             let port = DpPort(running.flow.key().key().in_port);
             let workers = running.flow.stats().packets.saturating_sub(running.credited.packets);
-            let keep = |gated: &mut Gated| gated.keep(workers, now, || entrance(port));
+            let keep = |gated: &mut Gated| {
+                self.opened.add(gated.opened().into());
+                gated.keep(workers, now, || entrance(port))
+            };
             openings.extend(running.gates.iter_mut().filter_map(keep));
         }
         for (port, gated) in &mut self.port_gates {
+            self.opened.add(gated.opened().into());
             openings.extend(gated.keep(0, now, || entrance(*port)));
         }
         openings
@@ -323,7 +345,13 @@ impl Offload {
 
 impl Gated {
     fn new(gate: Gate, keeper: Keeper) -> Self {
-        Self { gate, keeper, floor: 0, opening: None }
+        Self { gate, keeper, floor: 0, opening: None, opened: false }
+    }
+
+    /// Whether workers have opened it since this was last asked.
+    fn opened(&mut self) -> bool {
+        self.opened = self.opening.take_if(|opening| opening.has_opened()).is_some();
+        self.opened
     }
 
     /// Does what the keeper says. Gives back what workers are to do.
@@ -335,8 +363,8 @@ impl Gated {
     ) -> Option<Arc<Opening>> {
         let open = self.gate.is_open();
         let passage = self.gate.passage();
-        let opened = self.opening.as_ref().is_some_and(|opening| opening.has_opened());
-        let seen = Seen { open, opened, passed: passage.passed, ran: passage.ran, workers };
+        let seen =
+            Seen { open, opened: self.opened, passed: passage.passed, ran: passage.ran, workers };
         let order = self.keeper.pass(seen, now);
         if order == Order::Wait {
             return None;
