@@ -58,7 +58,7 @@ pub enum Action {
     TnlPop(DpPort),
     /// Re-enter the datapath with this id.
     Recirc(RecircId),
-    /// Limit the next output to this many bytes.
+    /// Limit the next output, or what is next given to the slow path, to this many bytes.
     Trunc(u32),
     /// Drop what is over this meter's rate. A meter that does not exist lets all pass.
     Meter(u32),

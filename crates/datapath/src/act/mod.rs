@@ -173,7 +173,7 @@ impl Executor {
                 Action::Recirc(id) => self.recirculate(*id, group, keys, depth, last),
                 Action::Trunc(bytes) => limit = Some(*bytes as usize),
                 Action::Clone(list) => self.clone_act(list, group, keys, (depth, nesting), last),
-                Action::Userspace(reason) => self.slow(*reason, group, keys),
+                Action::Userspace(reason) => self.slow(*reason, group, keys, limit.take()),
                 Action::Drop(cause) => self.drop_group(group, (*cause).into()),
                 rarer => self.act_rarer(rarer, group, keys, (depth, nesting), last),
             }
@@ -315,9 +315,12 @@ impl Executor {
     }
 
     /// A copy of each packet, in a buffer of its own size, for the slow path.
-    fn slow(&mut self, reason: SlowReason, group: &[Work], keys: &[FlowKey]) {
+    fn slow(&mut self, reason: SlowReason, group: &[Work], keys: &[FlowKey], limit: Option<usize>) {
         for w in group {
             self.miss(&w.packet, &keys[usize::from(w.key)], MissReason::Action(reason));
+            if let Some(miss) = self.misses.last_mut().filter(|_| limit.is_some()) {
+                miss.packet = cut(std::mem::take(&mut miss.packet), limit);
+            }
         }
     }
 

@@ -133,6 +133,18 @@ fn no_service_header_no_decapsulation() {
 }
 
 #[test]
+fn what_the_slow_path_gets_can_be_cut() {
+    let mut b = Bench::new();
+    let up = "userspace(pid=0,slow_path(action))";
+    b.act(vec![partial(TCP4, b"abc")], &list(&format!("trunc(20),{up},{up},1")));
+    let whole = partial(TCP4, b"abc").bytes().len();
+    let seen: Vec<_> = b.exec.misses.iter().map(|m| m.packet.buf.len()).collect();
+    assert_eq!(seen, [20, whole]);
+    assert!(b.exec.misses[0].packet.offload.is_complete());
+    assert_eq!(b.out(1)[0].len(), whole);
+}
+
+#[test]
 fn there_is_no_connection_tracker() {
     let mut b = Bench::new();
     b.act(some(), &list("ct_clear,1,ct(commit),2"));
