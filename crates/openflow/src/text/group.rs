@@ -1,6 +1,7 @@
 //! Groups as people write them: `group_id=1,type=select,bucket=weight:2,output:3,bucket=output:4`.
 
 use super::action::parse_instructions_named;
+use super::fields::rank;
 use super::key_value::pairs;
 use super::names::Names;
 use super::number::parse;
@@ -106,7 +107,8 @@ pub fn parse_group_named(
         });
     }
     let mut parts = text.split("bucket=");
-    let head = parse_head(parts.next().unwrap_or_default(), verb, &mut protocols)?;
+    let mut of_head = Protocols::ANY;
+    let head = parse_head(parts.next().unwrap_or_default(), verb, &mut of_head)?;
     let id = head.id.ok_or_else(|| "must specify a group_id".to_owned())?;
     if verb.sets_up() && head.kind.is_none() {
         return Err("must specify a type".to_owned());
@@ -118,6 +120,11 @@ pub fn parse_group_named(
             return Err("bucket is not needed".to_owned());
         }
         buckets.push(parse_bucket(part, kind, names, &mut protocols)?);
+    }
+    // How to choose, and buckets' numbers, are left out where they cannot be said, as people have come to expect of Open vSwitch;
+    // but a group without buckets has nothing else to say.
+    if buckets.is_empty() {
+        protocols = protocols.and(of_head);
     }
     if kind == GroupKind::Indirect && buckets.len() > 1 {
         return Err("Indirect groups can have at most one bucket.".to_owned());
@@ -240,6 +247,7 @@ fn parse_fields(
         }
         fields.push((field, mask));
     }
+    fields.sort_by_key(|(field, _)| rank(*field));
     Ok(())
 }
 
@@ -268,7 +276,6 @@ fn parse_bucket(
             "bucket_id" => {
                 let id = parse(value).filter(|id| *id <= MAX_BUCKET);
                 bucket.id = Some(id.ok_or_else(|| format!("invalid bucket_id id {value}"))?);
-                *protocols = protocols.and(names_buckets());
             }
             "action" | "actions" => actions.push(value.to_owned()),
             _ if pair.arrow.is_empty() => actions.push(format!("{}({value})", pair.key)),
@@ -309,7 +316,7 @@ mod tests {
         let [first, second] = &change.group.buckets[..] else { panic!("{change:?}") };
         assert_eq!((first.weight, first.id, first.actions.len()), (3, Some(7), 2));
         assert_eq!((second.weight, second.id, second.actions.len()), (1, None, 0));
-        assert_eq!(protocols.to_string(), "NXM,OXM-OpenFlow15");
+        assert_eq!(protocols.to_string(), "NXM,OXM");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! `differences.txt` has what is different on purpose, with the reason.
 
 mod corpus;
+mod groups;
 
 use std::collections::BTreeSet;
 use std::io::Write;
