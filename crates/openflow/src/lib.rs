@@ -22,13 +22,16 @@
 //! # What is here
 //! Every field that ovs-fields(7) of Open vSwitch 3.1 lists, but `skb_priority` on the wire, which has no number there. Matches
 //! in all five forms. All actions and instructions of all versions and of Nicira, but PBB's and those that copy TTLs, which Open
-//! vSwitch refuses as well. The messages of [`Message`].
+//! vSwitch refuses as well. Every message that `ovs-ofctl ofp-print` of that release knows: one table ([`wire`]'s `shape`) says
+//! which number each has in which version. Names of ports and tables in text, both ways: [`text::names`].
+//!
+//! What nobody here knows is refused with the code that the standards give: messages, actions and instructions always,
+//! properties where a switch is asked to do something. In what a switch tells, unknown properties and fields are left out.
 //!
 //! # What is not here yet
-//! Groups, queues, table features and table-mods, flow monitors, asynchronous configuration, role status, `NXT_RESUME`,
-//! conntrack flushes of more than a zone, IPFIX statistics: such messages are refused as unknown. What tables could do before
-//! OpenFlow 1.3 is not printed. Registers 16 to 31 and what is made of
-//! them. Names of ports and tables in text. Matching the mere presence of a tunnel option.
+//! OpenFlow 1.5's status of controllers and features of bundles. Intel's counters of packet sizes. Flushing connections by mark
+//! or label. Registers 16 to 31 and what is made of them. Matching the mere presence of a tunnel option. Names of ports in
+//! `set_field` and `learn`.
 
 pub mod action;
 pub mod consistency;

@@ -70,9 +70,10 @@ impl Names {
         self.tables.add(table, name);
     }
 
-    /// A port's name or number, to print.
+    /// A port's name or number, to print. Reserved numbers have words of their own, `LOCAL` for the bridge's port.
     pub fn port(&self, port: Port) -> Shown<'_, Port> {
-        Shown { name: self.ports.name(port.0), number: port }
+        let name = self.ports.name(port.0).filter(|_| port < Port::MAX);
+        Shown { name, number: port }
     }
 
     /// A table's name or number, to print.
@@ -176,11 +177,13 @@ mod tests {
         for (port, name) in [(1, "eth0"), (2, "br-int"), (3, "a\"b\\"), (4, "same"), (5, "same")] {
             names.add_port(Port(port), name);
         }
+        names.add_port(Port::LOCAL, "br0");
         let shown = |port: u16| names.port(Port(port)).to_string();
         assert_eq!([1, 2, 3, 4, 6].map(shown), ["eth0", "\"br-int\"", "\"a\\\"b\\\\\"", "4", "6"]);
         for port in [1, 2, 3, 4, 5, 6] {
             assert_eq!(names.parse_port(&shown(port)), Some(Port(port)));
         }
+        assert_eq!((shown(0xfffe), names.parse_port("br0")), ("LOCAL".into(), Some(Port::LOCAL)));
         for (text, port) in [
             ("br-int", Some(2)),
             ("LOCAL", Some(0xfffe)),
