@@ -1,11 +1,12 @@
 //! Bytes become a message and the same bytes again; text becomes a flow and the same text; and nothing makes us fall over.
 
 use openflow::message::flow_mod::Command;
-use openflow::text::action::{Actions, parse, parse_instructions};
-use openflow::text::flow::parse_flow;
-use openflow::text::message::{Verbosity, print};
+use openflow::text::action::{Actions, parse, parse_instructions, parse_instructions_named};
+use openflow::text::flow::{parse_flow, parse_flow_named};
+use openflow::text::message::{Verbosity, print, print_named};
+use openflow::text::names::{Named, Names};
 use openflow::wire::{Reader, decode, encode};
-use openflow::{Match, Message, Protocol, Protocols, Version};
+use openflow::{Field, Match, Message, Port, Protocol, Protocols, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -133,6 +134,36 @@ fn actions_read_their_own_text() {
         let again = parse_instructions(&text).expect(&text);
         assert_eq!(again.instructions, parsed.instructions, "{line}: {text}");
     }
+}
+
+#[test]
+fn names_stand_for_numbers_both_ways() {
+    let mut names = Names::default();
+    for (port, name) in [(1, "eth0"), (2, "br-int"), (3, "tap_1.5"), (5, "same"), (6, "same")] {
+        names.add_port(Port(port), name);
+    }
+    for (table, name) in [(1, "acl"), (2, "l2-out"), (3, "drop"), (5, "NAT")] {
+        names.add_table(table, name);
+    }
+    let mut named = 0;
+    for line in ACTIONS.lines() {
+        let Ok(parsed) = parse_instructions(line) else { continue };
+        let text = Named(&parsed.instructions, &names).to_string();
+        named += usize::from(text != parsed.instructions.to_string());
+        let again = parse_instructions_named(&text, &names).expect(&text);
+        assert_eq!(again.instructions, parsed.instructions, "{line}: {text}");
+    }
+    assert!(named > 15, "{named}");
+    let text =
+        "table=acl,in_port=br-int,actions=output:eth0,resubmit(\"tap_1.5\",l2-out),goto_table:NAT";
+    let flow = parse_flow_named(text, Command::Add, &names).expect(text).flow;
+    assert_eq!((flow.table, flow.matching.exact(Field::InPort)), (1, Some(2)));
+    let message = Message::FlowMod(Box::new(flow));
+    let bytes = encode(&message, Protocol::Of13, 1).expect("short");
+    let text = print_named(&bytes, &names, Verbosity(1));
+    let printed = "table:acl in_port=\"br-int\" \
+                   actions=output:eth0,resubmit(\"tap_1.5\",\"l2-out\"),goto_table:NAT\n";
+    assert!(text.ends_with(printed), "{text}");
 }
 
 #[test]
