@@ -181,6 +181,8 @@ fn text_name(field: Field) -> &'static str {
         Field::IpSrc => "nw_src",
         Field::IpDst => "nw_dst",
         Field::IpFrag => "nw_frag",
+        Field::TunGtpuFlags => "gtpu_flags",
+        Field::TunGtpuMsgtype => "gtpu_msgtype",
         Field::TcpSrc | Field::UdpSrc | Field::SctpSrc => "tp_src",
         Field::TcpDst | Field::UdpDst | Field::SctpDst => "tp_dst",
         Field::Icmpv6Type => "icmp_type",
@@ -380,6 +382,9 @@ impl Match {
         }
         let field = match key {
             "tp_src" => Field::TcpSrc,
+            // As they are printed.
+            "gtpu_flags" => Field::TunGtpuFlags,
+            "gtpu_msgtype" => Field::TunGtpuMsgtype,
             "tp_dst" => Field::TcpDst,
             // Whatever the version of ICMP; an explicit one is looked up below.
             "icmp_type" if self.ether_type() == Some(eth_type::IPV6) => Field::Icmpv6Type,
