@@ -66,21 +66,21 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         };
         let word = |(i, mask): &(u8, u64)| key[usize::from(*i)] & mask;
         let mut mixer = Mixer::new(self.seed);
-        let mut tries = table.tries();
         let mut from = 0;
         for stage in 0..STAGES {
             let end = table.end(stage);
             if end == from {
                 continue;
             }
-            while let Some((first, rest)) = tries.split_first()
-                && usize::from(first.stage) == stage
-            {
-                // What a trie says holds whatever the earlier stages are: their bits told nothing.
-                if self.rules_out(*first, key, looked, known) {
+            // Tries are walked when something has failed, which is when they can help; what they said is used from then on.
+            // In order, up to one that was not walked: a later one may ask for more bits than that would.
+            for t in table.tries().iter().filter(|t| usize::from(t.stage) == stage) {
+                if !is_known(t, known) {
+                    break;
+                }
+                if self.rules_out(*t, key, looked, known) {
                     return None;
                 }
-                tries = rest;
             }
             for pair in terms.get(from..end).unwrap_or_default().chunks(2) {
                 match pair {
@@ -90,12 +90,17 @@ impl<const N: usize, V: Entry> Rules<N, V> {
                 }
             }
             if table.lacks(stage, mixer.so_far()) {
-                see(looked, end);
+                if !self.any_rules_out(table, stage, key, looked, known) {
+                    see(looked, end);
+                }
                 return None;
             }
             from = end;
         }
         let row = table.find(mixer.so_far(), key);
+        if row.is_none() && self.any_rules_out(table, STAGES, key, looked, known) {
+            return None;
+        }
         let Some(ports) = table.ports().filter(|_| row.is_none()) else {
             see(looked, terms.len());
             return row;
@@ -108,6 +113,20 @@ impl<const N: usize, V: Entry> Rules<N, V> {
             ports.part.write(looked, kept | ports.mask & prefix_mask(found.looked.into()));
         }
         None
+    }
+
+    /// Whether any trie of a number in that stage or before it says that no rule of the subtable can match. That holds whatever
+    /// else the packet has: nothing else needs to have been looked at.
+    fn any_rules_out(
+        &self,
+        table: &Subtable<V>,
+        stage: usize,
+        key: &[u64; N],
+        looked: &mut [u64; N],
+        known: &mut Known,
+    ) -> bool {
+        let mut tries = table.tries().iter().take_while(|t| usize::from(t.stage) <= stage);
+        tries.any(|t| self.rules_out(*t, key, looked, known))
     }
 
     /// Whether a trie says that no rule of a subtable can match.
@@ -185,4 +204,9 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         looked.iter_mut().zip(seen).for_each(|(all, seen)| *all |= seen);
         found
     }
+}
+
+/// Whether the trie has been walked.
+fn is_known(here: &InTrie, known: &Known) -> bool {
+    known.get(usize::from(here.trie)).is_some_and(|k| k.is_some())
 }

@@ -179,6 +179,7 @@ impl<V: Rule> Subtable<V> {
         let all = (0u8..).zip(prefixes).zip(&self.rest.prefixes).filter(|(_, len)| **len > 0);
         self.tries =
             all.map(|((trie, part), len)| InTrie { stage: stage(part), trie, len: *len }).collect();
+        self.tries.sort_by_key(|t| t.stage);
     }
 
     /// The mask.
