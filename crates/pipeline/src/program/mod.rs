@@ -25,6 +25,7 @@ mod expiry;
 mod flow_mod;
 mod fragment;
 mod group_mod;
+mod learned;
 mod meter_mod;
 mod select;
 mod settings;
@@ -53,6 +54,7 @@ use crate::table::Table;
 use expiry::Timers;
 use flow::frag;
 use fragment::FragmentRule;
+use learned::Learners;
 use openflow::message::switch::Fragments;
 use store::Index;
 
@@ -81,6 +83,7 @@ pub struct Program {
     cookies: Index<u64>,
     group_users: Index<u32>,
     meter_users: Index<u32>,
+    learners: Learners,
     timers: Timers,
     fragments: FragmentRule,
     seed: u64,
@@ -100,6 +103,7 @@ impl Program {
             cookies: Index::default(),
             group_users: Index::default(),
             meter_users: Index::default(),
+            learners: Learners::default(),
             timers: Timers::default(),
             fragments: FragmentRule::default(),
             seed,
@@ -176,6 +180,7 @@ impl Program {
         let mut changes = Changes::new();
         match f(self, &mut changes) {
             Ok(()) => {
+                self.forget_learned(&mut changes);
                 if !changes.is_empty() {
                     self.version = self.version.next();
                     self.watch_vacancy(&mut changes);
@@ -184,6 +189,7 @@ impl Program {
             }
             Err(error) => {
                 self.undo(changes);
+                self.learners.forgive();
                 Err(error)
             }
         }

@@ -95,6 +95,8 @@ impl Program {
 
     fn place(&mut self, rule: Arc<Rule>) -> Option<Arc<Rule>> {
         let old = self.table_mut(rule.table)?.insert(rule.clone());
+        // First the new, so that what both teach is never forgotten.
+        self.learners.add(&rule.instructions);
         if let Some(old) = &old {
             self.unindex(old);
         }
@@ -115,6 +117,7 @@ impl Program {
     }
 
     fn unindex(&mut self, rule: &Rule) {
+        self.learners.remove(&rule.instructions);
         self.cookies.remove(rule.cookie, rule);
         for_each_reference(&rule.instructions, |reference| match reference {
             Reference::Group(id) => self.group_users.remove(id, rule),

@@ -225,6 +225,36 @@ fn fragments_have_no_ports_unless_somebody_asks() {
     assert_eq!(met(&p, &key).0, "0,9 udp,tp_dst=53 output:1");
 }
 
+#[test]
+fn what_was_learned_goes_with_the_last_that_taught_it() {
+    let mut p = Program::new(1);
+    let learn = |port| {
+        let learn = "learn(table=1,cookie=7,delete_learned,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])";
+        format!("in_port={port},actions={learn}")
+    };
+    add(&mut p, &learn(1)).unwrap();
+    add(&mut p, &learn(2)).unwrap();
+    add(&mut p, "cookie=7,table=1,udp,actions=1").unwrap();
+    add(&mut p, "cookie=7,table=2,udp,actions=1").unwrap();
+    add(&mut p, "cookie=8,table=1,tcp,actions=1").unwrap();
+    change(&mut p, Command::Delete, "in_port=1").unwrap();
+    // To say the same again teaches on.
+    add(&mut p, &learn(2)).unwrap();
+    assert_eq!(p.with_cookie(7).count(), 2);
+    let before = everything(&p);
+    let edits = ["in_port=2", "table=254"].map(|text| flow(Command::Delete, text));
+    let edits = edits.map(|flow| Edit::Flow(Box::new(flow)));
+    assert!(p.bundle(&edits, at(0)).is_err());
+    assert_eq!(everything(&p), before);
+    assert_eq!(change(&mut p, Command::Delete, "in_port=3").unwrap().len(), 0);
+    let changes = change(&mut p, Command::Modify, "in_port=2,actions=drop").unwrap();
+    assert!(matches!(
+        &changes[..],
+        [Change::Modified(..), Change::Removed(gone, Removed::Delete)] if gone.table == 1
+    ));
+    assert_eq!(p.with_cookie(7).count(), 1, "that of another table stays");
+}
+
 /// The reference: a list, and every rule looked at.
 fn naive(list: &mut Vec<(i32, FlowMod)>, request: &FlowMod) {
     let priority = i32::from(request.priority);
