@@ -17,6 +17,7 @@
 
 mod bridge;
 mod builder;
+mod eviction;
 mod group;
 mod key;
 pub mod meter;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use classifier::{Part, Rules, Sparse};
 
+use crate::eviction::Evictor;
 use crate::key::{Key, KeyMask, WORDS};
 use crate::pattern::{LAYOUT, MatchKey};
 use crate::rule::Rule;
@@ -15,6 +16,8 @@ pub struct Table {
     rules: Rules<WORDS, Arc<Rule>>,
     /// Of the rules, those that are the switch's own.
     hidden: usize,
+    /// Who knows which rule goes first, if any goes.
+    evictor: Option<Evictor>,
     lookups: AtomicU64,
     matched: AtomicU64,
 }
@@ -23,7 +26,13 @@ impl Table {
     pub(crate) fn new(seed: u64, prefixes: &[Part]) -> Self {
         let mut rules = Rules::new(&LAYOUT, seed);
         rules.set_prefixes(prefixes);
-        Self { rules, hidden: 0, lookups: AtomicU64::new(0), matched: AtomicU64::new(0) }
+        Self {
+            rules,
+            hidden: 0,
+            evictor: None,
+            lookups: AtomicU64::new(0),
+            matched: AtomicU64::new(0),
+        }
     }
 
     /// The rule that a packet with this key meets. Adds to `looked` what the answer depends on.
@@ -91,16 +100,36 @@ impl Table {
         self.rules.set_prefixes(prefixes);
     }
 
+    /// From now on rules can be evicted, by this; or they cannot.
+    pub(crate) fn set_evictor(&mut self, evictor: Option<Evictor>) {
+        self.evictor = evictor;
+        if let Some(evictor) = &mut self.evictor {
+            self.rules.iter().for_each(|rule| evictor.add(rule));
+        }
+    }
+
+    /// The rule that is to be evicted first.
+    pub(crate) fn first_to_go(&mut self) -> Option<Arc<Rule>> {
+        self.evictor.as_mut()?.first()
+    }
+
     pub(crate) fn insert(&mut self, rule: Arc<Rule>) -> Option<Arc<Rule>> {
         let hidden = rule.is_hidden();
-        let old = self.rules.insert(rule);
+        let old = self.rules.insert(rule.clone());
         self.hidden += usize::from(hidden && old.is_none());
+        if let Some(evictor) = &mut self.evictor {
+            old.iter().for_each(|old| evictor.remove(old));
+            evictor.add(&rule);
+        }
         old
     }
 
     pub(crate) fn remove(&mut self, rule: &Rule) -> Option<Arc<Rule>> {
         let old = self.rules.remove(&rule.pattern, rule.priority)?;
         self.hidden -= usize::from(old.is_hidden());
+        if let Some(evictor) = &mut self.evictor {
+            evictor.remove(&old);
+        }
         Some(old)
     }
 }

@@ -94,7 +94,7 @@ impl Program {
             {
                 return Err(refuse(Code::OFPFMFC_OVERLAP, "match"));
             }
-            self.make_room(table, now, changes)?;
+            self.make_room(table, changes)?;
         }
         let pattern = self.table_mut(table).map(|t| t.shared(pattern.clone())).unwrap_or(pattern);
         let cookie = if request.new_cookie == u64::MAX { 0 } else { request.new_cookie };

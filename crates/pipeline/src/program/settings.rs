@@ -5,6 +5,7 @@ use classifier::Part;
 use openflow::Field;
 
 use super::{Change, Changes, Program};
+use crate::eviction::Evictor;
 use crate::pattern::part;
 
 /// What becomes of packets that meet no rule (before OpenFlow 1.3, which has rules for that).
@@ -77,11 +78,6 @@ impl Default for TableSettings {
 /// The fields whose prefixes are kept in tries unless something else is set.
 const PREFIXES: [Field; 4] = [Field::IpDst, Field::IpSrc, Field::Ipv6Dst, Field::Ipv6Src];
 
-/// The same as parts of keys.
-pub(super) fn prefixes() -> Vec<Part> {
-    PREFIXES.into_iter().filter_map(part).collect()
-}
-
 impl TableSettings {
     pub(super) fn parts(&self) -> Vec<Part> {
         self.prefixes.iter().filter_map(|field| part(*field)).collect()
@@ -90,6 +86,14 @@ impl TableSettings {
     /// Whether a full table makes room.
     pub fn evicts(&self) -> bool {
         self.evict || matches!(self.overflow, Overflow::Evict(_))
+    }
+
+    /// The fields that make groups of which rules are evicted; `None` if a full table does not make room.
+    pub(super) fn evicted_by(&self) -> Option<Vec<Field>> {
+        match &self.overflow {
+            Overflow::Evict(fields) => Some(fields.clone()),
+            Overflow::Refuse => self.evict.then(Vec::new),
+        }
     }
 }
 
@@ -101,8 +105,15 @@ impl Program {
 
     /// Sets a table up. Rules in excess of its limit go if it evicts and they can; others stay until something else removes
     /// them.
-    pub fn configure(&mut self, table: u8, settings: TableSettings, now: base::Instant) -> Changes {
+    pub fn configure(
+        &mut self,
+        table: u8,
+        settings: TableSettings,
+        _now: base::Instant,
+    ) -> Changes {
         let parts = settings.parts();
+        let before = self.settings.get(&table).and_then(|s| s.evicted_by());
+        let evicted_by = settings.evicted_by();
         let same_miss = self.settings(table).miss == settings.miss;
         if settings == TableSettings::default() {
             self.settings.remove(&table);
@@ -111,12 +122,15 @@ impl Program {
         }
         if let Some(Some(place)) = self.tables.get_mut(usize::from(table)) {
             place.set_prefixes(&parts);
+            if evicted_by != before {
+                place.set_evictor(evicted_by.map(|fields| Evictor::new(&fields)));
+            }
         }
         if !same_miss {
             self.version = self.version.next();
         }
         let done: Result<Changes, std::convert::Infallible> = self.whole(|this, changes| {
-            this.shrink(table, now, changes);
+            this.shrink(table, changes);
             Ok(())
         });
         let mut changes = done.unwrap_or_default();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use openflow::{Action, Instructions};
 
 use super::{Change, Changes, Program, Removed};
+use crate::eviction::Evictor;
 use crate::group::Group;
 use crate::meter::Meter;
 use crate::rule::Rule;
@@ -86,9 +87,10 @@ impl Program {
     pub(super) fn table_mut(&mut self, id: u8) -> Option<&mut Table> {
         let slot = self.tables.get_mut(usize::from(id))?;
         if slot.is_none() {
-            let prefixes =
-                self.settings.get(&id).map_or_else(super::settings::prefixes, |s| s.parts());
-            *slot = Some(Box::new(Table::new(self.seed, &prefixes)));
+            let settings = self.settings.get(&id).cloned().unwrap_or_default();
+            let mut table = Table::new(self.seed, &settings.parts());
+            table.set_evictor(settings.evicted_by().map(|fields| Evictor::new(&fields)));
+            *slot = Some(Box::new(table));
         }
         slot.as_deref_mut()
     }

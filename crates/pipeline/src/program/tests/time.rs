@@ -107,6 +107,21 @@ fn or_it_evicts_from_the_largest_group_whoever_would_go_first() {
 }
 
 #[test]
+fn use_puts_eviction_off() {
+    let mut p = Program::new(1);
+    add(&mut p, "ip,idle_timeout=10,actions=1").unwrap();
+    add(&mut p, "arp,idle_timeout=20,actions=1").unwrap();
+    // Rules that are there when eviction is asked for can go as well.
+    assert!(limited(&mut p, TableSettings { evict: true, ..Default::default() }).is_empty());
+    let rule = p.table(0).unwrap().rules().find(|r| r.idle_timeout == 10).unwrap().clone();
+    rule.usage.credit(1, 60, at(15));
+    let changes = add(&mut p, "udp,actions=1").unwrap();
+    assert!(matches!(&changes[0], Change::Removed(rule, _) if rule.idle_timeout == 20));
+    let changes = add(&mut p, "ipv6,actions=1").unwrap();
+    assert!(matches!(&changes[0], Change::Removed(rule, _) if rule.idle_timeout == 10));
+}
+
+#[test]
 fn the_least_important_goes_first() {
     let mut p = Program::new(1);
     limited(&mut p, TableSettings { evict: true, ..Default::default() });
