@@ -29,6 +29,16 @@ pub(super) fn check(program: &Program, all: &Instructions) -> Result<(), Error> 
     first
 }
 
+impl Program {
+    /// Whether what these instructions use is there: to ask before a packet is sent by them. Rules are asked by themselves.
+    ///
+    /// # Errors
+    /// `OFPBAC_BAD_OUT_GROUP`, `OFPMMFC_INVALID_METER`.
+    pub fn check(&self, instructions: &Instructions) -> Result<(), Error> {
+        check(self, instructions)
+    }
+}
+
 /// The groups that actions go to.
 pub(super) fn groups_of(actions: &[Action]) -> Vec<u32> {
     let mut groups = Vec::new();

@@ -128,6 +128,8 @@ fn what_cannot_be_is_refused_as_open_vswitch_does() {
         ("check_overlap,priority=5,tcp,actions=drop", Code::OFPFMFC_OVERLAP),
         ("tun_metadata0=1,actions=drop", Code::NXFMFC_INVALID_TLV_FIELD),
     ];
+    let nowhere = openflow::Instructions::apply(vec![Action::Group(5)]);
+    assert_eq!(p.check(&nowhere).map_err(|e| e.code), Err(Code::OFPBAC_BAD_OUT_GROUP));
     let before = everything(&p);
     for (text, code) in refused {
         assert_eq!(add(&mut p, text).map(|_| ()), Err(code), "{text}");
