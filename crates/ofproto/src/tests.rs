@@ -19,12 +19,17 @@ use crate::peer::{Kind, Peer, PeerId};
 use crate::switch::{Event, MeterCounters, PacketIn, Switch};
 
 /// A switch that keeps what it is told.
-struct Kept {
-    program: Mutex<Program>,
+pub(crate) struct Kept {
+    pub(crate) program: Mutex<Program>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Kept {
+    /// An empty one.
+    pub(crate) fn new() -> Kept {
+        Kept { program: Mutex::new(Program::new(1)), asked: Mutex::default() }
+    }
+
     fn note(&self, what: String) {
         self.asked.lock().unwrap().push(what);
     }
@@ -90,8 +95,7 @@ fn port(number: u16) -> PortDesc {
 
 /// A bridge with ports 1 and 2, and two primary controllers of this version.
 fn world(version: Version) -> World {
-    let program = Mutex::new(Program::new(1));
-    let switch = Arc::new(Kept { program, asked: Mutex::default() });
+    let switch = Arc::new(Kept::new());
     let settings =
         Settings { name: "br0".to_owned(), ports: vec![port(1), port(2)], ..Settings::default() };
     let mut bridge = Bridge::new(settings, switch.clone());

@@ -8,6 +8,8 @@ mod errands;
 mod managed;
 mod remote;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
