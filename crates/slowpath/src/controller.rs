@@ -105,7 +105,7 @@ impl Shared {
         let bytes = packet.bytes().len() as u64;
         // The numbers of frozen states are in use while the packet is under way.
         state.held.hold(&t.uses, now);
-        self.credit(state, &t.uses, Delta { packets: 1, bytes }, now);
+        self.credit(state, &t.uses, Delta { packets: 1, bytes, tcp_flags: key.tcp_flags }, now);
         self.apply(state, t.effects, now);
         self.datapath.inject(packet, *key, Some(Arc::from(t.actions)));
         self.note_change(state);

@@ -36,6 +36,8 @@ pub(crate) struct Flows {
 pub(crate) struct Delta {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// The TCP flags of all packets of the flow, these among them.
+    pub(crate) tcp_flags: u16,
 }
 
 impl Flows {
@@ -75,6 +77,7 @@ impl Tracked {
         let delta = Delta {
             packets: stats.packets.saturating_sub(self.credited.packets),
             bytes: stats.bytes.saturating_sub(self.credited.bytes),
+            tcp_flags: stats.tcp_flags,
         };
         self.credited = stats;
         (delta, stats)

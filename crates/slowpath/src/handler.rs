@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base::Instant;
 use datapath::{Answers, Miss, MissReason};
-use flow::{Action, Mask, MaskedKey, SlowReason};
+use flow::{Action, Mask, MaskedKey, SlowReason, tcp_flag};
 use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
 
 use crate::flows::Delta;
@@ -63,7 +63,12 @@ impl Shared {
                         Some(flow) => {
                             // The flow does not count it: it never passes the flow table.
                             let bytes = miss.packet.buf.len() as u64;
-                            self.credit(&mut state, &flow.uses, Delta { packets: 1, bytes }, now);
+                            self.credit(
+                                &mut state,
+                                &flow.uses,
+                                Delta { packets: 1, bytes, tcp_flags: miss.key.tcp_flags },
+                                now,
+                            );
                             Some(Answer { miss, actions: flow.actions })
                         }
                         None => Some(self.translate_miss(
@@ -108,7 +113,7 @@ impl Shared {
         let t = translate(&state.snapshot, &state.tables(), &request);
         let Translation { actions, mask, effects, uses, .. } = t;
         let bytes = miss.packet.buf.len() as u64;
-        self.credit(state, &uses, Delta { packets: 1, bytes }, now);
+        self.credit(state, &uses, Delta { packets: 1, bytes, tcp_flags: miss.key.tcp_flags }, now);
         self.apply(state, effects, now);
         let actions: Arc<[Action]> = actions.into();
         let mask = if self.exact_flows.load(Ordering::Relaxed) { Mask::exact() } else { mask };
@@ -151,7 +156,12 @@ impl Shared {
         });
         let bytes = miss.packet.buf.len() as u64;
         let Some(resolve) = resolve else {
-            self.credit(state, &t.uses, Delta { packets: 1, bytes }, now);
+            self.credit(
+                state,
+                &t.uses,
+                Delta { packets: 1, bytes, tcp_flags: miss.key.tcp_flags },
+                now,
+            );
             self.apply(state, t.effects, now);
             return Some(Answer { miss, actions: t.actions.into() });
         };
@@ -202,6 +212,13 @@ impl Shared {
                     let table = state.programs.get(&met.bridge).and_then(|p| p.table(met.table));
                     if let Some(table) = table {
                         table.credit(delta.packets, delta.packets * u64::from(met.rule.is_some()));
+                    }
+                }
+                Use::LearnRule(learn) => self.learn_rule(state, learn, now),
+                Use::Shorten(s) => {
+                    let ends = delta.tcp_flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
+                    if let Some(program) = state.programs.get_mut(&s.bridge).filter(|_| ends) {
+                        program.shorten(&s.rule, s.idle, s.hard);
                     }
                 }
                 Use::Group(grouped) => {

@@ -24,6 +24,7 @@ mod flows;
 mod handler;
 mod neighbours;
 mod paused;
+mod program;
 mod revalidate;
 mod state;
 
@@ -183,6 +184,12 @@ impl SlowPath {
         self.0.shared.resume(continuation, packet, metadata)
     }
 
+    /// What a meter of a bridge has counted; `None` if there is no such meter.
+    pub fn meter_stats(&self, bridge: BridgeId, id: u32) -> Option<datapath::MeterStats> {
+        let shared = &self.0.shared;
+        shared.meter_stats(&lock(&shared.state), bridge, id)
+    }
+
     /// Brings all statistics up to date: whatever a packet that has been answered counts for has been counted.
     pub fn collect(&self) {
         self.0.shared.collect_all();
@@ -282,6 +289,7 @@ impl Shared {
     /// Has the revalidator look at flows again if anything they were made from has changed.
     fn note_change(&self, state: &mut State) {
         if state.note_change() {
+            self.settle_meters(state);
             self.control.kick();
         }
     }

@@ -10,7 +10,7 @@ use datapath::Miss;
 use l2::{MacConfig, MacTable};
 use pipeline::{BridgeId, FailMode, PortRef, Program, Snapshot};
 use tunnel::{Neighbours, Peers, Routes, Waiting};
-use xlate::{Frozens, Learn, MacTables, Programs, Tables};
+use xlate::{Frozens, Learn, MacTables, MeterIds, Programs, Tables};
 
 /// Packets and bytes of a port that is not a device: a tunnel's or a patch's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub struct State {
     pub snapshot: Arc<Snapshot>,
     /// What controllers have programmed, per bridge of the snapshot.
     pub programs: Programs,
+    /// The datapath's number of each meter.
+    pub(crate) meter_ids: MeterIds,
+    /// The meters as the datapath has them.
+    pub(crate) meters: BTreeMap<(BridgeId, u32), Arc<pipeline::Meter>>,
     /// Packets that are to come back.
     pub frozens: Frozens,
     /// Stations, per bridge.
@@ -57,6 +61,8 @@ impl State {
         Self {
             snapshot: Arc::new(snapshot),
             programs: Programs::new(),
+            meter_ids: MeterIds::new(),
+            meters: BTreeMap::new(),
             frozens: Frozens::default(),
             macs: MacTables::new(),
             routes: Routes::default(),
@@ -77,6 +83,7 @@ impl State {
         Tables {
             programs: &self.programs,
             frozens: &self.frozens,
+            meters: &self.meter_ids,
             macs: &self.macs,
             routes: &self.routes,
             neighbours: &self.neighbours,

@@ -6,6 +6,7 @@
 use flow::{Action, FlowKey, Mask, Vlan};
 use packet::wire::ip_proto;
 
+use crate::action::mpls::is_mpls;
 use crate::packet::Packet;
 use crate::walk::Walk;
 
@@ -32,6 +33,9 @@ impl Walk<'_> {
     /// Appends the actions that turn the packet as it is so far into this one.
     pub(crate) fn commit(&mut self, packet: &Packet) {
         let want = packet.key.flow;
+        if is_mpls(&want) {
+            self.commit_label(&want);
+        }
         self.set(&want, |walk| differing!(walk, want: eth_src, eth_dst));
         if want.is_ipv4() {
             self.set(&want, |walk| differing!(walk, want: nw_src, nw_dst, nw_tos, nw_ttl));
@@ -54,6 +58,24 @@ impl Walk<'_> {
         self.commit_tags(packet);
         self.set(&want, |walk| differing!(walk, want: skb_priority));
         self.set(&want, |walk| differing!(walk, want: skb_mark));
+    }
+
+    /// The outermost label. One that has just been pushed is pushed as it is wanted.
+    fn commit_label(&mut self, want: &FlowKey) {
+        let entry = want.mpls[0];
+        if let Some(Action::PushMpls { entry: pushed, .. }) = self.actions.last_mut()
+            && *pushed == self.done.mpls[0]
+        {
+            *pushed = entry;
+            self.done.mpls[0] = entry;
+        }
+        if self.done.mpls[0] != entry {
+            self.done.mpls[0] = entry;
+            let mut set = (FlowKey::default(), Mask::any());
+            set.0.mpls[0] = entry;
+            set.1.0.mpls[0] = self.mask.0.mpls[0];
+            self.set(want, |_| Some(set));
+        }
     }
 
     fn set(

@@ -1,5 +1,6 @@
 //! What `ofproto/trace` prints: the packet, its walk, what it was at the end, and the datapath flow that came of it.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
 
 use flow::{Action, FlowKey, Mask, SlowReason, Vlan};
@@ -12,12 +13,65 @@ use pipeline::{Key, KeyMask, OfPort, Snapshot};
 use crate::request::{Request, Tables, Translation};
 use crate::walk::translate;
 
-/// Translates a packet and says how. (`request.want_trace` does not matter: it is wanted.)
-pub fn explain(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) -> String {
-    let t = translate(snapshot, tables, &Request { want_trace: true, ..*request });
+/// Translates a packet and says how, and the same of what becomes of it when the connection tracker sends it on: the state of
+/// its connection is then the next of `ct_states`, or a new connection's. (`request.want_trace` does not matter: it is wanted.)
+pub fn explain(
+    snapshot: &Snapshot,
+    tables: &Tables<'_>,
+    request: &Request<'_>,
+    ct_states: &[u8],
+) -> String {
+    let request = Request { want_trace: true, ..*request };
+    let t = translate(snapshot, tables, &request);
+    // What is explained must not be forgotten meanwhile.
+    let mut held = vec![t.uses.clone()];
+    let (mut out, in_port) = (describe(&t, &request), t.in_port);
+    let mut waiting: VecDeque<_> = t.forks.into();
+    let mut states = ct_states.iter();
+    while let Some(fork) = waiting.pop_front() {
+        if held.len() > MOST_FORKS {
+            break;
+        }
+        let id = fork.id.0;
+        let how = match states.next() {
+            Some(state) => (*state, format!("ct_state={}", ct_state(*state))),
+            None => (TRK_NEW, "default ct_state=trk|new (use --ct-next to customize)".into()),
+        };
+        let rule = "=".repeat(79);
+        let _ = write!(
+            out,
+            "\n\n{rule}\nrecirc({id:#x}) - resume conntrack with {}\n{rule}\n\n",
+            how.1
+        );
+        let key = FlowKey { recirc_id: id, ct_state: how.0, ..fork.key };
+        let mut t = translate(snapshot, tables, &Request { key: &key, ..request });
+        t.in_port = t.in_port.or(in_port);
+        held.push(t.uses.clone());
+        out += &describe(&t, &Request { key: &key, ..request });
+        waiting.extend(t.forks);
+    }
+    out
+}
+
+/// Copies of a packet that are followed.
+const MOST_FORKS: usize = 64;
+/// A connection that was not known.
+const TRK_NEW: u8 = 0x21;
+
+/// Flags as people name them.
+fn ct_state(state: u8) -> String {
+    let names = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"];
+    let set = names.iter().enumerate().filter(|(i, _)| state >> i & 1 == 1);
+    set.map(|(_, name)| *name).collect::<Vec<_>>().join("|")
+}
+
+/// What a translation was of, how it went, and what came of it.
+pub fn describe(t: &Translation, request: &Request<'_>) -> String {
     let names = flow::text::Numbers;
-    let mut begin = Key { flow: *request.key, registers: Default::default() };
+    let registers = t.first.as_deref().map_or_else(Default::default, |key| key.registers);
+    let mut begin = Key { flow: *request.key, registers };
     begin.registers.in_port = t.in_port.map_or(OfPort::NONE, |at| at.port).0;
+    begin.registers.actset_output = 0;
     let mut out = format!("Flow: {}\n{}\n", flow_text(&begin), t.trace);
     let same = t.last.as_ref().is_none_or(|last| {
         let mut end = **last;
@@ -33,7 +87,7 @@ pub fn explain(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) 
         t.actions.iter().cloned().map(|a| if sent { a } else { unsent(a) }).collect();
     let actions = flow::text::ActionsText { actions: &actions, names: &names };
     let _ = write!(out, "Datapath actions: {actions}");
-    say_slow(&mut out, &t);
+    say_slow(&mut out, t);
     if let Some(error) = t.error {
         let _ = write!(out, "\nTranslation failed ({error}), packet is dropped.");
     }

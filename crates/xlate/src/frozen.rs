@@ -57,7 +57,9 @@ pub enum Step {
     WriteActions(Vec<Action>),
     /// The instruction.
     WriteMetadata(u64, u64),
-    /// The rule that it meets in this table.
+    /// The instruction.
+    GotoTable(u8),
+    /// The rule that it meets in this table, though none says so.
     Table(u8),
     /// The rest is of a rule of this table, with this cookie.
     Within(u8, Option<u64>),
@@ -86,7 +88,8 @@ impl From<StepRef<'_>> for Step {
             StepRef::ClearActions => Step::ClearActions,
             StepRef::WriteActions(actions) => Step::WriteActions(actions.to_vec()),
             StepRef::WriteMetadata(value, mask) => Step::WriteMetadata(value, mask),
-            StepRef::GotoTable(table) => Step::Table(table),
+            StepRef::GotoTable(table) => Step::GotoTable(table),
+            StepRef::Table(table) => Step::Table(table),
             StepRef::Within(table, cookie) => Step::Within(table, cookie),
         }
     }
@@ -100,7 +103,8 @@ impl Step {
             Step::ClearActions => StepRef::ClearActions,
             Step::WriteActions(actions) => StepRef::WriteActions(actions),
             Step::WriteMetadata(value, mask) => StepRef::WriteMetadata(*value, *mask),
-            Step::Table(table) => StepRef::GotoTable(*table),
+            Step::GotoTable(table) => StepRef::GotoTable(*table),
+            Step::Table(table) => StepRef::Table(*table),
             Step::Within(table, cookie) => StepRef::Within(*table, *cookie),
         }
     }

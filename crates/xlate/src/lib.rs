@@ -36,12 +36,12 @@ mod terminate;
 pub mod trace;
 mod walk;
 
-pub use explain::{explain, flow_text};
+pub use explain::{describe, explain, flow_text};
 pub use frozen::{Frozen, Frozens};
 pub use inject::{translate_packet_out, translate_resumed};
 pub use request::{
-    Effect, Grouped, Learn, MacTables, Met, Programs, Request, Resolve, Tables, Translation, Use,
-    Wait,
+    Effect, Fork, Grouped, Learn, LearnRule, MacTables, Met, MeterIds, Programs, Request, Resolve,
+    Shorten, Tables, Translation, Use, Wait,
 };
 pub use run::REASON_EXPLICIT_MISS;
 pub use terminate::show_listeners;

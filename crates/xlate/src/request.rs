@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base::Instant;
 use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId};
 use l2::MacTable;
+use openflow::message::FlowMod;
 use packet::wire::ethernet::Mac;
 use pipeline::{BridgeId, Group, Key, OfPort, PortRef, Program, Rule};
 use tunnel::neighbour::Asker;
@@ -21,11 +22,16 @@ pub type MacTables = BTreeMap<BridgeId, MacTable<OfPort>>;
 /// What controllers have programmed into each bridge.
 pub type Programs = BTreeMap<BridgeId, Program>;
 
+/// The datapath's number of each meter of each bridge.
+pub type MeterIds = BTreeMap<(BridgeId, u32), u32>;
+
 /// What controllers, traffic and the kernel have taught the switch; read only.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a> {
     /// Rules, groups and meters.
     pub programs: &'a Programs,
+    /// The datapath's meters.
+    pub meters: &'a MeterIds,
     /// Packets that are to come back.
     pub frozens: &'a Frozens,
     /// Stations.
@@ -66,10 +72,23 @@ pub struct Translation {
     pub trace: Trace,
     /// The port that the packet came in by, if it is one of ours.
     pub in_port: Option<PortRef>,
+    /// The packet when it came back, with what had been kept beside it, if it did and steps were wanted.
+    pub first: Option<Box<Key>>,
     /// The packet at the end of the first bridge, with registers and all, when steps were wanted.
     pub last: Option<Box<Key>>,
+    /// Copies that the connection tracker sends on, when steps were wanted.
+    pub forks: Vec<Fork>,
     /// Why the translation came to nothing, if it did.
     pub error: Option<&'static str>,
+}
+
+/// A copy of a packet that the connection tracker sends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// Where it goes on.
+    pub id: RecircId,
+    /// How it is when it comes to the tracker, and its zone there.
+    pub key: FlowKey,
 }
 
 /// Something that a packet teaches or asks of the switch.
@@ -141,6 +160,10 @@ pub enum Use {
     TxDrop(PortRef, DropCause),
     /// They are looked up in a table.
     Met(Met),
+    /// They make a rule, or keep it from being made again.
+    LearnRule(LearnRule),
+    /// Those that end a connection end with it, soon, a rule's life.
+    Shorten(Shorten),
     /// They go through a group.
     Group(Grouped),
     /// They come back, or go to a controller, with this number.
@@ -198,3 +221,36 @@ impl PartialEq for Grouped {
 }
 
 impl Eq for Grouped {}
+
+/// A rule to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LearnRule {
+    /// Of which bridge.
+    pub bridge: BridgeId,
+    /// The rule.
+    pub flow_mod: Arc<FlowMod>,
+    /// How many rules of its table and cookie there may be; 0 for any number.
+    pub limit: u32,
+}
+
+/// A rule's life, to be shortened.
+#[derive(Clone, Debug)]
+pub struct Shorten {
+    /// Of which bridge.
+    pub bridge: BridgeId,
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// It goes after so many seconds without packets; 0: as it was.
+    pub idle: u16,
+    /// It goes after so many seconds; 0: as it was.
+    pub hard: u16,
+}
+
+impl PartialEq for Shorten {
+    fn eq(&self, other: &Self) -> bool {
+        let this = |s: &Self| (s.bridge, Arc::as_ptr(&s.rule.usage), s.idle, s.hard);
+        this(self) == this(other)
+    }
+}
+
+impl Eq for Shorten {}

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use flow::DropCause;
 use openflow::action::Controller;
 use openflow::message::packet_in::REASON_ACTION;
-use openflow::{Action, Instructions, Port as OpenFlowPort};
+use openflow::{Action, Instructions, Port as OpenFlowPort, Subfield, Value};
 use pipeline::{Bridge, KeyMask, Port, Program, Rule};
 
 use crate::frozen::Step;
@@ -51,6 +51,8 @@ pub(crate) struct Run<'a> {
     pub(crate) left_cookie: Option<u64>,
     /// Why controllers get the packet, if they do: one of OpenFlow's reasons.
     pub(crate) reason: u8,
+    /// What is behind its link layer must be looked at again before anybody can know.
+    pub(crate) is_unread: bool,
     /// A controller is to say when it goes on.
     pub(crate) pause: Option<Box<Controller>>,
     /// Whether it is not in another bridge's program at the same time.
@@ -68,6 +70,8 @@ pub(crate) enum StepRef<'s> {
     WriteActions(&'s [Action]),
     WriteMetadata(u64, u64),
     GotoTable(u8),
+    /// Without an instruction that says so.
+    Table(u8),
     /// What follows is of a rule of this table, with this cookie.
     Within(u8, Option<u64>),
 }
@@ -82,6 +86,8 @@ pub(crate) enum Next {
     Table { table: u8, in_port: Option<u16> },
     /// What is left is for when the packet comes back: with this very step, if `again`.
     Freeze { again: bool },
+    /// What is left is done twice: for packets longer than so many bytes, with this bit set, and for all others.
+    Branch { len: u16, dst: Subfield },
     /// No more of this list.
     Leave,
     /// No more at all.
@@ -116,11 +122,36 @@ impl Frame<'_> {
     }
 
     /// What is left of it.
-    fn rest(mut self, steps: &mut Vec<Step>) {
-        while let Some(step) = self.next() {
-            steps.push(step.into());
+    fn rest(&self) -> Vec<Step> {
+        match &self.steps {
+            Steps::Rule(rule) => {
+                (self.at..).map_while(|i| step(&rule.instructions, i)).map(Step::from).collect()
+            }
+            Steps::Actions(actions) => {
+                let rest = actions.get(self.at..).unwrap_or_default();
+                rest.iter().map(|action| StepRef::Action(action).into()).collect()
+            }
+            Steps::Frozen(steps) => steps.get(self.at..).unwrap_or_default().to_vec(),
         }
     }
+}
+
+/// What is left of frames, innermost first.
+fn rest(run: &Run<'_>, frames: &[Frame<'_>]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for frame in frames.iter().rev() {
+        let left = frame.rest();
+        if left.is_empty() {
+            continue;
+        }
+        match &frame.steps {
+            Steps::Rule(rule) => steps.push(Step::Within(rule.table, Some(rule.cookie))),
+            Steps::Actions(_) => steps.push(Step::Within(frame.table, run.cookie())),
+            Steps::Frozen(_) => {}
+        }
+        steps.extend(left);
+    }
+    steps
 }
 
 impl<'a> Run<'a> {
@@ -147,6 +178,7 @@ impl<'a> Run<'a> {
             rule: None,
             left_cookie: None,
             reason: REASON_ACTION,
+            is_unread: false,
             pause: None,
             is_first: false,
             is_home: false,
@@ -208,6 +240,15 @@ impl<'a> Walk<'a> {
                     self.freeze(run, steps);
                     return true;
                 }
+                Next::Branch { len, dst } => {
+                    let steps = rest(run, &frames);
+                    self.branch(run, len, dst, &steps, with_set);
+                    // The action set has been done on both branches.
+                    while let Some(frame) = frames.pop() {
+                        self.leave(Some(frame));
+                    }
+                    return true;
+                }
                 Next::Exit => {
                     ended = true;
                     // All but the first, which is left like the others below.
@@ -252,29 +293,35 @@ impl<'a> Walk<'a> {
 
     /// Leaves all frames, and says what is left of them.
     fn unwind(&mut self, run: &Run<'a>, frames: &mut Vec<Frame<'_>>, again: bool) -> Vec<Step> {
-        let mut steps = Vec::new();
         if let Some(frame) = frames.last_mut().filter(|_| again) {
             frame.at -= 1;
         }
+        let steps = rest(run, frames);
         while let Some(frame) = frames.pop() {
-            let within = match &frame.steps {
-                Steps::Rule(rule) => Some((rule.table, Some(rule.cookie))),
-                Steps::Actions(_) => Some((frame.table, run.cookie())),
-                Steps::Frozen(_) => None,
-            };
-            self.count_out(&frame);
-            if matches!(frame.steps, Steps::Rule(_)) {
-                self.close();
-            }
-            let before = steps.len();
-            steps.extend(within.map(|(table, cookie)| Step::Within(table, cookie)));
-            let empty = steps.len();
-            frame.rest(&mut steps);
-            if steps.len() == empty {
-                steps.truncate(before);
-            }
+            self.leave(Some(frame));
         }
         steps
+    }
+
+    /// See [`Next::Branch`].
+    fn branch(&mut self, run: &Run<'a>, len: u16, dst: Subfield, steps: &[Step], with_set: bool) {
+        self.commit(&run.packet);
+        let (done, before) = (self.done, std::mem::take(&mut self.actions));
+        let side = |walk: &mut Self, larger: bool| {
+            let mut run = run.clone();
+            let bit = Value::shifted(dst.field.row().width, larger.into(), dst.from);
+            walk.write(&mut run, dst.field, &bit, &dst.mask());
+            walk.done = done;
+            walk.deeper(|walk| {
+                let frame =
+                    Frame { steps: Steps::Frozen(steps), at: 0, table: run.table, deepens: false };
+                walk.run_frames(&mut run, frame, with_set);
+            });
+            std::mem::take(&mut walk.actions)
+        };
+        let (greater, less_or_equal) = (side(self, true), side(self, false));
+        self.actions = before;
+        self.push(flow::Action::CheckPktLen { len, greater, less_or_equal });
     }
 
     fn leave(&mut self, frame: Option<Frame<'_>>) {

@@ -6,7 +6,7 @@ use flow::{Action, DropCause, FlowKey, Mask, RecircId};
 use pipeline::{Key, PortKind, PortRef, Snapshot};
 
 use crate::packet::Packet;
-use crate::request::{Effect, Request, Tables, Translation, Use, Wait};
+use crate::request::{Effect, Fork, Request, Tables, Translation, Use, Wait};
 use crate::run::Run;
 use crate::trace::{Kind, Trace};
 
@@ -66,6 +66,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) tables: &'a Tables<'a>,
     pub(crate) now: base::Instant,
+    /// Whether there is a packet, not only its key.
+    pub(crate) has_packet: bool,
     /// What decisions have looked at, in the packet as received; for a tunnel's outer packet a mask of its own.
     pub(crate) mask: Mask,
     /// The packet as the actions so far leave it. A packet's own key runs ahead of it until [`Walk::commit`].
@@ -83,8 +85,10 @@ pub(crate) struct Walk<'a> {
     action_count: u32,
     pub(crate) too_much: bool,
     pub(crate) in_port: Option<PortRef>,
+    pub(crate) first: Option<Box<Key>>,
     last: Option<Box<Key>>,
     error: Option<&'static str>,
+    pub(crate) forks: Vec<Fork>,
 }
 
 impl<'a> Walk<'a> {
@@ -97,6 +101,7 @@ impl<'a> Walk<'a> {
             snapshot,
             tables,
             now: request.now,
+            has_packet: request.packet.is_some(),
             mask: Mask::any(),
             done: *request.key,
             received: *request.key,
@@ -110,8 +115,10 @@ impl<'a> Walk<'a> {
             action_count: 0,
             too_much: false,
             in_port: None,
+            first: None,
             last: None,
             error: None,
+            forks: Vec::new(),
         }
     }
 
@@ -243,8 +250,10 @@ impl<'a> Walk<'a> {
             uses: self.uses,
             trace: self.trace.unwrap_or_default(),
             in_port: self.in_port,
+            first: self.first,
             last: self.last,
             error: self.error,
+            forks: self.forks,
         }
     }
 }

@@ -13,6 +13,7 @@ use packet::wire::ip_proto;
 
 use pipeline::KeyMask;
 
+use crate::action::mpls::is_mpls;
 use crate::run::{Next, REASON_INVALID_TTL, Run};
 use crate::trace::Kind;
 use crate::walk::Walk;
@@ -32,8 +33,9 @@ impl<'a> Walk<'a> {
             Field::VlanVid => self.set_tci(run, bits(value) & 0x1fff, bits(mask) & 0x1fff, true),
             Field::VlanPcp => self.set_tci(run, bits(value) << 13, bits(mask) << 13, true),
             _ => {
-                // What tunnels are told is not compared with anything.
-                if !is_of_tunnel(field) {
+                // What tunnels are told is not compared with anything, nor a label that we pushed.
+                let pushed = is_of_label(field) && !is_mpls(&self.received);
+                if !is_of_tunnel(field) && !pushed {
                     self.look_at(run, field, mask);
                 }
                 run.packet.key.set(field, value, mask);
@@ -200,6 +202,10 @@ impl<'a> Walk<'a> {
 
 fn is_of_tunnel(field: Field) -> bool {
     (Field::TunId..=Field::TunFlags).contains(&field)
+}
+
+fn is_of_label(field: Field) -> bool {
+    (Field::MplsLabel..=Field::MplsTtl).contains(&field)
 }
 
 fn mac_number(mac: [u8; 6]) -> u128 {

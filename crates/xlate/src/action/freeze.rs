@@ -5,6 +5,8 @@ use flow::{Action as Datapath, DropCause, FlowKey, PacketIn, RecircId, SlowReaso
 use openflow::action::Controller;
 use openflow::message::packet_in;
 
+use pipeline::{OfPort, PortRef};
+
 use crate::frozen::{Frozen, Message, Step};
 use crate::packet::Packet;
 use crate::request::Use;
@@ -110,9 +112,11 @@ impl<'a> Walk<'a> {
         (run.stack, run.set) = (frozen.stack.clone(), frozen.set.clone());
         (run.table, run.left_cookie) = (frozen.table, frozen.cookie);
         (run.is_first, run.is_home) = (true, true);
+        self.first = Some(Box::new(run.packet.key));
+        self.in_port = Some(PortRef { bridge: bridge.id, port: OfPort(frozen.registers.in_port) });
         self.open(Kind::Bridge, || format!("bridge(\"{}\")", bridge.name));
         self.open(Kind::Thaw, || "thaw".into());
-        self.note(Kind::Action, || format!("Resuming from table {}", frozen.table));
+        self.note(Kind::Table, || format!("Resuming from table {}", frozen.table));
         self.close();
         self.deeper(|walk| {
             walk.run_steps(&mut run, &frozen.steps);

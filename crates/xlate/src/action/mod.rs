@@ -1,16 +1,19 @@
 //! What each action does to a packet on its walk. One file per family.
 
 mod choose;
+mod ct;
 mod edit;
 mod freeze;
 mod group;
 mod hash;
+mod learn;
+pub(crate) mod mpls;
 mod output;
 pub(crate) mod set;
 mod stack;
 mod vlan;
 
-use openflow::{Action, Instructions};
+use openflow::{Action, Field, Instructions};
 
 use crate::run::{Next, Run, StepRef};
 use crate::trace::Kind;
@@ -19,7 +22,10 @@ use crate::walk::Walk;
 impl<'a> Walk<'a> {
     /// One step of a rule.
     pub(crate) fn step(&mut self, run: &mut Run<'a>, step: StepRef<'_>) -> Next {
-        if !matches!(step, StepRef::Within(..)) {
+        if run.is_unread && mpls::needs_headers(step) {
+            return Next::Freeze { again: true };
+        }
+        if !matches!(step, StepRef::Within(..) | StepRef::Table(_)) {
             self.note(Kind::Action, || text(step));
         }
         match step {
@@ -31,7 +37,9 @@ impl<'a> Walk<'a> {
                 let metadata = &mut run.packet.key.registers.metadata;
                 *metadata = *metadata & !mask | value & mask;
             }
-            StepRef::GotoTable(table) => return Next::Table { table, in_port: None },
+            StepRef::GotoTable(table) | StepRef::Table(table) => {
+                return Next::Table { table, in_port: None };
+            }
             StepRef::Within(table, cookie) => {
                 (run.table, run.left_cookie, run.rule) = (table, cookie, None);
             }
@@ -66,9 +74,24 @@ impl<'a> Walk<'a> {
             Action::Group(id) => return self.group(run, *id),
             Action::Multipath(multipath) => self.multipath(run, multipath),
             Action::Bundle(bundle) => return self.bundle(run, bundle),
+            Action::Learn(learn) => self.learn_rule(run, learn),
+            Action::FinTimeout { idle, hard } => self.fin_timeout(run, *idle, *hard),
+            Action::CheckPktLarger { len, dst } => {
+                return Next::Branch { len: *len, dst: *dst };
+            }
+            Action::PushMpls(kind) => self.push_mpls(run, *kind),
+            Action::PopMpls(kind) => self.pop_mpls(run, *kind),
+            Action::SetMplsLabel(label) => self.set_mpls(run, Field::MplsLabel, *label),
+            Action::SetMplsTc(class) => self.set_mpls(run, Field::MplsTc, (*class).into()),
+            Action::SetMplsTtl(ttl) => self.set_mpls(run, Field::MplsTtl, (*ttl).into()),
+            Action::DecMplsTtl => return self.dec_mpls_ttl(run),
+            Action::Ct(ct) => self.ct(run, ct),
+            Action::CtClear => self.ct_clear(run),
             Action::Exit => return Next::Exit,
             // What a rule is for is not done to packets.
             Action::Note(_) | Action::Conjunction { .. } => {}
+            // There are no collectors of samples, and no options of tunnels.
+            Action::Sample(_) | Action::DeleteField(_) => {}
             Action::Meter(id) => self.meter(run, *id),
             _ => return self.edit_header(run, action),
         }
@@ -102,7 +125,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn meter(&mut self, _run: &mut Run<'a>, _id: u32) {}
+    /// A meter that is not there lets all pass.
+    fn meter(&mut self, run: &mut Run<'a>, id: u32) {
+        if let Some(meter) = self.tables.meters.get(&(run.bridge.id, id)) {
+            self.commit(&run.packet);
+            self.push(flow::Action::Meter(*meter));
+        }
+    }
 }
 
 /// Whether a packet can be made as it was before by setting fields and tags.
@@ -126,7 +155,7 @@ fn text(step: StepRef<'_>) -> String {
         StepRef::WriteMetadata(value, mask) => {
             Instructions { write_metadata: Some((value, mask)), ..Instructions::default() }
         }
-        StepRef::Within(..) => Instructions::default(),
+        StepRef::Within(..) | StepRef::Table(_) => Instructions::default(),
         StepRef::GotoTable(table) => {
             Instructions { goto_table: Some(table), ..Instructions::default() }
         }

@@ -5,6 +5,7 @@
 //! in for, with the reason in a `#` comment before it; an `ours` line with nothing else stands for no line.
 
 use openflow::message::flow_mod::Command;
+use openflow::message::meter::{Band, BandKind, Meter, MeterCommand, MeterFlags, MeterMod};
 use openflow::text::flow::parse_flow;
 use openflow::text::group::{GroupVerb, parse_group};
 use openflow::{Field, Match};
@@ -37,6 +38,13 @@ fn clear(w: &mut World) {
 fn program<'w>(w: &'w mut World, bridge: &str) -> &'w mut Program {
     let id = w.snapshot.bridge_by_name(bridge).unwrap().id;
     w.programs.get_mut(&id).unwrap()
+}
+
+/// What it limits does not matter here.
+fn one_meter() -> MeterMod {
+    let band = Band { kind: BandKind::Drop, rate: 1000, burst: 0 };
+    let meter = Meter { id: 1, flags: MeterFlags(MeterFlags::KBPS), bands: vec![band] };
+    MeterMod { command: MeterCommand::Add, meter }
 }
 
 /// The packet that a match describes.
@@ -98,12 +106,18 @@ fn check(text: &str) {
                 let now = w.now;
                 program(&mut w, bridge).group_mod(&parsed.change, now).unwrap();
             }
+            ("meter", Some(bridge), Some(_)) => {
+                let id = w.snapshot.bridge_by_name(bridge).unwrap().id;
+                let now = w.now;
+                program(&mut w, bridge).meter_mod(&one_meter(), now).unwrap();
+                w.meters.insert((id, 1), 0);
+            }
             ("trace", Some(bridge), Some(flow)) => {
                 let recorded: Vec<_> =
                     lines.by_ref().take_while(|l| !l.starts_with("-------- end")).collect();
                 let key = packet(&w, bridge, flow);
                 let request = Request { key: &key, packet: None, now: w.now, want_trace: true };
-                let ours = explain(&w.snapshot, &w.tables(), &request);
+                let ours = explain(&w.snapshot, &w.tables(), &request, &[]);
                 let want = expected(&recorded);
                 if !agree(&want, &ours) {
                     wrong.push(format!("=== {line}\n{}", difference(&want, &ours)));
@@ -175,4 +189,5 @@ fn traces_are_the_references() {
     check(include_str!("traces/basic.txt"));
     check(include_str!("traces/controller.txt"));
     check(include_str!("traces/group.txt"));
+    check(include_str!("traces/misc.txt"));
 }

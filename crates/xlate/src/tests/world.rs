@@ -11,7 +11,9 @@ use pipeline::{
 };
 use tunnel::{Endpoint, Kind, Neighbours, Peers, Routes};
 
-use crate::{Effect, Frozens, MacTables, Programs, Request, Tables, Translation, translate};
+use crate::{
+    Effect, Frozens, MacTables, MeterIds, Programs, Request, Tables, Translation, translate,
+};
 
 pub(super) fn mac(s: &str) -> Mac {
     parse_mac(s).unwrap()
@@ -27,6 +29,7 @@ pub(super) struct World {
     pub(super) peers: Peers,
     pub(super) programs: Programs,
     pub(super) frozens: Frozens,
+    pub(super) meters: MeterIds,
     pub(super) now: Instant,
 }
 
@@ -48,6 +51,7 @@ impl World {
             peers: Peers::default(),
             programs,
             frozens: Frozens::default(),
+            meters: MeterIds::new(),
             now: Instant::default(),
         }
     }
@@ -56,6 +60,7 @@ impl World {
         Tables {
             programs: &self.programs,
             frozens: &self.frozens,
+            meters: &self.meters,
             macs: &self.macs,
             routes: &self.routes,
             neighbours: &self.neighbours,

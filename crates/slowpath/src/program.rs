@@ -1,0 +1,113 @@
+//! What follows from programs and must be done elsewhere: meters live in the datapath, and packets make rules.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base::Instant;
+use datapath::{Band, BandKind, MeterConfig, MeterStats, MeterUnit};
+use openflow::message::meter::{self, MeterFlags};
+use pipeline::BridgeId;
+use xlate::LearnRule;
+
+use crate::Shared;
+use crate::events::Event;
+use crate::state::State;
+
+/// Meters above are not for rules (OpenFlow 1.3, A.3.4.4).
+const LAST_METER: u32 = 0xffff_0000;
+
+impl Shared {
+    /// A packet makes a rule. One that is there already is left alone, but for its hard timeout, which begins anew: at most once
+    /// a second, for whoever made flows from it looks at them again.
+    pub(crate) fn learn_rule(&self, state: &mut State, learn: &LearnRule, now: Instant) {
+        let Some(program) = state.programs.get_mut(&learn.bridge) else { return };
+        let request = &*learn.flow_mod;
+        if let Some(table) = program.table(request.table) {
+            let Some(pattern) = pipeline::MatchKey::new(&request.matching) else { return };
+            let known = table.get(&pattern, request.priority.into());
+            let same = known.is_some_and(|rule| {
+                *rule.instructions == request.instructions
+                    && rule.cookie == request.new_cookie
+                    && (rule.hard_timeout == 0 || now.since(rule.modified).as_secs() == 0)
+            });
+            let full = learn.limit != 0
+                && known.is_none()
+                && table.rules().filter(|r| r.cookie == request.new_cookie).count()
+                    >= learn.limit as usize;
+            if same || full {
+                return;
+            }
+        }
+        match program.flow_mod(request, now) {
+            Ok(changes) if !changes.is_empty() => {
+                self.events.push(Event::Changes(learn.bridge, changes));
+            }
+            Ok(_) => {}
+            Err(error) => log::debug!("a rule cannot be learned: {error}"),
+        }
+    }
+
+    /// Has the datapath know the meters that there are.
+    pub(crate) fn settle_meters(&self, state: &mut State) {
+        let State { programs, meters, meter_ids, .. } = state;
+        let is_current = |bridge: BridgeId, id: u32| {
+            programs.get(&bridge).is_some_and(|program| program.meter(id).is_some())
+        };
+        meters.retain(|(bridge, id), _| is_current(*bridge, *id));
+        meter_ids.retain(|(bridge, id), number| {
+            let kept = is_current(*bridge, *id);
+            if !kept {
+                self.datapath.remove_meter(*number);
+            }
+            kept
+        });
+        let mut used: BTreeSet<u32> = meter_ids.values().copied().collect();
+        for (bridge, program) in programs.iter() {
+            for meter in program.meters().filter(|m| m.setup.id <= LAST_METER) {
+                let name = (*bridge, meter.setup.id);
+                let known = meters.get(&name).is_some_and(|m| Arc::ptr_eq(m, meter));
+                if known {
+                    continue;
+                }
+                let number = match meter_ids.get(&name) {
+                    Some(number) => *number,
+                    None => (0..).find(|n| !used.contains(n)).unwrap_or(u32::MAX),
+                };
+                if let Err(error) = self.datapath.set_meter(number, &config(&meter.setup)) {
+                    log::warn!("meter {}: {error}", meter.setup.id);
+                    continue;
+                }
+                used.insert(number);
+                meter_ids.insert(name, number);
+                meters.insert(name, meter.clone());
+            }
+        }
+    }
+
+    /// What a meter has counted.
+    pub(crate) fn meter_stats(
+        &self,
+        state: &State,
+        bridge: BridgeId,
+        id: u32,
+    ) -> Option<MeterStats> {
+        self.datapath.meter_stats(*state.meter_ids.get(&(bridge, id))?)
+    }
+}
+
+/// A meter as the datapath has it.
+fn config(setup: &meter::Meter) -> MeterConfig {
+    let packets = setup.flags.0 & MeterFlags::PKTPS != 0;
+    let band = |band: &meter::Band| Band {
+        kind: match band.kind {
+            meter::BandKind::DscpRemark(levels) => BandKind::DscpRemark(levels),
+            meter::BandKind::Drop => BandKind::Drop,
+        },
+        rate: band.rate,
+        burst: band.burst,
+    };
+    MeterConfig {
+        unit: if packets { MeterUnit::Packets } else { MeterUnit::Kilobits },
+        bands: setup.bands.iter().map(band).collect(),
+    }
+}

@@ -1,0 +1,112 @@
+//! Actions that make rules, and one that shortens their life.
+
+use std::sync::Arc;
+
+use openflow::action::Learn;
+use openflow::action::learn::{Destination, Source};
+use openflow::message::FlowMod;
+use openflow::message::flow_mod::Command;
+use openflow::{Action, Instructions, Match, Port, Subfield, Value};
+use packet::wire::ip_proto;
+
+use crate::request::{LearnRule, Shorten, Use};
+use crate::run::Run;
+use crate::trace::Kind;
+use crate::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// Whoever applies what the packet uses makes the rule, or keeps it alive.
+    pub(crate) fn learn_rule(&mut self, run: &mut Run<'a>, action: &Learn) {
+        let flow_mod = self.rule_to_learn(run, action);
+        if !self.has_packet {
+            self.note(Kind::Warning, || "suppressing side effects, so learn action ignored".into());
+        }
+        if let Some(result) = action.result {
+            let learned = self.has_room(run, action, &flow_mod);
+            let bit = Value::shifted(result.field.row().width, learned.into(), result.from);
+            self.write(run, result.field, &bit, &result.mask());
+        }
+        let bridge = run.bridge.id;
+        let (flow_mod, limit) = (Arc::new(flow_mod), action.limit);
+        self.uses.push(Use::LearnRule(LearnRule { bridge, flow_mod, limit }));
+    }
+
+    /// Whether the limit of rules with this cookie leaves room for one, or it is there.
+    fn has_room(&self, run: &Run<'a>, action: &Learn, flow_mod: &FlowMod) -> bool {
+        let Some(table) = run.program.and_then(|p| p.table(action.table)) else { return true };
+        let matching = &flow_mod.matching;
+        let of_cookie = table.rules().filter(|rule| rule.cookie == action.cookie);
+        let mut count = 0;
+        for rule in of_cookie {
+            if rule.priority == i32::from(action.priority) && rule.matching() == *matching {
+                return true;
+            }
+            count += 1;
+        }
+        action.limit == 0 || count < action.limit
+    }
+
+    fn rule_to_learn(&mut self, run: &Run<'a>, action: &Learn) -> FlowMod {
+        let mut matching = Match::any();
+        let mut actions = Vec::new();
+        if action.fin_idle_timeout != 0 || action.fin_hard_timeout != 0 {
+            let (idle, hard) = (action.fin_idle_timeout, action.fin_hard_timeout);
+            actions.push(Action::FinTimeout { idle, hard });
+        }
+        for spec in &action.specs {
+            let number = match &spec.source {
+                Source::Field(src) => self.read(run, Subfield { bits: spec.bits, ..*src }),
+                Source::Immediate(value) => value.bits(0, spec.bits),
+            };
+            match spec.destination {
+                Destination::Match(dst) => {
+                    let zero = dst.field.zero();
+                    let (value, mask) = matching.get(dst.field).unwrap_or((zero.clone(), zero));
+                    let part = Subfield { bits: spec.bits, ..dst }.mask();
+                    let new = Value::shifted(dst.field.row().width, number, dst.from).and(&part);
+                    matching.set(dst.field, &value.without(&part).or(&new), &mask.or(&part));
+                }
+                Destination::Load(dst) => {
+                    let dst = Subfield { bits: spec.bits, ..dst };
+                    actions.push(match u64::try_from(number) {
+                        Ok(value) if spec.bits <= 64 => Action::Load { dst, value },
+                        _ => Action::SetField {
+                            field: dst.field,
+                            value: Value::shifted(dst.field.row().width, number, dst.from),
+                            mask: dst.mask(),
+                        },
+                    });
+                }
+                Destination::Output => {
+                    let port = u32::try_from(number).ok().and_then(Port::from_wire32);
+                    let port = port.unwrap_or(Port(number as u16));
+                    actions.push(Action::Output { port, max_len: u16::MAX });
+                }
+            }
+        }
+        let mut flow_mod = FlowMod {
+            table: action.table,
+            matching,
+            priority: action.priority,
+            new_cookie: action.cookie,
+            idle_timeout: action.idle_timeout,
+            hard_timeout: action.hard_timeout,
+            instructions: Instructions::apply(actions),
+            ..FlowMod::new(Command::Add)
+        };
+        flow_mod.flags.send_flow_rem = action.send_flow_rem;
+        flow_mod
+    }
+
+    /// When the connection ends, so does the rule, soon: whoever counts the flow's packets sees their flags.
+    pub(crate) fn fin_timeout(&mut self, run: &Run<'a>, idle: u16, hard: u16) {
+        let key = &run.packet.key.flow;
+        if !key.is_ipv4() && !key.is_ipv6() {
+            return;
+        }
+        self.mask.0.nw_proto = u8::MAX;
+        if let Some(rule) = run.rule.clone().filter(|_| key.nw_proto == ip_proto::TCP) {
+            self.uses.push(Use::Shorten(Shorten { bridge: run.bridge.id, rule, idle, hard }));
+        }
+    }
+}
