@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base::Instant;
 use ofconn::Versions;
+use openflow::Port;
 use openflow::error::Code;
 use openflow::message::port::PortDesc;
 use openflow::message::switch::Fragments;
@@ -70,6 +71,8 @@ pub struct Bridge {
     /// The last election of a primary.
     pub(crate) generation: Option<u64>,
     pub(crate) fragments: Fragments,
+    /// Who has asked for changes of which ports since ports were last looked at.
+    pub(crate) changers: Vec<(PeerId, Port)>,
     outbox: Vec<Outgoing>,
 }
 
@@ -82,6 +85,7 @@ impl Bridge {
             peers: BTreeMap::new(),
             generation: None,
             fragments: Fragments::Normal,
+            changers: Vec::new(),
             outbox: Vec::new(),
         };
         bridge.configure_tables(&BTreeMap::new());

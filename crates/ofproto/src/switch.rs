@@ -1,9 +1,9 @@
 //! What a bridge's OpenFlow needs of the rest of the daemon.
 
 use base::Instant;
-use openflow::message::PacketOut;
 use openflow::message::stats::Duration;
 use openflow::message::switch::Fragments;
+use openflow::message::{self, PacketOut};
 use openflow::{Code, Match, Port};
 use pipeline::{BridgeId, Changes, Program};
 
@@ -18,6 +18,8 @@ pub trait Switch: Send + Sync {
     fn collect(&self);
     /// Sends a packet through actions.
     fn packet_out(&self, out: &PacketOut) -> Result<(), Code>;
+    /// Lets a packet go on that was paused when it was sent to a controller.
+    fn resume(&self, packet: &message::PacketIn) -> Result<(), Code>;
     /// What a port has counted, in the order of [`openflow::message::PortStats`], and since when.
     fn port_counters(&self, port: Port) -> Option<([u64; 12], Duration)>;
     /// What a meter has counted.

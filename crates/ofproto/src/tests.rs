@@ -51,6 +51,11 @@ impl Switch for Kept {
         Ok(())
     }
 
+    fn resume(&self, packet: &openflow::message::PacketIn) -> Result<(), Code> {
+        self.note(format!("resume {:?}", packet.continuation));
+        Ok(())
+    }
+
     fn port_counters(&self, port: Port) -> Option<([u64; 12], stats::Duration)> {
         Some(([u64::from(port.0); 12], stats::Duration::default()))
     }

@@ -27,8 +27,7 @@ impl Shared {
         self.events.push(Event::PacketIn(Box::new(PacketIn {
             bridge: frozen.bridge,
             packet: miss.packet.bytes().to_vec(),
-            // That a rule says that nothing matched is OpenFlow's "nothing matched".
-            reason: if message.reason == xlate::REASON_EXPLICIT_MISS { 0 } else { message.reason },
+            reason: message.reason,
             table: frozen.table,
             cookie: frozen.cookie,
             controller: message.controller,

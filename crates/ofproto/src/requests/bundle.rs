@@ -183,7 +183,7 @@ fn commit(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Res
     for kept in &others {
         let outcome = match &kept.message {
             Message::PacketOut(out) => packets::out(bridge, out),
-            Message::PortMod(change) => ports::change(bridge, change),
+            Message::PortMod(change) => ports::change(bridge, request.from, change),
             _ => continue,
         };
         match outcome {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base::Instant;
 use openflow::error::Code;
-use openflow::message::flow_mod::{ALL_TABLES, FlowMod};
+use openflow::message::flow_mod::{ALL_TABLES, Command, FlowMod};
 use openflow::message::{FlowStats, FlowStatsRequest, Message, stats};
 use openflow::{Protocol, Version};
 use pipeline::{Edit, Rule};
@@ -27,6 +27,10 @@ pub(super) fn change(bridge: &mut Bridge, request: &Request, flow_mod: FlowMod) 
 
 /// What a flow-mod means in the peer's protocol: OpenFlow 1.0 has tables in it only once that is agreed on.
 pub(super) fn in_protocol(mut flow_mod: FlowMod, protocol: Protocol) -> Result<FlowMod, Code> {
+    if protocol.version() < Version::V12 && flow_mod.command == Command::Add {
+        // Later versions ask for it.
+        flow_mod.flags.reset_counts = true;
+    }
     if protocol.version() == Version::V10 && !protocol.has_table() {
         if flow_mod.table != 0 {
             return Err(Code::OFPFMFC_BAD_COMMAND);

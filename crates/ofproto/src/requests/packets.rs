@@ -1,7 +1,7 @@
 //! Packets from controllers.
 
 use openflow::error::Code;
-use openflow::message::PacketOut;
+use openflow::message::{PacketIn, PacketOut};
 
 use super::Outcome;
 use crate::bridge::{Bridge, Step};
@@ -11,5 +11,10 @@ pub(super) fn out(bridge: &mut Bridge, out: &PacketOut) -> Outcome {
         return Err(Code::OFPBRC_BUFFER_UNKNOWN); // none are kept
     }
     bridge.switch.packet_out(out)?;
+    Ok(Step::Done)
+}
+
+pub(super) fn resume(bridge: &mut Bridge, packet: &PacketIn) -> Outcome {
+    bridge.switch.resume(packet)?;
     Ok(Step::Done)
 }

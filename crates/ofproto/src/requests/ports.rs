@@ -7,6 +7,7 @@ use openflow::message::{Message, PortStats};
 
 use super::{Outcome, list};
 use crate::bridge::{Bridge, Request, Step};
+use crate::peer::PeerId;
 
 /// The ports that a question is about. [`Port::NONE`]: all.
 fn chosen(bridge: &Bridge, port: Port) -> Vec<PortDesc> {
@@ -35,12 +36,13 @@ pub(super) fn statistics(bridge: &mut Bridge, request: &Request, port: Port) -> 
     list(bridge, request, empty, entries)
 }
 
-pub(super) fn change(bridge: &mut Bridge, change: &PortMod) -> Outcome {
-    let port = bridge.settings.ports.iter().find(|p| p.port == change.port);
+pub(super) fn change(bridge: &mut Bridge, from: PeerId, change: &PortMod) -> Outcome {
+    let port = bridge.settings.ports.iter().find(|p| p.port == change.port).cloned();
     let port = port.ok_or(Code::OFPPMFC_BAD_PORT)?;
     if port.address != change.address {
         return Err(Code::OFPPMFC_BAD_HW_ADDR);
     }
+    bridge.changers.push((from, port.port));
     let (switch, number) = (bridge.switch.clone(), port.port);
     let (config, mask) = (change.config, change.mask);
     Ok(Step::Wait(Box::new(move || switch.set_port(number, config, mask)), None))

@@ -1,10 +1,11 @@
 //! What peers hear without having asked: packets, rules that are gone, ports that came, went or changed.
 
 use openflow::message::controller::{Forwarded, RequestForward};
-use openflow::message::packet_in::{PacketInForm, REASON_ACTION, REASON_NO_MATCH};
+use openflow::message::packet_in::{REASON_ACTION, REASON_NO_MATCH};
 use openflow::message::port::{PortDesc, PortReason, PortStatus};
 use openflow::message::table::{TableReason, TableStatus};
 use openflow::message::{self, FlowRemoved, Message};
+use openflow::wire::encode;
 use openflow::{Protocol, Version};
 use pipeline::{Change, Edit, Removed, Rule};
 
@@ -16,6 +17,11 @@ use crate::switch::{Event, PacketIn, with_program};
 
 /// A packet died.
 const REASON_INVALID_TTL: u8 = 2;
+/// The first that OpenFlow 1.4 added: an action set sent it.
+const REASON_ACTION_SET: u8 = 3;
+// No version has these: a rule that matches everything, with the lowest priority, sent it; or no rule met it.
+const REASON_EXPLICIT_MISS: u8 = 6;
+const REASON_IMPLICIT_MISS: u8 = 7;
 // How full a table is.
 const VACANCY_DOWN: u8 = 3;
 const VACANCY_UP: u8 = 4;
@@ -38,14 +44,14 @@ impl Bridge {
 
     fn tell_packet(&mut self, packet: &PacketIn, now: base::Instant) {
         let hearers = self.hearers(|peer| {
-            let wants_dead = packet.reason != REASON_INVALID_TTL || peer.invalid_ttl;
+            let reason = reason(packet.reason, peer.version());
+            let wants_dead = reason == REASON_INVALID_TTL && peer.invalid_ttl;
             peer.controller_id == packet.controller
-                && (peer.hears(Unasked::PacketIn, packet.reason)
-                    || packet.reason == REASON_INVALID_TTL && wants_dead && peer.miss_send_len > 0)
+                && (peer.hears(Unasked::PacketIn, reason) || wants_dead && peer.miss_send_len > 0)
         });
         for id in hearers {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
-            let class = usize::from(packet.reason != REASON_NO_MATCH);
+            let class = usize::from(reason(packet.reason, peer.version()) != REASON_NO_MATCH);
             let limit = peer.limits.as_mut().and_then(|limits| limits.get_mut(class));
             if limit.is_some_and(|bucket| !bucket.take(1, now)) {
                 continue;
@@ -108,48 +114,69 @@ impl Bridge {
 
     /// Tells peers how ports differ from what they were.
     pub(crate) fn tell_ports(&mut self, before: &[PortDesc]) {
+        let changers = std::mem::take(&mut self.changers);
         let mut news = Vec::new();
         for old in before {
             if !self.settings.ports.iter().any(|p| p.port == old.port) {
-                news.push(PortStatus { reason: PortReason::Delete, desc: old.clone() });
+                news.push((PortReason::Delete, None, old.clone()));
             }
         }
         for new in &self.settings.ports {
-            let reason = match before.iter().find(|p| p.port == new.port) {
-                None => PortReason::Add,
-                Some(old) if old != new => PortReason::Modify,
-                Some(_) => continue,
-            };
-            news.push(PortStatus { reason, desc: new.clone() });
+            let old = before.iter().find(|p| p.port == new.port);
+            match old {
+                None => news.push((PortReason::Add, None, new.clone())),
+                Some(old) if old != new => {
+                    news.push((PortReason::Modify, Some(old.clone()), new.clone()));
+                }
+                Some(_) => {}
+            }
         }
-        for status in news {
-            let reason = match status.reason {
-                PortReason::Add => 0,
-                PortReason::Delete => 1,
-                PortReason::Modify => 2,
-            };
-            for id in self.hearers(|peer| peer.hears(Unasked::PortStatus, reason)) {
-                self.send(id, 0, &Message::PortStatus(status.clone()));
+        for (reason, old, desc) in news {
+            for id in self.hearers(|peer| peer.hears(Unasked::PortStatus, reason as u8)) {
+                let Some(peer) = self.peers.get(&id) else { continue };
+                // Before OpenFlow 1.5 who changed a port was thought to know.
+                let is_own = reason == PortReason::Modify && changers.contains(&(id, desc.port));
+                if is_own && peer.version() < Version::V15 {
+                    continue;
+                }
+                let protocol = peer.protocol;
+                let says = |desc: &PortDesc| {
+                    let status = PortStatus { reason, desc: desc.clone() };
+                    encode(&Message::PortStatus(status), protocol, 0).ok()
+                };
+                // What differs may be nothing that this version speaks of.
+                if old.as_ref().is_none_or(|old| says(old) != says(&desc)) {
+                    self.send(
+                        id,
+                        0,
+                        &Message::PortStatus(PortStatus { reason, desc: desc.clone() }),
+                    );
+                }
             }
         }
     }
 }
 
+/// Why a packet is sent, in a version's words. Before OpenFlow 1.4 there was no telling who but an action had sent it; that the
+/// rule which did is one for packets that no other meets, OpenFlow 1.3 calls no match.
+fn reason(reason: u8, version: Version) -> u8 {
+    match reason {
+        REASON_IMPLICIT_MISS => REASON_NO_MATCH,
+        REASON_EXPLICIT_MISS if version >= Version::V13 => REASON_NO_MATCH,
+        REASON_EXPLICIT_MISS => REASON_ACTION,
+        REASON_ACTION_SET..REASON_EXPLICIT_MISS if version < Version::V14 => REASON_ACTION,
+        same => same,
+    }
+}
+
 /// The packet as this peer gets it.
 fn packet_in(packet: &PacketIn, peer: &Peer) -> message::PacketIn {
-    // Before OpenFlow 1.4 there was no telling who but an action had sent it.
-    let reason = match packet.reason {
-        later @ 3.. if peer.version() < Version::V14 && peer.form != PacketInForm::Nxt2 => {
-            REASON_ACTION.min(later)
-        }
-        reason => reason,
-    };
     message::PacketIn {
         // Whole, whatever was asked for: no part of it is kept, so the rest could not be had.
         packet: packet.packet.clone(),
         total_len: u32::try_from(packet.packet.len()).unwrap_or(u32::MAX),
         buffer: None,
-        reason,
+        reason: reason(packet.reason, peer.version()),
         table: Some(packet.table),
         cookie: Some(packet.cookie.unwrap_or(u64::MAX)),
         metadata: packet.metadata.clone(),

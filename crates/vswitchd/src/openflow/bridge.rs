@@ -7,9 +7,9 @@ use std::time::Duration;
 use base::{Clock, Instant};
 use netdev::Device;
 use ofproto::switch::{Event, Events, MeterCounters, PacketIn, Switch};
-use openflow::message::PacketOut;
 use openflow::message::stats;
 use openflow::message::switch::Fragments;
+use openflow::message::{self, PacketOut};
 use openflow::{Code, Port};
 use pipeline::{BridgeId, OfPort, PortRef, Program};
 use slowpath::SlowPath;
@@ -66,15 +66,21 @@ impl Switch for BridgeSwitch {
     }
 
     fn barrier(&self) {
-        if !self.slow.revalidate(BARRIER) {
+        if !self.slow.barrier(BARRIER) {
             log::warn!(target: "ofproto", "a barrier was answered before all flows were looked at");
         }
     }
 
-    fn collect(&self) {}
+    fn collect(&self) {
+        self.slow.collect();
+    }
 
-    fn packet_out(&self, _: &PacketOut) -> Result<(), Code> {
-        Ok(())
+    fn packet_out(&self, out: &PacketOut) -> Result<(), Code> {
+        self.slow.packet_out(self.id, out)
+    }
+
+    fn resume(&self, packet: &message::PacketIn) -> Result<(), Code> {
+        self.slow.resume(&packet.continuation, &packet.packet, &packet.metadata)
     }
 
     fn port_counters(&self, port: Port) -> Option<([u64; 12], stats::Duration)> {
@@ -116,8 +122,9 @@ impl Switch for BridgeSwitch {
         Some((counters, since))
     }
 
-    fn meter_counters(&self, _: u32) -> MeterCounters {
-        MeterCounters::default()
+    fn meter_counters(&self, id: u32) -> MeterCounters {
+        let stats = self.slow.meter_stats(self.id, id).unwrap_or_default();
+        MeterCounters { packets: stats.packets, bytes: stats.bytes, bands: stats.bands }
     }
 
     fn set_port(&self, port: Port, config: u32, mask: u32) {
