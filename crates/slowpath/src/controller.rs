@@ -50,7 +50,13 @@ impl Shared {
         let Some((key, _)) = flow::extract(packet.bytes(), &Metadata::of(&known)) else {
             return Ok(());
         };
-        let asked = Request { key: &key, packet: Some(packet.bytes()), now, want_trace: false };
+        let asked = Request {
+            key: &key,
+            packet: Some(packet.bytes()),
+            now,
+            want_trace: false,
+            entered: None,
+        };
         let t = translate_packet_out(
             &state.snapshot,
             &state.tables(),
@@ -79,6 +85,7 @@ impl Shared {
         frozen.registers =
             Registers { actset_output: frozen.registers.actset_output, ..beside.key.registers };
         frozen.tunnel = beside.key.flow.tunnel;
+        frozen.tunnel_set = flow::Mask::exact().0.tunnel;
         let mut known = beside.key.flow;
         known.in_port =
             dp_port(&state, frozen.bridge, openflow::message::packet_in::in_port(metadata));
@@ -86,7 +93,13 @@ impl Shared {
         let Some((key, _)) = flow::extract(packet.bytes(), &Metadata::of(&known)) else {
             return Ok(());
         };
-        let asked = Request { key: &key, packet: Some(packet.bytes()), now, want_trace: false };
+        let asked = Request {
+            key: &key,
+            packet: Some(packet.bytes()),
+            now,
+            want_trace: false,
+            entered: None,
+        };
         let t = xlate::translate_resumed(&state.snapshot, &state.tables(), &frozen, &asked);
         self.send(&mut state, packet, &key, t, now);
         Ok(())
@@ -121,7 +134,7 @@ fn dp_port(state: &State, bridge: BridgeId, port: Port) -> u32 {
 /// What is known beside a packet: what is not zero, and its port.
 fn metadata(key: &FlowKey, frozen: &Frozen) -> Match {
     let mut key = Key { flow: *key, registers: frozen.registers };
-    key.flow.tunnel = frozen.tunnel;
+    key.flow.tunnel = frozen.tunnel_of(&key.flow.tunnel);
     let mut m = Match::any();
     for field in Field::ALL {
         let row = field.row();

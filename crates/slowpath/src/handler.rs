@@ -108,8 +108,13 @@ impl Shared {
         now: Instant,
     ) -> Answer {
         let version = state.version();
-        let request =
-            Request { key: &miss.key, packet: Some(miss.packet.bytes()), now, want_trace: false };
+        let request = Request {
+            key: &miss.key,
+            packet: Some(miss.packet.bytes()),
+            now,
+            want_trace: false,
+            entered: None,
+        };
         let t = translate(&state.snapshot, &state.tables(), &request);
         let Translation { actions, mask, effects, uses, .. } = t;
         let bytes = miss.packet.buf.len() as u64;
@@ -147,8 +152,13 @@ impl Shared {
         now: Instant,
     ) -> Option<Answer> {
         let wait = Wait::from_token(token)?;
-        let request =
-            Request { key: &miss.key, packet: Some(miss.packet.bytes()), now, want_trace: false };
+        let request = Request {
+            key: &miss.key,
+            packet: Some(miss.packet.bytes()),
+            now,
+            want_trace: false,
+            entered: None,
+        };
         let t = translate_tunnel_output(&state.snapshot, &state.tables(), wait, &request);
         let resolve = t.effects.iter().find_map(|e| match e {
             Effect::Resolve(r) => Some(r.clone()),

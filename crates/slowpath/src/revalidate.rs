@@ -191,7 +191,8 @@ impl Shared {
             return true;
         }
         let key = *tracked.flow.key();
-        let request = Request { key: key.key(), packet: None, now, want_trace: false };
+        let request =
+            Request { key: key.key(), packet: None, now, want_trace: false, entered: None };
         let fresh = translate(&state.snapshot, &state.tables(), &request);
         if !looks_no_further(&fresh.mask, key.mask()) {
             return false;

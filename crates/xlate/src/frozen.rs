@@ -16,6 +16,7 @@ use flow::{RecircId, TunnelKey};
 use openflow::Action;
 use pipeline::{BridgeId, Registers};
 
+use crate::packet::merge_tunnel;
 use crate::run::StepRef;
 
 /// States at most; packets that would need one more are dropped.
@@ -32,8 +33,12 @@ pub struct Frozen {
     pub cookie: Option<u64>,
     /// What the pipeline keeps beside it.
     pub registers: Registers,
-    /// What it will tell a tunnel.
+    /// What it will tell a tunnel, as far as that is not what the tunnel that it came through told.
     pub tunnel: TunnelKey,
+    /// How far that is.
+    pub tunnel_set: TunnelKey,
+    /// Whether the datapath has computed a hash for it.
+    pub is_hashed: bool,
     /// Numbers put by.
     pub stack: Vec<u128>,
     /// The action set.
@@ -78,6 +83,13 @@ pub struct Message {
     pub userdata: Vec<u8>,
     /// Whether the controller says when the packet goes on.
     pub pause: bool,
+}
+
+impl Frozen {
+    /// What a packet will tell a tunnel that came through this one.
+    pub fn tunnel_of(&self, received: &TunnelKey) -> TunnelKey {
+        merge_tunnel(received, &self.tunnel, &self.tunnel_set)
+    }
 }
 
 impl From<StepRef<'_>> for Step {

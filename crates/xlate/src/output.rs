@@ -33,7 +33,7 @@ impl<'a> Walk<'a> {
                 self.uses.push(Use::Rx(peer));
                 let mut packet = *packet;
                 // Tunnels are of the bridge that they end on.
-                packet.key.flow.tunnel = Default::default();
+                packet.leave_tunnel();
                 self.enter(peer, packet);
             }
             PortKind::Tunnel { dp, endpoint } => self.tunnel_output(at, dp, endpoint, packet),

@@ -6,7 +6,7 @@
 //! for whatever a value is computed from is looked at as well.
 
 use ::packet::wire::ethernet::eth_type;
-use flow::{FlowKey, Mask, Vlan};
+use flow::{FlowKey, Mask, TunnelKey, Vlan};
 use pipeline::{Key, KeyMask, Registers};
 
 /// Where a tag comes from.
@@ -23,13 +23,16 @@ pub(crate) enum Origin {
 pub(crate) struct Packet {
     pub(crate) key: Key,
     origins: [Origin; 2],
+    /// Which bits of `key.flow.tunnel` are ours, not the received packet's.
+    pub(crate) tunnel_set: TunnelKey,
 }
 
 impl Packet {
     /// As received.
     pub(crate) fn new(key: &FlowKey) -> Self {
         let key = Key { flow: *key, registers: Registers::default() };
-        Self { key, origins: [Origin::Received(0), Origin::Received(1)] }
+        let origins = [Origin::Received(0), Origin::Received(1)];
+        Self { key, origins, tunnel_set: TunnelKey::default() }
     }
 
     /// Adds to the mask what somebody has looked at in this packet's key.
@@ -51,6 +54,24 @@ impl Packet {
     /// Whether a VLAN header was cut short, or is a third one that keys do not describe.
     pub(crate) fn has_unread_tag(&self) -> bool {
         self.tag().is_none() && matches!(self.key.flow.eth_type, eth_type::VLAN | eth_type::QINQ)
+    }
+
+    /// These bits of what tunnels are told are ours.
+    pub(crate) fn set_tunnel(&mut self, bits: &TunnelKey) {
+        let mut all = Mask(of_tunnel(self.tunnel_set));
+        all.union(&Mask(of_tunnel(*bits)));
+        self.tunnel_set = all.0.tunnel;
+    }
+
+    /// Forgets the tunnel that it came through.
+    pub(crate) fn leave_tunnel(&mut self) {
+        self.key.flow.tunnel = TunnelKey::default();
+        self.tunnel_set = Mask::exact().0.tunnel;
+    }
+
+    /// What tunnels are told that is ours.
+    pub(crate) fn own_tunnel(&self) -> TunnelKey {
+        Mask(of_tunnel(self.tunnel_set)).apply(&of_tunnel(self.key.flow.tunnel)).tunnel
     }
 
     /// Replaces, removes or adds the outermost tag. The new one is taken for ours even if it equals the old.
@@ -115,6 +136,19 @@ impl Packet {
             }
         }
     }
+}
+
+fn of_tunnel(tunnel: TunnelKey) -> FlowKey {
+    FlowKey { tunnel, ..FlowKey::default() }
+}
+
+/// `old` with the bits of `mask` from `new`.
+pub(crate) fn merge_tunnel(old: &TunnelKey, new: &TunnelKey, mask: &TunnelKey) -> TunnelKey {
+    let (mut out, new, mask) = (of_tunnel(*old), of_tunnel(*new), of_tunnel(*mask));
+    for ((out, new), mask) in out.words_mut().iter_mut().zip(new.words()).zip(mask.words()) {
+        *out = *out & !mask | new & mask;
+    }
+    out.tunnel
 }
 
 fn look_at(origin: Origin, mask: &mut Mask, bits: u16) {

@@ -9,7 +9,7 @@ use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId};
 use l2::MacTable;
 use openflow::message::FlowMod;
 use packet::wire::ethernet::Mac;
-use pipeline::{BridgeId, Group, Key, OfPort, PortRef, Program, Rule};
+use pipeline::{BridgeId, Group, Key, OfPort, PortRef, Program, Registers, Rule};
 use tunnel::neighbour::Asker;
 use tunnel::{Neighbours, Observed, Peers, Routes};
 
@@ -55,6 +55,17 @@ pub struct Request<'a> {
     pub now: Instant,
     /// Whether to write down each step.
     pub want_trace: bool,
+    /// Where it comes in and with what beside it, if somebody says so; else the key does.
+    pub entered: Option<Entered>,
+}
+
+/// How a packet comes into a bridge of which no port need have brought it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// The bridge.
+    pub bridge: BridgeId,
+    /// What is known beside the packet, its port among it.
+    pub registers: Registers,
 }
 
 /// What is to be done with packets like the one asked about.

@@ -51,6 +51,8 @@ pub(crate) struct Run<'a> {
     pub(crate) left_cookie: Option<u64>,
     /// Why controllers get the packet, if they do: one of OpenFlow's reasons.
     pub(crate) reason: u8,
+    /// Whether the datapath has computed a hash for it.
+    pub(crate) is_hashed: bool,
     /// What is behind its link layer must be looked at again before anybody can know.
     pub(crate) is_unread: bool,
     /// A controller is to say when it goes on.
@@ -178,6 +180,7 @@ impl<'a> Run<'a> {
             rule: None,
             left_cookie: None,
             reason: REASON_ACTION,
+            is_hashed: false,
             is_unread: false,
             pause: None,
             is_first: false,

@@ -25,8 +25,11 @@ impl Walk<'_> {
     pub(crate) fn tunnel_for(&mut self, port: &Port, mac: Mac, packet: &Packet) -> Option<DpPort> {
         let key = &packet.key.flow;
         let endpoints = self.snapshot.endpoints();
-        // All of these were looked at on the way to this port, or always are.
-        if endpoints.is_empty() || key.eth_dst != mac || key.ip_frag != 0 {
+        if endpoints.is_empty() {
+            return None;
+        }
+        self.mask.0.eth_dst = [u8::MAX; 6];
+        if key.eth_dst != mac || key.ip_frag != 0 {
             return None;
         }
         if self.is_tagged(packet) {

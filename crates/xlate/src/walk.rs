@@ -3,7 +3,7 @@
 use std::mem;
 
 use flow::{Action, DropCause, FlowKey, Mask, RecircId};
-use pipeline::{Key, PortKind, PortRef, Snapshot};
+use pipeline::{Key, OfPort, PortKind, PortRef, Snapshot};
 
 use crate::packet::Packet;
 use crate::request::{Effect, Fork, Request, Tables, Translation, Use, Wait};
@@ -28,6 +28,15 @@ pub fn translate(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>
             // Whoever froze it is gone, and so is what it was to do.
             None => walk.give_up(DropCause::Pipeline),
         }
+        return walk.finish();
+    }
+    if let Some(entered) = &request.entered {
+        let at = PortRef { bridge: entered.bridge, port: OfPort(entered.registers.in_port) };
+        walk.in_port = Some(at);
+        let mut first = Key { flow: *request.key, registers: entered.registers };
+        first.registers.actset_output = openflow::Port::UNSET.0;
+        walk.first = Some(Box::new(first));
+        walk.enter(at, packet);
         return walk.finish();
     }
     match walk.ingress(&mut packet) {
@@ -173,17 +182,20 @@ impl<'a> Walk<'a> {
 
     /// The packet comes into a bridge by this port.
     pub(crate) fn enter(&mut self, at: PortRef, packet: Packet) {
-        let Some((bridge, port)) = self.snapshot.port(at) else {
+        let Some(bridge) = self.snapshot.bridge(at.bridge) else {
             return self.give_up(DropCause::BridgeNotFound);
         };
+        let no_receive = bridge.port(at.port).is_some_and(|port| port.config.no_receive);
+        let given = self.first.as_deref().filter(|_| self.depth == 0).map(|key| key.registers);
         self.deeper(|walk| {
             walk.open(Kind::Bridge, || format!("bridge(\"{}\")", bridge.name));
-            if port.config.no_receive {
+            if no_receive {
                 walk.say(|| "OFPPC_NO_RECV set, dropping".into());
                 walk.give_up(DropCause::PortDisabled);
             } else {
                 let program = walk.tables.programs.get(&bridge.id);
                 let mut run = Run::new(bridge, program, at.port.0, packet);
+                run.packet.key.registers = given.unwrap_or(run.packet.key.registers);
                 run.is_first = walk.depth == 1;
                 run.is_home = walk.in_port.is_some_and(|home| home.bridge == at.bridge);
                 walk.run_tables(&mut run);

@@ -154,7 +154,7 @@ impl World {
         self.slow.with(|state, now| {
             for listed in &flows {
                 let key = listed.flow.key().key();
-                let request = Request { key, packet: None, now, want_trace: false };
+                let request = Request { key, packet: None, now, want_trace: false, entered: None };
                 let fresh = translate(&state.snapshot, &state.tables(), &request);
                 assert_eq!(**listed.flow.actions(), *fresh.actions, "{key:?}");
             }

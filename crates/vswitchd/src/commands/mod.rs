@@ -7,6 +7,7 @@ mod history;
 mod openflow;
 mod process;
 mod testing;
+mod trace;
 mod tunnels;
 pub mod turn_log;
 mod workers;
@@ -27,6 +28,7 @@ pub fn registry() -> Registry<Daemon> {
     workers::add(&mut registry);
     turn_log::add(&mut registry);
     testing::add(&mut registry);
+    trace::add(&mut registry);
     registry
 }
 

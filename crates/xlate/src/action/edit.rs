@@ -35,7 +35,11 @@ impl<'a> Walk<'a> {
             _ => {
                 // What tunnels are told is not compared with anything, nor a label that we pushed.
                 let pushed = is_of_label(field) && !is_mpls(&self.received);
-                if !is_of_tunnel(field) && !pushed {
+                if is_of_tunnel(field) {
+                    let mut bits = KeyMask::any();
+                    bits.add(field, mask);
+                    run.packet.set_tunnel(&bits.0.flow.tunnel);
+                } else if !pushed {
                     self.look_at(run, field, mask);
                 }
                 run.packet.key.set(field, value, mask);

@@ -22,7 +22,9 @@ impl<'a> Walk<'a> {
             table: run.table,
             cookie: run.cookie(),
             registers: run.packet.key.registers,
-            tunnel: run.packet.key.flow.tunnel,
+            tunnel: run.packet.own_tunnel(),
+            tunnel_set: run.packet.tunnel_set,
+            is_hashed: run.is_hashed,
             stack: run.stack.clone(),
             set: run.set.clone(),
             steps,
@@ -105,13 +107,14 @@ impl<'a> Walk<'a> {
         };
         let program = self.tables.programs.get(&bridge.id);
         let mut packet = Packet::new(key);
-        packet.key.flow.tunnel = frozen.tunnel;
-        self.done.tunnel = frozen.tunnel;
+        packet.key.flow.tunnel = frozen.tunnel_of(&key.tunnel);
+        packet.set_tunnel(&frozen.tunnel_set);
         let mut run = Run::new(bridge, program, 0, packet);
         run.packet.key.registers = frozen.registers;
         (run.stack, run.set) = (frozen.stack.clone(), frozen.set.clone());
         (run.table, run.left_cookie) = (frozen.table, frozen.cookie);
         (run.is_first, run.is_home) = (true, true);
+        run.is_hashed = frozen.is_hashed;
         self.first = Some(Box::new(run.packet.key));
         self.in_port = Some(PortRef { bridge: bridge.id, port: OfPort(frozen.registers.in_port) });
         self.open(Kind::Bridge, || format!("bridge(\"{}\")", bridge.name));

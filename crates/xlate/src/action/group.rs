@@ -137,7 +137,8 @@ impl<'a> Walk<'a> {
         group: &Arc<Group>,
         method: HashMethod,
     ) -> Next {
-        if run.packet.key.flow.dp_hash == 0 {
+        if !run.is_hashed {
+            run.is_hashed = true;
             self.say(|| "no live bucket".into());
             self.commit(&run.packet);
             self.push(Datapath::Hash(method, 0));

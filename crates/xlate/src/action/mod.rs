@@ -13,7 +13,7 @@ pub(crate) mod set;
 mod stack;
 mod vlan;
 
-use openflow::{Action, Field, Instructions};
+use openflow::{Action, Field, Instructions, Value};
 
 use crate::run::{Next, Run, StepRef};
 use crate::trace::Kind;
@@ -68,7 +68,10 @@ impl<'a> Walk<'a> {
             Action::Move { src, dst } => self.move_field(run, *src, *dst),
             Action::Push(src) => self.push_stack(run, *src),
             Action::Pop(dst) => self.pop_stack(run, *dst),
-            Action::SetTunnel { id, .. } => run.packet.key.flow.tunnel.id = *id,
+            Action::SetTunnel { id, .. } => {
+                let id = Value::Int((*id).into());
+                self.write(run, Field::TunId, &id, &Field::TunId.ones());
+            }
             Action::Resubmit { port, table, .. } => return self.resubmit(run, *port, *table),
             Action::Clone(actions) => self.clone_packet(run, actions),
             Action::Group(id) => return self.group(run, *id),

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod guide;
+mod pipelines;
 mod property;
 mod recorded;
 mod traces;

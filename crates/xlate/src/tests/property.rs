@@ -42,7 +42,7 @@ fn port() -> impl Strategy<Value = (VlanMode, PriorityTags, bool, u8)> {
 }
 
 /// Two bridges with a wire and ports of all kinds; the first is the tunnels' underlay.
-fn world() -> impl Strategy<Value = World> {
+pub(super) fn world() -> impl Strategy<Value = World> {
     let tunnel = (any::<bool>(), any::<bool>());
     (prop::collection::vec(port(), 8), tunnel, any::<bool>()).prop_map(
         |(ports, (tos, ttl), known)| {
@@ -90,7 +90,9 @@ fn tag() -> impl Strategy<Value = Vlan> {
     ]
 }
 
-fn one_of<T: Copy + std::fmt::Debug + 'static>(values: &'static [T]) -> impl Strategy<Value = T> {
+pub(super) fn one_of<T: Copy + std::fmt::Debug + 'static>(
+    values: &'static [T],
+) -> impl Strategy<Value = T> {
     (0..values.len()).prop_map(|i| values[i])
 }
 
@@ -147,12 +149,12 @@ fn to_host() -> impl Strategy<Value = FlowKey> {
     )
 }
 
-fn packet() -> impl Strategy<Value = FlowKey> {
+pub(super) fn packet() -> impl Strategy<Value = FlowKey> {
     prop_oneof![key(), to_host()]
 }
 
 /// `p` where the mask looks, `noise` elsewhere.
-fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> FlowKey {
+pub(super) fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> FlowKey {
     let mut q = *p;
     for ((q, m), noise) in q.words_mut().iter_mut().zip(mask.0.words()).zip(noise) {
         *q = (*q & m) | (noise & !m);

@@ -116,7 +116,13 @@ fn check(text: &str) {
                 let recorded: Vec<_> =
                     lines.by_ref().take_while(|l| !l.starts_with("-------- end")).collect();
                 let key = packet(&w, bridge, flow);
-                let request = Request { key: &key, packet: None, now: w.now, want_trace: true };
+                let request = Request {
+                    key: &key,
+                    packet: None,
+                    now: w.now,
+                    want_trace: true,
+                    entered: None,
+                };
                 let ours = explain(&w.snapshot, &w.tables(), &request, &[]);
                 let want = expected(&recorded);
                 if !agree(&want, &ours) {

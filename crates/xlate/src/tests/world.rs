@@ -69,7 +69,7 @@ impl World {
     }
 
     pub(super) fn ask(&self, key: &FlowKey) -> Translation {
-        let request = Request { key, packet: None, now: self.now, want_trace: true };
+        let request = Request { key, packet: None, now: self.now, want_trace: true, entered: None };
         translate(&self.snapshot, &self.tables(), &request)
     }
 

@@ -1,0 +1,166 @@
+//! `ofproto/trace`: what would become of a packet, and why.
+
+use flow::text::{Numbers, parse_hex_packet};
+use flow::{DpPort, FlowKey, Metadata};
+use openflow::message::flow_mod::Command;
+use openflow::text::flow::parse_flow;
+use openflow::text::value::parse_masked;
+use openflow::{Field, Port};
+use pipeline::{MatchKey, OfPort};
+use unixctl::{Args, Registry};
+use xlate::{Entered, Request, describe, explain, translate_packet_out};
+
+use super::{datapaths, strings};
+use crate::daemon::Daemon;
+use crate::switch::Plane;
+
+pub(super) fn add(registry: &mut Registry<Daemon>) {
+    registry.add(
+        "ofproto/trace",
+        "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
+        1,
+        usize::MAX,
+        trace,
+    );
+    registry.add(
+        "ofproto/trace-packet-out",
+        "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions",
+        2,
+        usize::MAX,
+        trace_packet_out,
+    );
+}
+
+/// What is to be traced.
+struct Subject<'a> {
+    plane: &'a Plane,
+    key: FlowKey,
+    entered: Option<Entered>,
+    packet: Option<Vec<u8>>,
+    ct_states: Vec<u8>,
+}
+
+fn trace(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+    let subject = subject(daemon, &strings(args))?;
+    let Subject { plane, key, entered, packet, ct_states } = &subject;
+    Ok(plane.slow.with(|state, now| {
+        let packet = packet.as_deref();
+        let request = Request { key, packet, now, want_trace: true, entered: *entered };
+        explain(&state.snapshot, &state.tables(), &request, ct_states)
+    }))
+}
+
+fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+    let args = strings(args);
+    let (actions, rest) = args.split_last().ok_or("Syntax error")?;
+    let rest: Vec<&str> = rest.iter().copied().filter(|a| !a.ends_with("-consistent")).collect();
+    let actions = openflow::text::action::parse(actions)?;
+    let Subject { plane, key, entered, packet, .. } = subject(daemon, &rest)?;
+    let at = entered.ok_or("a bridge is needed")?;
+    Ok(plane.slow.with(|state, now| {
+        let packet = packet.as_deref();
+        let request = Request { key: &key, packet, now, want_trace: true, entered };
+        let (bridge, registers) = (at.bridge, at.registers);
+        let tables = state.tables();
+        let t =
+            translate_packet_out(&state.snapshot, &tables, bridge, registers, &actions, &request);
+        describe(&t, &request)
+    }))
+}
+
+/// Understands the arguments, which say of a packet what the reference's do.
+fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String> {
+    let mut generate = false;
+    let mut ct_states = Vec::new();
+    let mut named = Vec::new();
+    let mut args = args.iter().copied();
+    while let Some(arg) = args.next() {
+        match arg {
+            "-generate" | "--generate" => generate = true,
+            "--ct-next" => {
+                let state = args.next().ok_or("Missing argument for option --ct-next")?;
+                ct_states.push(ct_state(state)?);
+            }
+            "--l7" | "--l7-len" => {
+                args.next().ok_or_else(|| format!("Missing argument for option {arg}"))?;
+            }
+            _ if arg.starts_with('-') => return Err(format!("{arg}: unknown option")),
+            _ if named.len() >= 3 => return Err("too many arguments".into()),
+            _ => named.push(arg),
+        }
+    }
+    let mut packet = None;
+    if !generate && named.len() > 1 {
+        packet = named.last().and_then(|last| parse_hex_packet(last));
+        match packet {
+            Some(_) => drop(named.pop()),
+            None if named.len() > 2 => return Err("Trailing garbage in packet data".into()),
+            None => {}
+        }
+    }
+    let (first, flow) = match named.as_slice() {
+        [flow] => (None, *flow),
+        [first, flow] => (Some(*first), *flow),
+        _ => return Err("Syntax error".into()),
+    };
+    let (plane, mut key, entered) = match flow::text::parse_flow(flow, &Numbers) {
+        Ok((key, _)) => {
+            let plane = datapaths::find(daemon, first).map_err(|_| "Cannot find the datapath")?;
+            (plane, key, None)
+        }
+        Err(error) => {
+            let Some(name) = first else {
+                return Err(format!("{error} (or the bridge name was omitted)"));
+            };
+            let (bridge, plane) =
+                daemon.switch.bridge(name).ok_or_else(|| format!("{name}: unknown bridge"))?;
+            let (key, registers) = of_bridge(plane, bridge.id, flow)?;
+            (plane, key, Some(Entered { bridge: bridge.id, registers }))
+        }
+    };
+    if generate {
+        packet = Some(flow::compose::compose(&key, None).map_err(|e| e.to_string())?);
+    }
+    if let Some(frame) = &packet
+        && let Some((seen, _)) = flow::extract(frame, &Metadata::of(&key))
+    {
+        key = seen;
+    }
+    Ok(Subject { plane, key, entered, packet, ct_states })
+}
+
+/// A flow in OpenFlow's words.
+fn of_bridge(
+    plane: &Plane,
+    id: pipeline::BridgeId,
+    text: &str,
+) -> Result<(FlowKey, pipeline::Registers), String> {
+    let bad = |e: String| format!("Bad openflow flow syntax: {e}");
+    let mut matching = parse_flow(text, Command::Delete).map_err(bad)?.flow.matching;
+    if matching.is_ethernet() {
+        matching.clear(Field::PacketType);
+    }
+    let in_port = matching.exact(Field::InPort).map_or(Port::NONE, |p| Port(p as u16));
+    let pattern = MatchKey::new(&matching)
+        .ok_or_else(|| bad("options of tunnels cannot be traced".into()))?;
+    let (mut key, mut registers) = (pattern.key.flow, pattern.key.registers);
+    registers.in_port = in_port.0;
+    let at = pipeline::PortRef { bridge: id, port: OfPort(in_port.0) };
+    let dp = plane
+        .slow
+        .with(|state, _| state.snapshot.port(at).and_then(|(_, port)| port.kind.own_dp()));
+    key.in_port = dp.unwrap_or(DpPort::NONE).0;
+    for tag in &mut key.vlans {
+        if tag.is_present() && tag.tpid == 0 {
+            tag.tpid = 0x8100;
+        }
+    }
+    Ok((key, registers))
+}
+
+/// Flags with bars or commas between, of a connection that is tracked.
+fn ct_state(text: &str) -> Result<u8, String> {
+    let text = text.replace(',', "|");
+    let (value, _) = parse_masked(Field::CtState, &text)?;
+    Ok(value.int() as u8)
+}
