@@ -103,6 +103,11 @@ impl Packet {
         self.look_at_tag(mask, Vlan::CFI);
     }
 
+    /// Adds whether there is a tag behind the outermost.
+    pub(crate) fn look_at_inner_presence(&self, mask: &mut Mask) {
+        look_at(self.origins[1], mask, Vlan::CFI);
+    }
+
     /// Adds all of the outermost tag, or that there is none.
     pub(crate) fn look_at_whole_tag(&self, mask: &mut Mask) {
         let bits = if self.tag().is_some() { u16::MAX } else { Vlan::CFI };

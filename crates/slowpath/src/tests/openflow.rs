@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use openflow::message::PacketOut;
 use openflow::message::flow_mod::Command;
+use openflow::message::meter::{Band, BandKind, Meter, MeterCommand, MeterFlags, MeterMod};
 use openflow::text::action::parse;
 use openflow::text::flow::parse_flow;
+use openflow::text::group::{GroupVerb, parse_group};
 use openflow::{Field, Match};
 use pipeline::{BridgeId, Change, FailMode, Removed};
 
@@ -191,4 +193,103 @@ fn rules_go_when_their_time_has_come() {
     w.warp(Duration::from_secs(4), Duration::from_millis(500));
     assert_eq!(gone(&w), [(1, Removed::Idle, 5)]);
     w.assert_goes(1, frame(1, 2), &[], "no rule is left");
+}
+
+#[test]
+fn packets_make_rules_and_keep_them() {
+    let w = world(&[
+        "priority=1,actions=learn(table=1,hard_timeout=3,cookie=9,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],\
+         output:NXM_OF_IN_PORT[]),resubmit(,1)",
+        "table=1,priority=0,actions=ALL",
+    ]);
+    w.assert_goes(1, frame(1, 2), &[2, 3], "2 is not known");
+    assert!(w.slow.barrier(PATIENCE));
+    w.assert_goes(2, frame(2, 1), &[1], "1 is");
+    assert!(w.slow.barrier(PATIENCE));
+    w.assert_goes(1, frame(1, 2), &[2], "and so is 2 by now");
+    for _ in 0..6 {
+        w.send(1, &[frame(1, 2)]);
+        w.send(2, &[frame(2, 1)]);
+        w.warp(Duration::from_secs(1), Duration::from_millis(500));
+    }
+    w.assert_goes(1, frame(1, 2), &[2], "packets keep the rules alive");
+    w.warp(Duration::from_secs(5), Duration::from_millis(500));
+    w.assert_goes(3, frame(3, 2), &[1, 2], "without packets they go");
+}
+
+#[test]
+fn groups_send_to_all_or_to_one_of_many() {
+    let w = world(&[]);
+    let group = |text: &str| {
+        let parsed = parse_group(text, GroupVerb::Add).unwrap();
+        w.slow.with(|state, now| {
+            state.programs.get_mut(&BRIDGE).unwrap().group_mod(&parsed.change, now).unwrap();
+        });
+    };
+    group(
+        "group_id=1,type=all,bucket=actions=output:2,bucket=actions=mod_dl_dst:02:00:00:00:00:09,output:3",
+    );
+    group(
+        "group_id=2,type=select,bucket=weight=1,actions=output:2,bucket=weight=1,actions=output:3",
+    );
+    w.change(Command::Add, "in_port=1,dl_dst=02:00:00:00:00:02,actions=group:1");
+    w.change(Command::Add, "cookie=5,in_port=1,dl_dst=02:00:00:00:00:03,actions=group:2");
+    w.assert_goes(1, frame(1, 2), &[2, 3], "to all");
+    let (mut two, mut three) = (0, 0);
+    for from in 0..64 {
+        w.send(1, &[frame(from, 3), frame(from, 3)]);
+        let counts = [2, 3].map(|n| w.sent(n).len());
+        assert!(counts == [2, 0] || counts == [0, 2], "one sender's packets go one way");
+        (two, three) = (two + counts[0], three + counts[1]);
+    }
+    assert!(two > 20 && three > 20, "{two} and {three}");
+    assert_eq!(w.counted(5), 128);
+    let usage = w.slow.with(|state, _| state.programs[&BRIDGE].group(2).unwrap().usage.counts().0);
+    assert_eq!(usage, 128);
+}
+
+#[test]
+fn what_is_behind_a_label_is_seen_after_another_round() {
+    let w = world(&[
+        "in_port=1,mpls,actions=pop_mpls:0x0800,resubmit(,1)",
+        "table=1,ip,nw_dst=10.0.0.2,actions=mod_nw_src:10.0.0.9,output:2",
+        "table=1,priority=1,actions=output:3",
+    ]);
+    let labelled = |dst: u8| {
+        let mut key = flow::FlowKey::default();
+        (key.eth_dst, key.eth_src, key.eth_type) = (mac(2), mac(1), 0x0800);
+        (key.nw_src, key.nw_dst) = (0x0a00_0001, 0x0a00_0000 | u32::from(dst));
+        (key.nw_proto, key.nw_ttl) = (17, 64);
+        let mut bytes = flow::compose::compose(&key, None).unwrap();
+        bytes.splice(12..14, [0x88, 0x47, 0, 0, 0x51, 64, 0x08, 0x00]);
+        bytes.drain(18..20);
+        bytes
+    };
+    w.assert_goes(1, labelled(2), &[2], "to one");
+    w.assert_goes(1, labelled(3), &[3], "to the other");
+    w.send(1, &[labelled(2)]);
+    assert_eq!(w.sent(2)[0][26..30], [10, 0, 0, 9]);
+    let flows = w.slow.list();
+    assert_eq!(flows.len(), 3, "one that takes the label off, one for each host behind it");
+}
+
+#[test]
+fn meters_drop() {
+    let w = world(&[]);
+    let band = Band { kind: BandKind::Drop, rate: 1, burst: 1 };
+    let flags = MeterFlags(MeterFlags::PKTPS | MeterFlags::BURST);
+    let meter = Meter { id: 7, flags, bands: vec![band] };
+    let request = MeterMod { command: MeterCommand::Add, meter };
+    w.slow.with(|state, now| {
+        state.programs.get_mut(&BRIDGE).unwrap().meter_mod(&request, now).unwrap();
+    });
+    w.change(Command::Add, "in_port=1,actions=meter:7,output:2");
+    assert!(w.slow.barrier(PATIENCE));
+    for _ in 0..20 {
+        w.send(1, &[frame(1, 2)]);
+    }
+    let sent = w.sent(2).len();
+    assert!((1..=3).contains(&sent), "{sent} of 20 in no time");
+    let stats = w.slow.meter_stats(BRIDGE, 7).unwrap();
+    assert_eq!(stats.packets, 20);
 }

@@ -43,6 +43,9 @@ impl<'a> Walk<'a> {
     pub(crate) fn push_vlan(&mut self, run: &mut Run<'a>, tpid: u16) {
         // Whether there are tags already says how many there will be.
         run.packet.look_at_presence(&mut self.mask);
+        if run.packet.tag().is_some() {
+            run.packet.look_at_inner_presence(&mut self.mask);
+        }
         if run.packet.key.flow.vlans[1].is_present() {
             // There is no room for a third in the key: what is popped and pushed to get there depends on both.
             self.mask.0.vlans = flow::Mask::exact().0.vlans;
