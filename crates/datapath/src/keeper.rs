@@ -29,9 +29,10 @@ use std::time::Duration;
 
 use base::Instant;
 
-/// Datagrams a second above which it is tried whether workers deliver more ..
-const MANY: u64 = 100_000;
-/// .. and below which a flow goes to the kernel.
+/// Datagrams a second, close behind others, above which it is tried whether workers deliver more. Somebody who waits for answers has
+/// none, and what is sent as fast as can be has hardly any others.
+const MANY: u64 = 40_000;
+/// Datagrams a second below which a flow goes to the kernel.
 pub(crate) const FEW: u64 = 60_000;
 /// How long a trial that the kernel has won holds: at first, and at most.
 const HOLDS: (Duration, Duration) = (Duration::from_secs(16), Duration::from_secs(256));
@@ -64,6 +65,8 @@ pub(crate) struct Seen {
     pub(crate) passed: u64,
     /// Packets that came while it was open.
     pub(crate) ran: u64,
+    /// Of these, datagrams that came close behind another.
+    pub(crate) near: u64,
     /// Packets of the flow, of any kind, that workers have had.
     pub(crate) workers: u64,
 }
@@ -131,6 +134,7 @@ impl Keeper {
         let time = now.since(std::mem::replace(&mut self.at, now));
         let counted = seen.passed.saturating_sub(before.passed);
         let by_kernel = per_second(counted + seen.ran.saturating_sub(before.ran), time);
+        let near = per_second(seen.near.saturating_sub(before.near), time);
         let by_workers = per_second(seen.workers.saturating_sub(before.workers), time);
         let is_udp = self.kind == Kind::Datagrams;
         if let State::Opening { .. } = self.state
@@ -151,7 +155,7 @@ impl Keeper {
                 self.begin(now)
             }
             State::Opening { .. } | State::Open { .. }
-                if is_udp && by_kernel > MANY && now >= self.proven =>
+                if is_udp && near > MANY && now >= self.proven =>
             {
                 self.state = State::Trial { kernel: by_kernel };
                 Order::Shut

@@ -20,7 +20,7 @@ use std::time::Duration;
 use base::{Counter, Counters, Instant};
 use flow::DpPort;
 use netdev::KernelSide;
-use offload::{Counts, Engine, Exit, Gate, Id, InstallError, Rule, Traffic};
+use offload::{Counts, Engine, Exit, Gate, Id, InstallError, Passage, Rule, Traffic};
 
 use crate::entry::{Flow, FlowStats, StatsCell, Ufid};
 use crate::keeper::{FEW, Keeper, Kind, Order, Seen, per_second};
@@ -362,9 +362,8 @@ impl Gated {
         entrance: impl FnOnce() -> Entrance,
     ) -> Option<Arc<Opening>> {
         let open = self.gate.is_open();
-        let passage = self.gate.passage();
-        let seen =
-            Seen { open, opened: self.opened, passed: passage.passed, ran: passage.ran, workers };
+        let Passage { passed, ran, near } = self.gate.passage();
+        let seen = Seen { open, opened: self.opened, passed, ran, near, workers };
         let order = self.keeper.pass(seen, now);
         if order == Order::Wait {
             return None;

@@ -5,14 +5,15 @@
 //! so it may run nothing of the flow until they hold nothing of it.
 //!
 //! # What
-//! A gate is four numbers in memory that the programs and we share:
+//! A gate is a few numbers in memory that the programs and we share:
 //!
 //! - `passed`: how many packets the filter has let through to the workers: those that came while the gate was closed, and those
 //!   unfit for the kernel;
 //! - `queued`: how many of these have got as far as the executor, and so are in a socket's queue (a packet is counted in `passed`
 //!   by the filter before it is put there, and in `queued` by the executor after);
 //! - `expect`: the value of `passed` at which the gate is open. It is written by us alone;
-//! - `ran`: how many came while it was open.
+//! - `ran`: how many came while it was open; of UDP also how many of these came [close](CLOSE) behind another (`near`), for which the
+//!   time of the `last` one is kept.
 //!
 //! # Closing
 //! Whatever is let through changes `passed`, so the gate closes by itself, for all that come later. Those that came earlier
@@ -59,7 +60,12 @@ pub struct Passage {
     pub passed: u64,
     /// To the kernel.
     pub ran: u64,
+    /// Of these, UDP that came close behind another.
+    pub near: u64,
 }
+
+/// Nanoseconds between two datagrams that somebody has sent in one go, or as fast as he could: less than a round trip takes.
+pub(crate) const CLOSE: i32 = 12_000;
 
 /// The place of each number in an entry of the table.
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +74,11 @@ pub(crate) enum Word {
     Queued = 1,
     Ran = 2,
     Expect = 3,
+    Last = 4,
+    Near = 5,
 }
 
-pub(crate) const WORDS: usize = 4;
+pub(crate) const WORDS: usize = 6;
 
 /// In the place of `expect`: closed, and nothing is counted.
 pub(crate) const SHUT: u64 = u64::MAX;
@@ -85,7 +93,7 @@ impl Gate {
     /// For a new owner: nothing has passed. Shut, unless it is `open`.
     pub(crate) fn reset(&self, open: bool) {
         self.set(Word::Expect, SHUT);
-        for word in [Word::Passed, Word::Queued, Word::Ran] {
+        for word in [Word::Passed, Word::Queued, Word::Ran, Word::Last, Word::Near] {
             self.set(word, 0);
         }
         if open {
@@ -95,7 +103,8 @@ impl Gate {
 
     /// What has come.
     pub fn passage(&self) -> Passage {
-        Passage { passed: self.get(Word::Passed), ran: self.get(Word::Ran) }
+        let [passed, ran, near] = [Word::Passed, Word::Ran, Word::Near].map(|word| self.get(word));
+        Passage { passed, ran, near }
     }
 
     /// Whether the kernel runs what comes now.

@@ -194,6 +194,7 @@ impl Asm {
 #[repr(i32)]
 pub(super) enum Helper {
     MapLookup = 1,
+    Nanoseconds = 5,
     StoreBytes = 9,
     Redirect = 23,
     LoadBytes = 26,

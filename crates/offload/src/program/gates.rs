@@ -2,7 +2,7 @@
 
 use packet::wire::ip_proto;
 
-use super::asm::{Alu, FP, Helper, If, Label, R0, R1, R2, Size};
+use super::asm::{Alu, FP, Helper, If, Label, R0, R1, R2, R8, Size};
 use super::*;
 
 /// The place of a number of a gate.
@@ -16,7 +16,7 @@ impl Writer<'_> {
     /// Whether the packet may run here now. The `unfit` come here, too, and may not; `counted` are those that a gate has counted,
     /// `uncounted` those that nobody counts.
     pub(super) fn pass_gates(&mut self, unfit: Label, [hit, counted, uncounted]: [Label; 3]) {
-        let [judge, other, count] = [(); 3].map(|()| self.asm.label());
+        let [judge, other, apart, count] = [(); 4].map(|()| self.asm.label());
         let asm = &mut self.asm;
         asm.jump(judge);
         asm.place(unfit);
@@ -42,6 +42,16 @@ impl Writer<'_> {
         asm.jump_if_imm(If::NotEqual, R2, ip_proto::UDP.into(), hit);
         asm.mov_imm(R1, 1);
         asm.atomic(Alu::Add, R0, gate!(Ran), R1);
+        // Masks are no longer needed.
+        asm.mov(R8, R0);
+        asm.call(Helper::Nanoseconds);
+        asm.load(Size::B8, R1, R8, gate!(Last));
+        asm.store(Size::B8, R8, gate!(Last), R0);
+        asm.alu(Alu::Sub, R0, R1);
+        asm.jump_if_imm(If::Greater, R0, CLOSE, apart);
+        asm.mov_imm(R1, 1);
+        asm.atomic(Alu::Add, R8, gate!(Near), R1);
+        asm.place(apart);
         // UDP has the port's gate to pass as well.
         asm.load(Size::B4, R1, FP, PORT_GATE);
         asm.store(Size::B4, FP, INDEX, R1);

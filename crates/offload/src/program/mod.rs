@@ -61,7 +61,7 @@ use std::mem::offset_of;
 use asm::{Alu, Asm, FP, Helper, If, Label, R0, R1, R2, R3, R4, R5, R6, R7, Size};
 
 use crate::entry::{Entry, Kind, POPPED_SUPER};
-use crate::gate::{SHUT, Word};
+use crate::gate::{CLOSE, SHUT, Word};
 use crate::key::{Key, MASKS_MAX, Masks};
 use crate::maps::{Maps, PortEntry};
 
