@@ -183,6 +183,19 @@ fn deep_nesting_is_refused_not_followed() {
     assert_eq!(Actions(&[]).to_string(), "drop");
 }
 
+#[test]
+fn errors_about_errors_are_printed_so_deep_and_no_deeper() {
+    let mut bytes = vec![4, 2, 0, 8, 0, 0, 0, 1];
+    while bytes.len() + 12 <= usize::from(u16::MAX) {
+        let [high, low] = (bytes.len() as u16 + 12).to_be_bytes();
+        let mut outer = vec![4, 1, high, low, 0, 0, 0, 1, 0, 1, 0, 1];
+        outer.append(&mut bytes);
+        bytes = outer;
+    }
+    let text = print(&bytes, Verbosity(1));
+    assert_eq!(text.matches("OFPT_ERROR").count(), 17);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

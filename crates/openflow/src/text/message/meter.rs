@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::super::names::Names;
 use super::super::number::Hex;
-use super::{Verbosity, print_named};
+use super::{Verbosity, print_nested};
 use crate::message::bundle::{ATOMIC, BundleAdd, BundleControl, ORDERED};
 use crate::message::meter::{
     ALL_METERS, Band, BandKind, Meter, MeterCommand, MeterFeatures, MeterFlags, MeterMod,
@@ -119,11 +119,17 @@ pub(super) fn bundle_control(out: &mut String, control: &BundleControl) {
     bundle_flags(out, control.flags);
 }
 
-pub(super) fn bundle_add(out: &mut String, add: &BundleAdd, names: &Names, verbosity: Verbosity) {
+pub(super) fn bundle_add(
+    out: &mut String,
+    add: &BundleAdd,
+    names: &Names,
+    verbosity: Verbosity,
+    depth: u32,
+) {
     let _ = write!(out, "\n bundle_id={:#x} flags=", add.id);
     bundle_flags(out, add.flags);
     out.push('\n');
-    out.push_str(&print_named(&add.message, names, verbosity));
+    out.push_str(&print_nested(&add.message, names, verbosity, depth + 1));
 }
 
 fn maps(out: &mut String, maps: &[TlvMap]) {

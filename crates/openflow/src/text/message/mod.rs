@@ -31,6 +31,19 @@ pub fn print(bytes: &[u8], verbosity: Verbosity) -> String {
 
 /// The same, with names of ports and tables.
 pub fn print_named(bytes: &[u8], names: &Names, verbosity: Verbosity) -> String {
+    print_nested(bytes, names, verbosity, 0)
+}
+
+/// How deep messages in messages are printed as such: errors about errors about errors. Below, they are bytes.
+const DEEPEST: u32 = 16;
+
+/// Prints a message that is so deep in others.
+fn print_nested(bytes: &[u8], names: &Names, verbosity: Verbosity, depth: u32) -> String {
+    if depth > DEEPEST {
+        let mut out = String::new();
+        hex_dump(&mut out, bytes);
+        return out;
+    }
     if bytes.is_empty() {
         return "OpenFlow message is empty\n".to_owned();
     }
@@ -56,7 +69,7 @@ pub fn print_named(bytes: &[u8], names: &Names, verbosity: Verbosity) -> String 
         Ok((head, message)) => {
             out.push_str(&name_of(bytes).unwrap_or_default());
             stat_flags(&mut out, &head, wire::flags(bytes));
-            write_body(&mut out, &head, &message, names, verbosity);
+            write_body(&mut out, &head, &message, names, verbosity, depth);
             if matches!(&message, Message::Hello(hello) if hello.unknown) {
                 out.push_str(" unknown data in hello:\n");
                 hex_dump(&mut out, bytes);
@@ -110,11 +123,12 @@ fn write_body(
     message: &Message,
     names: &Names,
     verbosity: Verbosity,
+    depth: u32,
 ) {
     let version = Version::from_wire(head.version).unwrap_or(Version::V15);
     match message {
         Message::Hello(hello) => switch::hello(out, hello),
-        Message::Error(error) => switch::error(out, error, names),
+        Message::Error(error) => switch::error(out, error, names, depth),
         Message::EchoRequest(data) | Message::EchoReply(data) => {
             let _ = writeln!(out, " {} bytes of payload", data.len());
             hex_dump(out, data);
@@ -182,7 +196,7 @@ fn write_body(
         Message::GroupFeaturesReply(features) => group::features(out, features),
         Message::MeterMod(change) => meter::meter_mod(out, change),
         Message::BundleControl(control) => meter::bundle_control(out, control),
-        Message::BundleAdd(add) => meter::bundle_add(out, add, names, verbosity),
+        Message::BundleAdd(add) => meter::bundle_add(out, add, names, verbosity, depth),
         Message::CtFlushZone(zone) => drop(write!(out, " zone_id={zone}")),
         Message::TlvTableMod(change) => meter::tlv_mod(out, change),
         Message::TlvTableReply(table) => meter::tlv_table(out, table),

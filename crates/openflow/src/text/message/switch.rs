@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::super::names::Names;
-use super::{Verbosity, print_named};
+use super::{Verbosity, print_nested};
 use crate::message::stats::Desc;
 use crate::message::switch::{CAPABILITIES, Config, Features, RoleMessage};
 use crate::message::{ErrorMessage, Hello};
@@ -19,7 +19,7 @@ pub(super) fn hello(out: &mut String, hello: &Hello) {
     out.push('\n');
 }
 
-pub(super) fn error(out: &mut String, error: &ErrorMessage, names: &Names) {
+pub(super) fn error(out: &mut String, error: &ErrorMessage, names: &Names, depth: u32) {
     let _ = writeln!(out, " {}", error.code);
     let is_text = error.code.name().starts_with("OFPHFC_");
     if is_text {
@@ -32,7 +32,7 @@ pub(super) fn error(out: &mut String, error: &ErrorMessage, names: &Names) {
         }
         out.push('\n');
     } else {
-        out.push_str(&print_named(&error.data, names, Verbosity(1)));
+        out.push_str(&print_nested(&error.data, names, Verbosity(1), depth + 1));
     }
 }
 
