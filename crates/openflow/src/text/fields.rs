@@ -1,5 +1,7 @@
 //! Lists of fields.
 
+use std::fmt;
+
 use crate::field::Field;
 
 /// The place of a field in lists, which is not quite that in the manual.
@@ -9,10 +11,12 @@ pub(super) fn rank(field: Field) -> u32 {
         Field::TunFlags => place(Field::TunIpv6Dst) + 1,
         Field::Metadata => place(Field::InPort) - 1,
         Field::ActsetOutput => place(Field::InPortOxm) + 1,
+        Field::TunErspanIdx => place(Field::TunErspanVer) - 1,
         Field::VlanTci => place(Field::VlanVid) - 1,
         Field::NwTos => place(Field::NwProto) + 1,
         Field::IpDscp => place(Field::NwProto) + 2,
         Field::NwEcn => place(Field::NwProto) + 3,
+        Field::NshTtl => place(Field::NdOptionsType) + place(Field::NshC4) + 1,
         _ if (Field::NshFlags..=Field::NshC4).contains(&field) => {
             place(Field::NdOptionsType) + place(field)
         }
@@ -32,15 +36,32 @@ impl Run {
         self.first.split_inclusive('_').next().filter(|p| p.ends_with('_')).unwrap_or("")
     }
 
-    /// The names, each without what stands before.
-    fn without(&self, prefix: &str) -> String {
+    /// The same without what stands before.
+    fn without(&self, prefix: &str) -> Run {
         let rest = |name: &'static str| name.strip_prefix(prefix).unwrap_or(name);
-        if self.first == self.last {
-            rest(self.first).to_owned()
-        } else {
-            format!("{}...{}", rest(self.first), rest(self.last))
-        }
+        Run { first: rest(self.first), last: rest(self.last) }
     }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.first)?;
+        if self.first == self.last { Ok(()) } else { write!(f, "...{}", self.last) }
+    }
+}
+
+/// Runs with `separator` between; neighbours that begin with the same word have it said once.
+fn grouped(runs: &[Run], separator: &str) -> String {
+    let same = |a: &Run, b: &Run| !a.prefix().is_empty() && a.prefix() == b.prefix();
+    let groups = runs.chunk_by(same).map(|group| match group {
+        [first, _, ..] => {
+            let prefix = first.prefix();
+            let parts: Vec<Run> = group.iter().map(|run| run.without(prefix)).collect();
+            format!("{prefix}{{{}}}", grouped(&parts, ","))
+        }
+        _ => group.iter().map(Run::to_string).collect(),
+    });
+    groups.collect::<Vec<_>>().join(separator)
 }
 
 /// A name's end, if that is a number, and what stands before it.
@@ -65,16 +86,7 @@ pub(super) fn list<'a>(fields: impl IntoIterator<Item = &'a Field>) -> String {
             _ => runs.extend(chunk.iter().map(|name| Run { first: name, last: name })),
         }
     }
-    let same = |a: &Run, b: &Run| !a.prefix().is_empty() && a.prefix() == b.prefix();
-    let groups = runs.chunk_by(same).map(|group| match group {
-        [one] => one.without(""),
-        [first, ..] => {
-            let parts: Vec<String> = group.iter().map(|run| run.without(first.prefix())).collect();
-            format!("{}{{{}}}", first.prefix(), parts.join(","))
-        }
-        [] => String::new(),
-    });
-    groups.collect::<Vec<_>>().join(" ")
+    grouped(&runs, " ")
 }
 
 #[cfg(test)]
@@ -92,6 +104,11 @@ mod tests {
                 &[Field::TunMetadata0, Field::TunMetadata1, Field::TunMetadata2, Field::TunSrc],
                 "tun_{src,metadata0...metadata2}",
             ),
+            (
+                &[Field::TunSrc, Field::TunIpv6Src, Field::TunIpv6Dst, Field::TunFlags],
+                "tun_{src,ipv6_{src,dst},flags}",
+            ),
+            (&[Field::NshFlags, Field::NshTtl, Field::NshMdtype], "nsh_{flags,mdtype,ttl}"),
             (&[], ""),
         ] {
             assert_eq!(list(fields), text);

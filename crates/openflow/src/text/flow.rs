@@ -41,10 +41,8 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
     let mut protocols = Protocols::ANY;
     let deletes = command.deletes();
     let strict = matches!(command, Command::ModifyStrict | Command::DeleteStrict);
-    let (head, actions) = split_actions(text)?;
-    if let (Some(_), true) = (actions, deletes) {
-        return Err("must not specify an action".to_owned());
-    }
+    // What deletes has no actions: the word is but an unknown one.
+    let (head, actions) = if deletes { (text, None) } else { split_actions(text)? };
     for pair in pairs(head) {
         let (key, value) = (pair.key, pair.value);
         if FLAGS.contains(&key) {
@@ -73,11 +71,7 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
             continue;
         }
         if value.is_empty() {
-            return Err(if is_setting(key) {
-                format!("field {key} missing value")
-            } else {
-                format!("unknown keyword {key}")
-            });
+            return Err(format!("field {key} missing value"));
         }
         let bad = || format!("invalid {key} {value:?}");
         match key {
@@ -88,7 +82,7 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
                     protocols = protocols.and(Protocols::WITH_TABLE);
                 }
             }
-            "priority" if command == Command::Add || strict => {
+            "priority" if !deletes || strict => {
                 flow.priority = parse(value).ok_or_else(bad)?;
             }
             "idle_timeout" if !deletes => flow.idle_timeout = parse(value).ok_or_else(bad)?,
@@ -127,6 +121,10 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
     if protocols.is_empty() {
         return Err(inconsistent(Code::OFPBAC_MATCH_INCONSISTENT));
     }
+    if !deletes && flow.cookie.1 == 0 && flow.new_cookie == u64::MAX {
+        // A modification may have to add: then without a cookie.
+        flow.new_cookie = 0;
+    }
     let before = flow.matching.clone();
     let normalized = flow.matching.normalize().then_some(before);
     Ok(ParsedFlow { flow, protocols, normalized })
@@ -134,10 +132,6 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
 
 fn inconsistent(code: Code) -> String {
     format!("actions are invalid with specified match ({code})")
-}
-
-fn is_setting(key: &str) -> bool {
-    ["table", "priority", "idle_timeout", "hard_timeout", "cookie", "importance"].contains(&key)
 }
 
 /// What stands before `actions=` (or `action=`), and behind it.

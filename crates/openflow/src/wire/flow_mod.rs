@@ -155,6 +155,8 @@ pub(super) fn read_match(
 ) -> Result<crate::Match> {
     match version {
         Version::V10 => legacy::read10(r),
+        // Replies of OpenFlow 1.1 have the later form where the match would not fit the older.
+        Version::V11 if r.rest().starts_with(&[0, 1]) => oxm::read_match(r, strictness),
         Version::V11 => legacy::read11(r),
         _ => oxm::read_match(r, strictness),
     }
@@ -200,7 +202,8 @@ pub(super) fn write(w: &mut Writer, flow: &FlowMod, protocol: Protocol) {
     let version = protocol.version();
     let context = Context::new(version, &flow.matching);
     let flags = write_flags(flow.flags, version);
-    let table = flow.table;
+    // OpenFlow 1.1 cannot say "all tables".
+    let table = if version == Version::V11 && flow.table == ALL_TABLES { 0 } else { flow.table };
     let v10_command = || {
         let table = if protocol.has_table() { table } else { 0 };
         u16::from(table) << 8 | flow.command as u16

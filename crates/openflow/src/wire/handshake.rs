@@ -159,14 +159,14 @@ pub(super) fn write_features(w: &mut Writer, features: &Features, version: Versi
     }
 }
 
-/// Packets that died are sent to the controller: OpenFlow 1.1 and 1.2 have a bit for it.
+/// Packets that died are sent to the controller: OpenFlow 1.1 and 1.2 have a bit for it, 1.0 by Open vSwitch's extension.
 const INVALID_TTL: u16 = 4;
 
 pub(super) fn read_config(mut r: Reader<'_>, version: Version) -> Result<Config> {
     let start = r;
     let (flags, miss_send_len) = (r.u16()?, r.u16()?);
     r.end(Code::OFPBRC_BAD_LEN)?;
-    let has_ttl = matches!(version, Version::V11 | Version::V12);
+    let has_ttl = version <= Version::V12;
     let fragments = match flags & 3 {
         0 => Fragments::Normal,
         1 => Fragments::Drop,
@@ -181,8 +181,7 @@ pub(super) fn read_config(mut r: Reader<'_>, version: Version) -> Result<Config>
 }
 
 pub(super) fn write_config(w: &mut Writer, config: &Config, version: Version) {
-    let ttl = config.invalid_ttl_to_controller == Some(true)
-        && matches!(version, Version::V11 | Version::V12);
+    let ttl = config.invalid_ttl_to_controller == Some(true) && version <= Version::V12;
     w.u16(config.fragments as u16 | if ttl { INVALID_TTL } else { 0 });
     w.u16(config.miss_send_len);
 }

@@ -175,7 +175,6 @@ pub(super) fn read_nxt2(mut r: Reader<'_>, version: Version, strict: bool) -> Re
             property::COOKIE => packet.cookie = Some(property.u64()?),
             property::REASON => packet.reason = property.u8()?,
             property::METADATA => {
-                body.skip(body.left().min(4))?;
                 packet.metadata = oxm::read(body, Strictness::Loose, false)?.0;
             }
             property::USERDATA => packet.userdata = body.take_rest().to_vec(),
@@ -223,7 +222,6 @@ pub(super) fn write_nxt2(w: &mut Writer, packet: &PacketIn, version: Version) {
     }
     put(property::REASON, &|w| w.u8(packet.reason));
     put(property::METADATA, &|w| {
-        w.zeros(4);
         oxm::write(w, &packet.metadata, version, None);
     });
     if !packet.userdata.is_empty() {

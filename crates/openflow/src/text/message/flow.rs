@@ -88,16 +88,36 @@ pub(super) fn flow_mod(out: &mut String, flow: &FlowMod, names: &Names) {
 }
 
 pub(super) fn stats(out: &mut String, flow: &FlowStats, names: &Names) {
-    let _ = write!(out, "\n cookie={:#x}, ", flow.cookie);
-    if let Some(duration) = flow.duration {
+    out.push('\n');
+    write_line(out, flow, true, names);
+}
+
+/// One flow on a line of its own, as sorted dumps have it; without what was counted, if so asked.
+pub fn flow_line(flow: &FlowStats, with_stats: bool, names: &Names) -> String {
+    let mut out = String::new();
+    write_line(&mut out, flow, with_stats, names);
+    out
+}
+
+fn write_line(out: &mut String, flow: &FlowStats, with_stats: bool, names: &Names) {
+    out.push(' ');
+    if with_stats || flow.cookie != 0 {
+        let _ = write!(out, "cookie={:#x}, ", flow.cookie);
+    }
+    if let Some(duration) = flow.duration.filter(|_| with_stats) {
         let _ = write!(out, "duration={}, ", seconds(duration));
     }
-    let _ = write!(out, "table={}, ", names.table(flow.table));
+    let table = names.table(flow.table);
+    if with_stats || flow.table != 0 || table.has_name() {
+        let _ = write!(out, "table={table}, ");
+    }
     for (name, count) in [("n_packets", flow.packets), ("n_bytes", flow.bytes)] {
-        let _ = match count {
-            Some(count) => write!(out, "{name}={count}, "),
-            None => write!(out, "{name}=?, "),
-        };
+        if with_stats {
+            let _ = match count {
+                Some(count) => write!(out, "{name}={count}, "),
+                None => write!(out, "{name}=?, "),
+            };
+        }
     }
     for (name, value) in [("idle_timeout", flow.idle_timeout), ("hard_timeout", flow.hard_timeout)]
     {
@@ -109,11 +129,10 @@ pub(super) fn stats(out: &mut String, flow: &FlowStats, names: &Names) {
     if flow.importance != 0 {
         let _ = write!(out, "importance={}, ", flow.importance);
     }
-    if let Some(age) = flow.idle_age {
-        let _ = write!(out, "idle_age={age}, ");
-    }
-    if let Some(age) = flow.hard_age {
-        let _ = write!(out, "hard_age={age}, ");
+    for (name, age) in [("idle_age", flow.idle_age), ("hard_age", flow.hard_age)] {
+        if let Some(age) = age.filter(|_| with_stats) {
+            let _ = write!(out, "{name}={age}, ");
+        }
     }
     priority_and_match(out, flow.priority, &flow.matching, names);
     let _ = write!(out, "actions={}", Named(&flow.instructions, names));

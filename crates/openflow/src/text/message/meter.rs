@@ -115,7 +115,7 @@ fn bundle_flags(out: &mut String, flags: u16) {
 }
 
 pub(super) fn bundle_control(out: &mut String, control: &BundleControl) {
-    let _ = write!(out, "\n bundle_id={:#x} type={} flags=", control.id, control.step.name());
+    let _ = write!(out, "\n bundle_id={} type={} flags=", Hex(control.id), control.step.name());
     bundle_flags(out, control.flags);
 }
 
@@ -126,7 +126,7 @@ pub(super) fn bundle_add(
     verbosity: Verbosity,
     depth: u32,
 ) {
-    let _ = write!(out, "\n bundle_id={:#x} flags=", add.id);
+    let _ = write!(out, "\n bundle_id={} flags=", Hex(add.id));
     bundle_flags(out, add.flags);
     out.push('\n');
     out.push_str(&print_nested(&add.message, names, verbosity, depth + 1));

@@ -11,6 +11,9 @@ mod queue;
 mod switch;
 mod table;
 
+pub use flow::flow_line;
+pub use table::table_features;
+
 use std::fmt::Write;
 
 use super::names::Names;
@@ -114,7 +117,7 @@ fn write_name(out: &mut String, head: &Header, name: &str) {
         Some(version) => drop(write!(out, " (OF{})", version.dotted())),
         None => drop(write!(out, " (OF 0x{:02x})", head.version)),
     }
-    let _ = write!(out, " (xid={}):", super::number::Hex(head.xid));
+    let _ = write!(out, " (xid={:#x}):", head.xid);
 }
 
 fn write_body(
@@ -233,7 +236,7 @@ fn write_body(
         Message::PortDescRequest(port) => drop(write!(out, " port={}", names.port(*port))),
         Message::PortDescReply { ports, .. } => {
             out.push('\n');
-            ports.iter().for_each(|desc| port::desc(out, desc));
+            port::all(out, ports);
         }
         Message::PortStatsRequest(port) => drop(write!(out, " port_no={}", names.port(*port))),
         Message::PortStatsReply { ports, .. } => {

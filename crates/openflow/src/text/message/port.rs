@@ -43,6 +43,13 @@ fn state(out: &mut String, desc: &PortDesc) {
     out.push_str(STP[stp as usize]);
 }
 
+/// Ports by their numbers, whatever order they came in.
+pub(super) fn all(out: &mut String, ports: &[PortDesc]) {
+    let mut sorted: Vec<&PortDesc> = ports.iter().collect();
+    sorted.sort_by_key(|desc| desc.port);
+    sorted.into_iter().for_each(|port| desc(out, port));
+}
+
 pub(super) fn desc(out: &mut String, desc: &PortDesc) {
     let _ = write!(out, " {}", desc.port);
     if desc.port != Port::LOCAL || !desc.name.is_empty() {

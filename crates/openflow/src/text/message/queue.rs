@@ -19,7 +19,7 @@ pub(super) fn config_request(out: &mut String, asked: QueueRequest, names: &Name
 
 pub(super) fn configs(out: &mut String, queues: &[QueueConfig], names: &Names) {
     let mut queues = queues.to_vec();
-    queues.sort_by_key(|config| config.queue);
+    queues.sort_by_key(|config| (config.port, config.queue));
     out.push(' ');
     let mut port = Port(0);
     for config in queues {

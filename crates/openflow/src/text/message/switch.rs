@@ -80,7 +80,7 @@ pub(super) fn features(out: &mut String, features: &Features, version: Version) 
         }
         out.push('\n');
     }
-    features.ports.iter().for_each(|desc| super::port::desc(out, desc));
+    super::port::all(out, &features.ports);
 }
 
 pub(super) fn config(out: &mut String, config: &Config) {

@@ -287,6 +287,14 @@ fn all<'a>(
     ditto.flush(out);
 }
 
+/// What tables can do, as a list of its own: what they have in common is said once.
+pub fn table_features(tables: &[TableFeatures]) -> String {
+    let mut out = String::new();
+    all_features(&mut out, tables);
+    out.push('\n');
+    out.trim_start_matches('\n').to_owned()
+}
+
 pub(super) fn all_features(out: &mut String, tables: &[TableFeatures]) {
     all(out, tables.iter().map(|table| (table, None)));
 }
