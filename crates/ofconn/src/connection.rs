@@ -161,13 +161,13 @@ impl Connection {
 
     /// Has `poller` watch the socket under `token`. To be called before each sleep.
     pub fn watch(&mut self, poller: &Poller, token: u64) -> io::Result<()> {
-        let interest = self.interest();
-        self.stream.watch(poller, token, interest)
+        self.watch_if(poller, token, true)
     }
 
-    /// Has `poller` watch the socket for what is to be sent alone: nothing that comes is wanted for now.
-    pub fn watch_sending(&mut self, poller: &Poller, token: u64) -> io::Result<()> {
-        let interest = Interest { readable: false, ..self.interest() };
+    /// As [`Connection::watch`]; but what comes is of interest only if `reads`: else the peer waits.
+    pub fn watch_if(&mut self, poller: &Poller, token: u64, reads: bool) -> io::Result<()> {
+        let mut interest = self.interest();
+        interest.readable &= reads;
         self.stream.watch(poller, token, interest)
     }
 }

@@ -24,7 +24,7 @@ impl Framer {
     }
 
     /// The next message, if all of it is there.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, TooShort> {
+    pub fn take(&mut self) -> Result<Option<Vec<u8>>, TooShort> {
         let rest = self.bytes.get(self.taken..).unwrap_or_default();
         let Some(header) = Header::peek(rest) else { return Ok(None) };
         let len = usize::from(header.len);

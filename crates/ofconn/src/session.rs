@@ -152,7 +152,7 @@ impl Session {
     }
 
     fn step(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        while let Some(message) = self.incoming.next()? {
+        while let Some(message) = self.incoming.take()? {
             let Some(header) = Header::peek(&message) else { continue };
             let State::Agreed(version) = self.state else {
                 self.state = State::Agreed(self.greeted(&message)?);

@@ -48,8 +48,8 @@ fn the_peer_learns_why_there_is_no_version() {
     // Behind our hello.
     let mut framer = Framer::default();
     framer.push(left.outgoing());
-    assert!(matches!(decode(&framer.next().unwrap().unwrap()).unwrap().1, Message::Hello(_)));
-    let Message::Error(error) = decode(&framer.next().unwrap().unwrap()).unwrap().1 else {
+    assert!(matches!(decode(&framer.take().unwrap().unwrap()).unwrap().1, Message::Hello(_)));
+    let Message::Error(error) = decode(&framer.take().unwrap().unwrap()).unwrap().1 else {
         panic!("an error is due");
     };
     assert_eq!(
@@ -151,7 +151,7 @@ proptest! {
         let mut seen = Vec::new();
         for piece in all.concat().chunks(cut) {
             framer.push(piece);
-            while let Some(message) = framer.next().unwrap() {
+            while let Some(message) = framer.take().unwrap() {
                 seen.push(message);
             }
         }
@@ -173,5 +173,5 @@ proptest! {
 fn a_length_within_the_header_is_refused() {
     let mut framer = Framer::default();
     framer.push(&[4, 0, 0, 7, 0, 0, 0, 1]);
-    assert_eq!(framer.next(), Err(TooShort(7)));
+    assert_eq!(framer.take(), Err(TooShort(7)));
 }

@@ -114,7 +114,7 @@ impl Conn {
         if self.listens() {
             self.connection.watch(poller, token)
         } else {
-            self.connection.watch_sending(poller, token)
+            self.connection.watch_if(poller, token, false)
         }
     }
 
