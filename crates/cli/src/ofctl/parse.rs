@@ -1,6 +1,7 @@
 //! From text to messages.
 
-use super::{Context, End, of_version};
+use super::options::of_version;
+use super::{Context, End};
 use openflow::message::Message;
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::{ParsedFlow, parse_flow};
@@ -17,38 +18,37 @@ pub(super) fn flow(context: &mut Context<'_>, args: &[String]) -> End {
 }
 
 pub(super) fn flows(context: &mut Context<'_>, args: &[String]) -> End {
-    let bytes = context.read_file(&args[0])?;
-    let text = String::from_utf8_lossy(&bytes);
     let mut all = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let parsed =
-            parse_flow(line, Command::Add).map_err(|e| format!("{}:{}: {e}", args[0], i + 1))?;
-        all.push(parsed);
+    for (number, line) in context.file_lines(&args[0])? {
+        let parsed = parse_flow(&line, Command::Add);
+        all.push(parsed.map_err(|e| format!("{}:{number}: {e}", args[0]))?);
     }
     print_flows(context, all)
 }
 
+/// Says so in the log if something in the match meant nothing.
+pub(super) fn report(flow: &ParsedFlow) {
+    if let Some(before) = &flow.normalized {
+        log::info!(target: "ofp_match", "normalization changed ofp_match, details:");
+        log::info!(target: "ofp_match", " pre: {before}");
+        log::info!(target: "ofp_match", "post: {}", flow.flow.matching);
+    }
+}
+
 /// Prints the messages that add the flows, in the first protocol that can carry all of them.
 fn print_flows(context: &mut Context<'_>, flows: Vec<ParsedFlow>) -> End {
-    for flow in &flows {
-        if let Some(before) = &flow.normalized {
-            log::info!(target: "ofp_match",
-                "normalization changed ofp_match, from {before} to {}", flow.flow.matching);
-        }
-    }
+    flows.iter().for_each(report);
     let usable = flows.iter().fold(Protocols::ANY, |set, flow| set.and(flow.protocols));
     context.print(&format!("usable protocols: {usable}\n"));
-    let protocol =
-        usable.and(context.protocols).preferred().ok_or_else(|| "no usable protocol".to_owned())?;
+    let protocol = usable
+        .and(context.settings.protocols)
+        .preferred()
+        .ok_or_else(|| "no usable protocol".to_owned())?;
     context.print(&format!("chosen protocol: {protocol}\n"));
     for (i, parsed) in flows.into_iter().enumerate() {
         let message = Message::FlowMod(Box::new(parsed.flow));
         let bytes = encode(&message, protocol, i as u32 + 1).map_err(|e| e.to_string())?;
-        context.print(&print(&bytes, context.verbosity));
+        context.print(&print(&bytes, context.settings.verbosity));
     }
     Ok(())
 }
@@ -60,14 +60,14 @@ pub(super) fn nxm(context: &mut Context<'_>, _: &[String]) -> End {
 pub(super) fn oxm(context: &mut Context<'_>, args: &[String]) -> End {
     let version = of_version(&args[0])?;
     if version < Version::V12 {
-        return Err("only OpenFlow 1.2 and later versions have OXM".to_owned());
+        return Err("only OpenFlow 1.2 and later versions have OXM".into());
     }
     extensible(context, version)
 }
 
 /// Reads lists of fields, and prints what they mean, written anew.
 fn extensible(context: &mut Context<'_>, version: Version) -> End {
-    let strictness = if context.strict { Strictness::Strict } else { Strictness::Loose };
+    let strictness = if context.settings.strict { Strictness::Strict } else { Strictness::Loose };
     for line in context.input_lines()? {
         let bytes = oxm_text::parse_list(&line)?;
         let text = match read(Reader::new(&bytes, "match"), strictness, true) {

@@ -1,6 +1,7 @@
 //! From bytes to text.
 
-use super::{Context, End, hex, of_version};
+use super::options::of_version;
+use super::{Context, End, hex};
 use openflow::error::Code;
 use openflow::field::{Field, Value};
 use openflow::message::{Hello, Message};
@@ -27,16 +28,16 @@ pub(super) fn ofp_parse(context: &mut Context<'_>, args: &[String]) -> End {
     let mut rest = &bytes[..];
     while !rest.is_empty() {
         let Some(header) = Header::peek(rest) else {
-            return Err(format!("{}: unexpected end of file mid-message", args[0]));
+            return Err(format!("{}: unexpected end of file mid-message", args[0]).into());
         };
         let len = usize::from(header.len);
         if len < 8 {
-            return Err(format!("{}: {len}-byte message is too short for OpenFlow", args[0]));
+            return Err(format!("{}: {len}-byte message is too short for OpenFlow", args[0]).into());
         }
         let Some((message, behind)) = rest.split_at_checked(len) else {
-            return Err(format!("{}: unexpected end of file mid-message", args[0]));
+            return Err(format!("{}: unexpected end of file mid-message", args[0]).into());
         };
-        context.print(&print(message, Verbosity(context.verbosity.0.saturating_add(2))));
+        context.print(&print(message, Verbosity(context.settings.verbosity.0.saturating_add(2))));
         rest = behind;
     }
     Ok(())
@@ -143,7 +144,7 @@ pub(super) fn error_reply(context: &mut Context<'_>, args: &[String]) -> End {
     let request = hex(&args[1])?;
     let header = Header::peek(&request).ok_or_else(|| "Request too short".to_owned())?;
     if usize::from(header.len) != request.len() {
-        return Err("Request size does not match length in request header".to_owned());
+        return Err("Request size does not match length in request header".into());
     }
     let version = Version::from_wire(header.version)
         .ok_or_else(|| format!("OpenFlow version {:#x} is not known", header.version))?;
