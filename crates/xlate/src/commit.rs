@@ -36,6 +36,14 @@ impl Walk<'_> {
         if is_mpls(&want) {
             self.commit_label(&want);
         }
+        if want.is_nsh() {
+            self.commit_service_header(&want);
+        }
+        if let Some(Action::PushEth { src, dst }) = self.actions.last_mut() {
+            // One that has just been put on is put on as it is wanted.
+            (*src, *dst) = (want.eth_src, want.eth_dst);
+            (self.done.eth_src, self.done.eth_dst) = (want.eth_src, want.eth_dst);
+        }
         self.set(&want, |walk| differing!(walk, want: eth_src, eth_dst));
         if want.is_ipv4() {
             self.set(&want, |walk| differing!(walk, want: nw_src, nw_dst, nw_tos, nw_ttl));
@@ -58,6 +66,22 @@ impl Walk<'_> {
         self.commit_tags(packet);
         self.set(&want, |walk| differing!(walk, want: skb_priority));
         self.set(&want, |walk| differing!(walk, want: skb_mark));
+    }
+
+    /// The network service header, likewise.
+    fn commit_service_header(&mut self, want: &FlowKey) {
+        let nsh = want.nsh();
+        if let Some(Action::PushNsh(push)) = self.actions.last_mut() {
+            push.key = nsh;
+            self.done.set_nsh(&nsh);
+        }
+        if self.done.nsh() != nsh {
+            self.done.set_nsh(&nsh);
+            let mut set = (FlowKey::default(), Mask::any());
+            set.0.set_nsh(&nsh);
+            set.1.0.set_nsh(&self.mask.0.nsh());
+            self.set(want, |_| Some(set));
+        }
     }
 
     /// The outermost label. One that has just been pushed is pushed as it is wanted.

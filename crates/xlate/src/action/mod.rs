@@ -3,6 +3,7 @@
 mod choose;
 mod ct;
 mod edit;
+mod encap;
 mod freeze;
 mod group;
 mod hash;
@@ -90,6 +91,11 @@ impl<'a> Walk<'a> {
             Action::DecMplsTtl => return self.dec_mpls_ttl(run),
             Action::Ct(ct) => self.ct(run, ct),
             Action::CtClear => self.ct_clear(run),
+            Action::Encap { packet_type, properties, .. } => {
+                self.encap(run, *packet_type, properties);
+            }
+            Action::Decap { .. } => return self.decap(run),
+            Action::DecNshTtl => return self.dec_nsh_ttl(run),
             Action::Exit => return Next::Exit,
             // What a rule is for is not done to packets.
             Action::Note(_) | Action::Conjunction { .. } => {}

@@ -1,0 +1,142 @@
+//! Headers around packets and off them again: Ethernet, and network service headers (RFC 8300; OpenFlow 1.5's EXT-382).
+
+use flow::nsh::next;
+use flow::{Action as Datapath, DropCause, FlowKey, NshKey, NshPush};
+use openflow::action::EncapProperty;
+use packet::wire::ethernet::eth_type;
+
+use crate::run::{Next, Run};
+use crate::trace::Kind;
+use crate::walk::Walk;
+
+/// Packet types (OpenFlow 1.5, 7.2.3.11).
+const ETHERNET: u32 = 0;
+const NSH: u32 = 0x1_894f;
+/// The Ethernet type of network service headers.
+const NSH_TYPE: u16 = 0x894f;
+/// What a new header begins with (RFC 8300, 2.2 and 2.3).
+const FIRST_TTL: u8 = 63;
+const FIRST_INDEX: u32 = 255;
+
+impl<'a> Walk<'a> {
+    /// A header around the packet.
+    pub(crate) fn encap(&mut self, run: &mut Run<'a>, kind: u32, properties: &[EncapProperty]) {
+        let key = run.packet.key.flow;
+        self.commit(&run.packet);
+        match (kind, key.packet_type) {
+            (ETHERNET, ETHERNET) => return,
+            (ETHERNET, _) => {
+                self.push(Datapath::PushEth { src: [0; 6], dst: [0; 6] });
+                let flow = &mut run.packet.key.flow;
+                (flow.packet_type, flow.eth_src, flow.eth_dst) = (ETHERNET, [0; 6], [0; 6]);
+            }
+            (NSH, _) => {
+                let np = match (key.packet_type, key.eth_type) {
+                    (ETHERNET, _) => next::ETHERNET,
+                    (_, eth_type::IPV4) => next::IPV4,
+                    (_, eth_type::IPV6) => next::IPV6,
+                    (_, NSH_TYPE) => next::NSH,
+                    _ => return self.refuse("unsupported NSH next protocol"),
+                };
+                let header = new_header(np, properties);
+                self.push(Datapath::PushNsh(Box::new(header.clone())));
+                let beside = FlowKey { packet_type: NSH, eth_type: NSH_TYPE, ..beside(&key) };
+                run.packet.key.flow = beside;
+                run.packet.key.flow.set_nsh(&header.key);
+            }
+            _ => return self.refuse("unsupported packet type for encap"),
+        }
+        self.done = run.packet.key.flow;
+    }
+
+    /// The outermost header off the packet.
+    pub(crate) fn decap(&mut self, run: &mut Run<'a>) -> Next {
+        let key = run.packet.key.flow;
+        self.commit(&run.packet);
+        match key.packet_type {
+            ETHERNET => {
+                run.packet.look_at_presence(&mut self.mask);
+                if run.packet.tag().is_some() {
+                    self.refuse("VLAN-tagged packets keep their Ethernet header");
+                    return Next::Leave;
+                }
+                self.push(Datapath::PopEth);
+                let flow = &mut run.packet.key.flow;
+                flow.packet_type = 1 << 16 | u32::from(key.eth_type);
+                (flow.eth_src, flow.eth_dst) = ([0; 6], [0; 6]);
+                self.done = *flow;
+                Next::Step
+            }
+            NSH => {
+                self.push(Datapath::PopNsh);
+                // What is behind it only the datapath can see.
+                Next::Freeze { again: false }
+            }
+            _ => {
+                self.refuse("unsupported packet type for decap");
+                Next::Leave
+            }
+        }
+    }
+
+    pub(crate) fn dec_nsh_ttl(&mut self, run: &mut Run<'a>) -> Next {
+        let key = &mut run.packet.key.flow;
+        if !key.is_nsh() {
+            return Next::Step;
+        }
+        let mut looked = self.mask.0.nsh();
+        looked.ttl = u8::MAX;
+        self.mask.0.set_nsh(&looked);
+        let mut nsh = key.nsh();
+        if nsh.ttl > 1 {
+            nsh.ttl -= 1;
+            key.set_nsh(&nsh);
+            return Next::Step;
+        }
+        self.note(Kind::Warning, || "NSH decrement TTL exception".into());
+        Next::Leave
+    }
+
+    fn refuse(&mut self, why: &'static str) {
+        self.note(Kind::Warning, || why.into());
+        self.give_up(DropCause::Pipeline);
+    }
+}
+
+fn new_header(np: u8, properties: &[EncapProperty]) -> NshPush {
+    let mut mdtype = 1;
+    let mut md2 = Vec::new();
+    for property in properties {
+        match property {
+            EncapProperty::MdType(kind) => mdtype = *kind,
+            EncapProperty::Tlv { class, kind, data } => {
+                let len = u8::try_from(data.len()).unwrap_or(u8::MAX);
+                md2.extend(class.to_be_bytes());
+                md2.extend([*kind, len]);
+                md2.extend(data);
+                md2.resize(md2.len().next_multiple_of(4), 0);
+            }
+        }
+    }
+    md2.truncate(flow::nsh::MD2_MAX);
+    let key = NshKey { ttl: FIRST_TTL, mdtype, np, path: FIRST_INDEX, ..NshKey::default() };
+    NshPush { key, md2: if mdtype == 2 { md2 } else { Vec::new() } }
+}
+
+/// The key without what is in the packet.
+fn beside(key: &FlowKey) -> FlowKey {
+    FlowKey {
+        in_port: key.in_port,
+        recirc_id: key.recirc_id,
+        dp_hash: key.dp_hash,
+        skb_mark: key.skb_mark,
+        skb_priority: key.skb_priority,
+        ct_mark: key.ct_mark,
+        ct_zone: key.ct_zone,
+        ct_state: key.ct_state,
+        ct_proto: key.ct_proto,
+        ct_label: key.ct_label,
+        tunnel: key.tunnel,
+        ..FlowKey::default()
+    }
+}
