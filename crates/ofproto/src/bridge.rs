@@ -12,7 +12,6 @@ use ofconn::Versions;
 use openflow::Port;
 use openflow::error::Code;
 use openflow::message::port::PortDesc;
-use openflow::message::switch::Fragments;
 use openflow::message::{Desc, Message};
 use openflow::wire::{decode, encode, error_about};
 use pipeline::{Changes, TableSettings};
@@ -70,7 +69,6 @@ pub struct Bridge {
     pub(crate) peers: BTreeMap<PeerId, Peer>,
     /// The last election of a primary.
     pub(crate) generation: Option<u64>,
-    pub(crate) fragments: Fragments,
     /// Who has asked for changes of which ports since ports were last looked at.
     pub(crate) changers: Vec<(PeerId, Port)>,
     outbox: Vec<Outgoing>,
@@ -84,7 +82,6 @@ impl Bridge {
             switch,
             peers: BTreeMap::new(),
             generation: None,
-            fragments: Fragments::Normal,
             changers: Vec::new(),
             outbox: Vec::new(),
         };

@@ -2,7 +2,6 @@
 
 use base::Instant;
 use openflow::message::stats::Duration;
-use openflow::message::switch::Fragments;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Match, Port};
 use pipeline::{BridgeId, Changes, Program};
@@ -26,8 +25,6 @@ pub trait Switch: Send + Sync {
     fn meter_counters(&self, id: u32) -> MeterCounters;
     /// Changes bits of a port's configuration, and waits until that has happened.
     fn set_port(&self, port: Port, config: u32, mask: u32);
-    /// Treats fragments like this from now on.
-    fn set_fragments(&self, mode: Fragments);
 }
 
 /// What a meter has counted.

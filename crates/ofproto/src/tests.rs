@@ -67,10 +67,6 @@ impl Switch for Kept {
     fn set_port(&self, port: Port, config: u32, mask: u32) {
         self.note(format!("port {port}: {config:x}/{mask:x}"));
     }
-
-    fn set_fragments(&self, mode: Fragments) {
-        self.note(format!("fragments {}", mode.name()));
-    }
 }
 
 struct World {

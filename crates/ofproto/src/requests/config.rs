@@ -13,6 +13,7 @@ use pipeline::TABLES;
 use super::{Outcome, answer};
 use crate::bridge::{Bridge, Request, Step};
 use crate::peer::{Kind, MISS_SEND_LEN, Unasked};
+use crate::switch::with_program;
 
 /// Flows, tables, ports, queues, groups, ARP addresses, bundles.
 const CAPABILITIES: u32 = 0b111 | CAPABILITY_GROUP_STATS | 1 << 6 | 1 << 7 | 1 << 9;
@@ -43,7 +44,8 @@ pub(super) fn desc(bridge: &mut Bridge, request: &Request) -> Outcome {
 pub(super) fn get(bridge: &mut Bridge, request: &Request) -> Outcome {
     let peer = bridge.peer(request.from).ok_or(Code::OFPBRC_EPERM)?;
     let config = Config {
-        fragments: bridge.fragments,
+        fragments: with_program(&*bridge.switch, |program, _| program.fragments())
+            .unwrap_or_default(),
         invalid_ttl_to_controller: Some(peer.invalid_ttl),
         miss_send_len: peer.miss_send_len,
     };
@@ -58,9 +60,8 @@ pub(super) fn set(bridge: &mut Bridge, request: &Request, wanted: Config) -> Out
     peer.miss_send_len = wanted.miss_send_len;
     // The rest is the whole switch's, and a secondary has no say in it.
     let possible = wanted.fragments != Fragments::Reassemble;
-    if !peer.is_secondary() && possible && wanted.fragments != bridge.fragments {
-        bridge.fragments = wanted.fragments;
-        bridge.switch.set_fragments(wanted.fragments);
+    if !peer.is_secondary() && possible {
+        with_program(&*bridge.switch, |program, _| program.set_fragments(wanted.fragments));
     }
     Ok(Step::Done)
 }

@@ -8,7 +8,6 @@ use base::{Clock, Instant};
 use netdev::Device;
 use ofproto::switch::{Event, Events, MeterCounters, PacketIn, Switch};
 use openflow::message::stats;
-use openflow::message::switch::Fragments;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Port};
 use pipeline::{BridgeId, OfPort, PortRef, Program};
@@ -130,8 +129,6 @@ impl Switch for BridgeSwitch {
     fn set_port(&self, port: Port, config: u32, mask: u32) {
         self.mailbox.ask(PortChange { bridge: self.id, port: OfPort(port.0), config, mask });
     }
-
-    fn set_fragments(&self, _: Fragments) {}
 }
 
 /// What a datapath's slow path has to tell controllers.
