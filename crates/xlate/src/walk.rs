@@ -271,8 +271,20 @@ impl<'a> Walk<'a> {
 }
 
 /// Edits after the last output change nothing.
-fn without_idle_end(mut actions: Vec<Action>) -> Vec<Action> {
-    while let Some(Action::PushVlan(_) | Action::PopVlan | Action::Set(_)) = actions.last() {
+pub(crate) fn without_idle_end(mut actions: Vec<Action>) -> Vec<Action> {
+    use Action::*;
+    while let Some(
+        PushVlan(_)
+        | PopVlan
+        | Set(_)
+        | PushMpls { .. }
+        | PopMpls { .. }
+        | PushEth { .. }
+        | PopEth
+        | PushNsh(_)
+        | PopNsh,
+    ) = actions.last()
+    {
         actions.pop();
     }
     actions

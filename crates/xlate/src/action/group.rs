@@ -57,7 +57,9 @@ impl<'a> Walk<'a> {
         copy.reason = REASON_GROUP;
         copy.set.clear();
         self.on_copy(|walk| {
-            walk.run_actions(&mut copy, &bucket.actions);
+            walk.deeper(|walk| {
+                walk.run_actions(&mut copy, &bucket.actions);
+            });
         });
         self.close();
     }

@@ -18,7 +18,7 @@ use openflow::{Action, Field, Instructions, Value};
 
 use crate::run::{Next, Run, StepRef};
 use crate::trace::Kind;
-use crate::walk::Walk;
+use crate::walk::{Walk, without_idle_end};
 
 impl<'a> Walk<'a> {
     /// One step of a rule.
@@ -117,7 +117,9 @@ impl<'a> Walk<'a> {
     fn clone_packet(&mut self, run: &mut Run<'a>, actions: &[Action]) {
         let mut copy = run.clone();
         self.on_copy(|walk| {
-            walk.run_actions(&mut copy, actions);
+            walk.deeper(|walk| {
+                walk.run_actions(&mut copy, actions);
+            });
         });
     }
 
@@ -125,11 +127,13 @@ impl<'a> Walk<'a> {
     /// are set back by whoever needs them as they were.
     pub(crate) fn on_copy(&mut self, inner: impl FnOnce(&mut Self)) {
         let (start, done) = (self.actions.len(), self.done);
-        self.deeper(inner);
+        inner(self);
         let fresh = self.actions.get(start..).unwrap_or_default();
         if fresh.iter().any(|action| !is_undone_by_setting(action)) {
-            let inner = self.actions.split_off(start);
-            self.actions.push(flow::Action::Clone(inner));
+            let inner = without_idle_end(self.actions.split_off(start));
+            if !inner.is_empty() {
+                self.actions.push(flow::Action::Clone(inner));
+            }
             self.done = done;
         }
     }
