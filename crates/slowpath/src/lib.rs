@@ -11,6 +11,11 @@
 //! grows when an answer may differ. A flow remembers the version at which its translation *began*; the revalidator looks
 //! again at flows older than the state. A change that happens while a packet is being translated cannot be missed.
 //!
+//! # Controllers
+//! What they are told (packets, rules that have come and gone by themselves) waits in a queue ([`SlowPath::take_events`]). Packets
+//! that they send go through [`SlowPath::packet_out`], those that they held go on by [`SlowPath::resume`], and after
+//! [`SlowPath::barrier`] no packet meets a flow older than what they changed before.
+//!
 //! # Waiting for neighbours
 //! A packet for a tunnel whose next hop is unknown is kept (bounded, see [`tunnel::waiting`]) and a request is sent through the
 //! underlay bridge. When the answer passes by, the packets that waited are translated from that point on, and go.

@@ -2,10 +2,10 @@
 //! for which they hold.
 //!
 //! # What
-//! [`translate`] takes a packet's [`flow::FlowKey`] and walks it through the bridge that it came in by: MAC learning and
-//! forwarding ([`FailMode::Standalone`](pipeline::FailMode)), patch wires into other bridges, tunnels out through the
-//! underlay bridge and in again. The result is a [`Translation`]: [`flow::Action`]s, a [`flow::Mask`], what the packet teaches
-//! the switch ([`Effect`]), and what is to be credited when more such packets pass ([`Use`]).
+//! [`translate`] takes a packet's [`flow::FlowKey`] and walks it through the program of the bridge that it came in by: rules,
+//! groups and meters, NORMAL's learning and forwarding, patch wires into other bridges, tunnels out through the underlay bridge
+//! and in again. The result is a [`Translation`]: [`flow::Action`]s, a [`flow::Mask`], what the packet teaches the switch
+//! ([`Effect`]), and what is to be credited when more such packets pass ([`Use`]).
 //!
 //! # Why a mask
 //! The datapath applies the actions to every packet that agrees with this one on the mask's bits. So every decision must add
@@ -13,12 +13,13 @@
 //! (A property test takes random packets under a mask and compares what they translate to.)
 //!
 //! # Design
-//! Pure: reads [`pipeline::Snapshot`] and [`Tables`], writes nothing. It never fails; the worst is a drop that says why. Depth
-//! and work are bounded ([`MAX_DEPTH`], [`MAX_RESUBMITS`], [`MAX_ACTIONS`]), so a loop of patch wires costs little and ends in
-//! a drop.
+//! Pure: reads [`pipeline::Snapshot`] and [`Tables`], and writes nothing but numbers of [`frozen`] states. It never fails; the
+//! worst is a drop that says why. Depth and work are bounded ([`MAX_DEPTH`], [`MAX_RESUBMITS`], [`MAX_ACTIONS`]), so a loop of
+//! resubmits, groups or patch wires costs little and ends in a drop.
 //!
-//! Read in this order: [`request`] (the types), `walk` (the state of a translation), `ingress`, `normal`, `output`,
-//! `native` (tunnels out), `terminate` (tunnels in).
+//! Read in this order: [`request`] (the types), `walk` (the state of a translation), `run` (from rule to rule), `action` (what
+//! each does), `commit` (what became of the packet, as datapath actions), `ingress`, `normal`, `output`, `native` (tunnels out),
+//! `terminate` (tunnels in), [`frozen`] (packets that come back), `explain` (for people).
 
 mod action;
 mod commit;
