@@ -22,6 +22,7 @@ pub fn translate_packet_out(
     request: &Request<'_>,
 ) -> Translation {
     let mut walk = Walk::new(snapshot, tables, request);
+    walk.look_at_what_always_matters(request.key);
     let Some(bridge) = snapshot.bridge(bridge) else {
         walk.give_up(DropCause::BridgeNotFound);
         return walk.finish();

@@ -169,7 +169,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Fields that every flow matches, for without them the others mean nothing.
-    fn look_at_what_always_matters(&mut self, key: &FlowKey) {
+    pub(crate) fn look_at_what_always_matters(&mut self, key: &FlowKey) {
         let m = &mut self.mask.0;
         m.in_port = u32::MAX;
         m.recirc_id = u32::MAX;
