@@ -8,7 +8,7 @@
 //! the call returns, as with workers.
 //!
 //! # What stays with workers
-//! - UDP of a high rate: workers put many datagrams under one header, which carries more of them than the kernel does one by one.
+//! - UDP of a high rate, where workers deliver more: they put many datagrams under one header.
 //! - What happens once or twice: a lone packet is not worth the change.
 //! - Everything, where the kernel has no such engine or we may not use it; the log says so once.
 

@@ -17,7 +17,7 @@
 //! workers to handle, and so nothing here needs the fine print of `flow::extract`; what is understood is read exactly as there.
 //!
 //! A flow that pops a tunnel sends the walk once more over what is inside, with the tunnel in the key. Outside,
-//! that must be a VXLAN header over IPv4 with a UDP checksum of zero; else a miss. When the flow inside misses, the workers have
+//! that must be a VXLAN header over IPv4, with a UDP checksum of zero if it is to run here; else a miss. When the flow inside misses, the workers have
 //! the packet, and the host's own stack is spared it: nobody there would want it.
 //!
 //! # Order

@@ -290,6 +290,7 @@ fn drop_counters_are_explained() {
                 || name.starts_with("drop_")
                 || name.starts_with("upcall_")
                 || name.starts_with("revalidate_")
+                || name.starts_with("offload_")
         })
         .map(str::to_owned)
         .collect();
