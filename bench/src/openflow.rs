@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use ofconn::{Client, Versions};
+use openflow::message::FlowMod;
 use openflow::message::bundle::{ATOMIC, BundleAdd, BundleControl, BundleStep, ORDERED};
 use openflow::message::flow_mod::Command;
-use openflow::message::{FlowMod, FlowStatsRequest};
 use openflow::text::flow::parse_flow;
 use openflow::wire::{decode, encode};
 use openflow::{Message, Protocol, Version};
@@ -112,8 +112,7 @@ impl Switch {
 
     /// Seconds to list all rules, and how many there are.
     fn list(&mut self) -> Result<(f64, usize)> {
-        let request =
-            self.encode(&Message::FlowStatsRequest(Box::new(FlowStatsRequest::default())));
+        let request = self.encode(&Message::FlowStatsRequest(Box::default()));
         let start = wait::now();
         self.client.send(&request).map_err(broken)?;
         let mut parts = Vec::new();
