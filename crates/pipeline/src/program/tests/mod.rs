@@ -22,8 +22,11 @@ fn at(seconds: u64) -> Instant {
     Instant::default() + Duration::from_secs(seconds)
 }
 
+/// What a switch decodes of an OpenFlow 1.3 message with this text: but for new rules, it brings no cookie.
 fn flow(command: Command, text: &str) -> FlowMod {
-    parse_flow(text, command).unwrap_or_else(|e| panic!("{text}: {e}")).flow
+    let flow = parse_flow(text, command).unwrap_or_else(|e| panic!("{text}: {e}")).flow;
+    let new_cookie = if command == Command::Add { flow.new_cookie } else { u64::MAX };
+    FlowMod { new_cookie, ..flow }
 }
 
 fn add(program: &mut Program, text: &str) -> Result<Changes, Code> {
