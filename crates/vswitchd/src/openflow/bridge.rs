@@ -1,7 +1,7 @@
 //! A bridge, and a datapath's events, as the crate `ofproto` sees them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use base::{Clock, Instant};
@@ -21,8 +21,8 @@ const BARRIER: Duration = Duration::from_secs(10);
 /// A port whose counters can be asked for.
 #[derive(Clone)]
 pub struct PortHandle {
-    /// Its device, if it is one.
-    pub device: Option<Arc<dyn Device>>,
+    /// Its device, if it is one. Not held: a device must be closed before its successor can be opened.
+    pub device: Option<Weak<dyn Device>>,
     /// Since when it is there.
     pub since: Instant,
 }
@@ -91,6 +91,7 @@ impl Switch for BridgeSwitch {
         };
         let counters = match &handle.device {
             Some(device) => {
+                let device = device.upgrade()?;
                 let s = device.stats().unwrap_or_default();
                 let mut all = [
                     s.rx_packets,

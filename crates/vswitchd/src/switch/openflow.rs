@@ -68,7 +68,8 @@ impl Switch {
             let switch = switch.clone();
             let wanted = wanted.get(name).cloned().unwrap_or_default();
             let numbered = || live.interfaces.values().flatten().filter(|l| l.excluded.is_none());
-            let handle = |l: &Live| PortHandle { device: l.device.clone(), since: l.since };
+            let device = |l: &Live| l.device.as_ref().map(Arc::downgrade);
+            let handle = |l: &Live| PortHandle { device: device(l), since: l.since };
             switch.set_ports(numbered().map(|l| (Port(l.ofport.0), handle(l))).collect());
             bridges.push(BridgeConfig {
                 id: live.id,
