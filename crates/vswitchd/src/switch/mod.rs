@@ -479,16 +479,23 @@ impl Switch {
 
     /// The state of these devices has changed: asks for it anew.
     pub fn refresh(&mut self, names: &BTreeSet<String>) {
+        let mut links_changed = false;
         for (name, outcome) in self.bridges.values_mut().flat_map(|b| &mut b.interfaces) {
             if let Ok(live) = outcome
                 && names.contains(name)
                 && let Some(device) = &live.device
             {
+                let was_down = is_down(live);
                 warn(name, "be looked at", device.refresh());
                 live.status = device.status().unwrap_or_default();
                 self.touched.insert(name.clone());
                 self.openflow_stale = true;
+                links_changed |= is_down(live) != was_down;
             }
+        }
+        if links_changed {
+            // Groups choose buckets by their ports' links.
+            self.publish();
         }
     }
 
@@ -651,4 +658,9 @@ fn warn(name: &str, what: &str, result: io::Result<()>) {
     if let Err(error) = result {
         log::warn!(target: LOG, "{name}: could not {what} ({})", errno_text(&error));
     }
+}
+
+/// Whether nothing can leave by a port: it has a device whose link is down.
+fn is_down(live: &Live) -> bool {
+    live.device.is_some() && !(live.status.admin_up && live.status.link_up)
 }

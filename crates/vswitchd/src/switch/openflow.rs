@@ -152,13 +152,12 @@ fn describe(name: &str, live: &Live, bridge: &LiveBridge) -> PortDesc {
     let speed = status.link_speed.map_or(0, |bits| bits / 1_000_000);
     let table = if status.full_duplex == Some(false) { &HALF_DUPLEX[..] } else { &FULL_DUPLEX };
     let current = table.iter().find(|(mbps, _)| *mbps == speed).map_or(0, |(_, bit)| bit | COPPER);
-    let up = status.admin_up && status.link_up;
     PortDesc {
         port: Port(live.ofport.0),
         address: if live.ofport == OfPort::LOCAL { bridge.mac } else { status.mac },
         name: name.to_owned(),
         config: live.forbidden | if status.admin_up { 0 } else { DOWN },
-        state: if up { LIVE } else { LINK_DOWN },
+        state: if status.admin_up && status.link_up { LIVE } else { LINK_DOWN },
         current,
         advertised: 0,
         supported: 0,

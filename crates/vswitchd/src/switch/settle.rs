@@ -167,6 +167,7 @@ fn spec(
     spec.priority_tags = port.priority_tags;
     spec.protected = port.protected;
     spec.config = port_config(live);
+    spec.is_down = super::is_down(live);
     Some(spec)
 }
 
