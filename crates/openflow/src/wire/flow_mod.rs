@@ -165,7 +165,8 @@ pub(super) fn read_match(
 pub(super) fn write_match(w: &mut Writer, m: &crate::Match, version: Version) {
     match version {
         Version::V10 => legacy::write10(w, m),
-        Version::V11 => legacy::write11(w, m),
+        // What the older form cannot say goes in the later one, as the reference's replies do.
+        Version::V11 if legacy::fits11(m) => legacy::write11(w, m),
         _ => oxm::write_match(w, m, version),
     }
 }

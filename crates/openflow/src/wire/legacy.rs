@@ -287,6 +287,14 @@ fn set_transport(
     }
 }
 
+/// Whether OpenFlow 1.1's own form says all of a match.
+pub fn fits11(m: &Match) -> bool {
+    let mut w = Writer::new();
+    write11(&mut w, m);
+    let bytes = w.into_bytes();
+    read11(&mut Reader::new(&bytes, "match")).is_ok_and(|read| read == *m)
+}
+
 /// Writes it.
 pub fn write11(w: &mut Writer, m: &Match) {
     let mut wild = 0;
