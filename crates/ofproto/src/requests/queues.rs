@@ -28,7 +28,7 @@ pub(super) fn configuration(
     asked: QueueRequest,
 ) -> Outcome {
     let version = bridge.peer(request.from).map_or(Version::V15, |p| p.version());
-    if version < Version::V14 && asked.port == Port::NONE {
+    if version == Version::V10 && asked.port == Port::NONE {
         return Err(Code::OFPQOFC_BAD_PORT);
     }
     let one = |port| QueueConfig { port, queue: 0, min_rate: None, max_rate: None };

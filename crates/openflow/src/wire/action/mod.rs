@@ -311,9 +311,12 @@ pub fn write_instructions(w: &mut Writer, all: &Instructions, context: Context) 
         }
         return;
     }
-    let (meter, meter_action) = match all.meter {
-        Some(id) if version >= Version::V15 => (None, Some(Action::Meter(id))),
-        meter => (meter, None),
+    // A meter is an action since OpenFlow 1.5, was an instruction in 1.3 and 1.4, and before that there were none.
+    let (meter, meter_action) = match (version, all.meter, all.apply.first()) {
+        (Version::V11 | Version::V12, ..) => (None, None),
+        (Version::V13 | Version::V14, None, Some(Action::Meter(id))) => (Some(*id), None),
+        (Version::V13 | Version::V14, meter, _) => (meter, None),
+        (_, meter, _) => (None, meter.map(Action::Meter)),
     };
     if let Some(id) = meter {
         w.u16(6);
