@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use base::Instant;
 use ofconn::Versions;
-use openflow::Port;
 use openflow::error::Code;
 use openflow::message::port::PortDesc;
 use openflow::message::{Desc, Message};
 use openflow::wire::{decode, encode, error_about};
+use openflow::{Port, Version};
 use pipeline::{Changes, TableSettings};
 
 use crate::multipart::Multipart;
@@ -125,11 +125,21 @@ impl Bridge {
     /// A peer has come.
     pub fn add(&mut self, id: PeerId, peer: Peer) {
         self.peers.insert(id, peer);
+        self.settle_misses();
     }
 
     /// A peer has gone.
     pub fn remove(&mut self, id: PeerId) {
         self.peers.remove(&id);
+        self.settle_misses();
+    }
+
+    /// Packets that meet no rule are for the controllers as long as one of them speaks a version that has it so. Later versions
+    /// have rules for them.
+    pub(crate) fn settle_misses(&self) {
+        let expects = |peer: &Peer| peer.controller_id == 0 && peer.version() < Version::V13;
+        let told = self.peers.values().any(expects);
+        with_program(&*self.switch, |program, _| program.tell_misses(told));
     }
 
     /// A peer.

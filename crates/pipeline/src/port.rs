@@ -114,6 +114,8 @@ pub struct PortConfig {
     pub no_forward: bool,
     /// Leave it out of floods.
     pub no_flood: bool,
+    /// Tell no controller of packets from it that meet no rule.
+    pub no_packet_in: bool,
 }
 
 /// A port of a bridge.

@@ -113,10 +113,13 @@ impl State {
             // Whoever decides what a bridge does without controllers decides anew.
             let was = self.snapshot.bridge(bridge.id).map(|old| old.fail_mode);
             if was != Some(bridge.fail_mode) || !self.programs.contains_key(&bridge.id) {
-                let program = match bridge.fail_mode {
+                let mut program = match bridge.fail_mode {
                     FailMode::Standalone => Program::standalone(seed(), now),
                     FailMode::Secure => Program::new(seed()),
                 };
+                // Whoever listens still does.
+                program
+                    .tell_misses(self.programs.get(&bridge.id).is_some_and(Program::tells_misses));
                 self.programs.insert(bridge.id, program);
             }
         }

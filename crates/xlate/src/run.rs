@@ -14,7 +14,7 @@ use flow::DropCause;
 use openflow::action::Controller;
 use openflow::message::packet_in::REASON_ACTION;
 use openflow::{Action, Instructions, Port as OpenFlowPort, Subfield, Value};
-use pipeline::{Bridge, KeyMask, Port, Program, Rule};
+use pipeline::{Bridge, KeyMask, Miss, Port, Program, Rule, TABLES};
 
 use crate::frozen::Step;
 use crate::packet::Packet;
@@ -29,6 +29,8 @@ pub(crate) const REASON_GROUP: u8 = 4;
 pub(crate) const REASON_PACKET_OUT: u8 = 5;
 /// Not OpenFlow's: a rule that matches what no other does says so, which is another matter than that there is none.
 pub const REASON_EXPLICIT_MISS: u8 = 6;
+/// Not OpenFlow's either: there is none.
+const REASON_IMPLICIT_MISS: u8 = 7;
 
 /// Bytes that the stack may hold.
 const MAX_STACK: usize = 65_536;
@@ -83,9 +85,8 @@ pub(crate) enum StepRef<'s> {
 pub(crate) enum Next {
     /// The next one.
     Step,
-    /// Those of the rule that the packet meets in this table, then the next one. `in_port` stands in for the packet's own
-    /// while the rule is looked for.
-    Table { table: u8, in_port: Option<u16> },
+    /// Those of the rule that the packet meets in this table, then the next one.
+    Table(Entry),
     /// What is left is for when the packet comes back: with this very step, if `again`.
     Freeze { again: bool },
     /// What is left is done twice: for packets longer than so many bytes, with this bit set, and for all others.
@@ -94,6 +95,23 @@ pub(crate) enum Next {
     Leave,
     /// No more at all.
     Exit,
+}
+
+/// How a packet comes into a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) table: u8,
+    /// Stands in for the packet's own port while the rule is looked for.
+    pub(crate) in_port: Option<u16>,
+    /// Whether a packet that meets no rule goes where the table's settings say. Else it goes nowhere.
+    pub(crate) goes_on: bool,
+}
+
+impl Entry {
+    /// As the instruction does.
+    pub(crate) fn of(table: u8) -> Self {
+        Self { table, in_port: None, goes_on: true }
+    }
 }
 
 /// What is being done, and how far.
@@ -202,7 +220,7 @@ impl<'a> Run<'a> {
 impl<'a> Walk<'a> {
     /// The packet goes through the tables, from the first.
     pub(crate) fn run_tables(&mut self, run: &mut Run<'a>) {
-        let Some(frame) = self.enter_table(run, 0, None, false) else { return };
+        let Some(frame) = self.enter_table(run, Entry::of(0), false) else { return };
         self.run_frames(run, frame, run.is_first);
         if !run.is_first {
             self.run_action_set(run);
@@ -233,9 +251,9 @@ impl<'a> Walk<'a> {
             let next = if self.too_much { Next::Exit } else { self.next_step(run, frame) };
             match next {
                 Next::Step => {}
-                Next::Table { table, in_port } => {
-                    let deepens = table <= run.table;
-                    frames.extend(self.enter_table(run, table, in_port, deepens));
+                Next::Table(entry) => {
+                    let deepens = entry.table <= run.table;
+                    frames.extend(self.enter_table(run, entry, deepens));
                 }
                 Next::Leave => {}
                 Next::Freeze { again } => {
@@ -344,13 +362,40 @@ impl<'a> Walk<'a> {
     fn enter_table<'s>(
         &mut self,
         run: &mut Run<'a>,
-        table: u8,
-        in_port: Option<u16>,
+        entry: Entry,
         deepens: bool,
     ) -> Option<Frame<'s>> {
-        if !self.may_resubmit(run) {
+        let Entry { mut table, in_port, goes_on } = entry;
+        let (rule, miss) = loop {
+            if !self.may_resubmit(run) {
+                return None;
+            }
+            let rule = self.meet(run, table, in_port);
+            let miss = match run.program {
+                Some(program) if goes_on => program.on_miss(table),
+                _ => Miss::Drop,
+            };
+            // Behind the last table there is none to go on to: it is as if it sent the packet to controllers.
+            if rule.is_some() || miss != Miss::Continue || table.saturating_add(1) >= TABLES {
+                break (rule, miss);
+            }
+            table += 1;
+        };
+        let Some(rule) = rule else {
+            let silent = run.from().is_none_or(|port| port.config.no_packet_in);
+            self.miss(run, table, miss != Miss::Drop && !silent);
             return None;
+        };
+        self.open(Kind::Table, || format!("{table:2}. {}", title(&rule)));
+        if rule.instructions.is_empty() {
+            self.note(Kind::Action, || "drop".into());
         }
+        self.depth += u32::from(deepens);
+        Some(Frame { steps: Steps::Rule(rule), at: 0, table, deepens })
+    }
+
+    /// The rule that the packet meets in a table.
+    fn meet(&mut self, run: &mut Run<'a>, table: u8, in_port: Option<u16>) -> Option<Arc<Rule>> {
         let own = run.packet.key.registers.in_port;
         run.packet.key.registers.in_port = in_port.unwrap_or(own);
         let mut looked = KeyMask::any();
@@ -359,18 +404,29 @@ impl<'a> Walk<'a> {
         run.packet.key.registers.in_port = own;
         self.resubmits += 1;
         self.uses.push(Use::Met(Met { bridge: run.bridge.id, table, rule: rule.clone() }));
-        self.open(Kind::Table, || format!("{table:2}. {}", title(rule.as_deref(), run.is_home)));
-        let Some(rule) = rule else {
-            self.note(Kind::Action, || "drop".into());
-            self.close();
-            self.give_up(DropCause::Pipeline);
-            return None;
+        rule
+    }
+
+    /// The packet has met no rule: controllers hear of that, or nobody does.
+    fn miss(&mut self, run: &mut Run<'a>, table: u8, told: bool) {
+        let title = match (told, run.is_home) {
+            (true, true) => "No match, and a \"packet-in\" is called for.",
+            (false, true) => "No match.",
+            // The reference has rules for both, and knows them again only on the first bridge.
+            (true, false) => "reg0=0x1, priority 0",
+            (false, false) => "reg0=0x2, priority 0",
         };
-        if rule.instructions.is_empty() {
+        self.open(Kind::Table, || format!("{table:2}. {title}"));
+        if told {
+            self.note(Kind::Action, || "controller(reason=)".into());
+            (run.table, run.rule, run.left_cookie) = (table, None, Some(0));
+            let reason = REASON_IMPLICIT_MISS;
+            self.controller(run, &Controller { reason, ..Controller::default() });
+        } else {
             self.note(Kind::Action, || "drop".into());
+            self.give_up(DropCause::Pipeline);
         }
-        self.depth += u32::from(deepens);
-        Some(Frame { steps: Steps::Rule(rule), at: 0, table, deepens })
+        self.close();
     }
 
     /// Whether what has been done so far leaves room for more. If not, that is the end of it.
@@ -428,11 +484,7 @@ fn step(instructions: &Instructions, i: usize) -> Option<StepRef<'_>> {
 }
 
 /// How a trace names the rule that a packet meets.
-fn title(rule: Option<&Rule>, is_first: bool) -> String {
-    let Some(rule) = rule else {
-        // The reference has a rule for that, and knows it again only on the first bridge.
-        return if is_first { "No match." } else { "reg0=0x2, priority 0" }.into();
-    };
+fn title(rule: &Rule) -> String {
     let comma = if rule.matching().is_any() { "" } else { ", " };
     let cookie = match rule.cookie {
         0 => String::new(),

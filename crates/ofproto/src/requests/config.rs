@@ -150,6 +150,7 @@ pub(super) fn packet_in_form(
 
 pub(super) fn controller_id(bridge: &mut Bridge, request: &Request, id: u16) -> Outcome {
     bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?.controller_id = id;
+    bridge.settle_misses();
     Ok(Step::Done)
 }
 

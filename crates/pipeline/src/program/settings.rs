@@ -98,6 +98,28 @@ impl TableSettings {
 }
 
 impl Program {
+    /// What becomes of packets that meet no rule of a table: never [`Miss::Default`].
+    pub fn on_miss(&self, table: u8) -> Miss {
+        match self.settings.get(&table).map_or(Miss::Default, |settings| settings.miss) {
+            Miss::Default if self.tells_misses => Miss::Controller,
+            Miss::Default => Miss::Drop,
+            set => set,
+        }
+    }
+
+    /// Whether packets that meet no rule go to the controllers where nothing else is set: so it is before OpenFlow 1.3.
+    pub fn tells_misses(&self) -> bool {
+        self.tells_misses
+    }
+
+    /// See [`Program::tells_misses`].
+    pub fn tell_misses(&mut self, told: bool) {
+        if self.tells_misses != told {
+            self.tells_misses = told;
+            self.version = self.version.next();
+        }
+    }
+
     /// A table's settings.
     pub fn settings(&self, table: u8) -> TableSettings {
         self.settings.get(&table).cloned().unwrap_or_default()

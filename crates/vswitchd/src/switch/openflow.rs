@@ -22,6 +22,7 @@ const DOWN: u32 = 1;
 const NO_RECEIVE: u32 = 1 << 2;
 const NO_FLOOD: u32 = 1 << 4;
 const NO_FORWARD: u32 = 1 << 5;
+const NO_PACKET_IN: u32 = 1 << 6;
 const LINK_DOWN: u32 = 1;
 const LIVE: u32 = 1 << 2;
 // Bits of what a link can do.
@@ -173,5 +174,6 @@ pub(super) fn port_config(live: &Live) -> PortConfig {
         no_receive: live.forbidden & NO_RECEIVE != 0,
         no_forward: live.forbidden & NO_FORWARD != 0,
         no_flood: live.forbidden & NO_FLOOD != 0,
+        no_packet_in: live.forbidden & NO_PACKET_IN != 0,
     }
 }

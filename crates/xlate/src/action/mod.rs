@@ -16,7 +16,7 @@ mod vlan;
 
 use openflow::{Action, Field, Instructions, Value};
 
-use crate::run::{Next, Run, StepRef};
+use crate::run::{Entry, Next, Run, StepRef};
 use crate::trace::Kind;
 use crate::walk::{Walk, without_idle_end};
 
@@ -39,7 +39,7 @@ impl<'a> Walk<'a> {
                 *metadata = *metadata & !mask | value & mask;
             }
             StepRef::GotoTable(table) | StepRef::Table(table) => {
-                return Next::Table { table, in_port: None };
+                return Next::Table(Entry::of(table));
             }
             StepRef::Within(table, cookie) => {
                 (run.table, run.left_cookie, run.rule) = (table, cookie, None);
@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
     fn resubmit(&mut self, run: &Run<'a>, port: openflow::Port, table: u8) -> Next {
         let table = if table == openflow::action::SAME_TABLE { run.table } else { table };
         let in_port = (port != openflow::Port::IN_PORT).then_some(port.0);
-        Next::Table { table, in_port }
+        Next::Table(Entry { table, in_port, goes_on: false })
     }
 
     /// The actions are done to a copy.

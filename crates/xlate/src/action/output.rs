@@ -4,7 +4,7 @@ use flow::Action as Datapath;
 use openflow::{Port as OpenFlowPort, Subfield};
 use pipeline::{OfPort, PortRef};
 
-use crate::run::{Next, Run};
+use crate::run::{Entry, Next, Run};
 use crate::trace::Kind;
 use crate::walk::Walk;
 
@@ -20,7 +20,7 @@ impl<'a> Walk<'a> {
                 let own = OpenFlowPort(run.packet.key.registers.in_port);
                 self.output_to(run, own);
             }
-            OpenFlowPort::TABLE => return Next::Table { table: 0, in_port: None },
+            OpenFlowPort::TABLE => return Next::Table(Entry::of(0)),
             OpenFlowPort::NORMAL => self.normal_action(run),
             OpenFlowPort::FLOOD => self.output_all(run, false),
             OpenFlowPort::ALL => self.output_all(run, true),
