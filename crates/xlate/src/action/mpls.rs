@@ -39,6 +39,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn push_mpls(&mut self, run: &mut Run<'a>, kind: u16) {
         let key = run.packet.key.flow;
         let labels = depth(&key);
+        self.look_at_bottom(labels);
         if labels >= MOST_LABELS {
             return self.fail("Too many MPLS labels", || {
                 format!("bridge {}: dropping packet on which an MPLS push action can't be performed as it would have more MPLS LSEs than the {MOST_LABELS} supported.", run.bridge.name)
@@ -79,13 +80,18 @@ impl<'a> Walk<'a> {
             return;
         }
         self.commit(&run.packet);
-        (0..labels).for_each(|i| self.mask.0.mpls[i] |= BOS);
+        self.look_at_bottom(labels);
         self.push(Datapath::PopMpls { eth_type: kind });
         let [_, b, c, _] = key.mpls;
         let mpls = if labels > 1 { [b, c, 0, 0] } else { [0; 4] };
         run.packet.key.flow = FlowKey { mpls, eth_type: kind, ..above_network(&key) };
         self.done = run.packet.key.flow;
         run.is_unread = true;
+    }
+
+    /// So many labels have been found because of which of them is the last.
+    fn look_at_bottom(&mut self, labels: usize) {
+        self.mask.0.mpls.iter_mut().take(labels).for_each(|entry| *entry |= BOS);
     }
 
     pub(crate) fn set_mpls(&mut self, run: &mut Run<'a>, field: Field, number: u32) {
