@@ -18,6 +18,9 @@ pub struct Client {
     first: Option<Vec<u8>>,
 }
 
+/// So many bytes of commands are given to the operating system at once.
+const AT_ONCE: usize = 64 << 10;
+
 /// The error message's type, in all versions.
 const ERROR: u8 = 1;
 
@@ -113,12 +116,13 @@ impl Client {
         let mut all = commands.into_iter().chain([barrier.to_vec()]);
         let mut left = true;
         while !done {
-            while left && self.connection.backlog() == 0 {
+            while left && self.connection.backlog() < AT_ONCE {
                 match all.next() {
-                    Some(message) => self.connection.send(&message)?,
+                    Some(message) => self.connection.queue(&message)?,
                     None => left = false,
                 }
             }
+            self.connection.flush()?;
             while let Some(message) = self.try_recv()? {
                 let Some(header) = Header::peek(&message) else { continue };
                 if header.kind == ERROR {

@@ -3,48 +3,49 @@
 
 use openflow::Protocol;
 use openflow::message::Message;
-use openflow::wire::encode;
+use openflow::wire::{Writer, encode};
+
+/// Writes the next entry of an answer, if there is another.
+pub type Append = Box<dyn FnMut(&mut Writer, Protocol) -> bool + Send>;
 
 /// An answer being made.
 pub struct Multipart {
     xid: u32,
     protocol: Protocol,
-    /// The answer's entries, each in a message of its own.
-    entries: Box<dyn Iterator<Item = Message> + Send>,
-    /// A list without entries is an answer too.
-    empty: Option<Message>,
-    /// What did not fit into the last message.
-    held: Option<Vec<u8>>,
+    append: Append,
+    /// A list without entries, which is an answer too; and what each message begins with.
+    empty: Message,
+    /// Whether anything was said yet.
+    begun: bool,
+    /// The entry that did not fit into the last message.
+    held: Vec<u8>,
 }
 
 /// The most that a message's length can say.
 const MOST: usize = u16::MAX as usize;
 
 impl Multipart {
-    /// `entries` are answers of one entry each; `empty` is the answer when there is none.
+    /// `entries` are answers of one entry each; `empty` is the answer when there is none. What cannot be said in the peer's
+    /// version is left out.
     pub fn new(
         xid: u32,
         protocol: Protocol,
         empty: Message,
-        entries: impl Iterator<Item = Message> + Send + 'static,
+        mut entries: impl Iterator<Item = Message> + Send + 'static,
     ) -> Multipart {
-        Multipart { xid, protocol, entries: Box::new(entries), empty: Some(empty), held: None }
+        let append = move |w: &mut Writer, protocol| {
+            let Some(entry) = entries.find_map(|e| encode(&e, protocol, xid).ok()) else {
+                return false;
+            };
+            w.bytes(entry.get(body(&entry)..).unwrap_or_default());
+            true
+        };
+        Multipart::of(xid, protocol, empty, Box::new(append))
     }
 
-    /// The protocol in which it is written.
-    pub fn protocol(&self) -> Protocol {
-        self.protocol
-    }
-
-    /// Writes it in another protocol of the same version.
-    pub fn speak(&mut self, protocol: Protocol) {
-        self.protocol = protocol;
-    }
-
-    /// The next entry's bytes. What cannot be said in the peer's version is left out.
-    fn entry(&mut self) -> Option<Vec<u8>> {
-        let (protocol, xid) = (self.protocol, self.xid);
-        self.held.take().or_else(|| self.entries.find_map(|e| encode(&e, protocol, xid).ok()))
+    /// The same, of entries that write themselves: for lists that can be very long.
+    pub fn of(xid: u32, protocol: Protocol, empty: Message, append: Append) -> Multipart {
+        Multipart { xid, protocol, append, empty, begun: false, held: Vec::new() }
     }
 }
 
@@ -53,23 +54,31 @@ impl Iterator for Multipart {
 
     /// The next message.
     fn next(&mut self) -> Option<Vec<u8>> {
-        let Some(mut message) = self.entry() else {
-            let empty = self.empty.take()?;
-            return encode(&empty, self.protocol, self.xid).ok();
-        };
-        self.empty = None;
-        let body = body(&message);
-        let mut more = false;
-        while let Some(entry) = self.entry() {
-            let added = entry.get(body..).unwrap_or_default();
-            if message.len() + added.len() > MOST {
-                self.held = Some(entry);
-                more = true;
+        if self.begun && self.held.is_empty() {
+            return None;
+        }
+        self.begun = true;
+        let mut message = encode(&self.empty, self.protocol, self.xid).ok()?;
+        message.reserve(MOST);
+        let head = message.len();
+        let mut w = Writer::after(message);
+        w.bytes(&std::mem::take(&mut self.held));
+        loop {
+            let before = w.len();
+            if !(self.append)(&mut w, self.protocol) {
                 break;
             }
-            message.extend_from_slice(added);
+            if w.len() > MOST {
+                let entry = w.cut(before);
+                // What is too long for any message is left out.
+                if head + entry.len() <= MOST {
+                    self.held = entry;
+                    break;
+                }
+            }
         }
-        finish(&mut message, more);
+        let mut message = w.into_bytes();
+        finish(&mut message, !self.held.is_empty());
         Some(message)
     }
 }

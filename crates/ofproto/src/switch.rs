@@ -13,6 +13,10 @@ pub trait Switch: Send + Sync {
     fn program(&self, act: &mut dyn FnMut(&mut Program, Instant));
     /// Waits until every packet that comes meets what is programmed now.
     fn barrier(&self);
+    /// Whether [`Switch::barrier`] has nothing to wait for.
+    fn is_settled(&self) -> bool {
+        false
+    }
     /// Has what packets did so far counted, as far as that is not done yet.
     fn collect(&self);
     /// Sends a packet through actions.

@@ -1,6 +1,7 @@
 //! Whether actions fit the packets that they get: whether fields exist that they read and write, and the rest of what a switch
 //! must refuse before it takes a rule.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use packet::wire::ethernet::eth_type;
@@ -15,15 +16,16 @@ use crate::port::Port;
 use crate::version::Protocols;
 
 /// A walk along the actions, with what is known of packets at each.
-struct Walk {
-    packet: Match,
+struct Walk<'a> {
+    /// The rule's own match until an action changes it.
+    packet: Cow<'a, Match>,
     /// Who accepts it: OpenFlow 1.0 lets packets pass that an action does not fit, later versions refuse such actions.
     protocols: Protocols,
 }
 
 /// Checks what a rule of `table` does with packets that `m` matches. Gives the protocols in which that is acceptable.
 pub fn check(all: &Instructions, m: &Match, table: Option<u8>) -> Result<Protocols, Code> {
-    let mut walk = Walk { packet: m.clone(), protocols: Protocols::ANY };
+    let mut walk = Walk { packet: Cow::Borrowed(m), protocols: Protocols::ANY };
     let meter = all.meter.map(Action::Meter);
     walk.list(meter.as_slice())?;
     walk.list(&all.apply)?;
@@ -42,7 +44,7 @@ const TFTP: u16 = 69;
 
 const INCONSISTENT: Result<(), Code> = Err(Code::OFPBAC_MATCH_INCONSISTENT);
 
-impl Walk {
+impl Walk<'_> {
     fn list(&mut self, actions: &[Action]) -> Result<(), Code> {
         actions.iter().try_for_each(|action| self.one(action))
     }
@@ -69,7 +71,7 @@ impl Walk {
 
     fn set_vlan(&mut self) {
         let tci = self.packet.get(Field::VlanTci).map_or(0, |(tci, _)| tci.int()) | 0x1000;
-        self.packet.set_exact(Field::VlanTci, tci);
+        self.packet.to_mut().set_exact(Field::VlanTci, tci);
     }
 
     fn one(&mut self, action: &Action) -> Result<(), Code> {
@@ -99,7 +101,7 @@ impl Walk {
                 if !self.has_vlan() {
                     self.protocols = self.protocols.and(Protocols::OF10.or(Protocols::NXM));
                 }
-                self.packet.set_exact(Field::VlanTci, 0u8);
+                self.packet.to_mut().set_exact(Field::VlanTci, 0u8);
             }
             Action::PushVlan(_) => {
                 if self.has_vlan() {
@@ -135,7 +137,7 @@ impl Walk {
                 }
                 self.must(*field)?;
                 if *field == Field::VlanVid && value.int() & 0x1000 == 0 {
-                    self.packet.set_exact(Field::VlanTci, 0u8);
+                    self.packet.to_mut().set_exact(Field::VlanTci, 0u8);
                 }
             }
             Action::Load { dst, .. } => self.part(dst)?,
@@ -190,9 +192,11 @@ impl Walk {
 
     fn become_kind(&mut self, kind: u16) {
         if self.packet.is_ethernet() {
-            self.packet.set_exact(Field::EthType, kind);
+            self.packet.to_mut().set_exact(Field::EthType, kind);
         } else {
-            self.packet.set_exact(Field::PacketType, crate::field::prereq::packet_type_of(kind));
+            self.packet
+                .to_mut()
+                .set_exact(Field::PacketType, crate::field::prereq::packet_type_of(kind));
         }
     }
 
@@ -229,13 +233,13 @@ impl Walk {
         if packet_type == 0 {
             // An Ethernet header around a packet that has none.
             let kind = self.packet.ether_type();
-            self.packet.set_exact(Field::PacketType, 0u8);
+            self.packet.to_mut().set_exact(Field::PacketType, 0u8);
             if let Some(kind) = kind {
-                self.packet.set_exact(Field::EthType, kind);
+                self.packet.to_mut().set_exact(Field::EthType, kind);
             }
         } else {
-            self.packet = Match::any();
-            self.packet.set_exact(Field::PacketType, packet_type);
+            self.packet = Cow::Owned(Match::any());
+            self.packet.to_mut().set_exact(Field::PacketType, packet_type);
         }
         Ok(())
     }
@@ -243,10 +247,10 @@ impl Walk {
     fn decap(&mut self, _packet_type: u32) -> Result<(), Code> {
         if self.packet.is_ethernet() {
             let kind = self.packet.ether_type();
-            self.packet.clear(Field::EthType);
+            self.packet.to_mut().clear(Field::EthType);
             if let Some(kind) = kind {
                 let packet_type = crate::field::prereq::packet_type_of(kind);
-                self.packet.set_exact(Field::PacketType, packet_type);
+                self.packet.to_mut().set_exact(Field::PacketType, packet_type);
             }
         }
         Ok(())

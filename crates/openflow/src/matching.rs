@@ -39,6 +39,13 @@ impl Match {
         self.entries.is_empty()
     }
 
+    /// Makes room for what most matches have, at once.
+    pub(crate) fn reserve(&mut self) {
+        if self.entries.capacity() == 0 {
+            self.entries.reserve(6);
+        }
+    }
+
     fn at(&self, owner: Field) -> Result<usize, usize> {
         self.entries.binary_search_by_key(&owner, |e| e.field)
     }
@@ -73,13 +80,24 @@ impl Match {
 
     /// The field's value if all of it must match.
     pub fn exact(&self, field: Field) -> Option<u128> {
-        let (value, mask) = self.get(field)?;
+        let (value, mask) = self.number(field)?;
         let all = whole_mask(field).int();
-        (mask.int() & all == all).then(|| value.int())
+        (mask & all == all).then_some(value)
+    }
+
+    /// As [`Match::get`], of fields that are numbers: without copying what is not.
+    fn number(&self, field: Field) -> Option<(u128, u128)> {
+        if is_owner(field) {
+            return self.owner(field).map(|(value, mask)| (value.int(), mask.int()));
+        }
+        self.get(field).map(|(value, mask)| (value.int(), mask.int()))
     }
 
     /// Whether anything is said about the field.
     pub fn has(&self, field: Field) -> bool {
+        if is_owner(field) {
+            return self.owner(field).is_some();
+        }
         self.get(field).is_some()
     }
 
@@ -231,6 +249,12 @@ impl Match {
             _ => owner,
         }
     }
+}
+
+/// Whether a field is all of the bits that it owns, and no other's.
+fn is_owner(field: Field) -> bool {
+    let is_one = field.registers().is_none_or(|(_, count)| count == 1);
+    is_one && field.row().home.0 == field && view(field).is_none()
 }
 
 /// Which bits a field looks at, of one that has more of them. `None` for fields that own their bits alone.

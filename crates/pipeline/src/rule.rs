@@ -93,6 +93,11 @@ impl Rule {
 
     /// What a controller is told of it.
     pub fn stats(&self, now: Instant) -> FlowStats {
+        FlowStats { instructions: (*self.instructions).clone(), ..self.counts(now) }
+    }
+
+    /// The same, but for what it does.
+    pub fn counts(&self, now: Instant) -> FlowStats {
         let (packets, bytes) = self.usage.counts();
         let seconds =
             |since: Instant| Some(u16::try_from(now.since(since).as_secs()).unwrap_or(u16::MAX));
@@ -110,7 +115,7 @@ impl Rule {
             packets: Some(packets),
             bytes: Some(bytes),
             matching: self.matching(),
-            instructions: (*self.instructions).clone(),
+            instructions: Instructions::default(),
         }
     }
 }

@@ -40,8 +40,10 @@ impl Control {
 
     /// Asks for a pass as soon as may be.
     pub(crate) fn kick(&self) {
-        self.lock().kicked = true;
-        self.changed.notify_all();
+        // Whoever kicked before has woken it; of many changes in a row the first alone does.
+        if !std::mem::replace(&mut self.lock().kicked, true) {
+            self.changed.notify_all();
+        }
     }
 
     /// No passes until resumed; then one at once, for there may be much to catch up with.

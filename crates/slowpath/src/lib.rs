@@ -206,6 +206,11 @@ impl SlowPath {
         self.0.shared.barrier(timeout)
     }
 
+    /// Whether [`SlowPath::barrier`] would return at once.
+    pub fn is_settled(&self) -> bool {
+        self.0.shared.is_settled(&lock(&self.0.shared.state))
+    }
+
     /// What went through a tunnel or patch port, as far as collected.
     pub fn traffic(&self, port: PortRef) -> Traffic {
         lock(&self.0.shared.state).traffic.get(&port).copied().unwrap_or_default()
@@ -322,16 +327,35 @@ impl Shared {
     }
 
     fn barrier(&self, timeout: Duration) -> bool {
-        let version = lock(&self.state).version().0;
-        if self.obeyed.load(Ordering::Acquire) >= version {
-            return true;
-        }
+        let version = {
+            let state = lock(&self.state);
+            if self.is_settled(&state) {
+                return true;
+            }
+            state.version().0
+        };
         // The flows are right after a pass, and workers have heard of it when they have done what they were told.
-        let obeyed = self.control.wait_for_pass(timeout) && self.datapath.quiesce(timeout);
+        if !self.control.wait_for_pass(timeout) {
+            return false;
+        }
+        let passed = {
+            let flows = lock(&self.flows);
+            flows.is_empty().then_some(flows.inserted)
+        };
+        let obeyed = self.datapath.quiesce(timeout);
         if obeyed {
             self.obeyed.fetch_max(version, Ordering::AcqRel);
+            // What had gone by then, workers have forgotten.
+            lock(&self.flows).forgotten = passed;
         }
         obeyed
+    }
+
+    /// Whether no packet that is received from now on can meet a flow that was made before the changes up to now: because the
+    /// flows were looked at since, or because there are none. (Flows are made under the lock of the state.)
+    fn is_settled(&self, state: &State) -> bool {
+        let flows = || lock(&self.flows);
+        self.obeyed.load(Ordering::Acquire) >= state.version().0 || flows().has_nothing()
     }
 
     fn quiesce(&self, timeout: Duration) -> bool {

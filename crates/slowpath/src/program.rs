@@ -50,6 +50,11 @@ impl Shared {
     /// Has the datapath know the meters that there are.
     pub(crate) fn settle_meters(&self, state: &mut State) {
         let State { programs, meters, meter_ids, .. } = state;
+        if meter_ids.is_empty()
+            && programs.values().all(|program| program.meters().next().is_none())
+        {
+            return; // as after nearly every change
+        }
         let is_current = |bridge: BridgeId, id: u32| {
             programs.get(&bridge).is_some_and(|program| program.meter(id).is_some())
         };

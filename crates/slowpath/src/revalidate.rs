@@ -21,6 +21,8 @@ use crate::{Shared, lock};
 
 /// Time between passes when nothing changes (`max-revalidator`).
 const INTERVAL: Duration = Duration::from_millis(500);
+/// The least time between two passes for which nobody waits: passes over few flows are short, but each takes the locks.
+const REST: Duration = Duration::from_millis(2);
 /// Flows looked at while holding the locks: bounds how long a miss waits.
 const CHUNK: usize = 64;
 
@@ -70,8 +72,9 @@ pub(crate) fn run(shared: &Shared) {
             shared.control.ended();
             // What flows are now right; who runs them can wait.
             shared.datapath.offload_pass(now);
-            // A stream of changes must not keep a core busy: rest four times as long as the work took.
-            shared.control.rest(took * 4);
+            // A stream of changes must not keep a core busy, nor whoever makes them waiting: rest four times as long as the work
+            // took.
+            shared.control.rest((took * 4).max(REST));
         }
     }
 }

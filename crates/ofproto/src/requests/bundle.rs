@@ -29,6 +29,8 @@ pub struct Bundle {
     flags: u16,
     closed: bool,
     messages: Vec<Kept>,
+    /// How many bytes they have.
+    bytes: usize,
     used: Instant,
 }
 
@@ -65,8 +67,7 @@ pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> O
         }
         _ => {}
     }
-    let held: usize =
-        peer.bundles.values().flat_map(|b| &b.messages).map(|kept| kept.bytes.len()).sum();
+    let held: usize = peer.bundles.values().map(|bundle| bundle.bytes).sum();
     if held + added.message.len() > MOST_BYTES {
         peer.bundles.remove(&added.id);
         return Err(Code::OFPBFC_MSG_TOO_MANY);
@@ -75,9 +76,11 @@ pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> O
         flags: added.flags,
         closed: false,
         messages: Vec::new(),
+        bytes: 0,
         used: request.now,
     });
     bundle.used = request.now;
+    bundle.bytes += added.message.len();
     bundle.messages.push(Kept { message, bytes: added.message });
     Ok(Step::Done)
 }
@@ -124,8 +127,13 @@ fn open(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Resul
     if peer.bundles.len() >= MOST_BUNDLES {
         return Err(Code::OFPBFC_OUT_OF_BUNDLES);
     }
-    let bundle =
-        Bundle { flags: control.flags, closed: false, messages: Vec::new(), used: request.now };
+    let bundle = Bundle {
+        flags: control.flags,
+        closed: false,
+        messages: Vec::new(),
+        bytes: 0,
+        used: request.now,
+    };
     peer.bundles.insert(control.id, bundle);
     Ok(())
 }

@@ -6,11 +6,13 @@ use base::Instant;
 use openflow::error::Code;
 use openflow::message::flow_mod::{ALL_TABLES, Command, FlowMod};
 use openflow::message::{FlowStats, FlowStatsRequest, Message, stats};
+use openflow::wire::{Writer, append_flow};
 use openflow::{Protocol, Version};
 use pipeline::{Edit, Rule};
 
-use super::{Outcome, answer, edit, list};
+use super::{Outcome, answer, edit};
 use crate::bridge::{Bridge, Request, Step};
+use crate::multipart::Multipart;
 use crate::switch::with_program;
 
 pub(super) fn change(bridge: &mut Bridge, request: &Request, flow_mod: FlowMod) -> Outcome {
@@ -51,15 +53,15 @@ pub(super) fn statistics(
     });
     let (rules, now) = found.unwrap_or(Ok((Vec::new(), request.now)))?;
     let empty = Message::FlowStatsReply { flows: Vec::new(), more: false };
-    let entries = rules.into_iter().map(move |rule| Message::FlowStatsReply {
-        flows: vec![describe(&rule, now)],
-        more: false,
-    });
-    let mut step = list(bridge, request, empty, entries)?;
-    if let Step::Stream(multipart) = &mut step {
-        multipart.speak(form(multipart.protocol(), asked.nicira));
-    }
-    Ok(step)
+    let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
+    let mut rules = rules.into_iter();
+    let append = move |w: &mut Writer, protocol| {
+        let Some(rule) = rules.next() else { return false };
+        append_flow(w, &describe(&rule, now), &rule.instructions, protocol);
+        true
+    };
+    let protocol = form(protocol, asked.nicira);
+    Ok(Step::Stream(Multipart::of(request.xid, protocol, empty, Box::new(append))))
 }
 
 /// In OpenFlow 1.0 the answer has the question's form.
@@ -71,9 +73,9 @@ fn form(protocol: Protocol, nicira: bool) -> Protocol {
     }
 }
 
-/// What is to be said of a rule.
-pub(crate) fn describe(rule: &Rule, now: Instant) -> FlowStats {
-    FlowStats { duration: Some(duration(now.since(rule.created))), ..rule.stats(now) }
+/// What is to be said of a rule, but for what it does.
+fn describe(rule: &Rule, now: Instant) -> FlowStats {
+    FlowStats { duration: Some(duration(now.since(rule.created))), ..rule.counts(now) }
 }
 
 /// The priority as messages have it; hidden rules, which have higher ones, are not told of.

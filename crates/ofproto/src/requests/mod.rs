@@ -130,6 +130,9 @@ fn list(
 }
 
 fn barrier(bridge: &mut Bridge, request: &Request) -> Outcome {
+    if bridge.switch.is_settled() {
+        return answer(bridge, request, &Message::BarrierReply);
+    }
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
     let reply = openflow::wire::encode(&Message::BarrierReply, protocol, request.xid).ok();
     let switch = bridge.switch.clone();

@@ -25,7 +25,7 @@ use crate::switch::Events;
 /// The token of wake-ups.
 pub(super) const WAKER: u64 = 0;
 /// So many messages of one connection are looked at before the next has its turn.
-const TURN: usize = 64;
+const TURN: usize = 256;
 /// So many connections are accepted from one listener before other things have their turn.
 const ACCEPTS: usize = 16;
 /// Bytes that may wait for a peer before packets for it are dropped.

@@ -121,6 +121,14 @@ pub struct Number {
     pub number: u8,
 }
 
+impl Number {
+    const PLACES: usize = 128;
+
+    fn place(&self) -> usize {
+        usize::from(self.number) % Self::PLACES
+    }
+}
+
 impl Header {
     /// The number on the wire.
     pub fn number(&self) -> Number {
@@ -216,13 +224,20 @@ impl Field {
 
     /// The field with that number on the wire.
     pub fn by_number(number: Number) -> Option<(Field, &'static Header)> {
-        static NUMBERS: LazyLock<HashMap<Number, (Field, &'static Header)>> = LazyLock::new(|| {
-            let all = Field::ALL.iter().flat_map(|field| {
-                field.row().headers.iter().map(move |h| (h.number(), (*field, h)))
+        /// By the lowest bits of the number, several in a place: matches are read by the hundred thousand a second.
+        static NUMBERS: LazyLock<Vec<Vec<(Number, Field, &'static Header)>>> =
+            LazyLock::new(|| {
+                let mut places = vec![Vec::new(); Number::PLACES];
+                for field in Field::ALL.iter() {
+                    for header in field.row().headers {
+                        places[header.number().place()].push((header.number(), *field, header));
+                    }
+                }
+                places
             });
-            all.collect()
-        });
-        NUMBERS.get(&number).copied()
+        let place = NUMBERS.get(number.place())?;
+        let found = place.iter().rfind(|(own, ..)| *own == number);
+        found.map(|(_, field, header)| (*field, *header))
     }
 
     /// The field whose name on the wire this is.

@@ -56,14 +56,13 @@ impl Value {
 
     /// From the bytes of a field, which may be fewer than the field has (then they are its last).
     pub fn from_bytes(bits: u32, bytes: &[u8]) -> Value {
+        if bits <= 128 {
+            return Value::Int(bytes.iter().fold(0, |n, byte| n << 8 | u128::from(*byte)));
+        }
         let mut all = [0; WIDEST];
         let len = bytes.len().min(WIDEST);
         all[WIDEST - len..].copy_from_slice(&bytes[bytes.len() - len..]);
-        if bits > 128 {
-            return Value::Bytes(Box::new(all));
-        }
-        let low: [u8; 16] = std::array::from_fn(|i| all[WIDEST - 16 + i]);
-        Value::Int(u128::from_be_bytes(low))
+        Value::Bytes(Box::new(all))
     }
 
     /// The last `len` bytes.
@@ -96,15 +95,18 @@ impl Value {
         }
     }
 
-    fn zip(&self, other: &Value, f: fn(u8, u8) -> u8) -> Value {
+    /// Both as numbers, or else byte by byte.
+    fn zip(
+        &self,
+        other: &Value,
+        numbers: impl Fn(u128, u128) -> u128,
+        bytes: impl Fn(u8, u8) -> u8,
+    ) -> Value {
         match (self, other) {
-            (Value::Int(a), Value::Int(b)) => {
-                let (a, b) = (a.to_be_bytes(), b.to_be_bytes());
-                Value::Int(u128::from_be_bytes(std::array::from_fn(|i| f(a[i], b[i]))))
-            }
+            (Value::Int(a), Value::Int(b)) => Value::Int(numbers(*a, *b)),
             _ => {
                 let (a, b) = (self.to_bytes(WIDEST), other.to_bytes(WIDEST));
-                Value::Bytes(Box::new(std::array::from_fn(|i| f(a[i], b[i]))))
+                Value::Bytes(Box::new(std::array::from_fn(|i| bytes(a[i], b[i]))))
             }
         }
     }
@@ -112,19 +114,19 @@ impl Value {
     /// Bits set in both.
     #[must_use]
     pub fn and(&self, other: &Value) -> Value {
-        self.zip(other, |a, b| a & b)
+        self.zip(other, |a, b| a & b, |a, b| a & b)
     }
 
     /// Bits set in either.
     #[must_use]
     pub fn or(&self, other: &Value) -> Value {
-        self.zip(other, |a, b| a | b)
+        self.zip(other, |a, b| a | b, |a, b| a | b)
     }
 
     /// Bits set here and not in `other`.
     #[must_use]
     pub fn without(&self, other: &Value) -> Value {
-        self.zip(other, |a, b| a & !b)
+        self.zip(other, |a, b| a & !b, |a, b| a & !b)
     }
 
     /// Whether bit number `bit` is set.

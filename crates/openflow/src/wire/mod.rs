@@ -29,6 +29,7 @@ mod table_stats;
 pub use codec::{Unsendable, decode, encode, flags, name};
 pub use flow_mod::protocols as flow_mod_protocols;
 pub use handshake::error_about;
+pub use stats::append_flow;
 
 use crate::error::{Code, Error, Result};
 
@@ -186,6 +187,16 @@ impl Writer {
     /// An empty one.
     pub fn new() -> Self {
         Writer::default()
+    }
+
+    /// One that goes on behind these.
+    pub fn after(bytes: Vec<u8>) -> Self {
+        Writer(bytes)
+    }
+
+    /// Forgets what is behind `len` bytes, and yields it.
+    pub fn cut(&mut self, len: usize) -> Vec<u8> {
+        self.0.split_off(len.min(self.0.len()))
     }
 
     /// The bytes.

@@ -158,6 +158,7 @@ fn read_field(
     strictness: Strictness,
 ) -> Result<()> {
     let (value, mask) = read_payload(field, header, r, start)?;
+    m.reserve();
     if strictness == Strictness::Strict && !field.row().prereq.is_met(m) {
         return Err(start.error(Code::OFPBMC_BAD_PREREQ));
     }
@@ -295,7 +296,8 @@ const LAST: &[Field] = &[
 /// Writes the fields of `m`, in the numbers of `version`: before OpenFlow 1.2, Nicira's.
 pub fn write(w: &mut Writer, m: &Match, version: Version, cookie: Option<(u64, u64)>) {
     let oxm = version >= Version::V12;
-    for owner in ORDER {
+    let there = Owners::of(m);
+    for owner in ORDER.iter().filter(|owner| there.has(**owner)) {
         match owner {
             Field::PacketType if is_implied(m) => {}
             Field::InPort if oxm => write_view(w, m, Field::InPortOxm, version),
@@ -308,10 +310,13 @@ pub fn write(w: &mut Writer, m: &Match, version: Version, cookie: Option<(u64, u
         }
     }
     for i in 0..64 {
-        write_view(w, m, Field::tun_metadata(i), version);
+        let option = Field::tun_metadata(i);
+        if there.has(option) {
+            write_view(w, m, option, version);
+        }
     }
     write_registers(w, m, version);
-    for field in LAST {
+    for field in LAST.iter().filter(|field| there.has(**field)) {
         write_view(w, m, *field, version);
     }
     if let Some((value, mask)) = cookie.filter(|(_, mask)| *mask != 0) {
@@ -323,6 +328,30 @@ pub fn write(w: &mut Writer, m: &Match, version: Version, cookie: Option<(u64, u
         }
     }
 }
+
+/// The fields that a match says something about, under whose bits they are: of the many that there are, most are not there.
+struct Owners([u64; 4]);
+
+impl Owners {
+    fn of(m: &Match) -> Owners {
+        let mut owners = Owners([0; 4]);
+        for (field, ..) in m.entries() {
+            if let Some(word) = owners.0.get_mut(field as usize / 64) {
+                *word |= 1 << (field as usize % 64);
+            }
+        }
+        owners
+    }
+
+    /// Whether the match says anything of the bits that the field is a view of.
+    fn has(&self, field: Field) -> bool {
+        let owner = field.row().home.0 as usize;
+        self.0.get(owner / 64).is_some_and(|word| word >> (owner % 64) & 1 == 1)
+    }
+}
+
+// A bit for each field.
+const _: () = assert!(Field::ALL.len() <= 256);
 
 /// Whether other fields say already that packets are Ethernet frames.
 fn is_implied(m: &Match) -> bool {
@@ -349,9 +378,17 @@ pub fn write_field(w: &mut Writer, field: Field, value: &Value, mask: &Value, ve
     let len = header.len;
     header.len <<= u32::from(header.has_mask);
     header.write(w);
-    w.bytes(&value.to_bytes(len));
+    write_value(w, value, len);
     if header.has_mask {
-        w.bytes(&mask.to_bytes(len));
+        write_value(w, mask, len);
+    }
+}
+
+/// Writes the last `len` bytes of a value.
+fn write_value(w: &mut Writer, value: &Value, len: usize) {
+    match value {
+        Value::Int(number) if len <= 16 => w.bytes(&number.to_be_bytes()[16 - len..]),
+        _ => w.bytes(&value.to_bytes(len)),
     }
 }
 

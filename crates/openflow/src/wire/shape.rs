@@ -4,6 +4,8 @@
 //! numbers. What makes a message too short, or of no possible length, stands here as well, so that who reads a body knows that
 //! its fixed part is there.
 
+use std::sync::LazyLock;
+
 use super::header::{Kind, Stat};
 use crate::error::{NICIRA, ONF};
 use crate::version::Version::{self, V10, V11, V12, V13, V14, V15};
@@ -233,6 +235,21 @@ impl Known {
 
 /// The shape that has this number in `version`.
 pub(super) fn find(kind: Kind, version: Version) -> Option<Known> {
+    /// Messages of the standard's own, by version and number: among them those that come by the hundred thousand a second.
+    static STANDARD: LazyLock<Vec<Option<Known>>> = LazyLock::new(|| {
+        let numbers = |version| (0..=u8::MAX).map(move |n| search(Kind::Standard(n), version));
+        Version::ALL.iter().flat_map(|version| numbers(*version)).collect()
+    });
+    let row = Version::ALL.iter().position(|v| *v == version);
+    match (kind, row) {
+        (Kind::Standard(number), Some(row)) => {
+            *STANDARD.get(256 * row + usize::from(number)).unwrap_or(&None)
+        }
+        _ => search(kind, version),
+    }
+}
+
+fn search(kind: Kind, version: Version) -> Option<Known> {
     SHAPES.iter().find_map(|(shape, text, forms)| {
         let form = forms.iter().find(|form| form.is_in(version) && form.kind() == kind)?;
         Some(Known { shape: *shape, text, form })

@@ -310,15 +310,28 @@ fn write_count(w: &mut Writer, number: Option<u64>) {
 }
 
 pub(super) fn write_flows(w: &mut Writer, flows: &[FlowStats], protocol: Protocol) {
-    for flow in flows {
-        let start = w.len();
-        w.u16(0);
-        write_flow(w, flow, protocol);
-        w.fill_len(start, 0);
-    }
+    flows.iter().for_each(|flow| append_flow(w, flow, &flow.instructions, protocol));
 }
 
-fn write_flow(w: &mut Writer, flow: &FlowStats, protocol: Protocol) {
+/// Writes one entry of an answer. What it does is apart, for who shares it with others.
+pub fn append_flow(
+    w: &mut Writer,
+    flow: &FlowStats,
+    instructions: &crate::Instructions,
+    protocol: Protocol,
+) {
+    let start = w.len();
+    w.u16(0);
+    write_flow(w, flow, instructions, protocol);
+    w.fill_len(start, 0);
+}
+
+fn write_flow(
+    w: &mut Writer,
+    flow: &FlowStats,
+    instructions: &crate::Instructions,
+    protocol: Protocol,
+) {
     let version = protocol.version();
     let timing = |w: &mut Writer| {
         w.u16(flow.priority);
@@ -389,7 +402,7 @@ fn write_flow(w: &mut Writer, flow: &FlowStats, protocol: Protocol) {
             write_match(w, &flow.matching, version);
         }
     }
-    action::write_instructions(w, &flow.instructions, Context::new(version, &flow.matching));
+    action::write_instructions(w, instructions, Context::new(version, &flow.matching));
 }
 
 pub(super) fn read_aggregate(

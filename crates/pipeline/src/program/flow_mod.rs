@@ -96,7 +96,10 @@ impl Program {
             }
             self.make_room(table, changes)?;
         }
-        let pattern = self.table_mut(table).map(|t| t.shared(pattern.clone())).unwrap_or(pattern);
+        let pattern = match self.table_mut(table) {
+            Some(place) => place.shared(pattern),
+            None => pattern,
+        };
         let cookie = if request.new_cookie == u64::MAX { 0 } else { request.new_cookie };
         // A rule that takes another's place counts on from there.
         let usage = old.filter(|_| !request.flags.reset_counts).map(|old| old.usage.clone());
@@ -112,7 +115,7 @@ impl Program {
             importance: request.importance,
             flags: request.flags,
             clauses: clauses(&request.instructions),
-            instructions: Arc::new(request.instructions.clone()),
+            instructions: self.instructions.of(&request.instructions),
             created: now,
             modified: now,
             usage,
@@ -134,7 +137,7 @@ impl Program {
         if chosen.is_empty() && request.cookie.1 == 0 && request.new_cookie != u64::MAX {
             return self.add(request, pattern, now, changes);
         }
-        let instructions = Arc::new(request.instructions.clone());
+        let instructions = self.instructions.of(&request.instructions);
         for old in chosen {
             let usage = if request.flags.reset_counts {
                 let usage = Usage::new(now);

@@ -29,6 +29,7 @@ mod learned;
 mod meter_mod;
 mod select;
 mod settings;
+mod shared;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ use flow::frag;
 use fragment::FragmentRule;
 use learned::Learners;
 use openflow::message::switch::Fragments;
+use shared::Shared;
 use store::Index;
 
 /// How many tables a bridge has for controllers: 0 to 253; 254 is the switch's own.
@@ -84,6 +86,7 @@ pub struct Program {
     group_users: Index<u32>,
     meter_users: Index<u32>,
     learners: Learners,
+    instructions: Shared,
     timers: Timers,
     fragments: FragmentRule,
     tells_misses: bool,
@@ -105,6 +108,7 @@ impl Program {
             group_users: Index::default(),
             meter_users: Index::default(),
             learners: Learners::default(),
+            instructions: Shared::default(),
             timers: Timers::default(),
             fragments: FragmentRule::default(),
             tells_misses: false,

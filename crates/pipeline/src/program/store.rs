@@ -121,6 +121,7 @@ impl Program {
     fn unindex(&mut self, rule: &Rule) {
         self.learners.remove(&rule.instructions);
         self.cookies.remove(rule.cookie, rule);
+        self.instructions.forget(&rule.instructions);
         for_each_reference(&rule.instructions, |reference| match reference {
             Reference::Group(id) => self.group_users.remove(id, rule),
             Reference::Meter(id) => self.meter_users.remove(id, rule),

@@ -70,6 +70,10 @@ impl Switch for BridgeSwitch {
         }
     }
 
+    fn is_settled(&self) -> bool {
+        self.slow.is_settled()
+    }
+
     fn collect(&self) {
         self.slow.collect();
     }
