@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base::Instant;
 use openflow::message::PacketOut;
 use openflow::message::flow_mod::Command;
 use openflow::message::meter::{Band, BandKind, Meter, MeterCommand, MeterFlags, MeterMod};
@@ -9,7 +10,7 @@ use openflow::text::action::parse;
 use openflow::text::flow::parse_flow;
 use openflow::text::group::{GroupVerb, parse_group};
 use openflow::{Field, Match};
-use pipeline::{BridgeId, Change, FailMode, Removed};
+use pipeline::{BridgeId, Change, FailMode, Miss, Program, Removed, TableSettings};
 
 use super::world::*;
 use crate::{Event, PacketIn};
@@ -128,6 +129,34 @@ fn controllers_hear_of_packets_as_they_are_at_that_moment() {
     }
     assert_eq!(w.sent(2).len(), 2);
     assert_eq!(w.counted(7), 2);
+}
+
+#[test]
+fn packets_without_a_rule_are_for_controllers_that_expect_them() {
+    let w = world(&["in_port=2,actions=resubmit(,1)", "table=1,in_port=3,actions=output:1"]);
+    let heard = |from: u32, what: &str| {
+        w.assert_goes(from, frame(1, 2), &[], what);
+        let heard = w.packet_ins();
+        heard.iter().map(|p| (p.reason, p.table, p.cookie, p.controller)).collect::<Vec<_>>()
+    };
+    let change = |change: &dyn Fn(&mut Program, Instant)| {
+        w.slow.with(|state, now| change(state.programs.get_mut(&BRIDGE).unwrap(), now));
+        assert!(w.slow.barrier(PATIENCE));
+    };
+    let set = |miss: Miss| {
+        change(&|program, now| {
+            program.configure(0, TableSettings { miss, ..TableSettings::default() }, now);
+        });
+    };
+    assert_eq!(heard(1, "nobody expects it"), []);
+    change(&|program, _| program.tell_misses(true));
+    assert_eq!(heard(1, "it is expected"), [(7, 0, Some(0), 0)]);
+    assert_eq!(heard(2, "a rule has sent it where there is none"), []);
+    set(Miss::Drop);
+    assert_eq!(heard(1, "the table drops it"), []);
+    set(Miss::Continue);
+    w.assert_goes(3, frame(1, 2), &[1], "the next table has a rule");
+    assert_eq!(heard(1, "the next one has none"), [(7, 1, Some(0), 0)]);
 }
 
 #[test]
@@ -271,6 +300,18 @@ fn what_is_behind_a_label_is_seen_after_another_round() {
     assert_eq!(w.sent(2)[0][26..30], [10, 0, 0, 9]);
     let flows = w.slow.list();
     assert_eq!(flows.len(), 3, "one that takes the label off, one for each host behind it");
+}
+
+#[test]
+fn a_label_comes_before_one_that_nobody_has_looked_at() {
+    let w = world(&["in_port=1,mpls,actions=set_mpls_ttl(7),output:2"]);
+    let mut labelled = frame(1, 2);
+    labelled.splice(12..14, [0x88, 0x47, 0, 6, 0x41, 64, 0x08, 0x00]);
+    w.assert_goes(1, labelled.clone(), &[2], "with another TTL");
+    w.change(Command::Add, "in_port=1,mpls,actions=push_mpls:0x8847,output:2");
+    assert!(w.slow.barrier(PATIENCE));
+    w.send(1, &[labelled]);
+    assert_eq!(w.sent(2)[0][12..22], [0x88, 0x47, 0, 6, 0x40, 64, 0, 6, 0x41, 64]);
 }
 
 #[test]

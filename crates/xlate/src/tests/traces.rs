@@ -1,7 +1,7 @@
 //! `traces/*.txt`: pipelines and packets, and what Open vSwitch 3.1's `ofproto/trace` says of them (dummy datapath), line by line.
 //!
-//! A line `flow`, `group` or `meter` with a bridge's name adds to its program, `clear` empties all programs, and `trace` is
-//! followed by the output, up to a line of dashes. Where ours differs on purpose, an `ours` line follows the line that it stands
+//! A line `flow`, `group` or `meter` with a bridge's name adds to its program, `miss` says what becomes of packets that meet no
+//! rule, `clear` empties all programs, and `trace` is followed by the output, up to a line of dashes. Where ours differs on purpose, an `ours` line follows the line that it stands
 //! in for, with the reason in a `#` comment before it; an `ours` line with nothing else stands for no line.
 
 use openflow::message::flow_mod::Command;
@@ -9,7 +9,7 @@ use openflow::message::meter::{Band, BandKind, Meter, MeterCommand, MeterFlags, 
 use openflow::text::flow::parse_flow;
 use openflow::text::group::{GroupVerb, parse_group};
 use openflow::{Field, Match};
-use pipeline::{Key, MatchKey, Program};
+use pipeline::{Key, MatchKey, Miss, Program, TableSettings};
 
 use super::world::*;
 use crate::{Request, explain};
@@ -38,6 +38,19 @@ fn clear(w: &mut World) {
 fn program<'w>(w: &'w mut World, bridge: &str) -> &'w mut Program {
     let id = w.snapshot.bridge_by_name(bridge).unwrap().id;
     w.programs.get_mut(&id).unwrap()
+}
+
+/// What table 0 does with packets that meet no rule; or that controllers expect them.
+fn set_miss(w: &mut World, bridge: &str, what: &str) {
+    let now = w.now;
+    let program = program(w, bridge);
+    let miss = match what {
+        "told" => return program.tell_misses(true),
+        "continue" => Miss::Continue,
+        "controller" => Miss::Controller,
+        _ => panic!("{what}"),
+    };
+    program.configure(0, TableSettings { miss, ..program.settings(0) }, now);
 }
 
 /// What it limits does not matter here.
@@ -112,6 +125,7 @@ fn check(text: &str) {
                 program(&mut w, bridge).meter_mod(&one_meter(), now).unwrap();
                 w.meters.insert((id, 1), 0);
             }
+            ("miss", Some(bridge), Some(what)) => set_miss(&mut w, bridge, what),
             ("trace", Some(bridge), Some(flow)) => {
                 let recorded: Vec<_> =
                     lines.by_ref().take_while(|l| !l.starts_with("-------- end")).collect();
@@ -196,4 +210,5 @@ fn traces_are_the_references() {
     check(include_str!("traces/controller.txt"));
     check(include_str!("traces/group.txt"));
     check(include_str!("traces/misc.txt"));
+    check(include_str!("traces/miss.txt"));
 }
