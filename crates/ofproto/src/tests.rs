@@ -307,6 +307,22 @@ fn a_service_hears_of_nothing_until_it_asks_for_packets() {
 }
 
 #[test]
+fn packets_without_a_rule_are_expected_as_long_as_a_controller_is_of_an_old_version() {
+    let mut world = world(Version::V13);
+    let told = |world: &World| world.switch.program.lock().unwrap().tells_misses();
+    assert!(!told(&world));
+    const OLD: PeerId = PeerId(77);
+    world.bridge.add(OLD, Peer::new(Kind::Primary, Version::V12, true));
+    assert!(told(&world));
+    world.say(OLD, &Message::SetControllerId(5));
+    assert!(!told(&world), "such packets are for controllers without a number");
+    world.say(OLD, &Message::SetControllerId(0));
+    assert!(told(&world));
+    world.bridge.remove(OLD);
+    assert!(!told(&world));
+}
+
+#[test]
 fn packets_above_the_limit_are_not_sent() {
     let mut world = world(Version::V13);
     world.bridge.remove(B);
