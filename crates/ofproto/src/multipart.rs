@@ -151,6 +151,23 @@ mod tests {
     }
 
     #[test]
+    fn what_fits_into_no_message_is_left_out() {
+        let empty = Message::PortStatsReply { ports: Vec::new(), more: false };
+        let mut left = 0..1200u16;
+        let append = move |w: &mut Writer, protocol| {
+            let Some(n) = left.next() else { return false };
+            match n % 400 {
+                0 => w.zeros(MOST - 15),
+                _ => w.bytes(encode(&port(n), protocol, 7).unwrap().get(16..).unwrap()),
+            }
+            true
+        };
+        let (mores, ports) = read(Multipart::of(7, Protocol::Of13, empty, Box::new(append)));
+        assert_eq!(mores.iter().filter(|more| !**more).count(), 1);
+        assert_eq!(ports, (0..1200).filter(|n| n % 400 != 0).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn an_empty_list_is_one_message() {
         let empty = Message::PortStatsReply { ports: Vec::new(), more: false };
         let multipart = Multipart::new(7, Protocol::Of14, empty, std::iter::empty());

@@ -56,6 +56,9 @@ impl Match {
 
     /// What the field is matched with: value and mask, which is not zero. `None` when any value will do.
     pub fn get(&self, field: Field) -> Option<(Value, Value)> {
+        if is_owner(field) {
+            return self.owner(field).map(|(value, mask)| (value.clone(), mask.clone()));
+        }
         if let Some((first, count)) = field.registers() {
             return self.registers(first, count);
         }
@@ -223,6 +226,19 @@ impl Match {
 
     /// The field by which people call the bits of an owner, in this match: `arp_spa` for `ip_src` of ARP packets.
     pub fn view(&self, owner: Field) -> Field {
+        let has_views = matches!(
+            owner,
+            Field::IpSrc
+                | Field::IpDst
+                | Field::NwProto
+                | Field::ArpSha
+                | Field::ArpTha
+                | Field::TcpSrc
+                | Field::TcpDst
+        );
+        if !has_views {
+            return owner;
+        }
         let arp = Prereq::Arp.is_met(self);
         let proto = self.ip_proto();
         let icmp = |of4: Field, of6: Field, other: Field| match (self.ether_type(), proto) {

@@ -250,8 +250,8 @@ impl Key {
                 let number = all[offset..offset + bytes]
                     .iter()
                     .rev()
-                    .fold(0u128, |n, byte| n << 8 | u128::from(*byte));
-                Value::Int(Value::Int(number >> shift).bits(0, bits))
+                    .fold(0u64, |n, byte| n << 8 | u64::from(*byte));
+                Value::Int(Value::Int(u128::from(number >> shift)).bits(0, bits))
             }
             Place::Bytes { offset } => Value::from_bytes(bits, &all[offset..offset + len]),
             Place::Port32 { offset } => {
@@ -287,14 +287,17 @@ impl Key {
         let mut put = |offset: usize, v: u8, m: u8| all[offset] = all[offset] & !m | v & m;
         match at {
             Place::Int { offset, bytes, shift } => {
-                let (v, m) = (value.int() << shift, mask.int() << shift);
-                for i in 0..bytes {
-                    put(offset + i, (v >> (8 * i)) as u8, (m >> (8 * i)) as u8);
+                let (v, m) = ((value.int() << shift) as u64, (mask.int() << shift) as u64);
+                let parts = v.to_le_bytes().into_iter().zip(m.to_le_bytes());
+                for (i, (v, m)) in parts.take(bytes).enumerate() {
+                    put(offset + i, v, m);
                 }
             }
             Place::Bytes { offset } => {
-                let (v, m) = (value.to_bytes(len), mask.to_bytes(len));
-                for (i, (v, m)) in v.into_iter().zip(m).enumerate() {
+                // There are none of more than sixteen.
+                let (v, m) = (value.int().to_be_bytes(), mask.int().to_be_bytes());
+                let parts = v.into_iter().zip(m).skip(16usize.saturating_sub(len));
+                for (i, (v, m)) in parts.enumerate() {
                     put(offset + i, v, m);
                 }
             }

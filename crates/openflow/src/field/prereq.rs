@@ -4,6 +4,7 @@ use packet::wire::ethernet::eth_type;
 use packet::wire::icmpv6::kind;
 use packet::wire::ip_proto;
 
+use super::value::low_ones;
 use super::{Field, Value};
 use crate::matching::Match;
 
@@ -107,7 +108,10 @@ pub fn whole_mask(field: Field) -> Value {
         Field::ArpOp => Value::Int(0xff),
         _ => {
             let row = field.row();
-            Value::mask(row.width, 0, row.bits)
+            match row.width {
+                ..=128 => Value::Int(low_ones(row.bits)),
+                _ => Value::mask(row.width, 0, row.bits),
+            }
         }
     }
 }

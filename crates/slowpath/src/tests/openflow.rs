@@ -114,6 +114,24 @@ fn a_barrier_is_obeyed_by_what_comes_after() {
 }
 
 #[test]
+fn a_barrier_waits_for_nobody_where_no_flow_is_left() {
+    let w = world(&["actions=output:2"]);
+    let change = || w.change(Command::Add, "actions=output:2");
+    change();
+    assert!(w.slow.is_settled(), "no packet has come yet");
+    w.assert_goes(1, frame(1, 2), &[2], "a flow");
+    change();
+    assert!(!w.slow.is_settled(), "there is a flow, made before");
+    assert!(w.slow.barrier(PATIENCE) && w.slow.is_settled());
+    w.slow.purge();
+    change();
+    assert!(!w.slow.is_settled(), "a worker may remember the flow");
+    assert!(w.slow.barrier(PATIENCE));
+    change();
+    assert!(w.slow.is_settled(), "all have forgotten it");
+}
+
+#[test]
 fn controllers_hear_of_packets_as_they_are_at_that_moment() {
     let w = world(&["cookie=7,in_port=1,actions=set_field:5->reg1,mod_dl_dst:02:00:00:00:00:09,\
          controller(id=3,max_len=20,userdata=0102),output:2"]);
