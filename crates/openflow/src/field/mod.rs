@@ -224,17 +224,17 @@ impl Field {
 
     /// The field with that number on the wire.
     pub fn by_number(number: Number) -> Option<(Field, &'static Header)> {
+        type Named = (Number, Field, &'static Header);
         /// By the lowest bits of the number, several in a place: matches are read by the hundred thousand a second.
-        static NUMBERS: LazyLock<Vec<Vec<(Number, Field, &'static Header)>>> =
-            LazyLock::new(|| {
-                let mut places = vec![Vec::new(); Number::PLACES];
-                for field in Field::ALL.iter() {
-                    for header in field.row().headers {
-                        places[header.number().place()].push((header.number(), *field, header));
-                    }
+        static NUMBERS: LazyLock<Vec<Vec<Named>>> = LazyLock::new(|| {
+            let mut places = vec![Vec::new(); Number::PLACES];
+            for field in Field::ALL.iter() {
+                for header in field.row().headers {
+                    places[header.number().place()].push((header.number(), *field, header));
                 }
-                places
-            });
+            }
+            places
+        });
         let place = NUMBERS.get(number.place())?;
         let found = place.iter().rfind(|(own, ..)| *own == number);
         found.map(|(_, field, header)| (*field, *header))
