@@ -126,7 +126,8 @@ pub(crate) static LAYOUT: Layout<WORDS> = Layout {
 
 const fn stages() -> [u8; WORDS] {
     const LINK: usize = FLOW + offset_of!(FlowKey, eth_dst);
-    const NETWORK: usize = FLOW + offset_of!(FlowKey, nw_src);
+    // Labels too come behind the Ethernet type, without which they are none.
+    const NETWORK: usize = FLOW + offset_of!(FlowKey, mpls);
     const PORTS: usize = FLOW + offset_of!(FlowKey, tp_src);
     const CONNECTION: usize = REGISTERS + offset_of!(Registers, ct_nw_src);
     let mut stages = [2; WORDS];

@@ -131,7 +131,10 @@ pub(crate) fn duration(time: Duration) -> openflow::message::stats::Duration {
 /// The clauses that a rule is that does this: none unless it is nothing else.
 pub(crate) fn clauses(instructions: &Instructions) -> Box<[Clause]> {
     let clause = |action: &Action| match *action {
-        Action::Conjunction { id, clause, clauses } => Some(Clause { id, clause, clauses }),
+        // They are counted from 1 there, and from 0 here.
+        Action::Conjunction { id, clause, clauses } => {
+            Some(Clause { id, clause: clause.saturating_sub(1), clauses })
+        }
         _ => None,
     };
     instructions.apply.iter().filter_map(clause).collect()
@@ -181,5 +184,17 @@ impl Usage {
     /// When it was last used.
     pub fn used(&self) -> Instant {
         Instant::default() + Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clauses_are_counted_from_one_by_controllers_and_from_zero_by_searches() {
+        let apply = vec![Action::Conjunction { id: 7, clause: 2, clauses: 2 }];
+        let instructions = Instructions { apply, ..Instructions::default() };
+        assert_eq!(*clauses(&instructions), [Clause { id: 7, clause: 1, clauses: 2 }]);
     }
 }
