@@ -35,6 +35,7 @@ pub mod monitor;
 pub mod netns;
 #[cfg(feature = "vhost-user")]
 pub mod nic;
+pub mod pipelines;
 pub mod probe;
 pub mod process;
 pub mod programs;
