@@ -59,7 +59,14 @@ impl Walk<'_> {
                 |walk| differing!(walk, want: nw_src, nw_dst, nw_proto, arp_sha, arp_tha),
             );
         }
-        if has_ports(&want) {
+        if is_icmp(&want) && (self.done.tp_src, self.done.tp_dst) != (want.tp_src, want.tp_dst) {
+            // Type and code are set together.
+            (self.mask.0.tp_src, self.mask.0.tp_dst) = (u16::MAX, u16::MAX);
+            (self.done.tp_src, self.done.tp_dst) = (want.tp_src, want.tp_dst);
+            let mut set = (want, Mask::any());
+            (set.1.0.tp_src, set.1.0.tp_dst) = (u16::MAX, u16::MAX);
+            self.set(&want, |_| Some(set));
+        } else if has_ports(&want) {
             self.set(&want, |walk| differing!(walk, want: tp_src, tp_dst));
         }
         packet.look_at_replaced_tags(&self.received, &mut self.mask);
@@ -114,12 +121,19 @@ impl Walk<'_> {
         if mask.0.tp_src | mask.0.tp_dst != 0 {
             key.nw_proto = want.nw_proto;
         }
+        if want.is_ipv6() && is_of_discovery(&mask.0) {
+            (key.nw_proto, key.tp_src) = (want.nw_proto, want.tp_src);
+        }
         self.push(Action::Set(Box::new((key, mask))));
     }
 
     /// Pops what is not wanted and pushes what is missing. (Whoever changed the tags looked at them.)
     fn commit_tags(&mut self, packet: &Packet) {
         let (done, wanted) = (self.done.vlans, packet.key.flow.vlans);
+        if done != self.received.vlans {
+            // Another bridge or bucket has changed the tags, and here they may have to come back as they were.
+            packet.look_at_received_tags(done[1].is_present(), &mut self.mask);
+        }
         let (have, want) = (tags(&done), tags(&wanted));
         let shared = have.iter().rev().zip(want.iter().rev()).take_while(|(a, b)| a == b).count();
         for _ in shared..have.len() {
@@ -136,6 +150,16 @@ impl Walk<'_> {
 fn tags(vlans: &[Vlan; 2]) -> &[Vlan] {
     let n = vlans.iter().take_while(|v| v.is_present()).count();
     &vlans[..n]
+}
+
+/// Whether it has fields of neighbour discovery, or of ARP.
+fn is_of_discovery(key: &FlowKey) -> bool {
+    key.nd_target != [0; 16] || key.arp_sha != [0; 6] || key.arp_tha != [0; 6]
+}
+
+/// Whether `tp_src` and `tp_dst` are an ICMP message's type and code.
+fn is_icmp(key: &FlowKey) -> bool {
+    has_ports(key) && matches!(key.nw_proto, ip_proto::ICMP | ip_proto::ICMPV6)
 }
 
 /// Whether `tp_src` and `tp_dst` are of a header that can be set.

@@ -74,9 +74,11 @@ pub fn describe(t: &Translation, request: &Request<'_>) -> String {
     begin.registers.actset_output = 0;
     let mut out = format!("Flow: {}\n{}\n", flow_text(&begin), t.trace);
     let same = t.last.as_ref().is_none_or(|last| {
+        // Where the action set sends it is a change, but one that is not shown.
         let mut end = **last;
+        let is_sent = end.registers.actset_output != openflow::Port::UNSET.0;
         end.registers.actset_output = 0;
-        end == begin
+        end == begin && !is_sent
     });
     let end =
         if same { "unchanged".into() } else { flow_text(t.last.as_deref().unwrap_or(&begin)) };
@@ -136,7 +138,32 @@ pub fn flow_text(key: &Key) -> String {
         set(&mut m, key, field);
     }
     header_fields(&key.flow).iter().for_each(|field| set(&mut m, key, *field));
-    with_inner_tag(m.to_string(), &key.flow.vlans, true)
+    let shown = with_inner_tag(m.to_string(), &key.flow.vlans, true);
+    shown + igmp_ports(&key.flow) + &inner_labels(&key.flow)
+}
+
+/// The reference sees ports in IGMP, of which our keys have none.
+fn igmp_ports(key: &FlowKey) -> &'static str {
+    let is_igmp = key.is_ipv4() && key.nw_proto == ip_proto::IGMP;
+    if is_igmp && key.ip_frag & flow::frag::LATER == 0 { ",tp_src=0,tp_dst=0" } else { "" }
+}
+
+/// Matches know of one label; packets are shown with up to three.
+fn inner_labels(key: &FlowKey) -> String {
+    if !crate::action::mpls::is_mpls(key) {
+        return String::new();
+    }
+    let is_last = |entry: &u32| entry & 0x100 != 0;
+    let mut text = String::new();
+    for (i, pair) in key.mpls.windows(2).take(2).enumerate() {
+        if let [outer, inner] = pair {
+            if is_last(outer) {
+                break;
+            }
+            let _ = write!(text, ",mpls_lse{}={inner}", i + 1);
+        }
+    }
+    text
 }
 
 fn set(m: &mut Match, key: &Key, field: Field) {
@@ -207,7 +234,31 @@ fn megaflow_text(key: &Key, mask: &Mask) -> String {
         let bits = looked.0.get(*field);
         m.set(*field, &key.get(*field).and(&bits), &bits);
     }
-    with_inner_tag(m.to_string(), &key.flow.vlans, mask.0.vlans[1] != Vlan::default())
+    let text = with_inner_tag(m.to_string(), &key.flow.vlans, mask.0.vlans[1] != Vlan::default());
+    let text = with_label_mask(text);
+    let is_icmp = text.contains("icmp");
+    if is_icmp { with_wide_icmp(text, [key.flow.tp_src, key.flow.tp_dst], mask) } else { text }
+}
+
+/// The reference keeps IPv6's label of 20 bits in 32, and shows which it looks at.
+fn with_label_mask(text: String) -> String {
+    const LABEL: &str = ",ipv6_label=";
+    let Some((before, rest)) = text.split_once(LABEL) else { return text };
+    let (label, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+    if label.contains('/') { text } else { format!("{before}{LABEL}{label}/0xfffff{after}") }
+}
+
+/// The reference keeps ICMP's types and codes, of eight bits, where ports would be, and shows which of sixteen it looks at.
+fn with_wide_icmp(mut text: String, numbers: [u16; 2], mask: &Mask) -> String {
+    let masks = [mask.0.tp_src, mask.0.tp_dst];
+    for ((label, number), mask) in [",icmp_type=", ",icmp_code="].iter().zip(numbers).zip(masks) {
+        if let Some((before, rest)) = text.split_once(label) {
+            let after = rest.find(',').map_or("", |at| &rest[at..]);
+            let mask = mask & 0xff;
+            text = format!("{before}{label}{:#x}/{mask:#x}{after}", number & mask);
+        }
+    }
+    text
 }
 
 /// Matches know of one tag; what is printed shows two.

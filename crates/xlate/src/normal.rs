@@ -45,6 +45,7 @@ impl<'a> Walk<'a> {
         let tag_vid = packet.tag().and_then(|t| Vid::new(t.vid())).unwrap_or(Vid::NONE);
         let vid = from.vlan.ingress(tag_vid).ok_or(DropCause::VlanNotAllowed)?;
         if !bridge.forward_bpdu && is_control(&packet.key.flow.eth_dst) {
+            self.say(|| "packet has reserved destination MAC, dropping".into());
             return Err(DropCause::ReservedMulticast);
         }
         Ok(vid)

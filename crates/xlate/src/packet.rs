@@ -118,6 +118,17 @@ impl Packet {
         look_at(self.origins[0], mask, bits);
     }
 
+    /// Adds all of the received tags that are still there, or that there is none; and, if `both`, that there is no second.
+    pub(crate) fn look_at_received_tags(&self, both: bool, mask: &mut Mask) {
+        for (i, (origin, tag)) in self.origins.iter().zip(&self.key.flow.vlans).enumerate() {
+            match tag.is_present() {
+                true => look_at(*origin, mask, u16::MAX),
+                false if i == 0 || both => look_at(*origin, mask, Vlan::CFI),
+                false => {}
+            }
+        }
+    }
+
     /// Overwrites the outermost tag, which must be there, in its place. Whoever does it has looked at all of it.
     pub(crate) fn rewrite_tag(&mut self, tag: Vlan) {
         self.key.flow.vlans[0] = tag;

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use flow::{Action, DropCause, FlowKey, Mask, RecircId};
+use flow::{Action, DropCause, FlowKey, Mask, RecircId, TunnelKey};
 use pipeline::{Key, OfPort, PortKind, PortRef, Snapshot};
 
 use crate::packet::Packet;
@@ -242,6 +242,15 @@ impl<'a> Walk<'a> {
         mem::replace(&mut self.actions, outer_actions)
     }
 
+    /// That a packet came through no tunnel its port says already.
+    fn forget_missing_tunnel(&mut self) {
+        let port = self.in_port.and_then(|at| self.snapshot.port(at)).map(|(_, port)| &port.kind);
+        let by_tunnel = port.is_none_or(|kind| matches!(kind, PortKind::Tunnel { .. }));
+        if !by_tunnel && !has_tunnel(&self.received) {
+            self.mask.0.tunnel = TunnelKey::default();
+        }
+    }
+
     pub(crate) fn finish(mut self) -> Translation {
         if self.too_much {
             // Half of a loop is no use to anybody.
@@ -251,6 +260,7 @@ impl<'a> Walk<'a> {
             self.cause = None;
             self.give_up(DropCause::RecursionTooDeep);
         }
+        self.forget_missing_tunnel();
         let mut actions = without_idle_end(unwrap_last(self.actions));
         if actions.is_empty() {
             actions.push(Action::Drop(self.cause.unwrap_or(DropCause::Pipeline)));
@@ -268,6 +278,11 @@ impl<'a> Walk<'a> {
             forks: self.forks,
         }
     }
+}
+
+/// Whether a packet came through a tunnel.
+pub(crate) fn has_tunnel(key: &FlowKey) -> bool {
+    key.tunnel.ip_dst != 0 || key.tunnel.ipv6_dst != [0; 16]
 }
 
 /// Edits after the last output change nothing.

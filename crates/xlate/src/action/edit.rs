@@ -194,7 +194,7 @@ impl<'a> Walk<'a> {
             key.nw_ttl -= 1;
             return Next::Step;
         }
-        let what = if key.is_ipv4() { "IPv4 decrement TTL" } else { "IPv6 decrement hop limit" };
+        let what = if key.is_ipv4() { "IPv4 decrement TTL" } else { "IPv6 decrement TTL" };
         self.note(Kind::Warning, || format!("{what} exception"));
         for id in controllers {
             let reason = REASON_INVALID_TTL;

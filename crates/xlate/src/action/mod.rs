@@ -126,6 +126,11 @@ impl<'a> Walk<'a> {
     /// What `inner` does is done to a copy of the packet. In the datapath it is so only if it cannot be undone: fields and tags
     /// are set back by whoever needs them as they were.
     pub(crate) fn on_copy(&mut self, inner: impl FnOnce(&mut Self)) {
+        self.undoing(|walk| walk.deeper(inner));
+    }
+
+    /// The same, at the depth that is.
+    pub(crate) fn undoing(&mut self, inner: impl FnOnce(&mut Self)) {
         let (start, done) = (self.actions.len(), self.done);
         inner(self);
         let fresh = self.actions.get(start..).unwrap_or_default();

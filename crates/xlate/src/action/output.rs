@@ -81,10 +81,9 @@ impl<'a> Walk<'a> {
     pub(crate) fn output_trunc(&mut self, run: &mut Run<'a>, port: OpenFlowPort, max_len: u32) {
         let before = self.actions.len();
         self.output_action(run, port, 0);
-        // What is sent is the last thing done; all before it only makes the packet so.
+        // What is sent is the last thing done; all before it only makes the packet so. It is cut when it is sent.
         if self.actions.len() > before && matches!(self.actions.last(), Some(Datapath::Output(_))) {
-            let at = self.actions.len() - 1;
-            self.actions.insert(at, Datapath::Trunc(max_len));
+            self.actions.insert(before, Datapath::Trunc(max_len));
         }
     }
 

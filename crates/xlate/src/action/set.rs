@@ -6,12 +6,18 @@ use crate::run::Run;
 use crate::trace::Kind;
 use crate::walk::Walk;
 
+/// How long a set gets by changes that later ones undo.
+const MOST_CHANGES: usize = 1024;
+
 impl<'a> Walk<'a> {
     /// Of each kind of action the last written counts.
     pub(crate) fn write_actions(&mut self, run: &mut Run<'a>, actions: &[Action]) {
         for action in actions {
-            // One cannot fill memory with what will not be done: the rest could only be set fields of one field.
-            run.set.retain(|old| place(old) != place(action) || !replaces(action, old));
+            // All changes of fields are done, in order; but one cannot fill memory with those that will not be seen.
+            let is_change = place(action) == Place::Set && run.set.len() < MOST_CHANGES;
+            if !is_change {
+                run.set.retain(|old| place(old) != place(action) || !replaces(action, old));
+            }
             run.set.push(action.clone());
         }
         note_output(run);

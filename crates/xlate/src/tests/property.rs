@@ -17,7 +17,8 @@ const MACS: [&str; 6] = [
     "01:80:c2:00:00:02",
 ];
 const IPS: [u32; 4] = [0x0a00_0001, 0x0a00_0002, 0x0a00_0003, 0xe000_0001];
-const TYPES: [u16; 5] = [eth_type::IPV4, eth_type::ARP, eth_type::IPV6, eth_type::VLAN, 0x88cc];
+const TYPES: [u16; 6] =
+    [eth_type::IPV4, eth_type::ARP, eth_type::IPV6, eth_type::VLAN, 0x88cc, eth_type::MPLS];
 
 fn vlan_mode() -> impl Strategy<Value = VlanMode> {
     let mode = prop_oneof![
@@ -108,7 +109,7 @@ fn key() -> impl Strategy<Value = FlowKey> {
     let network = (
         one_of(&IPS),
         one_of(&IPS),
-        one_of(&[1u8, 2, 6, 17, 58]),
+        one_of(&[1u8, 2, 6, 17, 58, 132]),
         any::<u8>(),
         one_of(&[64u8, 255]),
     );
@@ -122,6 +123,11 @@ fn key() -> impl Strategy<Value = FlowKey> {
         }
         (k.nw_src, k.nw_dst, k.nw_proto, k.nw_tos, k.nw_ttl) = network;
         (k.ip_frag, k.tp_src, k.tp_dst) = deep;
+        if link.3 == eth_type::MPLS {
+            // Two labels, or one.
+            let bottom = u32::from(network.3 & 1) << 8;
+            k.mpls = [0x0001_0040 | bottom, if bottom == 0 { 0x0006_4140 } else { 0 }, 0, 0];
+        }
         (k.ipv6_src, k.ipv6_dst, k.nd_target) = (six.0, six.1, six.2);
         (k.arp_sha, k.arp_tha) = (mac(six.3), mac(six.4));
         if k.in_port == 4789 {
@@ -153,9 +159,19 @@ pub(super) fn packet() -> impl Strategy<Value = FlowKey> {
     prop_oneof![key(), to_host()]
 }
 
-/// `p` where the mask looks, `noise` elsewhere.
+/// `p` where the mask looks, `noise` elsewhere. But what a packet cannot have it has not: a connection when it is fresh from
+/// its port, a tunnel when that port is none's.
 pub(super) fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> FlowKey {
     let mut q = *p;
+    let mut mask = *mask;
+    if p.recirc_id == 0 {
+        let m = &mut mask.0;
+        (m.ct_state, m.ct_zone, m.ct_mark, m.ct_proto) = (u8::MAX, u16::MAX, u32::MAX, u8::MAX);
+        m.ct_label = [u8::MAX; 16];
+    }
+    if !crate::walk::has_tunnel(p) && p.in_port != 4789 {
+        mask.0.tunnel = flow::Mask::exact().0.tunnel;
+    }
     for ((q, m), noise) in q.words_mut().iter_mut().zip(mask.0.words()).zip(noise) {
         *q = (*q & m) | (noise & !m);
     }
