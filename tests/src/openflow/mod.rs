@@ -1,3 +1,4 @@
 //! OpenFlow end to end: the switch under controllers' and operators' programs.
 
 mod parity;
+mod trace;

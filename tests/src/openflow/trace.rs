@@ -1,0 +1,321 @@
+//! `ofproto/trace` of our switch and of Debian's, of the same packets through the same rules.
+//!
+//! Rules and packets are random ([`testbed::pipelines`]) or written by hand (`data/trace.txt`). What becomes of a packet, the
+//! final flow and the datapath's actions, must be the same, and so must the walk that leads there. The megaflow must be the
+//! same or wider: look at bits that Debian's looks at as well.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use testbed::bed::Sharing;
+use testbed::pipelines::{self, Dice, Span};
+use testbed::{Host, Programs, Testbed};
+
+use crate::support::{ok, programs, reference};
+
+const FLAGS: [&str; 3] = ["--enable-dummy", "--disable-system", "--disable-system-route"];
+const MARK: &str = "=-=-= next";
+
+/// Rules and what they are asked.
+#[derive(Debug, Default)]
+struct Case {
+    name: String,
+    groups: Vec<String>,
+    rules: Vec<String>,
+    packets: Vec<String>,
+}
+
+fn random(seed: u64) -> Case {
+    let mut dice = Dice::new(seed);
+    let mut rules: Vec<_> =
+        (0..6 + dice.below(18)).map(|_| pipelines::rule(&mut dice, Span::Comparable)).collect();
+    // Debian's loses a tag if what one pushed outside of it is a priority tag when it comes to NORMAL.
+    let without = if seed % 2 == 0 { "NORMAL" } else { "vlan" };
+    rules.retain(|rule| {
+        rule.split_once("actions=").is_none_or(|(_, actions)| !actions.contains(without))
+    });
+    rules.extend(pipelines::last_rules());
+    let packets = (0..10).map(|_| pipelines::packet(&mut dice)).collect();
+    let groups = pipelines::GROUPS.map(String::from).to_vec();
+    Case { name: format!("seed {seed}"), groups, rules, packets }
+}
+
+/// A host with a bridge of dummy ports.
+fn switch(bed: &Testbed, name: &str, programs: &Programs) -> Host {
+    let mut host = ok(bed.host(name, programs));
+    ok(host.start_database(&[]));
+    ok(host.start_switch(&FLAGS));
+    // One tag is all that Debian's looks at, unless it is told otherwise.
+    ok(host.vsctl("set Open_vSwitch . other_config:vlan-limit=2"));
+    let versions = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15";
+    ok(host.vsctl(&format!(
+        "add-br br0 -- set bridge br0 datapath_type=dummy fail_mode=secure \
+         other_config:hwaddr=02:00:00:00:00:0a protocols={versions}"
+    )));
+    for n in 1..=3 {
+        ok(host.vsctl(&format!(
+            "add-port br0 p{n} -- set interface p{n} type=dummy ofport_request={n}"
+        )));
+    }
+    host
+}
+
+/// What a switch says of each packet, and of its rules.
+fn ask(host: &Host, clients: &Programs, case: &Case) -> (String, Vec<String>) {
+    let mut script =
+        "ovs-ofctl -OOpenFlow15 del-flows br0; ovs-ofctl -OOpenFlow15 del-groups br0\n".to_owned();
+    for group in &case.groups {
+        let _ = writeln!(script, "ovs-ofctl -OOpenFlow15 add-group br0 '{group}'");
+    }
+    // Rules that it refuses it does not have, which shows in what it has.
+    for rule in &case.rules {
+        let _ = writeln!(script, "ovs-ofctl -OOpenFlow15 add-flow br0 '{rule}' 2>/dev/null");
+    }
+    let _ = writeln!(script, "ovs-ofctl -OOpenFlow15 --no-stats --sort dump-flows br0");
+    for packet in &case.packets {
+        let _ = writeln!(script, "echo '{MARK}'; ovs-appctl ofproto/trace br0 '{packet}' 2>&1");
+    }
+    let shell = host.shell_by(clients, &script).limit(Duration::from_secs(120));
+    let said = ok(shell.output()).stdout;
+    let mut parts = said.split(MARK).map(|part| without_numbers(part.trim()));
+    let mut rules: Vec<_> =
+        parts.next().iter().flat_map(|all| all.lines()).map(str::to_owned).collect();
+    rules.sort();
+    (rules.join("\n"), parts.collect())
+}
+
+/// Numbers that switches give to packets that come back are their own.
+fn without_numbers(said: &str) -> String {
+    let mut out = String::new();
+    let mut rest = said;
+    while let Some((before, after)) = rest.split_once("recirc_id=") {
+        out += before;
+        out += "recirc_id=";
+        rest = if after.starts_with("0,") {
+            after
+        } else {
+            after.trim_start_matches(|c: char| c.is_ascii_digit())
+        };
+    }
+    out + rest
+}
+
+/// The line that begins so.
+fn line<'a>(said: &'a str, label: &str) -> &'a str {
+    said.lines().rev().find_map(|line| line.strip_prefix(label)).unwrap_or_default()
+}
+
+/// Words that say what a packet is, and what they say.
+const PROTOCOLS: [(&str, u128, Option<u128>); 12] = [
+    ("ip", 0x800, None),
+    ("ipv6", 0x86dd, None),
+    ("arp", 0x806, None),
+    ("mpls", 0x8847, None),
+    ("tcp", 0x800, Some(6)),
+    ("udp", 0x800, Some(17)),
+    ("sctp", 0x800, Some(132)),
+    ("icmp", 0x800, Some(1)),
+    ("tcp6", 0x86dd, Some(6)),
+    ("udp6", 0x86dd, Some(17)),
+    ("sctp6", 0x86dd, Some(132)),
+    ("icmp6", 0x86dd, Some(58)),
+];
+
+/// Which bits of which fields a megaflow looks at, and what they are. Words that say the protocol count as they stand.
+fn bits(megaflow: &str) -> BTreeMap<&str, (u128, u128)> {
+    let mut all: BTreeMap<&str, (u128, u128)> = BTreeMap::new();
+    for item in megaflow.split(',') {
+        let (name, text) = item.split_once('=').unwrap_or((item, ""));
+        if let Some(&(_, kind, proto)) = PROTOCOLS.iter().find(|(word, ..)| *word == name) {
+            all.insert("dl_type", (kind, 0xffff));
+            if let Some(proto) = proto {
+                all.insert("nw_proto", (proto, 0xff));
+            }
+            continue;
+        }
+        let (value, mask) = text.split_once('/').map_or((text, None), |(v, m)| (v, Some(m)));
+        let value = number(value);
+        let mask = match mask {
+            // A prefix of an address.
+            Some(m) if m.parse::<u32>().is_ok() && text.contains(['.', ':']) => {
+                let width = if text.contains('.') { 32 } else { 128 };
+                prefix(m.parse().unwrap_or(0), width)
+            }
+            Some(m) => number(m),
+            None => u128::MAX,
+        };
+        let (name, value, mask) = match name {
+            "dl_vlan" => ("vlan_tci", value | 0x1000, 0x1fff),
+            "dl_vlan_pcp" => ("vlan_tci", value << 13 | 0x1000, 0xf000),
+            "vlan_tci" => (name, value, mask & 0xffff),
+            "nw_proto" => (name, value, mask & 0xff),
+            "dl_type" => (name, value, mask & 0xffff),
+            _ => (name, value, mask),
+        };
+        let entry = all.entry(name).or_default();
+        *entry = (entry.0 | value & mask, entry.1 | mask);
+    }
+    all
+}
+
+fn prefix(len: u32, width: u32) -> u128 {
+    let all = u128::MAX >> (128 - width);
+    all & !all.checked_shr(len).unwrap_or(0)
+}
+
+fn number(text: &str) -> u128 {
+    if let Some(hex) = text.strip_prefix("0x") {
+        return u128::from_str_radix(hex, 16).unwrap_or(0);
+    }
+    if let Ok(ip) = text.parse::<std::net::Ipv4Addr>() {
+        return u32::from(ip).into();
+    }
+    if text.len() == 17 && text.as_bytes()[2] == b':' {
+        return u128::from_str_radix(&text.replace(':', ""), 16).unwrap_or(0);
+    }
+    if let Ok(ip) = text.parse::<std::net::Ipv6Addr>() {
+        return ip.into();
+    }
+    // Words stand for themselves.
+    text.parse().unwrap_or_else(|_| text.bytes().fold(0, |n, b| n << 8 ^ u128::from(b)))
+}
+
+/// Whether all that `ours` looks at `theirs` looks at too.
+fn is_as_wide(ours: &str, theirs: &str) -> bool {
+    let theirs = bits(theirs);
+    bits(ours).into_iter().all(|(name, (value, mask))| {
+        let (their_value, their_mask) = theirs.get(name).copied().unwrap_or_default();
+        mask & !their_mask == 0 && value & mask == their_value & mask
+    })
+}
+
+/// What differs, if it matters.
+fn difference(ours: &str, theirs: &str) -> Option<&'static str> {
+    const MEGAFLOW: &str = "Megaflow: ";
+    let differs = |label| line(ours, label) != line(theirs, label);
+    if differs("Datapath actions: ") {
+        return Some("actions");
+    }
+    if differs("Final flow: ") {
+        return Some("final flow");
+    }
+    // The reference leaves a megaflow unfinished when it gives up.
+    let failed = theirs.contains("Translation failed");
+    if !failed && !is_as_wide(line(ours, MEGAFLOW), line(theirs, MEGAFLOW)) {
+        return Some("megaflow");
+    }
+    // What Debian's does in its slow path, ours does in its datapath.
+    let is_walk = |l: &&str| {
+        let slow =
+            l.starts_with("This flow is handled by the userspace") || l.starts_with("  - Uses");
+        !slow && !l.starts_with(MEGAFLOW)
+    };
+    let walk = |said: &str| -> Vec<String> {
+        said.lines().filter(is_walk).map(|l| l.trim_end().to_owned()).collect()
+    };
+    (walk(ours) != walk(theirs)).then_some("walk")
+}
+
+/// What came of a comparison.
+#[derive(Debug, Default)]
+struct Outcome {
+    pairs: usize,
+    /// Megaflows of ours that look at more than Debian's.
+    narrower: usize,
+    /// All else that is not the same.
+    differing: usize,
+    report: String,
+}
+
+/// Asks both switches everything, and reports what differs.
+fn compare(cases: &[Case]) -> Outcome {
+    let (us, them) = (programs(), reference());
+    let bed = ok(Testbed::new(Sharing::Shared));
+    let hosts = [switch(&bed, "ours", &us), switch(&bed, "theirs", &them)];
+    let mut outcome = Outcome::default();
+    let Outcome { pairs, narrower, differing, report } = &mut outcome;
+    for case in cases {
+        let answers: Vec<_> = std::thread::scope(|s| {
+            let threads = hosts.each_ref().map(|host| s.spawn(|| ask(host, &them, case)));
+            threads
+                .into_iter()
+                .map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
+                .collect()
+        });
+        let [(our_rules, ours), (their_rules, theirs)] = answers.as_slice() else { continue };
+        if our_rules != their_rules {
+            *differing += 1;
+            let _ = writeln!(
+                report,
+                "#### rules [{}]\n--- theirs\n{their_rules}\n+++ ours\n{our_rules}",
+                case.name
+            );
+            continue;
+        }
+        for ((packet, ours), theirs) in case.packets.iter().zip(ours).zip(theirs) {
+            *pairs += 1;
+            assert!(theirs.contains("Datapath actions: "), "{theirs}");
+            if let Some(what) = difference(ours, theirs) {
+                match what {
+                    "megaflow" => *narrower += 1,
+                    _ => *differing += 1,
+                }
+                let _ = writeln!(
+                    report,
+                    "#### {what} [{}] {packet}\n--- theirs\n{theirs}\n+++ ours\n{ours}",
+                    case.name
+                );
+            }
+        }
+    }
+    outcome
+}
+
+/// Rules with everything of `features`, one by one: `= NAME` starts a case, `< FLOW` asks, what else there is are rules.
+fn by_hand(script: &str) -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    for line in script.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix("= ") {
+            cases.push(Case { name: name.into(), ..Case::default() });
+            continue;
+        }
+        let Some(case) = cases.last_mut() else { continue };
+        match line.strip_prefix("< ") {
+            Some(packet) => case.packets.push(packet.into()),
+            None if line.starts_with("group_id=") => case.groups.push(line.into()),
+            None => case.rules.push(line.into()),
+        }
+    }
+    cases
+}
+
+#[test]
+fn random_packets_take_the_same_way_through_random_rules() {
+    let cases: Vec<_> = (1..=32).map(random).collect();
+    let Outcome { pairs, narrower, differing, report } = compare(&cases);
+    write_report(&report);
+    assert!(pairs >= 300 || differing > 0, "{pairs} packets");
+    // Which of several bits shows that a packet does not meet a rule is a choice, which may fall upon another than Debian's.
+    let is_same = differing == 0 && narrower * 100 <= pairs;
+    assert!(
+        is_same,
+        "of {pairs} packets {differing} differ, {narrower} have narrower megaflows\n{report}"
+    );
+}
+
+#[test]
+fn every_action_takes_the_same_way() {
+    let cases = by_hand(include_str!("../../data/trace.txt"));
+    let Outcome { pairs, narrower, differing, report } = compare(&cases);
+    write_report(&report);
+    assert!(pairs >= 60, "{pairs} packets");
+    assert_eq!((differing, narrower), (0, 0), "of {pairs} packets\n{report}");
+}
+
+/// For whoever wants to read it at leisure.
+fn write_report(report: &str) {
+    if let Some(path) = std::env::var_os("TRACE_REPORT") {
+        let _ = std::fs::write(path, report);
+    }
+}
