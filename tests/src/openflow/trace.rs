@@ -31,7 +31,7 @@ fn random(seed: u64) -> Case {
     let mut rules: Vec<_> =
         (0..6 + dice.below(18)).map(|_| pipelines::rule(&mut dice, Span::Comparable)).collect();
     // Debian's loses a tag if what one pushed outside of it is a priority tag when it comes to NORMAL.
-    let without = if seed % 2 == 0 { "NORMAL" } else { "vlan" };
+    let without = if seed.is_multiple_of(2) { "NORMAL" } else { "vlan" };
     rules.retain(|rule| {
         rule.split_once("actions=").is_none_or(|(_, actions)| !actions.contains(without))
     });
