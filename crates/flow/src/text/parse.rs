@@ -219,6 +219,10 @@ pub(super) fn parse_set(
         "mpls" => key.eth_type = eth_type::MPLS,
         _ => {}
     }
+    // It would be written as nothing at all, which nobody could read again.
+    if mask == Mask::default() {
+        return Err(SyntaxError::because(item.from, "it sets nothing"));
+    }
     Ok((key, mask))
 }
 

@@ -65,6 +65,8 @@ fn actions_are_read_as_the_reference_does() {
         assert_eq!(ActionsText { actions: &actions, names: &Numbers }.to_string(), written);
     }
     for wrong in [
+        "set(skb_priority(0x10/0))",
+        "set(eth())",
         "ct(commit,zone=65536)",
         "ct(commit,force_commit)",
         "ct(nat(src=10.0.0.2-10.0.0.1))",
