@@ -1,4 +1,4 @@
-//! Byte streams between programs: where (`unix:`, `tcp:`, `punix:`, `ptcp:`), how (non-blocking sockets) and when (the poller).
+//! Byte streams between programs: where (`unix:`, `tcp:`, `ssl:`, `punix:`, `ptcp:`, `pssl:`), how (non-blocking sockets) and when (the poller).
 //!
 //! # Design
 //! Nothing here waits unless asked to: a [`Stream`] connects, sends and receives without blocking, a [`Listener`] accepts
@@ -8,18 +8,20 @@
 //! Names in the file system are the caller's: a relative path is relative to the program's run directory, which only the program
 //! knows ([`Endpoint::in_dir`]).
 //!
-//! Read in this order: [`endpoint`], [`byte_stream`], [`listener`], [`poller`].
+//! Read in this order: [`endpoint`], [`byte_stream`], [`listener`], [`poller`], [`tls`].
 
 pub mod byte_stream;
 pub mod endpoint;
 pub mod listener;
 pub mod poller;
+pub mod tls;
 mod unix_path;
 
 pub use byte_stream::{Connected, Stream};
 pub use endpoint::{Endpoint, EndpointError, Host};
 pub use listener::Listener;
 pub use poller::{Event, Interest, Poller, Waker, Watch};
+pub use tls::Keys;
 
 use std::io;
 

@@ -1,8 +1,9 @@
 //! A socket that accepts connections.
 
-use crate::byte_stream::{Stream, connect_unix, socket, ssl_missing};
+use crate::byte_stream::{Stream, connect_unix, socket};
 use crate::endpoint::{Endpoint, is_abstract};
 use crate::poller::{Interest, Poller, Watch};
+use crate::tls::Keys;
 use crate::unix_path::UnixAddress;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -22,6 +23,8 @@ pub struct Listener {
     fd: OwnedFd,
     _file: Option<SocketFile>,
     endpoint: Endpoint,
+    /// For TLS.
+    keys: Keys,
     accepted: u64,
     /// Held back for the day the process runs out of descriptors, see [`Listener::accept`].
     spare: Option<OwnedFd>,
@@ -32,10 +35,16 @@ impl Listener {
     /// Opens a passive endpoint. A socket file left by a dead process is replaced; one that somebody answers on is an error, and
     /// so is any other kind of file in its place.
     pub fn open(endpoint: &Endpoint) -> io::Result<Listener> {
+        Listener::open_with(endpoint, &Keys::default())
+    }
+
+    /// As [`Listener::open`], with `keys` for TLS. They are looked at when somebody calls.
+    pub fn open_with(endpoint: &Endpoint, keys: &Keys) -> io::Result<Listener> {
         let (fd, file) = match endpoint {
             Endpoint::PassiveUnix(path) => bind_unix(path)?,
-            Endpoint::PassiveTcp(port, ip) => (bind_tcp(*port, *ip)?, None),
-            Endpoint::PassiveSsl(..) => return Err(ssl_missing()),
+            Endpoint::PassiveTcp(port, ip) | Endpoint::PassiveSsl(port, ip) => {
+                (bind_tcp(*port, *ip)?, None)
+            }
             Endpoint::Unix(_) | Endpoint::Tcp(..) | Endpoint::Ssl(..) => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
@@ -48,6 +57,7 @@ impl Listener {
             fd,
             _file: file,
             endpoint: endpoint.clone(),
+            keys: keys.clone(),
             accepted: 0,
             spare: open_spare(),
             watch: Watch::default(),
@@ -58,11 +68,11 @@ impl Listener {
 
     /// Scripts that ask for port 0 read from the log which port they got.
     fn announce_port(&self) {
-        if let Endpoint::PassiveTcp(0, _) = self.endpoint
+        if let Endpoint::PassiveTcp(0, _) | Endpoint::PassiveSsl(0, _) = self.endpoint
             && let Some(port) = self.local_port()
         {
             let asked = self.endpoint.to_string();
-            let asked = asked.trim_start_matches("ptcp:");
+            let asked = asked.trim_start_matches("ptcp:").trim_start_matches("pssl:");
             log::info!(target: "socket_util", "{asked}: listening on port {port}");
         }
     }
@@ -89,7 +99,12 @@ impl Listener {
                     if peer.is_some() {
                         rustix::net::sockopt::set_tcp_nodelay(&fd, true)?;
                     }
-                    return Stream::from_fd(fd, self.peer_name(peer)).map(Some);
+                    let name = self.peer_name(peer);
+                    return match self.endpoint {
+                        Endpoint::PassiveSsl(..) => Stream::accepted_tls(fd, name, &self.keys),
+                        _ => Stream::from_fd(fd, name),
+                    }
+                    .map(Some);
                 }
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(Errno::AGAIN) => return Ok(None),
@@ -121,6 +136,9 @@ impl Listener {
         let n = self.accepted;
         self.accepted = n.wrapping_add(1);
         match peer {
+            Some(address) if matches!(self.endpoint, Endpoint::PassiveSsl(..)) => {
+                format!("ssl:{address}")
+            }
             Some(address) => format!("tcp:{address}"),
             None => format!("unix#{n}"),
         }

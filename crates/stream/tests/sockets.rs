@@ -103,13 +103,6 @@ fn a_refused_connection_is_an_error() {
 }
 
 #[test]
-fn tls_is_refused_by_name() {
-    let error = Stream::connect(&"ssl:127.0.0.1:1".parse().unwrap()).unwrap_err();
-    assert!(error.to_string().contains("not built in"));
-    assert!(Listener::open(&"pssl:0".parse().unwrap()).is_err());
-}
-
-#[test]
 fn the_poller_reports_levels_and_wakes() {
     let poller = Poller::new().unwrap();
     let mut events = Vec::new();
