@@ -15,6 +15,7 @@ use observe::daemon::{OPTIONS, SSL_OPTIONS, VLOG_OPTIONS, control_socket, usage,
 use observe::options::{COMMON, Parsed};
 use observe::{DaemonOptions, Opt, Options, Vlog, dirs};
 use ovsdb::Schema;
+use ovsdb_server::KeyOptions;
 use stream::Endpoint;
 use vswitch_schema::DATABASE;
 use vswitchd::program::{PROGRAM as SWITCH, SWITCH_OPTIONS, SwitchOptions};
@@ -42,6 +43,8 @@ struct Plan {
     switch: SwitchOptions,
     database: PathBuf,
     remotes: Vec<String>,
+    /// Those of the database, unless given.
+    keys: Option<KeyOptions>,
 }
 
 fn parse(args: Vec<OsString>, vlog: &Vlog) -> Result<Option<Plan>, String> {
@@ -52,6 +55,7 @@ fn parse(args: Vec<OsString>, vlog: &Vlog) -> Result<Option<Plan>, String> {
         switch: SwitchOptions::default(),
         database: dirs::dbdir().join("conf.db"),
         remotes: Vec::new(),
+        keys: None,
     };
     let pidfile = Parsed { name: "pidfile", value: Some(format!("{SWITCH}.pid")) };
     plan.daemon.take(&pidfile, vlog)?;
@@ -66,6 +70,10 @@ fn parse(args: Vec<OsString>, vlog: &Vlog) -> Result<Option<Plan>, String> {
                 return Ok(None);
             }
             "database" => plan.database = dirs::absolute(Path::new(option.arg())),
+            name if SSL_OPTIONS.iter().any(|o| o.long == name) => {
+                plan.keys.get_or_insert_default().take(name, option.arg())?;
+                plan.daemon.take(&option, vlog)?;
+            }
             "remote" => plan.remotes.push(option.arg().to_owned()),
             _ if plan.switch.take(&option)? || plan.daemon.take(&option, vlog)? => {}
             other => return Err(format!("--{other}: not understood")),
@@ -116,6 +124,7 @@ impl Plan {
         config.remotes = vec![format!("punix:{}", socket.display())];
         config.remotes.push("db:Open_vSwitch,Open_vSwitch,manager_options".to_owned());
         config.remotes.extend(self.remotes.iter().cloned());
+        config.keys = self.keys.clone().unwrap_or_else(KeyOptions::of_switch);
         config.unixctl = Some(control_socket(ovsdb_server::PROGRAM, std::process::id()));
         config
     }

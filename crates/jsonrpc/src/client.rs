@@ -7,7 +7,7 @@ use base::{Clock, Instant};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use stream::{Connected, Endpoint, Interest, Listener, Stream, strerror};
+use stream::{Connected, Endpoint, Interest, Keys, Listener, Stream, strerror};
 
 /// A connection to a server, with at most one request of ours under way.
 pub struct Client {
@@ -54,8 +54,21 @@ impl Client {
         clock: &Clock,
         deadline: Option<Instant>,
     ) -> Result<Client, ClientError> {
-        let stream =
-            if endpoint.is_passive() { accept_one(endpoint)? } else { Stream::connect(endpoint)? };
+        Client::connect_with(endpoint, &Keys::default(), clock, deadline)
+    }
+
+    /// As [`Client::connect`], with keys for TLS.
+    pub fn connect_with(
+        endpoint: &Endpoint,
+        keys: &Keys,
+        clock: &Clock,
+        deadline: Option<Instant>,
+    ) -> Result<Client, ClientError> {
+        let stream = if endpoint.is_passive() {
+            accept_one(endpoint, keys)?
+        } else {
+            Stream::connect_with(endpoint, keys)?
+        };
         let connection =
             Connection::new(stream, Limits { message: usize::MAX, backlog: usize::MAX });
         let mut client = Client { connection, clock: clock.clone(), deadline, next_id: 0 };
@@ -148,8 +161,8 @@ impl Client {
     }
 }
 
-fn accept_one(endpoint: &Endpoint) -> io::Result<Stream> {
-    let mut listener = Listener::open(endpoint)?;
+fn accept_one(endpoint: &Endpoint, keys: &Keys) -> io::Result<Stream> {
+    let mut listener = Listener::open_with(endpoint, keys)?;
     loop {
         if let Some(stream) = listener.accept()? {
             return Ok(stream);

@@ -59,6 +59,8 @@ pub struct Reconnect {
     backoff_min: Duration,
     backoff_max: Duration,
     probe: Option<Duration>,
+    /// How long an attempt may take, at least.
+    patience: Duration,
     /// How many more attempts; `None`: for ever.
     tries_left: Option<u32>,
     /// Attempts that need not wait, for instance one per remote of a list.
@@ -89,6 +91,7 @@ impl Reconnect {
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(8),
             probe: Some(Duration::from_secs(5)),
+            patience: Duration::from_secs(1),
             tries_left: None,
             free_tries: 0,
             last_activity: now,
@@ -128,6 +131,11 @@ impl Reconnect {
         self.backoff_min = min.max(Duration::from_secs(1));
         self.backoff_max = max.max(self.backoff_min);
         self.backoff = self.backoff.min(self.backoff_max);
+    }
+
+    /// How long an attempt may take, at least; at first that is a second.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// How often to try; `None`: for ever. With `Some(1)` a connection that is lost stays lost.
@@ -303,7 +311,7 @@ impl Reconnect {
             State::Void | State::Listening => None,
             State::Dropping => Some(self.since),
             State::Backoff => Some(self.since + self.backoff),
-            State::Connecting => Some(self.since + self.backoff.max(Duration::from_secs(1))),
+            State::Connecting => Some(self.since + self.backoff.max(self.patience)),
             State::Active => Some(self.since.max(self.last_activity) + self.probe?),
             State::Idle => Some(self.since + self.probe?),
         }

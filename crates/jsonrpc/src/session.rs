@@ -10,7 +10,11 @@ use crate::reconnect::{Action, Reconnect};
 use base::Instant;
 use std::io;
 use std::sync::Arc;
-use stream::{Connected, Endpoint, Interest, Listener, Poller, Stream, strerror};
+use std::time::Duration;
+use stream::{Connected, Endpoint, Interest, Keys, Listener, Poller, Stream, strerror};
+
+/// How long somebody who calls may take until messages can pass.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 enum Link {
     None,
@@ -24,6 +28,7 @@ pub struct Session {
     /// Which of `remotes` is tried next.
     next: usize,
     limits: Limits,
+    keys: Keys,
     reconnect: Reconnect,
     link: Link,
     /// Of a passive remote.
@@ -50,10 +55,21 @@ impl Session {
         session.reconnect.set_name(stream.name());
         session.reconnect.set_max_tries(Some(0));
         session.reconnect.set_quiet(true);
-        session.link = Link::Up(Box::new(Connection::new(stream, limits)));
-        session.seqno = 1;
-        session.reconnect.connected(now);
+        session.reconnect.set_patience(PATIENCE);
+        session.reconnect.connecting(now);
+        let at_once = stream.connected() == Connected::Yes;
+        session.link = Link::Connecting(stream);
+        if at_once {
+            session.up(now);
+        }
         session
+    }
+
+    /// The same with keys for TLS.
+    #[must_use]
+    pub fn with_keys(mut self, keys: &Keys) -> Session {
+        self.keys = keys.clone();
+        self
     }
 
     fn with(remotes: Vec<Endpoint>, limits: Limits, now: Instant) -> Session {
@@ -64,6 +80,7 @@ impl Session {
             remotes,
             next: 0,
             limits,
+            keys: Keys::default(),
             reconnect,
             link,
             listener,
@@ -119,7 +136,12 @@ impl Session {
         self.progress(now);
         match self.reconnect.run(now) {
             Some(Action::Connect) => self.connect(now),
-            Some(Action::Disconnect) => self.lost(now, None),
+            Some(Action::Disconnect) => {
+                if let (Link::Connecting(stream), true) = (&self.link, self.remotes.is_empty()) {
+                    log::warn!(target: "jsonrpc", "{}: peer is too slow to connect", stream.name());
+                }
+                self.lost(now, None);
+            }
             Some(Action::Probe) => self.send(Message::request("echo", "echo", []), now),
             None => {}
         }
@@ -131,6 +153,8 @@ impl Session {
             Link::Connecting(stream) => match stream.poll_connect() {
                 Ok(Connected::InProgress) => return,
                 Ok(Connected::Yes) => return self.up(now),
+                // Who failed to become a caller is no loss: the next may do better.
+                Err(_) if self.listener.is_some() => return self.link = Link::None,
                 Err(error) => Err(strerror(&error)),
             },
             Link::Up(connection) => connection.flush().map_err(|e| e.errno_text()),
@@ -159,7 +183,7 @@ impl Session {
     fn listen(&mut self, remote: &Endpoint, now: Instant) -> io::Result<()> {
         if self.listener.as_ref().is_none_or(|l| l.endpoint() != remote) {
             self.listener = None; // the old socket file goes before the new one comes
-            self.listener = Some(Listener::open(remote)?);
+            self.listener = Some(Listener::open_with(remote, &self.keys)?);
         }
         self.reconnect.listening(now);
         Ok(())
@@ -167,7 +191,7 @@ impl Session {
 
     fn call(&mut self, remote: &Endpoint, now: Instant) -> io::Result<()> {
         self.listener = None;
-        let stream = Stream::connect(remote)?;
+        let stream = Stream::connect_with(remote, &self.keys)?;
         let at_once = stream.connected() == Connected::Yes;
         self.link = Link::Connecting(stream);
         if at_once {
@@ -185,8 +209,11 @@ impl Session {
                 if self.is_connected() {
                     self.lost(now, Some("replaced by a new connection".to_owned()));
                 }
+                let at_once = stream.connected() == Connected::Yes;
                 self.link = Link::Connecting(stream);
-                self.up(now);
+                if at_once {
+                    self.up(now);
+                }
             }
             Err(error) => {
                 log::warn!(target: "jsonrpc", "{}: accept failed ({})", self.name(), strerror(&error))

@@ -4,7 +4,7 @@
 
 use openflow::Version;
 use openflow::wire::header::Header;
-use stream::{Endpoint, Stream};
+use stream::{Endpoint, Keys, Stream};
 
 use crate::connection::{Broken, Connection};
 use crate::session::{Echo, Session};
@@ -33,11 +33,22 @@ impl Client {
         xid: u32,
         overhears: bool,
     ) -> Result<Client, Broken> {
+        Client::connect_with(endpoint, &Keys::default(), versions, xid, overhears)
+    }
+
+    /// As [`Client::connect`], with keys for TLS.
+    pub fn connect_with(
+        endpoint: &Endpoint,
+        keys: &Keys,
+        versions: Versions,
+        xid: u32,
+        overhears: bool,
+    ) -> Result<Client, Broken> {
         let mut session = Session::new(versions, xid, Echo::Show);
         if overhears {
             session = session.overhearing();
         }
-        let mut connection = Connection::new(Stream::connect(endpoint)?, session);
+        let mut connection = Connection::new(Stream::connect_with(endpoint, keys)?, session);
         loop {
             let first = connection.recv()?;
             if let Some(version) = connection.version() {

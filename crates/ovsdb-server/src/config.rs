@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use base::Clock;
 use jsonrpc::Limits;
 
+use crate::keys::KeyOptions;
+
 /// What a server is to do.
 pub struct Config {
     /// Database files, as the user calls them; relative ones are relative to the working directory.
     pub databases: Vec<String>,
     /// Where clients connect to it or it connects to clients: endpoints, or `db:DATABASE,TABLE,COLUMN`.
     pub remotes: Vec<String>,
+    /// Keys for TLS.
+    pub keys: KeyOptions,
     /// The control socket, if there is to be one.
     pub unixctl: Option<PathBuf>,
     /// Relative socket names are relative to this directory.
@@ -29,6 +33,7 @@ impl Config {
         Self {
             databases,
             remotes: Vec::new(),
+            keys: KeyOptions::default(),
             unixctl: None,
             rundir: observe::dirs::rundir(),
             clock,

@@ -11,9 +11,10 @@ use observe::coverage::Coverage;
 use ovsdb::log::Log;
 use ovsdb::server::{Server as Database, Time};
 use ovsdb::{Error, ErrorKind, monitor::history::Position};
-use stream::Event;
+use stream::{Event, Keys};
 
 use crate::config::Config;
+use crate::keys::KeyOptions;
 use crate::network::Network;
 use crate::remotes::Remotes;
 use crate::status::StatusReport;
@@ -32,7 +33,9 @@ pub(crate) struct Core {
     rundir: PathBuf,
     /// Database files by the database's name.
     files: BTreeMap<Arc<str>, PathBuf>,
-    /// The databases that list remotes, as they were when last looked at.
+    key_options: KeyOptions,
+    keys: Keys,
+    /// The databases that list remotes or name keys, as they were when last looked at.
     seen: Vec<(Arc<str>, Option<Position>)>,
     remotes_changed: bool,
     status: StatusReport,
@@ -54,7 +57,9 @@ impl Core {
         fill_random(&mut seed)
             .map_err(|error| format!("no random numbers ({})", stream::strerror(&error)))?;
         let now = config.clock.now();
-        let network = Network::new(config.limits).map_err(|error| stream::strerror(&error))?;
+        let keys = Keys::new(stream::tls::Settings::default(), &config.clock);
+        let network =
+            Network::new(config.limits, &keys).map_err(|error| stream::strerror(&error))?;
         let mut core = Self {
             clock: config.clock.clone(),
             db: Database::new(seed),
@@ -64,6 +69,8 @@ impl Core {
             exiting: false,
             rundir: config.rundir.clone(),
             files: BTreeMap::new(),
+            key_options: config.keys.clone(),
+            keys,
             seen: Vec::new(),
             remotes_changed: true,
             status: StatusReport::default(),
@@ -126,12 +133,11 @@ impl Core {
     /// To be called after remotes were added or removed.
     pub(crate) fn apply_remotes(&mut self) {
         self.remotes_changed = false;
-        self.seen = self
-            .remotes
-            .databases()
-            .into_iter()
-            .map(|name| (name.clone(), self.db.generation(&name)))
-            .collect();
+        self.keys.set(self.key_options.settings(&self.db));
+        let mut databases = self.remotes.databases();
+        databases.extend(self.key_options.databases());
+        self.seen =
+            databases.into_iter().map(|name| (name.clone(), self.db.generation(&name))).collect();
         self.remotes.apply(&mut self.network, &mut self.db, &self.rundir, self.clock.now());
     }
 

@@ -6,7 +6,8 @@
 //! must not know: endpoints, descriptors, files, time.
 //!
 //! - [`config`]: what to serve where; [`options`]: the same from a command line;
-//! - [`network`]: clients and listeners; [`remotes`]: which there should be, also when the database says so;
+//! - [`network`]: clients and listeners; [`remotes`]: which there should be, and [`keys`]: with which keys, also when the
+//!   database says so;
 //! - [`commands`]: the control socket; [`program`]: the daemon.
 //!
 //! A program that embeds the server (`ferroswitch run`) makes a [`Server`] from a [`Config`] and calls [`Server::serve`] on a
@@ -16,6 +17,7 @@ mod child;
 mod commands;
 mod config;
 mod core;
+mod keys;
 mod network;
 mod options;
 mod program;
@@ -24,6 +26,7 @@ mod server;
 mod status;
 
 pub use config::Config;
+pub use keys::KeyOptions;
 pub use program::run;
 pub use server::{Server, Stop};
 

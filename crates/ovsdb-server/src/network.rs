@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::Instant;
 use jsonrpc::{Limits, Session};
 use ovsdb::server::{Output, Server as Database, SessionId, Time};
-use stream::{Endpoint, Event, Interest, Listener, Poller, strerror};
+use stream::{Endpoint, Event, Interest, Keys, Listener, Poller, strerror};
 
 use crate::remotes::{Settings, Target};
 
@@ -48,6 +48,7 @@ pub(crate) struct RemoteStatus {
 pub(crate) struct Network {
     poller: Poller,
     limits: Limits,
+    keys: Keys,
     next_token: u64,
     clients: BTreeMap<u64, Client>,
     listeners: BTreeMap<u64, (Target, Settings, Listener)>,
@@ -57,10 +58,11 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(limits: Limits) -> io::Result<Self> {
+    pub(crate) fn new(limits: Limits, keys: &Keys) -> io::Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
             limits,
+            keys: keys.clone(),
             next_token: FIRST_TOKEN,
             clients: BTreeMap::new(),
             listeners: BTreeMap::new(),
@@ -85,7 +87,7 @@ impl Network {
         endpoint: &Endpoint,
         settings: Settings,
     ) -> io::Result<()> {
-        let mut listener = Listener::open(endpoint)?;
+        let mut listener = Listener::open_with(endpoint, &self.keys)?;
         let token = self.token();
         listener.watch(&self.poller, token, Interest::READABLE)?;
         self.listeners.insert(token, (target.clone(), settings, listener));
@@ -100,7 +102,7 @@ impl Network {
         settings: Settings,
         now: Instant,
     ) {
-        let mut session = Session::new(vec![endpoint], self.limits, now);
+        let mut session = Session::new(vec![endpoint], self.limits, now).with_keys(&self.keys);
         settings.apply(&mut session, target);
         self.add(session, target.clone(), settings.read_only);
     }
@@ -146,8 +148,8 @@ impl Network {
     /// What is known of the remote `target`.
     pub(crate) fn status(&mut self, target: &Target, now: Instant) -> RemoteStatus {
         if let Some((_, _, listener)) = self.listeners.values().find(|(t, ..)| t == target) {
-            let connections =
-                self.clients.values().filter(|client| client.target == *target).count();
+            let stands = |c: &&Client| c.target == *target && c.session.is_connected();
+            let connections = self.clients.values().filter(stands).count();
             return RemoteStatus {
                 is_connected: connections > 0,
                 connections: (connections > 1).then_some(connections),

@@ -51,6 +51,7 @@ pub(crate) fn parse(
             }
             // Differences are part of the file format since Open vSwitch 2.15; nobody needs a file without.
             "disable-file-column-diff" => {}
+            name if config.keys.take(name, option.arg())? => {}
             _ => {
                 daemon.take(&option, vlog)?;
             }
@@ -80,6 +81,8 @@ fn usage() -> String {
          \x20 ptcp:PORT[:IP]          listen to TCP PORT on IP\n\
          \x20 unix:FILE               connect to Unix domain socket FILE\n\
          \x20 tcp:HOST:PORT           connect to PORT at HOST\n\
+         \x20 pssl:PORT[:IP]          listen for TLS to TCP PORT on IP\n\
+         \x20 ssl:HOST:PORT           connect by TLS to PORT at HOST\n\
          \x20 db:DB,TABLE,COLUMN      the remotes that COLUMN of TABLE in database DB lists\n\
          {}{}\n\
          Other options:\n\

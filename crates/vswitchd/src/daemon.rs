@@ -15,7 +15,7 @@ use observe::{Signals, Vlog};
 use ofproto::{OpenFlow, Status};
 use ovsdb_idl::polled::Database;
 use ovsdb_idl::{CommitId, Outcome, Protocol};
-use stream::{Endpoint, Event, Interest, Poller, Waker};
+use stream::{Endpoint, Event, Interest, Keys, Poller, Waker, tls};
 use tunnel::state::TunnelStates;
 use unixctl::Server;
 
@@ -33,6 +33,8 @@ use crate::switch::{Setup, Switch, Tuning};
 pub struct Options {
     /// Where the database is.
     pub database: Endpoint,
+    /// Keys for TLS, while the database says nothing of them.
+    pub tls: tls::Settings,
     /// Test devices.
     pub dummy: DummyMode,
     /// The switch's own.
@@ -79,6 +81,9 @@ pub struct Daemon {
     pub openflow_wanted: BTreeMap<String, Wanted>,
     /// How controllers stood when last reported.
     statuses: BTreeMap<String, Status>,
+    /// For TLS: as given at the start, and as used now.
+    given_keys: tls::Settings,
+    keys: Keys,
     run_dir: PathBuf,
     read_before: Memo,
     touched: BTreeSet<String>,
@@ -134,11 +139,12 @@ impl Runner {
         let on_mail = waker.clone();
         switch.set_mailbox(Mailbox::new(move || on_mail.wake()));
         let on_status = waker.clone();
+        let keys = Keys::new(options.tls.clone(), &clock);
         let openflow =
-            OpenFlow::start(clock.clone(), &counters, Box::new(move || on_status.wake()))?;
+            OpenFlow::start(clock.clone(), &counters, &keys, Box::new(move || on_status.wake()))?;
         let interest = rows::interest().map_err(io::Error::other)?;
         let limits = jsonrpc::Limits::default();
-        let session = Session::new(vec![options.database.clone()], limits, now);
+        let session = Session::new(vec![options.database.clone()], limits, now).with_keys(&keys);
         let mut protocol = Protocol::new(vswitch_schema::DATABASE, interest, seed());
         protocol.set_lock(LOCK);
         let on_warp = waker.clone();
@@ -160,6 +166,8 @@ impl Runner {
             openflow,
             openflow_wanted: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            given_keys: options.tls,
+            keys,
             run_dir: options.setup.run_dir.clone(),
             read_before: Memo::default(),
             touched: BTreeSet::new(),
@@ -282,6 +290,8 @@ impl Runner {
             return;
         }
         self.daemon.rows.follow(self.database.replica(), &changes);
+        let keys = openflow::tls(&self.daemon.rows, &self.daemon.given_keys);
+        self.daemon.keys.set(keys);
         if !self.connected_once {
             self.daemon.remember_ofports();
         }

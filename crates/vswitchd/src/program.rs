@@ -65,7 +65,7 @@ pub fn serve(
 ) -> Result<ExitCode, String> {
     let signals = Signals::install().map_err(|e| format!("cannot catch signals: {e}"))?;
     let setup = Setup { run_dir: dirs::rundir(), ..switch.setup };
-    let setup = DaemonSetup { database, dummy: switch.dummy, setup };
+    let setup = DaemonSetup { database, tls: daemon.tls(), dummy: switch.dummy, setup };
     let mut runner =
         Runner::new(setup, clock, Some(signals), Some(vlog.clone())).map_err(|e| e.to_string())?;
     if let Some(path) = daemon.unixctl_path(vlog) {

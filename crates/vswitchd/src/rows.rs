@@ -89,6 +89,7 @@ pub fn interest() -> Result<Interest, UnknownName> {
                 "other_config",
             ],
         )?
+        .watch("SSL", &["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"])?
         .quietly("Controller", &["is_connected", "role", "status"])?
         .watch("Flow_Table", &["name", "flow_limit", "overflow_policy", "groups", "prefixes"])?
         .watch("Datapath", &[])?
@@ -111,6 +112,8 @@ pub struct Rows {
     pub interfaces: Map<Uuid, Arc<tables::Interface>>,
     /// Controller rows.
     pub controllers: Map<Uuid, tables::Controller>,
+    /// SSL rows.
+    pub ssl: Map<Uuid, tables::Ssl>,
     /// Flow_Table rows.
     pub flow_tables: Map<Uuid, tables::FlowTable>,
     /// What was made of an interface's options, until its row changes.
@@ -150,6 +153,7 @@ impl Rows {
         follow::<tables::Port, _>(&mut self.ports, replica, changes);
         follow::<tables::Interface, _>(&mut self.interfaces, replica, changes);
         follow::<tables::Controller, _>(&mut self.controllers, replica, changes);
+        follow::<tables::Ssl, _>(&mut self.ssl, replica, changes);
         follow::<tables::FlowTable, _>(&mut self.flow_tables, replica, changes);
         let options = self.options.get_mut();
         for change in changes.table("Interface") {

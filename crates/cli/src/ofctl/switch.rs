@@ -13,7 +13,7 @@ use openflow::text::message::print;
 use openflow::wire::header::{self, Header, Kind, MORE, read_kind};
 use openflow::wire::{Reader, decode, encode};
 use openflow::{Protocol, Protocols, Version};
-use stream::Endpoint;
+use stream::{Endpoint, Keys};
 
 use super::{Context, End, Stop, names};
 
@@ -83,7 +83,10 @@ impl Switch {
         let connected = match Endpoint::parse_openflow(&target) {
             // A port that is passive waits to be called: not for us.
             Ok(endpoint) if endpoint.is_passive() => Err(no_such_family()),
-            Ok(endpoint) => Client::connect(&endpoint, versions, xid, overhears),
+            Ok(endpoint) => {
+                let keys = Keys::new(context.settings.daemon.tls(), &context.clock);
+                Client::connect_with(&endpoint, &keys, versions, xid, overhears)
+            }
             Err(_) => Err(no_such_family()),
         };
         let client = connected.map_err(|broken| {

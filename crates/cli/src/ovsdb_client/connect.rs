@@ -5,7 +5,7 @@ use jsonrpc::client::{ClientError, connect_failure};
 use jsonrpc::{Client, Json, json};
 use observe::dirs;
 use std::io;
-use stream::{Endpoint, strerror};
+use stream::{Endpoint, Keys, strerror};
 
 /// The database that commands are about when none is named.
 const DEFAULT_DATABASE: &str = "Open_vSwitch";
@@ -75,7 +75,10 @@ fn open(remote: &str, call: &Call<'_>) -> Result<Client, String> {
         .parse()
         .map_err(|e: stream::EndpointError| refused(strerror(&io::Error::from(e))))?;
     let endpoint = endpoint.in_dir(&dirs::rundir());
-    Client::connect(&endpoint, &call.settings.clock, None).map_err(|e| refused(connect_failure(&e)))
+    let clock = &call.settings.clock;
+    let keys = Keys::new(call.settings.daemon.tls(), clock);
+    let connected = Client::connect_with(&endpoint, &keys, clock, None);
+    connected.map_err(|e| refused(connect_failure(&e)))
 }
 
 /// Takes the database's name from the front of the arguments, if it is one, or chooses the default.

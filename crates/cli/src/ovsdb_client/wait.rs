@@ -4,7 +4,7 @@ use super::Call;
 use jsonrpc::{Json, Message, Session, json};
 use observe::dirs;
 use std::collections::BTreeMap;
-use stream::{Endpoint, Poller, strerror};
+use stream::{Endpoint, Keys, Poller, strerror};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -23,8 +23,10 @@ pub(super) fn wait(call: &mut Call<'_>) -> Result<(), String> {
     };
     let remote: Endpoint = call.server.parse().map_err(|e: stream::EndpointError| e.to_string())?;
     let clock = &call.settings.clock;
+    let keys = Keys::new(call.settings.daemon.tls(), clock);
+    let remotes = vec![remote.in_dir(&dirs::rundir())];
     let mut session =
-        Session::new(vec![remote.in_dir(&dirs::rundir())], jsonrpc::Limits::default(), clock.now());
+        Session::new(remotes, jsonrpc::Limits::default(), clock.now()).with_keys(&keys);
     let poller = Poller::new().map_err(|e| strerror(&e))?;
     let mut events = Vec::new();
     let mut known = Databases::default();

@@ -42,6 +42,7 @@ pub(super) struct Global {
     pub(super) force: bool,
     pub(super) retry: bool,
     pub(super) timeout: Option<Duration>,
+    pub(super) tls: stream::tls::Settings,
     pub(super) style: Style,
 }
 
@@ -80,6 +81,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Re
         force: false,
         retry: false,
         timeout: timeout_from_environment(),
+        tls: stream::tls::Settings::default(),
         style: Style::new(Format::List),
     };
     let mut local: Vec<Local> = Vec::new();
@@ -101,8 +103,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Re
             "leader-only" | "no-leader-only" | "shuffle-remotes" | "no-shuffle-remotes" => {}
             _ if daemon::take_vlog_option(&option, vlog).map_err(Fatal::new)? => {}
             _ if global.style.take(&option).map_err(Fatal::new)? => {}
-            // Keys are of no use without TLS, but scripts pass them always.
-            name if SSL_OPTIONS.iter().any(|ssl| ssl.long == name) => {}
+            name if global.tls.take(name, option.arg()).map_err(Fatal::new)? => {}
             name => {
                 let name = format!("--{name}");
                 // Here, unlike behind "--", the reference lets the last one win.

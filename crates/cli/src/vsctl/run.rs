@@ -13,7 +13,7 @@ use observe::{Vlog, alarm, dirs};
 use ovsdb::{Uuid, UuidSource};
 use ovsdb_idl::blocking::{Database, Error as DatabaseError};
 use ovsdb_idl::{Interest, Outcome, Prepared, Protocol};
-use stream::Endpoint;
+use stream::{Endpoint, Keys};
 
 use super::command::{self, Call, Needs};
 use super::context::{Ctx, Made, Rows};
@@ -112,10 +112,11 @@ fn connect(global: &Global, interest: Interest, clock: &base::Clock) -> Result<D
             .map_err(|error| Fatal::new(error.to_string()))
     });
     let remotes = remotes.collect::<Result<Vec<_>, _>>()?;
+    let keys = Keys::new(global.tls.clone(), clock);
     loop {
         let mut last_error = String::new();
         for remote in &remotes {
-            let client = match Client::connect(remote, clock, None) {
+            let client = match Client::connect_with(remote, &keys, clock, None) {
                 Ok(client) => client,
                 Err(error) => {
                     last_error = jsonrpc::client::connect_failure(&error);

@@ -38,7 +38,7 @@ pub const VLOG_OPTIONS: &[Opt] = &[
     Opt::value("syslog-target"),
 ];
 
-/// Keys and certificates: accepted, so that scripts that always pass them work, but of no use without TLS.
+/// Keys and certificates; for all programs that open `ssl:` and `pssl:` endpoints.
 pub const SSL_OPTIONS: &[Opt] = &[
     Opt::value("private-key").short('p'),
     Opt::value("certificate").short('c'),
@@ -102,7 +102,7 @@ pub struct DaemonOptions {
     pidfile: Option<PathBuf>,
     overwrite_pidfile: bool,
     unixctl: Unixctl,
-    has_keys: bool,
+    tls: stream::tls::Settings,
 }
 
 impl DaemonOptions {
@@ -133,8 +133,7 @@ impl DaemonOptions {
                             CAP_NET_RAW, not root)"
                     .to_owned());
             }
-            name if SSL_OPTIONS.iter().any(|o| o.long == name) => self.has_keys = true,
-            _ => return Ok(false),
+            name => return self.tls.take(name, option.arg()),
         }
         Ok(true)
     }
@@ -142,9 +141,6 @@ impl DaemonOptions {
     /// Goes to the background if so asked and writes the pidfile. To be called before any thread is started; in the
     /// foreground process it does not return.
     pub fn start(&self, vlog: &Vlog) -> Result<Daemon, String> {
-        if self.has_keys {
-            log::warn!(target: "stream_ssl", "SSL/TLS is not built in yet: keys and certificates are of no use");
-        }
         if let Some(path) = &self.pidfile
             && !self.overwrite_pidfile
         {
@@ -170,6 +166,11 @@ impl DaemonOptions {
             Unixctl::Path(path) => Some(dirs::rundir().join(path)),
             Unixctl::Default => Some(control_socket(vlog.program(), std::process::id())),
         }
+    }
+
+    /// What it is told about TLS.
+    pub fn tls(&self) -> stream::tls::Settings {
+        self.tls.clone()
     }
 
     /// Whether the program is to go to the background.

@@ -9,13 +9,16 @@ use openflow::message::Message;
 use openflow::wire::encode;
 use openflow::{Protocol, Protocols, Version};
 use pipeline::BridgeId;
-use stream::{Poller, Stream};
+use stream::{Connected, Poller, Stream};
 
 use crate::multipart::Multipart;
 use crate::peer::Kind;
 
 /// So many bytes may wait to be sent before a peer that does not read them is not listened to either.
 const BACKLOG: usize = 512 << 10;
+
+/// How long somebody who calls may take until messages can pass.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a connection is to its bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub(super) struct Conn {
     /// Whether its bridge knows it: once the version is agreed on.
     pub(super) known: bool,
     probe: Option<Probe>,
+    /// Of who calls: when messages must be able to pass.
+    patience: Option<Instant>,
     /// Bytes that had come when [`Conn::has_spoken`] was last asked.
     counted: u64,
 }
@@ -77,12 +82,14 @@ impl Conn {
             busy: Busy::No,
             known: false,
             probe: None,
+            patience: None,
             counted: 0,
         }
     }
 
-    /// Has it probed after so much silence.
-    pub(super) fn probed(mut self, every: Option<Duration>, now: Instant) -> Conn {
+    /// Somebody who calls: he is probed after so much silence, and must not be slow to shake hands.
+    pub(super) fn calling(mut self, every: Option<Duration>, now: Instant) -> Conn {
+        self.patience = Some(now + PATIENCE);
         self.probe = every.map(|every| Probe { every, heard: now, bytes: 0, asked: false });
         self
     }
@@ -137,6 +144,14 @@ impl Conn {
     pub(super) fn probe(&mut self, now: Instant) -> Result<bool, Broken> {
         let received = self.connection.received();
         let listens = self.listens();
+        if let Some(patience) = self.patience {
+            if self.connection.stream().connected() == Connected::Yes {
+                self.patience = None;
+            } else if now >= patience {
+                log::warn!(target: "vconn", "{}: peer is too slow to connect", self.connection.name());
+                return Ok(false);
+            }
+        }
         let Some(probe) = &mut self.probe else { return Ok(true) };
         if received != probe.bytes || !listens {
             (probe.bytes, probe.heard, probe.asked) = (received, now, false);
@@ -154,7 +169,8 @@ impl Conn {
 
     /// When [`Conn::probe`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.probe.as_ref().map(|probe| probe.heard + probe.every)
+        let probe = self.probe.as_ref().map(|probe| probe.heard + probe.every);
+        probe.into_iter().chain(self.patience).min()
     }
 }
 

@@ -9,7 +9,7 @@ use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::{Action, Instructions, Match, Port};
 use pipeline::FailMode;
-use stream::{Endpoint, Listener};
+use stream::{Endpoint, Keys, Listener};
 
 use super::BridgeConfig;
 use super::remote::Remote;
@@ -137,6 +137,7 @@ impl Managed {
     pub(super) fn set_remotes(
         &mut self,
         mut token: impl FnMut() -> u64,
+        keys: &Keys,
         now: Instant,
     ) -> Vec<String> {
         let wanted = &self.config.controllers;
@@ -151,7 +152,7 @@ impl Managed {
         for controller in &self.config.controllers {
             self.remotes
                 .entry(controller.key.clone())
-                .or_insert_with(|| Remote::new(controller.clone(), token(), now));
+                .or_insert_with(|| Remote::new(controller.clone(), keys, token(), now));
         }
         gone
     }

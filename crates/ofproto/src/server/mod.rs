@@ -22,7 +22,7 @@ use std::time::Duration;
 use base::{Clock, Counters, Instant};
 use openflow::message::Role;
 use pipeline::{BridgeId, FailMode};
-use stream::{Endpoint, Poller, Waker};
+use stream::{Endpoint, Keys, Poller, Waker};
 
 use crate::bridge::Settings;
 use crate::peer::Kind;
@@ -115,10 +115,11 @@ pub struct OpenFlow {
 }
 
 impl OpenFlow {
-    /// Starts it. `notify` is called, from the thread, when a controller's status has changed.
+    /// Starts it. `keys` are for TLS; `notify` is called, from the thread, when a controller's status has changed.
     pub fn start(
         clock: Clock,
         counters: &Counters,
+        keys: &Keys,
         notify: Box<dyn Fn() + Send + Sync>,
     ) -> io::Result<OpenFlow> {
         let poller = Poller::new()?;
@@ -128,7 +129,7 @@ impl OpenFlow {
         let (commands, inbox) = channel();
         let shared = Arc::new(Shared { statuses: Mutex::default(), notify });
         let server =
-            run::Server::new(poller, waker.clone(), clock, counters, inbox, shared.clone())?;
+            run::Server::new(poller, waker.clone(), clock, counters, keys, inbox, shared.clone())?;
         let thread =
             std::thread::Builder::new().name("openflow".to_owned()).spawn(move || server.run())?;
         Ok(OpenFlow { commands, waker, shared, thread: Some(thread) })

@@ -2,7 +2,7 @@
 
 use base::Instant;
 use jsonrpc::Reconnect;
-use stream::Listener;
+use stream::{Keys, Listener};
 
 use super::{Controller, Status};
 use crate::peer::PeerId;
@@ -22,9 +22,9 @@ pub(super) enum How {
 }
 
 impl Remote {
-    pub(super) fn new(config: Controller, token: u64, now: Instant) -> Remote {
+    pub(super) fn new(config: Controller, keys: &Keys, token: u64, now: Instant) -> Remote {
         let how = if config.endpoint.is_passive() {
-            let listener = match Listener::open(&config.endpoint) {
+            let listener = match Listener::open_with(&config.endpoint, keys) {
                 Ok(listener) => Some(listener),
                 Err(error) => {
                     log::warn!(target: "connmgr", "{}: cannot listen ({})", config.endpoint, stream::strerror(&error));

@@ -11,7 +11,7 @@ use jsonrpc::reconnect::Action;
 use ofconn::connection::Broken;
 use openflow::message::Role;
 use pipeline::BridgeId;
-use stream::{Interest, Poller, Stream, Waker};
+use stream::{Interest, Keys, Poller, Stream, Waker};
 
 use super::conn::{Busy, Conn, Place};
 use super::errands::{Errands, Order};
@@ -44,6 +44,7 @@ enum Door {
 pub(super) struct Server {
     poller: Poller,
     clock: Clock,
+    keys: Keys,
     inbox: Receiver<Command>,
     shared: Arc<Shared>,
     errands: Errands,
@@ -66,6 +67,7 @@ impl Server {
         waker: Waker,
         clock: Clock,
         counters: &Counters,
+        keys: &Keys,
         inbox: Receiver<Command>,
         shared: Arc<Shared>,
     ) -> io::Result<Server> {
@@ -73,6 +75,7 @@ impl Server {
             errands: Errands::start(&waker)?,
             poller,
             clock,
+            keys: keys.clone(),
             inbox,
             shared,
             bridges: BTreeMap::new(),
@@ -162,7 +165,7 @@ impl Server {
             *next_token += 1;
             *next_token
         };
-        let gone = managed.set_remotes(token, now);
+        let gone = managed.set_remotes(token, &self.keys, now);
         let doors = managed.remotes.iter().filter_map(|(key, remote)| match remote.how {
             How::Passive { token, .. } => Some((token, Door::Controller(id, key.clone()))),
             How::Active { .. } => None,
@@ -254,7 +257,7 @@ impl Server {
         let Some(remote) = managed.remotes.get_mut(key) else { return };
         let kind = remote.config.kind;
         let How::Active { reconnect, peer } = &mut remote.how else { return };
-        match Stream::connect(&remote.config.endpoint) {
+        match Stream::connect_with(&remote.config.endpoint, &self.keys) {
             Ok(stream) => {
                 reconnect.connecting(now);
                 *peer = Some(PeerId(token));
@@ -575,5 +578,5 @@ fn open(managed: &mut Managed, door: &Door, now: Instant) -> Option<Conn> {
             (Place::Controller(key.clone()), config.kind, config.probe)
         }
     };
-    Some(Conn::new(door.bridge(), place, kind, stream, versions).probed(probe, now))
+    Some(Conn::new(door.bridge(), place, kind, stream, versions).calling(probe, now))
 }

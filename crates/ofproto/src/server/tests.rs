@@ -12,7 +12,7 @@ use openflow::message::{FlowStatsRequest, Message};
 use openflow::wire::{decode, encode};
 use openflow::{Code, Field, Match, Protocol, Version};
 use pipeline::{BridgeId, FailMode};
-use stream::{Endpoint, Listener};
+use stream::{Endpoint, Keys, Listener};
 
 use super::{BridgeConfig, Configuration, Controller, OpenFlow, Status};
 use crate::bridge::Settings;
@@ -33,7 +33,8 @@ fn world() -> World {
     let notify = std::sync::Mutex::new(notify);
     let on_change = move || notify.lock().unwrap().send(()).unwrap_or_default();
     let openflow =
-        OpenFlow::start(Clock::real(), &Default::default(), Box::new(on_change)).unwrap();
+        OpenFlow::start(Clock::real(), &Default::default(), &Keys::default(), Box::new(on_change))
+            .unwrap();
     let dir = tempfile::tempdir().unwrap();
     World { dir, openflow, switch: Arc::new(Kept::new()), changed }
 }

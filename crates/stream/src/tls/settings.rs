@@ -28,6 +28,15 @@ impl Trust {
         }
     }
 
+    /// As [`Trust::in_file`], for a name relative to the working directory as it is now.
+    pub fn from_here(name: &str, bootstrap: bool) -> Trust {
+        match from_here(name) {
+            Some(path) if name != "none" && bootstrap => Trust::Bootstrap(path),
+            Some(path) if name != "none" => Trust::File(path),
+            _ => Trust::in_file(name, bootstrap),
+        }
+    }
+
     /// The file, if there is one.
     pub fn file(&self) -> Option<&Path> {
         match self {
@@ -55,16 +64,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Takes the command-line option `--NAME=VALUE`; says whether it is one of TLS.
+    /// Takes the command-line option `--NAME=VALUE`; says whether it is one of TLS. Files are relative to the working directory
+    /// as it is now.
     pub fn take(&mut self, name: &str, value: &str) -> Result<bool, String> {
         let refused = |why: String| format!("--{name}: {why}");
-        let file = Some(PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty());
         match name {
-            "private-key" => self.private_key = file,
-            "certificate" => self.certificate = file,
-            "ca-cert" => self.trust = Trust::in_file(value, false),
-            "bootstrap-ca-cert" => self.trust = Trust::in_file(value, true),
-            "peer-ca-cert" => self.peer_ca_cert = file,
+            "private-key" => self.private_key = from_here(value),
+            "certificate" => self.certificate = from_here(value),
+            "ca-cert" => self.trust = Trust::from_here(value, false),
+            "bootstrap-ca-cert" => self.trust = Trust::from_here(value, true),
+            "peer-ca-cert" => self.peer_ca_cert = from_here(value),
             "ssl-protocols" => self.protocols = value.parse().map_err(refused)?,
             "ssl-ciphers" => self.ciphers.choose_tls12(value).map_err(refused)?,
             "ssl-ciphersuites" => self.ciphers.choose_tls13(value).map_err(refused)?,
@@ -72,18 +81,11 @@ impl Settings {
         }
         Ok(true)
     }
+}
 
-    /// The same with relative file names taken from `dir`: a daemon's working directory changes.
-    #[must_use]
-    pub fn in_dir(mut self, dir: &Path) -> Settings {
-        for file in [&mut self.private_key, &mut self.certificate, &mut self.peer_ca_cert] {
-            *file = file.take().map(|file| dir.join(file));
-        }
-        if let Trust::File(file) | Trust::Bootstrap(file) = &mut self.trust {
-            *file = dir.join(&*file);
-        }
-        self
-    }
+/// The file meant by a name on the command line: a daemon will not stay in the directory it was started in.
+fn from_here(name: &str) -> Option<PathBuf> {
+    std::path::absolute(name).ok()
 }
 
 #[cfg(test)]
@@ -102,16 +104,16 @@ mod tests {
         ] {
             assert_eq!(settings.take(name, value), Ok(true));
         }
-        let settings = settings.in_dir(Path::new("/d"));
-        assert_eq!(settings.private_key.as_deref(), Some(Path::new("/d/k.pem")));
-        assert_eq!(settings.peer_ca_cert.as_deref(), Some(Path::new("/p.pem")));
-        assert_eq!(settings.trust, Trust::File("/d/ca.pem".into()));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(settings.private_key, Some(here.join("k.pem")));
+        assert_eq!(settings.peer_ca_cert, Some("/p.pem".into()));
+        assert_eq!(settings.trust, Trust::File(here.join("ca.pem")));
         let mut settings = Settings::default();
         assert_eq!(settings.take("db", "tcp:x"), Ok(false));
         assert_eq!(settings.take("ca-cert", "none"), Ok(true));
         assert_eq!(settings.trust, Trust::Anybody);
         assert_eq!(settings.take("bootstrap-ca-cert", "ca.pem"), Ok(true));
-        assert_eq!(settings.trust, Trust::Bootstrap("ca.pem".into()));
+        assert_eq!(settings.trust, Trust::Bootstrap(here.join("ca.pem")));
         let error = settings.take("ssl-protocols", "SSLv2").unwrap_err();
         assert!(error.starts_with("--ssl-protocols: SSLv2"), "{error}");
     }

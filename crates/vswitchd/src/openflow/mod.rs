@@ -9,4 +9,5 @@ mod settings;
 
 pub use bridge::{BridgeSwitch, PlaneEvents, PortHandle};
 pub use mailbox::{Mailbox, PortChange};
+pub(crate) use settings::tls;
 pub use settings::{Complaint, Wanted, read};

@@ -9,6 +9,7 @@ use ofproto::{Controller, Kind};
 use openflow::{Field, Version};
 use pipeline::{Overflow, TABLES, TableSettings};
 use stream::Endpoint;
+use stream::tls::{Settings, Trust};
 use vswitch_schema::tables;
 
 use crate::rows::Rows;
@@ -66,6 +67,19 @@ fn read_controllers(
         }
     }
     controllers
+}
+
+/// The keys for TLS: those of the database, if it names any, or those given at the start.
+pub(crate) fn tls(rows: &Rows, given: &Settings) -> Settings {
+    let row = rows.switch.as_ref().and_then(|switch| rows.ssl.get(switch.ssl.as_ref()?));
+    let Some(row) = row else { return given.clone() };
+    let file = |name: &str| Some(name.into()).filter(|_| !name.is_empty());
+    Settings {
+        private_key: file(&row.private_key),
+        certificate: file(&row.certificate),
+        trust: Trust::in_file(&row.ca_cert, row.bootstrap_ca_cert),
+        ..given.clone()
+    }
 }
 
 /// The target with OpenFlow's port where none is said (a database's is another).
