@@ -126,6 +126,12 @@ impl From<DropCause> for DropReason {
         match cause {
             DropCause::Pipeline => DropReason::Pipeline,
             DropCause::RecursionTooDeep => DropReason::RecursionTooDeep,
+            DropCause::TooManyResubmits => DropReason::TooManyResubmit,
+            DropCause::StackTooDeep => DropReason::StackTooDeep,
+            DropCause::NoRecirculationContext => DropReason::NoRecirculationContext,
+            DropCause::TooManyMplsLabels => DropReason::TooManyMplsLabels,
+            DropCause::InvalidTunnelMetadata => DropReason::InvalidTunnelMetadata,
+            DropCause::UnsupportedPacketType => DropReason::UnsupportedPacketType,
             DropCause::BridgeNotFound => DropReason::BridgeNotFound,
             DropCause::TunnelNoRoute => DropReason::TunnelRoutingFailed,
             DropCause::TunnelNoDevice => DropReason::TunnelNoDevice,

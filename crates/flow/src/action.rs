@@ -156,8 +156,20 @@ pub enum HashMethod {
 pub enum DropCause {
     /// Nothing in the OpenFlow tables or the forwarding database wants it (`drop_action_of_pipeline`).
     Pipeline,
-    /// Too many resubmits or patch hops (`drop_action_resubmit_too_deep`, `drop_action_bridge_not_found` ..).
+    /// Resubmits, copies or bridges nest too deep, or there are too many actions (`drop_action_recursion_too_deep`).
     RecursionTooDeep,
+    /// Looked up in too many tables (`drop_action_too_many_resubmit`).
+    TooManyResubmits,
+    /// Too much put by on the pipeline's stack (`drop_action_stack_too_deep`).
+    StackTooDeep,
+    /// Came back with a number that nobody knows (`drop_action_no_recirculation_context`).
+    NoRecirculationContext,
+    /// More labels than keys describe (`drop_action_too_many_mpls_labels`).
+    TooManyMplsLabels,
+    /// Tunnel options that do not parse (`drop_action_invalid_tunnel_metadata`).
+    InvalidTunnelMetadata,
+    /// No way to put a header around, or take one off, packets of this kind (`drop_action_unsupported_packet_type`).
+    UnsupportedPacketType,
     /// A port or bridge that no longer exists (`drop_action_bridge_not_found`).
     BridgeNotFound,
     /// No route to the tunnel's remote end (`drop_action_tunnel_routing_failed`).

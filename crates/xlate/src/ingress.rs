@@ -14,7 +14,7 @@ impl Walk<'_> {
     /// The port that the packet came in by.
     pub(crate) fn ingress(&mut self, packet: &mut Packet) -> Result<PortRef, DropCause> {
         if packet.key.flow.packet_type != 0 {
-            return Err(DropCause::Pipeline);
+            return Err(DropCause::UnsupportedPacketType);
         }
         let dp = DpPort(packet.key.flow.in_port);
         if let Some(at) = self.snapshot.port_of_dp(dp) {

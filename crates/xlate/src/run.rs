@@ -248,7 +248,7 @@ impl<'a> Walk<'a> {
         let mut frames = vec![first];
         let mut ended = false;
         while let Some(frame) = frames.last_mut() {
-            let next = if self.too_much { Next::Exit } else { self.next_step(run, frame) };
+            let next = if self.has_failed() { Next::Exit } else { self.next_step(run, frame) };
             match next {
                 Next::Step => {}
                 Next::Table(entry) => {
@@ -431,27 +431,34 @@ impl<'a> Walk<'a> {
 
     /// Whether what has been done so far leaves room for more. If not, that is the end of it.
     fn may_resubmit(&mut self, run: &Run<'a>) -> bool {
-        if self.too_much {
+        if self.has_failed() {
             return false;
         }
         if self.depth > MAX_DEPTH {
-            self.fail("Recursion too deep", || format!("over max translation depth {MAX_DEPTH}"));
+            self.fail_by_depth();
         } else if self.resubmits >= MAX_RESUBMITS {
-            self.fail("Too many resubmits", || format!("over {MAX_RESUBMITS} resubmit actions"));
+            let why = || format!("over {MAX_RESUBMITS} resubmit actions");
+            self.fail(DropCause::TooManyResubmits, why);
         } else if std::mem::size_of_val(run.stack.as_slice()) >= MAX_STACK {
-            self.fail("Stack too deep", || "resubmits yielded over 64 kB of stack".into());
+            let why = || "resubmits yielded over 64 kB of stack".into();
+            self.fail(DropCause::StackTooDeep, why);
         }
-        !self.too_much
+        !self.has_failed()
+    }
+
+    fn fail_by_depth(&mut self) {
+        self.fail(DropCause::RecursionTooDeep, || {
+            format!("over max translation depth {MAX_DEPTH}")
+        });
     }
 
     /// Runs `inner` one level deeper, if there is one.
     pub(crate) fn deeper(&mut self, inner: impl FnOnce(&mut Self)) {
-        if self.too_much {
+        if self.has_failed() {
             return;
         }
         if self.depth > MAX_DEPTH {
-            return self
-                .fail("Recursion too deep", || format!("over max translation depth {MAX_DEPTH}"));
+            return self.fail_by_depth();
         }
         self.depth += 1;
         inner(self);
@@ -460,7 +467,7 @@ impl<'a> Walk<'a> {
 
     /// The packet has been through the tables: its action set is done.
     pub(crate) fn run_action_set(&mut self, run: &mut Run<'a>) {
-        if run.set.is_empty() || self.too_much {
+        if run.set.is_empty() || self.has_failed() {
             return;
         }
         self.open(Kind::Table, || "--. Executing action set:".into());

@@ -26,7 +26,9 @@ pub fn translate(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>
         match tables.frozens.get(RecircId(request.key.recirc_id)) {
             Some(frozen) => walk.thaw(&frozen, request.key),
             // Whoever froze it is gone, and so is what it was to do.
-            None => walk.give_up(DropCause::Pipeline),
+            None => walk.fail(DropCause::NoRecirculationContext, || {
+                format!("Recirculation context not found for ID {:x}", request.key.recirc_id)
+            }),
         }
         return walk.finish();
     }
@@ -92,11 +94,11 @@ pub(crate) struct Walk<'a> {
     pub(crate) depth: u32,
     pub(crate) resubmits: u32,
     action_count: u32,
-    pub(crate) too_much: bool,
     pub(crate) in_port: Option<PortRef>,
     pub(crate) first: Option<Box<Key>>,
     last: Option<Box<Key>>,
-    error: Option<&'static str>,
+    /// What has brought the translation to nothing.
+    failure: Option<DropCause>,
     pub(crate) forks: Vec<Fork>,
 }
 
@@ -122,11 +124,10 @@ impl<'a> Walk<'a> {
             depth: 0,
             resubmits: 0,
             action_count: 0,
-            too_much: false,
             in_port: None,
             first: None,
             last: None,
-            error: None,
+            failure: None,
             forks: Vec::new(),
         }
     }
@@ -162,10 +163,19 @@ impl<'a> Walk<'a> {
     }
 
     /// The translation has passed a bound, and comes to nothing.
-    pub(crate) fn fail(&mut self, error: &'static str, why: impl FnOnce() -> String) {
+    pub(crate) fn fail(&mut self, cause: DropCause, why: impl FnOnce() -> String) {
         self.note(Kind::Error, why);
-        self.error.get_or_insert(error);
-        self.too_much = true;
+        self.abandon(cause);
+    }
+
+    /// The same, where the steps say already why.
+    pub(crate) fn abandon(&mut self, cause: DropCause) {
+        self.failure.get_or_insert(cause);
+    }
+
+    /// Whether it has come to nothing.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
     }
 
     /// Fields that every flow matches, for without them the others mean nothing.
@@ -218,7 +228,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn push(&mut self, action: Action) {
         self.action_count += 1;
         if self.action_count > MAX_ACTIONS {
-            self.too_much = true;
+            self.abandon(DropCause::RecursionTooDeep);
         } else {
             self.actions.push(action);
         }
@@ -252,13 +262,12 @@ impl<'a> Walk<'a> {
     }
 
     pub(crate) fn finish(mut self) -> Translation {
-        if self.too_much {
+        if self.failure.is_some() {
             // Half of a loop is no use to anybody.
             self.actions.clear();
             self.effects.clear();
             self.uses.clear();
-            self.cause = None;
-            self.give_up(DropCause::RecursionTooDeep);
+            self.cause = self.failure;
         }
         self.forget_missing_tunnel();
         let mut actions = without_idle_end(unwrap_last(self.actions));
@@ -274,9 +283,24 @@ impl<'a> Walk<'a> {
             in_port: self.in_port,
             first: self.first,
             last: self.last,
-            error: self.error,
+            error: self.failure.map(error_text),
             forks: self.forks,
         }
+    }
+}
+
+/// What the reference calls what brings a translation to nothing.
+fn error_text(cause: DropCause) -> &'static str {
+    match cause {
+        DropCause::RecursionTooDeep => "Recursion too deep",
+        DropCause::TooManyResubmits => "Too many resubmits",
+        DropCause::StackTooDeep => "Stack too deep",
+        DropCause::NoRecirculationContext => "No recirculation context",
+        DropCause::TooManyMplsLabels => "Too many MPLS labels",
+        DropCause::InvalidTunnelMetadata => "Invalid tunnel metadata",
+        DropCause::UnsupportedPacketType => "Unsupported packet type",
+        DropCause::InvalidEcn => "Congestion Drop",
+        _ => "Bridge not found",
     }
 }
 

@@ -36,7 +36,12 @@ impl<'a> Walk<'a> {
                     (_, eth_type::IPV4) => next::IPV4,
                     (_, eth_type::IPV6) => next::IPV6,
                     (_, NSH_TYPE) => next::NSH,
-                    _ => return self.refuse("unsupported NSH next protocol"),
+                    _ => return self.refuse(|| {
+                        let kind = packet_type_text(key.packet_type);
+                        format!(
+                            "Dropping packet as encap(nsh) is not supported for packet type {kind}"
+                        )
+                    }),
                 };
                 let header = new_header(np, properties);
                 self.push(Datapath::PushNsh(Box::new(header.clone())));
@@ -44,7 +49,12 @@ impl<'a> Walk<'a> {
                 run.packet.key.flow = beside;
                 run.packet.key.flow.set_nsh(&header.key);
             }
-            _ => return self.refuse("unsupported packet type for encap"),
+            _ => {
+                return self.refuse(|| {
+                    let kind = packet_type_text(kind);
+                    format!("Dropping packet as encap() does not support packet type {kind}")
+                });
+            }
         }
         self.done = run.packet.key.flow;
     }
@@ -57,8 +67,10 @@ impl<'a> Walk<'a> {
             ETHERNET => {
                 run.packet.look_at_presence(&mut self.mask);
                 if run.packet.tag().is_some() {
-                    self.refuse("VLAN-tagged packets keep their Ethernet header");
-                    return Next::Leave;
+                    self.refuse(|| {
+                        "Dropping packet, cannot decap Ethernet if VLAN is present.".into()
+                    });
+                    return Next::Exit;
                 }
                 self.push(Datapath::PopEth);
                 let flow = &mut run.packet.key.flow;
@@ -73,8 +85,11 @@ impl<'a> Walk<'a> {
                 Next::Freeze { again: false }
             }
             _ => {
-                self.refuse("unsupported packet type for decap");
-                Next::Leave
+                self.refuse(|| {
+                    let kind = packet_type_text(key.packet_type);
+                    format!("Dropping packet as the decap() does not support packet type {kind}")
+                });
+                Next::Exit
             }
         }
     }
@@ -97,10 +112,16 @@ impl<'a> Walk<'a> {
         Next::Leave
     }
 
-    fn refuse(&mut self, why: &'static str) {
-        self.note(Kind::Warning, || why.into());
-        self.give_up(DropCause::Pipeline);
+    /// The packet is of a kind that this cannot be done to: nothing is done to it.
+    fn refuse(&mut self, why: impl FnOnce() -> String) {
+        self.note(Kind::Action, why);
+        self.abandon(DropCause::UnsupportedPacketType);
     }
+}
+
+/// Namespace and number.
+fn packet_type_text(kind: u32) -> String {
+    format!("({},{:#x})", kind >> 16, kind & 0xffff)
 }
 
 fn new_header(np: u8, properties: &[EncapProperty]) -> NshPush {

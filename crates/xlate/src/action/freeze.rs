@@ -35,8 +35,7 @@ impl<'a> Walk<'a> {
     /// The number of a state, for as long as the flow that comes of this translation lasts.
     fn number(&mut self, frozen: Frozen) -> Option<RecircId> {
         let Some((id, frozen)) = self.tables.frozens.id(frozen) else {
-            self.note(Kind::Error, || "no recirculation id is left".into());
-            self.give_up(DropCause::RecursionTooDeep);
+            self.fail(DropCause::NoRecirculationContext, || "no recirculation id is left".into());
             return None;
         };
         self.uses.push(Use::Frozen(id, frozen));

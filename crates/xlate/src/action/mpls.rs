@@ -3,7 +3,7 @@
 //! What is behind the last label is not known until the datapath has looked again: whoever needs to know after the label was
 //! taken off has the packet go round.
 
-use flow::{Action as Datapath, FlowKey};
+use flow::{Action as Datapath, DropCause, FlowKey};
 use openflow::action::Controller;
 use openflow::{Action, Field, Value};
 use packet::wire::ethernet::eth_type;
@@ -41,7 +41,7 @@ impl<'a> Walk<'a> {
         let labels = depth(&key);
         self.look_at_bottom(labels);
         if labels >= MOST_LABELS {
-            return self.fail("Too many MPLS labels", || {
+            return self.fail(DropCause::TooManyMplsLabels, || {
                 format!("bridge {}: dropping packet on which an MPLS push action can't be performed as it would have more MPLS LSEs than the {MOST_LABELS} supported.", run.bridge.name)
             });
         }

@@ -1,6 +1,7 @@
 //! Translations of small topologies, compared with what Open vSwitch does with the same.
 
 mod bounds;
+mod causes;
 mod guide;
 mod pipelines;
 mod property;

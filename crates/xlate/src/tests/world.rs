@@ -5,6 +5,8 @@ use std::sync::Arc;
 use ::packet::wire::ethernet::{Mac, eth_type, parse_mac};
 use base::{Instant, Version};
 use flow::{Action, DpPort, FlowKey, Mask, TnlPush, Vlan};
+use openflow::message::flow_mod::Command;
+use openflow::text::flow::parse_flow;
 use pipeline::{
     Bridge, BridgeId, FailMode, OfPort, PortSpec, PortSpecKind, Program, Snapshot, SnapshotBuilder,
     VlanMode,
@@ -66,6 +68,16 @@ impl World {
             neighbours: &self.neighbours,
             peers: &self.peers,
         }
+    }
+
+    /// The same world with these rules on bridge number `bridge`.
+    pub(super) fn with_rules(mut self, bridge: u32, rules: &[&str]) -> Self {
+        let program = self.programs.get_mut(&BridgeId(bridge)).unwrap();
+        for rule in rules {
+            let parsed = parse_flow(rule, Command::Add).unwrap_or_else(|e| panic!("{rule}: {e}"));
+            program.flow_mod(&parsed.flow, self.now).unwrap();
+        }
+        self
     }
 
     pub(super) fn ask(&self, key: &FlowKey) -> Translation {
