@@ -111,3 +111,23 @@ fn inner_tags_are_looked_at_where_they_were_received() {
     let other = tagged(tagged(ping(1, A, B), 21, 0), 10, 0);
     assert_eq!(text(&w.ask(&other).actions), "drop(Pipeline)");
 }
+
+/// Keys describe two tags: a third that is pushed takes the place of the innermost, as in the reference, and whoever gets the
+/// packet next, behind a patch port, a clone or a bucket, gets it as it was.
+#[test]
+fn a_third_tag_is_undone() {
+    let br0 = vec![device(1, 1), device(2, 2), patch("pa", 10, "pb")];
+    let br1 = vec![device(5, 5), patch("pb", 11, "pa")];
+    let doubly = || tagged(tagged(ping(1, A, B), 2, 0), 1, 0);
+    let there = "pop_vlan,pop_vlan,push_vlan(vid=1,pcp=0),push_vlan(vid=9,pcp=0)";
+    let back = "pop_vlan,pop_vlan,push_vlan(vid=2,pcp=0),push_vlan(vid=1,pcp=0)";
+    let push = "push_vlan:0x88a8,set_field:0x1009->vlan_vid";
+    let w = World::new(snapshot(vec![("br0", br0), ("br1", br1)]))
+        .with_rules(0, &["in_port=1 actions=10,2"])
+        .with_rules(1, &[&format!("actions={push},5")]);
+    assert_eq!(text(&w.ask(&doubly()).actions), format!("{there},5,{back},2"));
+    let w = w.with_rules(0, &[&format!("in_port=1 actions=clone({push},2),2")]);
+    assert_eq!(text(&w.ask(&doubly()).actions), format!("{there},2,{back},2"));
+    let w = w.with_rules(0, &[&format!("in_port=1 actions={push},2,pop_vlan,2")]);
+    assert_eq!(text(&w.ask(&doubly()).actions), format!("{there},2,pop_vlan,2"));
+}
