@@ -8,6 +8,7 @@ use base::Instant;
 use openflow::message::group::{self, GroupStats};
 
 use crate::rule::duration;
+use crate::shares::Shares;
 
 /// A group as it is set up, and what it has counted. Immutable but for the counters; a modification makes another, with the
 /// counters at zero. Every bucket has a number.
@@ -21,6 +22,8 @@ pub struct Group {
     pub modified: Instant,
     /// What has passed by it.
     pub usage: Arc<GroupUsage>,
+    /// Whose a datapath's hash is, if that chooses.
+    shares: Option<Shares>,
 }
 
 /// What a group has counted. Shared by whoever holds the group.
@@ -76,7 +79,14 @@ impl GroupUsage {
 impl Group {
     pub(crate) fn new(setup: group::Group, created: Instant, now: Instant) -> Self {
         let usage = Arc::new(GroupUsage::new(setup.buckets.len()));
-        Self { setup, created, modified: now, usage }
+        let shares = Shares::of(&setup);
+        Self { setup, created, modified: now, usage, shares }
+    }
+
+    /// How the values of a datapath's hash are shared among the buckets. `None` if it is not by such a hash that one is chosen,
+    /// or if it would take too many values.
+    pub fn shares(&self) -> Option<&Shares> {
+        self.shares.as_ref()
     }
 
     /// What a controller is told of it.

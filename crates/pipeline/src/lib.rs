@@ -25,6 +25,7 @@ mod pattern;
 mod port;
 mod program;
 mod rule;
+mod shares;
 mod snapshot;
 mod table;
 mod vlan;
@@ -43,6 +44,7 @@ pub use program::{
     TABLES, TableSettings, Vacancy, sends_to, uses_group,
 };
 pub use rule::{Rule, Usage};
+pub use shares::Shares;
 pub use snapshot::Snapshot;
 pub use table::Table;
 pub use vlan::{BadVlan, PriorityTags, Vid, VlanMode, VlanSet};

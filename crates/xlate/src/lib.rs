@@ -25,6 +25,7 @@ mod action;
 mod commit;
 mod explain;
 pub mod frozen;
+mod hash;
 mod ingress;
 mod inject;
 mod native;

@@ -8,11 +8,12 @@
 use std::sync::Arc;
 
 use flow::{Action as Datapath, DropCause, HashMethod};
-use openflow::message::group::{Bucket, GroupKind, SelectionMethod};
+use openflow::action::select::HashFields;
+use openflow::message::group::{Bucket, GroupKind, Selection, SelectionMethod};
 use openflow::{Field, Port as OpenFlowPort};
-use pipeline::{Group, KeyMask, OfPort};
+use pipeline::{Group, KeyMask, OfPort, Shares};
 
-use crate::action::hash::{self, Hasher};
+use crate::hash::{bytes, long, pair};
 use crate::request::{Grouped, Use};
 use crate::run::{Next, REASON_GROUP, Run};
 use crate::trace::Kind;
@@ -20,11 +21,7 @@ use crate::walk::Walk;
 
 /// Groups that watch groups, at most one behind the other.
 const MOST_WATCHED: u32 = 16;
-/// Values of a datapath's hash that buckets share, at least for each.
-const SHARES: u32 = 16;
-/// And at most altogether.
-const MOST_SHARES: u32 = 4096;
-/// The parameter of `dp_hash` that stands for a hash that is the same in both directions.
+/// The parameter's upper half of `dp_hash` that stands for a hash that is the same in both directions.
 const SYMMETRIC: u64 = 1;
 
 impl<'a> Walk<'a> {
@@ -97,74 +94,71 @@ impl<'a> Walk<'a> {
     }
 
     fn select(&mut self, run: &mut Run<'a>, group: &Arc<Group>) -> Next {
-        let selection = group.setup.selection.as_ref();
-        let fields = match selection.map(|s| s.method) {
-            Some(SelectionMethod::Hash) => &selection.map(|s| &s.fields[..]).unwrap_or_default(),
-            _ => {
-                let method = match selection {
-                    Some(s) if s.param & 0xff != SYMMETRIC => HashMethod::L4,
-                    _ => HashMethod::SymmetricL4,
-                };
-                return self.select_by_datapath(run, group, method);
-            }
-        };
-        let mut hasher = Hasher::new(selection.map_or(0, |s| s.param));
-        if fields.is_empty() {
-            self.hash(run, openflow::action::select::HashFields::SymmetricL4, &mut hasher);
+        if let Some(shares) = group.shares() {
+            return self.select_by_datapath(run, group, shares);
         }
-        for (field, mask) in fields.iter() {
+        let selection = group.setup.selection.as_ref();
+        let asked = selection.filter(|s| s.method == SelectionMethod::Hash && !s.fields.is_empty());
+        let hash = match asked {
+            Some(selection) => self.hash_fields(run, selection),
+            None => self.hash(run, HashFields::SymmetricL4, 0),
+        };
+        // Each bucket draws a lot, and a heavier one a better one; a change of buckets moves no packets between others.
+        let mut best = None;
+        for (i, bucket) in group.setup.buckets.iter().enumerate() {
+            if !self.may_use(run, group, i) {
+                continue;
+            }
+            let lot = pair(bucket.id.unwrap_or(i as u32), hash) & 0xffff;
+            let score = u64::from(lot) * u64::from(bucket.weight);
+            self.say(|| format!("bucket {i}: score {score}"));
+            best = best.max(Some((score, i)));
+        }
+        self.use_bucket(run, group, best.map(|(_, i)| i));
+        Next::Step
+    }
+
+    /// By the fields that the group names, those that the packet has.
+    fn hash_fields(&mut self, run: &Run<'a>, selection: &Selection) -> u32 {
+        let mut fields: Vec<_> = selection.fields.iter().collect();
+        fields.sort_by_key(|(field, _)| *field);
+        let mut hash = long(selection.param);
+        for (field, mask) in fields {
             if self.has(run, *field) {
                 let mut looked = KeyMask::any();
                 looked.add(*field, mask);
                 run.packet.look(&looked, &mut self.mask);
-                hasher.add(run.packet.key.get(*field).and(mask).int());
+                let len = field.row().width.div_ceil(8) as usize;
+                hash = bytes(&run.packet.key.get(*field).and(mask).to_bytes(len), hash);
             }
         }
-        let hash = hasher.finish();
-        // Each bucket draws a lot, and a heavier one a better one; a change of buckets moves no packets between others.
-        let best = (0..group.setup.buckets.len())
-            .filter_map(|i| {
-                let weight = group.setup.buckets.get(i)?.weight;
-                let live = weight > 0 && self.may_use(run, group, i);
-                live.then(|| (u64::from(hash::lot(hash, i as u64)) * u64::from(weight), i))
-            })
-            .max();
-        self.use_bucket(run, group, best.map(|(_, i)| i));
-        Next::Step
+        hash
     }
 
     fn select_by_datapath(
         &mut self,
         run: &mut Run<'a>,
         group: &Arc<Group>,
-        method: HashMethod,
+        shares: &Shares,
     ) -> Next {
         if !run.is_hashed {
             run.is_hashed = true;
             self.say(|| "no live bucket".into());
             self.commit(&run.packet);
-            self.push(Datapath::Hash(method, 0));
+            let (method, basis) = match &group.setup.selection {
+                None => (HashMethod::SymmetricL4, 0),
+                Some(s) if s.param >> 32 == SYMMETRIC => (HashMethod::SymmetricL4, s.param as u32),
+                Some(s) => (HashMethod::L4, s.param as u32),
+            };
+            self.push(Datapath::Hash(method, basis));
             return Next::Freeze { again: true };
         }
-        let live: Vec<(usize, u64)> = (0..group.setup.buckets.len())
-            .filter_map(|i| {
-                let weight = group.setup.buckets.get(i).map_or(0, |b| b.weight);
-                (weight > 0 && self.may_use(run, group, i)).then_some((i, u64::from(weight)))
-            })
-            .collect();
-        let shares = (live.len() as u32 * SHARES).next_power_of_two().clamp(SHARES, MOST_SHARES);
         let mut looked = KeyMask::any();
-        looked.add(Field::DpHash, &openflow::Value::Int((shares - 1).into()));
+        looked.add(Field::DpHash, &openflow::Value::Int(shares.mask().into()));
         run.packet.look(&looked, &mut self.mask);
-        let total: u64 = live.iter().map(|(_, weight)| weight).sum();
-        let mut at =
-            u64::from(run.packet.key.flow.dp_hash & (shares - 1)) * total / u64::from(shares);
-        let chosen = live.iter().find(|(_, weight)| {
-            let found = at < *weight;
-            at = at.saturating_sub(*weight);
-            found
-        });
-        self.use_bucket(run, group, chosen.map(|(i, _)| *i));
+        let chosen =
+            shares.places(run.packet.key.flow.dp_hash).find(|i| self.may_use(run, group, *i));
+        self.use_bucket(run, group, chosen);
         Next::Step
     }
 }
