@@ -373,6 +373,11 @@ impl Executor {
         self.close_round(round);
     }
 
+    /// Packets on it.
+    pub(crate) fn reentering(&self) -> usize {
+        self.reentering
+    }
+
     /// A round to put `n` more packets into, taken from the list or new. `None`: there is no room for so many.
     fn open_round(&mut self, depth: u8, n: usize) -> Option<Round> {
         if depth > DEPTH_MAX || self.reentering + n > REENTER_MAX {

@@ -79,6 +79,34 @@ fn what_waits_in_the_queue_is_taken_back_before_what_is_newer() {
     assert!(bed.dp.misses().is_empty());
 }
 
+/// More than may re-enter at a time.
+const MANY: u32 = 6_000;
+
+#[test]
+fn however_many_wait_none_is_lost_when_their_flow_comes() {
+    let bed = Bed::with(2, NOTHING, |c| c.miss_queue = 100_000);
+    bed.port(1).arrive_all((0..MANY).map(numbered));
+    bed.quiesce();
+    assert_eq!(bed.dp.misses().len(), MANY as usize);
+    bed.put(from_port(1), to_port(2));
+    assert_order(&bed, MANY);
+    bed.assert_drops(&[]);
+}
+
+#[test]
+fn however_many_the_switch_has_enter_at_once_none_is_lost() {
+    let bed = Bed::with(3, NOTHING, |c| c.workers = 1);
+    bed.put(from_port(1), to_port(2));
+    bed.put(from_port(3), Vec::new());
+    // While the worker is busy receiving, so that it finds all of them in one go.
+    let dp = bed.dp.clone();
+    bed.port(3).flood(numbered(0), 1, move || {
+        let metadata = FlowKey { in_port: 1, ..FlowKey::default() };
+        (0..MANY).for_each(|n| dp.inject(numbered(n), metadata, None));
+    });
+    assert_order(&bed, MANY);
+}
+
 #[test]
 fn resumed_packets_go_before_packets_received_later() {
     let bed = Bed::with(2, NOTHING, |c| c.workers = 1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::Instant;
 use flow::extract::{MAX_VLANS, Metadata, extract_into};
 use flow::{Action, DpPort, FlowKey};
-use packet::Packet;
+use packet::{BATCH, Packet};
 
 use crate::act::{Executor, Round, Work};
 use crate::cache::{Cache, Held, Slot};
@@ -90,6 +90,10 @@ impl Engine {
 
     /// A packet that enters as if received; of `key` the metadata counts. [`Engine::finish`] is to follow.
     pub(crate) fn enter(&mut self, packet: Packet, key: FlowKey, source: Source) {
+        // However many there are: the list of rounds has room for what they lead to, not for all of them.
+        if self.exec.reentering() >= BATCH {
+            self.work_off(self.shared.clock.now());
+        }
         self.exec.source = source;
         self.exec.reenter(packet, &Metadata::of(&key), 0);
     }
@@ -152,8 +156,7 @@ impl Engine {
     pub(crate) fn reclaim(&mut self) {
         let cache = &mut self.cache;
         for miss in self.shared.misses.reclaim(self.desk.slot, |key| cache.knows(key)) {
-            self.exec.source = miss.source;
-            self.exec.reenter(miss.packet, &Metadata::of(&miss.key), 0);
+            self.enter(miss.packet, miss.key, miss.source);
         }
     }
 
