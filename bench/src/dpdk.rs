@@ -7,7 +7,9 @@
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use packet::pcap::Writer;
@@ -224,7 +226,7 @@ fn write(file: &Path, frames: &[Vec<u8>]) -> std::io::Result<()> {
 /// Permission for DPDK to have huge pages, where the kernel does not give it anyway; taken back when dropped. It is the whole
 /// machine's, so it is held no longer than DPDK takes to start.
 pub(crate) struct HugePages {
-    before: Option<String>,
+    keeper: Option<Keeper>,
 }
 
 impl HugePages {
@@ -240,20 +242,33 @@ impl HugePages {
         let size = field("Hugepagesize:")? / 1024;
         let needed = (MEMORY + 64).checked_div(size)?;
         if field("HugePages_Free:")? >= needed {
-            return Some(Self { before: None });
+            return Some(Self { keeper: None });
         }
-        let before = std::fs::read_to_string(Self::ALLOWED).ok()?;
+        let keeper = Keeper::of(Path::new(Self::ALLOWED)).ok()?;
         // Only pages that somebody maps come of it, and they go with their owner.
         std::fs::write(Self::ALLOWED, needed.to_string()).ok()?;
-        Some(Self { before: Some(before) })
+        Some(Self { keeper: Some(keeper) })
     }
 }
 
-impl Drop for HugePages {
+/// Remembers a file's content and writes it back when dropped, or when we have died of whatever: a process of its own waits
+/// for the end of the pipe between us, in a group that a terminal's signals do not reach.
+struct Keeper(Child);
+
+impl Keeper {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        let before = std::fs::read_to_string(file)?;
+        let wait_and_restore = r#"read -r _; printf %s "$1" > "$2""#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", wait_and_restore, "sh", before.trim()]).arg(file);
+        shell.stdin(Stdio::piped()).process_group(0).spawn().map(Self)
+    }
+}
+
+impl Drop for Keeper {
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = std::fs::write(Self::ALLOWED, before.trim());
-        }
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 
@@ -269,6 +284,17 @@ mod tests {
         let counts = Counts::parse(text).unwrap();
         assert_eq!(counts, Counts { received: 40, missed: 3, busy: 8000 });
         assert!(Counts::parse("main thread:\n  packets received: 7\n").is_err());
+    }
+
+    #[test]
+    fn what_was_changed_comes_back_with_the_end_of_the_pipe() {
+        let file = std::env::temp_dir().join(format!("bench-keeper-{}", std::process::id()));
+        std::fs::write(&file, "7\n").unwrap();
+        let keeper = Keeper::of(&file).unwrap();
+        std::fs::write(&file, "288").unwrap();
+        drop(keeper);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "7");
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]
