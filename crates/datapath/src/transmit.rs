@@ -92,9 +92,30 @@ impl Ports {
         }
     }
 
-    /// Sends a packet by a port, perhaps joined with others of its flow that come before the port is closed
-    /// ([`Ports::close`]) or something else is sent there. Says whether it was joined to another.
-    pub(crate) fn join(&mut self, port: DpPort, packet: Packet, buffers: &mut Buffers) -> bool {
+    /// Sends packets by a port, perhaps joined with each other, and with others of their flow that come before the port is closed
+    /// ([`Ports::close`]) or something else is sent there. Says how many were joined to another. A packet that is too long for
+    /// the device is joined to nothing, so that it is dropped, and counted, one by one.
+    pub(crate) fn join(
+        &mut self,
+        port: DpPort,
+        packets: impl Iterator<Item = Packet>,
+        buffers: &mut Buffers,
+    ) -> usize {
+        let accepts = self.accepts(port);
+        let mut joined = 0;
+        for packet in packets {
+            if packet.offload.gso.is_some() || fits(&packet, packet.buf.len(), accepts) {
+                joined += usize::from(self.join_one(port, packet, buffers));
+            } else if let Some(batch) = self.batch(port) {
+                batch.push(packet);
+            } else {
+                buffers.put(packet.buf);
+            }
+        }
+        joined
+    }
+
+    fn join_one(&mut self, port: DpPort, packet: Packet, buffers: &mut Buffers) -> bool {
         let Some(Some(Port::Device { batch, joiner, .. })) = self.table.get_mut(port.0 as usize)
         else {
             buffers.put(packet.buf);

@@ -111,8 +111,7 @@ impl Executor {
             self.push_one(template, &mut w.packet, &keys[usize::from(w.key)])
         });
         let Self { ports, buffers, .. } = self;
-        let joined = group.drain(..).map(|w| ports.join(port, w.packet, buffers));
-        let joined = joined.filter(|joined| *joined).count();
+        let joined = ports.join(port, group.drain(..).map(|w| w.packet), buffers);
         if gathers {
             self.gathering.note(packets, joined);
         } else {

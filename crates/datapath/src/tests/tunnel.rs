@@ -207,6 +207,18 @@ fn too_long_for_the_wire_is_named() {
     a.assert_drops(&[(DropReason::TooBig, 2)]);
 }
 
+/// Several of a flow in one batch would be joined, were they shorter.
+#[test]
+fn what_is_too_long_is_counted_one_by_one() {
+    let a = host(NOTHING, EVERYTHING, false);
+    let (long, short) = (frame(UDP4, &payload(1472)), frame(UDP4, &payload(18)));
+    let batch = [&long, &short, &long, &long, &short].map(|bytes| Packet::from_frame(bytes));
+    a.port(VM).arrive_all(batch);
+    a.assert_drops(&[(DropReason::TooBig, 3)]);
+    let segments = |p: &Packet| p.offload.gso.map_or(1, |gso| p.buf.len() / usize::from(gso.size));
+    assert_eq!(a.port(WIRE).sent(1).iter().map(segments).sum::<usize>(), 2);
+}
+
 #[test]
 fn a_tunnel_to_oneself_ends() {
     let bed = host(NOTHING, NOTHING, false);
