@@ -226,7 +226,7 @@ fn write(file: &Path, frames: &[Vec<u8>]) -> std::io::Result<()> {
 /// Permission for DPDK to have huge pages, where the kernel does not give it anyway; taken back when dropped. It is the whole
 /// machine's, so it is held no longer than DPDK takes to start.
 pub(crate) struct HugePages {
-    keeper: Option<Keeper>,
+    _keeper: Option<Keeper>,
 }
 
 impl HugePages {
@@ -242,12 +242,12 @@ impl HugePages {
         let size = field("Hugepagesize:")? / 1024;
         let needed = (MEMORY + 64).checked_div(size)?;
         if field("HugePages_Free:")? >= needed {
-            return Some(Self { keeper: None });
+            return Some(Self { _keeper: None });
         }
         let keeper = Keeper::of(Path::new(Self::ALLOWED)).ok()?;
         // Only pages that somebody maps come of it, and they go with their owner.
         std::fs::write(Self::ALLOWED, needed.to_string()).ok()?;
-        Some(Self { keeper: Some(keeper) })
+        Some(Self { _keeper: Some(keeper) })
     }
 }
 
