@@ -56,7 +56,7 @@ pub use history::{History, Measure, Span};
 pub use meters::{
     BANDS_MAX, Band, BandKind, METERS_MAX, MeterConfig, MeterError, MeterStats, MeterUnit,
 };
-pub use miss::{Miss, MissQueue, MissReason};
+pub use miss::{Claim, Miss, MissQueue, MissReason};
 pub use offload::Offloaded;
 pub use ports::{PortInfo, PortKind, TunnelKind};
 pub use schedule::{AutoBalance, Schedule};

@@ -16,9 +16,11 @@
 //! its waiting packets are that worker's from then on.
 //!
 //! What the slow path holds in its hands at that moment is its own affair: it answers all of it at once
-//! ([`crate::Answers`]).
+//! ([`crate::Answers`]). Several threads may answer: each [claims](MissQueue::claim) whole ports, and until it has answered,
+//! nobody else gets anything of those. Flows match their input port, so no flow that one of them installs answers what
+//! another has in its hands.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -103,6 +105,8 @@ struct State {
     homes: HashMap<QueueId, usize>,
     /// Holds by worker.
     holds: HashMap<usize, usize>,
+    /// Ports of which somebody has packets in hand.
+    claimed: BTreeSet<DpPort>,
     /// Whoever waits is to look about.
     nudged: bool,
     closed: bool,
@@ -133,6 +137,39 @@ impl Drop for Hold {
     }
 }
 
+/// Packets in the hands of one of several who answer. Their ports' next ones are given out when it is dropped, which is to be
+/// after the answers to these were handed over.
+#[derive(Debug)]
+pub struct Claim {
+    queue: MissQueue,
+    ports: BTreeSet<DpPort>,
+    misses: Vec<Miss>,
+}
+
+impl Claim {
+    /// Whether nothing was waiting.
+    pub fn is_empty(&self) -> bool {
+        self.misses.is_empty()
+    }
+
+    /// The packets, in order; none the second time.
+    pub fn take(&mut self) -> Vec<Miss> {
+        std::mem::take(&mut self.misses)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.ports.is_empty() {
+            let mut state = self.queue.lock();
+            state.claimed.retain(|port| !self.ports.contains(port));
+            if state.has_turn() {
+                self.queue.0.arrived.notify_one();
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct PortQueue {
     waiting: VecDeque<Miss>,
@@ -158,21 +195,59 @@ impl MissQueue {
             .unwrap_or_else(|e| e.into_inner());
         let mut out = Vec::with_capacity(max.min(state.packets));
         while out.len() < max
-            && let Some(miss) = state.take_turn()
+            && let Some((_, miss)) = state.take_turn(|_| true)
         {
             out.push(miss);
         }
         out
     }
 
+    /// Takes at most `max` packets that wait now, ports taking turns packet by packet, for one of so many `hands`: ports are
+    /// left for the others. See [`Claim`].
+    pub fn claim(&self, max: usize, hands: usize) -> Claim {
+        let mut state = self.lock();
+        let most_ports = state.turns.len().div_ceil(hands.max(1));
+        let (mut ports, mut misses) = (BTreeSet::new(), Vec::with_capacity(max.min(state.packets)));
+        while misses.len() < max {
+            let full = ports.len() >= most_ports;
+            let Some((port, miss)) = state.take_turn(|port| !full || ports.contains(&port)) else {
+                break;
+            };
+            ports.insert(port);
+            misses.push(miss);
+        }
+        state.claimed.extend(&ports);
+        if state.has_turn() {
+            self.0.arrived.notify_one();
+        }
+        Claim { queue: self.clone(), ports, misses }
+    }
+
+    /// Whether nothing waits, and nobody has anything in hand.
+    pub fn is_at_rest(&self) -> bool {
+        let state = self.lock();
+        state.packets == 0 && state.claimed.is_empty()
+    }
+
     /// Waits at most `timeout` until [`MissQueue::pop`] would give something, the datapath has stopped, or there is news of
     /// tunnels' other ends ([`crate::Datapath::peers`]). False: nothing of that.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let idle = |s: &mut State| !s.has_turn() && !s.closed && !s.nudged;
+        self.wait_while(timeout, || true)
+    }
+
+    /// The same, as long as somebody wishes to wait: he is asked again after [`MissQueue::wake`].
+    pub fn wait_while(&self, timeout: Duration, wishes: impl Fn() -> bool) -> bool {
+        let idle = |s: &mut State| !s.has_turn() && !s.closed && !s.nudged && wishes();
         let waited = self.0.arrived.wait_timeout_while(self.lock(), timeout, idle);
         let (mut state, waited) = waited.unwrap_or_else(|e| e.into_inner());
         state.nudged = false;
         !waited.timed_out()
+    }
+
+    /// Asks everybody who waits whether he still wishes to.
+    pub fn wake(&self) {
+        let _state = self.lock();
+        self.0.arrived.notify_all();
     }
 
     /// Ends a [`MissQueue::wait`], this one or the next.
@@ -314,6 +389,7 @@ impl State {
     /// Whether a port's oldest packet may be given out.
     fn is_free(&self, port: DpPort) -> bool {
         let oldest = self.ports.get(&port).and_then(|q| q.waiting.front());
+        let oldest = oldest.filter(|_| !self.claimed.contains(&port));
         oldest.is_some_and(|miss| !self.holds.contains_key(&self.home(miss.source)))
     }
 
@@ -321,8 +397,9 @@ impl State {
         self.turns.iter().any(|port| self.is_free(*port))
     }
 
-    fn take_turn(&mut self) -> Option<Miss> {
-        let at = self.turns.iter().position(|port| self.is_free(*port))?;
+    /// The next packet, of a port that is `wanted`, and that port.
+    fn take_turn(&mut self, wanted: impl Fn(DpPort) -> bool) -> Option<(DpPort, Miss)> {
+        let at = self.turns.iter().position(|port| wanted(*port) && self.is_free(*port))?;
         let port = self.turns.remove(at)?;
         let queue = self.ports.get_mut(&port)?;
         let miss = queue.waiting.pop_front()?;
@@ -332,7 +409,7 @@ impl State {
         queue.bytes -= miss.packet.buf.footprint();
         self.bytes -= miss.packet.buf.footprint();
         self.packets -= 1;
-        Some(miss)
+        Some((port, miss))
     }
 
     /// Queues `miss`. Gives back the packet that has no room: `miss` itself, or one that waited in a longer queue.
@@ -507,5 +584,34 @@ mod tests {
         assert!(waiter.join().unwrap().is_empty());
         assert_eq!(push(&q, vec![miss(2, 2, 0)]), 1);
         assert!(q.is_closed() && q.is_empty());
+    }
+
+    #[test]
+    fn a_port_is_in_one_hand_at_a_time() {
+        let q = queue(100, 3);
+        push(&q, vec![miss(1, 0, 0), miss(1, 1, 0), miss(2, 0, 0), miss(3, 0, 0), miss(1, 2, 0)]);
+        let mut first = q.claim(3, 2);
+        assert_eq!(seen(&first.take()), [(1, 0), (2, 0), (1, 1)], "two ports of three");
+        let mut second = q.claim(10, 2);
+        assert_eq!(seen(&second.take()), [(3, 0)], "what the first has left");
+        assert!(q.claim(10, 2).is_empty(), "port 1 waits for its first two");
+        drop(first);
+        assert_eq!(seen(&q.claim(10, 1).take()), [(1, 2)]);
+        assert!(q.is_empty() && !q.is_at_rest(), "one is still in hand");
+        drop(second);
+        assert!(q.is_at_rest());
+    }
+
+    #[test]
+    fn whoever_waits_is_asked_whether_he_still_wishes_to() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let (q, stop) = (queue(4, 1), Arc::new(AtomicBool::new(false)));
+        let waits = std::thread::spawn({
+            let (q, stop) = (q.clone(), stop.clone());
+            move || q.wait_while(Duration::from_secs(60), || !stop.load(Ordering::Relaxed))
+        });
+        stop.store(true, Ordering::Relaxed);
+        q.wake();
+        assert!(waits.join().unwrap(), "long before the minute is over");
     }
 }

@@ -49,6 +49,9 @@ impl MacConfig {
     }
 }
 
+/// By so much an entry may seem older than it is.
+pub const REFRESH: Duration = Duration::from_millis(100);
+
 /// What came of [`MacTable::learn`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned {
@@ -231,6 +234,17 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
             self.changed();
         }
         outcome
+    }
+
+    /// Whether [`MacTable::learn`] would do more than let an entry be heard a little (less than [`REFRESH`]) later: whoever may not
+    /// write can ask this first.
+    pub fn has_news(&self, vlan: u16, mac: Mac, port: P, now: Instant) -> bool {
+        match self.entries.get(&(vlan, mac)) {
+            None => !is_multicast(&mac),
+            Some(entry) => entry.heard.is_some_and(|heard| {
+                entry.port != port || now.since(heard) >= REFRESH || !self.is_alive(entry, now)
+            }),
+        }
     }
 
     fn next_stamp(&mut self) -> u64 {

@@ -4,17 +4,23 @@ use base::Instant;
 use openflow::message::stats::Duration;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Match, Port};
-use pipeline::{BridgeId, Changes, Program};
+use pipeline::{BridgeId, Changes, Edit, Failed, Program};
 
 /// One bridge, as seen by its controllers. Methods may be called from several threads at once.
 pub trait Switch: Send + Sync {
     /// Reads or changes what is programmed, while nobody else does. Does not call `act` when the bridge is gone. See
     /// [`with_program`].
     fn program(&self, act: &mut dyn FnMut(&mut Program, Instant));
+    /// Does all that these messages ask, or nothing ([`Program::bundle`]). `None` when the bridge is gone.
+    fn bundle(&self, edits: &[Edit]) -> Option<Result<Changes, Failed>> {
+        let mut done = None;
+        self.program(&mut |program, now| done = Some(program.bundle(edits, now)));
+        done
+    }
     /// Waits until every packet that comes meets what is programmed now.
     fn barrier(&self);
-    /// Whether [`Switch::barrier`] has nothing to wait for.
-    fn is_settled(&self) -> bool {
+    /// Does what [`Switch::barrier`] does, if that takes no time. False: it would.
+    fn settle(&self) -> bool {
         false
     }
     /// Has what packets did so far counted, as far as that is not done yet.

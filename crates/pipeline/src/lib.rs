@@ -40,8 +40,8 @@ pub use meter::Meter;
 pub use pattern::{MatchKey, matching};
 pub use port::{OfPort, Port, PortConfig, PortKind, PortRef};
 pub use program::{
-    BANDS, Change, Changes, Edit, Failed, INTERNAL_TABLE, METERS, Miss, Overflow, Program, Removed,
-    TABLES, TableSettings, Vacancy, sends_to, uses_group,
+    BANDS, Books, Change, Changes, Edit, Failed, INTERNAL_TABLE, METERS, Miss, Overflow, Program,
+    Removed, TABLES, TableSettings, Touched, Vacancy, sends_to, uses_group,
 };
 pub use rule::{Rule, Usage};
 pub use shares::Shares;

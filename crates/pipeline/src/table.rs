@@ -11,13 +11,19 @@ use crate::pattern::{LAYOUT, MatchKey};
 use crate::rule::Rule;
 
 /// Rules of which a packet meets one: that of the highest priority.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Table {
     rules: Rules<WORDS, Arc<Rule>>,
     /// Of the rules, those that are the switch's own.
     hidden: usize,
     /// Who knows which rule goes first, if any goes.
     evictor: Option<Evictor>,
+    /// Shared with the tables that are copies of this one.
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
     lookups: AtomicU64,
     matched: AtomicU64,
 }
@@ -26,13 +32,7 @@ impl Table {
     pub(crate) fn new(seed: u64, prefixes: &[Part]) -> Self {
         let mut rules = Rules::new(&LAYOUT, seed);
         rules.set_prefixes(prefixes);
-        Self {
-            rules,
-            hidden: 0,
-            evictor: None,
-            lookups: AtomicU64::new(0),
-            matched: AtomicU64::new(0),
-        }
+        Self { rules, hidden: 0, evictor: None, counts: Arc::default() }
     }
 
     /// The rule that a packet with this key meets. Adds to `looked` what the answer depends on.
@@ -42,13 +42,13 @@ impl Table {
 
     /// So many packets have been looked up here, and so many of them met a rule.
     pub fn credit(&self, lookups: u64, matched: u64) {
-        self.lookups.fetch_add(lookups, Ordering::Relaxed);
-        self.matched.fetch_add(matched, Ordering::Relaxed);
+        self.counts.lookups.fetch_add(lookups, Ordering::Relaxed);
+        self.counts.matched.fetch_add(matched, Ordering::Relaxed);
     }
 
     /// How many packets were looked up, and how many of them met a rule.
     pub fn counts(&self) -> (u64, u64) {
-        (self.lookups.load(Ordering::Relaxed), self.matched.load(Ordering::Relaxed))
+        (self.counts.lookups.load(Ordering::Relaxed), self.counts.matched.load(Ordering::Relaxed))
     }
 
     /// How many rules controllers have here.

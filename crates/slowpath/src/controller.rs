@@ -9,6 +9,7 @@ use openflow::field::Prereq;
 use openflow::field::prereq::whole_mask;
 use openflow::message::PacketOut;
 use openflow::{Code, Field, Match, Port};
+use packet::Packet;
 use pipeline::{BridgeId, Key, MatchKey, OfPort, PortRef, Registers};
 use xlate::{Frozen, Request, Translation, translate_packet_out};
 
@@ -41,25 +42,14 @@ impl Shared {
     /// Does what a controller wants done with a packet.
     pub(crate) fn packet_out(&self, bridge: BridgeId, request: &PacketOut) -> Result<(), Code> {
         let now = self.clock.now();
-        let mut state = lock(&self.state);
-        let Some(beside) = MatchKey::new(&request.metadata) else { return Ok(()) };
-        let registers = beside.key.registers;
-        let mut known = beside.key.flow;
-        known.in_port = dp_port(&state, bridge, request.in_port());
-        let packet = packet::Packet::from_frame(&request.packet);
-        let Some((key, _)) = flow::extract(packet.bytes(), &Metadata::of(&known)) else {
-            return Ok(());
-        };
-        let asked = Request {
-            key: &key,
-            packet: Some(packet.bytes()),
-            now,
-            want_trace: false,
-            entered: None,
-        };
+        let mut state = self.write();
+        let sent = received(&state, bridge, &request.packet, &request.metadata, request.in_port());
+        let Some(Received { packet, key, registers }) = sent else { return Ok(()) };
+        let tables = state.tables();
+        let asked = asked(&packet, &key, now);
         let t = translate_packet_out(
             &state.snapshot,
-            &state.tables(),
+            &tables,
             bridge,
             registers,
             &request.actions,
@@ -77,51 +67,59 @@ impl Shared {
         metadata: &Match,
     ) -> Result<(), Code> {
         let now = self.clock.now();
-        let mut state = lock(&self.state);
+        let mut state = self.write();
         let frozen = state.paused.take(continuation).ok_or(Code::NXR_STALE)?;
-        let Some(beside) = MatchKey::new(metadata) else { return Ok(()) };
+        let port = openflow::message::packet_in::in_port(metadata);
+        let sent = received(&state, frozen.bridge, bytes, metadata, port);
+        let Some(Received { packet, key, registers }) = sent else { return Ok(()) };
         let mut frozen = Frozen::clone(&frozen);
         frozen.message = None;
-        frozen.registers =
-            Registers { actset_output: frozen.registers.actset_output, ..beside.key.registers };
-        frozen.tunnel = beside.key.flow.tunnel;
+        frozen.registers = Registers { actset_output: frozen.registers.actset_output, ..registers };
+        frozen.tunnel = key.tunnel;
         frozen.tunnel_set = flow::Mask::exact().0.tunnel;
-        let mut known = beside.key.flow;
-        known.in_port =
-            dp_port(&state, frozen.bridge, openflow::message::packet_in::in_port(metadata));
-        let packet = packet::Packet::from_frame(bytes);
-        let Some((key, _)) = flow::extract(packet.bytes(), &Metadata::of(&known)) else {
-            return Ok(());
-        };
-        let asked = Request {
-            key: &key,
-            packet: Some(packet.bytes()),
-            now,
-            want_trace: false,
-            entered: None,
-        };
+        let asked = asked(&packet, &key, now);
         let t = xlate::translate_resumed(&state.snapshot, &state.tables(), &frozen, &asked);
         self.send(&mut state, packet, &key, t, now);
         Ok(())
     }
 
     /// Sends a packet on its way.
-    fn send(
-        &self,
-        state: &mut State,
-        packet: packet::Packet,
-        key: &FlowKey,
-        t: Translation,
-        now: Instant,
-    ) {
+    fn send(&self, state: &mut State, packet: Packet, key: &FlowKey, t: Translation, now: Instant) {
         let bytes = packet.bytes().len() as u64;
         // The numbers of frozen states are in use while the packet is under way.
-        state.held.hold(&t.uses, now);
+        lock(&state.held).hold(&t.uses, now);
         self.credit(state, &t.uses, Delta { packets: 1, bytes, tcp_flags: key.tcp_flags }, now);
         self.apply(state, t.effects, now);
         self.datapath.inject(packet, *key, Some(Arc::from(t.actions)));
         self.note_change(state);
     }
+}
+
+/// A packet that a controller sends, as if it had come in.
+struct Received {
+    packet: Packet,
+    key: FlowKey,
+    registers: Registers,
+}
+
+/// Makes one of its bytes, what is known beside it, and the port that it is to have come in by. `None`: it is too short, or
+/// `metadata` contradicts itself.
+fn received(
+    state: &State,
+    bridge: BridgeId,
+    bytes: &[u8],
+    metadata: &Match,
+    port: Port,
+) -> Option<Received> {
+    let beside = MatchKey::new(metadata)?.key;
+    let known = FlowKey { in_port: dp_port(state, bridge, port), ..beside.flow };
+    let packet = Packet::from_frame(bytes);
+    let (key, _) = flow::extract(packet.bytes(), &Metadata::of(&known))?;
+    Some(Received { packet, key, registers: beside.registers })
+}
+
+fn asked<'a>(packet: &'a Packet, key: &'a FlowKey, now: Instant) -> Request<'a> {
+    Request { key, packet: Some(packet.bytes()), now, want_trace: false, entered: None }
 }
 
 /// The datapath's port that packets of a bridge's port come in by; none if packets have none.

@@ -29,10 +29,6 @@ pub(crate) struct Tracked {
 pub(crate) struct Flows {
     pub(crate) by_ufid: HashMap<Ufid, Tracked>,
     pub(crate) removed: Vec<Tracked>,
-    /// How many were ever installed.
-    pub(crate) inserted: u64,
-    /// Workers are known to have forgotten as many, if that is known.
-    pub(crate) forgotten: Option<u64>,
 }
 
 /// What has happened to a flow since it was last looked at.
@@ -45,16 +41,6 @@ pub(crate) struct Delta {
 }
 
 impl Flows {
-    /// Whether there is no flow now.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_ufid.is_empty() && self.removed.is_empty()
-    }
-
-    /// Whether there is no flow, and no worker remembers one.
-    pub(crate) fn has_nothing(&self) -> bool {
-        self.is_empty() && (self.inserted == 0 || self.forgotten == Some(self.inserted))
-    }
-
     /// Remembers a flow; one with the same id is replaced (its statistics go on in the datapath, so its credit goes on too).
     pub(crate) fn insert(
         &mut self,
@@ -63,7 +49,6 @@ impl Flows {
         uses: Arc<[Use]>,
         valid_at: Version,
     ) {
-        self.inserted += 1;
         match self.by_ufid.get_mut(&flow.ufid()) {
             Some(old) => {
                 (old.flow, old.uses, old.valid_at) = (flow, uses, valid_at);

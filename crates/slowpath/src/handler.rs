@@ -1,12 +1,21 @@
 //! Misses: translate, apply what the packet teaches, install the flow, send the packet on.
+//!
+//! # Several at once
+//! There may be several handlers ([`crate::SlowPath::set_handlers`]). Each takes packets of ports that no other has in hand
+//! ([`datapath::Claim`]), so those of one flow stay in order; and reads the state while others do. What it has
+//! made, workers are told of before it lets go of the state, so that who changes the state next finds no flow on its way.
+//!
+//! # Readers first
+//! A batch is translated by a reader. If one of its packets teaches something, nothing has been done yet: the batch is begun
+//! again by a writer, so that what the first packet teaches holds for the second.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use base::Instant;
 use datapath::{Answers, Miss, MissReason};
-use flow::{Action, Mask, MaskedKey, SlowReason, tcp_flag};
+use flow::{Action, FlowKey, Mask, MaskedKey, RecircId, SlowReason};
 use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
 
 use crate::flows::Delta;
@@ -18,18 +27,63 @@ const BATCH: usize = 64;
 /// How long to sleep on an empty queue before looking whether the datapath has stopped.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The handler thread: until the datapath stops or the slow path does.
-pub(crate) fn run(shared: &Shared) {
+/// A handler thread, one of several: until the datapath or the slow path stops, or there are to be fewer.
+pub(crate) fn run(shared: &Shared, number: usize) {
     let queue = shared.datapath.misses();
-    while !queue.is_closed() && !shared.control.stopped() {
-        queue.wait(IDLE);
-        let _answering = lock(&shared.answering);
+    let wanted = || number < shared.handlers.load(Ordering::Relaxed) && !shared.control.stopped();
+    while !queue.is_closed() && wanted() {
+        queue.wait_while(IDLE, wanted);
         shared.note_peers();
-        let misses = queue.pop(BATCH, Duration::ZERO);
-        if !misses.is_empty() {
-            shared.answer(misses);
+        let mut claim = queue.claim(BATCH, shared.handlers.load(Ordering::Relaxed));
+        if !claim.is_empty() {
+            shared.answer(claim.take());
         }
     }
+}
+
+/// The state, as a handler has it.
+enum Access<'a> {
+    Read(RwLockReadGuard<'a, State>),
+    Write(RwLockWriteGuard<'a, State>),
+}
+
+impl Access<'_> {
+    fn state(&self) -> &State {
+        match self {
+            Access::Read(state) => state,
+            Access::Write(state) => state,
+        }
+    }
+}
+
+/// A flow that a batch brings.
+struct Brought {
+    key: MaskedKey,
+    /// The key of the packet that brings it.
+    first: FlowKey,
+    actions: Arc<[Action]>,
+    uses: Arc<[Use]>,
+    /// An attempt was made to install it.
+    tried: bool,
+}
+
+/// What is to become of a miss.
+enum Fate {
+    /// What this flow of its batch does.
+    Flow(usize),
+    /// It goes on, or waits for its neighbour.
+    Neighbour(u64),
+    /// Controllers are told.
+    Controller(RecircId),
+    /// Nothing.
+    Nothing,
+}
+
+/// What is to be done about a batch.
+#[derive(Default)]
+struct Plan {
+    fates: Vec<Fate>,
+    flows: Vec<Brought>,
 }
 
 /// What came of a miss.
@@ -38,109 +92,142 @@ struct Answer {
     actions: Arc<[Action]>,
 }
 
-/// A flow that a miss of the batch in hand has brought.
-#[derive(Clone)]
-struct Installed {
-    key: MaskedKey,
-    actions: Arc<[Action]>,
-    uses: Arc<[Use]>,
-}
-
 impl Shared {
     /// Answers misses in order.
     fn answer(&self, misses: Vec<Miss>) {
         let now = self.clock.now();
-        let mut state = lock(&self.state);
-        let mut out = self.datapath.answers();
-        let mut installed: Vec<Installed> = Vec::new();
-        for miss in misses {
-            self.count.upcalls.inc();
-            let answer = match miss.reason {
-                MissReason::NoFlow => {
-                    // Earlier misses of this very batch may have brought the flow.
-                    let known = installed.iter().find(|flow| flow.key.matches(&miss.key)).cloned();
-                    match known {
-                        Some(flow) => {
-                            // The flow does not count it: it never passes the flow table.
-                            let bytes = miss.packet.buf.len() as u64;
-                            self.credit(
-                                &mut state,
-                                &flow.uses,
-                                Delta { packets: 1, bytes, tcp_flags: miss.key.tcp_flags },
-                                now,
-                            );
-                            Some(Answer { miss, actions: flow.actions })
-                        }
-                        None => Some(self.translate_miss(
-                            &mut state,
-                            &mut out,
-                            miss,
-                            &mut installed,
-                            now,
-                        )),
-                    }
-                }
-                MissReason::Action(SlowReason::Neighbour(token)) => {
-                    self.wait_or_go(&mut state, miss, token, now)
-                }
-                MissReason::Action(SlowReason::Controller(message)) => {
-                    self.tell_controllers(&state, &miss, message.state);
-                    None
-                }
-                MissReason::Action(_) => None, // nothing asks for these yet
-            };
-            if let Some(Answer { miss, actions }) = answer {
-                out.resume(miss, actions);
+        self.count.upcalls.add(misses.len() as u64);
+        let mut access = Access::Read(self.read());
+        let plan = match self.plan(&mut access, &misses, now) {
+            Some(plan) => plan,
+            None => {
+                drop(access);
+                access = Access::Write(self.write());
+                // A writer does not give up.
+                self.plan(&mut access, &misses, now).unwrap_or_default()
             }
+        };
+        self.carry_out(&mut access, misses, plan, now);
+        if let Access::Write(state) = &mut access {
+            self.release_ready(state, now);
+            self.solicit(state, now);
+            self.note_change(state);
         }
-        drop(out);
-        self.release_ready(&mut state, now);
-        self.solicit(&mut state, now);
-        self.note_change(&mut state);
     }
 
-    fn translate_miss(
+    /// What is to become of each; `None` if that takes a writer, for there is something to learn.
+    fn plan(&self, access: &mut Access<'_>, misses: &[Miss], now: Instant) -> Option<Plan> {
+        let mut plan = Plan::default();
+        for miss in misses {
+            let fate = match miss.reason {
+                MissReason::NoFlow => self.find_flow(access, miss, &mut plan.flows, now)?,
+                MissReason::Action(SlowReason::Neighbour(token)) => match access {
+                    Access::Read(_) => return None,
+                    Access::Write(_) => Fate::Neighbour(token),
+                },
+                MissReason::Action(SlowReason::Controller(message)) => {
+                    Fate::Controller(message.state)
+                }
+                MissReason::Action(_) => Fate::Nothing, // nothing asks for these yet
+            };
+            plan.fates.push(fate);
+        }
+        Some(plan)
+    }
+
+    /// The flow that a miss brings, or that an earlier one of its batch has brought.
+    fn find_flow(
         &self,
-        state: &mut State,
-        out: &mut Answers<'_>,
-        miss: Miss,
-        installed: &mut Vec<Installed>,
+        access: &mut Access<'_>,
+        miss: &Miss,
+        flows: &mut Vec<Brought>,
         now: Instant,
-    ) -> Answer {
-        let version = state.version();
-        let request = Request {
-            key: &miss.key,
-            packet: Some(miss.packet.bytes()),
-            now,
-            want_trace: false,
-            entered: None,
-        };
-        let t = translate(&state.snapshot, &state.tables(), &request);
+    ) -> Option<Fate> {
+        let delta = delta(miss);
+        if let Some(at) = flows.iter().position(|flow| flow.key.matches(&miss.key)) {
+            self.learn_from(access, &flows[at].uses, Vec::new(), delta, now)?;
+            return Some(Fate::Flow(at));
+        }
+        let state = access.state();
+        let t = translate(&state.snapshot, &state.tables(), &request(miss, now));
         let Translation { actions, mask, effects, uses, .. } = t;
-        let bytes = miss.packet.buf.len() as u64;
-        self.credit(state, &uses, Delta { packets: 1, bytes, tcp_flags: miss.key.tcp_flags }, now);
-        self.apply(state, effects, now);
-        let actions: Arc<[Action]> = actions.into();
+        self.learn_from(access, &uses, effects, delta, now)?;
         let mask = if self.exact_flows.load(Ordering::Relaxed) { Mask::exact() } else { mask };
-        let key = MaskedKey::new(&miss.key, &mask);
+        flows.push(Brought {
+            key: MaskedKey::new(&miss.key, &mask),
+            first: miss.key,
+            actions: actions.into(),
+            uses: uses.into(),
+            tried: false,
+        });
+        Some(Fate::Flow(flows.len() - 1))
+    }
+
+    /// Learns what a packet teaches; `None` if there is something, and who wants to is a reader.
+    fn learn_from(
+        &self,
+        access: &mut Access<'_>,
+        uses: &[Use],
+        effects: Vec<Effect>,
+        delta: Delta,
+        now: Instant,
+    ) -> Option<()> {
+        match access {
+            Access::Read(state) => {
+                let is_known =
+                    !state.has_news(uses, delta, now) && !state.has_effect(&effects, now);
+                is_known.then_some(())
+            }
+            Access::Write(state) => {
+                self.teach(state, uses, delta, now);
+                self.apply(state, effects, now);
+                Some(())
+            }
+        }
+    }
+
+    /// Installs flows, and sends packets on.
+    fn carry_out(&self, access: &mut Access<'_>, misses: Vec<Miss>, mut plan: Plan, now: Instant) {
+        let mut out = self.datapath.answers();
+        for (miss, fate) in misses.into_iter().zip(plan.fates) {
+            match (fate, &mut *access) {
+                (Fate::Flow(at), access) => {
+                    let flow = &mut plan.flows[at];
+                    let state = access.state();
+                    if !std::mem::replace(&mut flow.tried, true) {
+                        self.install(state, flow, &mut out, now);
+                    }
+                    // The flow does not count it: it never passes the flow table.
+                    self.count(state, &flow.uses, delta(&miss), now);
+                    out.resume(miss, flow.actions.clone());
+                }
+                (Fate::Neighbour(token), Access::Write(state)) => {
+                    if let Some(Answer { miss, actions }) = self.wait_or_go(state, miss, token, now)
+                    {
+                        out.resume(miss, actions);
+                    }
+                }
+                (Fate::Controller(id), access) => self.tell_controllers(access.state(), &miss, id),
+                (Fate::Neighbour(_) | Fate::Nothing, _) => {}
+            }
+        }
+    }
+
+    /// Installs a flow if there is room. The packet goes its way in any case.
+    fn install(&self, state: &State, brought: &Brought, out: &mut Answers<'_>, now: Instant) {
+        let version = state.version();
         let mut flows = lock(&self.flows);
-        if flows.by_ufid.len() >= self.flow_limit.load(Ordering::Relaxed) {
-            self.count.flow_refused.inc(); // the packet still goes its way
-            state.held.hold(&uses, now);
-            return Answer { miss, actions };
-        }
-        match out.put_flow(key, actions.clone(), version) {
-            Ok(flow) => {
-                let uses: Arc<[Use]> = uses.into();
-                flows.insert(flow, miss.key, uses.clone(), version);
-                installed.push(Installed { key, actions: actions.clone(), uses });
-            }
-            Err(_) => {
+        let has_room = flows.by_ufid.len() < self.flow_limit.load(Ordering::Relaxed);
+        let flow = has_room
+            .then(|| out.put_flow(brought.key, brought.actions.clone(), version))
+            .and_then(Result::ok);
+        match flow {
+            Some(flow) => flows.insert(flow, brought.first, brought.uses.clone(), version),
+            None => {
                 self.count.flow_refused.inc();
-                state.held.hold(&uses, now);
+                lock(&state.held).hold(&brought.uses, now);
             }
         }
-        Answer { miss, actions }
     }
 
     /// A packet at a tunnel output whose next hop was not known when its flow was made: by now it may be. If not, it waits.
@@ -152,26 +239,14 @@ impl Shared {
         now: Instant,
     ) -> Option<Answer> {
         let wait = Wait::from_token(token)?;
-        let request = Request {
-            key: &miss.key,
-            packet: Some(miss.packet.bytes()),
-            now,
-            want_trace: false,
-            entered: None,
-        };
-        let t = translate_tunnel_output(&state.snapshot, &state.tables(), wait, &request);
+        let asked = request(&miss, now);
+        let t = translate_tunnel_output(&state.snapshot, &state.tables(), wait, &asked);
         let resolve = t.effects.iter().find_map(|e| match e {
             Effect::Resolve(r) => Some(r.clone()),
             _ => None,
         });
-        let bytes = miss.packet.buf.len() as u64;
         let Some(resolve) = resolve else {
-            self.credit(
-                state,
-                &t.uses,
-                Delta { packets: 1, bytes, tcp_flags: miss.key.tcp_flags },
-                now,
-            );
+            self.credit(state, &t.uses, delta(&miss), now);
             self.apply(state, t.effects, now);
             return Some(Answer { miss, actions: t.actions.into() });
         };
@@ -181,78 +256,6 @@ impl Shared {
             self.count.neighbour_dropped.inc();
         }
         None
-    }
-
-    /// Applies what a packet taught.
-    pub(crate) fn apply(&self, state: &mut State, effects: Vec<Effect>, now: Instant) {
-        for effect in effects {
-            match effect {
-                Effect::Learn(learn) => state.learn(&learn, now),
-                Effect::NeighbourSeen(seen) => {
-                    state.neighbours.observe(&seen, now);
-                }
-                Effect::Resolve(r) => {
-                    state.neighbours.want(&r.bridge, r.ip, r.asker, now);
-                }
-            }
-        }
-    }
-
-    /// Credits packets to what they used.
-    pub(crate) fn credit(&self, state: &mut State, uses: &[Use], delta: Delta, now: Instant) {
-        for used in uses {
-            match used {
-                Use::Rx(port) => {
-                    let t = state.traffic.entry(*port).or_default();
-                    t.rx_packets += delta.packets;
-                    t.rx_bytes += delta.bytes;
-                }
-                Use::Tx(port) => {
-                    let t = state.traffic.entry(*port).or_default();
-                    t.tx_packets += delta.packets;
-                    t.tx_bytes += delta.bytes;
-                }
-                Use::TxDrop(port, _) => {
-                    state.traffic.entry(*port).or_default().tx_dropped += delta.packets
-                }
-                Use::Met(met) => {
-                    if let Some(rule) = &met.rule {
-                        rule.usage.credit(delta.packets, delta.bytes, now);
-                    }
-                    let table = state.programs.get(&met.bridge).and_then(|p| p.table(met.table));
-                    if let Some(table) = table {
-                        table.credit(delta.packets, delta.packets * u64::from(met.rule.is_some()));
-                    }
-                }
-                Use::LearnRule(learn) => self.learn_rule(state, learn, now),
-                Use::Shorten(s) => {
-                    let ends = delta.tcp_flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
-                    if let Some(program) = state.programs.get_mut(&s.bridge).filter(|_| ends) {
-                        program.shorten(&s.rule, s.idle, s.hard);
-                    }
-                }
-                Use::Group(grouped) => {
-                    let usage = &grouped.group.usage;
-                    match grouped.bucket {
-                        Some((bucket, false)) => {
-                            usage.credit_bucket(Some(bucket), delta.packets, delta.bytes);
-                        }
-                        alone => {
-                            let bucket = alone.map(|(bucket, _)| bucket);
-                            usage.credit(bucket, delta.packets, delta.bytes);
-                        }
-                    }
-                }
-                Use::Frozen(..) => {}
-                Use::Learn(learn) => state.refresh(learn, now),
-                Use::Neighbour { bridge, ip, asker } => {
-                    state.neighbours.used(bridge, *ip, *asker, now)
-                }
-                Use::NeighbourSeen(seen) => {
-                    state.neighbours.observe(seen, now);
-                }
-            }
-        }
     }
 
     /// Sends the packets on whose neighbour is known by now.
@@ -279,4 +282,14 @@ impl Shared {
             }
         }
     }
+}
+
+/// What a packet counts for.
+fn delta(miss: &Miss) -> Delta {
+    Delta { packets: 1, bytes: miss.packet.buf.len() as u64, tcp_flags: miss.key.tcp_flags }
+}
+
+fn request(miss: &Miss, now: Instant) -> Request<'_> {
+    let packet = Some(miss.packet.bytes());
+    Request { key: &miss.key, packet, now, want_trace: false, entered: None }
 }

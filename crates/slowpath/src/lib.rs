@@ -3,13 +3,19 @@
 //! # What
 //! A packet that no flow matches arrives here by the datapath's miss queue. The *handler* thread translates it
 //! ([`xlate::translate`]), applies what it teaches (a station, a neighbour), installs the flow, and sends the packet back to its
-//! worker to run the same actions. The *revalidator* thread looks at installed flows again: it collects their statistics,
+//! worker to run the same actions. There may be several. The *revalidator* thread looks at installed flows again: it collects their statistics,
 //! removes idle ones, and corrects those whose translation would differ today.
 //!
 //! # Why versions
 //! Everything that a translation reads (snapshot, MAC tables, routes, neighbours, tunnels' other ends) lives in one [`State`] with one version that
 //! grows when an answer may differ. A flow remembers the version at which its translation *began*; the revalidator looks
-//! again at flows older than the state. A change that happens while a packet is being translated cannot be missed.
+//! again at flows older than the state, if what they were made from has changed since (`ages`).
+//!
+//! # Who waits for whom
+//! Translating is reading: handlers and the revalidator hold the state as readers, all at once, and install what they have made
+//! before they let go. Who changes something (a controller's message, the configuration, a packet that teaches something)
+//! is a writer, for as long as that one change takes. So a flow is never older than a change that was made after it. A bundle
+//! that changes very much is prepared beside the program in force, and then takes its place (`editing`): nobody waits for it.
 //!
 //! # Controllers
 //! What they are told (packets, rules that have come and gone by themselves) waits in a queue ([`SlowPath::take_events`]). Packets
@@ -20,13 +26,17 @@
 //! A packet for a tunnel whose next hop is unknown is kept (bounded, see [`tunnel::waiting`]) and a request is sent through the
 //! underlay bridge. When the answer passes by, the packets that waited are translated from that point on, and go.
 //!
-//! Lock order: state, then flows. Neither is ever held while waiting for the datapath.
+//! Lock order: editing, state, then flows. None is ever held while waiting for the datapath.
 
+mod ages;
+mod aside;
+mod barrier;
 mod control;
 mod controller;
 mod events;
 mod flows;
 mod handler;
+mod lessons;
 mod neighbours;
 mod paused;
 mod program;
@@ -36,7 +46,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -45,7 +55,7 @@ use datapath::Datapath;
 use l2::MacConfig;
 use openflow::message::PacketOut;
 use openflow::{Code, Match};
-use pipeline::{BridgeId, PortRef, Snapshot};
+use pipeline::{BridgeId, Changes, Edit, Failed, PortRef, Snapshot};
 
 use control::Control;
 use events::Events;
@@ -62,19 +72,22 @@ pub struct SlowPath(Arc<Owner>);
 /// Ends the threads when the last handle goes: threads hold `Shared`, handles hold this.
 struct Owner {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    revalidator: Mutex<Option<JoinHandle<()>>>,
+    handlers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What the threads share.
 struct Shared {
     datapath: Datapath,
     clock: Clock,
-    state: Mutex<State>,
+    state: RwLock<State>,
+    /// Held while the state is changed by hand, and while a program is changed beside it.
+    editing: Mutex<()>,
     flows: Mutex<Flows>,
     control: Control,
     events: Events,
-    /// Held while misses are being answered.
-    answering: Mutex<()>,
+    /// How many handlers there are to be.
+    handlers: AtomicUsize,
     max_idle_ms: AtomicU64,
     exact_flows: AtomicBool,
     flow_limit: AtomicUsize,
@@ -90,10 +103,14 @@ struct Counts {
     flow_refused: Arc<Counter>,
     neighbour_dropped: Arc<Counter>,
     revalidations: Arc<Counter>,
+    lessons_lost: Arc<Counter>,
 }
 
 /// Flows installed at most unless told otherwise (`flow-limit`).
 const FLOW_LIMIT: usize = 200_000;
+
+/// More threads than this would only wait for each other.
+const MOST_HANDLERS: usize = 32;
 
 impl SlowPath {
     /// Starts the threads. `snapshot` names the datapath and may be empty.
@@ -105,11 +122,12 @@ impl SlowPath {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             datapath,
-            state: Mutex::new(State::new(snapshot)),
+            state: RwLock::new(State::new(snapshot)),
+            editing: Mutex::default(),
             flows: Mutex::default(),
             control: Control::default(),
             events: Events::new(counters.counter("drop_controller_queue_full")),
-            answering: Mutex::default(),
+            handlers: AtomicUsize::new(0),
             max_idle_ms: AtomicU64::new(10_000),
             exact_flows: AtomicBool::new(false),
             flow_limit: AtomicUsize::new(FLOW_LIMIT),
@@ -120,6 +138,7 @@ impl SlowPath {
                 flow_refused: counters.counter("upcall_flow_limit_hit"),
                 neighbour_dropped: counters.counter("drop_action_tunnel_neigh_cache_miss"),
                 revalidations: counters.counter("revalidate_pass"),
+                lessons_lost: counters.counter("upcall_learn_lost"),
             },
             clock,
         });
@@ -129,17 +148,36 @@ impl SlowPath {
                 shared.control.kick();
             }
         });
-        let slow = Self(Arc::new(Owner { shared, threads: Mutex::default() }));
-        slow.spawn("handler", handler::run)?;
-        slow.spawn("revalidator", revalidate::run)?;
+        let (revalidator, handlers) = (Mutex::default(), Mutex::default());
+        let slow = Self(Arc::new(Owner { shared, revalidator, handlers }));
+        *lock(&slow.0.revalidator) = Some(slow.spawn("revalidator".into(), revalidate::run)?);
+        slow.set_handlers(None)?;
         Ok(slow)
     }
 
-    fn spawn(&self, name: &str, run: fn(&Shared)) -> io::Result<()> {
+    fn spawn(
+        &self,
+        name: String,
+        run: impl FnOnce(&Shared) + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
         let shared = self.0.shared.clone();
-        let thread =
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))?;
-        lock(&self.0.threads).push(thread);
+        std::thread::Builder::new().name(name).spawn(move || run(&shared))
+    }
+
+    /// So many threads answer misses (`other_config:n-handler-threads`), one at least. Those of one input port are answered by
+    /// one at a time. `None`: as many as suit the processors that there are. An error means that there are fewer than wanted.
+    pub fn set_handlers(&self, count: Option<usize>) -> io::Result<()> {
+        let mut handlers = lock(&self.0.handlers);
+        let count = count.unwrap_or_else(default_handlers).clamp(1, MOST_HANDLERS);
+        self.0.shared.handlers.store(count, Ordering::Relaxed);
+        self.0.shared.datapath.misses().wake();
+        let kept = count.min(handlers.len());
+        handlers.drain(kept..).for_each(join);
+        while handlers.len() < count {
+            let number = handlers.len();
+            handlers
+                .push(self.spawn(format!("handler{number}"), move |s| handler::run(s, number))?);
+        }
         Ok(())
     }
 
@@ -157,11 +195,17 @@ impl SlowPath {
     pub fn with<R>(&self, use_state: impl FnOnce(&mut State, Instant) -> R) -> R {
         let shared = &self.0.shared;
         let now = shared.clock.now();
-        let mut state = lock(&shared.state);
+        let _editing = lock(&shared.editing);
+        let mut state = shared.write();
         let result = use_state(&mut state, now);
         shared.release_ready(&mut state, now);
         shared.note_change(&mut state);
         result
+    }
+
+    /// Does all that these messages ask, or nothing; `None` if there is no such bridge. Packets are answered meanwhile.
+    pub fn bundle(&self, bridge: BridgeId, edits: &[Edit]) -> Option<Result<Changes, Failed>> {
+        self.0.shared.bundle(bridge, edits)
     }
 
     /// Whom to wake when there is something to tell controllers.
@@ -192,7 +236,7 @@ impl SlowPath {
     /// What a meter of a bridge has counted; `None` if there is no such meter.
     pub fn meter_stats(&self, bridge: BridgeId, id: u32) -> Option<datapath::MeterStats> {
         let shared = &self.0.shared;
-        shared.meter_stats(&lock(&shared.state), bridge, id)
+        shared.meter_stats(&shared.read(), bridge, id)
     }
 
     /// Brings all statistics up to date: whatever a packet that has been answered counts for has been counted.
@@ -200,20 +244,19 @@ impl SlowPath {
         self.0.shared.collect_all();
     }
 
-    /// Waits until no packet that is received from now on can meet a flow that was made before the changes up to now. At once,
-    /// if nothing has changed since the last time. False if that takes too long.
-    pub fn barrier(&self, timeout: Duration) -> bool {
-        self.0.shared.barrier(timeout)
+    /// When this returns, no packet that is received from now on can meet a flow that was made before the changes up to now.
+    pub fn barrier(&self) {
+        self.0.shared.barrier();
     }
 
-    /// Whether [`SlowPath::barrier`] would return at once.
-    pub fn is_settled(&self) -> bool {
-        self.0.shared.is_settled(&lock(&self.0.shared.state))
+    /// Does what [`SlowPath::barrier`] does, if that is done in no time; if not, says so.
+    pub fn settle(&self) -> bool {
+        self.0.shared.settle()
     }
 
     /// What went through a tunnel or patch port, as far as collected.
     pub fn traffic(&self, port: PortRef) -> Traffic {
-        lock(&self.0.shared.state).traffic.get(&port).copied().unwrap_or_default()
+        self.0.shared.read().traffic(port)
     }
 
     /// After how much time without packets a flow is removed (`other_config:max-idle`).
@@ -281,12 +324,23 @@ impl SlowPath {
 impl Owner {
     fn stop(&self) {
         self.shared.control.stop();
-        for thread in lock(&self.threads).drain(..) {
-            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-                log::error!("a slow path thread has panicked");
-            }
-        }
+        self.shared.datapath.misses().wake();
+        lock(&self.handlers).drain(..).for_each(join);
+        lock(&self.revalidator).take().into_iter().for_each(join);
     }
+}
+
+/// Waits for a thread's end, unless it is this very one.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+        log::error!("a slow path thread has panicked");
+    }
+}
+
+/// As many as there are processors beside those that check flows, as the reference has it.
+fn default_handlers() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors - (processors / 4 + 1).min(processors)
 }
 
 impl Drop for Owner {
@@ -296,6 +350,16 @@ impl Drop for Owner {
 }
 
 impl Shared {
+    /// The state, to be read.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, to be changed.
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has the revalidator look at flows again if anything they were made from has changed.
     fn note_change(&self, state: &mut State) {
         if state.note_change() {
@@ -306,8 +370,8 @@ impl Shared {
 
     /// Has translations know what the datapath has learned of tunnels' other ends.
     fn note_peers(&self) {
-        let mut state = lock(&self.state);
-        if state.peers.version() != self.datapath.peers_version() {
+        if self.read().peers.version() != self.datapath.peers_version() {
+            let mut state = self.write();
             let (version, known) = self.datapath.peers();
             state.peers.set(known, version);
             self.note_change(&mut state);
@@ -325,67 +389,10 @@ impl Shared {
         // Still locked: a flow that came in between would be known here and gone there.
         self.datapath.flush();
     }
-
-    fn barrier(&self, timeout: Duration) -> bool {
-        let version = {
-            let state = lock(&self.state);
-            if self.is_settled(&state) {
-                return true;
-            }
-            state.version().0
-        };
-        // The flows are right after a pass, and workers have heard of it when they have done what they were told.
-        if !self.control.wait_for_pass(timeout) {
-            return false;
-        }
-        let passed = {
-            let flows = lock(&self.flows);
-            flows.is_empty().then_some(flows.inserted)
-        };
-        let obeyed = self.datapath.quiesce(timeout);
-        if obeyed {
-            self.obeyed.fetch_max(version, Ordering::AcqRel);
-            // What had gone by then, workers have forgotten.
-            lock(&self.flows).forgotten = passed;
-        }
-        obeyed
-    }
-
-    /// Whether no packet that is received from now on can meet a flow that was made before the changes up to now: because the
-    /// flows were looked at since, or because there are none. (Flows are made under the lock of the state.)
-    fn is_settled(&self, state: &State) -> bool {
-        let flows = || lock(&self.flows);
-        self.obeyed.load(Ordering::Acquire) >= state.version().0 || flows().has_nothing()
-    }
-
-    fn quiesce(&self, timeout: Duration) -> bool {
-        // At rest is what two looks find with nothing waiting, if nothing has been answered between them: whatever the answers
-        // to the first look's packets have caused was done, or would wait, by the second. (That nothing waits is not enough:
-        // a packet may go up and down again between two looks, and be on its way down at each.)
-        let each = timeout / 4;
-        let mut at_rest = None;
-        let start = Clock::real();
-        loop {
-            if !self.datapath.quiesce(each) || start.now().since(Instant::default()) > timeout {
-                return false;
-            }
-            let answering = lock(&self.answering);
-            self.note_peers();
-            let waiting = !self.datapath.misses().is_empty();
-            let answered = self.count.upcalls.get();
-            drop(answering);
-            if waiting {
-                at_rest = None;
-                std::thread::yield_now();
-            } else if at_rest.replace(answered) == Some(answered) {
-                return true;
-            }
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

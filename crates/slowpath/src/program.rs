@@ -7,9 +7,10 @@ use base::Instant;
 use datapath::{Band, BandKind, MeterConfig, MeterStats, MeterUnit};
 use openflow::message::meter::{self, MeterFlags};
 use pipeline::BridgeId;
-use xlate::LearnRule;
+use xlate::{LearnRule, Shorten};
 
 use crate::Shared;
+use crate::aside::Postponed;
 use crate::events::Event;
 use crate::state::State;
 
@@ -17,33 +18,32 @@ use crate::state::State;
 const LAST_METER: u32 = 0xffff_0000;
 
 impl Shared {
-    /// A packet makes a rule. One that is there already is left alone, but for its hard timeout, which begins anew: at most once
-    /// a second, for whoever made flows from it looks at them again.
+    /// A packet makes a rule, if [`State::wants_rule`].
     pub(crate) fn learn_rule(&self, state: &mut State, learn: &LearnRule, now: Instant) {
-        let Some(program) = state.programs.get_mut(&learn.bridge) else { return };
-        let request = &*learn.flow_mod;
-        if let Some(table) = program.table(request.table) {
-            let Some(pattern) = pipeline::MatchKey::new(&request.matching) else { return };
-            let known = table.get(&pattern, request.priority.into());
-            let same = known.is_some_and(|rule| {
-                *rule.instructions == request.instructions
-                    && rule.cookie == request.new_cookie
-                    && (rule.hard_timeout == 0 || now.since(rule.modified).as_secs() == 0)
-            });
-            let full = learn.limit != 0
-                && known.is_none()
-                && table.rules().filter(|r| r.cookie == request.new_cookie).count()
-                    >= learn.limit as usize;
-            if same || full {
-                return;
-            }
+        let later = || Postponed::Learn(learn.clone(), now);
+        if !state.wants_rule(learn, now)
+            || state.postpone(learn.bridge, later, &self.count.lessons_lost)
+        {
+            return;
         }
-        match program.flow_mod(request, now) {
+        let Some(program) = state.programs.get_mut(&learn.bridge) else { return };
+        match program.flow_mod(&learn.flow_mod, now) {
             Ok(changes) if !changes.is_empty() => {
                 self.events.push(Event::Changes(learn.bridge, changes));
             }
             Ok(_) => {}
             Err(error) => log::debug!("a rule cannot be learned: {error}"),
+        }
+    }
+
+    /// A packet ends a connection, and with it, soon, a rule's life.
+    pub(crate) fn shorten(&self, state: &mut State, s: &Shorten) {
+        let later = || Postponed::Shorten(s.clone());
+        if state.postpone(s.bridge, later, &self.count.lessons_lost) {
+            return;
+        }
+        if let Some(program) = state.programs.get_mut(&s.bridge) {
+            program.shorten(&s.rule, s.idle, s.hard);
         }
     }
 
@@ -97,6 +97,28 @@ impl Shared {
         id: u32,
     ) -> Option<MeterStats> {
         self.datapath.meter_stats(*state.meter_ids.get(&(bridge, id))?)
+    }
+}
+
+impl State {
+    /// Whether a rule is to be learned. One that is there already is left alone, but for its hard timeout, which begins anew: at
+    /// most once a second, for whoever made flows from it looks at them again.
+    pub(crate) fn wants_rule(&self, learn: &LearnRule, now: Instant) -> bool {
+        let Some(program) = self.programs.get(&learn.bridge) else { return false };
+        let request = &*learn.flow_mod;
+        let Some(table) = program.table(request.table) else { return true };
+        let Some(pattern) = pipeline::MatchKey::new(&request.matching) else { return false };
+        let known = table.get(&pattern, request.priority.into());
+        let same = known.is_some_and(|rule| {
+            *rule.instructions == request.instructions
+                && rule.cookie == request.new_cookie
+                && (rule.hard_timeout == 0 || now.since(rule.modified).as_secs() == 0)
+        });
+        let full = learn.limit != 0
+            && known.is_none()
+            && table.rules().filter(|r| r.cookie == request.new_cookie).count()
+                >= learn.limit as usize;
+        !(same || full)
     }
 }
 

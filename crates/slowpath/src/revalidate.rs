@@ -1,8 +1,11 @@
 //! The revalidator: looks at every flow twice a second and whenever something changed.
 //!
-//! One pass: collect statistics and credit them, remove idle flows, and translate again what is older than the state. A flow
-//! whose translation has not changed is only marked; one with other actions gets them; one that would look at other header
-//! fields is removed, and its next packet brings the right one.
+//! One pass: collect statistics and credit them, remove idle flows, and translate again what is older than the state, unless it
+//! has not looked at what has changed since. A flow whose translation has not changed is only marked; one with other actions
+//! gets them; one that would look at other header fields is removed, and its next packet brings the right one.
+//!
+//! All that is done as a reader of the state, so misses are answered meanwhile. What the statistics teach is written down
+//! ([`Lesson`]) and learned between two lots of flows.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +19,7 @@ use xlate::{Request, translate};
 use crate::control::Wake;
 use crate::events::Event;
 use crate::flows::{Flows, Tracked};
+use crate::lessons::Lesson;
 use crate::state::State;
 use crate::{Shared, lock};
 
@@ -46,7 +50,7 @@ pub(crate) fn run(shared: &Shared) {
     loop {
         let expires;
         let deadline = {
-            let state = lock(&shared.state);
+            let state = shared.read();
             let rules = shared.rule_deadline(&state);
             expires = rules;
             let sooner = [shared.neighbour_deadline(&state), rules];
@@ -59,7 +63,7 @@ pub(crate) fn run(shared: &Shared) {
         };
         let now = shared.clock.now();
         {
-            let mut state = lock(&shared.state);
+            let mut state = shared.write();
             shared.solicit(&mut state, now);
             shared.note_change(&mut state);
         }
@@ -86,34 +90,21 @@ impl Shared {
         self.datapath.expire_peers(now);
         self.note_peers();
         {
-            let mut state = lock(&self.state);
+            let mut state = self.write();
             for table in state.macs.values_mut() {
                 table.expire(now);
             }
             self.note_change(&mut state);
-            state.held.expire(now);
+            lock(&state.held).expire(now);
             state.frozens.sweep();
-            let mut flows = lock(&self.flows);
-            for mut tracked in std::mem::take(&mut flows.removed) {
-                self.collect(&mut state, &mut tracked, now);
-            }
         }
+        let removed = std::mem::take(&mut lock(&self.flows).removed);
+        self.credit_all(removed, now);
         let ids: Vec<Ufid> = lock(&self.flows).by_ufid.keys().copied().collect();
         self.expire_rules(&ids, now);
-        for chunk in ids.chunks(CHUNK) {
-            let mut state = lock(&self.state);
-            let mut flows = lock(&self.flows);
-            for id in chunk {
-                if !self.revalidate(&mut state, &mut flows, *id, now)
-                    && let Some(flow) = flows.remove(*id)
-                {
-                    self.datapath.remove_flow(&flow);
-                }
-            }
-            self.note_change(&mut state);
-        }
+        ids.chunks(CHUNK).for_each(|chunk| self.look_again(chunk, now));
         // Statistics may have told of a neighbour that packets wait for.
-        let mut state = lock(&self.state);
+        let mut state = self.write();
         self.release_ready(&mut state, now);
         self.note_change(&mut state);
     }
@@ -128,23 +119,52 @@ impl Shared {
 
     fn collect_these(&self, ids: &[Ufid], now: Instant) {
         for chunk in ids.chunks(CHUNK) {
-            let mut state = lock(&self.state);
+            let mut lessons = Vec::new();
+            {
+                let state = self.read();
+                let mut flows = lock(&self.flows);
+                for id in chunk {
+                    if let Some(tracked) = flows.by_ufid.get_mut(id) {
+                        self.collect(&state, tracked, now, &mut lessons);
+                    }
+                }
+            }
+            self.learn(lessons);
+        }
+        let removed = std::mem::take(&mut lock(&self.flows).removed);
+        let mut removed = self.credit_all(removed, now);
+        // They may still count a packet; the next pass lets them go.
+        lock(&self.flows).removed.append(&mut removed);
+    }
+
+    /// Credits what flows have counted that are no longer installed.
+    fn credit_all(&self, mut removed: Vec<Tracked>, now: Instant) -> Vec<Tracked> {
+        let mut lessons = Vec::new();
+        {
+            let state = self.read();
+            for tracked in &mut removed {
+                self.collect(&state, tracked, now, &mut lessons);
+            }
+        }
+        self.learn(lessons);
+        removed
+    }
+
+    /// Looks at flows; those that may not stay, go.
+    pub(crate) fn look_again(&self, ids: &[Ufid], now: Instant) {
+        let mut lessons = Vec::new();
+        {
+            let state = self.read();
             let mut flows = lock(&self.flows);
-            for id in chunk {
-                if let Some(tracked) = flows.by_ufid.get_mut(id) {
-                    self.collect(&mut state, tracked, now);
+            for id in ids {
+                if !self.revalidate(&state, &mut flows, *id, now, &mut lessons)
+                    && let Some(flow) = flows.remove(*id)
+                {
+                    self.datapath.remove_flow(&flow);
                 }
             }
         }
-        let mut state = lock(&self.state);
-        let mut flows = lock(&self.flows);
-        let mut removed = std::mem::take(&mut flows.removed);
-        for tracked in &mut removed {
-            self.collect(&mut state, tracked, now);
-        }
-        // They may still count a packet; the next pass lets them go.
-        flows.removed.append(&mut removed);
-        self.note_change(&mut state);
+        self.learn(lessons);
     }
 
     /// Removes rules whose time has come, once what they have counted is known.
@@ -152,11 +172,11 @@ impl Shared {
         let due = |state: &State| {
             state.programs.values().filter_map(|p| p.next_expiry()).any(|at| at <= now)
         };
-        if !due(&lock(&self.state)) {
+        if !due(&self.read()) {
             return;
         }
         self.collect_these(ids, now);
-        let mut state = lock(&self.state);
+        let mut state = self.write();
         for (bridge, program) in &mut state.programs {
             let changes = program.expire(now);
             if !changes.is_empty() {
@@ -172,25 +192,45 @@ impl Shared {
     }
 
     /// Credits what a flow has counted. Says when it was last used.
-    fn collect(&self, state: &mut State, tracked: &mut Tracked, now: Instant) -> Instant {
+    fn collect(
+        &self,
+        state: &State,
+        tracked: &mut Tracked,
+        now: Instant,
+        lessons: &mut Vec<Lesson>,
+    ) -> Instant {
         let (delta, stats) = tracked.delta();
         if delta.packets > 0 {
-            let uses = tracked.uses.clone();
-            self.credit(state, &uses, delta, stats.used.unwrap_or(now));
+            let at = stats.used.unwrap_or(now);
+            self.count(state, &tracked.uses, delta, at);
+            if state.has_news(&tracked.uses, delta, at) {
+                lessons.push(Lesson { uses: tracked.uses.clone(), delta, at });
+            }
         }
         stats.used.unwrap_or_default().max(tracked.flow.created())
     }
 
     /// Looks at one flow; says whether it may stay.
-    fn revalidate(&self, state: &mut State, flows: &mut Flows, id: Ufid, now: Instant) -> bool {
+    fn revalidate(
+        &self,
+        state: &State,
+        flows: &mut Flows,
+        id: Ufid,
+        now: Instant,
+        lessons: &mut Vec<Lesson>,
+    ) -> bool {
         let Some(tracked) = flows.by_ufid.get_mut(&id) else { return true };
-        let last = self.collect(state, tracked, now);
+        let last = self.collect(state, tracked, now, lessons);
         let max_idle = Duration::from_millis(self.max_idle_ms.load(Ordering::Relaxed));
         if now.since(last) >= max_idle {
             return false;
         }
         let version = state.version();
         if tracked.valid_at >= version {
+            return true;
+        }
+        if !state.ages.concern(&tracked.uses, tracked.valid_at) {
+            tracked.valid_at = version;
             return true;
         }
         let key = *tracked.flow.key();

@@ -1,9 +1,12 @@
 //! Everything that translations read, with one version over all of it; and what they are credited to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::ages::Ages;
+use crate::aside::Postponed;
+use crate::lock;
 use crate::paused::{Paused, UnderWay};
 use base::{Instant, Version};
 use datapath::Miss;
@@ -48,10 +51,16 @@ pub struct State {
     /// Packets that wait for a controller's word.
     pub(crate) paused: Paused,
     /// What packets that belong to no flow will come back to.
-    pub(crate) held: UnderWay,
-    pub(crate) traffic: HashMap<PortRef, Traffic>,
+    pub(crate) held: Mutex<UnderWay>,
+    traffic: Mutex<HashMap<PortRef, Traffic>>,
     mac_configs: BTreeMap<BridgeId, MacConfig>,
     version: Version,
+    /// When what last changed.
+    pub(crate) ages: Ages,
+    /// The bridge whose program is being changed beside this one, and what packets have taught it since.
+    pub(crate) aside: Option<(BridgeId, Vec<Postponed>)>,
+    /// Bridges may have got other programs since `version` was last raised.
+    is_published: bool,
     /// The versions of all parts when `version` was last raised.
     parts: [Version; 6],
 }
@@ -70,10 +79,13 @@ impl State {
             peers: Peers::default(),
             waiting: Waiting::default(),
             paused: Paused::default(),
-            held: UnderWay::default(),
-            traffic: HashMap::new(),
+            held: Mutex::default(),
+            traffic: Mutex::default(),
             mac_configs: BTreeMap::new(),
             version: Version::default(),
+            ages: Ages::default(),
+            aside: None,
+            is_published: false,
             parts: [Version::default(); 6],
         }
     }
@@ -147,7 +159,8 @@ impl State {
         for name in gone {
             self.neighbours.flush(Some(&name));
         }
-        self.traffic.retain(|port, _| snapshot.port(*port).is_some());
+        lock(&self.traffic).retain(|port, _| snapshot.port(*port).is_some());
+        self.is_published = true;
         self.mac_configs = macs.clone();
         self.snapshot = Arc::new(snapshot);
     }
@@ -167,24 +180,45 @@ impl State {
         self.learn(learn, heard);
     }
 
+    /// What a port has seen.
+    pub(crate) fn traffic(&self, port: PortRef) -> Traffic {
+        lock(&self.traffic).get(&port).copied().unwrap_or_default()
+    }
+
+    /// A port has seen something.
+    pub(crate) fn count_traffic(&self, port: PortRef, count: impl FnOnce(&mut Traffic)) {
+        count(lock(&self.traffic).entry(port).or_default());
+    }
+
     /// Raises the version if any part has changed. Says whether it did.
     pub(crate) fn note_change(&mut self) -> bool {
         let macs = self.macs.values().map(|t| t.version().0).sum();
         let programs = self.programs.values().map(|p| p.version().0).sum();
         let parts = [
             self.snapshot.version(),
-            Version(programs),
             self.routes.version(),
             self.neighbours.version(),
             self.peers.version(),
             Version(macs),
+            Version(programs),
         ];
-        let changed = parts != self.parts;
-        if changed {
-            self.parts = parts;
-            self.version = self.version.next();
+        let is_published = std::mem::take(&mut self.is_published);
+        if parts == self.parts && !is_published {
+            return false;
         }
-        changed
+        self.version = self.version.next();
+        let [others @ .., _] = &parts;
+        let mut is_beyond = is_published || !self.parts.starts_with(others);
+        for (bridge, program) in &mut self.programs {
+            let touched = program.take_touched();
+            is_beyond |= touched.is_beyond();
+            touched.tables().for_each(|table| self.ages.table(*bridge, table, self.version));
+        }
+        if is_beyond {
+            self.ages.everything(self.version);
+        }
+        self.parts = parts;
+        true
     }
 }
 

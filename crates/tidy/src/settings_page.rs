@@ -28,6 +28,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "other_config",
             "other_config:kernel-offload",
             "other_config:max-idle",
+            "other_config:n-handler-threads",
             "other_config:stats-update-interval",
             "other_config:dpdk-init",
             "other_config:dpdk-lcore-mask",

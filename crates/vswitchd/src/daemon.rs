@@ -480,6 +480,7 @@ impl Daemon {
         if let Some(wanted) = setting("kernel-offload").and_then(|word| word.parse().ok()) {
             tuning.kernel_offload = wanted;
         }
+        tuning.handlers = setting("n-handler-threads").and_then(|n| n.parse().ok());
         self.switch.tune(tuning);
     }
 

@@ -15,7 +15,6 @@ use pipeline::{Changes, Edit};
 use super::{Outcome, answer, flows, packets, ports};
 use crate::bridge::{Bridge, Request, Step};
 use crate::peer::PeerId;
-use crate::switch::with_program;
 
 /// Bundles that a peer can have open.
 const MOST_BUNDLES: usize = 64;
@@ -175,8 +174,7 @@ fn commit(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Res
         }
         sources.push(bytes);
     }
-    let done = with_program(&*bridge.switch, |program, now| program.bundle(&edits, now));
-    match done.unwrap_or_else(|| Ok(Changes::new())) {
+    match bridge.switch.bundle(&edits).unwrap_or_else(|| Ok(Changes::new())) {
         Ok(changes) => {
             bridge.tell_changes(&changes, Some((request.from, request.xid)));
             edits.iter().for_each(|edit| bridge.forward(edit, request));

@@ -130,7 +130,7 @@ fn list(
 }
 
 fn barrier(bridge: &mut Bridge, request: &Request) -> Outcome {
-    if bridge.switch.is_settled() {
+    if bridge.switch.settle() {
         return answer(bridge, request, &Message::BarrierReply);
     }
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;

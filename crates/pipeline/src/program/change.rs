@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Touched;
 use crate::group::Group;
 use crate::meter::Meter;
 use crate::rule::Rule;
@@ -36,6 +37,19 @@ pub enum Change {
         table: u8,
         low: bool,
     },
+}
+
+impl Change {
+    /// Adds to `touched` what it has changed of what packets meet.
+    pub(super) fn touch(&self, touched: &mut Touched) {
+        match self {
+            Change::Added(rule) | Change::Modified(_, rule) | Change::Removed(rule, _) => {
+                touched.table(rule.table);
+            }
+            Change::Group(..) | Change::Meter(..) => touched.beyond(),
+            Change::Vacancy { .. } => {}
+        }
+    }
 }
 
 /// What has happened, in order.

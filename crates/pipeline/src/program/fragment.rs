@@ -10,7 +10,7 @@ use crate::key::{Key, KeyMask};
 use crate::rule::Rule;
 
 /// The mode, and the rule that fragments meet when they are to be dropped.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct FragmentRule {
     pub(super) mode: Fragments,
     drop: Option<Arc<Rule>>,
@@ -30,7 +30,7 @@ impl Program {
         }
         let drop = (mode == Fragments::Drop).then(|| self.drop_all());
         self.fragments = FragmentRule { mode, drop };
-        self.version = self.version.next();
+        self.changed();
     }
 
     pub(super) fn lookup_fragment(

@@ -17,6 +17,7 @@
 //! # Versions
 //! [`Program::version`] grows with every message or bundle that could change a translation's answer, once.
 
+mod aside;
 mod bundle;
 mod change;
 mod check;
@@ -33,6 +34,7 @@ mod shared;
 mod store;
 #[cfg(test)]
 mod tests;
+mod touched;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,10 +44,12 @@ use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::{Action, Code, Error, Instructions, Port};
 
+pub use aside::Books;
 pub use bundle::{Edit, Failed};
 pub use change::{Change, Changes, Removed};
 pub use select::{sends_to, uses_group};
 pub use settings::{Miss, Overflow, TableSettings, Vacancy};
+pub use touched::Touched;
 
 use crate::group::Group;
 use crate::key::{Key, KeyMask};
@@ -93,6 +97,7 @@ pub struct Program {
     seed: u64,
     next_id: u64,
     version: Version,
+    touched: Touched,
 }
 
 impl Program {
@@ -115,6 +120,7 @@ impl Program {
             seed,
             next_id: 0,
             version: Version::default(),
+            touched: Touched::default(),
         };
         this.add_internal();
         this
@@ -138,6 +144,17 @@ impl Program {
     /// Grows with every change of what packets meet.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// What has changed since this was last asked. Nothing, if the version is the same.
+    pub fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Something that is in no one table has changed.
+    fn changed(&mut self) {
+        self.version = self.version.next();
+        self.touched.beyond();
     }
 
     /// A table; `None` while it has never held a rule.
@@ -189,6 +206,7 @@ impl Program {
                 self.forget_learned(&mut changes);
                 if !changes.is_empty() {
                     self.version = self.version.next();
+                    changes.iter().for_each(|change| change.touch(&mut self.touched));
                     self.watch_vacancy(&mut changes);
                 }
                 Ok(changes)

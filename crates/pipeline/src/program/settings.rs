@@ -116,7 +116,7 @@ impl Program {
     pub fn tell_misses(&mut self, told: bool) {
         if self.tells_misses != told {
             self.tells_misses = told;
-            self.version = self.version.next();
+            self.changed();
         }
     }
 
@@ -149,7 +149,7 @@ impl Program {
             }
         }
         if !same_miss {
-            self.version = self.version.next();
+            self.changed();
         }
         let done: Result<Changes, std::convert::Infallible> = self.whole(|this, changes| {
             this.shrink(table, changes);

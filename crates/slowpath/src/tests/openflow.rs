@@ -15,10 +15,10 @@ use pipeline::{BridgeId, Change, FailMode, Miss, Program, Removed, TableSettings
 use super::world::*;
 use crate::{Event, PacketIn};
 
-const BRIDGE: BridgeId = BridgeId(1);
+pub(super) const BRIDGE: BridgeId = BridgeId(1);
 
 /// Devices 1, 2 and 3 on a bridge that does what these rules say.
-fn world(rules: &[&str]) -> World {
+pub(super) fn world(rules: &[&str]) -> World {
     let mut w = World::new(3);
     let mut br = net(1, "br", vec![device(1), device(2), device(3)]);
     br.fail_mode = FailMode::Secure;
@@ -28,7 +28,7 @@ fn world(rules: &[&str]) -> World {
 }
 
 impl World {
-    fn change(&self, command: Command, rule: &str) {
+    pub(super) fn change(&self, command: Command, rule: &str) {
         let mut parsed = parse_flow(rule, command).unwrap().flow;
         if command == Command::Add && parsed.table == 255 {
             parsed.table = 0;
@@ -100,38 +100,6 @@ fn packets_are_set_and_tagged() {
 }
 
 #[test]
-fn a_barrier_is_obeyed_by_what_comes_after() {
-    let w = world(&["actions=output:2"]);
-    w.assert_goes(1, frame(1, 2), &[2], "before");
-    for to in [3u16, 2, 3, 2] {
-        w.change(Command::Add, &format!("actions=output:{to}"));
-        assert!(w.slow.barrier(PATIENCE));
-        w.assert_goes(1, frame(1, 2), &[to.into()], "after");
-    }
-    let before = w.counter("revalidate_pass");
-    assert!(w.slow.barrier(PATIENCE));
-    assert_eq!(w.counter("revalidate_pass"), before, "nothing has changed");
-}
-
-#[test]
-fn a_barrier_waits_for_nobody_where_no_flow_is_left() {
-    let w = world(&["actions=output:2"]);
-    let change = || w.change(Command::Add, "actions=output:2");
-    change();
-    assert!(w.slow.is_settled(), "no packet has come yet");
-    w.assert_goes(1, frame(1, 2), &[2], "a flow");
-    change();
-    assert!(!w.slow.is_settled(), "there is a flow, made before");
-    assert!(w.slow.barrier(PATIENCE) && w.slow.is_settled());
-    w.slow.purge();
-    change();
-    assert!(!w.slow.is_settled(), "a worker may remember the flow");
-    assert!(w.slow.barrier(PATIENCE));
-    change();
-    assert!(w.slow.is_settled(), "all have forgotten it");
-}
-
-#[test]
 fn controllers_hear_of_packets_as_they_are_at_that_moment() {
     let w = world(&["cookie=7,in_port=1,actions=set_field:5->reg1,mod_dl_dst:02:00:00:00:00:09,\
          controller(id=3,max_len=20,userdata=0102),output:2"]);
@@ -159,7 +127,7 @@ fn packets_without_a_rule_are_for_controllers_that_expect_them() {
     };
     let change = |change: &dyn Fn(&mut Program, Instant)| {
         w.slow.with(|state, now| change(state.programs.get_mut(&BRIDGE).unwrap(), now));
-        assert!(w.slow.barrier(PATIENCE));
+        w.slow.barrier();
     };
     let set = |miss: Miss| {
         change(&|program, now| {
@@ -250,9 +218,9 @@ fn packets_make_rules_and_keep_them() {
         "table=1,priority=0,actions=ALL",
     ]);
     w.assert_goes(1, frame(1, 2), &[2, 3], "2 is not known");
-    assert!(w.slow.barrier(PATIENCE));
+    w.slow.barrier();
     w.assert_goes(2, frame(2, 1), &[1], "1 is");
-    assert!(w.slow.barrier(PATIENCE));
+    w.slow.barrier();
     w.assert_goes(1, frame(1, 2), &[2], "and so is 2 by now");
     for _ in 0..6 {
         w.send(1, &[frame(1, 2)]);
@@ -327,7 +295,7 @@ fn a_label_comes_before_one_that_nobody_has_looked_at() {
     labelled.splice(12..14, [0x88, 0x47, 0, 6, 0x41, 64, 0x08, 0x00]);
     w.assert_goes(1, labelled.clone(), &[2], "with another TTL");
     w.change(Command::Add, "in_port=1,mpls,actions=push_mpls:0x8847,output:2");
-    assert!(w.slow.barrier(PATIENCE));
+    w.slow.barrier();
     w.send(1, &[labelled]);
     assert_eq!(w.sent(2)[0][12..22], [0x88, 0x47, 0, 6, 0x40, 64, 0, 6, 0x41, 64]);
 }
@@ -343,7 +311,7 @@ fn meters_drop() {
         state.programs.get_mut(&BRIDGE).unwrap().meter_mod(&request, now).unwrap();
     });
     w.change(Command::Add, "in_port=1,actions=meter:7,output:2");
-    assert!(w.slow.barrier(PATIENCE));
+    w.slow.barrier();
     for _ in 0..20 {
         w.send(1, &[frame(1, 2)]);
     }

@@ -100,6 +100,11 @@ impl World {
         self.quiesce();
     }
 
+    /// A frame arrives.
+    pub(super) fn arrives(&self, device: u32, frame: &[u8]) {
+        assert!(self.devices[&device].inject(Packet::from_frame(frame)));
+    }
+
     pub(super) fn quiesce(&self) {
         assert!(self.slow.quiesce(PATIENCE));
     }

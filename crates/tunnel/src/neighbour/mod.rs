@@ -86,6 +86,9 @@ impl Solicit {
     }
 }
 
+/// By so much an entry may seem older than it is.
+const REFRESH: Duration = Duration::from_millis(100);
+
 /// Why we believe that a neighbour has a hardware address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Evidence {
@@ -311,6 +314,24 @@ impl Neighbours {
             k.expires = k.expires.max(now + aging);
             let deadline = k.deadline(aging);
             self.due_by(deadline);
+        }
+    }
+
+    /// Whether [`Neighbours::used`] would do more than make an entry a little (less than [`REFRESH`]) younger.
+    pub fn has_use(&self, bridge: &str, ip: IpAddr, asker: Asker, now: Instant) -> bool {
+        let Some(Entry::Known(k)) = self.get(bridge, ip) else { return false };
+        let is_fresh = k.used.is_some_and(|used| now.since(used) < REFRESH);
+        k.expires > now && !(is_fresh && k.asker == Some(asker))
+    }
+
+    /// The same of [`Neighbours::observe`].
+    pub fn has_news(&self, seen: &Observed, now: Instant) -> bool {
+        match self.get(&seen.bridge, seen.ip) {
+            Some(Entry::Known(k)) if k.mac == seen.mac && k.refresh.is_none() => {
+                k.expires <= now || now.since(k.heard) >= REFRESH
+            }
+            Some(_) => true,
+            None => seen.evidence != Evidence::Overheard,
         }
     }
 

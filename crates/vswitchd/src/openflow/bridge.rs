@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use base::{Clock, Instant};
 use netdev::Device;
@@ -10,13 +9,10 @@ use ofproto::switch::{Event, Events, MeterCounters, PacketIn, Switch};
 use openflow::message::stats;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Port};
-use pipeline::{BridgeId, OfPort, PortRef, Program};
+use pipeline::{BridgeId, Changes, Edit, Failed, OfPort, PortRef, Program};
 use slowpath::SlowPath;
 
 use super::mailbox::{Mailbox, PortChange};
-
-/// How long a barrier waits for the caches at most.
-const BARRIER: Duration = Duration::from_secs(10);
 
 /// A port whose counters can be asked for.
 #[derive(Clone)]
@@ -64,14 +60,16 @@ impl Switch for BridgeSwitch {
         });
     }
 
-    fn barrier(&self) {
-        if !self.slow.barrier(BARRIER) {
-            log::warn!(target: "ofproto", "a barrier was answered before all flows were looked at");
-        }
+    fn bundle(&self, edits: &[Edit]) -> Option<Result<Changes, Failed>> {
+        self.slow.bundle(self.id, edits)
     }
 
-    fn is_settled(&self) -> bool {
-        self.slow.is_settled()
+    fn barrier(&self) {
+        self.slow.barrier();
+    }
+
+    fn settle(&self) -> bool {
+        self.slow.settle()
     }
 
     fn collect(&self) {

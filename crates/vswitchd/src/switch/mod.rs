@@ -49,11 +49,13 @@ pub struct Tuning {
     pub max_idle: Duration,
     /// `other_config:kernel-offload`.
     pub kernel_offload: bool,
+    /// `other_config:n-handler-threads`; by the number of processors, if that is not set.
+    pub handlers: Option<usize>,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { max_idle: Duration::from_secs(10), kernel_offload: true }
+        Self { max_idle: Duration::from_secs(10), kernel_offload: true, handlers: None }
     }
 }
 

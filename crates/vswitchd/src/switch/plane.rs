@@ -60,6 +60,9 @@ impl Plane {
     pub(super) fn tune(&self, tuning: Tuning) {
         self.slow.set_max_idle(tuning.max_idle);
         self.datapath.set_offload(tuning.kernel_offload);
+        if let Err(error) = self.slow.set_handlers(tuning.handlers) {
+            log::error!(target: super::LOG, "{}: could not start a handler ({})", self.name, errno_text(&error));
+        }
     }
 
     /// How its workers are to be. What cannot be had is logged, and the workers that there are go on.

@@ -1,0 +1,107 @@
+//! Obeying at once: what controllers wait for behind a barrier, and what tests wait for.
+//!
+//! # Why so little has to be waited for
+//! A worker reads its mailbox after it has received a packet and before it looks it up. So a flow that was removed or replaced
+//! before a packet arrived is not met by that packet: whoever has told the workers need not wait for them. What a barrier
+//! has to do is find the flows that the changes before it concern ([`crate::ages`]), and translate these again. They are
+//! few, as a rule none; then the barrier is answered on the spot ([`Shared::settle`]).
+//!
+//! A flow from an older version cannot turn up afterwards: it is made, and workers are told of it, under one reader's lock of
+//! the state, and a change has to wait until that is given back.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use base::{Clock, Instant, Version};
+use datapath::Ufid;
+
+use crate::flows::Tracked;
+use crate::state::State;
+use crate::{Shared, lock};
+
+/// So many flows can be looked through at once.
+const FEW: usize = 1024;
+/// So many of them can be translated at once.
+const FEWER: usize = 16;
+/// Flows looked through under one lock otherwise.
+const CHUNK: usize = 256;
+
+impl Shared {
+    /// Has all flows obey what has changed until now, if that is done in no time. If not, it says so: see [`Shared::barrier`].
+    pub(crate) fn settle(&self) -> bool {
+        let state = self.read();
+        let version = state.version();
+        if self.obey(version) {
+            return true;
+        }
+        let flows = lock(&self.flows);
+        if flows.by_ufid.len() > FEW {
+            return false;
+        }
+        let concerned = concerned(&state, flows.by_ufid.values());
+        drop(flows);
+        if concerned.len() > FEWER {
+            return false;
+        }
+        drop(state);
+        self.look_again(&concerned, self.clock.now());
+        self.obeyed.fetch_max(version.0, Ordering::AcqRel);
+        true
+    }
+
+    /// Whether all flows are known to obey this version.
+    fn obey(&self, version: Version) -> bool {
+        self.obeyed.load(Ordering::Acquire) >= version.0
+    }
+
+    /// When this returns, no packet that is received from now on can meet a flow that was made before the changes up to now.
+    pub(crate) fn barrier(&self) {
+        let version = self.read().version();
+        if self.obey(version) {
+            return;
+        }
+        let now = self.clock.now();
+        let ids: Vec<Ufid> = lock(&self.flows).by_ufid.keys().copied().collect();
+        for chunk in ids.chunks(CHUNK) {
+            let concerned = {
+                let state = self.read();
+                let flows = lock(&self.flows);
+                concerned(&state, chunk.iter().filter_map(|id| flows.by_ufid.get(id)))
+            };
+            self.look_again(&concerned, now);
+        }
+        self.obeyed.fetch_max(version.0, Ordering::AcqRel);
+    }
+
+    /// Waits until nothing moves any more.
+    pub(crate) fn quiesce(&self, timeout: Duration) -> bool {
+        // At rest is what two looks find with nothing waiting, if nothing has been answered between them: whatever the answers
+        // to the first look's packets have caused was done, or would wait, by the second. (That nothing waits is not enough:
+        // a packet may go up and down again between two looks, and be on its way down at each.)
+        let each = timeout / 4;
+        let mut at_rest = None;
+        let start = Clock::real();
+        loop {
+            if !self.datapath.quiesce(each) || start.now().since(Instant::default()) > timeout {
+                return false;
+            }
+            self.note_peers();
+            let is_at_rest = self.datapath.misses().is_at_rest();
+            let answered = self.count.upcalls.get();
+            if !is_at_rest {
+                at_rest = None;
+                std::thread::yield_now();
+            } else if at_rest.replace(answered) == Some(answered) {
+                return true;
+            }
+        }
+    }
+}
+
+/// Those of these flows that may not be right any more.
+pub(crate) fn concerned<'a>(state: &State, flows: impl Iterator<Item = &'a Tracked>) -> Vec<Ufid> {
+    let version = state.version();
+    let is_concerned =
+        |t: &&Tracked| t.valid_at < version && state.ages.concern(&t.uses, t.valid_at);
+    flows.filter(is_concerned).map(|t| t.flow.ufid()).collect()
+}
