@@ -279,3 +279,19 @@ proptest! {
         }
     }
 }
+
+/// As Debian's ovs-ofctl sends it: numbers that are shorter than a property's room are filled up within it.
+#[test]
+fn a_controller_with_a_meter_is_as_the_references() {
+    let bytes = "040e006800000006000000000000000000000000000000000000000000008000\
+        ffffffffffffffffffffffff000000000001000c800000040000000100000000\
+        0004002800000000ffff002000002320002500000000000000000008006400000005000800000001";
+    let bytes: Vec<u8> = (0..bytes.len() / 2)
+        .map(|i| u8::from_str_radix(&bytes[2 * i..2 * i + 2], 16).unwrap())
+        .collect();
+    let (header, message) = decode(&bytes).expect("well-formed");
+    let Message::FlowMod(flow_mod) = &message else { panic!("{message:?}") };
+    assert_eq!(flow_mod.instructions.to_string(), "controller(max_len=100,meter_id=1)");
+    let protocol = Protocol::ALL.into_iter().find(|p| p.version() == openflow::Version::V13);
+    assert_eq!(encode(&message, protocol.expect("known"), header.xid), Ok(bytes));
+}

@@ -68,7 +68,7 @@ impl Shared {
         });
         let mut used: BTreeSet<u32> = meter_ids.values().copied().collect();
         for (bridge, program) in programs.iter() {
-            for meter in program.meters().filter(|m| m.setup.id <= LAST_METER) {
+            for meter in program.meters().filter(|m| is_metered(m.setup.id)) {
                 let name = (*bridge, meter.setup.id);
                 let known = meters.get(&name).is_some_and(|m| Arc::ptr_eq(m, meter));
                 if known {
@@ -120,6 +120,11 @@ impl State {
                 >= learn.limit as usize;
         !(same || full)
     }
+}
+
+/// Whether packets pass such a meter in the datapath: one of those for rules, or of what is sent to controllers.
+fn is_metered(id: u32) -> bool {
+    id <= LAST_METER || id == pipeline::meter::CONTROLLER
 }
 
 /// A meter as the datapath has it.

@@ -86,7 +86,12 @@ impl Walk<'_> {
             self.done.set_nsh(&nsh);
             let mut set = (FlowKey::default(), Mask::any());
             set.0.set_nsh(&nsh);
-            set.1.0.set_nsh(&self.mask.0.nsh());
+            // One that we have put on ourselves nobody has looked at: all of it is ours.
+            let looked = match self.received.is_nsh() {
+                true => self.mask.0.nsh(),
+                false => Mask::exact().0.nsh(),
+            };
+            set.1.0.set_nsh(&looked);
             self.set(want, |_| Some(set));
         }
     }

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use flow::{Action, FlowKey, Mask, SlowReason, Vlan};
+use flow::ct::{Nat, NatSide};
+use flow::{Action, FlowKey, Mask, SlowReason, TunnelKey, Vlan, tunnel_flag};
 use openflow::field::Prereq;
 use openflow::{Field, Match};
 use packet::wire::ethernet::eth_type;
@@ -22,7 +24,11 @@ pub fn explain(
     ct_states: &[u8],
 ) -> String {
     let request = Request { want_trace: true, ..*request };
-    let t = translate(snapshot, tables, &request);
+    let mut t = translate(snapshot, tables, &request);
+    // What was kept beside a packet that comes back is a part of its walk.
+    if request.key.recirc_id != 0 {
+        t.first = None;
+    }
     // What is explained must not be forgotten meanwhile.
     let mut held = vec![t.uses.clone()];
     let (mut out, in_port) = (describe(&t, &request), t.in_port);
@@ -38,12 +44,12 @@ pub fn explain(
             None => (TRK_NEW, "default ct_state=trk|new (use --ct-next to customize)".into()),
         };
         let rule = "=".repeat(79);
-        let _ = write!(
-            out,
-            "\n\n{rule}\nrecirc({id:#x}) - resume conntrack with {}\n{rule}\n\n",
-            how.1
-        );
-        let key = FlowKey { recirc_id: id, ct_state: how.0, ..fork.key };
+        let _ = writeln!(out, "\n\n{rule}\nrecirc({id:#x}) - resume conntrack with {}", how.1);
+        let mut key = FlowKey { recirc_id: id, ct_state: how.0, ..fork.key };
+        if let Some(nat) = &fork.nat {
+            out += &translated(&mut key, nat);
+        }
+        let _ = write!(out, "{rule}\n\n");
         let mut t = translate(snapshot, tables, &Request { key: &key, ..request });
         t.in_port = t.in_port.or(in_port);
         held.push(t.uses.clone());
@@ -51,6 +57,44 @@ pub fn explain(
         waiting.extend(t.forks);
     }
     out
+}
+
+/// Gives a packet the first address and port that the tracker may choose, and says so.
+fn translated(key: &mut FlowKey, nat: &Nat) -> String {
+    let range = match nat {
+        Nat::New(range) => Some(range),
+        Nat::Existing => None,
+    };
+    let first = range.and_then(|range| range.addresses).map(|(first, _)| first);
+    let ends = |key: &FlowKey| match first {
+        Some(IpAddr::V4(_)) => {
+            let [src, dst] = [key.nw_src, key.nw_dst].map(Ipv4Addr::from);
+            format!("nw_src={src},tp_src={},nw_dst={dst},tp_dst={}", key.tp_src, key.tp_dst)
+        }
+        Some(IpAddr::V6(_)) => {
+            let [src, dst] = [key.ipv6_src, key.ipv6_dst].map(Ipv6Addr::from);
+            format!("ipv6_src={src},tp_src={},ipv6_dst={dst},tp_dst={}", key.tp_src, key.tp_dst)
+        }
+        None => String::new(),
+    };
+    let before = ends(key);
+    if let Some(range) = range {
+        let is_source = range.side == NatSide::Source;
+        match first {
+            Some(IpAddr::V4(ip)) if is_source => key.nw_src = ip.into(),
+            Some(IpAddr::V4(ip)) => key.nw_dst = ip.into(),
+            Some(IpAddr::V6(ip)) if is_source => key.ipv6_src = ip.octets(),
+            Some(IpAddr::V6(ip)) => key.ipv6_dst = ip.octets(),
+            None => {}
+        }
+        if let Some((port, _)) = range.ports {
+            *(if is_source { &mut key.tp_src } else { &mut key.tp_dst }) = port;
+        }
+    }
+    let after = ends(key);
+    format!(
+        "Replacing src/dst IP/ports to simulate NAT:\n Initial flow: {before}\n Modified flow: {after}\n"
+    )
 }
 
 /// Copies of a packet that are followed.
@@ -85,8 +129,10 @@ pub fn describe(t: &Translation, request: &Request<'_>) -> String {
     let _ = writeln!(out, "Final flow: {end}");
     let _ = writeln!(out, "Megaflow: {}", megaflow_text(&begin, &t.mask));
     let sent = request.packet.is_some();
-    let actions: Vec<_> =
-        t.actions.iter().cloned().map(|a| if sent { a } else { unsent(a) }).collect();
+    let mut actions = t.actions.clone();
+    if !sent {
+        unsent(&mut actions);
+    }
     let actions = flow::text::ActionsText { actions: &actions, names: &names };
     let _ = write!(out, "Datapath actions: {actions}");
     say_slow(&mut out, t);
@@ -96,12 +142,19 @@ pub fn describe(t: &Translation, request: &Request<'_>) -> String {
     out
 }
 
-/// Without a packet there is none to send to controllers.
-fn unsent(mut action: Action) -> Action {
-    if let Action::Userspace(SlowReason::Controller(message)) = &mut action {
-        message.dont_send = true;
-    }
-    action
+/// Without a packet there is none to send to controllers, and none that they could let go on.
+fn unsent(actions: &mut Vec<Action>) {
+    actions.retain_mut(|action| match action {
+        Action::Userspace(SlowReason::Controller(message)) => {
+            message.dont_send = true;
+            !message.continuation
+        }
+        Action::Sample { actions, .. } | Action::Clone(actions) => {
+            unsent(actions);
+            true
+        }
+        _ => true,
+    });
 }
 
 /// Why packets of the flow keep going to the slow path.
@@ -134,12 +187,73 @@ pub fn flow_text(key: &Key) -> String {
         }
     }
     m.set_exact(Field::InPort, key.registers.in_port);
-    for field in [Field::EthSrc, Field::EthDst, Field::EthType, Field::VlanTci] {
-        set(&mut m, key, field);
+    if key.flow.packet_type == 0 {
+        for field in [Field::EthSrc, Field::EthDst, Field::EthType, Field::VlanTci] {
+            set(&mut m, key, field);
+        }
+    } else {
+        set(&mut m, key, Field::PacketType);
     }
     header_fields(&key.flow).iter().for_each(|field| set(&mut m, key, *field));
     let shown = with_inner_tag(m.to_string(), &key.flow.vlans, true);
-    shown + igmp_ports(&key.flow) + &inner_labels(&key.flow)
+    let shown = with_tunnel(shown, &key.flow.tunnel);
+    shown + igmp_ports(&key.flow) + &inner_labels(&key.flow) + &service_header(&key.flow)
+}
+
+/// The tunnel that the packet came through, as the reference shows it: whole, with all that other kinds of tunnels have.
+fn with_tunnel(text: String, tunnel: &TunnelKey) -> String {
+    let mut shown = String::new();
+    let has_key = match tunnel.is_set() {
+        true => tunnel.flags & tunnel_flag::KEY != 0,
+        false => tunnel.id != 0,
+    };
+    if has_key {
+        let _ = write!(shown, "tun_id={:#x},", tunnel.id);
+    }
+    if tunnel.is_set() {
+        shown += &tunnel_header(tunnel);
+    }
+    let at = ["metadata=", "in_port="].iter().filter_map(|next| text.find(next)).min();
+    let (before, after) = text.split_at(at.unwrap_or(text.len()));
+    format!("{before}{shown}{after}")
+}
+
+fn tunnel_header(tunnel: &TunnelKey) -> String {
+    let [src, dst] = [tunnel.ip_src, tunnel.ip_dst].map(Ipv4Addr::from);
+    let [src6, dst6] = [tunnel.ipv6_src, tunnel.ipv6_dst].map(Ipv6Addr::from);
+    let flags = ["df", "csum", "key", "oam"].iter().enumerate();
+    let flags: Vec<_> =
+        flags.filter(|(bit, _)| tunnel.flags >> bit & 1 != 0).map(|(_, name)| *name).collect();
+    let flags = if flags.is_empty() { "0".into() } else { flags.join("|") };
+    format!(
+        "tun_src={src},tun_dst={dst},tun_ipv6_src={src6},tun_ipv6_dst={dst6},tun_gbp_id={},\
+         tun_gbp_flags={},tun_tos={},tun_ttl={},tun_erspan_ver=0,gtpu_flags=0,gtpu_msgtype=0,\
+         tun_flags={flags},",
+        tunnel.gbp_id, tunnel.gbp_flags, tunnel.tos, tunnel.ttl
+    )
+}
+
+/// The network service header, and what the reference takes such packets to have besides.
+fn service_header(key: &FlowKey) -> String {
+    if !key.is_nsh() {
+        return String::new();
+    }
+    let nsh = key.nsh();
+    let mut text = format!(
+        ",nsh_flags={},nsh_ttl={},nsh_mdtype={},nsh_np={},nsh_spi={:#x},nsh_si={}",
+        nsh.flags,
+        nsh.ttl,
+        nsh.mdtype,
+        nsh.np,
+        nsh.spi(),
+        nsh.si()
+    );
+    if nsh.mdtype == 1 {
+        for (i, word) in nsh.context.iter().enumerate() {
+            let _ = write!(text, ",nsh_c{}={word:#x}", i + 1);
+        }
+    }
+    text + ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
 }
 
 /// The reference sees ports in IGMP, of which our keys have none.
@@ -174,10 +288,15 @@ fn set(m: &mut Match, key: &Key, field: Field) {
 fn is_beside(field: Field) -> bool {
     let row = field.row();
     let owner = row.home.0 == field && field.registers().is_none_or(|(_, count)| count == 1);
-    let hidden = matches!(
-        field,
-        Field::InPort | Field::InPortOxm | Field::PacketType | Field::ActsetOutput | Field::ConjId
-    );
+    let hidden = (Field::TunId..=Field::TunFlags).contains(&field)
+        || matches!(
+            field,
+            Field::InPort
+                | Field::InPortOxm
+                | Field::PacketType
+                | Field::ActsetOutput
+                | Field::ConjId
+        );
     owner && matches!(row.prereq, Prereq::None | Prereq::Ct) && !hidden
 }
 
@@ -221,7 +340,8 @@ fn megaflow_text(key: &Key, mask: &Mask) -> String {
     looked.add_whole(Field::InPort);
     for field in Field::ALL {
         let row = field.row();
-        if row.home.0 != *field || field.registers().is_some() || *field == Field::InPortOxm {
+        let is_own = row.home.0 == *field || *field == Field::NwEcn;
+        if !is_own || field.registers().is_some() || *field == Field::InPortOxm {
             continue;
         }
         if !key.may_have(*field) {

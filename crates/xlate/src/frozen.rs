@@ -83,6 +83,8 @@ pub struct Message {
     pub userdata: Vec<u8>,
     /// Whether the controller says when the packet goes on.
     pub pause: bool,
+    /// The meter that such messages pass, if it is not the one of all.
+    pub meter: Option<u32>,
 }
 
 impl Frozen {

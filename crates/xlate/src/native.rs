@@ -1,10 +1,10 @@
 //! Out through a tunnel: wrap the packet, and go on as a packet of the underlay bridge, in line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use flow::{Action, DpPort, DropCause, FlowKey, SlowReason};
-use packet::wire::ethernet::{Mac, eth_type};
+use flow::{Action, DpPort, DropCause, FlowKey, Mask, SlowReason, TunnelKey};
+use packet::wire::ethernet::{Mac, MacText, eth_type};
 use packet::wire::ip_proto;
 use pipeline::{PortKind, PortRef};
 use tunnel::neighbour::Asker;
@@ -14,7 +14,20 @@ use tunnel::{
 
 use crate::packet::Packet;
 use crate::request::{Effect, Resolve, Use, Wait};
+use crate::trace::Kind;
 use crate::walk::Walk;
+
+/// Bits of a network's number.
+const VNI_BITS: u64 = 0xff_ffff;
+
+/// The address that is there, if one is.
+fn address(v4: u32, v6: [u8; 16]) -> Option<IpAddr> {
+    match (v4, v6) {
+        (0, v6) if v6 == [0; 16] => None,
+        (0, v6) => Some(Ipv6Addr::from(v6).into()),
+        (v4, _) => Some(Ipv4Addr::from(v4).into()),
+    }
+}
 
 /// The way to a tunnel's other end, as far as routes know it.
 struct Way {
@@ -60,19 +73,30 @@ impl Walk<'_> {
             return self.give_up(DropCause::BridgeNotFound);
         };
         let (tos, ttl) = self.outer_tos_ttl(endpoint, &packet.key.flow);
-        let way = match self.way(endpoint) {
+        let Some((remote, local)) = self.ends(endpoint, packet) else {
+            self.note(Kind::Warning, || "Not tunneling to our own address".into());
+            self.uses.push(Use::TxDrop(at, DropCause::TunnelNoRoute));
+            return self.give_up(DropCause::TunnelNoRoute);
+        };
+        self.say(|| "output to native tunnel".into());
+        let way = match self.way(endpoint, remote, local) {
             Ok(way) => way,
             Err(cause) => {
-                self.say(|| format!("no way to the remote end of {}", endpoint.name));
+                self.note(Kind::Warning, || "native tunnel routing failed".into());
                 self.uses.push(Use::TxDrop(at, cause));
                 return self.give_up(cause);
             }
         };
+        self.say(|| format!("tunneling to {} via {}", way.neighbour, way.bridge));
         let asker = Asker { ip: way.src, mac: way.via_mac };
         let neighbours = self.tables.neighbours;
         let Lookup::Known(eth_dst) = neighbours.lookup(&way.bridge, way.neighbour, self.now) else {
             return self.wait_for_neighbour(at, way, asker, packet);
         };
+        self.say(|| {
+            let [from, to] = [&way.via_mac, &eth_dst].map(MacText);
+            format!("tunneling from {from} {} to {to} {}", way.src, way.remote)
+        });
         let outer = Outer {
             eth_dst,
             tos,
@@ -81,10 +105,7 @@ impl Walk<'_> {
             peer_offloads: self.tables.peers.contains(way.remote),
             ..way.outer(endpoint)
         };
-        let vni = match endpoint.out_key {
-            OutKey::Exact(vni) => vni,
-            OutKey::Absent | OutKey::Flow => Vni::default(),
-        };
+        let vni = self.vni(endpoint, packet);
         let Some(push) = outer.vxlan(vni, dp, way.via_dp) else {
             return self.give_up(DropCause::TunnelNoRoute);
         };
@@ -129,15 +150,53 @@ impl Walk<'_> {
         (tos | ecn::encapsulate(key.nw_tos), ttl)
     }
 
-    fn way(&self, endpoint: &Endpoint) -> Result<Way, DropCause> {
-        let Remote::Address(remote) = endpoint.remote else {
-            // Rules would have to say where to.
-            return Err(DropCause::TunnelNoRoute);
+    /// The other end and, if it is said which, ours: as configured, or as rules (or the tunnel that the packet came through)
+    /// tell. `None` if that is nowhere, or where the packet has been sent already: to us.
+    fn ends(&mut self, endpoint: &Endpoint, packet: &Packet) -> Option<(IpAddr, Option<IpAddr>)> {
+        let told = &packet.key.flow.tunnel;
+        let remote = match endpoint.remote {
+            Remote::Address(ip) => Some(ip),
+            Remote::Flow => {
+                let bits =
+                    TunnelKey { ip_dst: u32::MAX, ipv6_dst: [u8::MAX; 16], ..Default::default() };
+                packet.look_at_tunnel(bits, &mut self.mask);
+                address(told.ip_dst, told.ipv6_dst)
+            }
         };
         let local = match endpoint.local {
             Local::Address(ip) => Some(ip),
-            Local::Any | Local::Flow => None,
+            Local::Any => None,
+            Local::Flow => {
+                let bits =
+                    TunnelKey { ip_src: u32::MAX, ipv6_src: [u8::MAX; 16], ..Default::default() };
+                packet.look_at_tunnel(bits, &mut self.mask);
+                address(told.ip_src, told.ipv6_src)
+            }
         };
+        let received = &self.received.tunnel;
+        let own = address(received.ip_dst, received.ipv6_dst);
+        remote.filter(|remote| Some(*remote) != own).map(|remote| (remote, local))
+    }
+
+    /// The network that the packet is for. Of what rules tell, 24 bits count.
+    fn vni(&mut self, endpoint: &Endpoint, packet: &Packet) -> Vni {
+        match endpoint.out_key {
+            OutKey::Exact(vni) => vni,
+            OutKey::Absent => Vni::default(),
+            OutKey::Flow => {
+                let bits = TunnelKey { id: VNI_BITS, ..TunnelKey::default() };
+                packet.look_at_tunnel(bits, &mut self.mask);
+                Vni::new(packet.key.flow.tunnel.id & VNI_BITS).unwrap_or_default()
+            }
+        }
+    }
+
+    fn way(
+        &self,
+        endpoint: &Endpoint,
+        remote: IpAddr,
+        local: Option<IpAddr>,
+    ) -> Result<Way, DropCause> {
         let hop = self.tables.routes.lookup(remote, endpoint.egress_pkt_mark, local);
         let hop = hop.ok_or(DropCause::TunnelNoRoute)?;
         let via = self.snapshot.internal(&hop.dev).ok_or(DropCause::TunnelNoDevice)?;
@@ -158,7 +217,13 @@ impl Walk<'_> {
 
     /// The packet waits in the slow path until the next hop's hardware address is known.
     fn wait_for_neighbour(&mut self, at: PortRef, way: Way, asker: Asker, packet: &Packet) {
-        self.say(|| format!("{} on {} is not resolved yet", way.neighbour, way.bridge));
+        self.say(|| {
+            let what = if way.neighbour.is_ipv4() { "ARP" } else { "ND" };
+            let (neighbour, bridge) = (way.neighbour, &way.bridge);
+            format!(
+                "neighbor cache miss for {neighbour} on bridge {bridge}, sending {what} request"
+            )
+        });
         let wait = Wait(at);
         self.effects.push(Effect::Resolve(Resolve {
             via: way.via,
@@ -169,7 +234,14 @@ impl Walk<'_> {
             wait,
         }));
         self.commit(packet);
-        self.push(Action::Userspace(SlowReason::Neighbour(wait.token())));
+        let wait = Action::Userspace(SlowReason::Neighbour(wait.token()));
+        let mask = Mask(FlowKey { tunnel: packet.tunnel_set, ..FlowKey::default() });
+        if packet.tunnel_set == TunnelKey::default() {
+            return self.push(wait);
+        }
+        // It must still be known then what rules have told the tunnel.
+        let told = Action::Set(Box::new((mask.apply(&packet.key.flow), mask)));
+        self.push(Action::Clone(vec![told, wait]));
     }
 }
 

@@ -5,6 +5,7 @@ use pipeline::{Port, PortKind, PortRef};
 
 use crate::packet::Packet;
 use crate::request::Use;
+use crate::trace::Kind;
 use crate::walk::Walk;
 
 impl<'a> Walk<'a> {
@@ -13,6 +14,13 @@ impl<'a> Walk<'a> {
         if port.config.no_forward {
             self.say(|| "OFPPC_NO_FWD set, skipping output".into());
             return self.give_up(DropCause::PortDisabled);
+        }
+        let is_bare = packet.key.flow.packet_type != 0;
+        if is_bare && !matches!(port.kind, PortKind::Patch(_)) {
+            self.note(Kind::Warning, || {
+                "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.".into()
+            });
+            return self.give_up(DropCause::UnsupportedPacketType);
         }
         match port.kind {
             PortKind::Device(dp) => {

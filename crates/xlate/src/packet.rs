@@ -63,6 +63,13 @@ impl Packet {
         self.tunnel_set = all.0.tunnel;
     }
 
+    /// Adds to the mask these bits of what tunnels are told, as far as they are still those of the tunnel that it came through.
+    pub(crate) fn look_at_tunnel(&self, bits: TunnelKey, mask: &mut Mask) {
+        let (mut looked, own) = (of_tunnel(bits), of_tunnel(self.tunnel_set));
+        looked.words_mut().iter_mut().zip(own.words()).for_each(|(bits, own)| *bits &= !own);
+        mask.union(&Mask(looked));
+    }
+
     /// Forgets the tunnel that it came through.
     pub(crate) fn leave_tunnel(&mut self) {
         self.key.flow.tunnel = TunnelKey::default();

@@ -100,6 +100,8 @@ pub struct Fork {
     pub id: RecircId,
     /// How it is when it comes to the tracker, and its zone there.
     pub key: FlowKey,
+    /// How the tracker translates its addresses, if it does.
+    pub nat: Option<flow::ct::Nat>,
 }
 
 /// Something that a packet teaches or asks of the switch.

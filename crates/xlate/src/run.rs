@@ -59,6 +59,8 @@ pub(crate) struct Run<'a> {
     pub(crate) is_unread: bool,
     /// A controller is to say when it goes on.
     pub(crate) pause: Option<Box<Controller>>,
+    /// Whether it has come back, and goes on with what was left to do.
+    pub(crate) is_thawed: bool,
     /// Whether it is not in another bridge's program at the same time.
     pub(crate) is_first: bool,
     /// Whether this is the bridge that it was received on.
@@ -156,6 +158,32 @@ impl Frame<'_> {
     }
 }
 
+/// Whether it makes a difference in which table, by which rule, a step is done.
+fn knows_its_place(step: StepRef<'_>) -> bool {
+    match step {
+        StepRef::Action(action) => !matches!(
+            action,
+            Action::SetField { .. }
+                | Action::Load { .. }
+                | Action::Move { .. }
+                | Action::Push(_)
+                | Action::Pop(_)
+                | Action::SetQueue(_)
+                | Action::PopQueue
+                | Action::PushVlan(_)
+                | Action::PopVlan
+                | Action::StripVlan
+                | Action::PushMpls(_)
+                | Action::PopMpls(_)
+                | Action::SetTunnel { .. }
+                | Action::Note(_)
+                | Action::Exit
+        ),
+        StepRef::WriteActions(_) | StepRef::ClearActions | StepRef::WriteMetadata(..) => false,
+        StepRef::Meter(_) | StepRef::GotoTable(_) | StepRef::Table(_) | StepRef::Within(..) => true,
+    }
+}
+
 /// What is left of frames, innermost first.
 fn rest(run: &Run<'_>, frames: &[Frame<'_>]) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -164,12 +192,17 @@ fn rest(run: &Run<'_>, frames: &[Frame<'_>]) -> Vec<Step> {
         if left.is_empty() {
             continue;
         }
-        match &frame.steps {
-            Steps::Rule(rule) => steps.push(Step::Within(rule.table, Some(rule.cookie))),
-            Steps::Actions(_) => steps.push(Step::Within(frame.table, run.cookie())),
-            Steps::Frozen(_) => {}
-        }
-        steps.extend(left);
+        let within = match &frame.steps {
+            Steps::Rule(rule) => Some(Step::Within(rule.table, Some(rule.cookie))),
+            Steps::Actions(_) => Some(Step::Within(frame.table, run.cookie())),
+            Steps::Frozen(_) => None,
+        };
+        // Where the rest is from matters to what may tell controllers of it, or go on from there.
+        let at = left.iter().position(|step| knows_its_place(step.as_ref()));
+        let (before, after) = left.split_at(at.unwrap_or(left.len()));
+        steps.extend_from_slice(before);
+        steps.extend(within.filter(|_| !after.is_empty()));
+        steps.extend_from_slice(after);
     }
     steps
 }
@@ -201,6 +234,7 @@ impl<'a> Run<'a> {
             is_hashed: false,
             is_unread: false,
             pause: None,
+            is_thawed: false,
             is_first: false,
             is_home: false,
         }
@@ -330,6 +364,7 @@ impl<'a> Walk<'a> {
         let (done, before) = (self.done, std::mem::take(&mut self.actions));
         let side = |walk: &mut Self, larger: bool| {
             let mut run = run.clone();
+            run.is_thawed = false;
             let bit = Value::shifted(dst.field.row().width, larger.into(), dst.from);
             walk.write(&mut run, dst.field, &bit, &dst.mask());
             walk.done = done;

@@ -63,6 +63,8 @@ pub fn translate_tunnel_output(
     request: &Request<'_>,
 ) -> Translation {
     let mut walk = Walk::new(snapshot, tables, request);
+    // Where it came from is forgotten: what its key says of tunnels is what the tunnel is told.
+    walk.received.tunnel = TunnelKey::default();
     match snapshot.port(wait.0) {
         Some((_, port)) if matches!(port.kind, PortKind::Tunnel { .. }) => {
             walk.output(wait.0, port, &Packet::new(request.key));
@@ -135,6 +137,11 @@ impl<'a> Walk<'a> {
     /// Notes what came of the action before, if anybody wants to know.
     pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
         self.note(Kind::Detail, text);
+    }
+
+    /// Whether somebody wants to know how, and not only what.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.trace.is_some()
     }
 
     /// Notes a step, if anybody wants to know.

@@ -4,7 +4,6 @@ use flow::text::{Numbers, parse_hex_packet};
 use flow::{DpPort, FlowKey, Metadata};
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::parse_flow;
-use openflow::text::value::parse_masked;
 use openflow::{Field, Port};
 use pipeline::{MatchKey, OfPort};
 use unixctl::{Args, Registry};
@@ -158,9 +157,29 @@ fn of_bridge(
     Ok((key, registers))
 }
 
-/// Flags with bars or commas between, of a connection that is tracked.
+/// Flags of a connection that is tracked, with commas between. Not all go together.
 fn ct_state(text: &str) -> Result<u8, String> {
-    let text = text.replace(',', "|");
-    let (value, _) = parse_masked(Field::CtState, &text)?;
-    Ok(value.int() as u8)
+    const NAMES: [&str; 8] = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"];
+    let mut state = 0;
+    for name in text.split([',', ' ']).filter(|name| !name.is_empty()) {
+        let bit = NAMES.iter().position(|known| *known == name);
+        state |= 1 << bit.ok_or(format!("{name}: unknown connection tracking state flag"))?;
+    }
+    let has = |name: &str| {
+        NAMES.iter().position(|known| *known == name).is_some_and(|b| state >> b & 1 == 1)
+    };
+    let is_more = |than: &[&str]| NAMES.into_iter().any(|name| has(name) && !than.contains(&name));
+    let wrong = if !has("trk") && is_more(&[]) {
+        "If \"trk\" is unset, no other flags are set"
+    } else if has("inv") && is_more(&["trk", "inv"]) {
+        "when \"inv\" is set, only \"trk\" may also be set"
+    } else if has("new") && has("est") {
+        "\"new\" and \"est\" are mutually exclusive"
+    } else if has("new") && has("rpl") {
+        "\"new\" and \"rpy\" are mutually exclusive"
+    } else {
+        return Ok(state);
+    };
+    let shown: Vec<_> = NAMES.into_iter().filter(|name| has(name)).collect();
+    Err(format!("{}: invalid connection state: {wrong}", shown.join("|")))
 }

@@ -13,6 +13,8 @@ use crate::walk::Walk;
 /// Ports of protocols that have a helper.
 const FTP: u16 = 21;
 const TFTP: u16 = 69;
+/// The flag of a connection's state that all states have.
+const TRACKED: u8 = 1 << 5;
 
 impl<'a> Walk<'a> {
     pub(crate) fn ct(&mut self, run: &mut Run<'a>, action: &Ct) {
@@ -50,7 +52,8 @@ impl<'a> Walk<'a> {
             });
             if let Some(id) = self.fork_to_table(run, table) {
                 self.push(Datapath::Recirc(id));
-                self.forks.push(Fork { id, key: FlowKey { ct_zone: zone, ..self.done } });
+                let key = FlowKey { ct_zone: zone, ..self.done };
+                self.forks.push(Fork { id, key, nat });
             }
         }
         self.say(|| {
@@ -110,11 +113,11 @@ impl<'a> Walk<'a> {
 
     /// The packet is of no connection.
     pub(crate) fn ct_clear(&mut self, run: &mut Run<'a>) {
-        // A packet fresh from a port is of no connection yet.
+        // A packet fresh from a port is of no connection yet; what comes from the tracker has the flag that says so.
         if self.received.recirc_id != 0 {
-            self.mask.0.ct_state = u8::MAX;
+            self.mask.0.ct_state |= TRACKED;
         }
-        if self.done.ct_state != 0 {
+        if self.done.ct_state & TRACKED != 0 {
             self.push(Datapath::CtClear);
         }
         untrack(&mut run.packet.key.flow);

@@ -33,8 +33,9 @@ impl<'a> Walk<'a> {
             Field::VlanVid => self.set_tci(run, bits(value) & 0x1fff, bits(mask) & 0x1fff, true),
             Field::VlanPcp => self.set_tci(run, bits(value) << 13, bits(mask) << 13, true),
             _ => {
-                // What tunnels are told is not compared with anything, nor a label that we pushed.
-                let pushed = is_of_label(field) && !is_mpls(&self.received);
+                // What tunnels are told is not compared with anything, nor a header that we pushed.
+                let pushed = is_of_label(field) && !is_mpls(&self.received)
+                    || field.row().prereq == Prereq::Nsh && !self.received.is_nsh();
                 if is_of_tunnel(field) {
                     let mut bits = KeyMask::any();
                     bits.add(field, mask);

@@ -2,10 +2,10 @@
 
 use flow::nsh::next;
 use flow::{Action as Datapath, DropCause, FlowKey, NshKey, NshPush};
-use openflow::action::EncapProperty;
+use openflow::action::{Controller, EncapProperty};
 use packet::wire::ethernet::eth_type;
 
-use crate::run::{Next, Run};
+use crate::run::{Next, REASON_INVALID_TTL, Run};
 use crate::trace::Kind;
 use crate::walk::Walk;
 
@@ -99,9 +99,11 @@ impl<'a> Walk<'a> {
         if !key.is_nsh() {
             return Next::Step;
         }
-        let mut looked = self.mask.0.nsh();
-        looked.ttl = u8::MAX;
-        self.mask.0.set_nsh(&looked);
+        if self.received.is_nsh() {
+            let mut looked = self.mask.0.nsh();
+            looked.ttl = u8::MAX;
+            self.mask.0.set_nsh(&looked);
+        }
         let mut nsh = key.nsh();
         if nsh.ttl > 1 {
             nsh.ttl -= 1;
@@ -109,6 +111,8 @@ impl<'a> Walk<'a> {
             return Next::Step;
         }
         self.note(Kind::Warning, || "NSH decrement TTL exception".into());
+        let reason = REASON_INVALID_TTL;
+        self.controller(run, &Controller { reason, ..Controller::default() });
         Next::Leave
     }
 

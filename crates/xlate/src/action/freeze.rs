@@ -87,8 +87,10 @@ impl<'a> Walk<'a> {
 
     fn tell(&mut self, run: &Run<'a>, frozen: Frozen) {
         let Some(message) = frozen.message.clone() else { return };
+        let asked = message.meter.unwrap_or(pipeline::meter::CONTROLLER);
+        let meter = self.tables.meters.get(&(run.bridge.id, asked)).copied();
         let Some(state) = self.number(frozen) else { return };
-        self.push(Datapath::Userspace(SlowReason::Controller(PacketIn {
+        let tell = Datapath::Userspace(SlowReason::Controller(PacketIn {
             reason: message.reason,
             dont_send: false,
             continuation: message.pause,
@@ -96,7 +98,15 @@ impl<'a> Walk<'a> {
             cookie: run.cookie().unwrap_or(u64::MAX),
             controller_id: message.controller,
             max_len: message.max_len,
-        })));
+        }));
+        match meter {
+            // The meter holds back messages, not the packet. (The reference writes a copy for all packets this way.)
+            Some(meter) => {
+                let actions = vec![Datapath::Meter(meter), tell];
+                self.push(Datapath::Sample { probability: u32::MAX, actions });
+            }
+            None => self.push(tell),
+        }
     }
 
     /// The packet has come back.
@@ -112,13 +122,27 @@ impl<'a> Walk<'a> {
         run.packet.key.registers = frozen.registers;
         (run.stack, run.set) = (frozen.stack.clone(), frozen.set.clone());
         (run.table, run.left_cookie) = (frozen.table, frozen.cookie);
-        (run.is_first, run.is_home) = (true, true);
+        (run.is_first, run.is_home, run.is_thawed) = (true, true, true);
         run.is_hashed = frozen.is_hashed;
         self.first = Some(Box::new(run.packet.key));
         self.in_port = Some(PortRef { bridge: bridge.id, port: OfPort(frozen.registers.in_port) });
         self.open(Kind::Bridge, || format!("bridge(\"{}\")", bridge.name));
         self.open(Kind::Thaw, || "thaw".into());
-        self.note(Kind::Table, || format!("Resuming from table {}", frozen.table));
+        let from = match frozen.steps.as_slice() {
+            [Step::Table(table)] => *table,
+            // That of what is left to do is said with it.
+            _ => 0,
+        };
+        self.note(Kind::Thaw, || format!("Resuming from table {from}"));
+        if !frozen.set.is_empty() {
+            let set = openflow::text::action::Actions(&frozen.set);
+            self.note(Kind::Thaw, || format!("Restoring action set: {set}"));
+        }
+        let steps = frozen.steps.iter().filter(|step| !matches!(step, Step::Table(_)));
+        let steps: Vec<_> = steps.map(|step| crate::action::text(step.as_ref())).collect();
+        if !steps.is_empty() {
+            self.note(Kind::Thaw, || format!("Restoring actions: {}", steps.join(",")));
+        }
         self.close();
         self.deeper(|walk| {
             walk.run_steps(&mut run, &frozen.steps);
@@ -138,5 +162,6 @@ fn message(run: &Run<'_>, action: &Controller) -> Message {
         max_len: action.max_len,
         userdata: action.userdata.clone(),
         pause: action.pause,
+        meter: action.meter,
     }
 }

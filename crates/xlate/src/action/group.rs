@@ -106,6 +106,10 @@ impl<'a> Walk<'a> {
         // Each bucket draws a lot, and a heavier one a better one; a change of buckets moves no packets between others.
         let mut best = None;
         for (i, bucket) in group.setup.buckets.iter().enumerate() {
+            if bucket.weight == 0 {
+                self.say(|| format!("bucket {i}: not live due to "));
+                continue;
+            }
             if !self.may_use(run, group, i) {
                 continue;
             }
@@ -156,8 +160,9 @@ impl<'a> Walk<'a> {
         let mut looked = KeyMask::any();
         looked.add(Field::DpHash, &openflow::Value::Int(shares.mask().into()));
         run.packet.look(&looked, &mut self.mask);
-        let chosen =
-            shares.places(run.packet.key.flow.dp_hash).find(|i| self.may_use(run, group, *i));
+        let chosen = shares
+            .places(run.packet.key.flow.dp_hash)
+            .find(|i| group.setup.buckets.get(*i).is_some_and(|bucket| is_alive(run, bucket, 0)));
         self.use_bucket(run, group, chosen);
         Next::Step
     }

@@ -18,17 +18,44 @@ impl<'a> Walk<'a> {
     /// Whoever applies what the packet uses makes the rule, or keeps it alive.
     pub(crate) fn learn_rule(&mut self, run: &mut Run<'a>, action: &Learn) {
         let flow_mod = self.rule_to_learn(run, action);
-        if !self.has_packet {
-            self.note(Kind::Warning, || "suppressing side effects, so learn action ignored".into());
-        }
-        if let Some(result) = action.result {
+        self.say_learned(&flow_mod);
+        if let Some(result) = action.result.filter(|_| self.has_packet || !self.is_traced()) {
             let learned = self.has_room(run, action, &flow_mod);
             let bit = Value::shifted(result.field.row().width, learned.into(), result.from);
             self.write(run, result.field, &bit, &result.mask());
+            self.say_subfield(run, result);
+            if !learned {
+                self.say(|| "Limit exceeded, learn failed".into());
+            }
         }
         let bridge = run.bridge.id;
         let (flow_mod, limit) = (Arc::new(flow_mod), action.limit);
         self.uses.push(Use::LearnRule(LearnRule { bridge, flow_mod, limit }));
+    }
+
+    fn say_learned(&mut self, rule: &FlowMod) {
+        if !self.has_packet {
+            let why = "suppressing side effects, so learn action ignored";
+            return self.note(Kind::Warning, || why.into());
+        }
+        self.say(|| {
+            let mut text =
+                format!("table={} {} priority={}", rule.table, rule.matching, rule.priority);
+            let mut put = |name: &str, number: u64| {
+                if number != 0 {
+                    text += &format!(" {name}={number}");
+                }
+            };
+            put("idle", rule.idle_timeout.into());
+            put("hard", rule.hard_timeout.into());
+            if rule.new_cookie != 0 {
+                text += &format!(" cookie={:#x}", rule.new_cookie);
+            }
+            if rule.flags.send_flow_rem {
+                text += " send_flow_rem";
+            }
+            format!("{text} actions={}", rule.instructions)
+        });
     }
 
     /// Whether the limit of rules with this cookie leaves room for one, or it is there.

@@ -26,7 +26,12 @@ impl<'a> Walk<'a> {
         if run.is_unread && mpls::needs_headers(step) {
             return Next::Freeze { again: true };
         }
-        if !matches!(step, StepRef::Within(..) | StepRef::Table(_)) {
+        let is_shown = match step {
+            StepRef::Table(_) => false,
+            StepRef::Within(..) => run.is_thawed,
+            _ => true,
+        };
+        if is_shown {
             self.note(Kind::Action, || text(step));
         }
         match step {
@@ -42,6 +47,14 @@ impl<'a> Walk<'a> {
                 return Next::Table(Entry::of(table));
             }
             StepRef::Within(table, cookie) => {
+                // The reference shows the cookie as it lies in memory.
+                let shown = cookie.unwrap_or(u64::MAX).swap_bytes();
+                if is_shown {
+                    self.note(Kind::Action, || match shown {
+                        0 => format!("restored state: table={table}, cookie=0"),
+                        _ => format!("restored state: table={table}, cookie={shown:#x}"),
+                    });
+                }
                 (run.table, run.left_cookie, run.rule) = (table, cookie, None);
             }
         }
@@ -158,11 +171,11 @@ fn is_undone_by_setting(action: &flow::Action) -> bool {
     matches!(
         action,
         Output(_) | Set(_) | PushVlan(_) | PopVlan | Clone(_) | Userspace(_) | Drop(_) | Trunc(_)
-    ) || matches!(action, Recirc(_) | TnlPop(_))
+    ) || matches!(action, Recirc(_) | TnlPop(_) | Sample { .. })
 }
 
 /// A step as a trace names it.
-fn text(step: StepRef<'_>) -> String {
+pub(crate) fn text(step: StepRef<'_>) -> String {
     let alone = match step {
         StepRef::Action(action) => return action.to_string(),
         StepRef::Meter(id) => Instructions { meter: Some(id), ..Instructions::default() },
@@ -173,7 +186,10 @@ fn text(step: StepRef<'_>) -> String {
         StepRef::WriteMetadata(value, mask) => {
             Instructions { write_metadata: Some((value, mask)), ..Instructions::default() }
         }
-        StepRef::Within(..) | StepRef::Table(_) => Instructions::default(),
+        StepRef::Within(table, cookie) => {
+            return format!("unroll_xlate(table={table}, cookie={})", cookie.unwrap_or(u64::MAX));
+        }
+        StepRef::Table(_) => Instructions::default(),
         StepRef::GotoTable(table) => {
             Instructions { goto_table: Some(table), ..Instructions::default() }
         }

@@ -41,6 +41,9 @@ impl<'a> Walk<'a> {
         let labels = depth(&key);
         self.look_at_bottom(labels);
         if labels >= MOST_LABELS {
+            if !self.has_packet {
+                return self.abandon(DropCause::TooManyMplsLabels);
+            }
             return self.fail(DropCause::TooManyMplsLabels, || {
                 format!("bridge {}: dropping packet on which an MPLS push action can't be performed as it would have more MPLS LSEs than the {MOST_LABELS} supported.", run.bridge.name)
             });
@@ -49,7 +52,9 @@ impl<'a> Walk<'a> {
         self.commit(&run.packet);
         let m = &mut self.mask.0;
         let entry = if labels > 0 {
-            m.mpls = [u32::MAX; 4];
+            if is_mpls(&self.received) {
+                m.mpls = [u32::MAX; 4];
+            }
             key.mpls[0] & !BOS
         } else {
             let (null, ip) = match (key.is_ipv4(), key.is_ipv6()) {
@@ -89,9 +94,11 @@ impl<'a> Walk<'a> {
         run.is_unread = true;
     }
 
-    /// So many labels have been found because of which of them is the last.
+    /// So many labels have been found because of which of them is the last. (What we pushed ourselves nobody needs to look at.)
     fn look_at_bottom(&mut self, labels: usize) {
-        self.mask.0.mpls.iter_mut().take(labels).for_each(|entry| *entry |= BOS);
+        if is_mpls(&self.received) {
+            self.mask.0.mpls.iter_mut().take(labels).for_each(|entry| *entry |= BOS);
+        }
     }
 
     pub(crate) fn set_mpls(&mut self, run: &mut Run<'a>, field: Field, number: u32) {

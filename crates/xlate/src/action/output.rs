@@ -107,9 +107,11 @@ impl<'a> Walk<'a> {
 
     pub(crate) fn pop_queue(&mut self, run: &mut Run<'a>) {
         self.mask.0.skb_priority = u32::MAX;
-        run.packet.key.flow.skb_priority = self.received.skb_priority;
         let queue = self.received.skb_priority;
-        self.note(Kind::Detail, || format!("queue = {}", base_hex(queue)));
+        if run.packet.key.flow.skb_priority != queue {
+            run.packet.key.flow.skb_priority = queue;
+            self.say(|| format!("queue = {}", base_hex(queue)));
+        }
     }
 }
 

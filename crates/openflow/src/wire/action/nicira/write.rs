@@ -222,6 +222,8 @@ fn write_controller(w: &mut Writer, c: &Controller) {
     let start = begin(w, kind::CONTROLLER2);
     w.zeros(6);
     let default = Controller::default();
+    // Numbers fill their property up to eight bytes.
+    let word = |number: u16| (u32::from(number) << 16).to_be_bytes();
     let mut property = |number: u16, body: &[u8]| {
         let start = w.len();
         w.u16(number);
@@ -230,13 +232,13 @@ fn write_controller(w: &mut Writer, c: &Controller) {
         w.pad8(start);
     };
     if c.max_len != default.max_len {
-        property(0, &c.max_len.to_be_bytes());
+        property(0, &word(c.max_len));
     }
     if c.id != default.id {
-        property(1, &c.id.to_be_bytes());
+        property(1, &word(c.id));
     }
     if c.reason != default.reason {
-        property(2, &[c.reason]);
+        property(2, &[c.reason, 0, 0, 0]);
     }
     if !c.userdata.is_empty() {
         property(3, &c.userdata);
