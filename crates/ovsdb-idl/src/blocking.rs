@@ -69,6 +69,11 @@ impl Database {
         &self.protocol
     }
 
+    /// Tells the server that nothing more will come: for programs that end without taking this apart.
+    pub fn hang_up(&mut self) {
+        self.client.connection_mut().stream_mut().hang_up();
+    }
+
     /// Starts a transaction.
     pub fn begin(&self) -> Txn<'_> {
         self.protocol.begin()

@@ -164,6 +164,13 @@ impl Stream {
         }
     }
 
+    /// Tells the peer that nothing more will come, where TLS has a word for that. Dropping the stream does so too.
+    pub fn hang_up(&mut self) {
+        if let (State::Up, Some(channel)) = (self.state, &mut self.channel) {
+            channel.close(self.fd.as_fd());
+        }
+    }
+
     /// What to wait for on the socket when this is waited for on the stream.
     fn needs(&self, wanted: Interest) -> Interest {
         match (&self.channel, self.state) {
@@ -202,9 +209,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let (State::Up, Some(channel)) = (self.state, &mut self.channel) {
-            channel.close(self.fd.as_fd());
-        }
+        self.hang_up();
     }
 }
 

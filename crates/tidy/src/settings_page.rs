@@ -17,6 +17,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
         &[
             "bridges",
             "manager_options",
+            "ssl",
             "next_cfg",
             "cur_cfg",
             "ovs_version",
@@ -155,6 +156,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "other_config:pmd-rxq-affinity",
         ],
     ),
+    ("SSL", &["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"]),
     ("Manager", &["target", "max_backoff", "inactivity_probe", "is_connected", "status"]),
 ];
 

@@ -87,7 +87,10 @@ fn execute(
     let database = connect(&global, narrow, &clock)?;
     let run = Run { global, calls, database, comment, interest, glance, clock };
     // The process ends with this; to take the replica apart first, row by row, would serve nobody.
-    ManuallyDrop::new(run).go(out, err)
+    let mut run = ManuallyDrop::new(run);
+    let result = run.go(out, err);
+    run.database.hang_up();
+    result
 }
 
 /// What the database's log says of the transaction: who called us, and how.
