@@ -30,5 +30,5 @@ mod tests;
 
 pub use bridge::{Bridge, Settings, Step};
 pub use peer::{Kind, PeerId};
-pub use server::{Configuration, Controller, OpenFlow, Status};
+pub use server::{Configuration, Controller, InBand, OpenFlow, Status};
 pub use switch::{Event, PacketIn, Switch};

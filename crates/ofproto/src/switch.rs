@@ -1,5 +1,7 @@
 //! What a bridge's OpenFlow needs of the rest of the daemon.
 
+use std::net::Ipv4Addr;
+
 use base::Instant;
 use openflow::message::stats::Duration;
 use openflow::message::{self, PacketOut};
@@ -33,8 +35,26 @@ pub trait Switch: Send + Sync {
     fn port_counters(&self, port: Port) -> Option<([u64; 12], Duration)>;
     /// What a meter has counted.
     fn meter_counters(&self, id: u32) -> MeterCounters;
+    /// Through whom each of these addresses is reached from the host.
+    fn next_hops(&self, remotes: &[Ipv4Addr]) -> Vec<NextHop> {
+        vec![NextHop::None; remotes.len()]
+    }
     /// Changes bits of a port's configuration, and waits until that has happened.
     fn set_port(&self, port: Port, config: u32, mask: u32);
+}
+
+/// A hardware address.
+pub type Mac = [u8; 6];
+
+/// Through whom an address is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// Through who has this hardware address.
+    At(Mac),
+    /// Through somebody whose hardware address is not known yet.
+    Unknown,
+    /// Through nobody: there is no way, or no need of one.
+    None,
 }
 
 /// What a meter has counted.

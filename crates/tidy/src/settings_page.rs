@@ -70,6 +70,8 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "other_config:forward-bpdu",
             "other_config:dp-desc",
             "other_config:dp-sn",
+            "other_config:disable-in-band",
+            "other_config:in-band-queue",
             "controller",
             "protocols",
             "flow_tables",
@@ -82,6 +84,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "target",
             "max_backoff",
             "inactivity_probe",
+            "connection_mode",
             "enable_async_messages",
             "controller_rate_limit",
             "controller_burst_limit",
@@ -157,7 +160,10 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
         ],
     ),
     ("SSL", &["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"]),
-    ("Manager", &["target", "max_backoff", "inactivity_probe", "is_connected", "status"]),
+    (
+        "Manager",
+        &["target", "max_backoff", "inactivity_probe", "connection_mode", "is_connected", "status"],
+    ),
 ];
 
 /// The interface types that ferroswitch can make.

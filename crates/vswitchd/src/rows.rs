@@ -14,7 +14,15 @@ pub fn interest() -> Result<Interest, UnknownName> {
     Interest::none(vswitch_schema::schema())
         .watch(
             "Open_vSwitch",
-            &["bridges", "other_config", "external_ids", "next_cfg", "datapaths", "ssl"],
+            &[
+                "bridges",
+                "other_config",
+                "external_ids",
+                "next_cfg",
+                "datapaths",
+                "manager_options",
+                "ssl",
+            ],
         )?
         .quietly(
             "Open_vSwitch",
@@ -83,12 +91,14 @@ pub fn interest() -> Result<Interest, UnknownName> {
                 "target",
                 "max_backoff",
                 "inactivity_probe",
+                "connection_mode",
                 "enable_async_messages",
                 "controller_rate_limit",
                 "controller_burst_limit",
                 "other_config",
             ],
         )?
+        .watch("Manager", &["target", "connection_mode"])?
         .watch("SSL", &["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"])?
         .quietly("Controller", &["is_connected", "role", "status"])?
         .watch("Flow_Table", &["name", "flow_limit", "overflow_policy", "groups", "prefixes"])?
@@ -112,6 +122,8 @@ pub struct Rows {
     pub interfaces: Map<Uuid, Arc<tables::Interface>>,
     /// Controller rows.
     pub controllers: Map<Uuid, tables::Controller>,
+    /// Manager rows.
+    pub managers: Map<Uuid, tables::Manager>,
     /// SSL rows.
     pub ssl: Map<Uuid, tables::Ssl>,
     /// Flow_Table rows.
@@ -153,6 +165,7 @@ impl Rows {
         follow::<tables::Port, _>(&mut self.ports, replica, changes);
         follow::<tables::Interface, _>(&mut self.interfaces, replica, changes);
         follow::<tables::Controller, _>(&mut self.controllers, replica, changes);
+        follow::<tables::Manager, _>(&mut self.managers, replica, changes);
         follow::<tables::Ssl, _>(&mut self.ssl, replica, changes);
         follow::<tables::FlowTable, _>(&mut self.flow_tables, replica, changes);
         let options = self.options.get_mut();

@@ -12,6 +12,7 @@ use pipeline::FailMode;
 use stream::{Endpoint, Keys, Listener};
 
 use super::BridgeConfig;
+use super::in_band::InBand;
 use super::remote::Remote;
 use crate::bridge::Bridge;
 use crate::peer::Kind;
@@ -24,6 +25,7 @@ pub(super) struct Managed {
     pub(super) snoop: Option<Listener>,
     /// By key.
     pub(super) remotes: BTreeMap<String, Remote>,
+    in_band: InBand,
     /// Since when no controller is connected.
     alone: Option<Instant>,
     /// Whether it switches by itself until one is.
@@ -42,6 +44,7 @@ impl Managed {
             management,
             snoop,
             remotes: BTreeMap::new(),
+            in_band: InBand::default(),
             alone: Some(now),
             failed_open: false,
         };
@@ -90,11 +93,28 @@ impl Managed {
             // Neither can be refused: everything is matched and NORMAL needs nothing.
             let _ = if wanted {
                 let normal = Action::Output { port: Port::NORMAL, max_len: 0 };
-                program.add_hidden(&all, ABOVE_ALL, Instructions::apply(vec![normal]), now)
+                program.add_hidden(
+                    &all,
+                    super::above(ABOVE_ALL),
+                    Instructions::apply(vec![normal]),
+                    now,
+                )
             } else {
-                program.remove_hidden(&all, ABOVE_ALL)
+                program.remove_hidden(&all, super::above(ABOVE_ALL))
             };
         });
+    }
+
+    /// Keeps the way open to controllers that are reached through the bridge.
+    pub(super) fn control_in_band(&mut self, now: Instant) {
+        let ports = &self.config.settings.ports;
+        let local = ports.iter().find(|port| port.port == Port::LOCAL).map(|port| port.address);
+        self.in_band.run(&self.config.in_band, local, &*self.config.switch, now);
+    }
+
+    /// When [`Managed::control_in_band`] may have something to do though nothing has happened.
+    pub(super) fn in_band_due(&self) -> Option<Instant> {
+        self.in_band.due()
     }
 
     /// When [`Managed::fail_open`] may have something to do.
@@ -159,7 +179,7 @@ impl Managed {
 }
 
 /// The highest of hidden priorities.
-const ABOVE_ALL: u16 = u16::MAX;
+const ABOVE_ALL: u32 = 0xf0_f0f0;
 /// Where no controller is probed, they are missed after three times this.
 const PROBE: Duration = Duration::from_secs(5);
 

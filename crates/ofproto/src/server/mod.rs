@@ -5,14 +5,16 @@
 
 mod conn;
 mod errands;
+mod in_band;
 mod managed;
 mod remote;
 mod run;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,10 +52,21 @@ pub struct BridgeConfig {
     pub run_dir: PathBuf,
     /// Who else may talk to it.
     pub controllers: Vec<Controller>,
+    /// Those of them, and of others, that may have to be reached through it.
+    pub in_band: InBand,
     /// What it does while no controller is connected.
     pub fail_mode: FailMode,
     /// Whether the operator's wishes were looked at anew, as opposed to a port that changed by itself.
     pub reconfigured: bool,
+}
+
+/// Who may have to be reached through the bridge, by rules above those of controllers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InBand {
+    /// Where they are.
+    pub remotes: BTreeSet<SocketAddrV4>,
+    /// The queue for what goes to them.
+    pub queue: Option<u32>,
 }
 
 /// A controller, or an address on which to wait for some.
@@ -90,6 +103,11 @@ pub struct Status {
     pub since_disconnect: Option<Instant>,
     /// Why it was.
     pub last_error: Option<String>,
+}
+
+/// A priority above all that controllers can give, as the program counts those.
+fn above(priority: u32) -> u32 {
+    priority.saturating_sub(u16::MAX.into())
 }
 
 /// What the thread is told.

@@ -101,6 +101,7 @@ impl Server {
             self.serve();
             self.probe();
             self.fail_open();
+            self.control_in_band();
             self.report();
             let timeout = self.prepare_to_sleep();
             if let Err(error) = self.poller.wait(timeout, &mut events) {
@@ -473,6 +474,11 @@ impl Server {
         self.bridges.values_mut().for_each(|managed| managed.fail_open(now));
     }
 
+    fn control_in_band(&mut self) {
+        let now = self.clock.now();
+        self.bridges.values_mut().for_each(|managed| managed.control_in_band(now));
+    }
+
     /// Says how controllers stand, if that has changed.
     fn report(&mut self) {
         let now = self.clock.now();
@@ -535,7 +541,8 @@ impl Server {
         let now = self.clock.now();
         let failures = self.bridges.values().filter_map(Managed::fail_open_due);
         let failures = failures.filter(|due| *due > now);
-        let deadline = probes.chain(calls).chain(status).chain(failures).min();
+        let in_band = self.bridges.values().filter_map(Managed::in_band_due);
+        let deadline = probes.chain(calls).chain(status).chain(failures).chain(in_band).min();
         deadline.and_then(|deadline| self.clock.sleep_until(deadline))
     }
 }

@@ -14,7 +14,7 @@ use openflow::{Code, Field, Match, Protocol, Version};
 use pipeline::{BridgeId, FailMode};
 use stream::{Endpoint, Keys, Listener};
 
-use super::{BridgeConfig, Configuration, Controller, OpenFlow, Status};
+use super::{BridgeConfig, Configuration, Controller, InBand, OpenFlow, Status};
 use crate::bridge::Settings;
 use crate::peer::Kind;
 use crate::tests::Kept;
@@ -51,6 +51,7 @@ impl World {
             switch: self.switch.clone(),
             run_dir: self.dir.path().to_owned(),
             controllers,
+            in_band: InBand::default(),
             fail_mode,
             reconfigured: true,
         };

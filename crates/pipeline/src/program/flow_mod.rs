@@ -189,11 +189,11 @@ impl Program {
     pub fn add_hidden(
         &mut self,
         matching: &Match,
-        above: u16,
+        above: u32,
         instructions: Instructions,
         now: Instant,
     ) -> Result<Changes, Error> {
-        let priority = HIDDEN - 1 + i32::from(above.max(1));
+        let priority = hidden(above);
         let rule = self.own_rule(0, matching, priority, instructions, now)?;
         self.whole(|this, changes| {
             this.put(Arc::new(rule), changes);
@@ -202,8 +202,8 @@ impl Program {
     }
 
     /// Removes it.
-    pub fn remove_hidden(&mut self, matching: &Match, above: u16) -> Result<Changes, Error> {
-        let priority = HIDDEN - 1 + i32::from(above.max(1));
+    pub fn remove_hidden(&mut self, matching: &Match, above: u32) -> Result<Changes, Error> {
+        let priority = hidden(above);
         let pattern = pattern(matching)?;
         let rule = self.table(0).and_then(|t| t.exactly(&pattern, priority)).cloned();
         self.whole(|this, changes| {
@@ -287,6 +287,11 @@ const IMPLICIT_MISS: u8 = REASON_ACTION + 5;
 
 /// The lowest priority that no controller can give.
 const HIDDEN: i32 = 0x1_0000;
+
+/// The priority so far above all that controllers can give.
+fn hidden(above: u32) -> i32 {
+    (HIDDEN - 1).saturating_add_unsigned(above.max(1))
+}
 
 fn pattern(matching: &Match) -> Result<Sparse, Error> {
     let pattern = MatchKey::new(matching)

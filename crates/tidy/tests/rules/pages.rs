@@ -68,7 +68,7 @@ fn settings_in_effect_are_read_somewhere() {
         }
     }
     // Words that mean something else where they are quoted.
-    let homonyms = ["ifindex", "pmd-sleep-max"];
+    let homonyms = ["ifindex", "pmd-sleep-max", "private_key", "certificate", "ca_cert"];
     let switch =
         settings().filter(|s| ["Open_vSwitch", "Bridge", "Port", "Interface"].contains(&s.table));
     for s in switch

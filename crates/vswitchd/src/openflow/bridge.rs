@@ -1,11 +1,13 @@
 //! A bridge, and a datapath's events, as the crate `ofproto` sees them.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError, Weak};
 
 use base::{Clock, Instant};
 use netdev::Device;
-use ofproto::switch::{Event, Events, MeterCounters, PacketIn, Switch};
+use netdev::rtnl::{Neighbour, Query};
+use ofproto::switch::{Event, Events, MeterCounters, NextHop, PacketIn, Switch};
 use openflow::message::stats;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Port};
@@ -127,6 +129,26 @@ impl Switch for BridgeSwitch {
     fn meter_counters(&self, id: u32) -> MeterCounters {
         let stats = self.slow.meter_stats(self.id, id).unwrap_or_default();
         MeterCounters { packets: stats.packets, bytes: stats.bytes, bands: stats.bands }
+    }
+
+    fn next_hops(&self, remotes: &[Ipv4Addr]) -> Vec<NextHop> {
+        let routes = self.slow.with(|state, _| {
+            remotes.iter().map(|ip| state.routes.lookup((*ip).into(), 0, None)).collect::<Vec<_>>()
+        });
+        // Without the kernel's word none of them is known.
+        let known = Query::open().and_then(|mut query| Ok((query.links()?, query.neighbours()?)));
+        let (links, neighbours) = known.unwrap_or_default();
+        let hop = |(ip, route): (&Ipv4Addr, Option<tunnel::NextHop>)| {
+            let Some(route) = route.filter(|route| &*route.dev != "lo") else {
+                return NextHop::None;
+            };
+            let wanted = route.neighbour((*ip).into());
+            let link = links.iter().find(|link| *link.name == *route.dev).map(|link| link.ifindex);
+            let usable = |n: &&Neighbour| n.ip == wanted && Some(n.ifindex) == link && n.usable;
+            let mac = neighbours.iter().find(usable).and_then(|neighbour| neighbour.mac);
+            mac.map_or(NextHop::Unknown, NextHop::At)
+        };
+        remotes.iter().zip(routes).map(hop).collect()
     }
 
     fn set_port(&self, port: Port, config: u32, mask: u32) {

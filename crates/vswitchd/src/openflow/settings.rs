@@ -1,15 +1,16 @@
 //! What rows of the database say of controllers, versions and tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
 
 use ofconn::Versions;
-use ofproto::{Controller, Kind};
+use ofproto::{Controller, InBand, Kind};
 use openflow::{Field, Version};
 use pipeline::{Overflow, TABLES, TableSettings};
-use stream::Endpoint;
 use stream::tls::{Settings, Trust};
+use stream::{Endpoint, Host};
 use vswitch_schema::tables;
 
 use crate::rows::Rows;
@@ -19,6 +20,8 @@ use crate::rows::Rows;
 pub struct Wanted {
     /// Its controllers.
     pub controllers: Vec<Controller>,
+    /// Who may have to be reached through it.
+    pub in_band: InBand,
     /// The versions that it speaks.
     pub versions: Versions,
     /// How its tables are set up.
@@ -38,6 +41,7 @@ pub fn read(rows: &Rows, run_dir: &Path) -> (BTreeMap<String, Wanted>, Vec<Compl
     let bridges = rows.bridges.values().map(|row| {
         let wanted = Wanted {
             controllers: read_controllers(rows, row, run_dir, &mut complaints),
+            in_band: read_in_band(rows, row),
             versions: read_versions(&row.protocols),
             tables: read_tables(rows, row),
             description: row.other_config.get("dp-desc").cloned(),
@@ -67,6 +71,31 @@ fn read_controllers(
         }
     }
     controllers
+}
+
+/// Whom the bridge must let through to: its controllers and the database's, but for those that have another way.
+fn read_in_band(rows: &Rows, bridge: &tables::Bridge) -> InBand {
+    if bridge.other_config.get("disable-in-band").is_some_and(|value| value == "true") {
+        return InBand::default();
+    }
+    let through =
+        |mode: Option<tables::ConnectionMode>| mode != Some(tables::ConnectionMode::OutOfBand);
+    let controllers = bridge.controller.iter().filter_map(|id| rows.controllers.get(id));
+    let controllers = controllers.filter(|row| through(row.connection_mode));
+    let managers = rows.switch.iter().flat_map(|switch| &switch.manager_options);
+    let managers = managers.filter_map(|id| rows.managers.get(id));
+    let managers = managers.filter(|row| through(row.connection_mode));
+    let remotes: BTreeSet<SocketAddrV4> = controllers
+        .filter_map(|row| Endpoint::parse_openflow(&row.target).ok())
+        .chain(managers.filter_map(|row| row.target.parse().ok()))
+        .filter_map(|endpoint| match endpoint {
+            Endpoint::Tcp(Host::Ip(IpAddr::V4(ip)), port)
+            | Endpoint::Ssl(Host::Ip(IpAddr::V4(ip)), port) => Some(SocketAddrV4::new(ip, port)),
+            _ => None,
+        })
+        .collect();
+    let queue = bridge.other_config.get("in-band-queue").and_then(|queue| queue.parse().ok());
+    InBand { remotes, queue }
 }
 
 /// The keys for TLS: those of the database, if it names any, or those given at the start.

@@ -78,6 +78,7 @@ impl Switch {
                 switch,
                 run_dir: self.setup.run_dir.clone(),
                 controllers: wanted.controllers,
+                in_band: wanted.in_band,
                 fail_mode: asked.fail_mode,
                 reconfigured,
             });
