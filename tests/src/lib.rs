@@ -16,6 +16,7 @@ mod interop;
 mod local;
 mod migration;
 mod misuse;
+mod ofctl;
 mod offload;
 mod openflow;
 mod order;

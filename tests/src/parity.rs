@@ -77,7 +77,8 @@ fn alike(text: &str, dir: &str) -> String {
             rest = &rest[c.len_utf8()..];
         }
     }
-    out
+    // Said only where it is not the duration, which is a matter of luck.
+    out.replace(", hard_age=AGE", "")
 }
 
 /// The label for something volatile at the beginning of `rest`, and its length.
@@ -95,13 +96,17 @@ fn volatile(rest: &str, before: &str) -> Option<(&'static str, usize)> {
         return Some(("TIME", (end + number).min(rest.len())));
     }
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let hex = |c: char| c == 'x' || c.is_ascii_hexdigit();
+    if before.ends_with("xid=") {
+        return Some(("XID", rest.find(|c| !hex(c)).unwrap_or(rest.len())));
+    }
     if digits > 0 && before.ends_with("used:") {
         return Some(("AGE", rest.find('s').unwrap_or(digits)));
     }
     if digits > 0 && (before.ends_with("duration=") || before.ends_with("duration:")) {
         return Some(("AGE", rest.find('s').unwrap_or(digits)));
     }
-    if digits > 0 && before.ends_with("idle_age=") {
+    if digits > 0 && (before.ends_with("idle_age=") || before.ends_with("hard_age=")) {
         return Some(("AGE", digits));
     }
     let after_pid = ["ovs-vswitchd.", "ovsdb-server.", "pid "].iter().any(|p| before.ends_with(p));

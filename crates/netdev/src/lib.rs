@@ -123,6 +123,10 @@ pub trait Device: Send + Sync {
     fn status(&self) -> io::Result<Status>;
     /// The counters.
     fn stats(&self) -> io::Result<Stats>;
+    /// What this device counts besides, by name.
+    fn custom_stats(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
     /// Sets the hardware address.
     fn set_mac(&self, mac: [u8; 6]) -> io::Result<()>;
     /// Sets the MTU.

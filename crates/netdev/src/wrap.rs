@@ -62,6 +62,10 @@ impl Device for Wrapped {
         self.device.stats()
     }
 
+    fn custom_stats(&self) -> Vec<(String, u64)> {
+        self.device.custom_stats()
+    }
+
     fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
         self.device.set_mac(mac)
     }

@@ -3,7 +3,6 @@
 use std::net::Ipv4Addr;
 
 use base::Instant;
-use openflow::message::stats::Duration;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Match, Port};
 use pipeline::{BridgeId, Changes, Edit, Failed, Program};
@@ -31,8 +30,8 @@ pub trait Switch: Send + Sync {
     fn packet_out(&self, out: &PacketOut) -> Result<(), Code>;
     /// Lets a packet go on that was paused when it was sent to a controller.
     fn resume(&self, packet: &message::PacketIn) -> Result<(), Code>;
-    /// What a port has counted, in the order of [`openflow::message::PortStats`], and since when.
-    fn port_counters(&self, port: Port) -> Option<([u64; 12], Duration)>;
+    /// What a port has counted; `None` if it has gone.
+    fn port_stats(&self, port: Port) -> Option<message::PortStats>;
     /// What a meter has counted.
     fn meter_counters(&self, id: u32) -> MeterCounters;
     /// Through whom each of these addresses is reached from the host.

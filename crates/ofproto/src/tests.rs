@@ -56,8 +56,10 @@ impl Switch for Kept {
         Ok(())
     }
 
-    fn port_counters(&self, port: Port) -> Option<([u64; 12], stats::Duration)> {
-        Some(([u64::from(port.0); 12], stats::Duration::default()))
+    fn port_stats(&self, port: Port) -> Option<stats::PortStats> {
+        let counters = [u64::from(port.0); 12];
+        let duration = Some(stats::Duration::default());
+        Some(stats::PortStats { port, counters, duration, custom: Vec::new() })
     }
 
     fn meter_counters(&self, _: u32) -> MeterCounters {

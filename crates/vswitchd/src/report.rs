@@ -328,10 +328,14 @@ fn statistics(switch: &Switch, bridge: &str, live: &Live) -> IntMap {
         ("rx_missed_errors", stats.rx_missed_errors),
         ("collisions", stats.collisions),
     ];
-    // A tunnel or patch has packets and bytes, and drops once there are any.
-    let has = |i: usize, n: u64| live.device.is_some() || i < 4 || n > 0;
+    // A tunnel or patch has packets and bytes, and drops once there are any; a dummy knows of nothing else.
+    let is_dummy = live.device.as_ref().is_some_and(|device| device.as_dummy().is_some());
+    let knows_all = live.device.is_some() && !is_dummy;
+    let has = |i: usize, n: u64| knows_all || i < 4 || n > 0;
     let kept = all.into_iter().enumerate().filter(|(i, (_, n))| has(*i, *n));
-    kept.map(|(_, (name, n))| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX))).collect()
+    let kept = kept.map(|(_, (name, n))| (name.to_owned(), n));
+    let custom = live.device.iter().flat_map(|device| device.custom_stats());
+    kept.chain(custom).map(|(name, n)| (name, i64::try_from(n).unwrap_or(i64::MAX))).collect()
 }
 
 fn traffic_stats(t: Traffic) -> Stats {

@@ -114,6 +114,8 @@ struct State {
     ip6: Vec<(Ipv6Addr, u8)>,
     queues: Vec<VecDeque<Packet>>,
     stats: Stats,
+    /// Packets and bytes that came by each queue.
+    received: Vec<(u64, u64)>,
     captures: Captures,
     /// Transmitted packets for a test to look at, and how many are kept.
     sent: VecDeque<Packet>,
@@ -148,6 +150,7 @@ impl Dummy {
             ip6: Vec::new(),
             queues: vec![VecDeque::new(); queues],
             stats: Stats::default(),
+            received: vec![(0, 0); queues],
             captures: Captures::open(options, clock)?,
             sent: VecDeque::new(),
             keep: 0,
@@ -343,6 +346,22 @@ impl Device for Dummy {
         })
     }
 
+    /// The reference's dummies have two counters for the sake of having some, and then those of the queues.
+    fn custom_stats(&self) -> Vec<(String, u64)> {
+        let state = self.shared.state();
+        let counter = |name: String, value| (name, value);
+        let mut all: Vec<_> = (1..=2)
+            .map(|n| counter(format!("rx_custom_packets_{n}"), state.stats.rx_packets))
+            .collect();
+        for (queue, (packets, bytes)) in state.received.iter().enumerate() {
+            all.push(counter(format!("rx_q{queue}_bytes"), *bytes));
+            all.push(counter(format!("rx_q{queue}_packets"), *packets));
+        }
+        all.push(counter("tx_q0_bytes".to_owned(), state.stats.tx_bytes));
+        all.push(counter("tx_q0_packets".to_owned(), state.stats.tx_packets));
+        all
+    }
+
     fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
         self.shared.state().mac = mac;
         Ok(())
@@ -409,8 +428,11 @@ impl RxQueue for Rx {
         }
         let count = max.min(state.queues[self.queue].len());
         for packet in state.queues[self.queue].drain(..count).collect::<Vec<_>>() {
+            let bytes = packet.buf.len() as u64;
             state.stats.rx_packets += 1;
-            state.stats.rx_bytes += packet.buf.len() as u64;
+            state.stats.rx_bytes += bytes;
+            state.received[self.queue].0 += 1;
+            state.received[self.queue].1 += bytes;
             out.push(packet);
         }
         if !state.queues[self.queue].is_empty() {

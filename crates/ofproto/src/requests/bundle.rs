@@ -49,7 +49,9 @@ pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> O
     };
     let message = match message {
         Message::FlowMod(flow_mod) => {
-            Message::FlowMod(Box::new(flows::in_protocol(*flow_mod, peer.protocol)?))
+            let flow_mod = flows::in_protocol(*flow_mod, peer.protocol)?;
+            flows::permitted(&flow_mod)?;
+            Message::FlowMod(Box::new(flow_mod))
         }
         Message::GroupMod(_) | Message::PortMod(_) | Message::PacketOut(_) => message,
         _ => return Err(Code::OFPBFC_MSG_UNSUP),

@@ -7,8 +7,8 @@ use openflow::error::Code;
 use openflow::message::flow_mod::{ALL_TABLES, Command, FlowMod};
 use openflow::message::{FlowStats, FlowStatsRequest, Message, stats};
 use openflow::wire::{Writer, append_flow};
-use openflow::{Protocol, Version};
-use pipeline::{Edit, Rule};
+use openflow::{Field, Protocol, Version};
+use pipeline::{Edit, INTERNAL_TABLE, Rule};
 
 use super::{Outcome, answer, edit};
 use crate::bridge::{Bridge, Request, Step};
@@ -40,6 +40,19 @@ pub(super) fn in_protocol(mut flow_mod: FlowMod, protocol: Protocol) -> Result<F
         flow_mod.table = ALL_TABLES;
     }
     Ok(flow_mod)
+}
+
+/// Whether controllers may add such a rule at all, whatever rules there are: what a bundle refuses to keep.
+pub(super) fn permitted(flow_mod: &FlowMod) -> Result<(), Code> {
+    if flow_mod.command != Command::Add {
+        return Ok(());
+    }
+    let foreign = [Field::RecircId, Field::DpHash];
+    match flow_mod.table {
+        INTERNAL_TABLE => Err(Code::OFPBRC_EPERM),
+        _ if foreign.iter().any(|field| flow_mod.matching.has(*field)) => Err(Code::OFPBRC_EPERM),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn statistics(

@@ -2,8 +2,8 @@
 
 use openflow::Port;
 use openflow::error::Code;
+use openflow::message::Message;
 use openflow::message::port::{PortDesc, PortMod};
-use openflow::message::{Message, PortStats};
 
 use super::{Outcome, list};
 use crate::bridge::{Bridge, Request, Step};
@@ -28,9 +28,7 @@ pub(super) fn statistics(bridge: &mut Bridge, request: &Request, port: Port) -> 
     let switch = bridge.switch.clone();
     let empty = Message::PortStatsReply { ports: Vec::new(), more: false };
     let entries = ports.into_iter().filter_map(move |desc| {
-        let (counters, since) = switch.port_counters(desc.port)?;
-        let stats =
-            PortStats { port: desc.port, counters, duration: Some(since), custom: Vec::new() };
+        let stats = switch.port_stats(desc.port)?;
         Some(Message::PortStatsReply { ports: vec![stats], more: false })
     });
     list(bridge, request, empty, entries)

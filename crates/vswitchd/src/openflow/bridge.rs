@@ -86,14 +86,14 @@ impl Switch for BridgeSwitch {
         self.slow.resume(&packet.continuation, &packet.packet, &packet.metadata)
     }
 
-    fn port_counters(&self, port: Port) -> Option<([u64; 12], stats::Duration)> {
+    fn port_stats(&self, port: Port) -> Option<stats::PortStats> {
         let handle = self.port(port)?;
         let age = self.clock.now().since(handle.since);
         let since = stats::Duration {
             seconds: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
             nanoseconds: age.subsec_millis() * 1_000_000,
         };
-        let counters = match &handle.device {
+        let (counters, custom) = match &handle.device {
             Some(device) => {
                 let device = device.upgrade()?;
                 let s = device.stats().unwrap_or_default();
@@ -114,16 +114,16 @@ impl Switch for BridgeSwitch {
                 if device.as_dummy().is_some() {
                     all[4..].fill(UNKNOWN);
                 }
-                all
+                (all, device.custom_stats())
             }
             None => {
                 let t = self.slow.traffic(PortRef { bridge: self.id, port: OfPort(port.0) });
                 let mut all = [UNKNOWN; 12];
                 all[..4].copy_from_slice(&[t.rx_packets, t.tx_packets, t.rx_bytes, t.tx_bytes]);
-                all
+                (all, Vec::new())
             }
         };
-        Some((counters, since))
+        Some(stats::PortStats { port, counters, duration: Some(since), custom })
     }
 
     fn meter_counters(&self, id: u32) -> MeterCounters {

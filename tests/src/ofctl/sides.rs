@@ -1,7 +1,4 @@
-//! The two sides: a private database server and switch each, and the `ovs-ofctl` that is tried on them.
-//!
-//! Both sides' switch is Debian's, unless `FERROSWITCH_OFCTL_SWITCH` names another program for ours: then it is the switch that
-//! is compared as well.
+//! The sides: a private database server and switch each, and the `ovs-ofctl` that is tried on them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,35 +6,23 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use testbed::Programs;
 
-/// Debian's program.
-pub(crate) const REFERENCE: &str = "/usr/bin/ovs-ofctl";
-const SWITCH: &str = "/usr/sbin/ovs-vswitchd";
+use crate::support::{ok, programs, reference};
+
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 
-/// What every comparison begins with.
-const BRIDGES: &str = "\
-    add-br br0 -- set bridge br0 datapath_type=dummy fail-mode=secure other-config:hwaddr=aa:55:aa:55:00:01 \
+/// What every comparison begins with. Port by port, as dummies' addresses are counted.
+const BRIDGES: [&str; 5] = [
+    "add-br br0 -- set bridge br0 datapath_type=dummy fail-mode=secure other-config:hwaddr=aa:55:aa:55:00:01 \
     other-config:datapath-id=fedcba9876543210 \
-    protocols=OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15 \
-    -- add-port br0 p1 -- set interface p1 type=dummy ofport_request=1 \
-    -- add-port br0 p2 -- set interface p2 type=dummy ofport_request=2 \
-    -- add-port br0 p3 -- set interface p3 type=dummy ofport_request=3 \
-    -- add-br br1 -- set bridge br1 datapath_type=dummy fail-mode=secure protocols=OpenFlow13 \
-    other-config:hwaddr=aa:55:aa:55:01:00";
-
-/// Whether the comparison is switched off; it is an error if the reference is missing.
-pub(crate) fn skip() -> bool {
-    if std::env::var_os("FERROSWITCH_SKIP_REFERENCE").is_some_and(|value| value == "1") {
-        println!("skipped: FERROSWITCH_SKIP_REFERENCE=1");
-        return true;
-    }
-    assert!(
-        Path::new(REFERENCE).exists() && Path::new(SWITCH).exists(),
-        "{REFERENCE} is missing: install openvswitch-switch to compare with it, or set FERROSWITCH_SKIP_REFERENCE=1"
-    );
-    false
-}
+    protocols=OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15",
+    "add-port br0 p1 -- set interface p1 type=dummy ofport_request=1",
+    "add-port br0 p2 -- set interface p2 type=dummy ofport_request=2",
+    "add-port br0 p3 -- set interface p3 type=dummy ofport_request=3",
+    "add-br br1 -- set bridge br1 datapath_type=dummy fail-mode=secure protocols=OpenFlow13 \
+    other-config:hwaddr=aa:55:aa:55:01:00",
+];
 
 /// What a program said, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,26 +50,35 @@ impl Drop for Side {
 }
 
 impl Side {
+    /// Our program on our switch.
     pub(crate) fn ours() -> Side {
-        let switch = std::env::var("FERROSWITCH_OFCTL_SWITCH").unwrap_or(SWITCH.to_owned());
-        Side::start(env!("CARGO_BIN_EXE_ovs-ofctl"), &switch)
+        Side::start(&programs(), &programs())
     }
 
+    /// Our program on Debian's switch.
+    pub(crate) fn guest() -> Side {
+        Side::start(&programs(), &reference())
+    }
+
+    /// Debian's program on Debian's switch.
     pub(crate) fn theirs() -> Side {
-        Side::start(REFERENCE, SWITCH)
+        Side::start(&reference(), &reference())
     }
 
-    fn start(ofctl: &str, switch: &str) -> Side {
+    fn start(client: &Programs, switch: &Programs) -> Side {
         let dir = TempDir::new().expect("a temporary directory");
-        let side = Side { dir, ofctl: ofctl.into() };
+        let side = Side { dir, ofctl: ok(client.find("ovs-ofctl")) };
         side.daemon("/usr/bin/ovsdb-tool", &["create".into(), side.path("conf.db"), SCHEMA.into()]);
         let socket = format!("punix:{}", side.path("db.sock"));
         let server = [vec![side.path("conf.db"), format!("--remote={socket}")], side.options("db")];
         side.daemon("/usr/sbin/ovsdb-server", &server.concat());
         let database = format!("unix:{}", side.path("db.sock"));
         let own = vec![database, "--enable-dummy".into(), "--disable-system".into()];
-        side.daemon(switch, &[own, side.options("switch")].concat());
-        side.vsctl(BRIDGES);
+        let program = ok(switch.find("ovs-vswitchd")).display().to_string();
+        side.daemon(&program, &[own, side.options("switch")].concat());
+        for bridge in BRIDGES {
+            side.vsctl(bridge);
+        }
         side
     }
 

@@ -2,19 +2,30 @@
 
 use std::path::Path;
 
-use crate::sides::Outcome;
+use super::sides::{Outcome, Side};
+
+/// In which order lists are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As they come; but for groups, which Debian's switch hashes differently in each process.
+    AsSaid,
+    /// Ours are in the order of numbers and priorities; the reference's are in that of its hash tables.
+    Sorted,
+}
 
 /// The outcome with placeholders for what may differ.
-pub(crate) fn outcome(mut outcome: Outcome, dir: &Path) -> Outcome {
-    outcome.out = text(&outcome.out, dir);
-    outcome.err = text(&outcome.err, dir);
+pub(crate) fn outcome(mut outcome: Outcome, side: &Side, order: Order) -> Outcome {
+    outcome.out = text(&outcome.out, side.dir());
+    outcome.err = text(&outcome.err, side.dir());
+    if order == Order::Sorted {
+        outcome.out = sorted(&outcome.out);
+    }
     outcome
 }
 
 pub(crate) fn text(text: &str, dir: &Path) -> String {
     let text = text.replace(&dir.display().to_string(), "DIR");
     let mut lines: Vec<String> = text.lines().map(line).filter(|line| !is_noise(line)).collect();
-    // Groups are hashed, differently in each process.
     for groups in lines.chunk_by_mut(|a, b| is_group(a) && is_group(b)) {
         groups.sort();
     }
@@ -23,6 +34,40 @@ pub(crate) fn text(text: &str, dir: &Path) -> String {
 
 fn is_group(line: &str) -> bool {
     line.starts_with(" group_id=")
+}
+
+/// How the entries of lists begin.
+const ENTRIES: [&str; 7] =
+    [" cookie=", " table=", "  port ", "meter=", "meter:", " LOCAL(", " group_id="];
+
+/// Puts the entries of a list in an order of their own. What is behind an entry's first line goes with it.
+fn sorted(text: &str) -> String {
+    let begins = |line: &str| {
+        let number = line.trim_start_matches(' ').split_once('(').map_or("", |(number, _)| number);
+        let is_port = line.starts_with(' ') && number.parse::<u16>().is_ok();
+        is_port || ENTRIES.iter().any(|entry| line.starts_with(entry))
+    };
+    let mut head = String::new();
+    let mut entries: Vec<String> = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let line = if line.starts_with("Software: ") { "Software: VERSION" } else { line };
+        if begins(line) {
+            entries.push(String::new());
+        }
+        let place = entries.last_mut().unwrap_or(&mut head);
+        place.push_str(line);
+        place.push('\n');
+    }
+    entries.sort();
+    head + &entries.concat()
+}
+
+#[test]
+fn entries_are_sorted_with_what_belongs_to_them() {
+    let text = "reply\n  port 2: rx\n   tx\n  port 1: rx\n   tx2\n\nmeter=3\ntype=drop\n 7(p): x\n";
+    let in_order =
+        "reply\n  port 1: rx\n   tx2\n  port 2: rx\n   tx\n 7(p): x\nmeter=3\ntype=drop\n";
+    assert_eq!(sorted(text), in_order);
 }
 
 /// What the reference logs of tables that it asked for their names only.

@@ -4,21 +4,38 @@
 //! - `$10 $13 WORDS` runs it once for each of these versions, with `-O` in front. `$* WORDS` is for all six.
 //! - `~` in front of the words: words of complaints are not compared, as they are about what was typed.
 //! - Lines behind it that begin with `<` come in on its standard input.
+//! - A line behind them that begins with `!` accepts that our switch has it otherwise, and says why.
 //! - `FILE NAME` writes the lines that follow and begin with `|` to a file, in the directory in which commands run.
 //! - Lines that begin with `#`, and empty ones, say nothing.
 
-/// The scripts. Each begins with fresh switches.
-pub(crate) const ALL: [(&str, &str); 5] = [
-    ("switch.txt", include_str!("scripts/switch.txt")),
-    ("flows.txt", include_str!("scripts/flows.txt")),
-    ("groups.txt", include_str!("scripts/groups.txt")),
-    ("meters.txt", include_str!("scripts/meters.txt")),
-    ("errors.txt", include_str!("scripts/errors.txt")),
+/// A script. It begins with fresh switches.
+pub(crate) struct Script {
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+    /// Whether our switch is to do all of it.
+    pub(crate) on_ours: bool,
+}
+
+const fn script(name: &'static str, text: &'static str) -> Script {
+    Script { name, text, on_ours: true }
+}
+
+pub(crate) const ALL: [Script; 6] = [
+    script("switch.txt", include_str!("../../data/ofctl/switch.txt")),
+    script("flows.txt", include_str!("../../data/ofctl/flows.txt")),
+    script("groups.txt", include_str!("../../data/ofctl/groups.txt")),
+    script("meters.txt", include_str!("../../data/ofctl/meters.txt")),
+    script("errors.txt", include_str!("../../data/ofctl/errors.txt")),
+    // Our switch has no tunnel options yet.
+    Script {
+        on_ours: false,
+        ..script("tunnels.txt", include_str!("../../data/ofctl/tunnels.txt"))
+    },
 ];
 
 pub(crate) enum Step {
     File { name: String, text: String },
-    Run { line: usize, args: Vec<String>, input: String, complaints: bool },
+    Run { line: usize, args: Vec<String>, input: String, complaints: bool, excuse: Option<String> },
 }
 
 pub(crate) fn read(text: &str) -> Vec<Step> {
@@ -41,6 +58,7 @@ pub(crate) fn read(text: &str) -> Vec<Step> {
             continue;
         }
         let input = behind('<');
+        let excuse = Some(behind('!')).filter(|text| !text.is_empty());
         let mut words = text;
         let mut versions = Vec::new();
         while let Some(rest) = words.strip_prefix('$') {
@@ -58,7 +76,8 @@ pub(crate) fn read(text: &str) -> Vec<Step> {
         for version in versions {
             let option: Option<String> = version.map(|v: u32| format!("-OOpenFlow{v}"));
             let args = option.into_iter().chain(split(words)).collect();
-            steps.push(Step::Run { line, args, input: input.clone(), complaints });
+            let (input, excuse) = (input.clone(), excuse.clone());
+            steps.push(Step::Run { line, args, input, complaints, excuse });
         }
     }
     steps
@@ -84,9 +103,9 @@ fn split(text: &str) -> Vec<String> {
 #[test]
 fn scripts_are_split_as_a_shell_would() {
     assert_eq!(split("a 'b c'  d''"), ["a", "b c", "d"]);
-    let steps = read("# x\nFILE f\n| one\n\n$10 $ add-flows br0 -\n< in\n");
+    let steps = read("# x\nFILE f\n| one\n\n$10 $ add-flows br0 -\n< in\n! why\n");
     assert!(matches!(&steps[0], Step::File { name, text } if name == "f" && text == "one\n"));
-    assert!(matches!(&steps[1], Step::Run { args, input, .. }
+    assert!(matches!(&steps[1], Step::Run { args, input, excuse: Some(_), .. }
         if args[0] == "-OOpenFlow10" && input == "in\n"));
     assert!(matches!(&steps[2], Step::Run { args, .. } if args[0] == "add-flows"));
 }
