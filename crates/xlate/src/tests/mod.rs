@@ -3,6 +3,7 @@
 mod bounds;
 mod causes;
 mod guide;
+mod outcome;
 mod pipelines;
 mod property;
 mod recorded;
