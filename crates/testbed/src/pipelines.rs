@@ -5,20 +5,38 @@
 
 use std::fmt::Write;
 
-/// Random numbers that a seed decides (SplitMix64).
+/// Random numbers that a seed decides (SplitMix64), or bytes, as long as there are any.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Dice {
+    state: u64,
+    /// What decides the next numbers, the last first.
+    bytes: Vec<u8>,
+}
 
 impl Dice {
     /// Those of a seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, bytes: Vec::new() }
+    }
+
+    /// Two bytes each decide a number, so that who changes some of them changes some of what is made of the numbers.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self { state: 0, bytes: bytes.iter().rev().copied().collect() }
+    }
+
+    /// Whether there are bytes left.
+    pub fn has_bytes(&self) -> bool {
+        !self.bytes.is_empty()
     }
 
     /// The next.
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        if let Some(low) = self.bytes.pop() {
+            let high = self.bytes.pop().unwrap_or(0);
+            self.state = u64::from(u16::from_le_bytes([low, high]));
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
@@ -101,6 +119,15 @@ const PARTS: &[(&str, u32)] = &[
     ("NXM_OF_ETH_SRC", 48),
     ("NXM_OF_ETH_DST", 48),
     ("NXM_NX_PKT_MARK", 32),
+];
+
+/// What is there beside a packet in some switches only.
+const OWN_FIELDS: &[(&str, Shape)] = &[
+    ("ct_mark", Number(32, SMALL)),
+    ("ct_zone", Whole(&[0, 1, 7])),
+    ("tun_src", Ipv4),
+    ("tun_dst", Ipv4),
+    ("tun_tos", Whole(&[0, 4])),
 ];
 
 const IP4: &[(&str, Shape)] = &[
@@ -289,20 +316,59 @@ const ACTIONS: &[&str] = &[
 ];
 
 /// What numbers of the switch's own, made from hashes or kept beside a packet, come of: not the same in two makers' switches.
+/// `4` and `5` are a tunnel's and a wire's ports, somewhere.
 const OWN_ACTIONS: &[&str] = &[
     "group:2",
+    "group:4",
+    "group:5",
+    "group:6",
     "multipath(symmetric_l4,50,hrw,4,0,NXM_NX_REG0[0..1])",
     "multipath(eth_src,50,modulo_n,2,0,NXM_NX_REG1[0..1])",
+    "multipath(symmetric_l3l4+udp,7,hash_threshold,3,0,NXM_NX_REG1[0..7])",
+    "multipath(symmetric_l3,7,iter_hash,3,5,NXM_NX_REG0[0..7])",
+    "multipath(nw_dst,7,modulo_n,4,0,NXM_OF_VLAN_TCI[0..1])",
     "bundle(symmetric_l3l4,60,hrw,ofport,members:2,3)",
+    "bundle(nw_src,60,hrw,ofport,members:1,9,5)",
     "bundle_load(eth_src,0,active_backup,ofport,NXM_NX_REG1[0..15],members:3,2)",
+    "bundle_load(symmetric_l4,0,hrw,ofport,NXM_NX_REG1[0..15],members:2,3,4)",
     "check_pkt_larger(1500)->NXM_NX_REG0[0]",
+    "check_pkt_larger(100)->NXM_NX_REG1[1],resubmit(,2)",
     "ct(commit,zone=1)",
     "ct(table=1,zone=NXM_NX_REG1[0..15])",
     "ct(table=2,zone=7,nat)",
     "ct(commit,zone=1,exec(set_field:5->ct_mark))",
+    "ct(commit,table=2,zone=2,nat(src=10.0.0.9-10.0.0.12:1-99),exec(move:NXM_NX_REG0[]->NXM_NX_CT_LABEL[0..31]))",
     "ct_clear",
     "sample(probability=100,collector_set_id=1)",
     "meter:1",
+    "controller(pause,userdata=01.02)",
+    "output:4",
+    "output:5",
+    "set_field:10.0.0.2->tun_dst,output:4",
+    "set_tunnel:9,set_field:10.0.0.2->tun_dst,output:4",
+    "move:NXM_OF_IP_DST[]->NXM_NX_TUN_IPV4_DST[],output:4",
+    "set_field:10.0.0.1->tun_src,resubmit(,2)",
+    "output(port=4,max_len=90)",
+    "clone(push_vlan:0x8100,ct(commit,zone=1),output:5)",
+    "clone(dec_ttl,group:2,output:4),output:2",
+    "clone(pop_mpls:0x0800,resubmit(,1))",
+    "push_mpls:0x8847,set_mpls_label:9,push_mpls:0x8847",
+    "push_mpls:0x8847,pop_mpls:0x0800,resubmit(,2)",
+    "pop_mpls:0x8847,pop_mpls:0x0800,resubmit(,3)",
+    "pop_mpls:0x86dd,resubmit(,1)",
+    "encap(nsh(md_type=1)),set_field:0x1234->nsh_spi,encap(ethernet),output:2",
+    "encap(nsh(md_type=1)),set_field:7->nsh_c1,set_field:9->nsh_ttl,output:5",
+    "encap(nsh(md_type=1)),encap(nsh(md_type=1)),encap(ethernet),resubmit(,3)",
+    "decap(),decap(),resubmit(,2)",
+    "decap(),encap(ethernet),output:2",
+    "dec_nsh_ttl,move:NXM_OF_ETH_SRC[0..7]->NXM_NX_REG1[0..7],output:3",
+    "encap(ethernet),output:3",
+    "resubmit(4,1)",
+    "set_field:1->in_port,resubmit(,2)",
+    "push:NXM_NX_REG1[],set_field:3->reg1,output:NXM_NX_REG1[0..15],pop:NXM_NX_REG1[]",
+    "learn(table=1,priority=3,eth_type=0x800,NXM_OF_IP_SRC[]=NXM_OF_IP_DST[],output:NXM_NX_REG1[0..15])",
+    "learn(table=2,priority=4,NXM_NX_REG0[0..15]=NXM_OF_IN_PORT[],NXM_OF_ETH_TYPE[],load:5->NXM_NX_REG1[0..15])",
+    "learn(table=3,limit=3,result_dst=NXM_NX_REG0[0],NXM_OF_ETH_SRC[],load:NXM_OF_ETH_DST[0..15]->NXM_NX_REG7[0..15])",
 ];
 
 /// Whether rules may do what two makers' switches need not do alike: choose by hashes, number connections.
@@ -370,7 +436,7 @@ const READ_ONLY: [&str; 6] =
 /// Views of one tag, of which a rule can match one.
 const TAG: [&str; 3] = ["vlan_tci", "dl_vlan", "dl_vlan_pcp"];
 
-fn condition(dice: &mut Dice, kind: &Kind) -> String {
+fn condition(dice: &mut Dice, kind: &Kind, span: Span) -> String {
     let mut all = vec![kind.name.to_owned()];
     if dice.once_in(3) {
         all.push(format!("in_port={}", dice.pick(&[1, 2, 3])));
@@ -381,6 +447,12 @@ fn condition(dice: &mut Dice, kind: &Kind) -> String {
     let own = if kind.fields.is_empty() { 0 } else { dice.below(3) };
     let mut chosen: Vec<(&str, Shape)> = (0..own).map(|_| dice.pick(kind.fields)).collect();
     chosen.extend((0..dice.below(2)).map(|_| dice.pick(COMMON)));
+    if span == Span::Whole && dice.once_in(6) {
+        chosen.push(dice.pick(OWN_FIELDS));
+    }
+    if span == Span::Whole && dice.once_in(8) {
+        all.push(format!("ct_state={}", dice.pick(&["+trk", "-trk", "+trk+est", "+trk+new-est"])));
+    }
     let mut seen = Vec::new();
     for (name, shape) in chosen {
         let place = if TAG.contains(&name) { "vlan_tci" } else { name };
@@ -423,7 +495,7 @@ fn action(dice: &mut Dice, kind: &Kind, span: Span) -> String {
     match dice.below(8) {
         0 | 1 => change(dice, kind),
         2 if !kind.actions.is_empty() => dice.pick(kind.actions).into(),
-        3 if span == Span::Whole => dice.pick(OWN_ACTIONS).into(),
+        3 | 4 if span == Span::Whole => dice.pick(OWN_ACTIONS).into(),
         _ => dice.pick(ACTIONS).into(),
     }
 }
@@ -436,14 +508,19 @@ pub fn rule(dice: &mut Dice, span: Span) -> String {
     let mut text = format!(
         "table={table},priority={},{}",
         1 + dice.below(span.priorities()),
-        condition(dice, kind)
+        condition(dice, kind, span)
     );
     if dice.once_in(5) {
         let _ = write!(text, ",cookie={:#x}", dice.below(9));
     }
     if span == Span::Whole && dice.once_in(8) {
-        let clause = 1 + dice.below(2);
-        return format!("{text} actions=conjunction({},{clause}/2)", dice.pick(&[1, 2]));
+        let clause = |dice: &mut Dice| {
+            let (id, of) = dice.pick(&[(1, 2), (2, 2), (3, 3)]);
+            format!("conjunction({id},{}/{of})", 1 + dice.below(of))
+        };
+        let both = dice.once_in(3).then(|| clause(dice));
+        let all: Vec<_> = both.into_iter().chain([clause(dice)]).collect();
+        return format!("{text} actions={}", all.join(","));
     }
     let mut actions: Vec<String> =
         (0..1 + dice.below(4)).map(|_| action(dice, kind, span)).filter(|a| a != "drop").collect();
@@ -484,6 +561,13 @@ pub const GROUPS: [&str; 3] = [
     "group_id=1,type=all,bucket=actions=mod_dl_src:50:54:00:00:00:09,output:1,bucket=actions=output:2",
     "group_id=2,type=select,bucket=weight=3,actions=output:1,bucket=weight=1,actions=output:2",
     "group_id=3,type=indirect,bucket=actions=mod_vlan_vid:33,output:3",
+];
+
+/// Groups 4, 5 and 6, which choose by themselves, and go on.
+pub const OWN_GROUPS: [&str; 3] = [
+    "group_id=4,type=select,selection_method=hash,fields(ip_src,tcp_dst),bucket=actions=resubmit(,2),bucket=actions=ct(commit,zone=3),output:2",
+    "group_id=5,type=ff,bucket=watch_port:9,actions=output:9,bucket=watch_port:2,actions=group:2,bucket=watch_group:1,actions=output:3",
+    "group_id=6,type=select,selection_method=dp_hash,bucket=weight=0,actions=output:1,bucket=weight=2,actions=mod_nw_dst:10.0.0.9,resubmit(,3),bucket=weight=5,actions=pop_mpls:0x0800,output:2",
 ];
 
 /// A packet, as one tells `ofproto/trace`.
@@ -535,4 +619,10 @@ fn a_seed_gives_the_same_again() {
     };
     assert_eq!(all(7), all(7));
     assert_ne!(all(7), all(8));
+    let of_bytes = |bytes: &[u8]| {
+        let mut dice = Dice::of_bytes(bytes);
+        [dice.number(), dice.number()]
+    };
+    assert_eq!(of_bytes(&[1, 2, 3, 4])[0], of_bytes(&[1, 2, 7, 8])[0]);
+    assert_ne!(of_bytes(&[1, 2, 3, 4])[1], of_bytes(&[1, 2, 7, 8])[1]);
 }

@@ -1,6 +1,7 @@
 //! The mask is not too wide: whatever agrees with a packet on the mask's bits translates to the same.
 
 use ::packet::wire::ethernet::eth_type;
+use flow::nsh::NshKey;
 use flow::{FlowKey, TunnelKey, Vlan, WORDS, tunnel_flag};
 use pipeline::{PortSpec, PriorityTags, VlanMode};
 use proptest::prelude::*;
@@ -155,8 +156,25 @@ fn to_host() -> impl Strategy<Value = FlowKey> {
     )
 }
 
+/// A packet with a network service header, inside Ethernet or without.
+fn service() -> impl Strategy<Value = FlowKey> {
+    let (spi_si, next) = (one_of(&[0u32, 0x1234_ff, 0x1234_fe]), one_of(&[1u8, 2, 3, 4]));
+    (key(), one_of(&[1u8, 2]), next, one_of(&[63u8, 1]), spi_si, any::<bool>()).prop_map(
+        |(mut k, mdtype, np, ttl, path, inside)| {
+            let plain = FlowKey { eth_type: eth_type::NSH, ..FlowKey::default() };
+            k = FlowKey { in_port: k.in_port, eth_src: k.eth_src, eth_dst: k.eth_dst, ..plain };
+            k.set_nsh(&NshKey { flags: 0, ttl, mdtype, np, path, context: [1, 2, 3, 4] });
+            if !inside {
+                (k.eth_src, k.eth_dst) = Default::default();
+                k.packet_type = 0x0001_894f;
+            }
+            k
+        },
+    )
+}
+
 pub(super) fn packet() -> impl Strategy<Value = FlowKey> {
-    prop_oneof![key(), to_host()]
+    prop_oneof![4 => key(), 4 => to_host(), 1 => service()]
 }
 
 /// `p` where the mask looks, `noise` elsewhere. But what a packet cannot have it has not: a connection when it is fresh from

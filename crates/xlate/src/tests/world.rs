@@ -81,7 +81,16 @@ impl World {
     }
 
     pub(super) fn ask(&self, key: &FlowKey) -> Translation {
-        let request = Request { key, packet: None, now: self.now, want_trace: true, entered: None };
+        self.translate(key, true)
+    }
+
+    /// Without a trace, which costs several times what the translation does.
+    pub(super) fn ask_quietly(&self, key: &FlowKey) -> Translation {
+        self.translate(key, false)
+    }
+
+    fn translate(&self, key: &FlowKey, want_trace: bool) -> Translation {
+        let request = Request { key, packet: None, now: self.now, want_trace, entered: None };
         translate(&self.snapshot, &self.tables(), &request)
     }
 
