@@ -210,8 +210,11 @@ impl Session {
             self.state = State::Over(Failure::TooSlow);
             return Err(Failure::TooSlow);
         }
-        self.outgoing.drain(..self.sent);
-        self.sent = 0;
+        // Once what was sent is the greater part: what waits is moved at most as often as it is sent.
+        if self.sent > self.outgoing.len() / 2 {
+            self.outgoing.drain(..self.sent);
+            self.sent = 0;
+        }
         self.outgoing.extend_from_slice(message);
         Ok(())
     }

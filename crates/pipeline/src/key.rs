@@ -344,4 +344,4 @@ impl KeyMask {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

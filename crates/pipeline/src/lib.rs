@@ -29,6 +29,7 @@ mod shares;
 mod snapshot;
 mod table;
 mod vlan;
+mod written;
 
 pub use classifier::Sparse;
 
@@ -48,3 +49,4 @@ pub use shares::Shares;
 pub use snapshot::Snapshot;
 pub use table::Table;
 pub use vlan::{BadVlan, PriorityTags, Vid, VlanMode, VlanSet};
+pub use written::Written;

@@ -93,10 +93,14 @@ impl Rule {
 
     /// What a controller is told of it.
     pub fn stats(&self, now: Instant) -> FlowStats {
-        FlowStats { instructions: (*self.instructions).clone(), ..self.counts(now) }
+        FlowStats {
+            matching: self.matching(),
+            instructions: (*self.instructions).clone(),
+            ..self.counts(now)
+        }
     }
 
-    /// The same, but for what it does.
+    /// The same, but for what it matches and does.
     pub fn counts(&self, now: Instant) -> FlowStats {
         let (packets, bytes) = self.usage.counts();
         let seconds =
@@ -114,7 +118,7 @@ impl Rule {
             cookie: self.cookie,
             packets: Some(packets),
             bytes: Some(bytes),
-            matching: self.matching(),
+            matching: Match::any(),
             instructions: Instructions::default(),
         }
     }

@@ -131,8 +131,8 @@ impl Sparse {
         self.shape = shape.clone();
     }
 
-    /// What the selected words hold.
-    pub(crate) fn values(&self) -> &[u64] {
+    /// What the selected words hold, in the order of [`Sparse::terms`].
+    pub fn values(&self) -> &[u64] {
         &self.values
     }
 

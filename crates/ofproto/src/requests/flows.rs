@@ -6,10 +6,11 @@ use base::Instant;
 use openflow::error::Code;
 use openflow::message::flow_mod::{ALL_TABLES, Command, FlowMod};
 use openflow::message::{FlowStats, FlowStatsRequest, Message, stats};
-use openflow::wire::{Writer, append_flow};
+use openflow::wire::Writer;
 use openflow::{Field, Protocol, Version};
 use pipeline::{Edit, INTERNAL_TABLE, Rule};
 
+use super::listing::Listing;
 use super::{Outcome, answer, edit};
 use crate::bridge::{Bridge, Request, Step};
 use crate::multipart::Multipart;
@@ -67,13 +68,14 @@ pub(super) fn statistics(
     let (rules, now) = found.unwrap_or(Ok((Vec::new(), request.now)))?;
     let empty = Message::FlowStatsReply { flows: Vec::new(), more: false };
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
+    let protocol = form(protocol, asked.nicira);
     let mut rules = rules.into_iter();
-    let append = move |w: &mut Writer, protocol| {
+    let mut listing = Listing::new(protocol);
+    let append = move |w: &mut Writer, _| {
         let Some(rule) = rules.next() else { return false };
-        append_flow(w, &describe(&rule, now), &rule.instructions, protocol);
+        listing.append(w, &rule, describe(&rule, now));
         true
     };
-    let protocol = form(protocol, asked.nicira);
     Ok(Step::Stream(Multipart::of(request.xid, protocol, empty, Box::new(append))))
 }
 
@@ -86,7 +88,7 @@ fn form(protocol: Protocol, nicira: bool) -> Protocol {
     }
 }
 
-/// What is to be said of a rule, but for what it does.
+/// What is to be said of a rule, but for what it matches and does.
 fn describe(rule: &Rule, now: Instant) -> FlowStats {
     FlowStats { duration: Some(duration(now.since(rule.created))), ..rule.counts(now) }
 }

@@ -4,6 +4,7 @@ pub(crate) mod bundle;
 mod config;
 mod flows;
 mod groups;
+mod listing;
 mod meters;
 pub(crate) mod monitors;
 mod packets;

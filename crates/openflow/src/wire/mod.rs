@@ -25,11 +25,13 @@ mod shape;
 mod stats;
 mod table;
 mod table_stats;
+mod template;
 
 pub use codec::{Unsendable, decode, encode, flags, name};
 pub use flow_mod::protocols as flow_mod_protocols;
 pub use handshake::error_about;
-pub use stats::append_flow;
+pub use stats::{append_flow, append_written_flow};
+pub use template::{Slot, Template};
 
 use crate::error::{Code, Error, Result};
 

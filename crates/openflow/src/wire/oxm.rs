@@ -426,10 +426,15 @@ fn write_registers(w: &mut Writer, m: &Match, version: Version) {
 
 /// Writes what later versions put around the fields: type, length, and zeros up to a multiple of eight bytes.
 pub fn write_match(w: &mut Writer, m: &Match, version: Version) {
+    write_framed(w, |w| write(w, m, version, None));
+}
+
+/// The same around fields that `fields` writes.
+pub(super) fn write_framed(w: &mut Writer, fields: impl FnOnce(&mut Writer)) {
     let start = w.len();
     w.u16(1);
     w.u16(0);
-    write(w, m, version, None);
+    fields(w);
     w.fill_len(start, 2);
     w.pad8(start);
 }

@@ -320,19 +320,40 @@ pub fn append_flow(
     instructions: &crate::Instructions,
     protocol: Protocol,
 ) {
-    let start = w.len();
-    w.u16(0);
-    write_flow(w, flow, instructions, protocol);
-    w.fill_len(start, 0);
+    let version = protocol.version();
+    let context = Context::new(version, &flow.matching);
+    append_parts(
+        w,
+        flow,
+        protocol,
+        |w| oxm::write(w, &flow.matching, version, None),
+        |w| action::write_instructions(w, instructions, context),
+    );
 }
 
-fn write_flow(
+/// The same of one whose fields and instructions are bytes already: those of [`Template`](super::Template) and of
+/// [`write_instructions`](action::write_instructions), in this very protocol. It must have an extensible match.
+pub fn append_written_flow(
     w: &mut Writer,
     flow: &FlowStats,
-    instructions: &crate::Instructions,
+    fields: &[u8],
+    instructions: &[u8],
     protocol: Protocol,
 ) {
+    append_parts(w, flow, protocol, |w| w.bytes(fields), |w| w.bytes(instructions));
+}
+
+/// The entry around what a rule matches and does. A match of fixed form is taken from `flow`.
+fn append_parts(
+    w: &mut Writer,
+    flow: &FlowStats,
+    protocol: Protocol,
+    fields: impl FnOnce(&mut Writer),
+    instructions: impl FnOnce(&mut Writer),
+) {
+    let start = w.len();
     let version = protocol.version();
+    w.u16(0);
     let timing = |w: &mut Writer| {
         w.u16(flow.priority);
         w.u16(flow.idle_timeout);
@@ -353,7 +374,10 @@ fn write_flow(
             w.u64(flow.cookie);
             write_count(w, flow.packets);
             write_count(w, flow.bytes);
-            write_nxm(w, &flow.matching, None, at);
+            let match_start = w.len();
+            fields(w);
+            w.set_u16(at, u16::try_from(w.len() - match_start).unwrap_or(u16::MAX));
+            w.pad8(match_start);
         }
         Version::V10 => {
             super::legacy::write10(w, &flow.matching);
@@ -372,7 +396,7 @@ fn write_flow(
             w.u16(write_flags(flow.flags, version));
             w.u16(flow.importance);
             w.u64(flow.cookie);
-            write_match(w, &flow.matching, version);
+            oxm::write_framed(w, fields);
             write_oxs_list(w, |w| {
                 if let Some(duration) = flow.duration {
                     write_oxs(w, oxs::DURATION, &duration_bytes(duration));
@@ -399,10 +423,15 @@ fn write_flow(
             w.u64(flow.cookie);
             write_count(w, flow.packets);
             write_count(w, flow.bytes);
-            write_match(w, &flow.matching, version);
+            if version >= Version::V12 {
+                oxm::write_framed(w, fields);
+            } else {
+                write_match(w, &flow.matching, version);
+            }
         }
     }
-    action::write_instructions(w, instructions, Context::new(version, &flow.matching));
+    instructions(w);
+    w.fill_len(start, 0);
 }
 
 pub(super) fn read_aggregate(

@@ -48,16 +48,45 @@ fn a_match() -> impl Strategy<Value = Match> {
     (any::<bool>(), fields).prop_map(|(nsh, fields)| {
         let mut m = Match::any();
         if nsh {
-            m.set_exact(Field::EthType, 0x894fu16);
+            m.set_exact(Field::EthType, NSH);
         }
-        for (field, number, bits) in fields {
-            let kind = [Field::EthType, Field::PacketType].contains(&field);
-            if nsh && kind || is_elsewhere(field, nsh) {
-                continue;
-            }
-            m.set(field, &value(field, number), &mask(field, bits));
-        }
+        add(&mut m, nsh, fields);
         m
+    })
+}
+
+const NSH: u16 = 0x894f;
+
+fn add(m: &mut Match, nsh: bool, fields: impl IntoIterator<Item = (Field, u128, u128)>) {
+    for (field, number, bits) in fields {
+        let kind = [Field::EthType, Field::PacketType].contains(&field);
+        if nsh && kind || is_elsewhere(field, nsh) {
+            continue;
+        }
+        m.set(field, &value(field, number), &mask(field, bits));
+    }
+}
+
+/// Matches of the same fields and masks, mostly of packets that there are.
+pub(crate) fn two_of_a_kind() -> impl Strategy<Value = (Match, Match)> {
+    let kinds = prop::sample::select(vec![0, 0x800u16, 0x806, 0x86dd, NSH]);
+    let protos = prop::sample::select(vec![0u8, 1, 6, 17, 58, 132]);
+    let fields = prop::collection::vec((held(), any::<[u128; 2]>(), any::<u128>()), 0..6);
+    (kinds, protos, fields).prop_map(|(kind, proto, fields)| {
+        let build = |which: usize| {
+            let mut m = Match::any();
+            if kind != 0 {
+                m.set_exact(Field::EthType, kind);
+            }
+            if proto != 0 && kind != NSH {
+                m.set_exact(Field::NwProto, proto);
+            }
+            let fields =
+                fields.iter().map(|(field, numbers, bits)| (*field, numbers[which], *bits));
+            add(&mut m, kind == NSH, fields);
+            m
+        };
+        (build(0), build(1))
     })
 }
 

@@ -62,14 +62,17 @@ impl Program {
             |rule: &&Arc<Rule>| filter.table(rule) && filter.matches(rule) && filter.rest(rule);
         if filter.strict.is_none() && filter.cookie.1 == u64::MAX {
             chosen.extend(self.cookies.of(filter.cookie.0).filter(all).cloned());
+            chosen.sort_by_cached_key(|r| (r.table, order(r)));
         } else if filter.strict.is_none() && filter.out_group != ANY_GROUP {
             chosen.extend(self.group_users.of(filter.out_group).filter(all).cloned());
+            chosen.sort_by_cached_key(|r| (r.table, order(r)));
         } else {
             let tables = self.tables().filter(|(id, _)| match filter.table {
                 ALL_TABLES => *id < INTERNAL_TABLE,
                 one => *id == one,
             });
             for (_, table) in tables {
+                let start = chosen.len();
                 match filter.strict {
                     Some(priority) => {
                         let rule = table.exactly(&filter.pattern, priority);
@@ -80,9 +83,11 @@ impl Program {
                         chosen.extend(rules.filter(|r| filter.rest(r)).cloned());
                     }
                 }
+                if let Some(of_table) = chosen.get_mut(start..) {
+                    of_table.sort_by_cached_key(|r| order(r));
+                }
             }
         }
-        chosen.sort_by_cached_key(|r| (r.table, std::cmp::Reverse(r.priority), r.id));
         chosen
     }
 
@@ -157,6 +162,11 @@ impl Program {
     pub fn meter_references(&self, id: u32) -> usize {
         self.meter_users.of(id).count()
     }
+}
+
+/// The order of a table's rules: descending priority, then age.
+fn order(rule: &Rule) -> (std::cmp::Reverse<i32>, u64) {
+    (std::cmp::Reverse(rule.priority), rule.id)
 }
 
 /// Whether a rule sends packets to that very port.

@@ -146,7 +146,7 @@ fn read_experimenter(mut item: Item<'_>, list: &mut List) -> Result<()> {
 }
 
 /// What an encoder must know of the packets to say some things in later versions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Context {
     /// The version to write.
     pub version: Version,
