@@ -15,13 +15,16 @@ use pipeline::{Rule, Written};
 /// So many instructions are remembered: their bytes are a few megabytes at most, but for such as nobody writes.
 const REMEMBERED: usize = 4096;
 
+/// Instructions and their bytes.
+type Said = (Arc<Instructions>, Box<[u8]>);
+
 /// Writes entries for one protocol.
 pub(super) struct Listing {
     protocol: Protocol,
     matches: Written,
     /// Bytes of instructions, by their address and what else tells how they are written. Holds them, so that the address stays
     /// theirs.
-    instructions: HashMap<(usize, Context), (Arc<Instructions>, Box<[u8]>)>,
+    instructions: HashMap<(usize, Context), Said>,
 }
 
 impl Listing {

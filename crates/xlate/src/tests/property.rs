@@ -158,7 +158,7 @@ fn to_host() -> impl Strategy<Value = FlowKey> {
 
 /// A packet with a network service header, inside Ethernet or without.
 fn service() -> impl Strategy<Value = FlowKey> {
-    let (spi_si, next) = (one_of(&[0u32, 0x1234_ff, 0x1234_fe]), one_of(&[1u8, 2, 3, 4]));
+    let (spi_si, next) = (one_of(&[0u32, 0x0012_34ff, 0x0012_34fe]), one_of(&[1u8, 2, 3, 4]));
     (key(), one_of(&[1u8, 2]), next, one_of(&[63u8, 1]), spi_si, any::<bool>()).prop_map(
         |(mut k, mdtype, np, ttl, path, inside)| {
             let plain = FlowKey { eth_type: eth_type::NSH, ..FlowKey::default() };
