@@ -99,6 +99,8 @@ drop_reasons! {
     NoConntrack = "datapath_drop_no_conntrack",
     /// To be sent without an Ethernet header, by a port for Ethernet frames.
     NoEthernet = "datapath_drop_no_ethernet",
+    /// Not a backbone's frame with a whole customer's frame in it.
+    PbbDecapError = "datapath_drop_pbb_decap_error",
     /// Longer than the output device takes, and not a super-packet that could be cut.
     TooBig = "datapath_drop_too_big",
     /// A super-packet, or a packet with an unfinished checksum, whose headers are not what its offload state says.
@@ -220,8 +222,15 @@ mod tests {
     fn names_are_unique_and_complete() {
         let names: BTreeSet<_> = DropReason::ALL.iter().map(|r| r.name()).collect();
         assert_eq!(names.len(), DropReason::ALL.len());
-        let ours =
-            ["no_conntrack", "no_ethernet", "too_big", "offload_error", "command_overflow"].len();
+        let ours = [
+            "no_conntrack",
+            "no_ethernet",
+            "pbb_decap_error",
+            "too_big",
+            "offload_error",
+            "command_overflow",
+        ]
+        .len();
         assert_eq!(names.iter().filter(|n| n.starts_with("datapath_drop_")).count(), 15 + ours);
         assert!(DropReason::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
     }

@@ -31,6 +31,17 @@ pub enum Action {
         /// What is behind the entry.
         eth_type: u16,
     },
+    /// Copy the time to live of the next MPLS or IP header to the outermost label stack entry.
+    CopyTtlOut,
+    /// Copy the time to live of the outermost label stack entry to the next MPLS or IP header.
+    CopyTtlIn,
+    /// Put a backbone header in front of the frame (IEEE 802.1ah): a copy of its addresses, and this service tag.
+    PushPbb {
+        /// As in [`FlowKey::ipv6_label`].
+        tci: u32,
+    },
+    /// Take the backbone header off, up to the customer's frame behind the service tag. A frame without one is dropped.
+    PopPbb,
     /// Put a label stack entry in front of the whole packet, Ethernet header and all; it has no Ethernet header then.
     AddMpls {
         /// As for [`Action::PushMpls`].

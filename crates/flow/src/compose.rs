@@ -133,6 +133,7 @@ fn network_layer(key: &FlowKey, fill: Fill) -> Result<Vec<u8>, ComposeError> {
         eth_type::IPV6 => return ipv6(key, fill),
         eth_type::ARP | eth_type::RARP => arp(key).as_bytes().to_vec(),
         eth_type::MPLS | eth_type::MPLS_MULTICAST => mpls(key),
+        eth_type::PBB => key.ipv6_label.to_be_bytes().to_vec(),
         _ => vec![],
     };
     fill.behind(body.len())?;

@@ -15,6 +15,7 @@
 //! - Up to two VLAN tags ([`extract_with`] can be told fewer); a further one stays in the payload, its protocol is `eth_type`. A cut tag too.
 //! - 802.3 length instead of a type: the SNAP type, or 0x05ff.
 //! - MPLS: up to three labels; nothing behind them is read.
+//! - A backbone's service tag (IEEE 802.1ah): read if it is whole; nothing behind it is.
 //! - NSH: version 0, and a length that fits the metadata's type and the frame; nothing behind it is read.
 //! - IPv4: `ihl < 5`, `ihl` beyond the total length, total length beyond the frame: no IP fields. Padding is fine.
 //! - IPv6: payload length beyond the frame: no IP fields. Extension headers that do not fit: addresses only.
@@ -145,6 +146,7 @@ pub fn extract_into(frame: &[u8], vlans: usize, key: &mut FlowKey) -> Option<Lay
         eth_type::ARP | eth_type::RARP => walk.arp(key),
         eth_type::MPLS | eth_type::MPLS_MULTICAST => walk.mpls(key),
         eth_type::NSH => walk.nsh(key),
+        eth_type::PBB if key.is_pbb() => walk.service_tag(key),
         _ => None,
     };
     Some(walk.layers)
@@ -199,6 +201,11 @@ impl Walk<'_> {
                 break;
             }
         }
+        Some(())
+    }
+
+    fn service_tag(&mut self, key: &mut FlowKey) -> Option<()> {
+        key.ipv6_label = u32::from_be_bytes(*self.rest.first_chunk()?);
         Some(())
     }
 
@@ -269,6 +276,7 @@ impl Walk<'_> {
         key.nw_tos = ip.traffic_class();
         key.nw_ttl = ip.hop_limit;
         key.ip_frag = frag_bits(upper.fragment);
+        key.ipv6_exthdr = upper.extensions;
         self.rest = payload.get(upper.offset..)?;
         match upper.proto {
             _ if upper.fragment == Fragment::Later => return None,

@@ -164,8 +164,8 @@ pub struct FlowKey {
     pub eth_src: [u8; 6],
     /// Ethernet type after VLAN tags; 0x05ff for 802.2 frames without SNAP type (as the reference).
     pub eth_type: u16,
-    /// Zero.
-    pub pad0: u16,
+    /// Which IPv6 extension headers there are ([`packet::wire::ipv6::extension`]), 9 bits.
+    pub ipv6_exthdr: u16,
     /// VLAN tags, outermost first.
     pub vlans: [Vlan; 2],
     /// MPLS label stack entries, outermost first.
@@ -179,7 +179,8 @@ pub struct FlowKey {
     pub ipv6_src: [u8; 16],
     /// IPv6 destination.
     pub ipv6_dst: [u8; 16],
-    /// IPv6 flow label, 20 bits.
+    /// IPv6 flow label, 20 bits; of a backbone frame ([`FlowKey::is_pbb`]) its service tag: priority (3 bits), drop eligibility, use
+    /// customer address (1 bit each), 3 of no meaning, service instance (24).
     pub ipv6_label: u32,
     /// IP protocol (after IPv6 extension headers), or ARP opcode.
     pub nw_proto: u8,
@@ -231,6 +232,11 @@ impl FlowKey {
     /// Whether this is an IPv6 packet.
     pub fn is_ipv6(&self) -> bool {
         self.eth_type == 0x86dd
+    }
+
+    /// Whether this is a backbone frame, with a customer's frame behind its service tag (IEEE 802.1ah).
+    pub fn is_pbb(&self) -> bool {
+        self.packet_type == 0 && self.eth_type == 0x88e7
     }
 
     /// Whether this is a packet with a network service header.

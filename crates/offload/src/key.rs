@@ -97,6 +97,7 @@ pub(crate) fn translate(flow: &MaskedKey) -> Option<(Key, Key)> {
         nw_ttl: u8::MAX,
         tcp_flags: u16::MAX,
         ipv6_label: u32::MAX,
+        ipv6_exthdr: u16::MAX,
         tunnel: flow::TunnelKey { tp_src: u16::MAX, tp_dst: u16::MAX, ..Default::default() },
         ..FlowKey::default()
     };

@@ -129,6 +129,22 @@ impl Walk<'_> {
                 self.should(Prereq::Mpls);
                 self.become_kind(*kind);
             }
+            Action::CopyTtlOut | Action::CopyTtlIn => self.should(Prereq::Mpls),
+            Action::PushPbb(kind) => {
+                if !self.packet.is_ethernet() {
+                    return INCONSISTENT;
+                }
+                // Tags are behind the new header, as all else is.
+                self.packet.to_mut().set_exact(Field::VlanTci, 0u8);
+                self.become_kind(*kind);
+            }
+            Action::PopPbb => {
+                if !Prereq::Pbb.is_met(&self.packet) {
+                    return INCONSISTENT;
+                }
+                // Nobody has seen what is behind it.
+                self.packet = Cow::Owned(Match::any());
+            }
             Action::SetField { field, value, .. } => {
                 // There is no id to set where there is no tag.
                 let missing = *field == Field::VlanVid && !self.has_vlan();

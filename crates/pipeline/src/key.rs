@@ -160,11 +160,15 @@ pub(crate) fn place(field: Field) -> Option<Place> {
         MplsTc => flow!(mpls, 4, 9),
         MplsBos => flow!(mpls, 4, 8),
         MplsTtl => flow!(mpls, 4, 0),
+        // As `FlowKey::ipv6_label` has them.
+        PbbIsid => flow!(ipv6_label, 4),
+        PbbUca => flow!(ipv6_label, 4, 27),
         IpSrc => flow!(nw_src, 4),
         IpDst => flow!(nw_dst, 4),
         Ipv6Src => bytes!(FLOW, FlowKey, ipv6_src),
         Ipv6Dst => bytes!(FLOW, FlowKey, ipv6_dst),
         Ipv6Label => flow!(ipv6_label, 4),
+        Ipv6Exthdr => flow!(ipv6_exthdr, 2),
         NwProto => flow!(nw_proto, 1),
         NwTtl => flow!(nw_ttl, 1),
         IpFrag => flow!(ip_frag, 1),
@@ -218,11 +222,16 @@ impl Key {
         zerocopy::transmute_mut!(self)
     }
 
-    /// Whether what the key holds in the field's place can be the field: a network service header lives where addresses would.
+    /// Whether what the key holds in the field's place can be the field: a network service header lives where addresses would,
+    /// a backbone's service tag where IPv6's label would.
     pub fn may_have(&self, field: Field) -> bool {
-        let in_nsh = (Field::NshFlags..=Field::NshC4).contains(&field);
-        let is_address = matches!(field, Field::IpSrc | Field::IpDst | Field::Ipv6Src);
-        if self.flow.is_nsh() { !is_address } else { !in_nsh }
+        match field {
+            Field::IpSrc | Field::IpDst | Field::Ipv6Src => !self.flow.is_nsh(),
+            _ if (Field::NshFlags..=Field::NshC4).contains(&field) => self.flow.is_nsh(),
+            Field::Ipv6Label => !self.flow.is_pbb(),
+            Field::PbbIsid | Field::PbbUca => self.flow.is_pbb(),
+            _ => true,
+        }
     }
 
     /// What the field holds; zero if keys do not hold it.

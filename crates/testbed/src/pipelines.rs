@@ -266,6 +266,28 @@ const KINDS: &[Kind] = &[
     },
 ];
 
+/// Kinds that Open vSwitch does not have.
+const OWN_KINDS: &[Kind] = &[
+    Kind {
+        name: "eth_type=0x88e7",
+        fields: &[("pbb_isid", Number(24, SMALL)), ("pbb_uca", Whole(&[0, 1]))],
+        parts: &[("OXM_OF_PBB_ISID", 24), ("OXM_OF_PBB_UCA", 1)],
+        actions: &["pop_pbb", "push_pbb:0x88e7"],
+    },
+    Kind {
+        name: "ipv6",
+        fields: &[("ipv6_exthdr", Number(9, SMALL)), ("ipv6_label", Number(20, SMALL))],
+        parts: &[("NXM_NX_IPV6_LABEL", 20)],
+        actions: &["push_pbb:0x88e7"],
+    },
+    Kind {
+        name: "mpls",
+        fields: &[("mpls_bos", Whole(&[0, 1])), ("mpls_ttl", Whole(&[64, 1]))],
+        parts: &[("OXM_OF_MPLS_LABEL", 20)],
+        actions: &["copy_ttl_out", "copy_ttl_in", "copy_ttl_out", "copy_ttl_in", "pop_mpls:0x8847"],
+    },
+];
+
 /// What anybody can do. `2` and `3` are ports, `9` is none.
 const ACTIONS: &[&str] = &[
     "output:1",
@@ -369,6 +391,7 @@ const OWN_ACTIONS: &[&str] = &[
     "learn(table=1,priority=3,eth_type=0x800,NXM_OF_IP_SRC[]=NXM_OF_IP_DST[],output:NXM_NX_REG1[0..15])",
     "learn(table=2,priority=4,NXM_NX_REG0[0..15]=NXM_OF_IN_PORT[],NXM_OF_ETH_TYPE[],load:5->NXM_NX_REG1[0..15])",
     "learn(table=3,limit=3,result_dst=NXM_NX_REG0[0],NXM_OF_ETH_SRC[],load:NXM_OF_ETH_DST[0..15]->NXM_NX_REG7[0..15])",
+    "push_pbb:0x88e7",
 ];
 
 /// Whether rules may do what two makers' switches need not do alike: choose by hashes, number connections.
@@ -431,8 +454,8 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Shape)> {
 }
 
 /// Fields that are matched only: nobody can set them.
-const READ_ONLY: [&str; 6] =
-    ["icmp_type", "icmp_code", "arp_op", "mpls_bos", "dl_vlan", "dl_vlan_pcp"];
+const READ_ONLY: [&str; 7] =
+    ["icmp_type", "icmp_code", "arp_op", "mpls_bos", "dl_vlan", "dl_vlan_pcp", "ipv6_exthdr"];
 /// Views of one tag, of which a rule can match one.
 const TAG: [&str; 3] = ["vlan_tci", "dl_vlan", "dl_vlan_pcp"];
 
@@ -504,6 +527,8 @@ fn action(dice: &mut Dice, kind: &Kind, span: Span) -> String {
 pub fn rule(dice: &mut Dice, span: Span) -> String {
     let kind = &KINDS[dice.below(KINDS.len())];
     let kind = if dice.once_in(4) { &KINDS[0] } else { kind };
+    let is_own = span == Span::Whole && dice.once_in(4);
+    let kind = if is_own { &OWN_KINDS[dice.below(OWN_KINDS.len())] } else { kind };
     let table = dice.pick(&[0, 0, 0, 1, 1, 2, 3]);
     let mut text = format!(
         "table={table},priority={},{}",

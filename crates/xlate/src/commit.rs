@@ -39,6 +39,9 @@ impl Walk<'_> {
         if want.is_nsh() {
             self.commit_service_header(&want);
         }
+        if want.is_pbb() {
+            self.commit_service_tag(&want);
+        }
         if let Some(Action::PushEth { src, dst }) = self.actions.last_mut() {
             // One that has just been put on is put on as it is wanted.
             (*src, *dst) = (want.eth_src, want.eth_dst);
@@ -94,6 +97,15 @@ impl Walk<'_> {
             set.1.0.set_nsh(&looked);
             self.set(want, |_| Some(set));
         }
+    }
+
+    /// A backbone's service tag. One that has just been pushed is pushed as it is wanted.
+    fn commit_service_tag(&mut self, want: &FlowKey) {
+        if let Some(Action::PushPbb { tci }) = self.actions.last_mut() {
+            *tci = want.ipv6_label;
+            self.done.ipv6_label = want.ipv6_label;
+        }
+        self.set(want, |walk| differing!(walk, want: ipv6_label));
     }
 
     /// The outermost label. One that has just been pushed is pushed as it is wanted.

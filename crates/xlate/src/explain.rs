@@ -310,6 +310,7 @@ fn header_fields(k: &FlowKey) -> Vec<Field> {
         eth_type::MPLS | eth_type::MPLS_MULTICAST => {
             vec![MplsLabel, MplsTc, MplsTtl, MplsBos]
         }
+        eth_type::PBB => vec![PbbIsid, PbbUca],
         _ => vec![],
     };
     if !k.is_ipv4() && !k.is_ipv6() {

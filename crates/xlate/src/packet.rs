@@ -147,6 +147,12 @@ impl Packet {
         self.origins = [Origin::Ours, self.origins[0]];
     }
 
+    /// Its tags are behind a new header: there are none in front of it, whatever was received.
+    pub(crate) fn without_tags(&mut self) {
+        self.key.flow.vlans = <[Vlan; 2]>::default();
+        self.origins = [Origin::Received(2); 2];
+    }
+
     /// Adds to the mask the tags of the received packet that a tag of ours may have come in place of: whether those are to be
     /// popped and ours pushed depends on whether they differ.
     pub(crate) fn look_at_replaced_tags(&self, received: &FlowKey, mask: &mut Mask) {

@@ -325,6 +325,9 @@ pub(crate) fn without_idle_end(mut actions: Vec<Action>) -> Vec<Action> {
         | Set(_)
         | PushMpls { .. }
         | PopMpls { .. }
+        | PushPbb { .. }
+        | CopyTtlOut
+        | CopyTtlIn
         | PushEth { .. }
         | PopEth
         | PushNsh(_)

@@ -150,6 +150,18 @@ impl Executor {
     }
 
     /// Takes the network service header off; what has none is dropped.
+    pub(super) fn pop_pbb(&mut self, group: &mut Vec<Work>, keys: &[FlowKey]) {
+        let Self { buffers, tally, .. } = self;
+        group.retain_mut(|w| {
+            let popped = super::pbb::pop(&mut w.packet, keys[usize::from(w.key)].packet_type);
+            if !popped {
+                tally.count(DropReason::PbbDecapError);
+                buffers.put(std::mem::take(&mut w.packet.buf));
+            }
+            popped
+        });
+    }
+
     pub(super) fn pop_nsh(&mut self, group: &mut Vec<Work>, keys: &mut [FlowKey]) {
         let Self { buffers, tally, .. } = self;
         group.retain_mut(|w| {

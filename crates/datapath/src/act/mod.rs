@@ -13,9 +13,11 @@ mod link;
 mod meter;
 mod mpls;
 mod nsh;
+mod pbb;
 mod pop;
 mod push;
 mod set;
+mod ttl;
 mod tunnel;
 mod vlan;
 
@@ -205,6 +207,19 @@ impl Executor {
                     mpls::pop(&mut w.packet, packet_type, *eth_type);
                 }
             }
+            Action::CopyTtlOut | Action::CopyTtlIn => {
+                let copy = if *action == Action::CopyTtlIn { ttl::copy_in } else { ttl::copy_out };
+                for w in &mut *group {
+                    copy(&mut w.packet, keys[usize::from(w.key)].packet_type);
+                }
+            }
+            Action::PushPbb { tci } => {
+                self.complete(group, keys);
+                for w in &mut *group {
+                    pbb::push(&mut w.packet, keys[usize::from(w.key)].packet_type, *tci);
+                }
+            }
+            Action::PopPbb => self.pop_pbb(group, keys),
             Action::AddMpls { entry, eth_type } => {
                 self.complete(group, keys);
                 for w in &mut *group {

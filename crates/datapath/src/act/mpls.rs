@@ -9,7 +9,7 @@ use packet::wire::ethernet::eth_type::{MPLS, MPLS_MULTICAST};
 use super::link::{bare, bare_type, type_at};
 
 /// Length of an entry.
-const LEN: usize = 4;
+pub(super) const LEN: usize = 4;
 
 /// What [`pop`] is told when an Ethernet frame is behind the last entry (transparent Ethernet bridging).
 const ETHERNET: u16 = 0x6558;
@@ -37,13 +37,19 @@ pub(super) fn add(packet: &mut Packet, packet_type: &mut u32, entry: u32, eth_ty
     *packet_type = bare(eth_type);
 }
 
-/// Pops an entry; a packet without one stays as it is.
-pub(super) fn pop(packet: &mut Packet, packet_type: &mut u32, eth_type: u16) {
-    let at = match bare_type(*packet_type) {
+/// Where the outermost entry is, if there is one.
+pub(super) fn entry_at(packet: &Packet, packet_type: u32) -> Option<usize> {
+    match bare_type(packet_type) {
         Some(now) => is_mpls(now).then_some(0),
         None => type_at(packet.bytes()).filter(|(_, now)| is_mpls(*now)).map(|(at, _)| at + 2),
+    }
+}
+
+/// Pops an entry; a packet without one stays as it is.
+pub(super) fn pop(packet: &mut Packet, packet_type: &mut u32, eth_type: u16) {
+    let Some(at) = entry_at(packet, *packet_type).filter(|at| at + LEN <= packet.buf.len()) else {
+        return;
     };
-    let Some(at) = at.filter(|at| at + LEN <= packet.buf.len()) else { return };
     packet.buf.remove(at, LEN);
     packet.offload.pulled(LEN as u16);
     if *packet_type == 0 {
@@ -55,11 +61,8 @@ pub(super) fn pop(packet: &mut Packet, packet_type: &mut u32, eth_type: u16) {
 
 /// Sets the masked bits of the outermost entry.
 pub(super) fn set(packet: &mut Packet, packet_type: u32, value: u32, mask: u32) {
-    let at = match bare_type(packet_type) {
-        Some(now) => is_mpls(now).then_some(0),
-        None => type_at(packet.bytes()).filter(|(_, now)| is_mpls(*now)).map(|(at, _)| at + 2),
-    };
-    let entry = at.and_then(|at| packet.buf.as_mut_slice().get_mut(at..)?.first_chunk_mut::<LEN>());
+    let entry = entry_at(packet, packet_type)
+        .and_then(|at| packet.buf.as_mut_slice().get_mut(at..)?.first_chunk_mut::<LEN>());
     if let Some(entry) = entry {
         *entry = (u32::from_be_bytes(*entry) & !mask | value & mask).to_be_bytes();
     }

@@ -22,7 +22,7 @@ use packet::wire::vlan::is_vlan;
 use packet::wire::{Header, ip_proto, tcp, udp};
 use packet::{Csum, Packet};
 
-use super::{mpls, nsh};
+use super::{mpls, nsh, pbb};
 
 /// Sets in `packet` the bits of `value` that `mask` selects; metadata is set in `key`.
 pub(super) fn apply(value: &FlowKey, mask: &Mask, packet: &mut Packet, key: &mut FlowKey) {
@@ -45,6 +45,8 @@ pub(super) fn apply(value: &FlowKey, mask: &Mask, packet: &mut Packet, key: &mut
         if let Some(l3) = layers.l3 {
             nsh::set(packet, l3.into(), &value.nsh(), &mask.0.nsh());
         }
+    } else if now.is_pbb() {
+        pbb::set(packet, value.ipv6_label, mask.0.ipv6_label);
     } else if now.is_ipv4() {
         edit.ipv4(packet, &now, &layers);
     } else if now.is_ipv6() {

@@ -18,6 +18,8 @@ fn frames_are_read_as_the_reference_reads_them() {
         let frame = parse_hex_packet(frame).unwrap();
         let (key, _) = extract(&frame, &Metadata::port(DpPort(1))).unwrap();
         let mut mask = Mask::exact();
+        // It does not know which extension headers there are.
+        mask.0.ipv6_exthdr = 0;
         if want.contains("nd(target=") {
             // Its exact flows do not look at neighbour discovery.
             (mask.0.nd_target, mask.0.nd_reserved, mask.0.nd_options_type) = ([0; 16], 0, 0);

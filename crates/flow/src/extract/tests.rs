@@ -64,6 +64,33 @@ fn fewer_than_14_bytes_are_no_packet() {
 }
 
 #[test]
+fn a_service_tag_is_read_and_nothing_behind_it() {
+    let inner = v4(17, &UDP, |_| ());
+    let tag = [0x48, 0, 0, 100];
+    let frame = eth(0x88e7, &[&tag, inner.as_slice()].concat());
+    let (k, layers) = both(&frame);
+    assert_eq!((k.eth_type, k.ipv6_label, k.nw_src), (0x88e7, 0x4800_0064, 0));
+    assert_eq!((layers.l3, layers.l4), (None, None));
+    let behind_a_tag = eth(0x88a8, &[&[0, 10, 0x88, 0xe7], tag.as_slice(), &inner].concat());
+    let k = key(&behind_a_tag);
+    assert_eq!((k.vlans[0].vid(), k.eth_type, k.ipv6_label), (10, 0x88e7, 0x4800_0064));
+    for cut in 0..4 {
+        assert_eq!(key(&frame[..14 + cut]).ipv6_label, 0, "{cut} bytes of it");
+    }
+}
+
+#[test]
+fn extension_headers_are_told() {
+    use packet::wire::ipv6::extension::{AUTH, HOP_BY_HOP, NO_NEXT};
+    let chain = [&[51, 0, 1, 4, 0, 0, 0, 0], &[17, 0, 0, 0, 0, 0, 0, 0], UDP.as_slice()].concat();
+    let k = key(&v6(0, &chain, |_| ()));
+    assert_eq!((k.ipv6_exthdr, k.nw_proto, k.tp_dst), (HOP_BY_HOP | AUTH, 17, 2));
+    assert_eq!(key(&v6(17, &UDP, |_| ())).ipv6_exthdr, 0);
+    assert_eq!(key(&v6(59, b"", |_| ())).ipv6_exthdr, NO_NEXT);
+    assert_eq!(key(&v6(0, &chain[..7], |_| ())).ipv6_exthdr, 0, "a chain that does not fit");
+}
+
+#[test]
 fn metadata_comes_from_the_caller_and_back() {
     let meta = Metadata {
         in_port: DpPort(3),

@@ -65,6 +65,10 @@ impl ActionsText<'_> {
                 write!(f, "add_mpls({},eth_type=0x{eth_type:x})", LabelText(*entry))
             }
             Action::PopMpls { eth_type } => write!(f, "pop_mpls(eth_type=0x{eth_type:x})"),
+            Action::CopyTtlOut => f.write_str("copy_ttl_out"),
+            Action::CopyTtlIn => f.write_str("copy_ttl_in"),
+            Action::PushPbb { tci } => write!(f, "push_pbb(tci={})", HexText((*tci).into())),
+            Action::PopPbb => f.write_str("pop_pbb"),
             Action::PushEth { src, dst } => {
                 write!(f, "push_eth(src={},dst={})", MacText(src), MacText(dst))
             }
@@ -125,6 +129,9 @@ fn parse_action(
         return match item.name {
             "pop_vlan" => Ok(Action::PopVlan),
             "pop_eth" => Ok(Action::PopEth),
+            "pop_pbb" => Ok(Action::PopPbb),
+            "copy_ttl_out" => Ok(Action::CopyTtlOut),
+            "copy_ttl_in" => Ok(Action::CopyTtlIn),
             "ct_clear" => Ok(Action::CtClear),
             "ct" => Ok(Action::Ct(Box::default())),
             name => parse_port(name, names).map(Action::Output).ok_or_else(wrong),
@@ -145,6 +152,7 @@ fn parse_action(
             parse_label(args).map(|(entry, eth_type)| Action::AddMpls { entry, eth_type })
         }
         "pop_mpls" => small(args, "eth_type").map(|eth_type| Action::PopMpls { eth_type }),
+        "push_pbb" => small(args, "tci").map(|tci| Action::PushPbb { tci }),
         "push_eth" => parse_push_eth(args),
         "push_nsh" => nsh::parse_push(args).map(|push| Action::PushNsh(Box::new(push))),
         "pop_nsh" => args.trim().is_empty().then_some(Action::PopNsh),

@@ -97,7 +97,7 @@ const PORTS: &[Field] = &[field!("src", Dec, tp_src, 16), field!("dst", Dec, tp_
 const TYPE_AND_CODE: &[Field] = &[field!("type", Dec, tp_src, 8), field!("code", Dec, tp_dst, 8)];
 
 /// What stands behind the Ethernet type, in order.
-pub(super) const UPPER: [Group; 10] = [
+pub(super) const UPPER: [Group; 12] = [
     Group {
         name: "ipv4",
         fields: &[
@@ -123,6 +123,12 @@ pub(super) const UPPER: [Group; 10] = [
         ],
         present: FlowKey::is_ipv6,
     },
+    Group {
+        name: "ipv6_exthdrs",
+        fields: &[field!("hdrs", Hex, ipv6_exthdr, 9)],
+        present: FlowKey::is_ipv6,
+    },
+    Group { name: "pbb", fields: &[field!("tci", Hex, ipv6_label, 32)], present: FlowKey::is_pbb },
     Group {
         name: "arp",
         fields: &[
@@ -186,6 +192,7 @@ pub(super) fn hint(key: &mut FlowKey, group: &str) {
     let (eth_type, proto) = match group {
         "ipv4" => (eth_type::IPV4, None),
         "ipv6" => (eth_type::IPV6, None),
+        "pbb" => (eth_type::PBB, None),
         "arp" => (eth_type::ARP, None),
         "tcp" => (eth_type::IPV4, Some(ip_proto::TCP)),
         "udp" => (eth_type::IPV4, Some(ip_proto::UDP)),

@@ -182,7 +182,7 @@ impl FlowText<'_> {
         }
         for group in UPPER.iter().filter(|group| (group.present)(key)) {
             // The reference lists none of it with `-m` unless it is looked at.
-            if group.name == "nd_ext" && !group.is_looked_at(mask) {
+            if matches!(group.name, "nd_ext" | "ipv6_exthdrs") && !group.is_looked_at(mask) {
                 continue;
             }
             self.group(list, group, false)?;

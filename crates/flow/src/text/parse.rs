@@ -212,6 +212,9 @@ pub(super) fn parse_set(
         mask.0.tunnel = Mask::exact().0.tunnel;
         mask.0.tunnel.pad = [0; 5];
     }
+    if mask.0.ipv6_exthdr != 0 {
+        return Err(SyntaxError::because(item.from, "extension headers are not set"));
+    }
     hint(&mut key, attribute.name);
     match attribute.name {
         "tcp_flags" => hint(&mut key, "tcp"),

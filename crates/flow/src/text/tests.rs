@@ -341,6 +341,24 @@ fn what_only_we_have_is_written_too() {
     );
 }
 
+/// Backbone frames, extension headers of IPv6, and copied times to live.
+#[test]
+fn what_the_reference_does_not_know_is_written_and_read() {
+    const EVERY: &str = "recirc_id(0),in_port(1),packet_type(ns=0,id=0),";
+    for text in [
+        "eth_type(0x88e7),pbb(tci=0x64/0xffffff)",
+        "eth_type(0x88a8),vlan(vid=10,pcp=0),encap(eth_type(0x88e7),pbb(tci=0x8000064))",
+        "eth_type(0x86dd),ipv6(frag=no),ipv6_exthdrs(hdrs=0x44/0x1f0)",
+        "eth_type(0x86dd),ipv6(proto=17,frag=no),ipv6_exthdrs(hdrs=0),udp(dst=53)",
+    ] {
+        assert_eq!(again(&format!("{EVERY}{text}"), false), format!("{EVERY}{text}"));
+    }
+    let actions = "copy_ttl_out,copy_ttl_in,push_pbb(tci=0),set(pbb(tci=0x64/0xffffff)),pop_pbb,1";
+    let read = parse_actions(actions, &Numbers).unwrap();
+    assert_eq!(ActionsText { actions: &read, names: &Numbers }.to_string(), actions);
+    assert!(parse_actions("set(ipv6_exthdrs(hdrs=0x40))", &Numbers).is_err());
+}
+
 #[test]
 fn wrong_actions_are_refused() {
     for text in [

@@ -179,6 +179,14 @@ pub enum Action {
     DecMplsTtl,
     PushMpls(u16),
     PopMpls(u16),
+    /// To the outermost of the headers that count hops, from the next (MPLS and IP).
+    CopyTtlOut,
+    /// From the outermost to the next.
+    CopyTtlIn,
+    // Provider backbone bridges (IEEE 802.1ah).
+    /// A backbone header with a service tag of this Ethernet type around the frame.
+    PushPbb(u16),
+    PopPbb,
     // Any field.
     SetField {
         field: Field,

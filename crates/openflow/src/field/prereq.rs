@@ -19,6 +19,8 @@ pub enum Prereq {
     Ethernet,
     Vlan,
     Mpls,
+    /// A service tag of a provider backbone bridge (IEEE 802.1ah).
+    Pbb,
     Ipv4,
     Ipv6,
     /// Either of both.
@@ -59,6 +61,7 @@ impl Prereq {
             Prereq::Ethernet => m.is_ethernet(),
             Prereq::Vlan => m.get(Field::VlanTci).is_some_and(|(tci, _)| tci.int() & 0x1000 != 0),
             Prereq::Mpls => is(&[eth_type::MPLS, eth_type::MPLS_MULTICAST]),
+            Prereq::Pbb => m.is_ethernet() && is(&[eth_type::PBB]),
             Prereq::Ipv4 => is(&[eth_type::IPV4]),
             Prereq::Ipv6 => is(&[eth_type::IPV6]),
             Prereq::Ip => ip(),

@@ -8,7 +8,7 @@ use super::Format::{
     Port32, TcpFlags as TcpFlagsText, TunnelFlags,
 };
 use super::{Header, Prereq, Row};
-use crate::version::Version::{V10, V12, V13, V15};
+use crate::version::Version::{V10, V12, V13, V14, V15};
 
 const fn c(name: &'static str, class: super::Class, number: u8, since: crate::Version) -> Header {
     Header { name, class, number, since }
@@ -191,11 +191,14 @@ fields! {
     MplsTc = row("mpls_tc", "", 8, 3, Decimal, false, Prereq::Mpls, true, No, Exact, (MplsTc, 0), &[c("OXM_OF_MPLS_TC", Oxm, 35, V12)]);
     MplsBos = row("mpls_bos", "", 8, 1, Decimal, false, Prereq::Mpls, false, No, No, (MplsBos, 0), &[c("OXM_OF_MPLS_BOS", Oxm, 36, V13)]);
     MplsTtl = row("mpls_ttl", "", 8, 8, Decimal, false, Prereq::Mpls, true, No, No, (MplsTtl, 0), &[c("NXM_NX_MPLS_TTL", NxmNx, 30, V10)]);
+    PbbIsid = row("pbb_isid", "", 24, 24, Decimal, true, Prereq::Pbb, true, No, No, (PbbIsid, 0), &[c("OXM_OF_PBB_ISID", Oxm, 37, V13)]);
+    PbbUca = row("pbb_uca", "", 8, 1, Decimal, false, Prereq::Pbb, true, No, No, (PbbUca, 0), &[c("OXM_OF_PBB_UCA", Oxm, 41, V14)]);
     IpSrc = row("ip_src", "nw_src", 32, 32, Ipv4, true, Prereq::Ipv4, true, Cidr, Masked, (IpSrc, 0), &[c("NXM_OF_IP_SRC", NxmOf, 7, V10), c("OXM_OF_IPV4_SRC", Oxm, 11, V12)]);
     IpDst = row("ip_dst", "nw_dst", 32, 32, Ipv4, true, Prereq::Ipv4, true, Cidr, Masked, (IpDst, 0), &[c("NXM_OF_IP_DST", NxmOf, 8, V10), c("OXM_OF_IPV4_DST", Oxm, 12, V12)]);
     Ipv6Src = row("ipv6_src", "", 128, 128, Ipv6, true, Prereq::Ipv6, true, No, No, (Ipv6Src, 0), &[c("NXM_NX_IPV6_SRC", NxmNx, 19, V10), c("OXM_OF_IPV6_SRC", Oxm, 26, V12)]);
     Ipv6Dst = row("ipv6_dst", "", 128, 128, Ipv6, true, Prereq::Ipv6, true, No, No, (Ipv6Dst, 0), &[c("NXM_NX_IPV6_DST", NxmNx, 20, V10), c("OXM_OF_IPV6_DST", Oxm, 27, V12)]);
     Ipv6Label = row("ipv6_label", "", 32, 20, Hex, true, Prereq::Ipv6, true, No, No, (Ipv6Label, 0), &[c("NXM_NX_IPV6_LABEL", NxmNx, 27, V10), c("OXM_OF_IPV6_FLABEL", Oxm, 28, V12)]);
+    Ipv6Exthdr = row("ipv6_exthdr", "", 16, 9, Hex, true, Prereq::Ipv6, false, No, No, (Ipv6Exthdr, 0), &[c("OXM_OF_IPV6_EXTHDR", Oxm, 39, V13)]);
     NwProto = row("nw_proto", "ip_proto", 8, 8, Decimal, false, Prereq::Ip, false, Exact, Exact, (NwProto, 0), &[c("NXM_OF_IP_PROTO", NxmOf, 6, V10), c("OXM_OF_IP_PROTO", Oxm, 10, V12)]);
     NwTtl = row("nw_ttl", "", 8, 8, Decimal, false, Prereq::Ip, true, No, No, (NwTtl, 0), &[c("NXM_NX_IP_TTL", NxmNx, 29, V10)]);
     IpFrag = row("ip_frag", "nw_frag", 8, 2, Frag, true, Prereq::Ip, false, No, No, (IpFrag, 0), &[c("NXM_NX_IP_FRAG", NxmNx, 26, V10)]);

@@ -231,6 +231,7 @@ impl Match {
             list.field(self, self.view(*field))?;
         }
         list.field(self, Field::Ipv6Label)?;
+        list.field(self, Field::Ipv6Exthdr)?;
         if !names_proto && let Some(proto) = self.get(Field::NwProto) {
             let arp = Prereq::Arp.is_met(self);
             let field = if arp { Field::ArpOp } else { Field::NwProto };
@@ -251,6 +252,8 @@ impl Match {
             Field::MplsTc,
             Field::MplsTtl,
             Field::MplsBos,
+            Field::PbbIsid,
+            Field::PbbUca,
             Field::IpFrag,
         ] {
             list.field(self, field)?;

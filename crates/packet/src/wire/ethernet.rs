@@ -24,6 +24,8 @@ pub mod eth_type {
     pub const IPV6: u16 = 0x86dd;
     pub const MPLS: u16 = 0x8847;
     pub const MPLS_MULTICAST: u16 = 0x8848;
+    /// A service tag of a provider backbone bridge (IEEE 802.1ah).
+    pub const PBB: u16 = 0x88e7;
     pub const NSH: u16 = 0x894f;
     /// The smallest value that is a type; below, the field is an IEEE 802.3 length.
     pub const MIN: u16 = 0x0600;

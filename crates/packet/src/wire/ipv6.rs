@@ -91,12 +91,73 @@ pub struct Upper {
     pub fragment: Fragment,
     /// A routing header has more destinations: the address in the fixed header is not the one that checksums are over.
     pub routed: bool,
+    /// Which there are ([`extension`]).
+    pub extensions: u16,
+}
+
+/// Kinds of extension headers that a packet has, and what is odd about them: the bits of OpenFlow 1.3's `OFPIEH_*`.
+pub mod extension {
+    /// There is nothing behind them.
+    pub const NO_NEXT: u16 = 1 << 0;
+    /// Encrypted security payload.
+    pub const ESP: u16 = 1 << 1;
+    /// Authentication.
+    pub const AUTH: u16 = 1 << 2;
+    /// Destination options, once or twice.
+    pub const DESTINATION: u16 = 1 << 3;
+    /// Fragment.
+    pub const FRAGMENT: u16 = 1 << 4;
+    /// Routing.
+    pub const ROUTING: u16 = 1 << 5;
+    /// Hop-by-hop options.
+    pub const HOP_BY_HOP: u16 = 1 << 6;
+    /// One is there more often than it may.
+    pub const REPEATED: u16 = 1 << 7;
+    /// They are not in the order that RFC 8200, 4.1, recommends.
+    pub const UNORDERED: u16 = 1 << 8;
+}
+
+/// What a walk along extension headers has met.
+#[derive(Default)]
+struct Met {
+    kinds: u16,
+    /// The place of the last one in the recommended order.
+    place: u8,
+    destinations: u8,
+}
+
+impl Met {
+    fn header(&mut self, kind: u8) {
+        let (bit, place) = match kind {
+            ip_proto::HOP_BY_HOP => (extension::HOP_BY_HOP, 0),
+            // For all that a routing header names, or for the last alone.
+            ip_proto::DESTINATION => (extension::DESTINATION, if self.place <= 1 { 1 } else { 6 }),
+            ip_proto::ROUTING => (extension::ROUTING, 2),
+            ip_proto::FRAGMENT => (extension::FRAGMENT, 3),
+            ip_proto::AH => (extension::AUTH, 4),
+            ip_proto::ESP => (extension::ESP, 5),
+            ip_proto::NO_NEXT => (extension::NO_NEXT, 7),
+            _ => return,
+        };
+        let again = self.kinds & bit != 0;
+        self.destinations += u8::from(kind == ip_proto::DESTINATION);
+        if again && (kind != ip_proto::DESTINATION || self.destinations > 2) {
+            self.kinds |= extension::REPEATED;
+        }
+        if place < self.place {
+            self.kinds |= extension::UNORDERED;
+        }
+        self.kinds |= bit;
+        self.place = place;
+    }
 }
 
 /// Walks extension headers in `payload`, the bytes behind the fixed header, whose type is `next`. `None` when the chain does
 /// not fit into them.
 pub fn walk_extensions(payload: &[u8], next: u8) -> Option<Upper> {
-    let mut at = Upper { proto: next, offset: 0, fragment: Fragment::No, routed: false };
+    let mut at =
+        Upper { proto: next, offset: 0, fragment: Fragment::No, routed: false, extensions: 0 };
+    let mut met = Met::default();
     for _ in 0..MAX_EXTENSIONS {
         let len = match at.proto {
             ip_proto::HOP_BY_HOP
@@ -104,6 +165,7 @@ pub fn walk_extensions(payload: &[u8], next: u8) -> Option<Upper> {
             | ip_proto::DESTINATION
             | ip_proto::AH
             | ip_proto::FRAGMENT => {
+                met.header(at.proto);
                 let rest = payload.get(at.offset..)?;
                 // Every extension header has at least 8 bytes; all we read is in them.
                 let (first, _) = rest.split_first_chunk::<8>()?;
@@ -118,6 +180,7 @@ pub fn walk_extensions(payload: &[u8], next: u8) -> Option<Upper> {
                         return Some(Upper {
                             offset: at.offset + 8,
                             fragment: Fragment::Later,
+                            extensions: met.kinds,
                             ..at
                         });
                     }
@@ -129,7 +192,10 @@ pub fn walk_extensions(payload: &[u8], next: u8) -> Option<Upper> {
                 at.proto = first[0];
                 len
             }
-            _ => return Some(at),
+            _ => {
+                met.header(at.proto);
+                return Some(Upper { extensions: met.kinds, ..at });
+            }
         };
         at.offset += len;
         if at.offset > payload.len() {
@@ -147,7 +213,13 @@ mod tests {
     fn chains_end_within_their_bytes() {
         assert_eq!(
             walk_extensions(&[], 17),
-            Some(Upper { proto: 17, offset: 0, fragment: Fragment::No, routed: false })
+            Some(Upper {
+                proto: 17,
+                offset: 0,
+                fragment: Fragment::No,
+                routed: false,
+                extensions: 0
+            })
         );
         let hbh = [17, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(walk_extensions(&hbh, 0).unwrap().offset, 8);
@@ -163,12 +235,50 @@ mod tests {
         f[3] = 1;
         assert_eq!(
             walk_extensions(&f, 44).unwrap(),
-            Upper { proto: 17, offset: 8, fragment: Fragment::First, routed: false }
+            Upper {
+                proto: 17,
+                offset: 8,
+                fragment: Fragment::First,
+                routed: false,
+                extensions: extension::FRAGMENT
+            }
         );
         f[3] = 8;
         assert_eq!(
             walk_extensions(&f, 44).unwrap(),
-            Upper { proto: 44, offset: 8, fragment: Fragment::Later, routed: false }
+            Upper {
+                proto: 44,
+                offset: 8,
+                fragment: Fragment::Later,
+                routed: false,
+                extensions: extension::FRAGMENT
+            }
         );
+    }
+    /// What a chain of headers of 8 bytes of these kinds has.
+    fn met(kinds: &[u8]) -> u16 {
+        let mut bytes = vec![];
+        for next in kinds.iter().skip(1) {
+            bytes.extend([*next, 0, 0, 0, 0, 0, 0, 0]);
+        }
+        walk_extensions(&bytes, kinds[0]).unwrap().extensions
+    }
+
+    #[test]
+    fn which_extensions_there_are() {
+        use extension::*;
+        const TCP: u8 = ip_proto::TCP;
+        assert_eq!(met(&[TCP]), 0);
+        assert_eq!(met(&[59]), NO_NEXT);
+        assert_eq!(met(&[50]), ESP);
+        assert_eq!(met(&[0, 51, TCP]), HOP_BY_HOP | AUTH);
+        let all = HOP_BY_HOP | DESTINATION | ROUTING | FRAGMENT | AUTH | ESP;
+        assert_eq!(met(&[0, 60, 43, 44, 51, 50]), all, "as recommended");
+        assert_eq!(met(&[0, 43, 60, TCP]), HOP_BY_HOP | ROUTING | DESTINATION);
+        assert_eq!(met(&[60, 43, 60, TCP]), ROUTING | DESTINATION, "two are allowed");
+        assert_eq!(met(&[60, 60, 60, TCP]), DESTINATION | REPEATED, "but not three");
+        assert_eq!(met(&[43, 43, TCP]), ROUTING | REPEATED);
+        assert_eq!(met(&[51, 0, TCP]), AUTH | HOP_BY_HOP | UNORDERED);
+        assert_eq!(met(&[43, 60, 44, TCP]), ROUTING | DESTINATION | FRAGMENT | UNORDERED);
     }
 }

@@ -35,32 +35,40 @@ fn field_mask(field: Field) -> Value {
     }
 }
 
-/// Whether a field is not one of these packets, but lies where another of theirs does.
-fn is_elsewhere(field: Field, nsh: bool) -> bool {
+/// Ethernet types of packets with fields that lie where others have theirs.
+const NSH: u16 = 0x894f;
+const PBB: u16 = 0x88e7;
+
+/// Whether a field is not one of packets of this type, but lies where one of theirs, or of others, does.
+fn is_elsewhere(field: Field, kind: Option<u16>) -> bool {
     let addresses = [Field::IpSrc, Field::IpDst, Field::Ipv6Src];
-    let is_nsh = field.row().prereq == openflow::field::Prereq::Nsh;
-    if nsh { addresses.contains(&field.row().home.0) } else { is_nsh }
+    match field.row().prereq {
+        openflow::field::Prereq::Nsh => kind != Some(NSH),
+        openflow::field::Prereq::Pbb => kind != Some(PBB),
+        _ if kind == Some(NSH) => addresses.contains(&field.row().home.0),
+        _ => kind == Some(PBB) && field == Field::Ipv6Label,
+    }
 }
 
-/// Matches of a few fields. Those of network service headers lie where addresses do, which only the Ethernet type tells apart.
+/// Matches of a few fields. Those of network service headers lie where addresses do, those of backbones' service tags where
+/// IPv6's label does, which only the Ethernet type tells apart.
 fn a_match() -> impl Strategy<Value = Match> {
     let fields = prop::collection::vec((held(), any::<u128>(), any::<u128>()), 0..8);
-    (any::<bool>(), fields).prop_map(|(nsh, fields)| {
+    let kinds = prop::sample::select(vec![None, Some(NSH), Some(PBB)]);
+    (kinds, fields).prop_map(|(kind, fields)| {
         let mut m = Match::any();
-        if nsh {
-            m.set_exact(Field::EthType, NSH);
+        if let Some(kind) = kind {
+            m.set_exact(Field::EthType, kind);
         }
-        add(&mut m, nsh, fields);
+        add(&mut m, kind, fields);
         m
     })
 }
 
-const NSH: u16 = 0x894f;
-
-fn add(m: &mut Match, nsh: bool, fields: impl IntoIterator<Item = (Field, u128, u128)>) {
+fn add(m: &mut Match, kind: Option<u16>, fields: impl IntoIterator<Item = (Field, u128, u128)>) {
     for (field, number, bits) in fields {
-        let kind = [Field::EthType, Field::PacketType].contains(&field);
-        if nsh && kind || is_elsewhere(field, nsh) {
+        let tells = [Field::EthType, Field::PacketType].contains(&field);
+        if kind.is_some() && tells || is_elsewhere(field, kind) {
             continue;
         }
         m.set(field, &value(field, number), &mask(field, bits));
@@ -69,7 +77,7 @@ fn add(m: &mut Match, nsh: bool, fields: impl IntoIterator<Item = (Field, u128, 
 
 /// Matches of the same fields and masks, mostly of packets that there are.
 pub(crate) fn two_of_a_kind() -> impl Strategy<Value = (Match, Match)> {
-    let kinds = prop::sample::select(vec![0, 0x800u16, 0x806, 0x86dd, NSH]);
+    let kinds = prop::sample::select(vec![0, 0x800u16, 0x806, 0x86dd, NSH, PBB]);
     let protos = prop::sample::select(vec![0u8, 1, 6, 17, 58, 132]);
     let fields = prop::collection::vec((held(), any::<[u128; 2]>(), any::<u128>()), 0..6);
     (kinds, protos, fields).prop_map(|(kind, proto, fields)| {
@@ -78,12 +86,13 @@ pub(crate) fn two_of_a_kind() -> impl Strategy<Value = (Match, Match)> {
             if kind != 0 {
                 m.set_exact(Field::EthType, kind);
             }
-            if proto != 0 && kind != NSH {
+            let special = [NSH, PBB].contains(&kind).then_some(kind);
+            if proto != 0 && special.is_none() {
                 m.set_exact(Field::NwProto, proto);
             }
             let fields =
                 fields.iter().map(|(field, numbers, bits)| (*field, numbers[which], *bits));
-            add(&mut m, kind == NSH, fields);
+            add(&mut m, special, fields);
             m
         };
         (build(0), build(1))
@@ -136,8 +145,8 @@ proptest! {
         let key = MatchKey::new(&m).expect("all fields are held");
         let back = matching(&key.sparse());
         prop_assert_eq!(&back, &m);
-        let nsh = m.ether_type() == Some(0x894f);
-        let own = |f: &Field| is_held(*f) && !is_elsewhere(*f, nsh);
+        let kind = m.ether_type().filter(|kind| [NSH, PBB].contains(kind));
+        let own = |f: &Field| is_held(*f) && !is_elsewhere(*f, kind);
         for field in Field::ALL.iter().copied().filter(own) {
             let (value, mask) = m.get(field).unwrap_or((field.zero(), field.zero()));
             let all = field_mask(field);

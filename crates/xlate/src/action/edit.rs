@@ -114,6 +114,7 @@ impl<'a> Walk<'a> {
                 run.packet.tag().is_some()
             }
             Prereq::Mpls => matches!(k.eth_type, eth_type::MPLS | eth_type::MPLS_MULTICAST),
+            Prereq::Pbb => k.is_pbb(),
             Prereq::Ipv4 => k.is_ipv4(),
             Prereq::Ipv6 => k.is_ipv6(),
             Prereq::Ip => ip,

@@ -10,6 +10,7 @@ mod hash;
 mod learn;
 pub(crate) mod mpls;
 mod output;
+mod pbb;
 pub(crate) mod set;
 mod stack;
 mod vlan;
@@ -102,6 +103,10 @@ impl<'a> Walk<'a> {
             Action::SetMplsTc(class) => self.set_mpls(run, Field::MplsTc, (*class).into()),
             Action::SetMplsTtl(ttl) => self.set_mpls(run, Field::MplsTtl, (*ttl).into()),
             Action::DecMplsTtl => return self.dec_mpls_ttl(run),
+            Action::CopyTtlOut => return self.copy_ttl_out(run),
+            Action::CopyTtlIn => self.copy_ttl_in(run),
+            Action::PushPbb(_) => self.push_pbb(run),
+            Action::PopPbb => return self.pop_pbb(run),
             Action::Ct(ct) => self.ct(run, ct),
             Action::CtClear => self.ct_clear(run),
             Action::Encap { packet_type, properties, .. } => {

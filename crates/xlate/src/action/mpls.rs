@@ -14,6 +14,8 @@ use crate::walk::Walk;
 
 /// The bottom of the stack.
 const BOS: u32 = 0x100;
+/// Hops left.
+const TTL: u32 = 0xff;
 /// Labels that say what is behind them (RFC 3032, 2.1).
 const IPV4_NULL: u32 = 0;
 const IPV6_NULL: u32 = 2 << 12;
@@ -125,8 +127,52 @@ impl<'a> Walk<'a> {
     }
 }
 
+impl<'a> Walk<'a> {
+    /// From the next header to the outermost label. What is behind the last label only the datapath sees, and so nobody knows
+    /// the label until it has looked again.
+    pub(crate) fn copy_ttl_out(&mut self, run: &mut Run<'a>) -> Next {
+        let labels = depth(&run.packet.key.flow);
+        self.look_at_bottom(labels);
+        match labels {
+            0 => Next::Step,
+            1 => {
+                self.commit(&run.packet);
+                self.push(Datapath::CopyTtlOut);
+                Next::Freeze { again: false }
+            }
+            _ => {
+                self.look_at_ttls();
+                let [outer, next, ..] = &mut run.packet.key.flow.mpls;
+                *outer = *outer & !TTL | *next & TTL;
+                Next::Step
+            }
+        }
+    }
+
+    /// From the outermost label to the next header.
+    pub(crate) fn copy_ttl_in(&mut self, run: &mut Run<'a>) {
+        let labels = depth(&run.packet.key.flow);
+        self.look_at_bottom(labels);
+        if labels == 0 {
+            return;
+        }
+        self.commit(&run.packet);
+        self.push(Datapath::CopyTtlIn);
+        if labels > 1 {
+            self.look_at_ttls();
+            let [outer, next, ..] = &mut run.packet.key.flow.mpls;
+            *next = *next & !TTL | *outer & TTL;
+            self.done = run.packet.key.flow;
+        }
+    }
+
+    fn look_at_ttls(&mut self) {
+        self.mask.0.mpls.iter_mut().take(2).for_each(|entry| *entry |= TTL);
+    }
+}
+
 /// The key without what is behind the link layer.
-fn above_network(key: &FlowKey) -> FlowKey {
+pub(crate) fn above_network(key: &FlowKey) -> FlowKey {
     FlowKey {
         in_port: key.in_port,
         recirc_id: key.recirc_id,

@@ -69,12 +69,16 @@ fn replaces(new: &Action, old: &Action) -> bool {
 /// When an action of the set is done. (The reference's order: that of the standard, with its own actions fitted in.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
+    CopyTtlIn,
     StripVlan,
     PopMpls,
+    PopPbb,
     Decap,
     Encap,
     PushMpls,
+    PushPbb,
     PushVlan,
+    CopyTtlOut,
     DecTtl,
     DecMplsTtl,
     DecNshTtl,
@@ -93,6 +97,10 @@ fn place(action: &Action) -> Place {
         Action::Encap { .. } => Place::Encap,
         Action::PushMpls(_) => Place::PushMpls,
         Action::PushVlan(_) => Place::PushVlan,
+        Action::CopyTtlIn => Place::CopyTtlIn,
+        Action::CopyTtlOut => Place::CopyTtlOut,
+        Action::PushPbb(_) => Place::PushPbb,
+        Action::PopPbb => Place::PopPbb,
         Action::DecTtl(_) => Place::DecTtl,
         Action::DecMplsTtl => Place::DecMplsTtl,
         Action::DecNshTtl => Place::DecNshTtl,

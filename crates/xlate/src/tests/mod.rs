@@ -1,5 +1,6 @@
 //! Translations of small topologies, compared with what Open vSwitch does with the same.
 
+mod beyond;
 mod bounds;
 mod causes;
 mod guide;

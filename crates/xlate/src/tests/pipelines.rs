@@ -214,7 +214,7 @@ fn whatever_the_mask_covers_meets_the_same_rules() {
 /// The test above would find a bit that nobody has looked at: here one is left out, of each field in turn.
 #[test]
 fn a_bit_left_out_is_found() {
-    let faults: [fn(&mut Mask); 8] = [
+    let faults: [fn(&mut Mask); 11] = [
         |m| m.0.eth_dst[5] &= 0xfe,
         |m| m.0.eth_src[5] &= 0xfd,
         |m| m.0.nw_dst &= !1,
@@ -223,6 +223,9 @@ fn a_bit_left_out_is_found() {
         |m| m.0.tp_dst &= !1,
         |m| m.0.vlans[0].tci &= !0x1000,
         |m| m.0.ip_frag = 0,
+        |m| m.0.ipv6_exthdr = 0,
+        |m| m.0.ipv6_label = 0,
+        |m| m.0.mpls[1] &= !0xff,
     ];
     for (i, fault) in faults.into_iter().enumerate() {
         let mut runner = runner(2000, 0);

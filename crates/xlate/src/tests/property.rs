@@ -18,8 +18,15 @@ const MACS: [&str; 6] = [
     "01:80:c2:00:00:02",
 ];
 const IPS: [u32; 4] = [0x0a00_0001, 0x0a00_0002, 0x0a00_0003, 0xe000_0001];
-const TYPES: [u16; 6] =
-    [eth_type::IPV4, eth_type::ARP, eth_type::IPV6, eth_type::VLAN, 0x88cc, eth_type::MPLS];
+const TYPES: [u16; 7] = [
+    eth_type::IPV4,
+    eth_type::ARP,
+    eth_type::IPV6,
+    eth_type::VLAN,
+    0x88cc,
+    eth_type::MPLS,
+    eth_type::PBB,
+];
 
 fn vlan_mode() -> impl Strategy<Value = VlanMode> {
     let mode = prop_oneof![
@@ -128,6 +135,12 @@ fn key() -> impl Strategy<Value = FlowKey> {
             // Two labels, or one.
             let bottom = u32::from(network.3 & 1) << 8;
             k.mpls = [0x0001_0040 | bottom, if bottom == 0 { 0x0006_4140 } else { 0 }, 0, 0];
+        }
+        if link.3 == eth_type::PBB {
+            k.ipv6_label = u32::from(network.3 & 0xef) << 24 | network.4 as u32 & 5;
+        }
+        if k.is_ipv6() {
+            (k.ipv6_label, k.ipv6_exthdr) = (u32::from(network.3 & 3), u16::from(network.3 & 0x15));
         }
         (k.ipv6_src, k.ipv6_dst, k.nd_target) = (six.0, six.1, six.2);
         (k.arp_sha, k.arp_tha) = (mac(six.3), mac(six.4));

@@ -124,6 +124,42 @@ fn what_is_without_an_ethernet_header_is_read_as_what_it_is_and_not_sent() {
 }
 
 #[test]
+fn a_frame_goes_through_a_backbone_as_it_is() {
+    let mut b = Bench::new();
+    let text = "push_vlan(vid=5,pcp=1),push_pbb(tci=0x20000000),set(pbb(tci=0x64/0xffffff)),\
+                set(eth(src=00:00:00:00:00:01)),push_vlan(tpid=0x88a8,vid=9,pcp=0),clone(recirc(0x1)),\
+                pop_pbb,pop_vlan,1";
+    b.act(some(), &list(text));
+    assert_eq!(b.out(1), bytes(&some()));
+    let key = seen(&mut b)[0];
+    assert_eq!((key.vlans[0].vid(), key.vlans[1]), (9, Default::default()));
+    assert_eq!((key.eth_src, key.eth_type), ([0, 0, 0, 0, 0, 1], 0x88e7));
+    assert_eq!(key.ipv6_label, 0x2000_0064);
+}
+
+#[test]
+fn no_backbone_no_customer() {
+    for text in ["pop_pbb,1", "pop_eth,pop_pbb,1"] {
+        let mut b = Bench::new();
+        b.act(some(), &list(text));
+        assert_eq!(b.drops.snapshot(), [(DropReason::PbbDecapError, 2)], "{text}");
+    }
+}
+
+#[test]
+fn hops_are_copied_to_labels_and_back() {
+    let mut b = Bench::new();
+    let push = "push_mpls(label=1,tc=0,ttl=9,bos=1,eth_type=0x8847)";
+    b.act(some(), &list(&format!("{push},copy_ttl_in,pop_mpls(eth_type=0x800),1")));
+    let mut want = Bench::new();
+    want.act(some(), &list("set(ipv4(ttl=9)),1"));
+    assert_eq!(b.out(1), want.out(1));
+    let mut b = Bench::new();
+    b.act(some(), &list(&format!("{push},copy_ttl_out,recirc(0x1)")));
+    assert!(seen(&mut b).iter().all(|k| k.mpls[0] == 1 << 12 | 0x140), "as the packets' own");
+}
+
+#[test]
 fn no_service_header_no_decapsulation() {
     for text in ["pop_nsh(),1", "pop_eth,pop_nsh(),1", "push_nsh(mdtype=1,np=9),pop_nsh(),1"] {
         let mut b = Bench::new();

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use packet::wire::ethernet::parse_mac;
+use packet::wire::ethernet::{eth_type, parse_mac};
 
 use super::super::key_value::{Pair, pairs};
 use super::super::matching::protocols as match_protocols;
@@ -282,6 +282,22 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
             Action::PushMpls(eth_type)
         }
         "pop_mpls" => Action::PopMpls(num("Ethernet type", value)?),
+        "copy_ttl_out" | "copy_ttl_in" => {
+            protocols = Protocols::OXM.or(Protocols::OF11);
+            if lower == "copy_ttl_in" { Action::CopyTtlIn } else { Action::CopyTtlOut }
+        }
+        "push_pbb" => {
+            protocols = Protocols::OF13_UP;
+            let eth_type = num("Ethernet type", value)?;
+            if eth_type != eth_type::PBB {
+                return Err(format!("{value}: not a valid PBB ethertype"));
+            }
+            Action::PushPbb(eth_type)
+        }
+        "pop_pbb" => {
+            protocols = Protocols::OF13_UP;
+            Action::PopPbb
+        }
         "set_field" => return parse_set_field(value),
         "load" | "reg_load" => {
             let (source, dst) = arrow(value)?;

@@ -9,19 +9,23 @@ use crate::error::{Code, Result};
 use crate::field::{Field, Value};
 use crate::port::Port;
 use crate::version::Version;
+use packet::wire::ethernet::eth_type::PBB;
 
 const SET_FIELD: u16 = 25;
+const PUSH_PBB: u16 = 26;
+const POP_PBB: u16 = 27;
 const COPY_FIELD: u16 = 28;
 const METER: u16 = 29;
 
-/// Whether `version` has an action with this number (those for PBB and for copying TTLs left out: nobody carries them out).
+/// Whether `version` has an action with this number.
 pub(super) fn is_known(kind: u16, version: Version) -> bool {
     match version {
         Version::V10 => kind <= 11,
-        Version::V11 => matches!(kind, 0..=10 | 13..=24),
+        Version::V11 => kind <= 24,
         // Setting single headers is obsolete since 1.2, but understood.
         _ => {
-            matches!(kind, 0..=10 | 13..=25)
+            kind <= 25
+                || version >= Version::V13 && matches!(kind, PUSH_PBB | POP_PBB)
                 || version >= Version::V15 && matches!(kind, COPY_FIELD | METER)
         }
     }
@@ -89,6 +93,8 @@ pub(super) fn read(kind: u16, mut item: Item<'_>) -> Result<Action> {
             Action::Enqueue { port, queue: item.body.u32()? }
         }
         108 => Action::SetEcn(Some(byte).filter(|ecn| *ecn < 4).ok_or_else(|| bad(&item))?),
+        111 => Action::CopyTtlOut,
+        112 => Action::CopyTtlIn,
         113 => Action::SetMplsLabel(
             Some(word).filter(|label| *label < 1 << 20).ok_or_else(|| bad(&item))?,
         ),
@@ -104,6 +110,8 @@ pub(super) fn read(kind: u16, mut item: Item<'_>) -> Result<Action> {
         122 => Action::Group(word),
         123 => Action::SetTtl(byte),
         124 => Action::DecTtl(vec![0]),
+        126 => Action::PushPbb(Some(half).filter(|t| *t == PBB).ok_or_else(|| bad(&item))?),
+        127 => Action::PopPbb,
         129 => Action::Meter(word),
         _ => return Err(item.error(Code::OFPBAC_BAD_TYPE)),
     })
@@ -245,6 +253,10 @@ pub(super) fn write(w: &mut Writer, action: &Action, context: &mut Context) -> b
         Action::DecMplsTtl if !v10 => word(w, 16, 0),
         Action::PushMpls(eth_type) if !v10 => half(w, 19, eth_type),
         Action::PopMpls(eth_type) if !v10 => half(w, 20, eth_type),
+        Action::CopyTtlOut if !v10 => word(w, 11, 0),
+        Action::CopyTtlIn if !v10 => word(w, 12, 0),
+        Action::PushPbb(eth_type) if version >= Version::V13 => half(w, PUSH_PBB, eth_type),
+        Action::PopPbb if version >= Version::V13 => word(w, POP_PBB, 0),
         Action::SetQueue(queue) if !v10 => word(w, 21, queue),
         Action::Group(group) if !v10 => word(w, 22, group),
         Action::Meter(meter) if version >= Version::V15 => word(w, METER, meter),
