@@ -307,3 +307,45 @@ fn what_was_decrypted_but_not_taken_wakes_the_poller() {
     poller.wait(Some(Duration::ZERO), &mut events).unwrap();
     assert_eq!(events, [], "nothing is left");
 }
+
+/// The first words of a client, with some bytes replaced, cut short, or followed by noise: whatever comes of it, no byte of ours
+/// is encrypted for such a peer, and nothing is left undone.
+#[test]
+fn garbled_handshakes_end_in_refusal() {
+    let pki = Pki::new();
+    let keys = pki.keys("one", "a");
+    let mut plain = Listener::open(&"ptcp:0:127.0.0.1".parse().unwrap()).unwrap();
+    let there = format!("ssl:127.0.0.1:{}", plain.local_port().unwrap()).parse().unwrap();
+    let mut client = Stream::connect_with(&there, &keys).unwrap();
+    client.wait(Interest::WRITABLE, Some(LONG)).unwrap();
+    client.poll_connect().unwrap();
+    plain.wait().unwrap();
+    let hello = read(&mut plain.accept().unwrap().unwrap(), 100).unwrap();
+    drop(client);
+
+    let (mut listener, endpoint) = listen(&keys);
+    let plain: Endpoint = endpoint.to_string().replace("ssl:", "tcp:").parse().unwrap();
+    let mut dice = 1u64;
+    let mut roll = |below: usize| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) as usize % below
+    };
+    for round in 0..400 {
+        let mut bytes = hello.clone();
+        for _ in 0..roll(4) {
+            let at = roll(bytes.len());
+            bytes[at] = roll(256) as u8;
+        }
+        if round % 3 == 0 {
+            bytes.truncate(roll(bytes.len()) + 1);
+        }
+        bytes.extend((0..roll(200)).map(|_| roll(256) as u8));
+        let mut peer = finish(Stream::connect(&plain).unwrap()).unwrap();
+        peer.send(&bytes).unwrap();
+        listener.wait().unwrap();
+        let mut stream = listener.accept().unwrap().unwrap();
+        assert!(stream.send(b"secret").is_err());
+        drop(peer); // resets or closes: the end is in sight either way
+        assert!(finish(stream).is_err());
+    }
+}

@@ -26,6 +26,7 @@ mod commit;
 mod explain;
 pub mod frozen;
 mod hash;
+mod in_band;
 mod ingress;
 mod inject;
 mod native;

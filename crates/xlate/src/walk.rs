@@ -3,7 +3,7 @@
 use std::mem;
 
 use flow::{Action, DropCause, FlowKey, Mask, RecircId, TunnelKey};
-use pipeline::{Key, OfPort, PortKind, PortRef, Snapshot};
+use pipeline::{Key, OfPort, PortKind, PortRef, Program, Snapshot};
 
 use crate::packet::Packet;
 use crate::request::{Effect, Fork, Request, Tables, Translation, Use, Wait};
@@ -215,7 +215,11 @@ impl<'a> Walk<'a> {
                 run.packet.key.registers = given.unwrap_or(run.packet.key.registers);
                 run.is_first = walk.depth == 1;
                 run.is_home = walk.in_port.is_some_and(|home| home.bridge == at.bridge);
+                let came = run.packet;
                 walk.run_tables(&mut run);
+                if run.is_first && program.is_some_and(Program::is_in_band) {
+                    walk.deliver_dhcp(bridge, &came);
+                }
                 if walk.depth == 1 {
                     walk.keep_last(&run);
                 }

@@ -78,6 +78,7 @@ impl InBand {
         let actions = Instructions::apply(queue.into_iter().chain([normal]).collect());
         let stays = |rule: &Rule| wanted.queue == self.queue && rules.contains(rule);
         with_program(switch, |program, now| {
+            program.set_in_band(!rules.is_empty());
             // Neither can be refused: the matches are complete, and the actions need nothing.
             for rule in self.rules.iter().filter(|rule| !stays(rule)) {
                 let _ = program.remove_hidden(&rule.matching, super::above(rule.priority));

@@ -120,6 +120,19 @@ impl Program {
         }
     }
 
+    /// Whether controllers may be reached through the bridge itself.
+    pub fn is_in_band(&self) -> bool {
+        self.in_band
+    }
+
+    /// See [`Program::is_in_band`].
+    pub fn set_in_band(&mut self, in_band: bool) {
+        if self.in_band != in_band {
+            self.in_band = in_band;
+            self.version = self.version.next();
+        }
+    }
+
     /// A table's settings.
     pub fn settings(&self, table: u8) -> TableSettings {
         self.settings.get(&table).cloned().unwrap_or_default()

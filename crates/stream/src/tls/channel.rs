@@ -41,6 +41,8 @@ pub(crate) struct Channel {
     /// Whether more may have been decrypted than was taken.
     unread: bool,
     received: usize,
+    /// Whether the handshake is over.
+    is_done: bool,
     /// The first bytes that came.
     first: Vec<u8>,
 }
@@ -76,7 +78,16 @@ impl Channel {
     fn new(mut tls: Connection, keys: &Keys, client: Option<ClientKeys>) -> Channel {
         tls.set_buffer_limit(Some(SEND_MAX));
         let keys = keys.clone();
-        Channel { tls, keys, client, underway: 0, unread: false, received: 0, first: Vec::new() }
+        Channel {
+            tls,
+            keys,
+            client,
+            underway: 0,
+            unread: false,
+            received: 0,
+            is_done: false,
+            first: Vec::new(),
+        }
     }
 
     /// What to wait for while the handshake is under way.
@@ -107,6 +118,7 @@ impl Channel {
             }
             if !self.tls.is_handshaking() {
                 self.authenticated(name)?;
+                self.is_done = true;
                 return Ok(Handshake::Done);
             }
             if self.received > HANDSHAKE_MAX {
@@ -221,9 +233,10 @@ impl Channel {
             Connection::Client(_) => "SSL_connect",
             Connection::Server(_) => "SSL_accept",
         };
-        let what = if self.tls.is_handshaking() || self.client.is_some() { end } else { "SSL" };
+        let shaking = self.tls.is_handshaking() || !self.is_done;
+        let (what, errno) = if shaking { (end, Errno::PROTO) } else { ("SSL_read", Errno::IO) };
         self.keys.complain(log::Level::Warn, &format!("{name}: {what}: {why}"));
-        Errno::PROTO.into()
+        errno.into()
     }
 }
 

@@ -4,6 +4,7 @@ mod beyond;
 mod bounds;
 mod causes;
 mod guide;
+mod in_band;
 mod outcome;
 mod pipelines;
 mod property;
