@@ -15,6 +15,9 @@ use crate::port::Port;
 /// The bit of `vlan_tci` that says that there is a tag.
 pub const VLAN_PRESENT: u16 = 0x1000;
 
+/// All bits of a packet type.
+const PACKET_TYPE: u128 = u32::MAX as u128;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Entry {
     field: Field,
@@ -52,6 +55,16 @@ impl Match {
 
     fn owner(&self, owner: Field) -> Option<(&Value, &Value)> {
         self.at(owner).ok().map(|i| (&self.entries[i].value, &self.entries[i].mask))
+    }
+
+    /// The same as numbers, of a number.
+    fn bits(&self, owner: Field) -> Option<(u128, u128)> {
+        self.owner(owner).map(|(value, mask)| (value.int(), mask.int()))
+    }
+
+    /// The number that those bits of the owner must be, if they all count.
+    fn all_of(&self, owner: Field, bits: u128) -> Option<u128> {
+        self.bits(owner).filter(|(_, mask)| mask & bits == bits).map(|(value, _)| value & bits)
     }
 
     /// What the field is matched with: value and mask, which is not zero. `None` when any value will do.
@@ -108,6 +121,11 @@ impl Match {
     /// frames, unless it is one of something else already.
     pub fn set(&mut self, field: Field, value: &Value, mask: &Value) {
         let row = field.row();
+        if is_owner(field) {
+            self.set_owner(field, value.clone(), mask.clone());
+            self.imply_ethernet(row.prereq, mask);
+            return;
+        }
         if let Some((first, count)) = field.registers() {
             for i in 0..count {
                 let from = 32 * (count - 1 - i) as u32;
@@ -133,12 +151,14 @@ impl Match {
         } else {
             self.set_owner(field, value.clone(), mask.clone());
         }
-        if row.prereq.is_in_packet() && !mask.is_zero() && !self.has(Field::PacketType) {
-            self.set_owner(
-                Field::PacketType,
-                Value::Int(ETHERNET.into()),
-                Field::PacketType.ones(),
-            );
+        self.imply_ethernet(row.prereq, mask);
+    }
+
+    /// What is matched in packets is matched in Ethernet frames, unless it is said otherwise.
+    fn imply_ethernet(&mut self, prereq: Prereq, mask: &Value) {
+        if prereq.is_in_packet() && self.at(Field::PacketType).is_err() && !mask.is_zero() {
+            let all = Value::Int(PACKET_TYPE);
+            self.set_owner(Field::PacketType, Value::Int(ETHERNET.into()), all);
         }
     }
 
@@ -171,27 +191,31 @@ impl Match {
 
     /// Whether it is said that packets are Ethernet frames, or nothing is said.
     pub fn is_ethernet(&self) -> bool {
-        self.exact(Field::PacketType).is_none_or(|t| t == ETHERNET.into())
+        self.packet_type().is_none_or(|t| t == ETHERNET.into())
+    }
+
+    fn packet_type(&self) -> Option<u128> {
+        self.all_of(Field::PacketType, PACKET_TYPE)
     }
 
     /// The Ethernet type, or that of a packet without an Ethernet header.
     pub fn ether_type(&self) -> Option<u16> {
-        match self.exact(Field::PacketType) {
+        match self.packet_type() {
             Some(kind) if kind >> 16 == 1 => Some(kind as u16),
             Some(kind) if kind != ETHERNET.into() => None,
-            _ => self.exact(Field::EthType).map(|t| t as u16),
+            _ => self.all_of(Field::EthType, 0xffff).map(|t| t as u16),
         }
     }
 
     /// Whether only fragments without a transport header match.
     pub fn is_later_fragment(&self) -> bool {
         const LATER: u128 = flow::frag::LATER as u128;
-        self.get(Field::IpFrag).is_some_and(|(v, m)| m.int() & LATER != 0 && v.int() & LATER != 0)
+        self.bits(Field::IpFrag).is_some_and(|(value, mask)| mask & value & LATER != 0)
     }
 
     /// The IP protocol, where there is one.
     pub fn ip_proto(&self) -> Option<u8> {
-        self.exact(Field::NwProto).map(|p| p as u8)
+        self.all_of(Field::NwProto, 0xff).map(|p| p as u8)
     }
 
     /// Leaves out what can never matter: fields of protocols that the match does not ask for. True if there was any.

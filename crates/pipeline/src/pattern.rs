@@ -6,8 +6,9 @@
 use std::mem::offset_of;
 use std::sync::LazyLock;
 
-use classifier::{Layout, Part, Sparse};
+use classifier::{Layout, Part, Sparse, Terms};
 use flow::FlowKey;
+use openflow::field::value::low_ones;
 use openflow::{Field, Match};
 
 use crate::key::{Key, KeyMask, Place, Registers, WORDS, is_held, place};
@@ -44,6 +45,47 @@ impl MatchKey {
     pub fn matches(&self, key: &Key) -> bool {
         let masks = self.mask.words().iter().zip(self.key.words());
         masks.zip(key.words()).all(|((mask, value), word)| word & mask == *value)
+    }
+}
+
+/// The words of keys that a match is about, as [`MatchKey`] has them. `None` if it is on a field that keys do not hold.
+pub(crate) fn terms(matching: &Match) -> Option<Terms> {
+    let mut terms = Terms::new();
+    for (field, value, mask) in matching.entries() {
+        let (value, mask) = (value.int(), mask.int());
+        // Bits as they lie in memory, the first byte lowest.
+        let (offset, value, mask) = match place(field)? {
+            Place::Int { offset, bytes, shift } => {
+                let room = low_ones(8 * bytes as u32);
+                (offset, value << shift & room, mask << shift & room)
+            }
+            Place::Bytes { offset } => {
+                let spare = 8 * 16usize.saturating_sub(field.bytes()) as u32;
+                let turned = |n: u128| n.swap_bytes() >> spare;
+                (offset, turned(value), turned(mask))
+            }
+            Place::Port32 { offset } => {
+                (offset, value & 0xffff, if mask == 0 { 0 } else { 0xffff })
+            }
+        };
+        put(&mut terms, offset, value, mask);
+    }
+    Some(terms)
+}
+
+/// Sets bits from the byte `offset` on, which may reach into following words.
+fn put(terms: &mut Terms, offset: usize, mut value: u128, mut mask: u128) {
+    let mut shift = 8 * (offset % 8) as u32;
+    let mut word = (offset / 8) as u8;
+    while mask != 0 {
+        let (v, m) = ((value << shift) as u64, (mask << shift) as u64);
+        match terms.iter_mut().find(|(own, ..)| *own == word) {
+            Some((_, old, selected)) => (*old, *selected) = (*old & !m | v, *selected | m),
+            None if m != 0 => terms.push((word, v, m)),
+            None => {}
+        }
+        (value, mask) = (value >> (64 - shift), mask >> (64 - shift));
+        (shift, word) = (0, word + 1);
     }
 }
 

@@ -91,11 +91,6 @@ impl Table {
         self.rules.overlap(pattern, priority).is_some()
     }
 
-    /// A pattern that shares its mask with rules that have it.
-    pub(crate) fn shared(&self, pattern: Sparse) -> Sparse {
-        self.rules.shared(pattern)
-    }
-
     pub(crate) fn set_prefixes(&mut self, prefixes: &[Part]) {
         self.rules.set_prefixes(prefixes);
     }

@@ -17,6 +17,13 @@ pub struct Layout<const N: usize> {
     pub conjunction: Option<Part>,
 }
 
+impl<const N: usize> Layout<N> {
+    /// The stage of a word.
+    pub(crate) fn stage(&self, word: u8) -> u8 {
+        self.stages.get(usize::from(word)).copied().unwrap_or(0)
+    }
+}
+
 /// A number in a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

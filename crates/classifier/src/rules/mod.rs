@@ -27,6 +27,7 @@
 pub(crate) mod conjunction;
 pub(crate) mod layout;
 mod lookup;
+pub(crate) mod shapes;
 pub(crate) mod sparse;
 mod subtable;
 #[cfg(test)]
@@ -143,20 +144,6 @@ impl<const N: usize, V: Entry> Rules<N, V> {
                 }
             }
         }
-    }
-
-    /// A masked key for this table, which shares its mask with the rules that have it.
-    pub fn pattern(&self, key: &[u64; N], mask: &[u64; N]) -> Sparse {
-        let pattern = Sparse::new(self.layout, key, mask);
-        self.shared(pattern)
-    }
-
-    /// The same, with the mask that rules of this table share.
-    pub fn shared(&self, mut pattern: Sparse) -> Sparse {
-        if let Some((shape, _)) = self.by_shape.get_key_value(pattern.shape()) {
-            pattern.share(shape);
-        }
-        pattern
     }
 
     /// Adds a rule; the answer is the one that it replaces: of the same masked key and priority.

@@ -54,16 +54,35 @@ impl Hasher for AsIs {
 impl Shape {
     /// Of a mask.
     pub fn new<const N: usize>(layout: &Layout<N>, mask: &[u64; N]) -> Shape {
-        let stage = |i: u8| layout.stages.get(usize::from(i)).copied().unwrap_or(0);
         let mut terms: SmallVec<[_; 16]> =
             (0u8..).zip(mask).filter(|(_, m)| **m != 0).map(|(i, m)| (i, *m)).collect();
-        terms.sort_by_key(|(i, _)| (stage(*i), *i));
-        let end = |s: usize| terms.iter().filter(|(i, _)| usize::from(stage(*i)) <= s).count();
+        terms.sort_by_key(|(i, _)| (layout.stage(*i), *i));
+        Shape::with_terms(layout, &terms)
+    }
+
+    /// Of words and their masks, in order of stage and then of word.
+    pub(crate) fn with_terms<const N: usize>(layout: &Layout<N>, terms: &[(u8, u64)]) -> Shape {
+        let end = |s| terms.iter().filter(|(i, _)| usize::from(layout.stage(*i)) <= s).count();
         let mut ends: [u8; STAGES] = std::array::from_fn(|s| end(s) as u8);
         ends[STAGES - 1] = terms.len() as u8;
+        Shape { terms: terms.into(), ends, hash: Shape::hash_of(terms) }
+    }
+
+    /// The hash of these terms.
+    pub(crate) fn hash_of(terms: &[(u8, u64)]) -> u64 {
         let mut mixer = Mixer::new(0);
         terms.iter().for_each(|(i, m)| mixer.pair((*i).into(), *m));
-        Shape { terms: terms.as_slice().into(), ends, hash: mixer.finish() }
+        mixer.finish()
+    }
+
+    /// Whether it has these terms, whose hash this is.
+    pub(crate) fn is(&self, hash: u64, terms: &[(u8, u64)]) -> bool {
+        self.hash == hash && *self.terms == *terms
+    }
+
+    /// Its hash.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// Words and their masks.
@@ -120,15 +139,14 @@ impl Sparse {
         Sparse { shape, values }
     }
 
+    /// From a mask and the words that it selects, in its order.
+    pub(crate) fn from_parts(shape: Arc<Shape>, values: Box<[u64]>) -> Sparse {
+        Sparse { shape, values }
+    }
+
     /// Its mask.
     pub fn shape(&self) -> &Arc<Shape> {
         &self.shape
-    }
-
-    /// The same, with a mask that equals its own.
-    pub(crate) fn share(&mut self, shape: &Arc<Shape>) {
-        debug_assert_eq!(*self.shape, **shape);
-        self.shape = shape.clone();
     }
 
     /// What the selected words hold, in the order of [`Sparse::terms`].

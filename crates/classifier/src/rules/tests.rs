@@ -9,7 +9,7 @@ use super::{Entry, Rules};
 const N: usize = 4;
 
 /// A small key: a register and the number of the conjunction, a link layer, two addresses, two ports.
-static LAYOUT: Layout<N> = Layout {
+pub(super) static LAYOUT: Layout<N> = Layout {
     stages: [0, 1, 2, 3],
     ports: Some(Part::Pair { word: 3, shift: 0 }),
     conjunction: Some(Part::Number { word: 0, shift: 32, bits: 32 }),
@@ -110,7 +110,7 @@ fn build(made: Vec<Made>, gone: &[bool]) -> (Vec<Rule>, Rules<N, Rule>) {
         // Two rules that match one packet with one priority are answered by either: each gets a priority of its own, but
         // clauses, which share theirs.
         let priority = priority * 1000 + if clauses.is_empty() { id as i32 } else { 999 };
-        let rule = Rule { pattern: rules.pattern(&key, &mask), priority, clauses, id };
+        let rule = Rule { pattern: Sparse::new(&LAYOUT, &key, &mask), priority, clauses, id };
         let old = list.iter().position(|r| r.pattern == rule.pattern && r.priority == priority);
         let expected = old.map(|at| list.remove(at));
         assert_eq!(rules.insert(rule.clone()), expected);
@@ -196,7 +196,7 @@ proptest! {
 }
 
 fn add(rules: &mut Rules<N, Rule>, key: [u64; N], mask: [u64; N], priority: i32) {
-    let pattern = rules.pattern(&key, &mask);
+    let pattern = Sparse::new(&LAYOUT, &key, &mask);
     rules.insert(Rule { pattern, priority, clauses: Vec::new(), id: priority as usize });
 }
 

@@ -48,10 +48,10 @@ pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> O
         Err(error) => return Err(error.code),
     };
     let message = match message {
-        Message::FlowMod(flow_mod) => {
-            let flow_mod = flows::in_protocol(*flow_mod, peer.protocol)?;
+        Message::FlowMod(mut flow_mod) => {
+            flows::put_in_protocol(&mut flow_mod, peer.protocol)?;
             flows::permitted(&flow_mod)?;
-            Message::FlowMod(Box::new(flow_mod))
+            Message::FlowMod(flow_mod)
         }
         Message::GroupMod(_) | Message::PortMod(_) | Message::PacketOut(_) => message,
         _ => return Err(Code::OFPBFC_MSG_UNSUP),

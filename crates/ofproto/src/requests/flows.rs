@@ -16,11 +16,15 @@ use crate::bridge::{Bridge, Request, Step};
 use crate::multipart::Multipart;
 use crate::switch::with_program;
 
-pub(super) fn change(bridge: &mut Bridge, request: &Request, flow_mod: FlowMod) -> Outcome {
+pub(super) fn change(
+    bridge: &mut Bridge,
+    request: &Request,
+    mut flow_mod: Box<FlowMod>,
+) -> Outcome {
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
-    let flow_mod = in_protocol(flow_mod, protocol)?;
+    put_in_protocol(&mut flow_mod, protocol)?;
     let has_buffer = flow_mod.buffer.is_some();
-    edit(bridge, request, Edit::Flow(Box::new(flow_mod)))?;
+    edit(bridge, request, Edit::Flow(flow_mod))?;
     if has_buffer {
         // No packets are kept, so none has that number. The rule stands all the same.
         return Err(Code::OFPBRC_BUFFER_UNKNOWN);
@@ -28,8 +32,8 @@ pub(super) fn change(bridge: &mut Bridge, request: &Request, flow_mod: FlowMod) 
     Ok(Step::Done)
 }
 
-/// What a flow-mod means in the peer's protocol: OpenFlow 1.0 has tables in it only once that is agreed on.
-pub(super) fn in_protocol(mut flow_mod: FlowMod, protocol: Protocol) -> Result<FlowMod, Code> {
+/// Gives a flow-mod the meaning that it has in the peer's protocol: OpenFlow 1.0 has tables in it only once that is agreed on.
+pub(super) fn put_in_protocol(flow_mod: &mut FlowMod, protocol: Protocol) -> Result<(), Code> {
     if protocol.version() < Version::V12 && flow_mod.command == Command::Add {
         // Later versions ask for it.
         flow_mod.flags.reset_counts = true;
@@ -40,7 +44,7 @@ pub(super) fn in_protocol(mut flow_mod: FlowMod, protocol: Protocol) -> Result<F
         }
         flow_mod.table = ALL_TABLES;
     }
-    Ok(flow_mod)
+    Ok(())
 }
 
 /// Whether controllers may add such a rule at all, whatever rules there are: what a bundle refuses to keep.

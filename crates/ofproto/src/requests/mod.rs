@@ -43,7 +43,7 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
         Message::SetPacketInFormat(form) => config::packet_in_form(bridge, request, form),
         Message::SetControllerId(id) => config::controller_id(bridge, request, id),
         Message::FlowAge => Ok(Step::Done), // ages are always told
-        Message::FlowMod(flow_mod) => flows::change(bridge, request, *flow_mod),
+        Message::FlowMod(flow_mod) => flows::change(bridge, request, flow_mod),
         Message::FlowStatsRequest(asked) => flows::statistics(bridge, request, &asked),
         Message::AggregateRequest(asked) => flows::aggregate(bridge, request, &asked),
         Message::TableStatsRequest => tables::statistics(bridge, request),

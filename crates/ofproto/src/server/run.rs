@@ -51,7 +51,8 @@ pub(super) struct Server {
     bridges: BTreeMap<BridgeId, Managed>,
     sources: Vec<Arc<dyn Events>>,
     doors: HashMap<u64, Door>,
-    conns: HashMap<u64, Conn>,
+    /// In order of age; looked up for each message.
+    conns: BTreeMap<u64, Conn>,
     /// Connections that may have something to do.
     ready: BTreeSet<u64>,
     /// Listeners on which somebody may wait.
@@ -81,7 +82,7 @@ impl Server {
             bridges: BTreeMap::new(),
             sources: Vec::new(),
             doors: HashMap::new(),
-            conns: HashMap::new(),
+            conns: BTreeMap::new(),
             ready: BTreeSet::new(),
             knocked: BTreeSet::new(),
             next_token: WAKER + 1,

@@ -50,12 +50,9 @@ pub fn packet_type_of(eth_type: u16) -> u32 {
 impl Prereq {
     /// Whether `m` says enough for a field with this prerequisite.
     pub fn is_met(self, m: &Match) -> bool {
-        let eth_type = m.ether_type();
-        let is = |types: &[u16]| eth_type.is_some_and(|t| types.contains(&t));
+        let is = |types: &[u16]| m.ether_type().is_some_and(|t| types.contains(&t));
         let ip = || is(&[eth_type::IPV4, eth_type::IPV6]);
-        let transport = |proto: u8| {
-            ip() && m.exact(Field::NwProto) == Some(proto.into()) && !m.is_later_fragment()
-        };
+        let transport = |proto| m.ip_proto() == Some(proto) && ip() && !m.is_later_fragment();
         match self {
             Prereq::None => true,
             Prereq::Ethernet => m.is_ethernet(),

@@ -57,7 +57,7 @@ impl Value {
     /// From the bytes of a field, which may be fewer than the field has (then they are its last).
     pub fn from_bytes(bits: u32, bytes: &[u8]) -> Value {
         if bits <= 128 {
-            return Value::Int(bytes.iter().fold(0, |n, byte| n << 8 | u128::from(*byte)));
+            return Value::Int(number(bytes));
         }
         let mut all = [0; WIDEST];
         let len = bytes.len().min(WIDEST);
@@ -148,6 +148,17 @@ impl Value {
             }
         }
     }
+}
+
+/// The last sixteen bytes, and nothing before them.
+fn number(bytes: &[u8]) -> u128 {
+    let from = bytes.len().saturating_sub(16);
+    let last = bytes.get(from..).unwrap_or_default();
+    let mut all = [0; 16];
+    if let Some(end) = all.get_mut(16 - last.len()..) {
+        end.copy_from_slice(last);
+    }
+    u128::from_be_bytes(all)
 }
 
 /// That many low bits.

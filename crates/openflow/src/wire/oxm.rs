@@ -163,7 +163,8 @@ fn read_field(
         return Err(start.error(Code::OFPBMC_BAD_PREREQ));
     }
     // VLAN id and priority share the bit that says that there is a tag.
-    if m.get(field).is_some_and(|(_, old)| field != Field::VlanVid || old.int() != 0x1000) {
+    let is_tag = || m.get(field).is_some_and(|(_, old)| old.int() == 0x1000);
+    if m.has(field) && (field != Field::VlanVid || !is_tag()) {
         return Err(start.error(Code::OFPBMC_DUP_FIELD));
     }
     match field {

@@ -1,8 +1,9 @@
+use classifier::Shapes;
 use openflow::{Field, Match, Value};
 use proptest::prelude::*;
 
 use super::*;
-use crate::pattern::{MatchKey, matching};
+use crate::pattern::{LAYOUT, MatchKey, matching, terms};
 
 fn held() -> impl Strategy<Value = Field> {
     let all: Vec<Field> = Field::ALL.iter().copied().filter(|f| is_held(*f)).collect();
@@ -145,6 +146,8 @@ proptest! {
         let key = MatchKey::new(&m).expect("all fields are held");
         let back = matching(&key.sparse());
         prop_assert_eq!(&back, &m);
+        let short = Shapes::new(&LAYOUT).pattern(terms(&m).expect("all fields are held"));
+        prop_assert_eq!(short, key.sparse());
         let kind = m.ether_type().filter(|kind| [NSH, PBB].contains(kind));
         let own = |f: &Field| is_held(*f) && !is_elsewhere(*f, kind);
         for field in Field::ALL.iter().copied().filter(own) {

@@ -3,11 +3,15 @@
 //! What only changes need ([`Books`]) moves over to the copy; what translations need is copied. Rules themselves are shared, and
 //! count where they did. The program that is left behind must not be changed any more.
 
+use classifier::Shapes;
+
 use super::Program;
 use super::expiry::Timers;
 use super::learned::Learners;
 use super::shared::Shared;
 use super::store::Index;
+use crate::key::WORDS;
+use crate::pattern::LAYOUT;
 
 /// What changes of a program need, and translations do not.
 #[derive(Debug)]
@@ -16,6 +20,7 @@ pub struct Books {
     group_users: Index<u32>,
     meter_users: Index<u32>,
     learners: Learners,
+    shapes: Shapes<WORDS>,
     instructions: Shared,
     timers: Timers,
 }
@@ -28,14 +33,16 @@ impl Program {
             group_users: std::mem::take(&mut self.group_users),
             meter_users: std::mem::take(&mut self.meter_users),
             learners: std::mem::take(&mut self.learners),
-            instructions: std::mem::take(&mut self.instructions),
+            shapes: std::mem::replace(&mut self.shapes, Shapes::new(&LAYOUT)),
+            instructions: std::mem::replace(&mut self.instructions, Shared::new(self.seed)),
             timers: std::mem::take(&mut self.timers),
         }
     }
 
     /// The program as it was before its books were taken.
     pub fn copy(&self, books: Books) -> Program {
-        let Books { cookies, group_users, meter_users, learners, instructions, timers } = books;
+        let Books { cookies, group_users, meter_users, learners, shapes, instructions, timers } =
+            books;
         Program {
             tables: self.tables.clone(),
             settings: self.settings.clone(),
@@ -46,6 +53,7 @@ impl Program {
             group_users,
             meter_users,
             learners,
+            shapes,
             instructions,
             timers,
             fragments: self.fragments.clone(),

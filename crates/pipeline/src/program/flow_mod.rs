@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::Instant;
-use classifier::Sparse;
+use classifier::{Sparse, Terms};
 use openflow::message::FlowMod;
 use openflow::message::flow_mod::{ALL_TABLES, ANY_GROUP, Command};
 use openflow::message::packet_in::REASON_ACTION;
@@ -12,8 +12,7 @@ use openflow::{Action, Code, Error, Field, Instructions, Match, Port};
 use super::check::check;
 use super::select::Filter;
 use super::{Changes, INTERNAL_TABLE, Program, Removed, refuse};
-use crate::key::WORDS;
-use crate::pattern::{LAYOUT, MatchKey};
+use crate::pattern::terms;
 use crate::rule::{Rule, Usage, clauses};
 
 /// Rules that change only what the packets of their own making meet.
@@ -40,7 +39,7 @@ impl Program {
         if request.table > INTERNAL_TABLE && request.table != ALL_TABLES {
             return Err(refuse(Code::OFPBRC_BAD_TABLE_ID, "table"));
         }
-        let pattern = pattern(&request.matching)?;
+        let pattern = self.pattern(&request.matching)?;
         match request.command {
             Command::Add => self.add(request, pattern, now, changes),
             Command::Modify | Command::ModifyStrict => self.modify(request, pattern, now, changes),
@@ -96,10 +95,6 @@ impl Program {
             }
             self.make_room(table, changes)?;
         }
-        let pattern = match self.table_mut(table) {
-            Some(place) => place.shared(pattern),
-            None => pattern,
-        };
         let cookie = if request.new_cookie == u64::MAX { 0 } else { request.new_cookie };
         // A rule that takes another's place counts on from there.
         let usage = old.filter(|_| !request.flags.reset_counts).map(|old| old.usage.clone());
@@ -204,7 +199,7 @@ impl Program {
     /// Removes it.
     pub fn remove_hidden(&mut self, matching: &Match, above: u32) -> Result<Changes, Error> {
         let priority = hidden(above);
-        let pattern = pattern(matching)?;
+        let pattern = self.pattern(matching)?;
         let rule = self.table(0).and_then(|t| t.exactly(&pattern, priority)).cloned();
         self.whole(|this, changes| {
             if let Some(rule) = rule {
@@ -222,7 +217,8 @@ impl Program {
         instructions: Instructions,
         now: Instant,
     ) -> Result<Rule, Error> {
-        Ok(self.own(table, pattern(matching)?, priority, instructions, now))
+        let pattern = self.pattern(matching)?;
+        Ok(self.own(table, pattern, priority, instructions, now))
     }
 
     fn own(
@@ -253,9 +249,16 @@ impl Program {
         }
     }
 
+    /// What a match is to tables. Its mask is that of the rules that have it.
+    fn pattern(&mut self, matching: &Match) -> Result<Sparse, Error> {
+        let words = terms(matching)
+            .ok_or_else(|| refuse(Code::NXFMFC_INVALID_TLV_FIELD, "tunnel option"))?;
+        Ok(self.shapes.pattern(words))
+    }
+
     /// A rule in no table that drops what meets it.
     pub(super) fn drop_all(&mut self) -> Arc<Rule> {
-        let pattern = Sparse::new(&LAYOUT, &[0; WORDS], &[0; WORDS]);
+        let pattern = self.shapes.pattern(Terms::new());
         let all = Instructions::default();
         Arc::new(self.own(0, pattern, HIDDEN, all, Instant::default()))
     }
@@ -291,10 +294,4 @@ const HIDDEN: i32 = 0x1_0000;
 /// The priority so far above all that controllers can give.
 fn hidden(above: u32) -> i32 {
     (HIDDEN - 1).saturating_add_unsigned(above.max(1))
-}
-
-fn pattern(matching: &Match) -> Result<Sparse, Error> {
-    let pattern = MatchKey::new(matching)
-        .ok_or_else(|| refuse(Code::NXFMFC_INVALID_TLV_FIELD, "tunnel option"))?;
-    Ok(pattern.sparse())
 }

@@ -40,6 +40,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{Instant, Version};
+use classifier::Shapes;
 use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::{Action, Code, Error, Instructions, Port};
@@ -52,8 +53,9 @@ pub use settings::{Miss, Overflow, TableSettings, Vacancy};
 pub use touched::Touched;
 
 use crate::group::Group;
-use crate::key::{Key, KeyMask};
+use crate::key::{Key, KeyMask, WORDS};
 use crate::meter::Meter;
+use crate::pattern::LAYOUT;
 use crate::rule::Rule;
 use crate::table::Table;
 use expiry::Timers;
@@ -90,6 +92,7 @@ pub struct Program {
     group_users: Index<u32>,
     meter_users: Index<u32>,
     learners: Learners,
+    shapes: Shapes<WORDS>,
     instructions: Shared,
     timers: Timers,
     fragments: FragmentRule,
@@ -114,7 +117,8 @@ impl Program {
             group_users: Index::default(),
             meter_users: Index::default(),
             learners: Learners::default(),
-            instructions: Shared::default(),
+            shapes: Shapes::new(&LAYOUT),
+            instructions: Shared::new(seed),
             timers: Timers::default(),
             fragments: FragmentRule::default(),
             tells_misses: false,
