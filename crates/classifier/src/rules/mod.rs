@@ -152,8 +152,12 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         let Some(Some(table)) = self.subtables.get_mut(slot as usize) else { return None };
         let before = Rank { top: table.top(), slot };
         // Prefixes are taken now: the rule is about to move.
-        let marks: SmallVec<[_; 4]> =
-            self.prefixes.iter().map(|part| part.read_sparse(value.pattern())).collect();
+        let parts = self.prefixes.iter().zip(table.prefixes());
+        let mark = |(part, len): (&Part, &u8)| match len {
+            0 => 0,
+            _ => part.read_sparse(value.pattern()),
+        };
+        let marks: SmallVec<[_; 4]> = parts.map(mark).collect();
         let (old, new_row) = table.insert(self.seed, value);
         let after = Rank { top: table.top(), slot };
         if new_row {

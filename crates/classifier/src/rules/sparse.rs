@@ -122,9 +122,12 @@ impl Shape {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sparse {
     shape: Arc<Shape>,
-    /// By term; zero outside of the mask.
-    values: Box<[u64]>,
+    /// By term; zero outside of the mask. Most have few, and these are where who finds the rule looks first.
+    values: Values,
 }
+
+/// What a masked key's words hold.
+pub(crate) type Values = SmallVec<[u64; 4]>;
 
 impl Sparse {
     /// From a key and a mask.
@@ -140,7 +143,7 @@ impl Sparse {
     }
 
     /// From a mask and the words that it selects, in its order.
-    pub(crate) fn from_parts(shape: Arc<Shape>, values: Box<[u64]>) -> Sparse {
+    pub(crate) fn from_parts(shape: Arc<Shape>, values: Values) -> Sparse {
         Sparse { shape, values }
     }
 
