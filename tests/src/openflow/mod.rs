@@ -1,4 +1,6 @@
 //! OpenFlow end to end: the switch under controllers' and operators' programs.
 
+mod failover;
+mod forward;
 mod parity;
 mod trace;
