@@ -177,8 +177,8 @@ fn a_bundle_is_one_change_to_packets() {
     // Addresses are known before.
     ok(probe::ping(&a.ns, b.address, Ping::default()));
     let enough = AtomicBool::new(false);
+    let ends = ((&a.ns, a.address), (&b.ns, b.address));
     let sending = std::thread::scope(|scope| {
-        let ends = ((&a.ns, a.address), (&b.ns, b.address));
         let sending = scope.spawn(|| {
             let some = Datagrams { sizes: &[64, 1000, 200], joined: 1, count: 1000 };
             while !enough.load(Ordering::Relaxed) {

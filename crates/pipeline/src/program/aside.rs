@@ -58,6 +58,7 @@ impl Program {
             timers,
             fragments: self.fragments.clone(),
             tells_misses: self.tells_misses,
+            in_band: self.in_band,
             seed: self.seed,
             next_id: self.next_id,
             version: self.version,
