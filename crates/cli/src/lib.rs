@@ -8,5 +8,6 @@ pub mod hexdumps;
 pub mod ofctl;
 pub mod ovsdb_client;
 pub mod ovsdb_tool;
+pub mod pki;
 pub mod table;
 pub mod vsctl;

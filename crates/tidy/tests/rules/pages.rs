@@ -184,6 +184,19 @@ fn ovsdb_client_1() {
 }
 
 #[test]
+fn ovs_pki_8() {
+    let run = |a: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write| {
+        cli::pki::run(a, &mut std::io::empty(), out, err)
+    };
+    let help = output(run, "--help");
+    describes_options("ovs-pki.8", &long_options(&help));
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| line.starts_with("  "));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    describes_commands("ovs-pki.8", &names.map(str::to_owned).collect());
+}
+
+#[test]
 fn ovsdb_tool_1() {
     let help = output(|a, out, err| cli::ovsdb_tool::run(a, out, err), "--help");
     describes_options("ovsdb-tool.1", &long_options(&help));
