@@ -12,7 +12,7 @@ pub(super) fn help(context: &mut Context<'_>, _: &[String]) -> End {
     let text = format!(
         "{PROGRAM}: OpenFlow switch management utility\n\
          usage: {PROGRAM} [OPTIONS] COMMAND [ARG...]\n\
-         A switch is a bridge of this host, unix:FILE, tcp:HOST[:PORT] (default: 6653), or a socket's path.\n\
+         A switch is a bridge of this host, unix:FILE, tcp:HOST[:PORT] or ssl:HOST[:PORT] (default: 6653), or a socket's path.\n\
          \n\
          Commands:\n\
          {commands}\

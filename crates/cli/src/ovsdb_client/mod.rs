@@ -286,8 +286,8 @@ fn usage() -> String {
          \nCommands:\n{}\
          \nThe default SERVER is {}.\n\
          The default DATABASE is Open_vSwitch.\n\
-         \nSERVER is unix:FILE, tcp:HOST:PORT (connect), punix:FILE, ptcp:PORT[:IP] (wait to be\n\
-         connected to), or several joined by ',' to try in turn.\n\
+         \nSERVER is unix:FILE, tcp:HOST:PORT, ssl:HOST:PORT (connect), punix:FILE, ptcp:PORT[:IP],\n\
+         pssl:PORT[:IP] (wait to be connected to), or several joined by ',' to try in turn.\n\
          \nOutput formatting options:\n\
          \x20 -f, --format=FORMAT     \"table\" (the default), \"list\", \"html\", \"csv\" or \"json\"\n\
          \x20 -d, --data=FORMAT       cells as \"string\" (the default), \"bare\" or \"json\"\n\

@@ -57,7 +57,7 @@ pub(super) fn help() -> String {
     );
     text.push_str(&daemon::vlog_usage(PROGRAM));
     text.push_str("  --no-syslog             same as --verbose=vsctl:syslog:warn\n");
-    text.push_str("\nDATABASE is unix:FILE, tcp:HOST:PORT, punix:FILE or ptcp:PORT[:IP].\n");
+    text.push_str("\nDATABASE is unix:FILE, tcp:HOST:PORT, ssl:HOST:PORT, punix:FILE, ptcp:PORT[:IP] or pssl:PORT[:IP].\n");
     text.push_str("\nOther options:\n  -h, --help                  print this text\n  -V, --version               print the version\n");
     text
 }
