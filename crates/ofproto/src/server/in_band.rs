@@ -45,17 +45,17 @@ struct Rule {
 /// What is done for a bridge's controllers.
 #[derive(Default)]
 pub(super) struct InBand {
-    next_hops: BTreeSet<Mac>,
-    /// When to look for them again.
-    next_look: Option<Instant>,
-    /// For whom they were looked for.
-    asked: Vec<Ipv4Addr>,
+    /// For whom, and from where, the rules are.
+    wanted: Wanted,
+    local: Option<Mac>,
     rules: Vec<Rule>,
-    queue: Option<u32>,
+    /// When to look for next hops again.
+    next_look: Option<Instant>,
 }
 
 impl InBand {
-    /// Brings the bridge's rules to what is wanted. `local` is the host's own address on the bridge.
+    /// Brings the bridge's rules to what is wanted. `local` is the host's own address on the bridge. Costs nothing while there
+    /// is nothing new.
     pub(super) fn run(
         &mut self,
         wanted: &Wanted,
@@ -63,34 +63,22 @@ impl InBand {
         switch: &dyn Switch,
         now: Instant,
     ) {
-        self.look(wanted, switch, now);
-        let rules = match local {
-            Some(local) if !wanted.remotes.is_empty() => {
-                rules(local, &wanted.remotes, &self.next_hops)
-            }
-            _ => Vec::new(),
-        };
-        if rules == self.rules && wanted.queue == self.queue {
+        let is_due = self.next_look.is_some_and(|due| now >= due);
+        if !is_due && local == self.local && *wanted == self.wanted {
             return;
         }
-        let queue = wanted.queue.map(Action::SetQueue);
-        let normal = Action::Output { port: Port::NORMAL, max_len: 0 };
-        let actions = Instructions::apply(queue.into_iter().chain([normal]).collect());
-        let stays = |rule: &Rule| wanted.queue == self.queue && rules.contains(rule);
-        with_program(switch, |program, now| {
-            program.set_in_band(!rules.is_empty());
-            // Neither can be refused: the matches are complete, and the actions need nothing.
-            for rule in self.rules.iter().filter(|rule| !stays(rule)) {
-                let _ = program.remove_hidden(&rule.matching, super::above(rule.priority));
-            }
-            for rule in &rules {
-                if !(stays(rule) && self.rules.contains(rule)) {
-                    let above = super::above(rule.priority);
-                    let _ = program.add_hidden(&rule.matching, above, actions.clone(), now);
-                }
-            }
-        });
-        (self.rules, self.queue) = (rules, wanted.queue);
+        let next_hops = self.look(wanted, switch, now);
+        let rules = match local {
+            Some(local) if !wanted.remotes.is_empty() => rules(local, &wanted.remotes, &next_hops),
+            _ => Vec::new(),
+        };
+        let same_actions = wanted.queue == self.wanted.queue;
+        let is_news = rules != self.rules || !same_actions;
+        if is_news && !self.change(&rules, wanted.queue, same_actions, switch) {
+            self.next_look = Some(now + SOON);
+            return;
+        }
+        (self.wanted, self.local, self.rules) = (wanted.clone(), local, rules);
     }
 
     /// When [`InBand::run`] may have something to do though nothing has happened.
@@ -98,22 +86,50 @@ impl InBand {
         self.next_look
     }
 
-    fn look(&mut self, wanted: &Wanted, switch: &dyn Switch, now: Instant) {
+    /// False: there is no bridge to change, perhaps not yet.
+    fn change(
+        &self,
+        rules: &[Rule],
+        queue: Option<u32>,
+        same_actions: bool,
+        switch: &dyn Switch,
+    ) -> bool {
+        let normal = Action::Output { port: Port::NORMAL, max_len: 0 };
+        let queue = queue.map(Action::SetQueue);
+        let actions = Instructions::apply(queue.into_iter().chain([normal]).collect());
+        let gone = self.rules.iter().filter(|rule| !(same_actions && rules.contains(rule)));
+        let new = rules.iter().filter(|rule| !(same_actions && self.rules.contains(rule)));
+        let changed = with_program(switch, |program, now| {
+            program.set_in_band(!rules.is_empty());
+            // Neither can be refused: the matches are complete, and the actions need nothing.
+            for rule in gone {
+                let _ = program.remove_hidden(&rule.matching, super::above(rule.priority));
+            }
+            for rule in new {
+                let above = super::above(rule.priority);
+                let _ = program.add_hidden(&rule.matching, above, actions.clone(), now);
+            }
+        });
+        changed.is_some()
+    }
+
+    /// The next hops to controllers, as far as they are known.
+    fn look(&mut self, wanted: &Wanted, switch: &dyn Switch, now: Instant) -> BTreeSet<Mac> {
         let remotes: BTreeSet<Ipv4Addr> =
             wanted.remotes.iter().map(|remote| *remote.ip()).collect();
         let remotes: Vec<Ipv4Addr> = remotes.into_iter().collect();
-        if remotes == self.asked && self.next_look.is_none_or(|due| now < due) {
-            return;
+        if remotes.is_empty() {
+            self.next_look = None;
+            return BTreeSet::new();
         }
-        let hops = if remotes.is_empty() { Vec::new() } else { switch.next_hops(&remotes) };
-        let missing = hops.contains(&NextHop::Unknown);
+        let hops = switch.next_hops(&remotes);
+        let wait = if hops.contains(&NextHop::Unknown) { SOON } else { LATER };
+        self.next_look = Some(now + wait);
         let known = hops.iter().filter_map(|hop| match hop {
             NextHop::At(mac) => Some(*mac),
             NextHop::Unknown | NextHop::None => None,
         });
-        self.next_hops = known.collect();
-        self.next_look = (!remotes.is_empty()).then(|| now + if missing { SOON } else { LATER });
-        self.asked = remotes;
+        known.collect()
     }
 }
 
