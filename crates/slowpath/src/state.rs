@@ -122,18 +122,11 @@ impl State {
     ) {
         self.programs.retain(|id, _| snapshot.bridge(*id).is_some());
         for bridge in snapshot.bridges() {
-            // Whoever decides what a bridge does without controllers decides anew.
-            let was = self.snapshot.bridge(bridge.id).map(|old| old.fail_mode);
-            if was != Some(bridge.fail_mode) || !self.programs.contains_key(&bridge.id) {
-                let mut program = match bridge.fail_mode {
-                    FailMode::Standalone => Program::standalone(seed(), now),
-                    FailMode::Secure => Program::new(seed()),
-                };
-                // Whoever listens still does.
-                program
-                    .tell_misses(self.programs.get(&bridge.id).is_some_and(Program::tells_misses));
-                self.programs.insert(bridge.id, program);
-            }
+            // What is programmed afterwards, also because the mode changes, is for whoever knows of controllers.
+            self.programs.entry(bridge.id).or_insert_with(|| match bridge.fail_mode {
+                FailMode::Standalone => Program::standalone(seed(), now),
+                FailMode::Secure => Program::new(seed()),
+            });
         }
         self.macs.retain(|id, _| snapshot.bridge(*id).is_some());
         for (id, table) in &mut self.macs {

@@ -191,7 +191,7 @@ pub(super) fn packet() -> impl Strategy<Value = FlowKey> {
 }
 
 /// `p` where the mask looks, `noise` elsewhere. But what a packet cannot have it has not: a connection when it is fresh from
-/// its port, a tunnel when that port is none's.
+/// its port, a tunnel when that port is none's or it has come back without.
 pub(super) fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> FlowKey {
     let mut q = *p;
     let mut mask = *mask;
@@ -200,7 +200,7 @@ pub(super) fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> Flo
         (m.ct_state, m.ct_zone, m.ct_mark, m.ct_proto) = (u8::MAX, u16::MAX, u32::MAX, u8::MAX);
         m.ct_label = [u8::MAX; 16];
     }
-    if !crate::walk::has_tunnel(p) && p.in_port != 4789 {
+    if !crate::walk::has_tunnel(p) && (p.in_port != 4789 || p.recirc_id != 0) {
         mask.0.tunnel = flow::Mask::exact().0.tunnel;
     }
     for ((q, m), noise) in q.words_mut().iter_mut().zip(mask.0.words()).zip(noise) {
