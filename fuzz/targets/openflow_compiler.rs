@@ -202,9 +202,11 @@ fuzz_target!(|data: &[u8]| {
     let mut waiting: Vec<_> =
         (0..1 + dice.below(PACKETS)).map(|_| (packet(&mut dice), 0)).collect();
     while let Some((p, round)) = waiting.pop() {
-        let t = world.ask(&p, true);
+        // Who traces hears of what the connection tracker sends on, and does not learn.
+        let traced = world.ask(&p, true);
+        let t = world.ask(&p, false);
         assert!(count(&t.actions) <= ACTIONS, "{} actions", count(&t.actions));
-        let _ = t.trace.to_string();
+        let _ = traced.trace.to_string();
         let q = alike(&p, &t.mask, &mut dice);
         let u = world.ask(&q, false);
         assert!(
@@ -213,11 +215,12 @@ fuzz_target!(|data: &[u8]| {
             "{:?}\n{:?}\n{}\n{}",
             t.actions,
             u.actions,
-            t.trace,
+            traced.trace,
             world.ask(&q, true).trace
         );
         if round < ROUNDS {
-            let forks = t.forks.iter().map(|fork| FlowKey { recirc_id: fork.id.0, ..fork.key });
+            let forks =
+                traced.forks.iter().map(|fork| FlowKey { recirc_id: fork.id.0, ..fork.key });
             let back = t.uses.iter().filter_map(|used| match used {
                 Use::Frozen(id, frozen) if frozen.message.is_none() => {
                     Some(FlowKey { recirc_id: id.0, ..p })

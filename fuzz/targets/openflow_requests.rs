@@ -11,7 +11,7 @@ use ofproto::peer::Peer;
 use ofproto::switch::MeterCounters;
 use ofproto::{Bridge, Event, Kind, PacketIn, PeerId, Settings, Step, Switch};
 use openflow::message::port::PortDesc;
-use openflow::message::stats::Duration;
+use openflow::message::stats::{Duration, PortStats};
 use openflow::message::{self, PacketOut};
 use openflow::wire::decode;
 use openflow::{Code, Match, Port, Version};
@@ -37,8 +37,10 @@ impl Switch for Kept {
         Ok(())
     }
 
-    fn port_counters(&self, port: Port) -> Option<([u64; 12], Duration)> {
-        Some(([u64::from(port.0); 12], Duration::default()))
+    fn port_stats(&self, port: Port) -> Option<PortStats> {
+        let counters = [u64::from(port.0); 12];
+        let duration = Some(Duration::default());
+        Some(PortStats { port, counters, duration, custom: Vec::new() })
     }
 
     fn meter_counters(&self, _: u32) -> MeterCounters {
