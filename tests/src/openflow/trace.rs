@@ -1,6 +1,6 @@
 //! `ofproto/trace` of our switch and of Debian's, of the same packets through the same rules.
 //!
-//! Rules and packets are random ([`testbed::pipelines`]) or written by hand (`data/trace.txt`). What becomes of a packet, the
+//! Rules and packets are random ([`testbed::pipelines`]) or written by hand (`data/trace.txt`, `data/trace_tunnels.txt`). What becomes of a packet, the
 //! final flow and the datapath's actions, must be the same, and so must the walk that leads there. The megaflow must be the
 //! same or wider: look at bits that Debian's looks at as well.
 
@@ -61,20 +61,67 @@ fn switch(bed: &Testbed, name: &str, programs: &Programs) -> Host {
     host
 }
 
+/// A second bridge, behind a wire, over which tunnels of the first lead.
+fn add_underlay(host: &Host, clients: &Programs) {
+    ok(host.vsctl(
+        "add-br br1 -- set bridge br1 datapath_type=dummy fail_mode=secure \
+         other_config:hwaddr=02:00:00:00:00:0b",
+    ));
+    ok(host.vsctl("add-port br1 p5 -- set interface p5 type=dummy ofport_request=5"));
+    ok(host.vsctl(
+        "add-port br0 pa -- set interface pa type=patch options:peer=pb ofport_request=10 -- \
+         add-port br1 pb -- set interface pb type=patch options:peer=pa ofport_request=11",
+    ));
+    for (ofport, options) in [
+        (21, "options:remote_ip=172.16.0.2 options:key=5"),
+        (22, "options:remote_ip=flow options:key=flow"),
+        (
+            23,
+            "options:remote_ip=172.16.0.3 options:key=flow options:tos=inherit options:ttl=inherit \
+             options:df_default=false",
+        ),
+    ] {
+        ok(host.vsctl(&format!(
+            "add-port br0 vx{ofport} -- set interface vx{ofport} type=vxlan \
+             ofport_request={ofport} {options}"
+        )));
+    }
+    let script = "ovs-appctl netdev-dummy/ip4addr br1 172.16.0.1/24
+        ovs-appctl ovs/route/add 172.16.0.0/24 br1
+        ovs-appctl tnl/neigh/set br1 172.16.0.2 02:00:00:00:00:02
+        ovs-appctl tnl/neigh/set br1 172.16.0.3 02:00:00:00:00:03
+        ovs-ofctl add-flow br1 actions=5";
+    ok(host.shell_by(clients, script).output());
+}
+
 /// What a switch says of each packet, and of its rules.
 fn ask(host: &Host, clients: &Programs, case: &Case) -> (String, Vec<String>) {
     let mut script =
-        "ovs-ofctl -OOpenFlow15 del-flows br0; ovs-ofctl -OOpenFlow15 del-groups br0\n".to_owned();
+        "ovs-ofctl -OOpenFlow15 del-flows br0; ovs-ofctl -OOpenFlow15 del-groups br0\n\
+         ovs-ofctl -OOpenFlow15 del-meters br0\n"
+            .to_owned();
     for group in &case.groups {
-        let _ = writeln!(script, "ovs-ofctl -OOpenFlow15 add-group br0 '{group}'");
+        let what = if group.starts_with("group") { "group" } else { "meter" };
+        let _ = writeln!(script, "ovs-ofctl -OOpenFlow15 add-{what} br0 '{group}'");
     }
     // Rules that it refuses it does not have, which shows in what it has.
     for rule in &case.rules {
         let _ = writeln!(script, "ovs-ofctl -OOpenFlow15 add-flow br0 '{rule}' 2>/dev/null");
     }
     let _ = writeln!(script, "ovs-ofctl -OOpenFlow15 --no-stats --sort dump-flows br0");
+    let mut last = "";
     for packet in &case.packets {
-        let _ = writeln!(script, "echo '{MARK}'; ovs-appctl ofproto/trace br0 '{packet}' 2>&1");
+        let _ = writeln!(script, "echo '{MARK}'");
+        if let Some(more) = packet.strip_prefix('>') {
+            let recirc = "sed -n 's/.*recirc(\\(0x[0-9a-f]*\\)).*/\\1/p' | tail -n 1";
+            let _ = writeln!(script, "id=$(ovs-appctl ofproto/trace br0 '{last}' | {recirc})");
+            let flow = format!("'{last}',recirc_id=$id,{}", more.trim());
+            let _ = writeln!(script, "ovs-appctl ofproto/trace br0 {flow} 2>&1");
+            continue;
+        }
+        let (flow, options) = packet.split_once(' ').unwrap_or((packet, ""));
+        let _ = writeln!(script, "ovs-appctl ofproto/trace br0 '{flow}' {options} 2>&1");
+        last = flow;
     }
     let shell = host.shell_by(clients, &script).limit(Duration::from_secs(120));
     let said = ok(shell.output()).stdout;
@@ -89,13 +136,16 @@ fn ask(host: &Host, clients: &Programs, case: &Case) -> (String, Vec<String>) {
 fn without_numbers(said: &str) -> String {
     let mut out = String::new();
     let mut rest = said;
-    while let Some((before, after)) = rest.split_once("recirc_id=") {
+    while let Some(at) = rest.find("recirc") {
+        let (before, after) = rest.split_at(at);
+        let end = after.find(['=', '(', ' ', '\n']).map_or(after.len(), |end| end + 1);
+        let (word, number) = after.split_at(end);
         out += before;
-        out += "recirc_id=";
-        rest = if after.starts_with("0,") {
-            after
+        out += word;
+        rest = if number.starts_with("0,") || word.ends_with([' ', '\n']) {
+            number
         } else {
-            after.trim_start_matches(|c: char| c.is_ascii_digit())
+            number.trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == 'x')
         };
     }
     out + rest
@@ -229,10 +279,13 @@ struct Outcome {
 }
 
 /// Asks both switches everything, and reports what differs.
-fn compare(cases: &[Case]) -> Outcome {
+fn compare(cases: &[Case], with_underlay: bool) -> Outcome {
     let (us, them) = (programs(), reference());
     let bed = ok(Testbed::new(Sharing::Shared));
     let hosts = [switch(&bed, "ours", &us), switch(&bed, "theirs", &them)];
+    if with_underlay {
+        hosts.iter().for_each(|host| add_underlay(host, &them));
+    }
     let mut outcome = Outcome::default();
     let Outcome { pairs, narrower, differing, report } = &mut outcome;
     for case in cases {
@@ -255,7 +308,11 @@ fn compare(cases: &[Case]) -> Outcome {
         }
         for ((packet, ours), theirs) in case.packets.iter().zip(ours).zip(theirs) {
             *pairs += 1;
-            assert!(theirs.contains("Datapath actions: "), "{theirs}");
+            assert!(
+                theirs.contains("Datapath actions: ")
+                    || theirs.contains("server returned an error"),
+                "{theirs}"
+            );
             if let Some(what) = difference(ours, theirs) {
                 match what {
                     "megaflow" => *narrower += 1,
@@ -272,7 +329,8 @@ fn compare(cases: &[Case]) -> Outcome {
     outcome
 }
 
-/// Rules with everything of `features`, one by one: `= NAME` starts a case, `< FLOW` asks, what else there is are rules.
+/// Rules with everything of `features`, one by one: `= NAME` starts a case, `< FLOW OPTIONS` asks, `> FIELDS` asks about the
+/// packet before it when it comes back, what else there is are meters, groups and rules.
 fn by_hand(script: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for line in script.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -283,7 +341,10 @@ fn by_hand(script: &str) -> Vec<Case> {
         let Some(case) = cases.last_mut() else { continue };
         match line.strip_prefix("< ") {
             Some(packet) => case.packets.push(packet.into()),
-            None if line.starts_with("group_id=") => case.groups.push(line.into()),
+            None if line.starts_with("group_id=") || line.starts_with("meter=") => {
+                case.groups.push(line.into());
+            }
+            None if line.starts_with("> ") => case.packets.push(line.into()),
             None => case.rules.push(line.into()),
         }
     }
@@ -293,7 +354,7 @@ fn by_hand(script: &str) -> Vec<Case> {
 #[test]
 fn random_packets_take_the_same_way_through_random_rules() {
     let cases: Vec<_> = (1..=32).map(random).collect();
-    let Outcome { pairs, narrower, differing, report } = compare(&cases);
+    let Outcome { pairs, narrower, differing, report } = compare(&cases, false);
     write_report(&report);
     assert!(pairs >= 300 || differing > 0, "{pairs} packets");
     // Which of several bits shows that a packet does not meet a rule is a choice, which may fall upon another than Debian's.
@@ -307,9 +368,18 @@ fn random_packets_take_the_same_way_through_random_rules() {
 #[test]
 fn every_action_takes_the_same_way() {
     let cases = by_hand(include_str!("../../data/trace.txt"));
-    let Outcome { pairs, narrower, differing, report } = compare(&cases);
+    let Outcome { pairs, narrower, differing, report } = compare(&cases, false);
     write_report(&report);
-    assert!(pairs >= 60, "{pairs} packets");
+    assert!(pairs >= 120, "{pairs} packets");
+    assert_eq!((differing, narrower), (0, 0), "of {pairs} packets\n{report}");
+}
+
+#[test]
+fn tunnels_lead_where_rules_say() {
+    let cases = by_hand(include_str!("../../data/trace_tunnels.txt"));
+    let Outcome { pairs, narrower, differing, report } = compare(&cases, true);
+    write_report(&report);
+    assert!(pairs >= 14, "{pairs} packets");
     assert_eq!((differing, narrower), (0, 0), "of {pairs} packets\n{report}");
 }
 

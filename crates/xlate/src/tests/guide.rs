@@ -498,3 +498,72 @@ fn listeners_print_as_in_the_reference() {
          ipv4(dst=172.168.1.1,proto=17,frag=no),udp(dst=4789)\n"
     );
 }
+
+/// A host whose one tunnel leads wherever rules say.
+fn host_of_flows(rules: &[&str]) -> World {
+    let mut w = host_with(&[&[("remote_ip", "flow"), ("key", "flow"), ("local_ip", "flow")]]);
+    w.neighbours.set(&"br-phy".into(), "172.168.1.2".parse().unwrap(), mac(REMOTE), w.now);
+    w.with_rules(0, rules)
+}
+
+#[test]
+fn rules_say_where_a_tunnel_leads() {
+    let to = "set_field:172.168.1.2->tun_dst";
+    let w = host_of_flows(&[&format!("in_port=1 actions={to},set_field:0x1234567->tun_id,3")]);
+    let told = PUSH.replace("vni=0x0", "vni=0x234567");
+    expect(&w.ask(&ping(P1, A, B)), &format!("{told},5"), "nw_tos/0x03");
+    // Only an address of ours can be the source.
+    let from = |ip: &str| format!("in_port=1 actions={to},set_field:{ip}->tun_src,3");
+    let w = host_of_flows(&[&from("172.168.1.1")]);
+    expect(&w.ask(&ping(P1, A, B)), "PUSH,5", "nw_tos/0x03");
+    let w = host_of_flows(&[&from("172.168.1.9")]);
+    assert_eq!(answers(&w.ask(&ping(P1, A, B))).0, "drop(TunnelNoRoute)");
+    let w = host_of_flows(&["in_port=1 actions=3"]);
+    let t = w.ask(&ping(P1, A, B));
+    assert_eq!(answers(&t).0, "drop(TunnelNoRoute)");
+    assert!(t.trace.to_string().contains("Not tunneling to our own address"), "{}", t.trace);
+}
+
+/// What rules say is not forgotten while a packet waits.
+#[test]
+fn what_a_tunnel_was_told_waits_with_the_packet() {
+    let rule = "in_port=1 actions=set_field:172.168.1.3->tun_dst,set_field:7->tun_id,3";
+    let mut w = host_of_flows(&[rule]);
+    let t = w.receive(&ping(P1, A, B));
+    let [Action::Set(told), Action::Userspace(_)] = &t.actions[..] else { panic!("{t:?}") };
+    let (said, mask) = &**told;
+    assert_eq!((said.tunnel.id, mask.0.tunnel.id), (7, u64::MAX));
+    w.neighbours.set(&"br-phy".into(), "172.168.1.3".parse().unwrap(), mac(REMOTE), w.now);
+    let key = FlowKey { tunnel: said.tunnel, ..ping(P1, A, B) };
+    let wait = t.effects.iter().find_map(|effect| match effect {
+        Effect::Resolve(resolve) => Some(resolve.wait),
+        _ => None,
+    });
+    let request = Request { key: &key, packet: None, now: w.now, want_trace: false, entered: None };
+    let tables = w.tables();
+    let t = translate_tunnel_output(&w.snapshot, &tables, wait.unwrap(), &request);
+    let told = PUSH.replace("172.168.1.2", "172.168.1.3").replace("vni=0x0", "vni=0x7");
+    assert_eq!(text(&t.actions), format!("{told},5"));
+}
+
+/// What a packet's own tunnel told is what the next one is told, unless rules say otherwise, and looked at.
+#[test]
+fn a_tunnel_hands_on_what_another_told() {
+    let mut w = host_with(&[
+        &[("remote_ip", "172.168.1.9"), ("key", "flow")],
+        &[("remote_ip", "172.168.1.2"), ("key", "flow")],
+    ]);
+    w.neighbours.set(&"br-phy".into(), "172.168.1.2".parse().unwrap(), mac(REMOTE), w.now);
+    let w = w.with_rules(0, &["in_port=3 actions=4"]);
+    let ip = |text: &str| u32::from(text.parse::<std::net::Ipv4Addr>().unwrap());
+    let tunnel = TunnelKey {
+        id: 9,
+        ip_src: ip("172.168.1.9"),
+        ip_dst: ip("172.168.1.1"),
+        flags: tunnel_flag::KEY,
+        ..TunnelKey::default()
+    };
+    let t = w.ask(&FlowKey { tunnel, ..ping(4789, A, B) });
+    assert_eq!(text(&t.actions), format!("{},5", PUSH.replace("vni=0x0", "vni=0x9")));
+    assert_eq!(t.mask.0.tunnel.id, u64::MAX);
+}
