@@ -50,6 +50,41 @@ fn with_debians_open_vswitch() {
     assert_interoperates(&ok(TwoSites::build(&plan(under_test(), Flavor::Switch(reference())))));
 }
 
+/// Rules at both ends say where the tunnel leads and in which network, and what comes by it is told by the same.
+fn steer_by_rules(two: &TwoSites) {
+    for (site, remote) in two.sites.iter().zip(["172.168.1.2", "172.168.1.1"]) {
+        ok(site.host.vsctl(
+            "set interface vxlan0 options:remote_ip=flow options:local_ip=flow options:key=flow",
+        ));
+        let script = format!(
+            "ovs-ofctl del-flows br-int
+             ovs-ofctl add-flow br-int 'in_port=tap0 actions=set_field:{remote}->tun_dst,set_field:0x77->tun_id,output:vxlan0'
+             ovs-ofctl add-flow br-int 'in_port=vxlan0,tun_id=0x77,tun_src={remote} actions=output:tap0'"
+        );
+        ok(site.host.shell_by(&reference(), &script).output());
+    }
+}
+
+#[test]
+fn rules_say_where_a_tunnel_leads_between_two_of_ours() {
+    if !ours() {
+        return;
+    }
+    let two = ok(TwoSites::build(&Plan::alike(under_test())));
+    steer_by_rules(&two);
+    assert_eq!(first_ping(&two).lost(), 0);
+    assert_connected(&two, 1 << 20);
+}
+
+#[test]
+fn rules_say_where_a_tunnel_leads_to_debians_open_vswitch() {
+    let two = ok(TwoSites::build(&plan(under_test(), Flavor::Switch(reference()))));
+    steer_by_rules(&two);
+    // Debian's loses packets until it has found its neighbour.
+    first_ping(&two);
+    assert_connected(&two, 1 << 20);
+}
+
 /// The guide with one end Debian's, whose guest's port is of type afxdp. Its native XDP takes segmentation from its guest by
 /// itself, and nothing is switched off by hand at either end.
 #[test]
