@@ -17,6 +17,7 @@ use openflow::{Port, Version};
 use pipeline::{Changes, TableSettings};
 
 use crate::multipart::Multipart;
+use crate::pacer::Pacer;
 use crate::peer::{Peer, PeerId};
 use crate::requests;
 use crate::switch::{Switch, with_program};
@@ -71,7 +72,9 @@ pub struct Bridge {
     pub(crate) generation: Option<u64>,
     /// Who has asked for changes of which ports since ports were last looked at.
     pub(crate) changers: Vec<(PeerId, Port)>,
-    outbox: Vec<Outgoing>,
+    pub(crate) outbox: Vec<Outgoing>,
+    /// Packets that were lost to the limits of peers.
+    pub(crate) lost: u64,
 }
 
 impl Bridge {
@@ -84,6 +87,7 @@ impl Bridge {
             generation: None,
             changers: Vec::new(),
             outbox: Vec::new(),
+            lost: 0,
         };
         bridge.configure_tables(&BTreeMap::new());
         bridge
@@ -152,6 +156,31 @@ impl Bridge {
         std::mem::take(&mut self.outbox)
     }
 
+    /// Puts into the outbox what has waited for its time.
+    pub fn release(&mut self, now: Instant) {
+        for (id, peer) in &mut self.peers {
+            for pacer in peer.limits.iter_mut().flatten() {
+                while let Some(bytes) = pacer.take(now) {
+                    self.outbox.push(Outgoing { to: *id, bytes, may_be_lost: true });
+                }
+            }
+        }
+    }
+
+    /// When [`Bridge::release`] has something to do.
+    pub fn next_release(&self) -> Option<Instant> {
+        self.peers
+            .values()
+            .flat_map(|peer| peer.limits.iter().flatten())
+            .filter_map(Pacer::due)
+            .min()
+    }
+
+    /// How many packets were lost to the limits of peers since this was last asked.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+
     /// Does what a peer asks with one whole message. `now` is for what waits and times out.
     pub fn receive(&mut self, from: PeerId, bytes: &[u8], now: Instant) -> Step {
         let (header, message) = match decode(bytes) {
@@ -185,14 +214,6 @@ impl Bridge {
         let Some(peer) = self.peers.get(&to) else { return };
         if let Ok(bytes) = encode(message, peer.protocol, xid) {
             self.outbox.push(Outgoing { to, bytes, may_be_lost: false });
-        }
-    }
-
-    /// Sends bytes that may be lost when the peer does not read.
-    pub(crate) fn send_packet(&mut self, to: PeerId, message: &Message) {
-        let Some(peer) = self.peers.get(&to) else { return };
-        if let Ok(bytes) = encode(message, peer.protocol, 0) {
-            self.outbox.push(Outgoing { to, bytes, may_be_lost: true });
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use base::{Instant, TokenBucket};
+use base::Instant;
 use openflow::message::packet_in::PacketInForm;
 use openflow::message::switch::Role;
 use openflow::{Protocol, Protocols, Version};
 
+use crate::pacer::Pacer;
 use crate::requests::bundle::Bundle;
 use crate::requests::monitors::Monitor;
 
@@ -49,7 +50,7 @@ pub struct Peer {
     /// What rules it watches.
     pub monitors: BTreeMap<u32, Monitor>,
     /// Most packets per second, if there is a limit: those that no rule met, and others.
-    pub limits: Option<[TokenBucket; 2]>,
+    pub limits: Option<[Pacer; 2]>,
 }
 
 /// Kinds of messages that are sent unasked.
@@ -107,8 +108,7 @@ impl Peer {
 
     /// Sends it so many packets per second at most, and so many at once.
     pub fn limit(&mut self, rate: u32, burst: u32, now: Instant) {
-        let bucket = TokenBucket::new(rate.into(), burst.into(), now);
-        self.limits = Some([bucket.clone(), bucket]);
+        self.limits = Some([(); 2].map(|()| Pacer::new(rate, burst, now)));
     }
 
     /// The version that it speaks.

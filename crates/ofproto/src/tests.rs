@@ -325,7 +325,7 @@ fn packets_without_a_rule_are_expected_as_long_as_a_controller_is_of_an_old_vers
 }
 
 #[test]
-fn packets_above_the_limit_are_not_sent() {
+fn packets_above_the_limit_wait_for_their_turn() {
     let mut world = world(Version::V13);
     world.bridge.remove(B);
     let mut limited = Peer::new(Kind::Primary, Version::V13, true);
@@ -346,7 +346,16 @@ fn packets_above_the_limit_are_not_sent() {
         let event = Event::PacketIn(Box::new(packet.clone()));
         world.bridge.tell(&event, Instant::from_millis(0));
     }
-    assert_eq!(world.sent().len(), 25);
+    assert_eq!(world.sent().len(), 25, "the burst");
+    assert_eq!(world.bridge.take_lost(), 50, "as many wait, and no more");
+    let mut sent_by = |ms| {
+        assert_eq!(world.bridge.next_release(), Some(Instant::from_millis(ms)));
+        world.bridge.release(Instant::from_millis(ms));
+        world.sent().len()
+    };
+    assert_eq!((sent_by(10), sent_by(20)), (1, 1), "a hundred a second");
+    world.bridge.release(Instant::from_millis(1000));
+    assert_eq!((world.sent().len(), world.bridge.next_release()), (23, None));
 }
 
 #[test]

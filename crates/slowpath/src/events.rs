@@ -1,8 +1,7 @@
 //! What controllers are to be told: packets for them, and what has happened to rules by itself.
 //!
 //! The slow path does not know who listens. It puts events into a bounded queue and rings a bell; whoever speaks to controllers
-//! takes them out. A queue that is full loses packets, which is counted, and never what happened to rules: that is kept short
-//! by whoever makes rules expire.
+//! takes them out. A queue that is full loses packets, and much later what has happened to rules, each counted by its name.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,6 +13,9 @@ use pipeline::{BridgeId, Changes};
 
 /// Packets that may wait.
 const MOST_PACKETS: usize = 4096;
+
+/// Changes of rules that may wait before further ones are lost. (As many come at once as do.)
+const MOST_CHANGES: usize = 65_536;
 
 /// Something that controllers are to be told.
 #[derive(Clone, Debug)]
@@ -53,12 +55,14 @@ pub struct PacketIn {
 pub(crate) struct Events {
     queue: Mutex<Queue>,
     lost: Arc<Counter>,
+    lost_changes: Arc<Counter>,
 }
 
 #[derive(Default)]
 struct Queue {
     events: VecDeque<Event>,
     packets: usize,
+    changes: usize,
     bell: Option<Bell>,
 }
 
@@ -66,8 +70,8 @@ struct Queue {
 pub type Bell = Box<dyn Fn() + Send>;
 
 impl Events {
-    pub(crate) fn new(lost: Arc<Counter>) -> Self {
-        Self { queue: Mutex::default(), lost }
+    pub(crate) fn new(lost: Arc<Counter>, lost_changes: Arc<Counter>) -> Self {
+        Self { queue: Mutex::default(), lost, lost_changes }
     }
 
     /// Whom to wake.
@@ -77,14 +81,17 @@ impl Events {
 
     pub(crate) fn push(&self, event: Event) {
         let mut queue = self.lock();
-        if matches!(event, Event::PacketIn(_)) {
-            if queue.packets >= MOST_PACKETS {
+        match event {
+            Event::PacketIn(_) if queue.packets >= MOST_PACKETS => {
                 self.lost.inc();
                 return;
             }
-            queue.packets += 1;
+            Event::Changes(_, changes) if queue.changes >= MOST_CHANGES => {
+                self.lost_changes.add(changes.len() as u64);
+                return;
+            }
+            event => queue.add(event),
         }
-        queue.events.push_back(event);
         if queue.events.len() == 1
             && let Some(bell) = &queue.bell
         {
@@ -95,7 +102,7 @@ impl Events {
     /// All that wait, in order.
     pub(crate) fn take(&self) -> Vec<Event> {
         let mut queue = self.lock();
-        queue.packets = 0;
+        (queue.packets, queue.changes) = (0, 0);
         queue.events.drain(..).collect()
     }
 
@@ -104,8 +111,69 @@ impl Events {
     }
 }
 
+impl Queue {
+    /// At the end; what has happened to rules of one bridge is told together.
+    fn add(&mut self, event: Event) {
+        match (event, self.events.back_mut()) {
+            (Event::Changes(bridge, mut new), Some(Event::Changes(last, list)))
+                if bridge == *last =>
+            {
+                self.changes += new.len();
+                list.append(&mut new);
+            }
+            (event, _) => {
+                match &event {
+                    Event::PacketIn(_) => self.packets += 1,
+                    Event::Changes(_, changes) => self.changes += changes.len(),
+                }
+                self.events.push_back(event);
+            }
+        }
+    }
+}
+
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events").field("waiting", &self.lock().events.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::Counters;
+    use pipeline::Change;
+
+    fn changes(bridge: u32, count: usize) -> Event {
+        let change = Change::Vacancy { table: 0, low: true };
+        Event::Changes(BridgeId(bridge), vec![change; count])
+    }
+
+    fn taken(events: &Events) -> Vec<(u32, usize)> {
+        let counts = events.take().into_iter().map(|event| match event {
+            Event::Changes(bridge, changes) => (bridge.0, changes.len()),
+            Event::PacketIn(packet) => (packet.bridge.0, 0),
+        });
+        counts.collect()
+    }
+
+    #[test]
+    fn changes_are_told_together_and_are_bounded() {
+        let counters = Counters::default();
+        let events = Events::new(counters.counter("packets"), counters.counter("changes"));
+        for (bridge, count) in [(1, 2), (1, 3), (2, 1), (1, 1)] {
+            events.push(changes(bridge, count));
+        }
+        assert_eq!(taken(&events), [(1, 5), (2, 1), (1, 1)]);
+        events.push(changes(1, MOST_CHANGES + 7));
+        events.push(changes(1, 2));
+        assert_eq!(
+            counters.read("changes"),
+            2,
+            "what comes at once is kept, what comes after is not"
+        );
+        assert_eq!(taken(&events), [(1, MOST_CHANGES + 7)]);
+        events.push(changes(1, 2));
+        assert_eq!(taken(&events), [(1, 2)], "there is room again");
     }
 }

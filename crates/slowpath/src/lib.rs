@@ -126,7 +126,10 @@ impl SlowPath {
             editing: Mutex::default(),
             flows: Mutex::default(),
             control: Control::default(),
-            events: Events::new(counters.counter("drop_controller_queue_full")),
+            events: Events::new(
+                counters.counter("drop_controller_queue_full"),
+                counters.counter("drop_controller_changes_full"),
+            ),
             handlers: AtomicUsize::new(0),
             max_idle_ms: AtomicU64::new(10_000),
             exact_flows: AtomicBool::new(false),

@@ -11,7 +11,7 @@ use pipeline::{Change, Edit, Removed, Rule};
 
 use super::flows::{duration, priority};
 use super::tables::describe_one;
-use crate::bridge::{Bridge, Request};
+use crate::bridge::{Bridge, Outgoing, Request};
 use crate::peer::{Peer, PeerId, Unasked};
 use crate::switch::{Event, PacketIn, with_program};
 
@@ -49,16 +49,22 @@ impl Bridge {
             peer.controller_id == packet.controller
                 && (peer.hears(Unasked::PacketIn, reason) || wants_dead && peer.miss_send_len > 0)
         });
+        // What has waited goes first, and leaves room.
+        self.release(now);
         for id in hearers {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             let class = usize::from(reason(packet.reason, peer.version()) != REASON_NO_MATCH);
-            let limit = peer.limits.as_mut().and_then(|limits| limits.get_mut(class));
-            if limit.is_some_and(|bucket| !bucket.take(1, now)) {
-                continue;
+            let message = Message::PacketIn(Box::new(packet_in(packet, peer)));
+            let Ok(bytes) = encode(&message, peer.protocol, 0) else { continue };
+            match peer.limits.as_mut().and_then(|limits| limits.get_mut(class)) {
+                Some(pacer) => {
+                    let port = message::packet_in::in_port(&packet.metadata).0;
+                    self.lost += u64::from(pacer.put(port.into(), bytes));
+                }
+                None => self.outbox.push(Outgoing { to: id, bytes, may_be_lost: true }),
             }
-            let message = packet_in(packet, peer);
-            self.send_packet(id, &Message::PacketIn(Box::new(message)));
         }
+        self.release(now);
     }
 
     /// Tells peers of tables that have run out of room, or have some again, and of rules that are gone, if their authors asked for it.

@@ -60,6 +60,8 @@ pub(super) struct Server {
     next_token: u64,
     next_status: Instant,
     lost: Arc<Counter>,
+    /// Packets beyond the limits that operators have set.
+    unpaced: Arc<Counter>,
 }
 
 impl Server {
@@ -88,6 +90,7 @@ impl Server {
             next_token: WAKER + 1,
             next_status: Instant::default(),
             lost: counters.counter("drop_controller_backlog"),
+            unpaced: counters.counter("drop_controller_rate_limit"),
         })
     }
 
@@ -96,6 +99,7 @@ impl Server {
         let mut events = Vec::new();
         while self.take_commands() {
             self.take_events();
+            self.pace();
             self.finish_errands();
             self.call();
             self.accept();
@@ -205,10 +209,25 @@ impl Server {
         for (id, event) in events {
             if let Some(managed) = self.bridges.get_mut(&id) {
                 managed.bridge.tell(&event, now);
+                self.unpaced.add(managed.bridge.take_lost());
                 touched.insert(id);
             }
         }
         touched.into_iter().for_each(|id| self.deliver(id));
+    }
+
+    /// Sends packets whose time has come.
+    fn pace(&mut self) {
+        let now = self.clock.now();
+        let due = |managed: &Managed| managed.bridge.next_release().is_some_and(|at| at <= now);
+        let ids: Vec<BridgeId> =
+            self.bridges.iter().filter(|(_, m)| due(m)).map(|(id, _)| *id).collect();
+        for id in ids {
+            if let Some(managed) = self.bridges.get_mut(&id) {
+                managed.bridge.release(now);
+            }
+            self.deliver(id);
+        }
     }
 
     fn finish_errands(&mut self) {
@@ -543,7 +562,9 @@ impl Server {
         let failures = self.bridges.values().filter_map(Managed::fail_open_due);
         let failures = failures.filter(|due| *due > now);
         let in_band = self.bridges.values().filter_map(Managed::in_band_due);
-        let deadline = probes.chain(calls).chain(status).chain(failures).chain(in_band).min();
+        let paced = self.bridges.values().filter_map(|m| m.bridge.next_release());
+        let all = probes.chain(calls).chain(status).chain(failures).chain(in_band).chain(paced);
+        let deadline = all.min();
         deadline.and_then(|deadline| self.clock.sleep_until(deadline))
     }
 }
