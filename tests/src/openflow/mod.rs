@@ -3,4 +3,5 @@
 mod failover;
 mod forward;
 mod parity;
+mod probes;
 mod trace;
