@@ -100,6 +100,17 @@ pub(crate) const GOALS: &[Goal] = &[
     goal("100,000 rules listed", "of-dump", OURS, One(PEER), AtLeast(3.0)),
     goal("1,000,000 rules", "of-million", OURS, One(PEER), AtLeast(3.0)),
     goal("memory of a rule", "of-memory", OURS, One(PEER), AtMost(1.0)),
+    goal("new connections", "new", OURS, One(PEER), AtLeast(3.0)),
+    goal("new connections, two ports", "new-2", OURS, One(PEER), AtLeast(3.0)),
+    goal("barrier, 500 flows cached", "barrier-busy", OURS, One(PEER), AtMost(1.0)),
+    goal("probes while 51,000 rules load", "probe", OURS, One(PEER), AtMost(0.34)),
+    goal("the same, one bundle", "probe-bundle", OURS, One(PEER), AtMost(0.34)),
+    goal("frames while rules change", "change", OURS, One(PEER), AtLeast(3.0)),
+    goal("frames under 1 mask", "masks-1", OURS, One(PEER), AtLeast(3.0)),
+    goal("frames under 10 masks", "masks-10", OURS, One(PEER), AtLeast(3.0)),
+    goal("frames under 100 masks", "masks-100", OURS, One(PEER), AtLeast(3.0)),
+    goal("frames under 1,000 masks", "masks-1000", OURS, One(PEER), AtLeast(3.0)),
+    goal("what an attack on masks leaves", "attack", OURS, Nobody, AtLeast(80.0)),
 ];
 
 /// Open vSwitch's own userspace at its best.

@@ -16,12 +16,14 @@ mod contender;
 mod dpdk;
 mod goals;
 mod latency;
+mod line;
 mod measure;
 mod memory;
 mod openflow;
 mod profile;
 mod record;
 mod report;
+mod slow_path;
 mod storm;
 mod vhost;
 mod vsctl_rate;
@@ -234,6 +236,10 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
         if openflow::is_wanted(&wanted) {
             eprintln!("{progress}: OpenFlow");
             openflow::round(&mut session, contenders)?;
+        }
+        if slow_path::is_wanted(&wanted) {
+            eprintln!("{progress}: the slow path");
+            slow_path::round(&mut session, contenders)?;
         }
         report.conclude(round);
     }

@@ -33,7 +33,7 @@ pub(crate) const MEASURES: &[Measure] = &[
 ];
 
 /// Rules of the usual load, and what they are spread over.
-const RULES: u32 = 51_000;
+pub(crate) const RULES: u32 = 51_000;
 const TABLES: u32 = 40;
 /// Each cookie is on so many rules.
 const OF_A_COOKIE: u32 = 51;
@@ -66,18 +66,19 @@ pub(crate) fn round(session: &mut Session<'_>, contenders: &[Contender]) -> Resu
     Ok(())
 }
 
-type Values = Vec<(&'static str, f64)>;
+/// What was measured, by name.
+pub(crate) type Values = Vec<(&'static str, f64)>;
 
 /// A bridge of its own, and a controller's connection to it.
-struct Switch {
+pub(crate) struct Switch {
     client: Client,
     xid: u32,
-    host: Host,
-    _bed: Testbed,
+    pub(crate) host: Host,
+    pub(crate) bed: Testbed,
 }
 
 impl Switch {
-    fn start(programs: &Programs) -> Result<Self> {
+    pub(crate) fn start(programs: &Programs) -> Result<Self> {
         let bed = Testbed::new(Sharing::Alone)?;
         let mut host = bed.host("host1", programs)?;
         host.start()?;
@@ -90,7 +91,7 @@ impl Switch {
         let client = wait::until("the bridge's socket", Duration::from_secs(10), || {
             Client::connect(&endpoint, Versions::only(Version::V14), 1, false).ok()
         })?;
-        Ok(Self { client, xid: 1, host, _bed: bed })
+        Ok(Self { client, xid: 1, host, bed })
     }
 
     fn encode(&mut self, message: &Message) -> Vec<u8> {
@@ -99,7 +100,7 @@ impl Switch {
     }
 
     /// Seconds until the switch has done all of these and said so.
-    fn command(&mut self, messages: Vec<Vec<u8>>) -> Result<f64> {
+    pub(crate) fn command(&mut self, messages: Vec<Vec<u8>>) -> Result<f64> {
         let barrier = self.encode(&Message::BarrierRequest);
         let start = wait::now();
         let errors = self.client.command(messages, &barrier).map_err(broken)?;
@@ -145,7 +146,7 @@ impl Switch {
 }
 
 /// What a security group's rules look like: an address, a protocol, a port; by the masks of a dozen kinds.
-fn rule(i: u32, command: Command) -> FlowMod {
+pub(crate) fn rule(i: u32, command: Command) -> FlowMod {
     let (a, b, c) = (i >> 16 & 0xff, i >> 8 & 0xff, i & 0xff);
     let matching = match i % 4 {
         0 => format!("ip,nw_src=10.{a}.{b}.{c}"),
@@ -171,7 +172,7 @@ fn by_cookie(cookie: u32, command: Command) -> FlowMod {
     parse_flow(&text, command).expect("the rule is well-formed").flow
 }
 
-fn flow_mods(switch: &mut Switch, all: impl Iterator<Item = FlowMod>) -> Vec<Vec<u8>> {
+pub(crate) fn flow_mods(switch: &mut Switch, all: impl Iterator<Item = FlowMod>) -> Vec<Vec<u8>> {
     all.map(|m| switch.encode(&Message::FlowMod(Box::new(m)))).collect()
 }
 
@@ -203,7 +204,7 @@ fn usual(programs: &Programs, wanted: &dyn Fn(&str) -> bool) -> Result<Values> {
 }
 
 /// Messages that carry these out together.
-fn bundle(switch: &mut Switch, messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+pub(crate) fn bundle(switch: &mut Switch, messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let (id, flags) = (1, ATOMIC | ORDERED);
     let step = |step| Message::BundleControl(BundleControl { id, step, flags });
     let mut all = vec![switch.encode(&step(BundleStep::OpenRequest))];
@@ -258,6 +259,6 @@ fn million(programs: &Programs, wanted: &dyn Fn(&str) -> bool) -> Result<Values>
     Ok(values)
 }
 
-fn broken(e: ofconn::connection::Broken) -> Error {
+pub(crate) fn broken(e: ofconn::connection::Broken) -> Error {
     Error::Missing(format!("the connection to the switch: {}", e.errno_text()))
 }

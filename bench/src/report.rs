@@ -8,7 +8,7 @@ use jsonrpc::Json;
 use crate::contender::{KERNEL, OURS, PEER, PEER_DPDK};
 use crate::goals::{Bound, GOALS, ratios};
 use crate::measure::{MEASURES, Measure};
-use crate::{memory, openflow, vhost, vsctl_rate};
+use crate::{memory, openflow, slow_path, vhost, vsctl_rate};
 
 /// A value for each round.
 pub(crate) type Samples = BTreeMap<u32, f64>;
@@ -33,7 +33,11 @@ pub(crate) const MACHINE: &str = "machine";
 /// Every measure that comes from rounds of everybody.
 pub(crate) fn all_measures() -> impl Iterator<Item = &'static Measure> {
     let guide = MEASURES.iter().chain([&vsctl_rate::MEASURE]);
-    guide.chain(memory::MEASURES).chain(vhost::MEASURES).chain(openflow::MEASURES)
+    guide
+        .chain(memory::MEASURES)
+        .chain(vhost::MEASURES)
+        .chain(openflow::MEASURES)
+        .chain(slow_path::MEASURES)
 }
 
 /// Something that could not be measured.
