@@ -18,7 +18,7 @@ case $prefix in
     *) echo "install.sh: PREFIX must be an absolute path, not $prefix" >&2; exit 1 ;;
 esac
 
-programs="ferroswitch ovs-vswitchd ovsdb-server ovs-vsctl ovs-appctl ovs-ofctl ovs-pcap ovs-pki ovs-tcpundump ovsdb-client ovsdb-tool"
+programs="ferroswitch ovs-vswitchd ovsdb-server ovs-vsctl ovs-appctl ovs-ofctl ovs-pcap ovs-pki ovs-tcpundump ovs-testcontroller ovsdb-client ovsdb-tool"
 for program in $programs; do
     if [ ! -x "$build/$program" ]; then
         echo "install.sh: $build/$program is not there; build first: cargo build --release" >&2
@@ -50,7 +50,7 @@ for file in crates/cli/completions/*.bash; do
     name=${file##*/}
     put 644 "$file" "$completions/${name%.bash}"
 done
-for program in ovs-vswitchd ovsdb-server ovsdb-client ovsdb-tool; do
+for program in ovs-vswitchd ovsdb-server ovsdb-client ovsdb-tool ovs-testcontroller; do
     ln -sf ferroswitch "$completions/$program"
 done
 

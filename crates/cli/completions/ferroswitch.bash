@@ -1,4 +1,4 @@
-# Bash completion for ferroswitch, ovs-vswitchd, ovsdb-server, ovsdb-client and ovsdb-tool, from what their --help says.
+# Bash completion for ferroswitch, ovs-vswitchd, ovsdb-server, ovsdb-client, ovsdb-tool and ovs-testcontroller, from what their --help says.
 
 # The options in a help text, each with its "=" if it must have an argument.
 _ferroswitch_options() { grep -oE -- '(^|[ ,])--[a-z][a-z-]*=?' | tr -d ' ,' | sort -u; }
@@ -15,7 +15,7 @@ _ferroswitch() {
         # ferroswitch's commands have options of their own.
         words=$({ [[ ${program##*/} == ferroswitch && -n $command ]] && "$program" "$command" --help || "$program" --help; } \
             2>/dev/null | _ferroswitch_options)
-    elif [[ -z $command && ${program##*/} != ovs-vswitchd && ${program##*/} != ovsdb-server ]]; then
+    elif [[ -z $command && ${program##*/} != ovs-vswitchd && ${program##*/} != ovsdb-server && ${program##*/} != ovs-testcontroller ]]; then
         words=$("$program" --help 2>/dev/null | _ferroswitch_commands)
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
@@ -23,4 +23,4 @@ _ferroswitch() {
 }
 
 # Everything else is a file, or something that only the reader knows.
-complete -o default -F _ferroswitch ferroswitch ovs-vswitchd ovsdb-server ovsdb-client ovsdb-tool
+complete -o default -F _ferroswitch ferroswitch ovs-vswitchd ovsdb-server ovsdb-client ovsdb-tool ovs-testcontroller

@@ -10,4 +10,5 @@ pub mod ovsdb_client;
 pub mod ovsdb_tool;
 pub mod pki;
 pub mod table;
+pub mod testcontroller;
 pub mod vsctl;

@@ -60,8 +60,13 @@ impl<'a> Monitor<'a> {
         wait_for("the monitor to exit", || !pidfile.exists());
         let text = self.said();
         // A switch that is busy elsewhere may come to ask whether its peer still lives.
-        let probe = |line: &&str| !line.starts_with("OFPT_ECHO_REQUEST");
-        let text: String = text.lines().filter(probe).map(|line| format!("{line}\n")).collect();
+        let is_probe = |line: &str| line.starts_with("OFPT_ECHO_REQUEST");
+        // What it remembers of a packet that it paused is a switch's own affair.
+        let is_memory = |line: &str| {
+            line.starts_with(" continuation.") && !line.starts_with(" continuation.bridge=")
+        };
+        let kept = |line: &&str| !is_probe(line) && !is_memory(line);
+        let text: String = text.lines().filter(kept).map(|line| format!("{line}\n")).collect();
         normal::text(&text, self.side.dir())
     }
 }
@@ -86,9 +91,9 @@ fn same(ours: &Side, theirs: &Side, args: &[&str], act: impl Fn(&Side, &Monitor<
     left
 }
 
-/// Our program on Debian's switch, beside Debian's on Debian's.
-fn pairs() -> [(Side, Side); 1] {
-    [(Side::guest(), Side::theirs())]
+/// Our program on either switch, each beside Debian's on Debian's.
+fn pairs() -> [(Side, Side); 2] {
+    [(Side::guest(), Side::theirs()), (Side::ours(), Side::theirs())]
 }
 
 fn run(side: &Side, words: &str) {

@@ -4,4 +4,5 @@ mod failover;
 mod forward;
 mod parity;
 mod probes;
+mod testcontroller;
 mod trace;

@@ -138,9 +138,15 @@ impl Bridge {
         let mut updates = Vec::new();
         let mut is_abbreviated = false;
         for change in changes {
+            let mut before = None;
             let (rule, event, reason) = match change {
                 Change::Added(rule) => (rule, FlowEvent::Added, 0),
-                Change::Modified(_, rule) => (rule, FlowEvent::Modified, 0),
+                Change::Modified(old, rule) => {
+                    before = Some(old);
+                    // One of another number has taken the old one's place.
+                    let is_new = old.id != rule.id;
+                    (rule, if is_new { FlowEvent::Added } else { FlowEvent::Modified }, 0)
+                }
                 Change::Removed(rule, why) => (rule, FlowEvent::Deleted, *why as u16),
                 Change::Group(..) | Change::Meter(..) | Change::Vacancy { .. } => continue,
             };
@@ -151,7 +157,10 @@ impl Bridge {
                     FlowEvent::Deleted => flags.delete,
                     FlowEvent::Modified => flags.modify,
                 };
-                wanted && (own.is_some() || !flags.only_own) && monitor.watches(rule)
+                // One that sent to the port that is watched is of interest when it does not any more.
+                let watches =
+                    monitor.watches(rule) || before.is_some_and(|old| monitor.watches(old));
+                wanted && (own.is_some() || !flags.only_own) && watches
             });
             let watching: Vec<_> = watching.collect();
             if watching.is_empty() {

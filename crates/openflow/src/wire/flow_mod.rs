@@ -86,6 +86,7 @@ pub(super) fn read(mut r: Reader<'_>, version: Version) -> Result<FlowMod> {
     let start = r;
     let mut flow;
     if version == Version::V10 {
+        let is_exact = legacy::is_exact10(r);
         let mut matching = legacy::read10(&mut r)?;
         matching.normalize();
         let cookie = r.u64()?;
@@ -93,6 +94,10 @@ pub(super) fn read(mut r: Reader<'_>, version: Version) -> Result<FlowMod> {
         flow = FlowMod { table, matching, ..FlowMod::new(command) };
         flow.new_cookie = cookie;
         (flow.idle_timeout, flow.hard_timeout, flow.priority) = (r.u16()?, r.u16()?, r.u16()?);
+        if is_exact {
+            // OpenFlow 1.0, 3.4: it has the highest, whatever it says.
+            flow.priority = u16::MAX;
+        }
         flow.buffer = read_buffer(&mut r)?;
         flow.out_port = Port(r.u16()?);
     } else {

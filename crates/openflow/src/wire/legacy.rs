@@ -24,6 +24,8 @@ mod wild10 {
     pub(super) const NW_DST: u32 = 14;
     pub(super) const DL_VLAN_PCP: u32 = 1 << 20;
     pub(super) const NW_TOS: u32 = 1 << 21;
+    /// All of them.
+    pub(super) const ALL: u32 = (1 << 22) - 1;
 }
 
 /// `dl_vlan` of packets without a tag.
@@ -44,6 +46,11 @@ fn set_vlan(m: &mut Match, vid: Option<u16>, pcp: Option<u8>) {
         (Some(vid), Some(pcp)) => (vid & 0xfff | u16::from(pcp & 7) << 13 | VLAN_PRESENT, 0xffff),
     };
     m.set(Field::VlanTci, &Value::Int(value.into()), &Value::Int(mask.into()));
+}
+
+/// Whether OpenFlow 1.0's match at this place leaves nothing open.
+pub(super) fn is_exact10(mut r: Reader<'_>) -> bool {
+    r.u32().is_ok_and(|wild| wild & wild10::ALL == 0)
 }
 
 /// Reads OpenFlow 1.0's match. It may speak of fields that packets do not have.

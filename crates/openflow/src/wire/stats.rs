@@ -322,11 +322,12 @@ pub fn append_flow(
 ) {
     let version = protocol.version();
     let context = Context::new(version, &flow.matching);
+    let form = if version == Version::V11 { Version::V12 } else { version };
     append_parts(
         w,
         flow,
         protocol,
-        |w| oxm::write(w, &flow.matching, version, None),
+        |w| oxm::write(w, &flow.matching, form, None),
         |w| action::write_instructions(w, instructions, context),
     );
 }
@@ -423,11 +424,9 @@ fn append_parts(
             w.u64(flow.cookie);
             write_count(w, flow.packets);
             write_count(w, flow.bytes);
-            if version >= Version::V12 {
-                oxm::write_framed(w, fields);
-            } else {
-                write_match(w, &flow.matching, version);
-            }
+            // In the later form even where it fits OpenFlow 1.1's own, which cannot tell all that the rule's author may have
+            // said of tags. Open vSwitch does so as well.
+            oxm::write_framed(w, fields);
         }
     }
     instructions(w);

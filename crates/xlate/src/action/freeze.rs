@@ -3,7 +3,6 @@
 
 use flow::{Action as Datapath, DropCause, FlowKey, PacketIn, RecircId, SlowReason};
 use openflow::action::Controller;
-use openflow::message::packet_in;
 
 use pipeline::{OfPort, PortRef};
 
@@ -153,7 +152,9 @@ impl<'a> Walk<'a> {
 }
 
 fn message(run: &Run<'_>, action: &Controller) -> Message {
-    let asked = (action.reason != packet_in::REASON_ACTION).then_some(action.reason);
+    // Who says no more than a length leaves it to the way that the packet came.
+    let plain = Controller { max_len: action.max_len, ..Controller::default() };
+    let asked = (*action != plain).then_some(action.reason);
     let is_miss = run.rule.as_ref().is_some_and(|r| r.priority == 0 && r.matching().is_any());
     let why = if is_miss { REASON_EXPLICIT_MISS } else { run.reason };
     Message {
