@@ -45,15 +45,13 @@ impl Sink for Heap {
 
 fn drive(mut ring: impl Ring, memory: &Memory, features: Features, inbound: bool) {
     let (mut heap, mut chains, mut tally) = (Heap::default(), Chains::default(), Tally::default());
+    let format = Format::of(features);
     for _ in 0..4 {
         ring.ask_for_notification(true);
         ring.has_more();
         let went_on = if inbound {
-            let len = features.header_len();
-            net::receive(&mut ring, memory, len, 8, &mut heap, &mut chains, &mut tally).is_ok()
+            net::receive(&mut ring, memory, format, 8, &mut heap, &mut chains, &mut tally).is_ok()
         } else {
-            let format =
-                Format { header_len: features.header_len(), mergeable: features.has(bit::MRG_RXBUF) };
             let frames = [60, 1500, 9000].map(|len| vec![0xabu8; len]);
             let frames = frames.iter().map(|f| (Head::default(), f.as_slice()));
             net::send(&mut ring, memory, format, frames, &mut chains, &mut tally).is_ok()
@@ -80,6 +78,7 @@ fuzz_target!(|input: (u8, u32, &[u8])| {
     for (n, feature) in [bit::MRG_RXBUF, bit::INDIRECT_DESC, bit::EVENT_IDX].iter().enumerate() {
         bits |= u64::from(choice >> n & 1) << feature;
     }
+    bits |= u64::from(choice >> 5 & 1) << bit::CSUM;
     let features = Features(bits);
     let packed = choice & 8 != 0;
     let at = Addresses { descriptors: 0, driver: 0x80, device: 0x100 };

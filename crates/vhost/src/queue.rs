@@ -15,7 +15,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-use crate::features::{Features, bit};
+use crate::features::Features;
 use crate::inflight::Record;
 use crate::memory::Memory;
 use crate::ring::net::{self, Format, Head, Sink, Tally};
@@ -146,13 +146,13 @@ impl Queue {
         }
         let Some(running) = running.as_mut().filter(|_| !*broken) else { return false };
         let Running { ring, memory, features, call, tracked, .. } = running;
-        let header_len = features.header_len();
+        let format = Format::of(*features);
         let outcome = either!(ring, ring => {
             if std::mem::take(armed) {
                 ring.ask_for_notification(false);
             }
             let more =
-                net::receive(ring, memory, header_len, max, sink, chains, tally);
+                net::receive(ring, memory, format, max, sink, chains, tally);
             note(tracked, ring);
             if ring.wants_call() {
                 signal(call);
@@ -173,8 +173,7 @@ impl Queue {
         let State { running, broken, tally, chains, .. } = &mut *state;
         let Some(running) = running.as_mut().filter(|_| !*broken) else { return 0 };
         let Running { ring, memory, features, call, tracked, .. } = running;
-        let mergeable = features.has(bit::MRG_RXBUF);
-        let format = Format { header_len: features.header_len(), mergeable };
+        let format = Format::of(*features);
         let outcome = either!(ring, ring => {
             let done = net::send(ring, memory, format, frames, chains, tally);
             note(tracked, ring);

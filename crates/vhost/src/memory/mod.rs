@@ -249,7 +249,8 @@ impl Memory {
         written
     }
 
-    /// Copies a header into guest memory, and behind it `from`.
+    /// Copies a header into guest memory, and behind it `from`. Not the header if it is there already, as it often is: what nobody
+    /// writes to stays in the guest's cache.
     #[inline]
     pub fn write_behind<const N: usize>(
         &self,
@@ -261,8 +262,11 @@ impl Memory {
             self.write(guest, &header)?;
             return self.write(guest.wrapping_add(N as u64), from);
         };
-        let written = region.view().write_array(at, header).ok_or(Outside);
-        let written = written.and_then(|()| region.view().write(at + N, from));
+        let view = region.view();
+        if view.read_array(at) != Some(header) {
+            view.write_array(at, header).ok_or(Outside)?;
+        }
+        let written = view.write(at + N, from);
         self.mark(guest, N + from.len());
         written
     }
@@ -288,13 +292,16 @@ impl Memory {
         Ok(())
     }
 
-    /// Has the processor fetch what lies at a guest address, while we do something else.
+    /// Has the processor fetch what lies at a guest address, while we do something else: `len` bytes, to be read or written. Those
+    /// lines that have nothing in them but the first `header` are not read, or only read.
     #[inline]
-    pub fn fetch(&self, guest: u64, len: usize, for_writing: bool) {
+    pub fn fetch(&self, guest: u64, header: usize, len: usize, for_writing: bool) {
         let Some((region, at)) = self.find(guest, 1) else { return };
-        let lines = (guest as usize % CACHE_LINE + len).div_ceil(CACHE_LINE);
-        for line in 0..lines {
-            region.view().fetch(at.saturating_add(line * CACHE_LINE), for_writing);
+        let within = guest as usize % CACHE_LINE;
+        let (first, lines) = ((within + header) / CACHE_LINE, (within + len).div_ceil(CACHE_LINE));
+        for line in if for_writing { 0 } else { first }..lines {
+            let at = at.saturating_add(line * CACHE_LINE);
+            region.view().fetch(at, for_writing && line >= first);
         }
     }
 

@@ -223,15 +223,24 @@ impl Chains {
     }
 }
 
+/// What the processor is to fetch of each buffer that is taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fetch {
+    /// Bytes at its beginning that are not looked at if the driver wrote the buffer, and not changed if we do.
+    pub header: usize,
+    /// Bytes of it, those included.
+    pub bytes: usize,
+}
+
 /// The device's side of a ring, whatever its layout.
 pub trait Ring {
-    /// Takes up to `max` chains more, and has the processor fetch up to `bytes` of each one's buffer. If the driver broke the
+    /// Takes up to `max` chains more, and has the processor fetch what is wanted of each one's buffer. If the driver broke the
     /// ring, those before the breach are there.
     fn take(
         &mut self,
         memory: &Memory,
         max: u16,
-        bytes: usize,
+        fetch: Fetch,
         to: &mut Chains,
     ) -> Result<(), Broken>;
     /// Puts a chain back as if it had not been taken: the last one first.
@@ -279,8 +288,8 @@ impl Descriptor {
 
     /// Has the processor fetch the buffer's beginning.
     #[inline]
-    fn fetch(&self, memory: &Memory, flags: u16, bytes: usize) {
-        memory.fetch(self.guest, bytes.min(self.len as usize), flags & WRITE != 0);
+    fn fetch(&self, memory: &Memory, flags: u16, Fetch { header, bytes }: Fetch) {
+        memory.fetch(self.guest, header, bytes.min(self.len as usize), flags & WRITE != 0);
     }
 
     /// How many descriptors the table has that this one refers to, if that is a possible number.

@@ -5,7 +5,8 @@
 
 use packet::Buf;
 
-use super::{Broken, Chains, Ring, Segment, Token};
+use super::{Broken, Chains, Fetch, Ring, Segment, Token};
+use crate::features::{Features, bit};
 use crate::memory::{Memory, Outside};
 
 /// The header without the count of merged buffers.
@@ -50,7 +51,7 @@ pub struct Tally {
 pub fn receive(
     ring: &mut impl Ring,
     memory: &Memory,
-    header_len: usize,
+    format: Format,
     max: usize,
     sink: &mut impl Sink,
     chains: &mut Chains,
@@ -58,10 +59,11 @@ pub fn receive(
 ) -> Result<bool, Broken> {
     let max = u16::try_from(max).unwrap_or(u16::MAX).min(BATCH);
     chains.clear();
-    let outcome = ring.take(memory, max, FETCH_MAX, chains);
+    let header = if format.silent { format.header_len } else { 0 };
+    let outcome = ring.take(memory, max, Fetch { header, bytes: FETCH_MAX }, chains);
     for (token, segments) in chains.iter_from(0) {
         let buf = sink.begin();
-        match gather(memory, segments, header_len, buf) {
+        match gather(memory, segments, format, buf) {
             Ok(head) => {
                 tally.packets += 1;
                 tally.bytes += buf.len() as u64;
@@ -98,7 +100,7 @@ impl From<Outside> for Lost {
 fn gather(
     memory: &Memory,
     segments: &[Segment],
-    header_len: usize,
+    Format { header_len, silent, .. }: Format,
     buf: &mut Buf,
 ) -> Result<Head, Lost> {
     if let [only] = segments
@@ -109,11 +111,17 @@ fn gather(
         // The most frequent case.
         let len = only.len as usize - LONG_HEAD;
         let room = buf.spare_mut().get_mut(..len).ok_or(Lost::TooLong)?;
+        if silent {
+            memory.read(only.guest.wrapping_add(LONG_HEAD as u64), room)?;
+            buf.commit(len);
+            return Ok(Head::default());
+        }
         let header: [u8; LONG_HEAD] = memory.read_behind(only.guest, room)?;
         buf.commit(len);
         return header.first_chunk().copied().ok_or(Lost::Malformed);
     }
-    gather_pieces(memory, segments, header_len, buf)
+    let head = gather_pieces(memory, segments, header_len, buf)?;
+    Ok(if silent { Head::default() } else { head })
 }
 
 /// The same, however the chain is cut.
@@ -150,13 +158,27 @@ fn gather_pieces(
     head.first_chunk().copied().ok_or(Lost::Malformed)
 }
 
-/// How frames go to a guest.
+/// How frames lie in buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
     /// [`crate::features::Features::header_len`].
-    pub header_len: usize,
-    /// A frame may take several buffers.
-    pub mergeable: bool,
+    header_len: usize,
+    /// A frame to the guest may take several buffers.
+    mergeable: bool,
+    /// Headers from the guest say nothing: it may leave no checksum unfinished, and so nothing at all (section 5.1.6.2). So nobody
+    /// need wait for them.
+    silent: bool,
+}
+
+impl Format {
+    /// As was agreed upon.
+    pub const fn of(features: Features) -> Self {
+        Self {
+            header_len: features.header_len(),
+            mergeable: features.has(bit::MRG_RXBUF),
+            silent: !features.has(bit::CSUM),
+        }
+    }
 }
 
 /// Gives frames to the driver until it has no more room. Says how many are dealt with (given, or lost and counted). `chains` as
@@ -174,8 +196,8 @@ pub fn send<'f, R: Ring>(
     let wanted = frames.size_hint().1.and_then(|n| u16::try_from(n).ok()).unwrap_or(BATCH);
     // Frames of a batch are often alike.
     let bytes = frames.clone().next().map_or(0, |(_, frame)| format.header_len + frame.len());
-    let bytes = bytes.min(FETCH_MAX);
-    let mut outcome = ring.take(memory, wanted.min(BATCH), bytes, chains);
+    let fetch = Fetch { header: format.header_len, bytes: bytes.min(FETCH_MAX) };
+    let mut outcome = ring.take(memory, wanted.min(BATCH), fetch, chains);
     let (mut done, mut used) = (0, 0);
     'frames: for (head, frame) in frames {
         let needed = format.header_len + frame.len();
@@ -204,7 +226,7 @@ pub fn send<'f, R: Ring>(
                             chains.forget_first(std::mem::take(&mut used));
                             let before = chains.len();
                             if outcome.is_ok() {
-                                outcome = ring.take(memory, BATCH, bytes, chains);
+                                outcome = ring.take(memory, BATCH, fetch, chains);
                             }
                             if chains.len() == before {
                                 break 'frames;

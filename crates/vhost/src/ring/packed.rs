@@ -4,8 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    Base, Broken, CHAIN_MAX, Chains, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Token,
-    WRITE, passed, store_before_load,
+    Base, Broken, CHAIN_MAX, Chains, DESCRIPTOR, Descriptor, Fetch, INDIRECT, Layout, NEXT, Ring,
+    Token, WRITE, passed, store_before_load,
 };
 use crate::features::{Features, bit};
 use crate::memory::Memory;
@@ -185,7 +185,7 @@ impl Packed {
 
     /// Reads the chain that begins at the next place; says what to call it.
     #[inline]
-    fn chain(&self, memory: &Memory, bytes: usize, to: &mut Chains) -> Result<Token, Broken> {
+    fn chain(&self, memory: &Memory, fetch: Fetch, to: &mut Chains) -> Result<Token, Broken> {
         let (mut place, mut slots) = (self.next, 0);
         loop {
             // More than the ring has places were never made available, whatever their flags say by now.
@@ -197,7 +197,7 @@ impl Packed {
             let [id, flags] = descriptor.tail;
             slots += 1;
             place.advance(1, self.layout.size);
-            descriptor.fetch(memory, flags, bytes);
+            descriptor.fetch(memory, flags, fetch);
             if flags & INDIRECT != 0 {
                 if flags & NEXT != 0 {
                     return Err(Broken::Table);
@@ -235,7 +235,7 @@ impl Ring for Packed {
         &mut self,
         memory: &Memory,
         max: u16,
-        bytes: usize,
+        fetch: Fetch,
         to: &mut Chains,
     ) -> Result<(), Broken> {
         self.fetch_descriptors(max);
@@ -243,7 +243,7 @@ impl Ring for Packed {
             if !self.is_available() {
                 break;
             }
-            let token = self.chain(memory, bytes, to)?;
+            let token = self.chain(memory, fetch, to)?;
             to.complete(token);
             self.next.advance(token.slots, self.layout.size);
             self.taken += token.slots;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    Broken, Chains, DESCRIPTOR, Descriptor, INDIRECT, Layout, NEXT, Ring, Token, passed,
+    Broken, Chains, DESCRIPTOR, Descriptor, Fetch, INDIRECT, Layout, NEXT, Ring, Token, passed,
     store_before_load,
 };
 use crate::features::{Features, bit};
@@ -151,7 +151,7 @@ impl Ring for Split {
         &mut self,
         memory: &Memory,
         max: u16,
-        bytes: usize,
+        fetch: Fetch,
         to: &mut Chains,
     ) -> Result<(), Broken> {
         if self.available() < max {
@@ -161,7 +161,7 @@ impl Ring for Split {
             let id = self.head(0);
             let descriptor = self.descriptor(id)?;
             let [flags, _] = descriptor.tail;
-            descriptor.fetch(memory, flags, bytes);
+            descriptor.fetch(memory, flags, fetch);
             if flags & (NEXT | INDIRECT) == 0 {
                 to.append(descriptor.segment(flags))?;
             } else {

@@ -23,12 +23,12 @@ use crate::session::Session;
 const KINDS: [Features; 8] = {
     use crate::features::bit::*;
     [
-        Features::of(&[VERSION_1, INDIRECT_DESC, MRG_RXBUF]),
+        Features::of(&[VERSION_1, INDIRECT_DESC, MRG_RXBUF, CSUM]),
         Features::of(&[VERSION_1, INDIRECT_DESC, MRG_RXBUF, EVENT_IDX]),
         Features::of(&[VERSION_1, INDIRECT_DESC, MRG_RXBUF, IN_ORDER]),
         Features::of(&[VERSION_1, INDIRECT_DESC]),
-        Features::of(&[INDIRECT_DESC]),
-        Features::of(&[VERSION_1, INDIRECT_DESC, MRG_RXBUF, RING_PACKED]),
+        Features::of(&[INDIRECT_DESC, CSUM]),
+        Features::of(&[VERSION_1, INDIRECT_DESC, MRG_RXBUF, RING_PACKED, CSUM]),
         Features::of(&[VERSION_1, INDIRECT_DESC, MRG_RXBUF, RING_PACKED, EVENT_IDX]),
         Features::of(&[VERSION_1, INDIRECT_DESC, RING_PACKED, IN_ORDER]),
     ]

@@ -10,10 +10,12 @@ use crate::frontend::{Driver, FrontEnd, Place, SIZE, USER};
 use crate::memory::Memory;
 use crate::ring::packed::Packed;
 use crate::ring::split::Split;
-use crate::ring::{Addresses, Base, Broken, Chains, Layout, Ring, Segment};
+use crate::ring::{Addresses, Base, Broken, Chains, Fetch, Layout, Ring, Segment};
 
 const SPLIT: Features = Features::of(&[bit::VERSION_1]);
 const PACKED: Features = Features::of(&[bit::VERSION_1, bit::RING_PACKED]);
+
+const FETCH: Fetch = Fetch { header: 12, bytes: 64 };
 
 /// Where a fresh packed ring begins.
 const FIRST_ROUND: Base = Base::Said(0x8000);
@@ -59,7 +61,7 @@ fn play((mut ring, mut driver): (impl Ring, Driver), memory: &Memory, turns: Vec
         }
         ring.fetch_ahead(max);
         chains.clear();
-        ring.take(memory, max, 64, &mut chains).unwrap();
+        ring.take(memory, max, FETCH, &mut chains).unwrap();
         let taken: Vec<_> = chains.iter_from(0).map(|(_, segments)| segments.to_vec()).collect();
         assert!(taken.iter().eq(waiting.iter().take(max.into())), "{taken:?} of {waiting:?}");
         let keep = keep.min(chains.len());
@@ -111,19 +113,19 @@ fn a_split_ring_has_no_more_than_its_places_while_some_are_out() {
     for _ in 0..4 {
         driver.offer(&memory, &[ONE], None).unwrap();
     }
-    ring.take(&memory, 2, 64, &mut chains).unwrap();
+    ring.take(&memory, 2, FETCH, &mut chains).unwrap();
     let index = driver.areas()[1] + 2;
     memory.write(index, &6u16.to_le_bytes()).unwrap();
     assert_eq!(
-        ring.take(&memory, 4, 64, &mut chains),
+        ring.take(&memory, 4, FETCH, &mut chains),
         Err(Broken::Jump),
         "two beyond what is free"
     );
     // Nor does what was there go away.
     memory.write(index, &1u16.to_le_bytes()).unwrap();
-    assert_eq!(ring.take(&memory, 4, 64, &mut chains), Err(Broken::Jump));
+    assert_eq!(ring.take(&memory, 4, FETCH, &mut chains), Err(Broken::Jump));
     memory.write(index, &4u16.to_le_bytes()).unwrap();
-    assert_eq!(ring.take(&memory, 4, 64, &mut chains), Ok(()));
+    assert_eq!(ring.take(&memory, 4, FETCH, &mut chains), Ok(()));
     assert_eq!(chains.len(), 4);
 }
 
@@ -136,9 +138,9 @@ fn a_packed_ring_has_no_more_than_its_places_while_some_are_out() {
     for _ in 0..4 {
         driver.offer(&memory, &[ONE], None).unwrap();
     }
-    ring.take(&memory, 9, 64, &mut chains).unwrap();
+    ring.take(&memory, 9, FETCH, &mut chains).unwrap();
     assert_eq!(chains.len(), 4);
     // As it would look if it had come back and was available again.
     Driver::write_descriptor(&memory, driver.areas()[0], 1, 1, [0, USED]);
-    assert_eq!(ring.take(&memory, 1, 64, &mut chains), Err(Broken::Jump));
+    assert_eq!(ring.take(&memory, 1, FETCH, &mut chains), Err(Broken::Jump));
 }
