@@ -33,24 +33,33 @@ impl Sink for Inbox<'_> {
         &mut self.out[at].buf
     }
 
-    #[inline]
+    #[inline(always)]
     fn end(&mut self, head: Head) {
-        let Some(Packet { buf, offload }) = self.out.last_mut() else { return };
-        if head == Head::default() && buf.len() >= EthernetHeader::LEN {
+        let is_whole = |p: &Packet| p.buf.len() >= EthernetHeader::LEN;
+        if head == Head::default() && self.out.last().is_some_and(is_whole) {
             return; // nothing is unfinished, as in most frames: so it says already
         }
+        self.understand(head);
+    }
+
+    fn cancel(&mut self) {
+        if let Some(packet) = self.out.pop() {
+            self.pool.put(packet.buf);
+        }
+    }
+}
+
+impl Inbox<'_> {
+    /// Takes over what a header says of the frame last begun.
+    #[inline(never)]
+    fn understand(&mut self, head: Head) {
+        let Some(Packet { buf, offload }) = self.out.last_mut() else { return };
         match vnet::decode(&head, buf.as_mut_slice()) {
             Ok(unfinished) => *offload = unfinished,
             Err(_) => {
                 self.losses.rx_malformed.inc();
                 self.cancel();
             }
-        }
-    }
-
-    fn cancel(&mut self) {
-        if let Some(packet) = self.out.pop() {
-            self.pool.put(packet.buf);
         }
     }
 }
