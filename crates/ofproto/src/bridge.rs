@@ -20,6 +20,7 @@ use crate::multipart::Multipart;
 use crate::pacer::Pacer;
 use crate::peer::{Peer, PeerId};
 use crate::requests;
+use crate::requests::flows::{self, Held, MOST_HELD};
 use crate::switch::{Switch, with_program};
 
 /// What a bridge says about itself.
@@ -75,6 +76,8 @@ pub struct Bridge {
     pub(crate) outbox: Vec<Outgoing>,
     /// Packets that were lost to the limits of peers.
     pub(crate) lost: u64,
+    /// Flow-mods of one peer that are to be carried out at once.
+    held: Vec<Held>,
 }
 
 impl Bridge {
@@ -88,6 +91,7 @@ impl Bridge {
             changers: Vec::new(),
             outbox: Vec::new(),
             lost: 0,
+            held: Vec::new(),
         };
         bridge.configure_tables(&BTreeMap::new());
         bridge
@@ -183,22 +187,64 @@ impl Bridge {
 
     /// Does what a peer asks with one whole message. `now` is for what waits and times out.
     pub fn receive(&mut self, from: PeerId, bytes: &[u8], now: Instant) -> Step {
-        let (header, message) = match decode(bytes) {
-            Ok(decoded) => decoded,
+        let step = self.take(from, bytes.to_vec(), now);
+        self.finish();
+        step
+    }
+
+    /// The same, for who has more: changes of rules may be left for [`Bridge::finish`], which must be called before anything
+    /// else is done with the bridge.
+    pub fn take(&mut self, from: PeerId, bytes: Vec<u8>, now: Instant) -> Step {
+        let outcome = match decode(&bytes) {
+            Ok((header, message)) => {
+                let request = Request { from, xid: header.xid, now };
+                match message {
+                    Message::FlowMod(mut flow_mod) => {
+                        match flows::admit(self, from, &mut flow_mod) {
+                            Ok(()) => {
+                                self.hold(Held { request, flow_mod, bytes });
+                                return Step::Done;
+                            }
+                            Err(code) => Err(code),
+                        }
+                    }
+                    other => {
+                        self.finish();
+                        requests::carry_out(self, &request, other)
+                    }
+                }
+            }
             Err(error) => {
                 log::info!(target: "ofp_msgs", "{}: {error}", self.settings.name);
-                self.refuse(from, error.code, bytes);
-                return Step::Done;
+                Err(error.code)
             }
         };
-        let request = Request { from, xid: header.xid, now };
-        match requests::carry_out(self, &request, message) {
-            Ok(step) => step,
-            Err(code) => {
-                self.refuse(from, code, bytes);
-                Step::Done
-            }
+        outcome.unwrap_or_else(|code| {
+            self.finish(); // errors come in the order of what they are about
+            self.refuse(from, code, &bytes);
+            Step::Done
+        })
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.held.push(held);
+        if self.held.len() >= MOST_HELD {
+            self.finish();
         }
+    }
+
+    /// Does what [`Bridge::take`] has left to be done.
+    pub fn finish(&mut self) {
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            flows::carry_out(self, &held);
+        }
+    }
+
+    /// Fails if a peer may not change anything.
+    pub(crate) fn must_not_be_secondary(&self, id: PeerId) -> Result<(), Code> {
+        let is_secondary = self.peers.get(&id).is_some_and(|peer| peer.is_secondary());
+        if is_secondary { Err(Code::OFPBRC_IS_SECONDARY) } else { Ok(()) }
     }
 
     /// Answers `bytes` with an error.

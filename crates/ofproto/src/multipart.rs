@@ -23,6 +23,8 @@ pub struct Multipart {
 
 /// The most that a message's length can say.
 const MOST: usize = u16::MAX as usize;
+/// Room for the entry that turns out not to fit: most are shorter.
+const ENTRY: usize = 1024;
 
 impl Multipart {
     /// `entries` are answers of one entry each; `empty` is the answer when there is none. What cannot be said in the peer's
@@ -59,7 +61,7 @@ impl Iterator for Multipart {
         }
         self.begun = true;
         let mut message = encode(&self.empty, self.protocol, self.xid).ok()?;
-        message.reserve(MOST);
+        message.reserve(MOST + ENTRY);
         let head = message.len();
         let mut w = Writer::after(message);
         w.bytes(&std::mem::take(&mut self.held));

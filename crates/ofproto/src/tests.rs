@@ -1,5 +1,8 @@
 //! A bridge without daemon or sockets: messages in, messages out.
 
+mod held;
+mod tables;
+
 use std::sync::{Arc, Mutex};
 
 use base::Instant;

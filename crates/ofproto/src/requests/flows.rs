@@ -8,28 +8,51 @@ use openflow::message::flow_mod::{ALL_TABLES, Command, FlowMod};
 use openflow::message::{FlowStats, FlowStatsRequest, Message, stats};
 use openflow::wire::Writer;
 use openflow::{Field, Protocol, Version};
-use pipeline::{Edit, INTERNAL_TABLE, Rule};
+use pipeline::{INTERNAL_TABLE, Rule};
 
 use super::listing::Listing;
-use super::{Outcome, answer, edit};
+use super::{Outcome, answer};
 use crate::bridge::{Bridge, Request, Step};
 use crate::multipart::Multipart;
+use crate::peer::PeerId;
 use crate::switch::with_program;
 
-pub(super) fn change(
-    bridge: &mut Bridge,
-    request: &Request,
-    mut flow_mod: Box<FlowMod>,
-) -> Outcome {
-    let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
-    put_in_protocol(&mut flow_mod, protocol)?;
-    let has_buffer = flow_mod.buffer.is_some();
-    edit(bridge, request, Edit::Flow(flow_mod))?;
-    if has_buffer {
-        // No packets are kept, so none has that number. The rule stands all the same.
-        return Err(Code::OFPBRC_BUFFER_UNKNOWN);
+/// A flow-mod that waits to be carried out with those behind it: a controller that has one to send has many, and what is to be
+/// done around each (locks, looking whether anything has changed) is then done once.
+pub(crate) struct Held {
+    pub(crate) request: Request,
+    pub(crate) flow_mod: Box<FlowMod>,
+    /// As it came, to be sent back if it fails.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// So many flow-mods are carried out at once at most: packets that need the program wait for them.
+pub(crate) const MOST_HELD: usize = 64;
+
+/// Whether a peer may send this at all; gives it the meaning that it has in the peer's protocol.
+pub(crate) fn admit(bridge: &Bridge, from: PeerId, flow_mod: &mut FlowMod) -> Result<(), Code> {
+    bridge.must_not_be_secondary(from)?;
+    let protocol = bridge.peers.get(&from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
+    put_in_protocol(flow_mod, protocol)
+}
+
+/// Carries these out, each by itself and in order.
+pub(crate) fn carry_out(bridge: &mut Bridge, held: &[Held]) {
+    let done: Option<Vec<_>> = with_program(&*bridge.switch, |program, now| {
+        held.iter().map(|held| program.flow_mod(&held.flow_mod, now)).collect()
+    });
+    for (Held { request, flow_mod, bytes }, done) in held.iter().zip(done.unwrap_or_default()) {
+        match done {
+            Ok(changes) => {
+                bridge.tell_changes(&changes, Some((request.from, request.xid)));
+                if flow_mod.buffer.is_some() {
+                    // No packets are kept, so none has that number. The rule stands all the same.
+                    bridge.refuse(request.from, Code::OFPBRC_BUFFER_UNKNOWN, bytes);
+                }
+            }
+            Err(error) => bridge.refuse(request.from, error.code, bytes),
+        }
     }
-    Ok(Step::Done)
 }
 
 /// Gives a flow-mod the meaning that it has in the peer's protocol: OpenFlow 1.0 has tables in it only once that is agreed on.

@@ -2,7 +2,7 @@
 
 pub(crate) mod bundle;
 mod config;
-mod flows;
+pub(crate) mod flows;
 mod groups;
 mod listing;
 mod meters;
@@ -24,10 +24,10 @@ use crate::switch::with_program;
 /// What a request comes to: the code of the error, if it is refused.
 pub(crate) type Outcome = Result<Step, Code>;
 
-/// Does what a message asks.
+/// Does what a message asks, of all but flow-mods, which are [held](flows::Held).
 pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message) -> Outcome {
-    if changes(&message) && bridge.peers.get(&request.from).is_some_and(|p| p.is_secondary()) {
-        return Err(Code::OFPBRC_IS_SECONDARY);
+    if changes(&message) {
+        bridge.must_not_be_secondary(request.from)?;
     }
     match message {
         Message::EchoRequest(data) => answer(bridge, request, &Message::EchoReply(data)),
@@ -43,7 +43,6 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
         Message::SetPacketInFormat(form) => config::packet_in_form(bridge, request, form),
         Message::SetControllerId(id) => config::controller_id(bridge, request, id),
         Message::FlowAge => Ok(Step::Done), // ages are always told
-        Message::FlowMod(flow_mod) => flows::change(bridge, request, flow_mod),
         Message::FlowStatsRequest(asked) => flows::statistics(bridge, request, &asked),
         Message::AggregateRequest(asked) => flows::aggregate(bridge, request, &asked),
         Message::TableStatsRequest => tables::statistics(bridge, request),
@@ -82,12 +81,11 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
     }
 }
 
-/// Whether a secondary may not do this.
+/// Whether a secondary may not do this. Nor may it change rules.
 fn changes(message: &Message) -> bool {
     matches!(
         message,
-        Message::FlowMod(_)
-            | Message::PortMod(_)
+        Message::PortMod(_)
             | Message::GroupMod(_)
             | Message::MeterMod(_)
             | Message::TableMod(_)

@@ -109,8 +109,9 @@ pub(super) fn describe_one(table: u8, settings: &TableSettings) -> TableDesc {
 
 pub(super) fn change(bridge: &mut Bridge, request: &Request, change: &TableMod) -> Outcome {
     const ALL: u8 = u8::MAX;
+    // What is beyond controllers' tables is the switch's own.
     if change.table >= TABLES && change.table != ALL {
-        return Err(Code::OFPTMFC_BAD_TABLE);
+        return Err(Code::OFPTMFC_EPERM);
     }
     let ids = (0..TABLES).filter(|id| change.table == ALL || change.table == *id);
     let done = with_program(&*bridge.switch, |program, now| {

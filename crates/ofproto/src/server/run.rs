@@ -323,7 +323,13 @@ impl Server {
 
     fn serve(&mut self) {
         for token in std::mem::take(&mut self.ready) {
-            if let Err(error) = self.serve_one(token) {
+            let bridge = self.conns.get(&token).map(|conn| conn.bridge);
+            let served = self.serve_one(token);
+            // Whatever became of the connection, what came by it counts.
+            if let Some(id) = bridge {
+                self.finish(id);
+            }
+            if let Err(error) = served {
                 self.close(token, Some(&error));
             }
         }
@@ -345,7 +351,7 @@ impl Server {
                 self.heard(token, now);
                 return Ok(());
             };
-            self.receive(token, &message, now);
+            self.receive(token, message, now);
         }
         self.heard(token, now);
         self.ready.insert(token); // there may be more
@@ -390,15 +396,15 @@ impl Server {
         }
     }
 
-    fn receive(&mut self, token: u64, message: &[u8], now: Instant) {
+    fn receive(&mut self, token: u64, message: Vec<u8>, now: Instant) {
         let Some(conn) = self.conns.get(&token) else { return };
         let id = conn.bridge;
         if conn.place == Place::Snoop {
             return;
         }
-        self.overhear(id, token, message);
+        self.overhear(id, token, &message);
         let Some(managed) = self.bridges.get_mut(&id) else { return };
-        let step = managed.bridge.receive(PeerId(token), message, now);
+        let step = managed.bridge.take(PeerId(token), message, now);
         self.deliver(id);
         let Some(conn) = self.conns.get_mut(&token) else { return };
         match step {
@@ -408,6 +414,14 @@ impl Server {
                 conn.busy = Busy::Errand;
                 self.errands.order(Order { peer: PeerId(token), errand, reply });
             }
+        }
+    }
+
+    /// Has a bridge do what it has put off.
+    fn finish(&mut self, id: BridgeId) {
+        if let Some(managed) = self.bridges.get_mut(&id) {
+            managed.bridge.finish();
+            self.deliver(id);
         }
     }
 
