@@ -11,7 +11,7 @@ use ofconn::{Connection, Echo, Session};
 use openflow::message::Message;
 use openflow::wire::encode;
 use openflow::{Protocol, Protocols};
-use stream::{Interest, Listener, Poller, Stream, strerror};
+use stream::{Interest, Keys, Listener, Poller, Stream, strerror};
 use unixctl::{Args, Registry, Reply, Server};
 
 use super::learning::Learner;
@@ -46,6 +46,7 @@ struct Control {
 
 pub(super) fn serve(settings: &Settings, clock: &Clock, vlog: &Vlog) -> Result<(), String> {
     let failed = |error: std::io::Error| strerror(&error);
+    let keys = Keys::new(settings.daemon.tls(), clock);
     let mut listeners = Vec::new();
     let mut switches = Vec::new();
     let mut next_token = FIRST;
@@ -55,13 +56,13 @@ pub(super) fn serve(settings: &Settings, clock: &Clock, vlog: &Vlog) -> Result<(
     };
     for (name, endpoint) in &settings.endpoints {
         if endpoint.is_passive() {
-            let listener = Listener::open(endpoint);
+            let listener = Listener::open_with(endpoint, &keys);
             let listener =
                 listener.map_err(|error| format!("{name}: listen: {}", strerror(&error)))?;
             listeners.push((listener, token()));
             continue;
         }
-        match Stream::connect(endpoint) {
+        match Stream::connect_with(endpoint, &keys) {
             Ok(stream) => switches.push(Switch::new(stream, settings, clock.now(), token())),
             Err(error) => {
                 log::error!(target: "controller", "{name}: connect: {}", strerror(&error));
