@@ -17,6 +17,7 @@ use openflow::{Port, Version};
 use pipeline::{Changes, TableSettings};
 
 use crate::multipart::Multipart;
+use crate::options::Options;
 use crate::pacer::Pacer;
 use crate::peer::{Peer, PeerId};
 use crate::requests;
@@ -73,6 +74,8 @@ pub struct Bridge {
     pub(crate) generation: Option<u64>,
     /// Who has asked for changes of which ports since ports were last looked at.
     pub(crate) changers: Vec<(PeerId, Port)>,
+    /// Which options of tunnels are which fields.
+    pub(crate) options: Options,
     pub(crate) outbox: Vec<Outgoing>,
     /// Packets that were lost to the limits of peers.
     pub(crate) lost: u64,
@@ -89,6 +92,7 @@ impl Bridge {
             peers: BTreeMap::new(),
             generation: None,
             changers: Vec::new(),
+            options: Options::default(),
             outbox: Vec::new(),
             lost: 0,
             held: Vec::new(),

@@ -20,6 +20,7 @@
 
 pub mod bridge;
 pub mod multipart;
+mod options;
 pub mod pacer;
 pub mod peer;
 mod requests;

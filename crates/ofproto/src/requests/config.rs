@@ -1,12 +1,13 @@
 //! Who the switch is, how it is set up, and how a connection is set up.
 
 use openflow::error::Code;
+use openflow::message::Message;
 use openflow::message::controller::{AsyncConfig, AsyncForm, RoleStatus};
 use openflow::message::packet_in::PacketInForm;
 use openflow::message::switch::{
     CAPABILITY_GROUP_STATS, Config, Features, Fragments, Role, RoleMessage,
 };
-use openflow::message::{Message, tlv};
+use openflow::message::tlv::TlvTableMod;
 use openflow::{Protocol, Version};
 use pipeline::TABLES;
 
@@ -182,11 +183,12 @@ pub(super) fn set_async(bridge: &mut Bridge, request: &Request, wanted: &AsyncCo
     Ok(Step::Done)
 }
 
-/// Bytes of options, and fields, that a TLV table can have.
-const TLV_SPACE: u32 = 256;
-const TLV_FIELDS: u16 = 64;
-
 pub(super) fn tlv_table(bridge: &mut Bridge, request: &Request) -> Outcome {
-    let table = tlv::TlvTable { max_space: TLV_SPACE, max_fields: TLV_FIELDS, maps: Vec::new() };
+    let table = bridge.options.table();
     answer(bridge, request, &Message::TlvTableReply(table))
+}
+
+pub(super) fn change_tlv_table(bridge: &mut Bridge, change: &TlvTableMod) -> Outcome {
+    bridge.options.change(change)?;
+    Ok(Step::Done)
 }

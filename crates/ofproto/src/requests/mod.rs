@@ -75,6 +75,7 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
         Message::BundleControl(control) => bundle::control(bridge, request, control),
         Message::BundleAdd(added) => bundle::add(bridge, request, added),
         Message::CtFlushZone(_) => Ok(Step::Done), // nothing is tracked yet
+        Message::TlvTableMod(change) => config::change_tlv_table(bridge, &change),
         Message::TlvTableRequest => config::tlv_table(bridge, request),
         // What only switches say, and what there is nothing for here.
         _ => Err(Code::OFPBRC_BAD_TYPE),

@@ -120,10 +120,9 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
     if generate {
         packet = Some(flow::compose::compose(&key, None).map_err(|e| e.to_string())?);
     }
-    if let Some(frame) = &packet
-        && let Some((seen, _)) = flow::extract(frame, &Metadata::of(&key))
-    {
-        key = seen;
+    if let Some(frame) = &packet {
+        let seen = flow::extract(frame, &Metadata::of(&key));
+        key = seen.ok_or("Packet data too short for Ethernet")?.0;
     }
     Ok(Subject { plane, key, entered, packet, ct_states })
 }
