@@ -45,8 +45,9 @@ impl Controlled {
         let words = [&[listen.as_str(), &unixctl], args].concat();
         let command = ok(host.foreign(controller, "ovs-testcontroller", words.iter().copied()));
         let controller = ok(command.spawn(&host.dir().join("controller.log")));
-        ok(host.vsctl(&format!("set-controller br0 unix:{socket}")));
-        ok(host.vsctl("set controller br0 max_backoff=1000"));
+        ok(host.vsctl(&format!(
+            "set-controller br0 unix:{socket} -- set controller br0 max_backoff=1000"
+        )));
         let connected =
             || host.vsctl("get controller . is_connected").ok()?.contains("true").then_some(());
         if let Err(e) = wait::until("the controller's connection", SETTLE, connected) {
