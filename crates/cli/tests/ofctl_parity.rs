@@ -101,6 +101,47 @@ fn what_comes_in_is_read_as_debians_reads_it() {
 }
 
 #[test]
+fn groups_and_packets_are_what_debians_makes_of_them() {
+    for version in ["OpenFlow10", "OpenFlow11", "OpenFlow13", "OpenFlow15"] {
+        for group in [
+            "group_id=1,type=all",
+            "group_id=1,type=all,bucket=actions=1",
+            "group_id=7,type=select,bucket=weight:5,output:2,bucket=weight:7,output:3",
+            "group_id=7,type=ff,bucket=watch_port:1,output:1",
+            "group_id=7,type=indirect,bucket=set_field:1->reg0,2",
+            "add group_id=1,type=all",
+            "type=all",
+            "foo",
+        ] {
+            same(&["-O", version, "parse-group", group], "");
+        }
+    }
+    for flow in [
+        "tcp",
+        "tcp,in_port=1,nw_src=1.2.3.4,nw_dst=5.6.7.8,nw_ttl=64,tp_src=5,tp_dst=80",
+        "udp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,nw_tos=16,udp_dst=53",
+        "udp,dl_vlan=5,dl_vlan_pcp=3,udp_dst=53",
+        "icmp,icmp_type=8,nw_src=1.2.3.4",
+        "sctp,sctp_src=1",
+        "arp,arp_op=1,arp_spa=1.2.3.4,arp_tha=02:00:00:00:00:01",
+        "ip",
+        "ip,nw_proto=99",
+        "udp6,ipv6_src=::1,udp_src=7",
+        "tcp6,ipv6_dst=fe80::1,nw_ttl=9,ipv6_label=5",
+        "icmp6,icmpv6_type=128",
+        "dl_type=0x1234",
+        "foo",
+    ] {
+        same(&["compose-packet", flow], "");
+    }
+    let tcp = "abcdefghijkl\x08\x00\x45\0\0\x28\0\0\0\0\x40\x06\0\0\x0a\0\0\x01\x0a\0\0\x02\0\x50\0\x51\
+               \0\0\0\0\0\0\0\0\x50\x02\0\0\x12\x34\0\0";
+    for packet in [tcp, &tcp[..40], &tcp[..14], &tcp[..13], ""] {
+        same(&["parse-packet"], packet);
+    }
+}
+
+#[test]
 fn captures_are_read_as_debians_reads_them() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("x.pcap");
@@ -124,6 +165,8 @@ fn captures_are_read_as_debians_reads_them() {
     std::fs::write(&file, capture).expect("a file");
     let file = file.display().to_string();
     same(&["ofp-parse-pcap", &file], "");
+    same(&["parse-pcap", &file], "");
+    same(&["parse-pcap", &file, &file], "");
     same(&["ofp-parse-pcap", &file, "1234"], "");
 }
 

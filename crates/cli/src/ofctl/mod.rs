@@ -20,6 +20,7 @@ mod monitor;
 mod names;
 mod options;
 mod packet_out;
+mod packets;
 mod parse;
 mod ports;
 mod print;
@@ -199,6 +200,7 @@ const COMMANDS: &[Command] = &[
     command("ofp-parse-pcap", "pcap [port...]", 1, usize::MAX, streams::ofp_parse_pcap),
     command("parse-flow", "flow", 1, 1, parse::flow),
     command("parse-flows", "file", 1, 1, parse::flows),
+    command("parse-group", "group", 1, 1, parse::group),
     command("parse-actions", "version", 1, 1, print::actions),
     command("parse-instructions", "version", 1, 1, print::instructions),
     command("parse-ofp10-match", "", 0, 0, print::match10),
@@ -211,6 +213,9 @@ const COMMANDS: &[Command] = &[
     command("encode-error-reply", "enum request", 2, 2, print::error_reply),
     command("encode-hello", "bitmap", 1, 1, print::hello),
     command("parse-key-value", "text...", 1, usize::MAX, parse::key_value),
+    command("parse-pcap", "pcap...", 1, usize::MAX, packets::parse_pcap),
+    command("compose-packet", "flow", 1, 1, packets::compose),
+    command("parse-packet", "", 0, 0, packets::parse),
     command("help", "", 0, usize::MAX, help::help),
     command("list-commands", "", 0, usize::MAX, help::list_commands),
 ];

@@ -5,6 +5,7 @@ use super::{Context, End};
 use openflow::message::Message;
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::{ParsedFlow, parse_flow};
+use openflow::text::group::{GroupVerb, parse_group};
 use openflow::text::key_value::pairs;
 use openflow::text::message::print;
 use openflow::text::oxm as oxm_text;
@@ -50,6 +51,19 @@ fn print_flows(context: &mut Context<'_>, flows: Vec<ParsedFlow>) -> End {
         let bytes = encode(&message, protocol, i as u32 + 1).map_err(|e| e.to_string())?;
         context.print(&print(&bytes, context.settings.verbosity));
     }
+    Ok(())
+}
+
+/// Prints the message that adds a group.
+pub(super) fn group(context: &mut Context<'_>, args: &[String]) -> End {
+    let parsed = parse_group(&args[0], GroupVerb::Add)?;
+    context.print(&format!("usable protocols: {}\n", parsed.protocols));
+    let protocol = parsed.protocols.and(context.settings.protocols).preferred();
+    let protocol = protocol.ok_or_else(|| "no usable protocol".to_owned())?;
+    context.print(&format!("chosen version: {}\n", protocol.version()));
+    let message = Message::GroupMod(Box::new(parsed.change));
+    let bytes = encode(&message, protocol, 1).map_err(|e| e.to_string())?;
+    context.print(&print(&bytes, context.settings.verbosity));
     Ok(())
 }
 

@@ -169,6 +169,13 @@ fn ovs_ofctl_8() {
 }
 
 #[test]
+fn ovs_testcontroller_8() {
+    let help = output(|a, out, err| cli::testcontroller::run(a, out, err), "--help");
+    describes_options("ovs-testcontroller.8", &long_options(&help));
+    describes_commands("ovs-testcontroller.8", &BTreeSet::new());
+}
+
+#[test]
 fn ovsdb_client_1() {
     let help = output(|a, out, err| cli::ovsdb_client::run(a, out, err), "--help");
     // It has no control socket, whatever the text that daemons share says.

@@ -12,6 +12,7 @@ mod switch;
 mod table;
 
 pub use flow::flow_line;
+pub use packet::{packet_dump, packet_line};
 pub use table::table_features;
 
 use std::fmt::Write;

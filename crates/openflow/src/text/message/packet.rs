@@ -211,13 +211,27 @@ fn body(out: &mut String, packet: &[u8], verbosity: Verbosity) {
         describe(out, packet);
     }
     if verbosity.0 > 2 {
-        for (i, line) in packet.chunks(16).enumerate() {
-            let hex: Vec<String> = line.iter().map(|b| format!("{b:02x}")).collect();
-            let (left, right) = hex.split_at(hex.len().min(8));
-            let middle = if left.len() == 8 { "-" } else { "" };
-            let _ = writeln!(out, "{:08x}  {}{middle}{}", i * 16, left.join(" "), right.join(" "));
-        }
+        out.push_str(&packet_dump(packet));
     }
+}
+
+/// What is in a packet, on a line.
+pub fn packet_line(packet: &[u8]) -> String {
+    let mut out = String::new();
+    describe(&mut out, packet);
+    out
+}
+
+/// A packet's bytes, sixteen to a line, with their offset.
+pub fn packet_dump(packet: &[u8]) -> String {
+    let mut out = String::new();
+    for (i, line) in packet.chunks(16).enumerate() {
+        let hex: Vec<String> = line.iter().map(|b| format!("{b:02x}")).collect();
+        let (left, right) = hex.split_at(hex.len().min(8));
+        let middle = if left.len() == 8 { "-" } else { "" };
+        let _ = writeln!(out, "{:08x}  {}{middle}{}", i * 16, left.join(" "), right.join(" "));
+    }
+    out
 }
 
 pub(super) fn packet_out(out: &mut String, p: &PacketOut, names: &Names, verbosity: Verbosity) {
