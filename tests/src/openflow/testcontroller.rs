@@ -188,7 +188,7 @@ fn our_controller_says_what_debians_says() {
         ("OpenFlow14", &[]),
         ("OpenFlow15", &[]),
         ("OpenFlow10", &["-w"]),
-        ("OpenFlow13", &["--wildcards=2000EC"]),
+        ("OpenFlow13", &["--wildcards=0x200000"]),
         ("OpenFlow13", &["-H", "--max-idle=permanent"]),
         ("OpenFlow13", &["-n"]),
         ("OpenFlow10", &["-q", "3", "-Q", "p1:7"]),
