@@ -108,8 +108,7 @@ impl Managed {
     /// Keeps the way open to controllers that are reached through the bridge.
     pub(super) fn control_in_band(&mut self, now: Instant) {
         let ports = &self.config.settings.ports;
-        let local =
-            ports.iter().rev().find(|port| port.port == Port::LOCAL).map(|port| port.address);
+        let local = ports.iter().rfind(|port| port.port == Port::LOCAL).map(|port| port.address);
         self.in_band.run(&self.config.in_band, local, &*self.config.switch, now);
     }
 
