@@ -34,7 +34,7 @@ impl Walk<'_> {
     pub(crate) fn commit(&mut self, packet: &Packet) {
         let want = packet.key.flow;
         if is_mpls(&want) {
-            self.commit_label(&want);
+            self.commit_label(&want, packet.labels_off);
         }
         if want.is_nsh() {
             self.commit_service_header(&want);
@@ -109,7 +109,7 @@ impl Walk<'_> {
     }
 
     /// The outermost label. One that has just been pushed is pushed as it is wanted.
-    fn commit_label(&mut self, want: &FlowKey) {
+    fn commit_label(&mut self, want: &FlowKey, labels_off: usize) {
         let entry = want.mpls[0];
         if let Some(Action::PushMpls { entry: pushed, .. }) = self.actions.last_mut()
             && *pushed == self.done.mpls[0]
@@ -121,7 +121,12 @@ impl Walk<'_> {
             self.done.mpls[0] = entry;
             let mut set = (FlowKey::default(), Mask::any());
             set.0.mpls[0] = entry;
-            set.1.0.mpls[0] = self.mask.0.mpls[0];
+            // As for service headers: one of ours nobody has looked at.
+            let looked = match is_mpls(&self.received) {
+                true => self.mask.0.mpls.get(labels_off).copied(),
+                false => None,
+            };
+            set.1.0.mpls[0] = looked.unwrap_or(u32::MAX);
             self.set(want, |_| Some(set));
         }
     }

@@ -1,7 +1,8 @@
 //! A packet on its walk: its key as the bridge that it is in sees it, and where its VLAN tags came from.
 //!
 //! VLAN tags move when one is popped: a bridge behind a patch wire may see as outermost what was the inner tag on the wire.
-//! The mask is about the packet as it was received, so each tag remembers its place there. Every other field stays where it
+//! The mask is about the packet as it was received, so each tag remembers its place there, and labels how many of them are
+//! gone. Every other field stays where it
 //! is: to look at one after it was changed is to look at what it was changed from, which is more than need be, and never less,
 //! for whatever a value is computed from is looked at as well.
 
@@ -23,6 +24,8 @@ pub(crate) enum Origin {
 pub(crate) struct Packet {
     pub(crate) key: Key,
     origins: [Origin; 2],
+    /// How many of the labels that it was received with were taken off.
+    pub(crate) labels_off: usize,
     /// Which bits of `key.flow.tunnel` are ours, not the received packet's.
     pub(crate) tunnel_set: TunnelKey,
 }
@@ -32,7 +35,7 @@ impl Packet {
     pub(crate) fn new(key: &FlowKey) -> Self {
         let key = Key { flow: *key, registers: Registers::default() };
         let origins = [Origin::Received(0), Origin::Received(1)];
-        Self { key, origins, tunnel_set: TunnelKey::default() }
+        Self { key, origins, labels_off: 0, tunnel_set: TunnelKey::default() }
     }
 
     /// Adds to the mask what somebody has looked at in this packet's key.
@@ -43,6 +46,9 @@ impl Packet {
                 look_at(*origin, mask, seen.tci | Vlan::CFI);
             }
         }
+        let labels = std::mem::take(&mut fields.0.mpls);
+        let received = mask.0.mpls.iter_mut().skip(self.labels_off);
+        received.zip(labels).for_each(|(bits, seen)| *bits |= seen);
         mask.union(&fields);
     }
 

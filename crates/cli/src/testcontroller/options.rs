@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(max_idle("permanent"), Ok(0));
         assert_eq!(max_idle("65535"), Ok(65535));
         assert!(["0", "65536", "-1", "x", ""].iter().all(|text| max_idle(text).is_err()));
-        assert_eq!(wildcards(None), Ok(Wildcards(0x2820f0)));
+        assert_eq!(wildcards(None), Ok(Wildcards(0x3820f0)));
         assert_eq!(wildcards(Some("0x2000EC")), Ok(Wildcards(0x2000ec)));
         assert!(wildcards(Some("100000000")).is_err());
         assert!(queue("-1").is_err());

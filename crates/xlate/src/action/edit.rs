@@ -48,7 +48,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn look_at(&mut self, run: &Run<'a>, field: Field, mask: &Value) {
+    /// Adds these bits of a field to the mask.
+    pub(crate) fn look_at(&mut self, run: &Run<'a>, field: Field, mask: &Value) {
         let mut looked = KeyMask::any();
         looked.add(field, mask);
         run.packet.look(&looked, &mut self.mask);

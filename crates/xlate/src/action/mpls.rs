@@ -93,6 +93,7 @@ impl<'a> Walk<'a> {
         let mpls = if labels > 1 { [b, c, 0, 0] } else { [0; 4] };
         run.packet.key.flow = FlowKey { mpls, eth_type: kind, ..above_network(&key) };
         self.done = run.packet.key.flow;
+        run.packet.labels_off += usize::from(is_mpls(&self.received));
         run.is_unread = true;
     }
 
@@ -114,7 +115,7 @@ impl<'a> Walk<'a> {
         if !is_mpls(&run.packet.key.flow) {
             return Next::Step;
         }
-        self.mask.0.mpls[0] |= 0xff;
+        self.look_at(run, Field::MplsTtl, &Value::Int(TTL.into()));
         let entry = &mut run.packet.key.flow.mpls[0];
         if *entry & 0xff > 1 {
             *entry -= 1;

@@ -5,6 +5,7 @@ mod bounds;
 mod causes;
 mod guide;
 mod in_band;
+mod labels;
 mod outcome;
 mod pipelines;
 mod property;
