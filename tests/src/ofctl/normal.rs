@@ -24,7 +24,7 @@ pub(crate) fn outcome(mut outcome: Outcome, side: &Side, order: Order) -> Outcom
 }
 
 pub(crate) fn text(text: &str, dir: &Path) -> String {
-    let text = text.replace(&dir.display().to_string(), "DIR");
+    let text = crate::parity::without_extras(&text.replace(&dir.display().to_string(), "DIR"));
     let mut lines: Vec<String> = text.lines().map(line).filter(|line| !is_noise(line)).collect();
     for groups in lines.chunk_by_mut(|a, b| is_group(a) && is_group(b)) {
         groups.sort();
