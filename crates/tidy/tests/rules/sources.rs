@@ -23,6 +23,19 @@ fn rust() -> impl Iterator<Item = (String, String)> {
 /// Where unsafe code may be.
 const UNSAFE: &[&str] = &["crates/sys/", "crates/dpdk/", "crates/vhost/src/memory/"];
 
+/// All files of text, of whatever kind, and what is in them.
+fn texts() -> impl Iterator<Item = (String, String)> {
+    const ENDINGS: [&str; 14] = [
+        ".rs", ".toml", ".md", ".sh", ".txt", ".py", ".bash", ".fish", ".zsh", ".service", ".conf",
+        ".1", ".5", ".8",
+    ];
+    let is_text = |file: &String| ENDINGS.iter().any(|ending| file.ends_with(ending));
+    files(".").into_iter().filter(is_text).map(|file| {
+        let text = read(&file);
+        (file, text)
+    })
+}
+
 #[test]
 fn unsafe_lives_in_few_places() {
     let mut violations = Vec::new();
@@ -106,21 +119,29 @@ fn no_machine_is_named() {
         concat!("/ro", "ot/"),
         concat!("/ho", "me/"),
     ];
-    let text_files = [
-        ".rs", ".toml", ".md", ".sh", ".txt", ".py", ".bash", ".fish", ".zsh", ".service", ".conf",
-        ".1", ".5", ".8",
-    ];
     let mut violations = Vec::new();
-    for file in
-        files(".").iter().filter(|file| text_files.iter().any(|ending| file.ends_with(ending)))
-    {
-        for (i, line) in read(file).lines().enumerate() {
+    for (file, text) in texts() {
+        for (i, line) in text.lines().enumerate() {
             if places.iter().any(|place| line.contains(place)) {
                 violations.push(format!("{file}:{}: {}", i + 1, line.trim()));
             }
         }
     }
     none("no path of somebody's machine", violations);
+}
+
+#[test]
+fn no_merge_leaves_its_marks() {
+    let marks = [concat!("<<<<", "<<< "), concat!(">>>>", ">>> "), concat!("||||", "||| ")];
+    let mut violations = Vec::new();
+    for (file, text) in texts() {
+        for (i, line) in text.lines().enumerate() {
+            if marks.iter().any(|mark| line.starts_with(mark)) {
+                violations.push(format!("{file}:{}: {}", i + 1, line.trim()));
+            }
+        }
+    }
+    none("conflicts are resolved", violations);
 }
 
 #[test]
