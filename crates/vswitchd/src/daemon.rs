@@ -296,6 +296,7 @@ impl Runner {
             self.daemon.remember_ofports();
         }
         self.daemon.reconfigure();
+        self.daemon.tell_openflow(); // before anybody is told that it is in force
         self.log_problems();
         self.connected_once = true;
         self.report(Scope::Touched);

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -110,9 +110,13 @@ fn above(priority: u32) -> u32 {
     priority.saturating_sub(u16::MAX.into())
 }
 
+/// So long a new configuration is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What the thread is told.
 enum Command {
-    Configure(Configuration),
+    /// Whoever asked waits for the answer.
+    Configure(Configuration, Sender<()>),
     Reconnect(Option<String>),
     Stop,
 }
@@ -153,9 +157,14 @@ impl OpenFlow {
         Ok(OpenFlow { commands, waker, shared, thread: Some(thread) })
     }
 
-    /// This is wanted from now on.
+    /// This is wanted from now on. It is done when this returns, so that who is told that a configuration is in force meets no
+    /// rules of the last one; but for a thread that is busy with something long, which nobody should have to wait for.
     pub fn configure(&self, configuration: Configuration) {
-        self.order(Command::Configure(configuration));
+        let (done, is_done) = channel();
+        self.order(Command::Configure(configuration, done));
+        if is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            log::warn!("the OpenFlow thread is busy: a new configuration waits for it");
+        }
     }
 
     /// Drops the connections to a bridge's controllers, or to all, and makes them anew.

@@ -127,7 +127,10 @@ impl Server {
     fn take_commands(&mut self) -> bool {
         loop {
             match self.inbox.try_recv() {
-                Ok(Command::Configure(wanted)) => self.configure(wanted),
+                Ok(Command::Configure(wanted, done)) => {
+                    self.configure(wanted);
+                    let _ = done.send(()); // who is gone needs no answer
+                }
                 Ok(Command::Reconnect(bridge)) => self.reconnect(bridge.as_deref()),
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
