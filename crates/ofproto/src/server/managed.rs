@@ -61,11 +61,15 @@ impl Managed {
         self.bridge.set(self.config.settings.clone());
         let (had, has) = (has_controllers(&was), has_controllers(&self.config));
         // Who takes a bridge over begins with empty tables, and who leaves leaves none of his rules behind.
-        if had != has || !has && was.fail_mode != self.config.fail_mode {
+        let begins_anew = had != has || !has && was.fail_mode != self.config.fail_mode;
+        if begins_anew {
             self.change(&FlowMod::new(Command::Delete));
         }
         if self.config.reconfigured {
             self.stand_alone();
+        }
+        if begins_anew {
+            self.config.switch.barrier();
         }
     }
 
