@@ -29,6 +29,16 @@ const CHUNK: usize = 256;
 impl Shared {
     /// Has all flows obey what has changed until now, if that is done in no time. If not, it says so: see [`Shared::barrier`].
     pub(crate) fn settle(&self) -> bool {
+        self.settle_few(FEWER)
+    }
+
+    /// The same after a new configuration, which concerns all flows: if there are not very many.
+    pub(crate) fn settle_all(&self) -> bool {
+        self.settle_few(FEW)
+    }
+
+    /// The same if no more than `most` flows are concerned.
+    fn settle_few(&self, most: usize) -> bool {
         let state = self.read();
         let version = state.version();
         if self.obey(version) {
@@ -40,7 +50,7 @@ impl Shared {
         }
         let concerned = concerned(&state, flows.by_ufid.values());
         drop(flows);
-        if concerned.len() > FEWER {
+        if concerned.len() > most {
             return false;
         }
         drop(state);

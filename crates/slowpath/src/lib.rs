@@ -189,9 +189,11 @@ impl SlowPath {
         &self.0.shared.datapath
     }
 
-    /// A new configuration takes effect: translations from now on use it, and flows made from the last one are checked.
+    /// A new configuration takes effect: translations from now on use it, and flows made from the last one are checked. Where
+    /// these are few, that is done when this returns.
     pub fn publish(&self, snapshot: Snapshot, macs: &BTreeMap<BridgeId, MacConfig>) {
         self.with(|state, now| state.publish(snapshot, macs, now));
+        self.0.shared.settle_all();
     }
 
     /// Reads or changes the tables (for control commands and kernel events). Whatever changes is noticed.
