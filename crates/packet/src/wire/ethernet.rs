@@ -24,6 +24,8 @@ pub mod eth_type {
     pub const IPV6: u16 = 0x86dd;
     pub const MPLS: u16 = 0x8847;
     pub const MPLS_MULTICAST: u16 = 0x8848;
+    /// An Ethernet frame in a tunnel ("transparent Ethernet bridging").
+    pub const TEB: u16 = 0x6558;
     /// A service tag of a provider backbone bridge (IEEE 802.1ah).
     pub const PBB: u16 = 0x88e7;
     pub const NSH: u16 = 0x894f;

@@ -9,13 +9,18 @@
 //! Nothing here panics on any bytes: each access is checked once, for a whole header.
 
 pub mod arp;
+pub mod erspan;
 pub mod ethernet;
+pub mod geneve;
+pub mod gre;
+pub mod gtpu;
 pub mod icmp;
 pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod nsh;
 pub mod sctp;
+pub mod srv6;
 pub mod tcp;
 pub mod udp;
 pub mod vlan;
