@@ -1,10 +1,13 @@
 //! The exact-match cache: from a hash of what tells connections apart to the flow that such a packet met last time.
 //!
 //! # Design
-//! An entry is 16 bytes: the hash, the flow's slot in the replica, and the slot's version. Four entries make a bucket of one
-//! cache line. An entry is a *guess*: the flow's own pattern is compared with the packet before it is believed
-//! ([`super::Replica::confirms`]), so a collision, chosen by an attacker or not, costs time, never correctness. Nothing is
-//! invalidated: a removed flow's slot gets a new version, and stale entries are overwritten in time.
+//! An entry is a *guess*, 8 bytes long: half of the hash, and the flow's slot in the replica. The flow's own pattern is compared
+//! with the packet before a guess is believed ([`super::Replica::confirms`]), so a collision, chosen by an attacker or not, costs
+//! time, never correctness. That is also why nothing is ever invalidated: a slot whose flow has gone matches nothing, and one
+//! that has another flow by now matches what that flow is for.
+//!
+//! Eight entries make a bucket of one cache line, and with that there is room for tens of thousands of connections, each of which
+//! would otherwise try mask by mask. Only the lines of connections that there are take part in the processor's cache.
 
 use std::mem::offset_of;
 
@@ -14,23 +17,32 @@ use flow::{FlowKey, tcp_flag};
 use super::Slot;
 use sys::prefetch::prefetch;
 
-/// One guess.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) hash: u64,
-    pub(super) slot: Slot,
-    pub(super) version: u32,
-}
-
 /// Entries per bucket: 64 bytes.
-const WAYS: usize = 4;
+const WAYS: usize = 8;
 
-/// Buckets; 16384 entries, 256 KiB.
-const BUCKETS: usize = 4096;
+/// Buckets; 65,536 entries, 512 KiB.
+const BUCKETS: usize = 8192;
+
+/// No flow's: the replica does not grow so far.
+const NONE: Slot = Slot(u32::MAX);
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Bucket([Entry; WAYS]);
+struct Bucket {
+    /// The upper halves of hashes, whose lower halves have led to the bucket.
+    tags: [u32; WAYS],
+    slots: [Slot; WAYS],
+}
+
+impl Bucket {
+    /// Which entry has this tag. All are compared, for nobody could foretell at which one to stop.
+    #[inline]
+    fn position(&self, tag: u32) -> Option<usize> {
+        let equal = |(way, own): (usize, &u32)| u32::from(*own == tag) << way;
+        let found = self.tags.iter().enumerate().map(equal).fold(0, |all, one| all | one);
+        (found != 0).then(|| found.trailing_zeros() as usize % WAYS)
+    }
+}
 
 /// See the module's essay.
 pub(super) struct ExactCache {
@@ -41,9 +53,8 @@ pub(super) struct ExactCache {
 
 impl ExactCache {
     pub(super) fn new() -> Self {
-        // No slot has version 0.
-        let none = Entry { hash: 0, slot: Slot(0), version: 0 };
-        Self { buckets: vec![Bucket([none; WAYS]); BUCKETS].into(), turn: 0 }
+        let empty = Bucket { tags: [0; WAYS], slots: [NONE; WAYS] };
+        Self { buckets: vec![empty; BUCKETS].into(), turn: 0 }
     }
 
     /// The guess for a hash will be asked for soon.
@@ -54,20 +65,29 @@ impl ExactCache {
 
     /// The guess for a hash.
     #[inline]
-    pub(super) fn get(&self, hash: u64) -> Option<Entry> {
-        self.buckets[hash as usize % BUCKETS].0.iter().find(|e| e.hash == hash).copied()
+    pub(super) fn get(&self, hash: u64) -> Option<Slot> {
+        let bucket = &self.buckets[hash as usize % BUCKETS];
+        bucket.position(tag(hash)).map(|way| bucket.slots[way])
     }
 
     /// Remembers a guess, in place of one with the same hash or else of any in the bucket.
-    pub(super) fn insert(&mut self, hash: u64, found: Entry) {
-        let bucket = &mut self.buckets[hash as usize % BUCKETS].0;
-        let way =
-            bucket.iter().position(|e| e.hash == hash || e.version == 0).unwrap_or_else(|| {
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot) {
+        let bucket = &mut self.buckets[hash as usize % BUCKETS];
+        let way = bucket
+            .position(tag(hash))
+            .or_else(|| bucket.slots.iter().position(|slot| *slot == NONE))
+            .unwrap_or_else(|| {
                 self.turn = self.turn.wrapping_add(1);
                 self.turn % WAYS
             });
-        bucket[way] = Entry { hash, ..found };
+        (bucket.tags[way], bucket.slots[way]) = (tag(hash), slot);
     }
+}
+
+/// What tells hashes of one bucket apart.
+#[inline]
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 /// A hash over the fields that tell connections apart. What it leaves out (TTL, TCP flags, TOS ..) is compared afterwards with
@@ -130,16 +150,17 @@ mod tests {
     #[test]
     fn a_full_bucket_forgets_one_at_a_time() {
         let mut cache = ExactCache::new();
-        let hash = |n: u64| n << 32 | 5;
-        for n in 1..=5 {
-            cache.insert(hash(n), Entry { hash: 0, slot: Slot(n as u32), version: 1 });
-        }
-        let known = (1..=5)
-            .filter(|&n| cache.get(hash(n)).is_some_and(|e| e.slot == Slot(n as u32)))
-            .count();
-        assert_eq!(known, 4);
-        cache.insert(hash(5), Entry { hash: 0, slot: Slot(50), version: 2 });
-        assert_eq!(cache.get(hash(5)).map(|e| e.slot), Some(Slot(50)));
-        assert!(cache.get(6).is_none_or(|e| e.version == 0));
+        let hash = |n: u32| u64::from(n) << 32 | 5;
+        let known = |cache: &ExactCache, to: u32| {
+            (1..=to).filter(|&n| cache.get(hash(n)) == Some(Slot(n))).count()
+        };
+        (1..=8).for_each(|n| cache.insert(hash(n), Slot(n)));
+        assert_eq!(known(&cache, 8), 8);
+        cache.insert(hash(9), Slot(9));
+        assert_eq!((cache.get(hash(9)), known(&cache, 9)), (Some(Slot(9)), 8));
+        cache.insert(hash(9), Slot(50));
+        assert_eq!((cache.get(hash(9)), known(&cache, 8)), (Some(Slot(50)), 7));
+        // The neighbours know nothing of that.
+        assert_eq!((cache.get(hash(9) - 1), cache.get(hash(9) + 1)), (None, None));
     }
 }

@@ -10,7 +10,7 @@ use flow::FlowKey;
 
 use crate::entry::Flow;
 use crate::stats::{Meter, Stage};
-use exact::{Entry, ExactCache, micro_hash};
+use exact::{ExactCache, micro_hash};
 pub(crate) use replica::{Held, Replica, Slot};
 
 /// Both caches.
@@ -21,7 +21,7 @@ pub(crate) struct Cache {
     /// Scratch of [`Cache::lookup`]: packets that the exact-match cache does not know, every packet's hash, and its guess.
     unknown: Vec<u16>,
     hashes: Vec<u64>,
-    guesses: Vec<Option<Entry>>,
+    guesses: Vec<Option<Slot>>,
 }
 
 impl Cache {
@@ -55,13 +55,13 @@ impl Cache {
         }
         for hash in &self.hashes {
             let guess = self.exact.get(*hash);
-            if let Some(entry) = guess {
-                self.replica.expect(entry);
+            if let Some(slot) = guess {
+                self.replica.expect(slot);
             }
             self.guesses.push(guess);
         }
         for ((key, guess), i) in keys.iter().zip(&self.guesses).zip(0u16..) {
-            let slot = guess.filter(|entry| self.replica.confirms(*entry, key)).map(|e| e.slot);
+            let slot = guess.filter(|slot| self.replica.confirms(*slot, key));
             if slot.is_none() {
                 self.unknown.push(i);
             }
@@ -74,9 +74,9 @@ impl Cache {
             return;
         }
         let Self { exact, replica, unknown, hashes, .. } = self;
-        replica.lookup(keys, unknown, |i, entry, probes| {
-            exact.insert(hashes[usize::from(i)], entry);
-            found[usize::from(i)] = Some(entry.slot);
+        replica.lookup(keys, unknown, |i, slot, probes| {
+            exact.insert(hashes[usize::from(i)], slot);
+            found[usize::from(i)] = Some(slot);
             meter.perf.megaflow_hits += 1;
             meter.perf.probes += u64::from(probes);
         });

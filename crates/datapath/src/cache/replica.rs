@@ -6,18 +6,11 @@ use classifier::{Megaflows, Pattern};
 use flow::{Action, FlowKey};
 use sys::prefetch::prefetch;
 
-use super::exact::Entry;
 use crate::entry::{Flow, StatsCell};
 
 /// Where the replica keeps a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(pub(super) u32);
-
-struct Place {
-    /// Grows each time the place changes hands; never 0.
-    version: u32,
-    held: Option<Held>,
-}
 
 /// A flow, where this worker counts what it does, and what every packet asks of it, close together.
 pub(crate) struct Held {
@@ -35,7 +28,7 @@ impl Held {
 
 /// Flows in numbered places, found by tuple-space search.
 pub(crate) struct Replica {
-    places: Vec<Place>,
+    places: Vec<Option<Held>>,
     free: Vec<u32>,
     table: Megaflows<u32>,
 }
@@ -46,13 +39,10 @@ impl Replica {
         Self { places: Vec::new(), free: Vec::new(), table: Megaflows::new(seed, usize::MAX) }
     }
 
-    /// Whether a cached guess still stands and is right for this key.
+    /// Whether a cached guess is right for this key.
     #[inline]
-    pub(super) fn confirms(&self, entry: Entry, key: &FlowKey) -> bool {
-        let Some(place) = self.places.get(entry.slot.0 as usize) else { return false };
-        let Some(held) = place.held.as_ref().filter(|_| place.version == entry.version) else {
-            return false;
-        };
+    pub(super) fn confirms(&self, slot: Slot, key: &FlowKey) -> bool {
+        let Some(held) = self.held(slot) else { return false };
         // Wanted next, if this is the one.
         prefetch(&*held.cell);
         prefetch(&*held.actions);
@@ -61,10 +51,10 @@ impl Replica {
 
     /// A guess will be confirmed soon.
     #[inline]
-    pub(super) fn expect(&self, entry: Entry) {
-        if let Some(place) = self.places.get(entry.slot.0 as usize) {
+    pub(super) fn expect(&self, slot: Slot) {
+        if let Some(place) = self.places.get(slot.0 as usize) {
             prefetch(place);
-            if let Some(next) = self.places.get(entry.slot.0 as usize + 1) {
+            if let Some(next) = self.places.get(slot.0 as usize + 1) {
                 // A place is some lines long; its end is the next one's beginning.
                 prefetch(next);
             }
@@ -77,13 +67,9 @@ impl Replica {
         &mut self,
         keys: &[FlowKey],
         wanted: &mut Vec<u16>,
-        mut found: impl FnMut(u16, Entry, u32),
+        mut found: impl FnMut(u16, Slot, u32),
     ) {
-        let places = &self.places;
-        self.table.lookup_batch(keys, wanted, |i, &place, probes| {
-            let version = places[place as usize].version;
-            found(i, Entry { hash: 0, slot: Slot(place), version }, probes);
-        });
+        self.table.lookup_batch(keys, wanted, |i, &place, probes| found(i, Slot(place), probes));
     }
 
     pub(super) fn knows(&mut self, key: &FlowKey) -> bool {
@@ -91,7 +77,7 @@ impl Replica {
     }
 
     pub(super) fn held(&self, slot: Slot) -> Option<&Held> {
-        self.places.get(slot.0 as usize)?.held.as_ref()
+        self.places.get(slot.0 as usize)?.as_ref()
     }
 
     /// A flow with the same key is replaced in its place, so that guesses about it go on to be right. What is dead already is not
@@ -103,13 +89,13 @@ impl Replica {
         }
         if let Some(&place) = self.table.get(flow.key()) {
             let place = &mut self.places[place as usize];
-            let was = place.held.take().filter(|was| was.flow.shares_cells(&flow));
+            let was = place.take().filter(|was| was.flow.shares_cells(&flow));
             let cell = was.map_or_else(|| flow.new_cell(), |was| was.cell);
-            place.held = Some(Held::new(flow, cell));
+            *place = Some(Held::new(flow, cell));
             return;
         }
         let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { version: 1, held: None });
+            self.places.push(None);
             self.places.len() as u32 - 1
         });
         if self.table.insert(flow.key(), place).is_err() {
@@ -117,14 +103,14 @@ impl Replica {
             return;
         }
         let cell = flow.new_cell();
-        self.places[place as usize].held = Some(Held::new(flow, cell));
+        self.places[place as usize] = Some(Held::new(flow, cell));
     }
 
     /// Takes out this flow, or a dead one with the same key: one that it had replaced, if it was removed before it got here.
     pub(super) fn remove(&mut self, flow: &Arc<Flow>) {
         let Some(&place) = self.table.get(flow.key()) else { return };
         let is_gone = |h: &Held| Arc::ptr_eq(&h.flow, flow) || !h.flow.is_live();
-        if self.places[place as usize].held.as_ref().is_some_and(is_gone) {
+        if self.places[place as usize].as_ref().is_some_and(is_gone) {
             self.table.remove(flow.key());
             self.vacate(place);
         }
@@ -132,7 +118,7 @@ impl Replica {
 
     pub(super) fn sweep(&mut self) {
         for place in 0..self.places.len() as u32 {
-            if let Some(held) = &self.places[place as usize].held
+            if let Some(held) = &self.places[place as usize]
                 && !held.flow.is_live()
             {
                 self.table.remove(held.flow.key());
@@ -146,10 +132,7 @@ impl Replica {
     }
 
     fn vacate(&mut self, place: u32) {
-        let vacated = &mut self.places[place as usize];
-        vacated.held = None;
-        // A guess would have to survive four thousand million changes of its place to be taken for a fresh one.
-        vacated.version = vacated.version.wrapping_add(1).max(1);
+        self.places[place as usize] = None;
         self.free.push(place);
     }
 }
@@ -189,6 +172,14 @@ mod tests {
         cache.put(b.clone());
         assert!(find(&mut cache, 1).0.is_none());
         assert!(find(&mut cache, 2).0.is_some_and(|f| Arc::ptr_eq(&f, &b)));
+        // Unless that is one for the same packets.
+        cache.remove(&b);
+        let wider = FlowKey { in_port: 0xff, ..FlowKey::default() };
+        let key = MaskedKey::new(&FlowKey { in_port: 1, ..wider }, &Mask(wider));
+        let c = Arc::new(Flow::new(1, key, Arc::new([]), Version(0), Instant::default()));
+        cache.put(c.clone());
+        let (found, exact) = find(&mut cache, 1);
+        assert!(found.is_some_and(|f| Arc::ptr_eq(&f, &c)) && exact == 1);
     }
 
     #[test]
