@@ -25,11 +25,12 @@ use crate::buf::{Buf, FRAME_MAX, HEADROOM};
 use crate::checksum;
 use crate::gso::{MAX_SEGMENTS, MAX_UDP_SEGMENTS};
 use crate::offload::{Csum, Gso as GsoState, GsoKind, Offload};
-use crate::wire::Header;
+use crate::wire::ethernet::{EthernetHeader, eth_type};
 use crate::wire::ipv4::{self, Ipv4Header};
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::{self, TcpHeader, flag};
 use crate::wire::udp::{self, UdpHeader};
+use crate::wire::{Header, ip_proto};
 use segment::Segment;
 
 /// Flows that are joined at the same time: as many as a few batches of small packets may mix.
@@ -50,6 +51,24 @@ pub struct Gro {
     options: Options,
     /// Oldest first.
     open: VecDeque<Open>,
+}
+
+/// Whether a frame may be joined to another ([`Options::udp_without_csum`] apart), at a glance: what a look at the headers'
+/// usual places excludes may not, and all else may.
+#[inline]
+pub fn may_be_joined(frame: &[u8]) -> bool {
+    let Some((ethernet, rest)) = EthernetHeader::split(frame) else { return false };
+    let Some(ip) = Ipv4Header::view(rest) else { return true };
+    if ethernet.eth_type.get() != eth_type::IPV4 || ip.header_len() != Ipv4Header::LEN {
+        return true;
+    }
+    let at = Ipv4Header::LEN;
+    match ip.proto {
+        ip_proto::UDP => UdpHeader::at(rest, at).is_some_and(|udp| udp.csum.get() != 0),
+        ip_proto::TCP => TcpHeader::at(rest, at)
+            .is_some_and(|tcp| usize::from(ip.total_len.get()) > at + tcp.header_len()),
+        _ => false,
+    }
 }
 
 /// A packet that may still grow.

@@ -67,6 +67,14 @@ fn locate_plain(frame: &[u8]) -> Option<Located> {
     Some(Located { l3: L3, l4: L3 + header, end: L3 + total, v6: false, proto, fragment })
 }
 
+/// Whether what is inside may be joined with others of its flow, at a glance: most small packets may not. Of rare outer headers
+/// nobody knows so soon.
+pub(super) fn may_be_joined(packet: &Packet) -> bool {
+    let frame = packet.bytes();
+    let inner = |at: Located| frame.get(at.l4 + UdpHeader::LEN + VxlanHeader::LEN..at.end);
+    locate_plain(frame).and_then(inner).is_none_or(gro::may_be_joined)
+}
+
 #[cold]
 fn judge_other(packet: &Packet, kind: TunnelKind) -> Option<Outer> {
     judge_at(packet, locate(packet.bytes())?, kind)

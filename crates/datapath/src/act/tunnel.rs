@@ -90,7 +90,7 @@ impl Executor {
     ) -> Option<Joining> {
         let port = way?;
         let gathers = self.gathers && self.gathering.pays(members.len());
-        let joins = gathers || self.ports.is_open(port) || repeats(members);
+        let joins = gathers || self.ports.is_open(port) || repeats(members, |_| true);
         joins.then_some(Joining { port, gathers })
     }
 
@@ -168,8 +168,9 @@ impl Executor {
             return;
         };
         let mut works = self.take(group, last);
+        let members = works.iter().map(|w| (&w.packet, &keys[usize::from(w.key)]));
         // The outer source port tells inner flows apart.
-        if repeats(works.iter().map(|w| (&w.packet, &keys[usize::from(w.key)]))) {
+        if repeats(members, pop::may_be_joined) {
             self.pop_joining(kind, port, &mut works, keys, depth);
         } else {
             self.pop_each(kind, port, &mut works, keys, depth);
@@ -183,7 +184,7 @@ impl Executor {
         let depth = round.depth + 1;
         let Some(kind) = self.ports.tunnel(port) else { return false };
         let has_room = depth <= DEPTH_MAX && self.reentering + round.packets.len() <= REENTER_MAX;
-        if !has_room || repeats(round.packets.iter().zip(&round.keys)) {
+        if !has_room || repeats(round.packets.iter().zip(&round.keys), pop::may_be_joined) {
             return false;
         }
         let mut next = self.new_round(depth);
@@ -337,8 +338,12 @@ fn inside(port: DpPort, tunnel: TunnelKey, outside: &FlowKey) -> Metadata {
     Metadata { in_port: port, recirc_id: RecircId(0), tunnel, ..Metadata::of(outside) }
 }
 
-/// Whether two packets may be of one flow. Joining pays only then, and costs always. (Now and then two flows look like one.)
-fn repeats<'a>(mut members: impl Iterator<Item = (&'a Packet, &'a FlowKey)>) -> bool {
+/// Whether two packets may be of one flow, and `joins` says that such can be joined. Joining pays only then, and costs always.
+/// (Now and then two flows look like one.)
+fn repeats<'a>(
+    mut members: impl Iterator<Item = (&'a Packet, &'a FlowKey)>,
+    joins: impl Fn(&Packet) -> bool,
+) -> bool {
     let mut seen = [0u64; 64];
     members.any(|(packet, key)| {
         if packet.offload.gso.is_some() {
@@ -352,6 +357,6 @@ fn repeats<'a>(mut members: impl Iterator<Item = (&'a Packet, &'a FlowKey)>) -> 
         let (word, bit) = (hash as usize / 64, hash % 64);
         let was = seen[word];
         seen[word] |= 1 << bit;
-        seen[word] == was
+        seen[word] == was && joins(packet)
     })
 }

@@ -1,5 +1,6 @@
 //! When segments join and when not. That joining undoes segmentation is tested there.
 
+use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
 use super::*;
@@ -224,6 +225,47 @@ fn datagrams_join_where_asked() {
     let mut lying = udp(100, true);
     lying[39] = 50;
     assert_eq!(join(&[udp(100, true), lying]), [142, 142]);
+}
+
+#[test]
+fn a_glance_excludes_what_can_never_join() {
+    assert!([tcp(1), udp(100, true)].iter().all(|frame| may_be_joined(frame)));
+    let mut icmp = udp(100, true);
+    icmp[23] = 1;
+    let acknowledgement = tcp_with(1, 0, |_| ());
+    let cut = tcp(1)[..40].to_vec();
+    for frame in [udp(100, false), icmp, acknowledgement, cut, vec![0; 13]] {
+        assert!(!may_be_joined(&frame), "{frame:02x?}");
+    }
+    // IPv6, tags and options have to be looked at.
+    let mut tagged = udp(100, false);
+    tagged[12..14].copy_from_slice(&[0x81, 0]);
+    assert!(may_be_joined(&tagged));
+}
+
+proptest! {
+    #[test]
+    fn what_joins_was_not_excluded_at_a_glance(
+        is_tcp: bool,
+        csum: bool,
+        edits in prop::collection::vec((12..54usize, any::<u8>()), 0..3),
+    ) {
+        let edited = |mut frame: Vec<u8>| {
+            edits.iter().for_each(|(at, value)| frame[*at] = *value);
+            frame
+        };
+        let pair = if is_tcp { [tcp(0), tcp(1)] } else { [udp(60, csum), udp(60, csum)] };
+        let pair = pair.map(edited);
+        // Checksums do not matter, as long as that of IPv4 is right where there is one.
+        let (mut gro, mut out) = (Gro::new(Options { udp: true, udp_without_csum: false }), vec![]);
+        for frame in &pair {
+            let mut frame = frame.clone();
+            ipv4::fix_checksum(&mut frame[14..34]);
+            gro.frame(&frame, Csum::Verified, alloc, &mut out);
+        }
+        gro.flush(&mut out);
+        prop_assert!(out.len() == 2 || may_be_joined(&pair[1]));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use packet::wire::{Header, ip_proto};
 use packet::{Csum, Gso, GsoKind, Packet, gso};
 use proptest::prelude::*;
 
-use super::{Outer, judge};
+use super::{Outer, judge, may_be_joined};
 use crate::act::push::{push, tests::header};
 use crate::ports::TunnelKind;
 use crate::tests::frames::{TCP4, UDP4, UDP6, frame, partial, payload, super_packet};
@@ -40,6 +40,20 @@ fn what_was_pushed_comes_back_and_the_key_knows_the_way() {
         assert_eq!(t.ip_src != 0, !v6);
         assert_eq!(t.ipv6_dst != [0; 16], v6);
     }
+}
+
+#[test]
+fn what_is_inside_is_known_at_a_glance() {
+    for (inner, joins) in [(TCP4, true), (UDP4, true), (UDP6, true)] {
+        let outside = wrapped(&frame(inner, b"payload"), &header(false, false));
+        assert_eq!(may_be_joined(&outside), joins);
+    }
+    let mut unsummed = frame(UDP4, b"payload");
+    unsummed[40..42].fill(0);
+    assert!(!may_be_joined(&wrapped(&unsummed, &header(false, false))));
+    assert!(!may_be_joined(&wrapped(&frame(TCP4, b""), &header(false, false))));
+    // Behind such outer headers it would take more than a glance.
+    assert!(may_be_joined(&wrapped(&unsummed, &header(true, false))));
 }
 
 #[test]
