@@ -143,6 +143,42 @@ fn what_a_device_cannot_do_is_an_error_that_says_so() {
     }
 }
 
+/// Ports of one switch share memory, whoever comes or goes and whichever worker serves them, polled or not.
+#[test]
+fn ports_that_share_memory_come_and_go() {
+    if !ours() {
+        return;
+    }
+    let net = OneBridge::build(3);
+    let ports = ["tap0", "tap1", "tap2"];
+    for port in ports {
+        ok(net.host.vsctl(&format!("set interface {port} type=afxdp")));
+        assert_eq!(status(&net.host, port, "umem"), "shared");
+        assert_eq!(status(&net.host, port, "xdp-busy-poll"), "off");
+    }
+    net.assert_connected();
+    for change in [
+        "set Open_vSwitch . other_config:pmd-cpu-mask=0x3",
+        "set interface tap1 other_config:pmd-rxq-affinity=0:1",
+        "remove interface tap1 other_config pmd-rxq-affinity",
+        "set Open_vSwitch . other_config:pmd-cpu-mask=0x1",
+        "set interface tap0 options:n_rxq=1",
+        "set interface tap2 options:xdp-busy-poll=64",
+        "set interface tap2 options:xdp-busy-poll=0",
+        "del-port tap0 -- add-port br0 tap0 -- set interface tap0 type=afxdp",
+    ] {
+        ok(net.host.vsctl(change));
+        net.assert_connected();
+        for port in ports {
+            assert_eq!(status(&net.host, port, "umem"), "shared", "{change}");
+        }
+        let polled = if change.ends_with("poll=64") { "64" } else { "off" };
+        assert_eq!(status(&net.host, "tap2", "xdp-busy-poll"), polled, "{change}");
+    }
+    let refused = ok(net.host.try_vsctl("set interface tap1 options:xdp-busy-poll=1025"));
+    assert!(!refused.success(), "{refused:?}");
+}
+
 #[test]
 fn afxdp_ports_come_back_after_kill_9() {
     if !ours() {

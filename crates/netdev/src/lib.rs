@@ -38,6 +38,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use packet::Packet;
+use sys::xdp::{Chunk, Chunks};
 
 /// What a device can take unfinished. The default: nothing, complete packets only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,6 +214,8 @@ pub trait TxQueue: Send {
 pub struct Pool {
     free: Vec<packet::Buf>,
     small: Vec<packet::Buf>,
+    /// Chunks of what AF_XDP sockets share.
+    chunks: Chunks,
 }
 
 impl Pool {
@@ -242,7 +245,7 @@ impl Pool {
         self.small.pop().unwrap_or_else(new)
     }
 
-    /// Gives a buffer back; still smaller ones (copies made for queues) are simply freed.
+    /// Gives a buffer back; still smaller ones (copies made for queues) are simply freed, but for chunks.
     pub fn put(&mut self, mut buf: packet::Buf) {
         let room = buf.footprint().saturating_sub(packet::buf::HEADROOM);
         let (list, keep) = if room >= packet::buf::FRAME_MAX {
@@ -250,11 +253,19 @@ impl Pool {
         } else if room >= Self::SMALL {
             (&mut self.small, Self::KEEP_SMALL)
         } else {
+            if let Ok(chunk) = Chunk::try_from(buf.into_block().0) {
+                self.chunks.put(chunk);
+            }
             return;
         };
         if list.len() < keep {
             buf.reset(packet::buf::HEADROOM);
             list.push(buf);
         }
+    }
+
+    /// Lets others have the chunks that are at hand: ports may be gone that had them.
+    pub fn give_chunks_back(&mut self) {
+        self.chunks.clear();
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use base::Clock;
 use rustix::io::Errno;
+use sys::xdp::Umems;
 
 use crate::Device;
 use crate::afxdp::{self, Afxdp};
@@ -78,6 +79,8 @@ pub struct Opener {
     clock: Clock,
     /// How many dummies have been given an address.
     dummies: AtomicU32,
+    /// What AF_XDP ports share.
+    umems: Umems,
     persistent_taps: bool,
     /// What came of starting DPDK.
     dpdk: OnceLock<Result<String, String>>,
@@ -91,6 +94,7 @@ impl Opener {
         Self {
             clock,
             dummies: AtomicU32::new(0),
+            umems: Umems::default(),
             persistent_taps: false,
             socket_dir: PathBuf::new(),
             dpdk: OnceLock::new(),
@@ -182,7 +186,7 @@ impl Opener {
         options: &afxdp::Options,
     ) -> Result<Arc<dyn Device>, OpenError> {
         let kind_name = if kind == Kind::AfxdpNonpmd { "afxdp-nonpmd" } else { "afxdp" };
-        opened(kind, name, Afxdp::open(kind_name, name, options))
+        opened(kind, name, Afxdp::open(kind_name, name, options, &self.umems))
     }
 
     /// Opens a device of type dpdk with options that were parsed before.

@@ -1,15 +1,19 @@
 //! A buffer with room in front, so that pushing a tunnel header moves no payload.
 
+use std::ops::Range;
+
+pub use sys::block::Block;
+
 /// Room kept in front of a frame by default: the largest tunnel header stack (SRv6 with six segments) and a VLAN tag fit.
 pub const HEADROOM: usize = 192;
 
 /// Largest frame that a device may hand in: a 64 KiB super-packet with its link-layer headers.
 pub const FRAME_MAX: usize = 65_535 + 64;
 
-/// Bytes `[start, end)` of a heap allocation. Pushing to the front uses headroom and reallocates only when there is none.
+/// Bytes `[start, end)` of a block of memory. Pushing to the front uses headroom and reallocates only when there is none.
 #[derive(Clone, Default)]
 pub struct Buf {
-    storage: Vec<u8>,
+    storage: Block,
     start: usize,
     end: usize,
 }
@@ -17,7 +21,7 @@ pub struct Buf {
 impl Buf {
     /// An empty buffer with `headroom` bytes in front and room for `capacity` bytes of frame (zero-filled storage).
     pub fn with_capacity(headroom: usize, capacity: usize) -> Self {
-        Self { storage: vec![0; headroom + capacity], start: headroom, end: headroom }
+        Self { storage: vec![0; headroom + capacity].into(), start: headroom, end: headroom }
     }
 
     /// A copy of `frame` behind the default headroom.
@@ -25,7 +29,21 @@ impl Buf {
         let mut storage = Vec::with_capacity(HEADROOM + frame.len());
         storage.resize(HEADROOM, 0);
         storage.extend_from_slice(frame);
-        Self { end: storage.len(), storage, start: HEADROOM }
+        Self { end: storage.len(), storage: storage.into(), start: HEADROOM }
+    }
+
+    /// The bytes at that place of a block; none when they are not inside.
+    #[inline]
+    pub fn of(storage: Block, at: Range<usize>) -> Self {
+        let inside = at.start <= at.end && at.end <= storage.len();
+        let (start, end) = if inside { (at.start, at.end) } else { (0, 0) };
+        Self { storage, start, end }
+    }
+
+    /// The block, and where in it the bytes are.
+    #[inline]
+    pub fn into_block(self) -> (Block, Range<usize>) {
+        (self.storage, self.start..self.end)
     }
 
     /// The bytes.
@@ -63,7 +81,7 @@ impl Buf {
 
     /// Bytes of memory held.
     pub fn footprint(&self) -> usize {
-        self.storage.capacity()
+        self.storage.len()
     }
 
     /// Grows the frame by `n` bytes at the front and returns them; their content is unspecified (stale).
@@ -76,7 +94,7 @@ impl Buf {
             storage.extend_from_slice(&self.storage[self.start..]);
             self.start += grow;
             self.end += grow;
-            self.storage = storage;
+            self.storage = storage.into();
         }
         self.start -= n;
         &mut self.storage[self.start..self.start + n]
@@ -115,8 +133,11 @@ impl Buf {
     pub fn extend(&mut self, bytes: &[u8]) {
         let end = self.end + bytes.len();
         if end > self.storage.len() {
-            self.storage.truncate(self.end);
-            self.storage.extend_from_slice(bytes);
+            let mut storage = Vec::with_capacity(end.max(2 * self.storage.len()));
+            storage.extend_from_slice(&self.storage[..self.end]);
+            storage.extend_from_slice(bytes);
+            storage.resize(storage.capacity(), 0);
+            self.storage = storage.into();
         } else {
             self.storage[self.end..end].copy_from_slice(bytes);
         }

@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod alloc;
+pub mod block;
 pub mod bpf;
 pub mod cycles;
 pub mod daemon;

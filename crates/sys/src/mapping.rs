@@ -16,7 +16,7 @@ pub(crate) struct Mapping {
 // SAFETY: a mapping belongs to the process, not to a thread, and this type is its only owner.
 #[allow(unsafe_code)]
 unsafe impl Send for Mapping {}
-// SAFETY: by a shared reference only `unsafe` methods reach the memory, and their callers vouch for who else does.
+// SAFETY: by a shared reference the memory is not reached but by its address, and who does so vouches for who else does.
 #[allow(unsafe_code)]
 unsafe impl Sync for Mapping {}
 
@@ -45,6 +45,14 @@ impl Mapping {
         Ok(Self { at, len })
     }
 
+    /// Asks for large pages, of which fewer are to be looked up.
+    pub(crate) fn advise_huge(&self) {
+        use rustix::mm::{Advice, madvise};
+        // SAFETY: all of the mapping, and which pages it is made of changes no byte.
+        #[allow(unsafe_code)]
+        let _ = unsafe { madvise(self.at.as_ptr().cast(), self.len, Advice::LinuxHugepage) };
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -58,32 +66,6 @@ impl Mapping {
     pub(crate) fn has<T>(&self, offset: usize, count: usize) -> bool {
         let end = size_of::<T>().checked_mul(count).and_then(|len| offset.checked_add(len));
         end.is_some_and(|end| end <= self.len) && offset.is_multiple_of(align_of::<T>())
-    }
-
-    /// Bytes of the mapping; empty when they are not inside.
-    ///
-    /// # Safety
-    /// Nobody (the kernel included) may write to them while the slice lives.
-    #[allow(unsafe_code)]
-    pub(crate) unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
-        if offset.checked_add(len).is_none_or(|end| end > self.len) {
-            return &[];
-        }
-        // SAFETY: inside the mapping, as was just checked; initialised, because mappings are; not written to, says the caller.
-        unsafe { std::slice::from_raw_parts(self.at.as_ptr().add(offset), len) }
-    }
-
-    /// Bytes of the mapping, writable; empty when they are not inside.
-    ///
-    /// # Safety
-    /// Nobody else (the kernel included) may touch them while the slice lives.
-    #[allow(unsafe_code, clippy::mut_from_ref)]
-    pub(crate) unsafe fn slice_mut(&self, offset: usize, len: usize) -> &mut [u8] {
-        if offset.checked_add(len).is_none_or(|end| end > self.len) {
-            return &mut [];
-        }
-        // SAFETY: inside the mapping, as was just checked; initialised, because mappings are; not shared, says the caller.
-        unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr().add(offset), len) }
     }
 }
 

@@ -5,30 +5,38 @@
 //! takes copies of frames to be sent. [`program`] has what makes the kernel hand a queue's frames to a socket.
 //!
 //! # Why this shape
-//! The kernel's interface is four rings of descriptors over one piece of memory (the *umem*), cut into frames that travel
-//! between us and the kernel; a frame in two places at once is a data race. So frames never leave this module: a received one
-//! is lent for the time of a call and then goes back to the kernel, one to be sent is copied in. Each half owns its own share
-//! of the frames, so that two threads can own the halves.
+//! The kernel's interface is four rings of descriptors over one piece of memory (the *umem*), cut into chunks that travel
+//! between us and the kernel; a chunk in two places at once is a data race. So [`memory`] has a type for each place that a chunk
+//! can be in, and a chunk only moves. Sockets that are bound alike share a umem ([`Umems`]): a packet that came by one of them
+//! is its chunk, and leaves by another as it is. Each half keeps its own account of what the kernel has by its rings, so that
+//! two threads can own the halves.
 //!
-//! What the kernel writes into the rings is taken for true only where a lie could not hurt: a descriptor must name a frame of
-//! that half that the kernel has, and bytes within it. Any other is counted ([`Rx::corrupt`]) and not looked at.
+//! Nobody who holds packets can bring a socket to a stop: where no other chunk is to be had for the kernel, a received packet is
+//! not given away but shown, to be copied.
+//!
+//! What the kernel writes into the rings is taken for true only where a lie could not hurt: a descriptor must name a chunk that
+//! the kernel has by that ring, and bytes within it. Any other is [`Frame::Nonsense`] and not looked at.
 
-mod frames;
+pub(crate) mod memory;
 pub mod program;
 mod ring;
+mod umem;
 
 use std::io;
 use std::mem::size_of;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::mapping::Mapping;
-use frames::Frames;
+use crate::block::Block;
+use crate::bpf::two;
+use memory::{Lent, Memory, Place};
 use ring::{Consumer, Desc, Offsets, Producer};
 
-use crate::bpf::two;
+pub use memory::{Chunk, Chunks};
+pub use umem::{Sharing, Umems};
 
-/// Bytes of a frame. Longer packets take several, where the kernel can do that.
+/// Bytes of a chunk. Longer packets take several, where the kernel can do that.
 pub const FRAME: usize = 2048;
 
 /// Where a packet to be sent begins in its frame: behind its metadata, at a cache line.
@@ -39,13 +47,13 @@ const TX_METADATA: usize = 24;
 /// How a socket is to be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Frames that may wait to be read, and to be sent: a power of two.
+    /// Chunks that may wait to be read, and to be sent: a power of two.
     pub depth: u32,
-    /// The driver reads and writes our frames itself; else the kernel copies.
+    /// The driver reads and writes our chunks itself; else the kernel copies.
     pub zero_copy: bool,
     /// The kernel says when it needs to be woken, and else need not be.
     pub need_wakeup: bool,
-    /// Packets may take several frames. Linux 6.6.
+    /// Packets may take several chunks. Linux 6.6.
     pub multi_buffer: bool,
     /// Packets to be sent may have unfinished checksums. Linux 6.11.
     pub checksums: bool,
@@ -66,23 +74,75 @@ pub struct Statistics {
     pub rx_no_frame: u64,
 }
 
-/// What both halves hold: memory must outlive the socket's use of it.
-struct Shared {
-    socket: OwnedFd,
-    umem: Mapping,
+/// What both halves hold.
+struct Socket {
+    fd: OwnedFd,
     config: Config,
+    sharing: Sharing,
+    /// Behind `fd`, and so dropped when that is closed.
+    held: Held,
 }
 
-/// Opens a socket on a queue of an interface. Errors of note: `EBUSY` (another socket has the queue, or one that was closed
-/// is not gone yet), `EINVAL` (no such queue, or the kernel does not know what `config` asks for), `EOPNOTSUPP` (the driver
-/// cannot do zero-copy), `ENOBUFS` (limit of locked memory), `EPERM` (needs `CAP_NET_RAW`), `EAFNOSUPPORT` (kernel built
-/// without AF_XDP).
-pub fn open(ifindex: u32, queue: u32, config: Config) -> io::Result<(Rx, Tx)> {
+/// What the kernel had of the memory when the halves ended.
+struct Held {
+    memory: Arc<Memory>,
+    place: Place,
+    zero_copy: bool,
+    rx: Mutex<Vec<u32>>,
+    tx: Mutex<Vec<u32>>,
+}
+
+impl Held {
+    fn keep(list: &Mutex<Vec<u32>>, numbers: Vec<u32>) {
+        *list.lock().unwrap_or_else(PoisonError::into_inner) = numbers;
+    }
+}
+
+impl Drop for Held {
+    /// The socket is closed. Where the kernel copies, it writes into nothing any more; but packets that it has not finished
+    /// sending, and a driver that works on our memory, may be at it for a while.
+    fn drop(&mut self) {
+        let [rx, tx] = [&mut self.rx, &mut self.tx]
+            .map(|list| std::mem::take(list.get_mut().unwrap_or_else(PoisonError::into_inner)));
+        if self.zero_copy {
+            self.memory.strand(self.place, rx);
+        } else {
+            self.memory.put_numbers(&rx);
+        }
+        self.memory.strand(self.place, tx);
+    }
+}
+
+/// Opens a socket on a queue of an interface, with chunks of one of the `umems` if it can be. Errors of note: `EBUSY` (another
+/// socket has the queue, or one that was closed is not gone yet), `EINVAL` (no such queue, or the kernel does not know what
+/// `config` asks for), `EOPNOTSUPP` (the driver cannot do zero-copy), `ENOBUFS` (limit of locked memory), `EPERM` (needs
+/// `CAP_NET_RAW`), `EAFNOSUPPORT` (kernel built without AF_XDP).
+pub fn open(ifindex: u32, queue: u32, config: Config, umems: &Umems) -> io::Result<(Rx, Tx)> {
+    umems.open(Place { ifindex, queue }, config)
+}
+
+/// Whose umem a new socket is to have.
+#[derive(Clone, Copy)]
+enum With<'a> {
+    /// A new one over the memory.
+    New,
+    /// That of this socket, which is one over the memory.
+    Of(BorrowedFd<'a>),
+}
+
+/// Opens a socket with chunks of `memory`.
+fn open_with(
+    place: Place,
+    config: Config,
+    memory: &Arc<Memory>,
+    with: With<'_>,
+    sharing: Sharing,
+) -> io::Result<(Rx, Tx)> {
     let socket = socket()?;
     let fd = socket.as_fd();
-    let depth = config.depth as usize;
-    let umem = Mapping::anonymous(2 * depth * FRAME)?;
-    register(fd, &umem, config)?;
+    if let With::New = with {
+        register(fd, memory, config)?;
+    }
     for ring in [
         libc::XDP_UMEM_FILL_RING,
         libc::XDP_UMEM_COMPLETION_RING,
@@ -96,72 +156,120 @@ pub fn open(ifindex: u32, queue: u32, config: Config) -> io::Result<(Rx, Tx)> {
     let done = Consumer::of(fd, libc::XDP_UMEM_PGOFF_COMPLETION_RING, &offsets.cr, config.depth)?;
     let rx = Consumer::of(fd, libc::XDP_PGOFF_RX_RING as u64, &offsets.rx, config.depth)?;
     let tx = Producer::of(fd, libc::XDP_PGOFF_TX_RING as u64, &offsets.tx, config.depth)?;
-    bind(fd, ifindex, queue, config)?;
-    let shared = Arc::new(Shared { socket, umem, config });
-    let mut rx = Rx { shared: shared.clone(), rx, fill, frames: Frames::new(0, config.depth) };
+    bind(fd, place, config, with)?;
+    let held = Held {
+        memory: memory.clone(),
+        place,
+        zero_copy: config.zero_copy,
+        rx: Mutex::default(),
+        tx: Mutex::default(),
+    };
+    let socket = Arc::new(Socket { fd: socket, config, sharing, held });
+    let mut idle = Vec::with_capacity(config.depth as usize);
+    memory.take(config.depth as usize, &mut idle);
+    let lent = Lent::new(memory.clone());
+    let mut rx = Rx { socket: socket.clone(), rx, fill, lent, idle, inside: false };
     rx.refill();
-    let tx = Tx { shared, tx, done, frames: Frames::new(config.depth, config.depth) };
+    let tx = Tx { socket, tx, done, lent: Lent::new(memory.clone()) };
     Ok((rx, tx))
+}
+
+/// What a descriptor of the receive ring says.
+pub enum Frame<'a> {
+    /// A packet, as the bytes at that place of a chunk, which is ours from now on.
+    Whole(Chunk, Range<usize>),
+    /// A piece of a packet, to be copied; with whether there is more of it in the next.
+    Piece(&'a [u8], bool),
+    /// It names no chunk that the kernel had.
+    Nonsense,
 }
 
 /// The receiving half.
 pub struct Rx {
-    shared: Arc<Shared>,
+    socket: Arc<Socket>,
     rx: Consumer<Desc>,
     fill: Producer<u64>,
-    frames: Frames,
+    lent: Lent,
+    /// What the kernel is to have next.
+    idle: Vec<Chunk>,
+    /// The next frame belongs to the packet of the last one.
+    inside: bool,
 }
 
 impl Rx {
     /// Readable when frames have come.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.shared.socket.as_fd()
+        self.socket.fd.as_fd()
     }
 
-    /// Shows at most `max` frames that have come to `take`, with whether the packet goes on in the next one; then lets the
-    /// kernel have them again. Says how many there were.
-    pub fn recv(&mut self, max: usize, mut take: impl FnMut(&[u8], bool)) -> usize {
-        let mut count = 0;
-        while count < max
-            && let Some(desc) = self.rx.pop()
-        {
-            count += 1;
-            let Some(frame) = self.frames.returned(desc.addr, desc.len) else { continue };
-            // SAFETY: `returned` found the bytes within one frame of the umem that the kernel had until now; it gives up its
-            // claim by the descriptor, and gets a new one only by `refill` below. Nobody else touches this half's frames.
-            #[allow(unsafe_code)]
-            let bytes = unsafe { self.shared.umem.slice(desc.addr as usize, desc.len as usize) };
-            take(bytes, desc.options & libc::XDP_PKT_CONTD != 0);
-            self.frames.keep(frame);
+    /// The next frame that has come. For a chunk that is given away, the kernel gets one of `chunks`. [`Rx::done`] is to follow.
+    #[inline]
+    pub fn next(&mut self, chunks: &mut Chunks) -> Option<Frame<'_>> {
+        let desc = self.rx.pop()?;
+        let Some((chunk, at)) = self.lent.returned(desc.addr, desc.len) else {
+            return Some(Frame::Nonsense);
+        };
+        let bytes = at..at + desc.len as usize;
+        let more = desc.options & libc::XDP_PKT_CONTD != 0;
+        let whole = !more && !self.inside;
+        self.inside = more;
+        if whole && let Some(other) = chunks.take(self.lent.memory()) {
+            self.idle.push(other);
+            return Some(Frame::Whole(chunk, bytes));
         }
-        if count > 0 {
-            self.rx.release();
-            self.refill();
-        }
-        count
+        self.idle.push(chunk);
+        Some(Frame::Piece(self.idle.last()?.get(bytes)?, more))
     }
 
-    /// Gives all free frames to the kernel, and wakes it if it waits for them.
+    /// Whether no frame is there.
+    pub fn is_empty(&self) -> bool {
+        self.rx.is_empty()
+    }
+
+    /// Gives the kernel all chunks that it is to have, and wakes it if it waits for them.
+    pub fn done(&mut self) {
+        self.rx.release();
+        self.refill();
+    }
+
     fn refill(&mut self) {
         for _ in 0..self.fill.room() {
-            let Some(address) = self.frames.lend() else { break };
-            self.fill.push(address);
+            let Some(chunk) = self.idle.pop() else { break };
+            if let Ok(address) = self.lent.lend(chunk) {
+                self.fill.push(address);
+            }
         }
         self.fill.submit();
-        if self.shared.config.need_wakeup && self.fill.needs_wakeup() {
-            // Nothing is read by this; whatever it says, the frames are in the ring.
-            let mut nothing = [0u8; 0];
-            let flags = rustix::net::RecvFlags::DONTWAIT;
-            let _ = rustix::net::recv(&self.shared.socket, &mut nothing, flags);
+        if self.socket.config.need_wakeup && self.fill.needs_wakeup() {
+            self.poll();
         }
     }
 
-    /// Descriptors so far that made no sense.
-    pub fn corrupt(&self) -> u64 {
-        self.frames.corrupt
+    /// Has the driver's queue asked for packets by whoever reads from this socket ([`Rx::poll`]), at most `budget` at a time, and
+    /// interrupts put off while that happens. Linux 5.11; `ENOPROTOOPT` where it cannot be had. `EPERM`: a budget above the
+    /// kernel's usual one needs `CAP_NET_ADMIN`.
+    pub fn busy_poll(&self, budget: u16) -> io::Result<()> {
+        /// Microseconds that a call which waits may spend; ours do not wait, but without a time nothing is polled.
+        const TIME: u32 = 20;
+        let fd = self.fd();
+        set_at(fd, libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, &1u32)?;
+        set_at(fd, libc::SOL_SOCKET, libc::SO_BUSY_POLL, &TIME)?;
+        set_at(fd, libc::SOL_SOCKET, libc::SO_BUSY_POLL_BUDGET, &u32::from(budget))
     }
 
-    /// Whether the driver works on our frames without copying.
+    /// Has the kernel ask the driver for packets now.
+    pub fn poll(&self) {
+        // Nothing is read by this: packets come by the ring.
+        let mut nothing = [0u8; 0];
+        let _ = rustix::net::recv(&self.socket.fd, &mut nothing, rustix::net::RecvFlags::DONTWAIT);
+    }
+
+    /// Whether the umem is one that other sockets share.
+    pub fn sharing(&self) -> Sharing {
+        self.socket.sharing
+    }
+
+    /// Whether the driver works on our chunks without copying.
     pub fn is_zero_copy(&self) -> io::Result<bool> {
         let mut options = libc::xdp_options { flags: 0 };
         get(self.fd(), libc::XDP_OPTIONS, &mut options)?;
@@ -170,19 +278,25 @@ impl Rx {
 
     /// A handle for asking what the socket counted.
     pub fn meter(&self) -> Meter {
-        Meter(self.shared.clone())
+        Meter(self.socket.clone())
+    }
+}
+
+impl Drop for Rx {
+    fn drop(&mut self) {
+        Held::keep(&self.socket.held.rx, self.lent.abandon());
     }
 }
 
 /// Reads a socket's counters, from any thread.
-pub struct Meter(Arc<Shared>);
+pub struct Meter(Arc<Socket>);
 
 impl Meter {
     /// The counters.
     pub fn statistics(&self) -> io::Result<Statistics> {
         // Zero is a value of each; an old kernel fills in less.
         let mut s = [0u64; 6];
-        get(self.0.socket.as_fd(), libc::XDP_STATISTICS, &mut s)?;
+        get(self.0.fd.as_fd(), libc::XDP_STATISTICS, &mut s)?;
         Ok(Statistics {
             rx_dropped: s[0],
             rx_invalid: s[1],
@@ -212,34 +326,34 @@ pub enum Refused {
 
 /// The sending half.
 pub struct Tx {
-    shared: Arc<Shared>,
+    socket: Arc<Socket>,
     tx: Producer<Desc>,
     done: Consumer<u64>,
-    frames: Frames,
+    lent: Lent,
 }
 
 impl Tx {
-    /// Frames that one packet may take: what the kernel's own fragments allow.
+    /// Chunks that one packet may take: what the kernel's own fragments allow.
     const PIECES: usize = 16;
 
     /// The socket.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.shared.socket.as_fd()
+        self.socket.fd.as_fd()
     }
 
     /// Longest packet.
     pub fn longest(&self) -> usize {
-        let pieces = if self.shared.config.multi_buffer { Self::PIECES } else { 1 };
+        let pieces = if self.socket.config.multi_buffer { Self::PIECES } else { 1 };
         pieces * (FRAME - TX_START)
     }
 
-    /// Takes back the frames of what has been sent.
-    pub fn reap(&mut self) {
+    /// Takes back the chunks of what has been sent.
+    pub fn reap(&mut self, chunks: &mut Chunks) {
         let mut any = false;
         while let Some(address) = self.done.pop() {
             any = true;
-            if let Some(frame) = self.frames.returned(address, 0) {
-                self.frames.keep(frame);
+            if let Some((chunk, _)) = self.lent.returned(address, 0) {
+                chunks.put(chunk);
             }
         }
         if any {
@@ -247,36 +361,85 @@ impl Tx {
         }
     }
 
-    /// Puts a copy of a packet behind those to be sent; [`Tx::kick`] is to follow.
-    pub fn push(&mut self, packet: &[u8], csum: Option<Checksum>) -> Result<(), Refused> {
-        if packet.is_empty() || packet.len() > self.longest() {
-            return Err(Refused::Unfit);
-        }
+    /// Puts the packet at `at` of `block` behind those to be sent; [`Tx::kick`] is to follow. A chunk of this socket's umem goes as
+    /// it is. Else a copy goes, in chunks of `chunks`, and the block comes back.
+    #[inline]
+    pub fn push(
+        &mut self,
+        block: Block,
+        at: Range<usize>,
+        csum: Option<Checksum>,
+        chunks: &mut Chunks,
+    ) -> Result<Option<Block>, (Block, Refused)> {
+        let Some(packet) = block.get(at.clone()).filter(|p| !p.is_empty()) else {
+            return Err((block, Refused::Unfit));
+        };
         let inside =
             |c: &Checksum| usize::from(c.start) + usize::from(c.offset) + 2 <= packet.len();
-        if csum.as_ref().is_some_and(|c| !inside(c) || !self.shared.config.checksums) {
-            return Err(Refused::Unfit);
+        if packet.len() > self.longest()
+            || csum.as_ref().is_some_and(|c| !inside(c) || !self.socket.config.checksums)
+        {
+            return Err((block, Refused::Unfit));
         }
+        // The kernel wants room for metadata before every packet, whether there is any or not.
+        if self.lent.takes(&block) && at.start >= TX_METADATA {
+            return self.give(block, at, csum);
+        }
+        match self.copy(packet, csum, chunks) {
+            Ok(()) => Ok(Some(block)),
+            Err(refused) => Err((block, refused)),
+        }
+    }
+
+    /// How many chunks could be sent now.
+    fn room(&self) -> usize {
+        let unsent = (self.socket.config.depth as usize).saturating_sub(self.lent.count());
+        unsent.min(self.tx.room() as usize)
+    }
+
+    /// Sends a chunk of this socket's umem.
+    fn give(
+        &mut self,
+        block: Block,
+        at: Range<usize>,
+        csum: Option<Checksum>,
+    ) -> Result<Option<Block>, (Block, Refused)> {
+        if self.room() == 0 {
+            return Err((block, Refused::Full));
+        }
+        let mut chunk = Chunk::try_from(block).map_err(|block| (block, Refused::Unfit))?;
+        let options = describe(&mut chunk[at.start - TX_METADATA..at.start], csum);
+        let address = self.lent.lend(chunk).map_err(|c| (c.into_block(), Refused::Unfit))?;
+        self.tx.push(Desc { addr: address + at.start as u64, len: at.len() as u32, options });
+        Ok(None)
+    }
+
+    /// Sends a copy.
+    fn copy(
+        &mut self,
+        packet: &[u8],
+        csum: Option<Checksum>,
+        chunks: &mut Chunks,
+    ) -> Result<(), Refused> {
         let pieces = packet.chunks(FRAME - TX_START);
         let count = pieces.len();
-        if self.frames.idle() < count || (self.tx.room() as usize) < count {
+        if self.room() < count || !chunks.hold(self.lent.memory(), count) {
             return Err(Refused::Full);
         }
         for (i, piece) in pieces.enumerate() {
-            let Some(address) = self.frames.lend() else { return Err(Refused::Full) };
-            let at = address as usize;
-            // SAFETY: `lend` gave us a whole frame of the umem that was with us until now, and the kernel gets it by the
-            // descriptor below, after this borrow. Nobody else touches this half's frames.
-            #[allow(unsafe_code)]
-            let frame = unsafe { self.shared.umem.slice_mut(at, FRAME) };
-            frame[TX_START..TX_START + piece.len()].copy_from_slice(piece);
-            let mut options = if i + 1 < count { libc::XDP_PKT_CONTD } else { 0 };
-            if let Some(csum) = csum.filter(|_| i == 0) {
-                frame[TX_START - TX_METADATA..TX_START].copy_from_slice(&metadata(csum));
-                options |= libc::XDP_TX_METADATA;
+            let mut chunk = chunks.take(self.lent.memory()).ok_or(Refused::Full)?;
+            chunk[TX_START..TX_START + piece.len()].copy_from_slice(piece);
+            let csum = csum.filter(|_| i == 0);
+            let mut options = describe(&mut chunk[TX_START - TX_METADATA..TX_START], csum);
+            if i + 1 < count {
+                options |= libc::XDP_PKT_CONTD;
             }
-            let addr = address + TX_START as u64;
-            self.tx.push(Desc { addr, len: piece.len() as u32, options });
+            let address = self.lent.lend(chunk).map_err(|_| Refused::Unfit)?;
+            self.tx.push(Desc {
+                addr: address + TX_START as u64,
+                len: piece.len() as u32,
+                options,
+            });
         }
         Ok(())
     }
@@ -285,10 +448,10 @@ impl Tx {
     /// again; `EBUSY`: some was dropped by the device.
     pub fn kick(&mut self) -> io::Result<()> {
         self.tx.submit();
-        if self.shared.config.need_wakeup && !self.tx.needs_wakeup() {
+        if self.socket.config.need_wakeup && !self.tx.needs_wakeup() {
             return Ok(());
         }
-        rustix::net::send(&self.shared.socket, &[], rustix::net::SendFlags::DONTWAIT)?;
+        rustix::net::send(&self.socket.fd, &[], rustix::net::SendFlags::DONTWAIT)?;
         Ok(())
     }
 
@@ -296,11 +459,20 @@ impl Tx {
     pub fn waiting(&mut self) -> u32 {
         self.tx.waiting()
     }
+}
 
-    /// Descriptors so far that made no sense.
-    pub fn corrupt(&self) -> u64 {
-        self.frames.corrupt
+impl Drop for Tx {
+    fn drop(&mut self) {
+        self.reap(&mut Chunks::default());
+        Held::keep(&self.socket.held.tx, self.lent.abandon());
     }
+}
+
+/// Writes what is left to do to a packet in front of it, and says so in the options of its descriptor.
+fn describe(before: &mut [u8], csum: Option<Checksum>) -> u32 {
+    let Some(csum) = csum else { return 0 };
+    before.copy_from_slice(&metadata(csum));
+    libc::XDP_TX_METADATA
 }
 
 /// `struct xsk_tx_metadata` that asks for a checksum.
@@ -322,8 +494,9 @@ fn socket() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Makes `umem` the socket's. The kernel pins its pages, so that they stay even if the mapping were to go first.
-fn register(socket: BorrowedFd<'_>, umem: &Mapping, config: Config) -> io::Result<()> {
+/// Makes a umem of `memory` for the socket. The kernel pins its pages, so that they stay even if the mapping were to go first.
+fn register(socket: BorrowedFd<'_>, memory: &Memory, config: Config) -> io::Result<()> {
+    let umem = memory.map();
     let metadata = config.checksums.then_some(TX_METADATA as u32);
     let request = libc::xdp_umem_reg {
         addr: umem.base().addr() as u64,
@@ -348,17 +521,23 @@ fn offsets(socket: BorrowedFd<'_>) -> io::Result<libc::xdp_mmap_offsets> {
     Ok(offsets)
 }
 
-fn bind(socket: BorrowedFd<'_>, ifindex: u32, queue: u32, config: Config) -> io::Result<()> {
+fn bind(socket: BorrowedFd<'_>, place: Place, config: Config, with: With<'_>) -> io::Result<()> {
     let copy = if config.zero_copy { libc::XDP_ZEROCOPY } else { libc::XDP_COPY };
     let flag = |on: bool, flag: u16| if on { flag } else { 0 };
+    let flags = copy
+        | flag(config.need_wakeup, libc::XDP_USE_NEED_WAKEUP)
+        | flag(config.multi_buffer, libc::XDP_USE_SG);
+    let (flags, other) = match with {
+        With::New => (flags, 0),
+        // All else is as it is for that one.
+        With::Of(other) => (libc::XDP_SHARED_UMEM, other.as_raw_fd() as u32),
+    };
     let address = libc::sockaddr_xdp {
         sxdp_family: libc::AF_XDP as u16,
-        sxdp_flags: copy
-            | flag(config.need_wakeup, libc::XDP_USE_NEED_WAKEUP)
-            | flag(config.multi_buffer, libc::XDP_USE_SG),
-        sxdp_ifindex: ifindex,
-        sxdp_queue_id: queue,
-        sxdp_shared_umem_fd: 0,
+        sxdp_flags: flags,
+        sxdp_ifindex: place.ifindex,
+        sxdp_queue_id: place.queue,
+        sxdp_shared_umem_fd: other,
     };
     let len = size_of::<libc::sockaddr_xdp>() as libc::socklen_t;
     // SAFETY: the address is a valid `sockaddr_xdp` of the length given, alive for the call.
@@ -377,11 +556,21 @@ impl Plain for libc::xdp_options {}
 
 /// Sets an option.
 fn set<T: Plain>(socket: BorrowedFd<'_>, option: libc::c_int, value: &T) -> io::Result<()> {
+    set_at(socket, libc::SOL_XDP, option, value)
+}
+
+/// Sets an option of that level.
+fn set_at<T: Plain>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
     let value = std::ptr::from_ref(value).cast();
     // SAFETY: the kernel reads `len` bytes, the size of `value`, which is alive for the call and has no padding.
     #[allow(unsafe_code)]
-    let rc = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_XDP, option, value, len) };
+    let rc = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, len) };
     check(rc)
 }
 

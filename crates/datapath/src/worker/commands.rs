@@ -88,6 +88,7 @@ impl Worker {
                 self.forget(index);
             }
         }
+        self.engine.exec.buffers.pool.give_chunks_back();
     }
 
     /// Lets go of a receive queue.

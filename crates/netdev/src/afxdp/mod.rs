@@ -12,16 +12,11 @@
 //!
 //! # Design
 //! One socket for each receive queue ([`open`]); its receiving half belongs to the worker that the queue is given to, its
-//! sending half is shared, under a lock for the time of one batch, by the workers that were dealt it. A frame is copied in and
-//! copied out. XDP says nothing of what is unfinished in a frame, so `repair` finds it out where the sender may be on this
-//! machine; and `tags` has drivers leave VLAN tags in the frames. Unfinished checksums may be sent, where the kernel takes
-//! metadata with a frame (Linux 6.11).
-//!
-//! # Why packets are copied
-//! A buffer that is a frame of a umem shared by all ports would save the copy in and the copy out. Measured by a profile of the
-//! switch between two veth through a tunnel (the kernel copies there as well), all copying of ours is 5 to 6 % of its time, for
-//! full TCP segments as for the smallest frames. In return every packet that waits anywhere would hold a frame of all
-//! ports, and each access to a packet's bytes would ask whose they are. So a packet owns its bytes here as everywhere.
+//! sending half is shared, under a lock for the time of one batch, by the workers that were dealt it. The sockets of a switch that
+//! are bound alike share memory ([`Umems`]), so that a packet goes from one to another in the chunk that it came in; between
+//! those that are not, and from and to other devices, it is copied. XDP says nothing of what is unfinished in a frame, so `repair`
+//! finds it out where the sender may be on this machine; and `tags` has drivers leave VLAN tags in the frames. Unfinished checksums
+//! may be sent, where the kernel takes metadata with a frame (Linux 6.11).
 
 mod open;
 mod options;
@@ -30,6 +25,7 @@ mod segments;
 mod tags;
 
 use std::io;
+use std::num::NonZeroU16;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use sys::xdp::program::Link;
-use sys::xdp::{self, Config};
+use sys::xdp::{self, Config, Sharing, Umems};
 use sys::{ethtool, packet_socket};
 
 pub use options::{Mode, Options};
@@ -45,7 +41,7 @@ pub use options::{Mode, Options};
 use segments::Segments;
 use tags::Tags;
 
-use crate::common::{Losses, SharedAccepts, Unopened};
+use crate::common::{Losses, SharedAccepts, Unopened, strerror};
 use crate::host::{self, Host};
 use crate::rtnl;
 use crate::{Accepts, Device, RxQueue, Stats, Status, TxQueue};
@@ -71,6 +67,10 @@ struct Shared {
     meters: Vec<xdp::Meter>,
     mode: Mode,
     features: Config,
+    /// How many packets a worker has the driver take in at a time, if it does.
+    busy_poll: Option<NonZeroU16>,
+    /// Whether packets go from its queues to other ports without being copied.
+    sharing: Sharing,
     /// Why no better mode is in use.
     fallen: String,
     tags: Tags,
@@ -93,6 +93,7 @@ impl Afxdp {
         kind: &'static str,
         name: &str,
         options: &Options,
+        umems: &Umems,
     ) -> Result<Self, Unopened> {
         let (host, link) = Host::find(name)?;
         if !link.ethernet {
@@ -100,7 +101,7 @@ impl Afxdp {
         }
         let queues = queues(&host, options)?;
         let tags = Tags::keep(&host, &link);
-        let opened = open::open(host.ifindex, queues, options).map_err(|failures| {
+        let opened = open::open(host.ifindex, queues, options, umems).map_err(|failures| {
             tags.restore(&host);
             match failures.first() {
                 Some(failure) if failure.is_missing() => Unopened::Host(Errno::NODEV.into()),
@@ -120,6 +121,14 @@ impl Afxdp {
             meters: opened.sockets.iter().map(|(rx, _)| rx.meter()).collect(),
             mode: opened.mode,
             features: opened.features,
+            busy_poll: options.busy_poll,
+            // One that could not is worth telling.
+            sharing: opened
+                .sockets
+                .iter()
+                .map(|(rx, _)| rx.sharing())
+                .find(|sharing| *sharing != Sharing::Shared)
+                .unwrap_or(Sharing::Shared),
             fallen: joined(&opened.fallen),
             tags,
             segments: Segments::default(),
@@ -189,6 +198,16 @@ impl Shared {
         });
     }
 
+    fn umem(&self) -> String {
+        match self.sharing {
+            Sharing::Shared => "shared".to_owned(),
+            Sharing::Limited => "own: the limit of locked memory is too low to share".to_owned(),
+            Sharing::Refused(error) => {
+                format!("own: the driver does not share ({})", strerror(&error.into()))
+            }
+        }
+    }
+
     fn features(&self) -> String {
         let all = [
             (self.features.multi_buffer, "multi-buffer"),
@@ -224,6 +243,9 @@ impl Device for Afxdp {
         let mut tell = |key: &str, value: String| status.details.insert(key.to_owned(), value);
         tell("xdp-mode-in-use", self.shared.mode.to_string());
         tell("xdp-features", self.shared.features());
+        let busy = self.shared.busy_poll;
+        tell("xdp-busy-poll", busy.map_or("off".to_owned(), |budget| budget.to_string()));
+        tell("umem", self.shared.umem());
         tell("vlan-tags", self.shared.tags.to_string());
         tell("n_rxq", self.shared.meters.len().to_string());
         if !self.shared.fallen.is_empty() {

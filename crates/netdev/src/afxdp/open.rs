@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::thread::{NanosleepRelativeResult, nanosleep};
 use sys::xdp::program::{Attach, Link, Program, Sockets};
-use sys::xdp::{self, Config};
+use sys::xdp::{self, Config, Umems};
 
 use super::options::{Mode, Options};
 use crate::common::strerror;
@@ -46,32 +46,47 @@ pub(super) struct Failure {
 enum Step {
     Load,
     Bind(u32),
+    BusyPoll,
     Attach,
 }
 
 /// Opens sockets on all of the queues and attaches the program that feeds them.
-pub(super) fn open(ifindex: u32, queues: u32, options: &Options) -> Result<Opened, Vec<Failure>> {
+pub(super) fn open(
+    ifindex: u32,
+    queues: u32,
+    options: &Options,
+    umems: &Umems,
+) -> Result<Opened, Vec<Failure>> {
     let mut failures = Vec::new();
+    let mut opened = None;
     for &mode in options.mode.candidates() {
-        match attempt(ifindex, queues, mode, options.need_wakeup) {
-            Ok(opened) => return Ok(Opened { fallen: failures, ..opened }),
+        match attempt(ifindex, queues, mode, options, umems) {
+            Ok(this) => {
+                opened = Some(this);
+                break;
+            }
             Err((step, error)) => failures.push(Failure { mode, step, error }),
         }
     }
-    Err(failures)
+    umems.settle();
+    match opened {
+        Some(opened) => Ok(Opened { fallen: failures, ..opened }),
+        None => Err(failures),
+    }
 }
 
 fn attempt(
     ifindex: u32,
     queues: u32,
     mode: Mode,
-    need_wakeup: bool,
+    options: &Options,
+    umems: &Umems,
 ) -> Result<Opened, (Step, io::Error)> {
     let queues = queues.clamp(1, QUEUES_MAX);
     let best = Config {
         depth: if queues > MANY { DEPTH_OF_MANY } else { DEPTH },
         zero_copy: mode == Mode::NativeZeroCopy,
-        need_wakeup,
+        need_wakeup: options.need_wakeup,
         multi_buffer: true,
         checksums: true,
     };
@@ -80,10 +95,13 @@ fn attempt(
     let mut sockets = Vec::new();
     for queue in 0..queues {
         let (socket, config) = match features {
-            None => bind_somehow(ifindex, queue, best),
-            Some(config) => bind(ifindex, queue, config).map(|socket| (socket, config)),
+            None => bind_somehow(ifindex, queue, best, umems),
+            Some(config) => bind(ifindex, queue, config, umems).map(|socket| (socket, config)),
         }
         .map_err(|e| (Step::Bind(queue), e))?;
+        if let Some(budget) = options.busy_poll {
+            socket.0.busy_poll(budget.get()).map_err(|e| (Step::BusyPoll, e))?;
+        }
         table.set(queue, socket.0.fd()).map_err(|e| (Step::Load, e))?;
         features = Some(config);
         sockets.push(socket);
@@ -98,6 +116,7 @@ fn bind_somehow(
     ifindex: u32,
     queue: u32,
     best: Config,
+    umems: &Umems,
 ) -> io::Result<((xdp::Rx, xdp::Tx), Config)> {
     let ladder = [
         best,
@@ -107,7 +126,7 @@ fn bind_somehow(
     ];
     let mut first = None;
     for config in ladder {
-        match bind(ifindex, queue, config) {
+        match bind(ifindex, queue, config, umems) {
             Ok(socket) => return Ok((socket, config)),
             // What was not understood may have been a feature; anything else will not get better.
             Err(error) if is(&error, &[Errno::INVAL, Errno::OPNOTSUPP]) => {
@@ -119,14 +138,14 @@ fn bind_somehow(
     Err(first.unwrap_or_else(|| Errno::INVAL.into()))
 }
 
-fn bind(ifindex: u32, queue: u32, config: Config) -> io::Result<(xdp::Rx, xdp::Tx)> {
+fn bind(ifindex: u32, queue: u32, config: Config, umems: &Umems) -> io::Result<(xdp::Rx, xdp::Tx)> {
     for _ in 0..BUSY_TRIES {
-        match xdp::open(ifindex, queue, config) {
+        match xdp::open(ifindex, queue, config, umems) {
             Err(error) if is(&error, &[Errno::BUSY]) => pause(),
             outcome => return outcome,
         }
     }
-    xdp::open(ifindex, queue, config)
+    xdp::open(ifindex, queue, config, umems)
 }
 
 /// Sleeps for [`BUSY_PAUSE`]: what is waited for announces itself to nobody.
@@ -162,6 +181,9 @@ impl Failure {
             }
             Step::Bind(_) if any(&[Errno::AFNOSUPPORT]) => "the kernel was built without AF_XDP",
             Step::Bind(_) if self.mode == Mode::NativeZeroCopy => "the driver has no zero-copy",
+            Step::BusyPoll if any(&[Errno::NOPROTOOPT]) => {
+                "this kernel has no preferred busy polling (Linux 5.11, CONFIG_NET_RX_BUSY_POLL)"
+            }
             Step::Attach if any(&[Errno::BUSY, Errno::EXIST]) => {
                 "another XDP program is attached; `ip link set DEVICE xdp off` removes it"
             }
@@ -185,6 +207,7 @@ impl fmt::Display for Failure {
         match self.step {
             Step::Load => write!(f, "xdp-mode={}: cannot load the program: {words}", self.mode),
             Step::Bind(queue) => write!(f, "xdp-mode={}: queue {queue}: {words}", self.mode),
+            Step::BusyPoll => write!(f, "options:xdp-busy-poll: {words}"),
             Step::Attach => write!(f, "xdp-mode={}: cannot attach the program: {words}", self.mode),
         }?;
         match self.advice() {

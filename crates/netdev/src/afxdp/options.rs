@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use crate::common::read;
@@ -55,6 +56,10 @@ impl FromStr for Mode {
     }
 }
 
+/// The largest `xdp-busy-poll`, and how that is said.
+const BUSY_POLL_MAX: u16 = 1024;
+const BUSY_POLL: &str = "a whole number from 0 (off) to 1024";
+
 /// The options of an AF_XDP port. Displayed, they are what `dpif/show` prints of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -62,13 +67,15 @@ pub struct Options {
     pub mode: Mode,
     /// `use-need-wakeup`: the kernel is entered only when it asks for it.
     pub need_wakeup: bool,
+    /// `xdp-busy-poll`: packets that a worker has the driver take in at a time. None: the driver is interrupted.
+    pub busy_poll: Option<NonZeroU16>,
     /// `n_rxq`: receive queues to serve; all that the device has if not given.
     pub queues: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mode: Mode::default(), need_wakeup: true, queues: None }
+        Self { mode: Mode::default(), need_wakeup: true, busy_poll: None, queues: None }
     }
 }
 
@@ -83,6 +90,12 @@ impl Options {
             )?
             .unwrap_or_default(),
             need_wakeup: read(options, "use-need-wakeup", "true or false")?.unwrap_or(true),
+            busy_poll: match read(options, "xdp-busy-poll", BUSY_POLL)? {
+                Some(budget) if budget > BUSY_POLL_MAX => {
+                    return Err(format!("options:xdp-busy-poll=\"{budget}\" must be {BUSY_POLL}"));
+                }
+                budget => budget.and_then(NonZeroU16::new),
+            },
             queues: read(options, "n_rxq", "a whole number, 1 or more")?
                 .map(std::num::NonZeroU32::get),
         })
@@ -93,6 +106,9 @@ impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(queues) = self.queues {
             write!(f, "n_rxq={queues}, ")?;
+        }
+        if let Some(budget) = self.busy_poll {
+            write!(f, "xdp-busy-poll={budget}, ")?;
         }
         write!(f, "use-need-wakeup={}, xdp-mode={}", self.need_wakeup, self.mode)
     }
@@ -110,11 +126,21 @@ mod tests {
     fn options_have_defaults_and_the_reference_s_spelling() {
         assert_eq!(parse(&[]), Ok(Options::default()));
         assert_eq!(parse(&[("other", "x")]), Ok(Options::default()));
-        let all = [("xdp-mode", "generic"), ("use-need-wakeup", "false"), ("n_rxq", "3")];
+        let all = [
+            ("xdp-mode", "generic"),
+            ("use-need-wakeup", "false"),
+            ("n_rxq", "3"),
+            ("xdp-busy-poll", "64"),
+        ];
         let parsed = parse(&all).unwrap();
-        let want = Options { mode: Mode::Generic, need_wakeup: false, queues: Some(3) };
+        let busy_poll = NonZeroU16::new(64);
+        let want = Options { mode: Mode::Generic, need_wakeup: false, busy_poll, queues: Some(3) };
         assert_eq!(parsed, want);
-        assert_eq!(parsed.to_string(), "n_rxq=3, use-need-wakeup=false, xdp-mode=generic");
+        assert_eq!(parse(&[("xdp-busy-poll", "0")]), Ok(Options::default()));
+        assert_eq!(
+            parsed.to_string(),
+            "n_rxq=3, xdp-busy-poll=64, use-need-wakeup=false, xdp-mode=generic"
+        );
         for (mode, name) in MODES {
             assert_eq!((name.parse(), mode.to_string()), (Ok(mode), name.to_owned()));
         }
@@ -129,6 +155,10 @@ mod tests {
             ("n_rxq", "0"),
             ("n_rxq", "-1"),
             ("n_rxq", "4294967296"),
+            ("xdp-busy-poll", "true"),
+            ("xdp-busy-poll", "-1"),
+            ("xdp-busy-poll", "1025"),
+            ("xdp-busy-poll", "70000"),
         ] {
             let why = parse(&[(key, value)]).unwrap_err();
             assert!(why.starts_with(&format!("options:{key}={value:?} must be ")), "{why}");

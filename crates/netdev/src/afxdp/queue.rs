@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use packet::{Buf, Csum, Offload, Packet};
 use rustix::io::Errno;
 use rustix::net::sockopt;
-use sys::xdp::{self, Checksum, Refused};
+use sys::xdp::{self, Checksum, Frame, Refused};
 
 use super::{Mode, Shared};
 use crate::finish::finish;
@@ -41,8 +41,25 @@ impl RxQueue for Rx {
 
     fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
         let Self { shared, half, part, skipping } = self;
-        let before = half.corrupt();
-        let count = half.recv(max, |bytes, more| {
+        let mut count = 0;
+        if shared.busy_poll.is_some() && half.is_empty() {
+            half.poll();
+        }
+        while count < max
+            && let Some(frame) = half.next(&mut pool.chunks)
+        {
+            count += 1;
+            let (bytes, more) = match frame {
+                Frame::Whole(chunk, at) => {
+                    shared.accept(Buf::of(chunk.into_block(), at), pool, out);
+                    continue;
+                }
+                Frame::Piece(bytes, more) => (bytes, more),
+                Frame::Nonsense => {
+                    shared.losses.rx_malformed.inc();
+                    continue;
+                }
+            };
             let mut buf = part.take().unwrap_or_else(|| pool.take());
             if *skipping || bytes.len() > buf.tailroom() {
                 pool.put(buf);
@@ -50,7 +67,7 @@ impl RxQueue for Rx {
                     shared.losses.rx_malformed.inc();
                 }
                 *skipping = more;
-                return;
+                continue;
             }
             buf.extend(bytes);
             if more {
@@ -58,13 +75,27 @@ impl RxQueue for Rx {
             } else {
                 shared.accept(buf, pool, out);
             }
-        });
-        shared.losses.rx_malformed.add(half.corrupt() - before);
+        }
+        if count > 0 {
+            half.done();
+        }
         match count {
             0 => shared.is_alive(half.fd()).map(|()| Received::Drained),
             _ if count == max => Ok(Received::More),
             _ => Ok(Received::Drained),
         }
+    }
+
+    fn arm(&mut self) -> Received {
+        match self.shared.busy_poll {
+            Some(_) if !self.half.is_empty() => Received::More,
+            _ => Received::Drained,
+        }
+    }
+
+    /// Where the driver is to be asked, nothing comes to the descriptor before that.
+    fn polled(&self) -> bool {
+        self.shared.busy_poll.is_some()
     }
 }
 
@@ -126,7 +157,7 @@ impl TxQueue for Tx {
     fn send(&mut self, pool: &mut Pool, batch: &mut Vec<Packet>) {
         let accepts = self.accepts();
         let mut half = self.half.lock().unwrap_or_else(PoisonError::into_inner);
-        half.reap();
+        half.reap(&mut pool.chunks);
         // Of the last batch something may be left that a device which is down did not take.
         let is_down = half.waiting() > 0 && self.shared.kick(&mut half) == Outcome::Down;
         for packet in batch.drain(..) {
@@ -169,20 +200,29 @@ impl Shared {
         };
         if is_too_long(&packet, accepts.frame_max) {
             self.losses.tx_dropped.inc();
-        } else {
-            let mut refused = half.push(packet.bytes(), csum).err();
-            if refused == Some(Refused::Full) {
-                self.kick(half);
-                half.reap();
-                refused = half.push(packet.bytes(), csum).err();
-            }
-            match refused {
-                None => {}
-                Some(Refused::Full) => self.losses.tx_dropped.inc(),
-                Some(Refused::Unfit) => self.losses.tx_errors.inc(),
-            }
+            pool.put(packet.buf);
+            return;
         }
-        pool.put(packet.buf);
+        let (block, at) = packet.buf.into_block();
+        let mut outcome = half.push(block, at.clone(), csum, &mut pool.chunks);
+        if let Err((block, Refused::Full)) = outcome {
+            self.kick(half);
+            half.reap(&mut pool.chunks);
+            outcome = half.push(block, at, csum, &mut pool.chunks);
+        }
+        let left = match outcome {
+            Ok(left) => left,
+            Err((block, refused)) => {
+                match refused {
+                    Refused::Full => self.losses.tx_dropped.inc(),
+                    Refused::Unfit => self.losses.tx_errors.inc(),
+                }
+                Some(block)
+            }
+        };
+        if let Some(block) = left {
+            pool.put(Buf::of(block, 0..0));
+        }
     }
 
     /// Has the kernel send what is in the ring, again as long as it takes some or there is patience.

@@ -18,6 +18,7 @@ use crate::forwarder::Forwarder;
 /// A namespace for the switch and two for hosts, each with `eth0` whose other end is `left` or `right` in the switch's.
 pub struct Bed {
     pub bed: Testbed,
+    opener: Opener,
     pub switch: Netns,
     pub left: Netns,
     pub right: Netns,
@@ -30,7 +31,8 @@ impl Bed {
     pub fn new() -> Self {
         let bed = Testbed::new(Sharing::Shared).unwrap();
         let [switch, left, right] = ["sw", "l", "r"].map(|name| bed.netns(name).unwrap());
-        let bed = Self { bed, switch, left, right };
+        let opener = Opener::new(Clock::real());
+        let bed = Self { bed, opener, switch, left, right };
         bed.cable("left", &bed.left);
         bed.cable("right", &bed.right);
         bed.left.configure("eth0", LEFT, 24).unwrap();
@@ -58,7 +60,7 @@ impl Bed {
         name: &str,
         options: &[(&str, &str)],
     ) -> Result<Arc<dyn Device>, String> {
-        self.switch.enter(|| open(kind, name, options)).unwrap()
+        self.switch.enter(|| open_by(&self.opener, kind, name, options)).unwrap()
     }
 
     pub fn forwarder(&self) -> Forwarder {
@@ -69,8 +71,17 @@ impl Bed {
 
 /// Opens a device where this thread is.
 pub fn open(kind: Kind, name: &str, options: &[(&str, &str)]) -> Result<Arc<dyn Device>, String> {
+    open_by(&Opener::new(Clock::real()), kind, name, options)
+}
+
+fn open_by(
+    opener: &Opener,
+    kind: Kind,
+    name: &str,
+    options: &[(&str, &str)],
+) -> Result<Arc<dyn Device>, String> {
     let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    Opener::new(Clock::real()).open(kind, name, &options).map_err(|e| e.to_string())
+    opener.open(kind, name, &options).map_err(|e| e.to_string())
 }
 
 /// Bytes sent each way by [`tcp`].

@@ -164,6 +164,11 @@ impl<T: Entry> Consumer<T> {
         Ok(Self { ring: Ring::new(map, at, size)?, next: 0, known: 0 })
     }
 
+    /// Whether there is no entry to read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ring.word(self.ring.producer).load(Ordering::Acquire) == self.next
+    }
+
     /// Reads an entry, if there is one; [`Consumer::release`] gives its place back.
     pub(super) fn pop(&mut self) -> Option<T> {
         if self.known == 0 {

@@ -1,6 +1,6 @@
 //! Rings whose other side is played by the test, not by the kernel: honest, and lying.
 
-use super::frames::Frames;
+use super::memory::{Chunks, Lent, Memory};
 use super::ring::{Consumer, Desc, Offsets, Producer};
 use super::*;
 use crate::mapping::Mapping;
@@ -122,33 +122,105 @@ fn rings_do_not_fit_where_they_do_not_fit() {
     assert!(Consumer::<Desc>::new(memory(), AT, 7).is_err());
 }
 
-/// Every address and length, those at borders above all: a frame is accepted when the kernel has it and the bytes are in it,
+/// Some chunks, all at hand, with who counts what the kernel has of them.
+fn chunks(count: u32) -> (Vec<Chunk>, Lent) {
+    let memory = Memory::new(count).unwrap();
+    let mut all = Vec::new();
+    memory.take(usize::MAX, &mut all);
+    assert_eq!((all.len(), memory.free()), (count as usize, 0));
+    (all, Lent::new(memory))
+}
+
+/// Every address and length, those at borders above all: a chunk is accepted when the kernel has it and the bytes are in it,
 /// and then not again.
 #[test]
-fn no_frame_is_in_two_places() {
-    let mut frames = Frames::new(4, 4);
-    let lent: Vec<u64> = (0..3).map(|_| frames.lend().unwrap()).collect();
+fn no_chunk_is_in_two_places() {
+    let (mut ours, mut lent) = chunks(70);
+    // Numbers 66, 65, 64.
+    ours.sort_by_key(|chunk| chunk.as_ptr());
+    let last = ours.split_off(64);
     let size = FRAME as u64;
-    assert_eq!(lent, [4 * size, 5 * size, 6 * size]);
+    for (n, chunk) in (64..67).zip(last) {
+        assert_eq!(lent.lend(chunk).ok(), Some(n * size));
+    }
     let bad = [
         (0, 0),
-        (4 * size - 1, 1),
-        (7 * size, 10),
-        (8 * size, 0),
+        (64 * size - 1, 1),
+        (67 * size, 10),
+        (70 * size, 0),
         (u64::MAX, 1),
         (u64::MAX, u32::MAX),
-        (4 * size, FRAME as u32 + 1),
-        (5 * size + 100, FRAME as u32 - 99),
+        (64 * size, FRAME as u32 + 1),
+        (65 * size + 100, FRAME as u32 - 99),
     ];
     for (n, (address, len)) in (1..).zip(bad) {
-        assert!(frames.returned(address, len).is_none(), "{address} {len}");
-        assert_eq!(frames.corrupt, n);
+        assert!(lent.returned(address, len).is_none(), "{address} {len}");
+        assert_eq!(lent.corrupt, n);
     }
-    let back = frames.returned(5 * size + 100, FRAME as u32 - 100).unwrap();
-    assert!(frames.returned(5 * size, 0).is_none(), "it is ours already");
-    frames.keep(back);
-    assert_eq!(frames.idle(), 2);
-    assert_eq!(frames.lend(), Some(5 * size));
+    let (back, at) = lent.returned(65 * size + 100, FRAME as u32 - 100).unwrap();
+    assert_eq!((at, lent.count()), (100, 2));
+    assert!(lent.returned(65 * size, 0).is_none(), "it is ours already");
+    assert_eq!(lent.lend(back).ok(), Some(65 * size));
+    let (foreign, _) = chunks(1);
+    for chunk in foreign {
+        assert!(lent.lend(chunk).is_err(), "another memory's");
+    }
+}
+
+/// Wherever chunks end, none is lost, and the memory goes when nobody has one.
+#[test]
+fn all_chunks_come_home() {
+    let memory = Memory::new(100).unwrap();
+    let mut hand = Chunks::default();
+    let mut lent = [Lent::new(memory.clone()), Lent::new(memory.clone())];
+    let mut packets = Vec::new();
+    for n in 0..90 {
+        let chunk = hand.take(&memory).unwrap();
+        match n % 3 {
+            0 => packets.push(chunk.into_block()),
+            side => assert!(lent[side - 1].lend(chunk).is_ok()),
+        }
+    }
+    drop(packets.split_off(10));
+    packets.into_iter().filter_map(|b| Chunk::try_from(b).ok()).for_each(|c| hand.put(c));
+    hand.clear();
+    assert_eq!(memory.free(), 40);
+    let place = Place { ifindex: 7, queue: 1 };
+    let [mut one, mut two] = lent;
+    memory.put_numbers(&one.abandon());
+    memory.strand(place, two.abandon());
+    assert_eq!((memory.free(), memory.stranded()), (70, 30));
+    memory.recover(|lost| lost.queue == 0);
+    assert_eq!(memory.stranded(), 30);
+    memory.recover(|lost| lost == place);
+    assert_eq!((memory.free(), memory.stranded()), (100, 0));
+    drop((one, two));
+    assert_eq!((memory.free(), Arc::strong_count(&memory)), (100, 1));
+}
+
+/// What is at hand is bounded, and of several memories each gets its own.
+#[test]
+fn what_is_at_hand_is_of_the_memory_that_is_asked_for() {
+    let [one, two] = [400, 1].map(|n| Memory::new(n).unwrap());
+    let mut hand = Chunks::default();
+    let mut all = Vec::new();
+    one.take(400, &mut all);
+    all.into_iter().for_each(|chunk| hand.put(chunk));
+    assert!(one.free() >= 100, "{}", one.free());
+    let chunk = hand.take(&two).unwrap();
+    assert!(hand.take(&two).is_none(), "there is only one");
+    assert!(!hand.hold(&two, 1));
+    hand.put(chunk);
+    assert!(hand.hold(&two, 1) && !hand.hold(&two, 2));
+    let mut taken = Vec::new();
+    while let Some(chunk) = hand.take(&one) {
+        taken.push(chunk);
+    }
+    assert_eq!(taken.len(), 400);
+    assert!(hand.take(&two).is_some());
+    drop(taken);
+    hand.clear();
+    assert_eq!((one.free(), two.free()), (400, 1));
 }
 
 /// A small generator, so that the lies differ but a failure can be had again.
@@ -168,12 +240,10 @@ fn a_lying_kernel_harms_nobody() {
     for seed in 1..200 {
         let mut next = numbers(seed);
         let (mut ring, kernel) = consumer();
-        let mut frames = Frames::new(0, 16);
-        let umem = Mapping::anonymous(16 * FRAME).unwrap();
-        let mut out = 0;
+        let (mut ours, mut lent) = chunks(16);
         for _ in 0..200 {
-            while out < 8 && frames.lend().is_some() {
-                out += 1;
+            while lent.count() < 8 {
+                assert!(lent.lend(ours.pop().unwrap()).is_ok());
             }
             let interesting =
                 [0, 1, FRAME as u64 - 1, FRAME as u64, u64::MAX, u64::MAX - FRAME as u64];
@@ -191,18 +261,17 @@ fn a_lying_kernel_harms_nobody() {
             let lie = if next().is_multiple_of(3) { next() as u32 } else { (next() % 9) as u32 };
             kernel.set(AT.producer, kernel.get(AT.consumer).wrapping_add(lie));
             while let Some(desc) = ring.pop() {
-                let Some(frame) = frames.returned(desc.addr, desc.len) else { continue };
-                // SAFETY: nobody else has this mapping.
-                #[allow(unsafe_code)]
-                let bytes = unsafe { umem.slice(desc.addr as usize, desc.len as usize) };
-                assert_eq!(bytes.len(), desc.len as usize, "all of it is in the umem");
-                frames.keep(frame);
-                out -= 1;
+                let Some((chunk, at)) = lent.returned(desc.addr, desc.len) else { continue };
+                assert!(
+                    chunk.get(at..at + desc.len as usize).is_some(),
+                    "all of it is in the chunk"
+                );
+                ours.push(chunk);
             }
             ring.release();
-            assert_eq!(frames.idle() + out, 16);
+            assert_eq!(ours.len() + lent.count(), 16);
         }
-        assert!(frames.corrupt > 0, "seed {seed} told no lie");
+        assert!(lent.corrupt > 0, "seed {seed} told no lie");
     }
 }
 

@@ -168,6 +168,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     OPTIONS.key_on(&["dpdk", "dummy-pmd", "dummy"], "numa_id", Int(0, MAX), "by device", "NUMA node."),
     OPTIONS.key_on(AFXDP, "n_rxq", Int(1, U32), "all that the device has", "Receive queues to serve."),
     OPTIONS.key_on(AFXDP, "xdp-mode", Word(&["best-effort", "native-with-zerocopy", "native", "generic"]), "best-effort", "How the kernel hands packets over."),
+    OPTIONS.key_on(AFXDP, "xdp-busy-poll", Int(0, 1024), "0", "Packets that a worker has the driver take in at a time; 0: the driver does by itself."),
     OPTIONS.key_on(AFXDP, "use-need-wakeup", Bool, "true", "Enter the kernel only when it asks for it."),
     OPTIONS.key_on(AFXDP, "n_rxq_desc", Obsolete("it is for dpdk devices"), "", "Does nothing here."),
     OPTIONS.key_on(DPDK, "dpdk-devargs", Text, "required", "The device, as DPDK names it."),
