@@ -116,8 +116,7 @@ impl State {
         });
         let full = learn.limit != 0
             && known.is_none()
-            && table.rules().filter(|r| r.cookie == request.new_cookie).count()
-                >= learn.limit as usize;
+            && program.count(request.table, request.new_cookie) >= learn.limit as usize;
         !(same || full)
     }
 }

@@ -53,6 +53,7 @@ impl Program {
             group_users,
             meter_users,
             learners,
+            limits: self.limits.clone(),
             shapes,
             instructions,
             timers,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use openflow::{Action, Instructions};
 
-use super::store::for_each_action;
+use super::store::{Index, for_each_action};
 use super::{Changes, Program, Removed};
 use crate::rule::Rule;
 
@@ -53,10 +53,71 @@ fn for_each_lesson(instructions: &Instructions, mut f: impl FnMut(Lesson)) {
     });
 }
 
+/// How many rules there are of what is learned up to a limit: each packet asks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Limits(BTreeMap<Lesson, Limit>);
+
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// Rules that teach it.
+    teachers: usize,
+    /// Rules that were learned, or are like it.
+    rules: usize,
+}
+
+fn for_each_limit(instructions: &Instructions, mut f: impl FnMut(Lesson)) {
+    for_each_action(instructions, |action| {
+        if let Action::Learn(learn) = action
+            && learn.limit != 0
+        {
+            f((learn.table, learn.cookie));
+        }
+    });
+}
+
+impl Limits {
+    /// A rule has gone.
+    pub(super) fn remove(&mut self, rule: &Rule) {
+        if let Some(limit) = self.0.get_mut(&(rule.table, rule.cookie)) {
+            limit.rules -= 1;
+        }
+        for_each_limit(&rule.instructions, |lesson| {
+            if let Some(limit) = self.0.get_mut(&lesson) {
+                limit.teachers -= 1;
+                if limit.teachers == 0 {
+                    self.0.remove(&lesson);
+                }
+            }
+        });
+    }
+
+    /// A rule has come. `cookies` has all but that.
+    pub(super) fn add(&mut self, rule: &Rule, cookies: &Index<u64>) {
+        for_each_limit(&rule.instructions, |(table, cookie)| {
+            let count = || cookies.of(cookie).filter(|rule| rule.table == table).count();
+            let limit = self.0.entry((table, cookie));
+            limit.or_insert_with(|| Limit { teachers: 0, rules: count() }).teachers += 1;
+        });
+        if let Some(limit) = self.0.get_mut(&(rule.table, rule.cookie)) {
+            limit.rules += 1;
+        }
+    }
+}
+
 impl Program {
     /// The rules of that cookie, in order of age.
     pub fn with_cookie(&self, cookie: u64) -> impl Iterator<Item = &Arc<Rule>> {
         self.cookies.of(cookie)
+    }
+
+    /// How many rules of that cookie a table has. Known beforehand if some rule learns them up to a limit.
+    pub fn count(&self, table: u8, cookie: u64) -> usize {
+        match self.limits.0.get(&(table, cookie)) {
+            Some(limit) => limit.rules,
+            None => self
+                .table(table)
+                .map_or(0, |table| table.rules().filter(|rule| rule.cookie == cookie).count()),
+        }
     }
 
     /// Removes what nobody teaches any more; and what that has taught.

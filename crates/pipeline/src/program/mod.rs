@@ -61,7 +61,7 @@ use crate::table::Table;
 use expiry::Timers;
 use flow::frag;
 use fragment::FragmentRule;
-use learned::Learners;
+use learned::{Learners, Limits};
 use openflow::message::switch::Fragments;
 use shared::Shared;
 use store::Index;
@@ -92,6 +92,7 @@ pub struct Program {
     group_users: Index<u32>,
     meter_users: Index<u32>,
     learners: Learners,
+    limits: Limits,
     shapes: Shapes<WORDS>,
     instructions: Shared,
     timers: Timers,
@@ -117,6 +118,7 @@ impl Program {
             group_users: Index::default(),
             meter_users: Index::default(),
             learners: Learners::default(),
+            limits: Limits::default(),
             shapes: Shapes::new(&LAYOUT),
             instructions: Shared::new(seed),
             timers: Timers::default(),

@@ -102,6 +102,7 @@ impl Program {
         if let Some(old) = &old {
             self.unindex(old);
         }
+        self.limits.add(&rule, &self.cookies);
         self.cookies.add(rule.cookie, &rule);
         for_each_reference(&rule.instructions, |reference| match reference {
             Reference::Group(id) => self.group_users.add(id, &rule),
@@ -120,6 +121,7 @@ impl Program {
 
     fn unindex(&mut self, rule: &Rule) {
         self.learners.remove(&rule.instructions);
+        self.limits.remove(rule);
         self.cookies.remove(rule.cookie, rule);
         self.instructions.forget(&rule.instructions);
         for_each_reference(&rule.instructions, |reference| match reference {

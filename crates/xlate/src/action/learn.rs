@@ -8,6 +8,7 @@ use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::{Action, Instructions, Match, Port, Subfield, Value};
 use packet::wire::ip_proto;
+use pipeline::MatchKey;
 
 use crate::request::{LearnRule, Shorten, Use};
 use crate::run::Run;
@@ -60,17 +61,14 @@ impl<'a> Walk<'a> {
 
     /// Whether the limit of rules with this cookie leaves room for one, or it is there.
     fn has_room(&self, run: &Run<'a>, action: &Learn, flow_mod: &FlowMod) -> bool {
-        let Some(table) = run.program.and_then(|p| p.table(action.table)) else { return true };
-        let matching = &flow_mod.matching;
-        let of_cookie = table.rules().filter(|rule| rule.cookie == action.cookie);
-        let mut count = 0;
-        for rule in of_cookie {
-            if rule.priority == i32::from(action.priority) && rule.matching() == *matching {
-                return true;
-            }
-            count += 1;
-        }
-        action.limit == 0 || count < action.limit
+        let Some(program) = run.program else { return true };
+        let is_there = || {
+            let pattern = MatchKey::new(&flow_mod.matching)?;
+            program.table(action.table)?.get(&pattern, action.priority.into())
+        };
+        action.limit == 0
+            || program.count(action.table, action.cookie) < action.limit as usize
+            || is_there().is_some_and(|rule| rule.cookie == action.cookie)
     }
 
     fn rule_to_learn(&mut self, run: &Run<'a>, action: &Learn) -> FlowMod {

@@ -257,6 +257,40 @@ fn what_was_learned_goes_with_the_last_that_taught_it() {
     assert_eq!(p.with_cookie(7).count(), 1, "that of another table stays");
 }
 
+/// Who learns up to a limit asks for each packet how many there are.
+#[test]
+fn what_is_learned_up_to_a_limit_is_counted() {
+    let mut p = Program::new(1);
+    let teach = |port| format!("in_port={port},actions=learn(table=1,cookie=7,limit=3,priority=5)");
+    let counted = |p: &Program| {
+        let rules = p.with_cookie(7).filter(|rule| rule.table == 1).count();
+        assert_eq!(p.count(1, 7), rules);
+        rules
+    };
+    add(&mut p, "cookie=7,table=1,udp,actions=1").unwrap();
+    add(&mut p, &teach(1)).unwrap();
+    assert_eq!(counted(&p), 1, "it was there before");
+    add(&mut p, &teach(2)).unwrap();
+    add(&mut p, "cookie=7,table=1,tcp,actions=1").unwrap();
+    add(&mut p, "cookie=7,table=1,tcp,actions=2").unwrap();
+    add(&mut p, "cookie=7,table=2,tcp,actions=2").unwrap();
+    assert_eq!(counted(&p), 2, "one took another's place, one is elsewhere");
+    change(&mut p, Command::Delete, "in_port=1").unwrap();
+    let copy = {
+        let books = p.take_books();
+        assert_eq!(p.count(1, 7), 2, "without its books, too");
+        p.copy(books)
+    };
+    p = copy;
+    add(&mut p, "cookie=8,table=1,tcp,actions=2").unwrap();
+    assert_eq!(counted(&p), 1, "one has another cookie now");
+    change(&mut p, Command::Delete, "table=1,udp").unwrap();
+    assert_eq!(counted(&p), 0);
+    add(&mut p, "cookie=7,table=1,udp,actions=1").unwrap();
+    change(&mut p, Command::Delete, "in_port=2").unwrap();
+    assert_eq!(counted(&p), 1, "nobody teaches it any more");
+}
+
 /// The reference: a list, and every rule looked at.
 fn naive(list: &mut Vec<(i32, FlowMod)>, request: &FlowMod) {
     let priority = i32::from(request.priority);
