@@ -158,6 +158,17 @@ impl Frame<'_> {
     }
 }
 
+/// When a packet's action set is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ActionSet {
+    /// At the end of the first table's walk, where the reference shows the first bridge's.
+    Within,
+    /// When that walk is over.
+    Behind,
+    /// Not by this walk, which is of a part of the packet's way.
+    Later,
+}
+
 /// Whether it makes a difference in which table, by which rule, a step is done.
 fn knows_its_place(step: StepRef<'_>) -> bool {
     match step {
@@ -255,8 +266,9 @@ impl<'a> Walk<'a> {
     /// The packet goes through the tables, from the first.
     pub(crate) fn run_tables(&mut self, run: &mut Run<'a>) {
         let Some(frame) = self.enter_table(run, Entry::of(0), false) else { return };
-        self.run_frames(run, frame, run.is_first);
-        if !run.is_first {
+        let set = if run.is_first { ActionSet::Within } else { ActionSet::Behind };
+        self.run_frames(run, frame, set);
+        if set == ActionSet::Behind {
             self.run_action_set(run);
         }
     }
@@ -265,7 +277,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn run_actions(&mut self, run: &mut Run<'a>, actions: &[Action]) -> bool {
         let (table, rule) = (run.table, run.rule.clone());
         let frame = Frame { steps: Steps::Actions(actions), at: 0, table, deepens: false };
-        let ended = self.run_frames(run, frame, false);
+        let ended = self.run_frames(run, frame, ActionSet::Later);
         (run.table, run.rule) = (table, rule);
         ended
     }
@@ -273,12 +285,11 @@ impl<'a> Walk<'a> {
     /// The packet goes on with what was left to do.
     pub(crate) fn run_steps(&mut self, run: &mut Run<'a>, steps: &[Step]) {
         let frame = Frame { steps: Steps::Frozen(steps), at: 0, table: run.table, deepens: false };
-        self.run_frames(run, frame, true);
+        self.run_frames(run, frame, ActionSet::Within);
     }
 
-    /// Says whether the packet's way ends here. The reference shows the first bridge's action set as a part of the first table:
-    /// `with_set` does it there.
-    fn run_frames(&mut self, run: &mut Run<'a>, first: Frame<'_>, with_set: bool) -> bool {
+    /// Says whether the packet's way ends here.
+    fn run_frames(&mut self, run: &mut Run<'a>, first: Frame<'_>, set: ActionSet) -> bool {
         let mut frames = vec![first];
         let mut ended = false;
         while let Some(frame) = frames.last_mut() {
@@ -297,8 +308,11 @@ impl<'a> Walk<'a> {
                 }
                 Next::Branch { len, dst } => {
                     let steps = rest(run, &frames);
-                    self.branch(run, len, dst, &steps, with_set);
+                    self.branch(run, len, dst, &steps, set);
                     // The action set has been done on both branches.
+                    if set != ActionSet::Later {
+                        run.set.clear();
+                    }
                     while let Some(frame) = frames.pop() {
                         self.leave(Some(frame));
                     }
@@ -313,7 +327,7 @@ impl<'a> Walk<'a> {
                 }
             }
             if matches!(next, Next::Leave | Next::Exit) {
-                if with_set && frames.len() == 1 {
+                if set == ActionSet::Within && frames.len() == 1 {
                     self.run_action_set(run);
                 }
                 self.leave(frames.pop());
@@ -359,7 +373,7 @@ impl<'a> Walk<'a> {
     }
 
     /// See [`Next::Branch`].
-    fn branch(&mut self, run: &Run<'a>, len: u16, dst: Subfield, steps: &[Step], with_set: bool) {
+    fn branch(&mut self, run: &Run<'a>, len: u16, dst: Subfield, steps: &[Step], set: ActionSet) {
         self.commit(&run.packet);
         let (done, before) = (self.done, std::mem::take(&mut self.actions));
         let side = |walk: &mut Self, larger: bool| {
@@ -371,11 +385,16 @@ impl<'a> Walk<'a> {
             walk.deeper(|walk| {
                 let frame =
                     Frame { steps: Steps::Frozen(steps), at: 0, table: run.table, deepens: false };
-                walk.run_frames(&mut run, frame, with_set);
+                walk.run_frames(&mut run, frame, set);
+                if set == ActionSet::Behind {
+                    walk.run_action_set(&mut run);
+                }
             });
             std::mem::take(&mut walk.actions)
         };
         let (greater, less_or_equal) = (side(self, true), side(self, false));
+        // Each worked on a packet of its own: whoever sent the packet here goes on with it as it was.
+        self.done = done;
         self.actions = before;
         self.push(flow::Action::CheckPktLen { len, greater, less_or_equal });
     }

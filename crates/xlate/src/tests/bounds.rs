@@ -134,3 +134,29 @@ fn flood_vlans_never_learn() {
     assert!(t.effects.is_empty());
     assert_eq!(text(&w.ask(&tagged(ping(2, B, A), 7, 0)).actions), "1,3");
 }
+
+/// Behind a wire, too, the action set is done to the longer and to the shorter packets, and then no more; and whoever sent the
+/// packet there goes on with it as it was.
+#[test]
+fn branches_behind_a_wire_end_with_the_action_set() {
+    let br0 = vec![device(1, 1), device(3, 3), patch("a", 5, "b")];
+    let br1 = vec![device(2, 2), patch("b", 6, "a")];
+    let w = World::new(snapshot(vec![("br0", br0), ("br1", br1)]))
+        .with_rules(0, &["in_port=1,priority=9,actions=5,3"])
+        .with_rules(
+            1,
+            &[
+                "priority=9,actions=write_actions(output:2),goto_table:1",
+                "table=1,actions=check_pkt_larger(1500)->reg0[0],resubmit(,2)",
+                "table=2,reg0=1,actions=push_vlan:0x8100",
+            ],
+        );
+    let t = w.ask(&ping(1, A, B));
+    let said = flow::text::ActionsText { actions: &t.actions, names: &flow::text::Numbers };
+    assert_eq!(
+        said.to_string(),
+        "clone(check_pkt_len(size=1500,gt(push_vlan(vid=0,pcp=0),2),le(2))),3",
+        "{}",
+        t.trace
+    );
+}
