@@ -39,8 +39,10 @@ fn ends(key: &FlowKey) -> (End, End) {
     } else if key.is_ipv6() {
         (u128::from_be_bytes(key.ipv6_src), u128::from_be_bytes(key.ipv6_dst))
     } else {
-        // Not IP: all that tells two of them apart is the link layer.
-        (mac(&key.eth_src), mac(&key.eth_dst))
+        // Not IP: what tells two of them apart is the link layer, and who asks ARP for whom.
+        let (sender, target) = if key.is_arp() { (key.nw_src, key.nw_dst) } else { (0, 0) };
+        let both = |m, ip: u32| mac(m) << 32 | u128::from(ip);
+        (both(&key.eth_src, sender), both(&key.eth_dst, target))
     };
     let has_ports = key.ip_frag == 0 && matches!(key.nw_proto, 6 | 17 | 132);
     let ports = if has_ports { (key.tp_src, key.tp_dst) } else { (0, 0) };
@@ -105,6 +107,19 @@ mod tests {
             assert!(buckets.iter().all(|n| (800..1200).contains(n)), "{buckets:?}");
             let all: BTreeSet<_> = (0..16_000).map(|port| of(method, &key(port), 0)).collect();
             assert!(all.len() > 15_990, "{}", all.len());
+        }
+    }
+
+    #[test]
+    fn what_is_not_ip_spreads_by_its_addresses() {
+        let arp = FlowKey { eth_type: 0x0806, nw_proto: 1, ..FlowKey::default() };
+        let by_ip = (0..200).map(|ip| FlowKey { nw_dst: ip, ..arp }).collect();
+        let other = FlowKey { eth_type: 0x88cc, ..FlowKey::default() };
+        let by_mac = (0..200).map(|n| FlowKey { eth_src: [0, 0, 0, 0, 0, n], ..other }).collect();
+        for keys in [by_ip, by_mac] {
+            let keys: Vec<FlowKey> = keys;
+            let all: BTreeSet<_> = keys.iter().map(|k| of(HashMethod::L4, k, 0) & 15).collect();
+            assert_eq!(all.len(), 16);
         }
     }
 
