@@ -49,6 +49,7 @@ impl State {
             | Use::TxDrop(..)
             | Use::Met(_)
             | Use::Group(_)
+            | Use::Grown(_)
             | Use::Frozen(..) => false,
         })
     }
@@ -68,9 +69,14 @@ impl State {
 
 impl Shared {
     /// Counts packets for what they used.
-    pub(crate) fn count(&self, state: &State, uses: &[Use], delta: Delta, now: Instant) {
+    pub(crate) fn count(&self, state: &State, uses: &[Use], mut delta: Delta, now: Instant) {
         for used in uses {
             match used {
+                Use::Grown(by) => {
+                    let packets = i64::try_from(delta.packets).unwrap_or(i64::MAX);
+                    let all = packets.saturating_mul(i64::from(*by));
+                    delta.bytes = delta.bytes.saturating_add_signed(all);
+                }
                 Use::Rx(port) => state.count_traffic(*port, |t| {
                     t.rx_packets += delta.packets;
                     t.rx_bytes += delta.bytes;
@@ -132,6 +138,7 @@ impl Shared {
                 | Use::Met(_)
                 | Use::Group(_)
                 | Use::Shorten(_)
+                | Use::Grown(_)
                 | Use::Frozen(..) => {}
             }
         }

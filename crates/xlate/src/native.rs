@@ -112,9 +112,13 @@ impl Walk<'_> {
         self.uses.push(Use::Neighbour { bridge: way.bridge, ip: way.neighbour, asker });
         self.commit(packet);
         let key = outer_key(&outer, way.via_dp);
+        // The underlay's rules count the packets that they see.
+        let more = i32::try_from(push.header.len()).unwrap_or(0);
+        self.uses.push(Use::Grown(more));
         let wrapped = self.aside(&key, vec![Action::TnlPush(Arc::new(push))], |walk| {
             walk.enter(way.via, Packet::new(&key));
         });
+        self.uses.push(Use::Grown(-more));
         if wrapped.len() > 1 {
             self.uses.push(Use::Tx(at));
             self.push(Action::Clone(wrapped));

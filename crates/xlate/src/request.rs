@@ -171,6 +171,8 @@ pub enum Use {
     Tx(PortRef),
     /// They are dropped on their way out of this tunnel port, for this reason.
     TxDrop(PortRef, DropCause),
+    /// They are so many bytes longer from here on, in a tunnel's header, or shorter again where they are out of it.
+    Grown(i32),
     /// They are looked up in a table.
     Met(Met),
     /// They make a rule, or keep it from being made again.
