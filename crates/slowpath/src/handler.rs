@@ -152,7 +152,8 @@ impl Shared {
         let t = translate(&state.snapshot, &state.tables(), &request(miss, now));
         let Translation { actions, mask, effects, uses, .. } = t;
         self.learn_from(access, &uses, effects, delta, now)?;
-        let mask = if self.exact_flows.load(Ordering::Relaxed) { Mask::exact() } else { mask };
+        let mask =
+            if self.exact_flows.load(Ordering::Relaxed) { whole(&miss.key, &mask) } else { mask };
         flows.push(Brought {
             key: MaskedKey::new(&miss.key, &mask),
             first: miss.key,
@@ -292,4 +293,14 @@ fn delta(miss: &Miss) -> Delta {
 fn request(miss: &Miss, now: Instant) -> Request<'_> {
     let packet = Some(miss.packet.bytes());
     Request { key: &miss.key, packet, now, want_trace: false, entered: None }
+}
+
+/// All that can be known of a packet. That it has no extension headers nobody else says of packets, so it is said only of those
+/// for which it was asked.
+fn whole(key: &FlowKey, looked: &Mask) -> Mask {
+    let mut all = Mask::exact();
+    if key.ipv6_exthdr == 0 {
+        all.0.ipv6_exthdr = looked.0.ipv6_exthdr;
+    }
+    all
 }
