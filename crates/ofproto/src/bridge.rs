@@ -14,10 +14,9 @@ use openflow::message::port::PortDesc;
 use openflow::message::{Desc, Message};
 use openflow::wire::{decode, encode, error_about};
 use openflow::{Port, Version};
-use pipeline::{Changes, TableSettings};
+use pipeline::{Changes, Options, TableSettings};
 
 use crate::multipart::Multipart;
-use crate::options::Options;
 use crate::pacer::Pacer;
 use crate::peer::{Peer, PeerId};
 use crate::requests;
@@ -75,7 +74,7 @@ pub struct Bridge {
     /// Who has asked for changes of which ports since ports were last looked at.
     pub(crate) changers: Vec<(PeerId, Port)>,
     /// Which options of tunnels are which fields.
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     pub(crate) outbox: Vec<Outgoing>,
     /// Packets that were lost to the limits of peers.
     pub(crate) lost: u64,
@@ -92,7 +91,7 @@ impl Bridge {
             peers: BTreeMap::new(),
             generation: None,
             changers: Vec::new(),
-            options: Options::default(),
+            options: Arc::default(),
             outbox: Vec::new(),
             lost: 0,
             held: Vec::new(),

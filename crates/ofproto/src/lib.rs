@@ -20,7 +20,6 @@
 
 pub mod bridge;
 pub mod multipart;
-mod options;
 pub mod pacer;
 pub mod peer;
 mod requests;

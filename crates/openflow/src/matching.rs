@@ -67,7 +67,8 @@ impl Match {
         self.bits(owner).filter(|(_, mask)| mask & bits == bits).map(|(value, _)| value & bits)
     }
 
-    /// What the field is matched with: value and mask, which is not zero. `None` when any value will do.
+    /// What the field is matched with: value and mask, which is not zero but for [`Match::set_present`]. `None` when any value
+    /// will do.
     pub fn get(&self, field: Field) -> Option<(Value, Value)> {
         if is_owner(field) {
             return self.owner(field).map(|(value, mask)| (value.clone(), mask.clone()));
@@ -176,6 +177,15 @@ impl Match {
             (Err(_), true) => {}
             (Ok(i), false) => self.entries[i] = Entry { field, value, mask },
             (Err(i), false) => self.entries.insert(i, Entry { field, value, mask }),
+        }
+    }
+
+    /// Matches packets that have this option of a tunnel, whatever it is: with a mask that is zero.
+    pub fn set_present(&mut self, option: Field) {
+        let entry = Entry { field: option, value: option.zero(), mask: option.zero() };
+        match self.at(option) {
+            Ok(i) => self.entries[i] = entry,
+            Err(i) => self.entries.insert(i, entry),
         }
     }
 

@@ -26,6 +26,10 @@ pub struct Registers {
     /// An OpenFlow port number; [`Port::UNSET`] while the action set has no output.
     pub actset_output: u16,
     pub conj_id: u32,
+    // -- the options of the tunnel, as `Options` says --
+    /// A bit for each field that the packet has.
+    pub options_present: u64,
+    pub options: [u64; 32],
     // -- the connection's original direction --
     pub ct_nw_src: u32,
     pub ct_nw_dst: u32,

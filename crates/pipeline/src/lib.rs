@@ -21,6 +21,7 @@ mod eviction;
 mod group;
 mod key;
 pub mod meter;
+mod options;
 mod pattern;
 mod port;
 mod program;
@@ -38,6 +39,7 @@ pub use builder::{BuildError, PortSpec, PortSpecKind, SnapshotBuilder};
 pub use group::{Group, GroupUsage};
 pub use key::{Key, KeyMask, Registers, WORDS, is_held};
 pub use meter::Meter;
+pub use options::Options;
 pub use pattern::{MatchKey, matching};
 pub use port::{OfPort, Port, PortConfig, PortKind, PortRef};
 pub use program::{

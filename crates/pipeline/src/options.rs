@@ -1,34 +1,82 @@
-//! Which options of tunnels are which fields (`tun_metadata0` to `63`): what a controller says of that, and is told back
-//! (Nicira's TLV table). No rule can match these fields yet, for no tunnel here carries options.
+//! Options of tunnels as fields: which option is which of `tun_metadata0` to `63` (Nicira's TLV table), and where keys hold it.
+//!
+//! # Design
+//! A controller gives a field to an option as long as it likes, so that where the field lives in a key is not known before. Keys
+//! have room for so many units of four bytes, and a field has as many of them as its option is long, wherever they are free:
+//! none that is in use is ever moved. One bit for each field says whether a packet has the option at all; to match a field is
+//! to look at that bit, too.
+//!
+//! A field keeps its place while a rule or a group names it, so whoever has the table can read keys and patterns by it.
 
 use std::collections::BTreeMap;
+use std::mem::offset_of;
 
 use openflow::error::Code;
 use openflow::message::tlv::{TlvCommand, TlvMap, TlvTable, TlvTableMod};
+use openflow::{Field, Match, Subfield, Value};
+use zerocopy::IntoBytes;
+
+use crate::key::{Key, KeyMask, Registers};
 
 /// Bytes that the values of all options together may have.
 const SPACE: u32 = 256;
 /// Fields.
 const FIELDS: u16 = 64;
+/// Bytes of a unit.
+const UNIT: usize = 4;
+
+/// Where keys hold which options packets have, and the units.
+pub(crate) const PRESENT: usize =
+    offset_of!(Key, registers) + offset_of!(Registers, options_present);
+const UNITS: usize = offset_of!(Key, registers) + offset_of!(Registers, options);
+const _: () = assert!(PRESENT.is_multiple_of(8));
+
+/// A field: its option, and a bit for each unit that is its own. The lowest unit holds its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    map: TlvMap,
+    units: u64,
+}
+
+impl Slot {
+    /// Where its bytes are in a key, unit by unit.
+    fn places(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |unit| self.units >> unit & 1 == 1).map(|unit| UNITS + UNIT * unit)
+    }
+
+    fn len(self) -> usize {
+        UNIT * self.units.count_ones() as usize
+    }
+}
 
 /// The table, by the number of the field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Options(BTreeMap<u16, TlvMap>);
+pub struct Options(BTreeMap<u16, Slot>);
+
+/// A bit for each field of options.
+pub(crate) fn bit_of(field: Field) -> u64 {
+    field.tun_metadata_index().map_or(0, |index| 1 << index)
+}
 
 impl Options {
-    /// Carries out a change, whole or not at all.
-    pub(crate) fn change(&mut self, change: &TlvTableMod) -> Result<(), Code> {
+    /// Of a bridge that was told of none.
+    pub const NONE: Options = Options(BTreeMap::new());
+
+    /// Carries out a change, whole or not at all. `used` has a bit for each field that must stay where it is.
+    pub(crate) fn change(&mut self, change: &TlvTableMod, used: u64) -> Result<(), Code> {
         let mut table = self.clone();
         for map in &change.maps {
             match change.command {
                 TlvCommand::Add => table.add(*map)?,
                 // The field alone says which, as for the reference.
-                TlvCommand::Delete => drop(table.0.remove(&map.index)),
+                TlvCommand::Delete => table.remove(map.index, used)?,
                 TlvCommand::Clear => {}
             }
         }
         if change.command == TlvCommand::Clear {
-            table.0.clear();
+            for index in self.0.keys() {
+                table.remove(*index, used)?;
+            }
         }
         *self = table;
         Ok(())
@@ -41,20 +89,173 @@ impl Options {
         if self.0.contains_key(&map.index) {
             return Err(Code::NXTTMFC_ALREADY_MAPPED);
         }
-        if self.0.values().any(|known| (known.class, known.kind) == (map.class, map.kind)) {
+        if self.0.values().any(|s| (s.map.class, s.map.kind) == (map.class, map.kind)) {
             return Err(Code::NXTTMFC_DUP_ENTRY);
         }
-        let used: u32 = self.0.values().map(|known| u32::from(known.len)).sum();
-        if used + u32::from(map.len) > SPACE {
-            return Err(Code::NXTTMFC_TABLE_FULL);
+        let taken = self.0.values().fold(0, |all, slot| all | slot.units);
+        let mut units = 0;
+        for _ in 0..usize::from(map.len) / UNIT {
+            let free = !(taken | units);
+            if free == 0 {
+                return Err(Code::NXTTMFC_TABLE_FULL);
+            }
+            units |= 1 << free.trailing_zeros();
         }
-        self.0.insert(map.index, map);
+        self.0.insert(map.index, Slot { map, units });
+        Ok(())
+    }
+
+    fn remove(&mut self, index: u16, used: u64) -> Result<(), Code> {
+        if index < FIELDS && used >> index & 1 == 1 {
+            return Err(Code::NXTTMFC_INVALID_TLV_DEL);
+        }
+        self.0.remove(&index);
         Ok(())
     }
 
     /// What a controller is told.
-    pub(crate) fn table(&self) -> TlvTable {
-        TlvTable { max_space: SPACE, max_fields: FIELDS, maps: self.0.values().copied().collect() }
+    pub fn table(&self) -> TlvTable {
+        let maps = self.0.values().map(|slot| slot.map).collect();
+        TlvTable { max_space: SPACE, max_fields: FIELDS, maps }
+    }
+
+    fn slot(&self, field: Field) -> Option<Slot> {
+        self.0.get(&u16::try_from(field.tun_metadata_index()?).ok()?).copied()
+    }
+
+    /// The fields that a packet has, or of a mask those that it looks at.
+    pub fn present(&self, key: &Key) -> impl Iterator<Item = Field> {
+        let present = key.registers.options_present;
+        let known = self.0.keys().map(|index| usize::from(*index));
+        known.filter(move |index| present >> index & 1 == 1).map(Field::tun_metadata)
+    }
+
+    /// Whether actions may touch this part of a field.
+    ///
+    /// # Errors
+    /// `NXFMFC_INVALID_TLV_FIELD` if it is of an option that nobody has told of, `OFPBAC_BAD_SET_LEN` if the option ends before.
+    pub(crate) fn check(&self, part: &Subfield) -> Result<(), Code> {
+        if part.field.tun_metadata_index().is_none() {
+            return Ok(());
+        }
+        let slot = self.slot(part.field).ok_or(Code::NXFMFC_INVALID_TLV_FIELD)?;
+        let end = usize::try_from(part.from + part.bits).unwrap_or(usize::MAX);
+        if end > 8 * slot.len() { Err(Code::OFPBAC_BAD_SET_LEN) } else { Ok(()) }
+    }
+
+    /// The same of a value for a whole field, or for those of its bits that the mask selects.
+    pub fn check_value(&self, field: Field, value: &Value, mask: &Value) -> Result<(), Code> {
+        if field.tun_metadata_index().is_none() {
+            return Ok(());
+        }
+        let slot = self.slot(field).ok_or(Code::NXFMFC_INVALID_TLV_FIELD)?;
+        let fits = |v: &Value| v.without(&Value::mask(field.row().width, 0, 8 * slot.len() as u32));
+        let mask_fits = *mask == field.ones() || fits(mask).is_zero();
+        if fits(value).is_zero() && mask_fits { Ok(()) } else { Err(Code::OFPBAC_BAD_SET_LEN) }
+    }
+
+    /// What the field holds; zero if the packet does not have it.
+    pub fn get(&self, key: &Key, field: Field) -> Value {
+        if field.tun_metadata_index().is_none() {
+            return key.get(field);
+        }
+        let Some(slot) = self.slot(field) else { return field.zero() };
+        let all = key.as_bytes();
+        let bytes: Vec<u8> = slot
+            .places()
+            .flat_map(|at| all.get(at..at + UNIT).unwrap_or_default())
+            .copied()
+            .collect();
+        Value::from_bytes(field.row().width, &bytes)
+    }
+
+    /// Overwrites the bits of the field that `mask` selects; a packet that did not have it has it then.
+    pub fn set(&self, key: &mut Key, field: Field, value: &Value, mask: &Value) {
+        if field.tun_metadata_index().is_none() {
+            return key.set(field, value, mask);
+        }
+        let Some(slot) = self.slot(field) else { return };
+        let (values, masks) = (value.to_bytes(slot.len()), mask.to_bytes(slot.len()));
+        let bytes = values.chunks(UNIT).zip(masks.chunks(UNIT));
+        for (at, (value, mask)) in slot.places().zip(bytes) {
+            let unit = key.as_mut_bytes().get_mut(at..at + UNIT).into_iter().flatten();
+            unit.zip(value.iter().zip(mask)).for_each(|(b, (v, m))| *b = *b & !m | v & m);
+        }
+        key.registers.options_present |= bit_of(field);
+    }
+
+    /// The packet does not have the option any more.
+    pub fn delete(&self, key: &mut Key, field: Field) {
+        self.set(key, field, &field.zero(), &field.ones());
+        key.registers.options_present &= !bit_of(field);
+    }
+
+    /// The bits of a field that `mask` selects count as well, and whether the packet has it.
+    pub(crate) fn add_to(&self, looked: &mut KeyMask, field: Field, mask: &Value) {
+        self.set(&mut looked.0, field, mask, mask);
+    }
+
+    /// The words that a match on a field is about, as [`crate::pattern`] puts them: byte offset, value, mask.
+    pub(crate) fn terms(
+        &self,
+        field: Field,
+        value: &Value,
+        mask: &Value,
+    ) -> Option<Vec<(usize, u128, u128)>> {
+        let slot = self.slot(field)?;
+        self.check_value(field, value, mask).ok()?;
+        let (values, masks) = (value.to_bytes(slot.len()), mask.to_bytes(slot.len()));
+        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, b| n << 8 | u128::from(*b));
+        let bytes = values.chunks(UNIT).zip(masks.chunks(UNIT));
+        let terms = slot.places().zip(bytes).map(|(at, (v, m))| (at, number(v), number(m)));
+        let present = u128::from(bit_of(field));
+        Some(terms.chain([(PRESENT, present, present)]).collect())
+    }
+
+    /// What a pattern says of options.
+    pub(crate) fn describe(&self, key: &Key, mask: &KeyMask, matching: &mut Match) {
+        for field in self.present(&mask.0) {
+            let bits = self.get(&mask.0, field);
+            if bits.is_zero() {
+                matching.set_present(field);
+                continue;
+            }
+            // All of it is more than anybody can know who does not know how long it is.
+            let len = self.slot(field).map_or(0, Slot::len) as u32;
+            let whole = bits == Value::mask(field.row().width, 0, 8 * len);
+            let mask = if whole { field.ones() } else { bits };
+            matching.set(field, &self.get(key, field), &mask);
+        }
+    }
+
+    /// A match in words, which say how much of an option counts.
+    pub fn match_text(&self, matching: &Match) -> String {
+        let mut text = matching.to_string();
+        for index in self.0.keys() {
+            let field = Field::tun_metadata((*index).into());
+            let label = format!("{}=", field.name());
+            let Some((_, mask)) = matching.get(field).filter(|(_, mask)| *mask != field.ones())
+            else {
+                continue;
+            };
+            if let Some((before, rest)) = text.split_once(&label) {
+                let (value, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+                if !value.contains('/') {
+                    text = format!("{before}{label}{value}/{mask:x}{after}");
+                }
+            }
+        }
+        text
+    }
+
+    /// An action's words, in which the parts of options that are all of them are called so.
+    pub fn action_text(&self, mut text: String) -> String {
+        for (index, slot) in &self.0 {
+            let all =
+                format!("NXM_NX_TUN_METADATA{index}[0..{}]", (8 * slot.len()).saturating_sub(1));
+            text = text.replace(&all, &format!("NXM_NX_TUN_METADATA{index}[]"));
+        }
+        text
     }
 }
 
@@ -67,7 +268,7 @@ mod tests {
     }
 
     fn change(table: &mut Options, command: TlvCommand, maps: &[TlvMap]) -> Result<(), Code> {
-        table.change(&TlvTableMod { command, maps: maps.to_vec() })
+        table.change(&TlvTableMod { command, maps: maps.to_vec() }, 0)
     }
 
     /// Observed at Open vSwitch 3.1.
@@ -88,5 +289,56 @@ mod tests {
         assert_eq!(left, [2, 3, 4]);
         assert_eq!(change(&mut table, Clear, &[]), Ok(()));
         assert_eq!(table, Options::default());
+    }
+
+    #[test]
+    fn a_field_that_is_used_stays_where_it_is() {
+        use TlvCommand::{Add, Clear, Delete};
+        let mut table = Options::default();
+        assert_eq!(change(&mut table, Add, &[map(0, 4, 0), map(1, 4, 1)]), Ok(()));
+        for (command, maps) in [(Delete, vec![map(0, 4, 0), map(1, 4, 1)]), (Clear, vec![])] {
+            let refused = table.change(&TlvTableMod { command, maps }, 2);
+            assert_eq!(refused, Err(Code::NXTTMFC_INVALID_TLV_DEL));
+            assert_eq!(table.table().maps.len(), 2);
+        }
+    }
+
+    /// Fields in whatever units are free hold what was put into them, and nothing of the others.
+    #[test]
+    fn fields_do_not_touch_each_other() {
+        use TlvCommand::{Add, Delete};
+        let mut table = Options::default();
+        let maps: Vec<_> = (0..8).map(|i| map(i, 12, i.into())).collect();
+        assert_eq!(change(&mut table, Add, &maps), Ok(()));
+        assert_eq!(change(&mut table, Delete, &[maps[1], maps[4], maps[6]]), Ok(()));
+        assert_eq!(change(&mut table, Add, &[map(20, 124, 20), map(21, 4, 21)]), Ok(()));
+        let mut key = Key::default();
+        let fields: Vec<_> =
+            table.table().maps.iter().map(|m| Field::tun_metadata(m.index.into())).collect();
+        let value = |field: Field, salt: u8| {
+            let len = table.slot(field).unwrap().len();
+            let bytes: Vec<u8> = (0..len).map(|i| i as u8 ^ salt).collect();
+            Value::from_bytes(field.row().width, &bytes)
+        };
+        for (salt, field) in (100..).zip(&fields) {
+            table.set(&mut key, *field, &value(*field, salt), &field.ones());
+        }
+        for (salt, field) in (100..).zip(&fields) {
+            assert_eq!(table.get(&key, *field), value(*field, salt), "{}", field.name());
+        }
+        let low = Value::mask(992, 4, 8);
+        table.set(&mut key, fields[0], &field_value(0xfff), &low);
+        assert_eq!(
+            table.get(&key, fields[0]).bits(0, 16),
+            value(fields[0], 100).bits(0, 16) | 0xff0
+        );
+        table.delete(&mut key, fields[0]);
+        assert!(table.get(&key, fields[0]).is_zero());
+        assert_eq!(table.present(&key).count(), fields.len() - 1);
+        assert_eq!(table.get(&key, fields[1]), value(fields[1], 101));
+    }
+
+    fn field_value(number: u128) -> Value {
+        Value::shifted(992, number, 0)
     }
 }

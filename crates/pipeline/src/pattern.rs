@@ -12,6 +12,7 @@ use openflow::field::value::low_ones;
 use openflow::{Field, Match};
 
 use crate::key::{Key, KeyMask, Place, Registers, WORDS, is_held, place};
+use crate::options::Options;
 
 /// A match as masked words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,12 +24,15 @@ pub struct MatchKey {
 }
 
 impl MatchKey {
-    /// `None` if the match is on a field that keys do not hold: an option of a tunnel.
-    pub fn new(matching: &Match) -> Option<Self> {
+    /// `None` if the match is on an option of a tunnel that `options` does not know, or on more than there is of it.
+    pub fn new(matching: &Match, options: &Options) -> Option<Self> {
         let mut this = Self { key: Key::default(), mask: KeyMask::any() };
         for (field, value, mask) in matching.entries() {
             if !is_held(field) {
-                return None;
+                options.check_value(field, value, mask).ok()?;
+                options.set(&mut this.key, field, value, mask);
+                options.add_to(&mut this.mask, field, mask);
+                continue;
             }
             this.key.set(field, value, mask);
             this.mask.add(field, mask);
@@ -48,10 +52,16 @@ impl MatchKey {
     }
 }
 
-/// The words of keys that a match is about, as [`MatchKey`] has them. `None` if it is on a field that keys do not hold.
-pub(crate) fn terms(matching: &Match) -> Option<Terms> {
+/// The words of keys that a match is about, as [`MatchKey`] has them, which see.
+pub(crate) fn terms(matching: &Match, options: &Options) -> Option<Terms> {
     let mut terms = Terms::new();
     for (field, value, mask) in matching.entries() {
+        if field.tun_metadata_index().is_some() {
+            for (offset, value, mask) in options.terms(field, value, mask)? {
+                put(&mut terms, offset, value, mask);
+            }
+            continue;
+        }
         let (value, mask) = (value.int(), mask.int());
         // Bits as they lie in memory, the first byte lowest.
         let (offset, value, mask) = match place(field)? {
@@ -90,7 +100,7 @@ fn put(terms: &mut Terms, offset: usize, mut value: u128, mut mask: u128) {
 }
 
 /// What a pattern matches, in the controller's language.
-pub fn matching(pattern: &Sparse) -> Match {
+pub fn matching(pattern: &Sparse, options: &Options) -> Match {
     let (mut key, mut mask) = (Key::default(), KeyMask::any());
     let mut matching = Match::any();
     for (i, value, bits) in pattern.terms() {
@@ -109,6 +119,7 @@ pub fn matching(pattern: &Sparse) -> Match {
             }
         }
     }
+    options.describe(&key, &mask, &mut matching);
     matching
 }
 

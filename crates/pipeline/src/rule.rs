@@ -11,6 +11,7 @@ use openflow::message::FlowStats;
 use openflow::message::flow_mod::Flags;
 use openflow::{Instructions, Match};
 
+use crate::options::Options;
 use crate::pattern::matching;
 
 /// A rule of a table. Immutable: a modification makes another that shares its [`Usage`].
@@ -67,8 +68,13 @@ impl Rule {
     }
 
     /// What it matches, in the controller's language.
-    pub fn matching(&self) -> Match {
-        matching(&self.pattern)
+    pub fn matching(&self, options: &Options) -> Match {
+        matching(&self.pattern, options)
+    }
+
+    /// Whether that is everything.
+    pub fn matches_all(&self) -> bool {
+        self.pattern.terms().next().is_none()
     }
 
     /// Whether time alone can remove it.
@@ -92,9 +98,9 @@ impl Rule {
     }
 
     /// What a controller is told of it.
-    pub fn stats(&self, now: Instant) -> FlowStats {
+    pub fn stats(&self, now: Instant, options: &Options) -> FlowStats {
         FlowStats {
-            matching: self.matching(),
+            matching: self.matching(options),
             instructions: (*self.instructions).clone(),
             ..self.counts(now)
         }

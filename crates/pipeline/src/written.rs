@@ -16,6 +16,7 @@ use openflow::wire::{Slot, Template};
 use smallvec::SmallVec;
 
 use crate::key::{KeyMask, Place, place};
+use crate::options::{Options, PRESENT};
 use crate::pattern::matching;
 
 /// So many kinds are kept: more than a sane list has, and few enough to be forgotten when they are too many.
@@ -64,6 +65,10 @@ impl Written {
     /// The fields that a pattern is written as, and what is to be known of it to write actions. `None` if it must be written
     /// field by field: where matches have no slots ([`Template::new`]).
     pub fn of(&mut self, pattern: &Sparse) -> Option<(&[u8], Context)> {
+        // How long options are is known elsewhere.
+        if pattern.terms().any(|(word, ..)| word == PRESENT / 8) {
+            return None;
+        }
         if self.kinds > KINDS {
             (self.kinds, self.masks) = (0, HashMap::new());
         }
@@ -105,7 +110,7 @@ impl OfMask {
 
 impl Plan {
     fn new(pattern: &Sparse, protocol: Protocol) -> Option<Plan> {
-        let template = Template::new(&matching(pattern), protocol)?;
+        let template = Template::new(&matching(pattern, &Options::NONE), protocol)?;
         let mut moves = Vec::new();
         for slot in &template.slots {
             plan(*slot, pattern, &mut moves)?;
@@ -208,15 +213,15 @@ mod tests {
         ) {
             let mut written = Written::new(protocol);
             for (first, second) in pairs {
-                let first = MatchKey::new(&first).expect("keys hold it");
-                let second = MatchKey::new(&second).expect("keys hold it");
+                let first = MatchKey::new(&first, &Options::NONE).expect("keys hold it");
+                let second = MatchKey::new(&second, &Options::NONE).expect("keys hold it");
                 let one = first.sparse();
                 let other = match first.mask == second.mask {
                     true => Sparse::with(one.shape().clone(), second.key.words()),
                     false => second.sparse(),
                 };
                 for pattern in [&one, &other, &one] {
-                    let wanted = Template::new(&matching(pattern), protocol).expect("it has slots");
+                    let wanted = Template::new(&matching(pattern, &Options::NONE), protocol).expect("it has slots");
                     let (bytes, context) = written.of(pattern).expect("all kinds have plans");
                     prop_assert_eq!((bytes, context), (&wanted.bytes[..], wanted.context));
                 }
@@ -230,14 +235,18 @@ mod tests {
         for kind in 0..2000u16 {
             let mut m = openflow::Match::any();
             m.set_exact(openflow::Field::EthType, kind);
-            let pattern = MatchKey::new(&m).expect("keys hold it").sparse();
+            let pattern = MatchKey::new(&m, &Options::NONE).expect("keys hold it").sparse();
             let (bytes, _) = written.of(&pattern).expect("it has slots");
             assert_eq!(bytes[4..], kind.to_be_bytes());
             assert!(written.kinds <= KINDS + 1);
         }
         assert_eq!(
-            Written::new(Protocol::Of10Table)
-                .of(&MatchKey::new(&openflow::Match::any()).expect("nothing").sparse()),
+            Written::new(Protocol::Of10Table).of(&MatchKey::new(
+                &openflow::Match::any(),
+                &Options::NONE
+            )
+            .expect("nothing")
+            .sparse()),
             None
         );
     }

@@ -44,11 +44,14 @@ fn lookups_look_at_no_more_than_open_vswitch() {
             }
             Some(("packet", text)) => {
                 rules = false;
-                key = MatchKey::new(&matching(text)).expect("a packet").key;
+                key =
+                    MatchKey::new(&matching(text), &pipeline::Options::NONE).expect("a packet").key;
                 looked = KeyMask::any();
             }
             Some(("megaflow", text)) => {
-                let theirs = MatchKey::new(&matching(text)).expect("a megaflow").mask;
+                let theirs = MatchKey::new(&matching(text), &pipeline::Options::NONE)
+                    .expect("a megaflow")
+                    .mask;
                 program.lookup(0, &key, &mut looked);
                 let differs = |f: &&Field| looked.0.get(**f) != theirs.0.get(**f);
                 let beyond = |f: &Field| !looked.0.get(*f).without(&theirs.0.get(*f)).is_zero();
@@ -60,7 +63,7 @@ fn lookups_look_at_no_more_than_open_vswitch() {
             }
             Some(("rule", text)) => {
                 let found = program.lookup(0, &key, &mut KeyMask::any());
-                let found = found.map(|r| (r.matching(), r.priority));
+                let found = found.map(|r| (r.matching(&pipeline::Options::NONE), r.priority));
                 let want = text.split_once("priority ").map(|(m, priority)| {
                     (matching(m.trim_end_matches([',', ' '])), priority.parse().expect("a number"))
                 });

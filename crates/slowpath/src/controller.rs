@@ -111,7 +111,8 @@ fn received(
     metadata: &Match,
     port: Port,
 ) -> Option<Received> {
-    let beside = MatchKey::new(metadata)?.key;
+    let options = state.programs.get(&bridge).map_or_else(Arc::default, |p| p.options().clone());
+    let beside = MatchKey::new(metadata, &options)?.key;
     let known = FlowKey { in_port: dp_port(state, bridge, port), ..beside.flow };
     let packet = Packet::from_frame(bytes);
     let (key, _) = flow::extract(packet.bytes(), &Metadata::of(&known))?;

@@ -223,6 +223,20 @@ impl SlowPath {
         self.0.shared.events.take()
     }
 
+    /// Learns what a traced packet teaches, as if it had come; nothing is counted, and nobody is asked for anything.
+    pub fn teach(&self, taught: xlate::Taught) {
+        let nothing = flows::Delta { packets: 0, bytes: 0, tcp_flags: 0 };
+        let shared = &self.0.shared;
+        let now = shared.clock.now();
+        let _editing = lock(&shared.editing);
+        let mut state = shared.write();
+        shared.teach(&mut state, &taught.uses, nothing, now);
+        let effects = taught.effects.into_iter();
+        let lessons = effects.filter(|effect| !matches!(effect, xlate::Effect::Resolve(_)));
+        shared.apply(&mut state, lessons.collect(), now);
+        shared.note_change(&mut state);
+    }
+
     /// Tells controllers something.
     pub fn tell(&self, event: Event) {
         self.0.shared.events.push(event);

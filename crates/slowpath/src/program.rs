@@ -107,7 +107,9 @@ impl State {
         let Some(program) = self.programs.get(&learn.bridge) else { return false };
         let request = &*learn.flow_mod;
         let Some(table) = program.table(request.table) else { return true };
-        let Some(pattern) = pipeline::MatchKey::new(&request.matching) else { return false };
+        let Some(pattern) = pipeline::MatchKey::new(&request.matching, program.options()) else {
+            return false;
+        };
         let known = table.get(&pattern, request.priority.into());
         let same = known.is_some_and(|rule| {
             *rule.instructions == request.instructions

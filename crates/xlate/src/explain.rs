@@ -10,9 +10,9 @@ use openflow::field::Prereq;
 use openflow::{Field, Match};
 use packet::wire::ethernet::eth_type;
 use packet::wire::ip_proto;
-use pipeline::{Key, KeyMask, OfPort, Snapshot};
+use pipeline::{Key, KeyMask, OfPort, Options, Snapshot};
 
-use crate::request::{Request, Tables, Translation};
+use crate::request::{Effect, Request, Tables, Translation, Use};
 use crate::walk::translate;
 
 /// Translates a packet and says how, and the same of what becomes of it when the connection tracker sends it on: the state of
@@ -22,7 +22,7 @@ pub fn explain(
     tables: &Tables<'_>,
     request: &Request<'_>,
     ct_states: &[u8],
-) -> String {
+) -> (String, Taught) {
     let request = Request { want_trace: true, ..*request };
     let mut t = translate(snapshot, tables, &request);
     // What was kept beside a packet that comes back is a part of its walk.
@@ -30,14 +30,17 @@ pub fn explain(
         t.first = None;
     }
     // What is explained must not be forgotten meanwhile.
-    let mut held = vec![t.uses.clone()];
-    let (mut out, in_port) = (describe(&t, &request), t.in_port);
+    let mut taught = Taught { uses: t.uses.clone(), effects: std::mem::take(&mut t.effects) };
+    let mut followed = 0;
+    let options = options_of(tables, &t);
+    let (mut out, in_port) = (describe(&t, &request, options), t.in_port);
     let mut waiting: VecDeque<_> = t.forks.into();
     let mut states = ct_states.iter();
     while let Some(fork) = waiting.pop_front() {
-        if held.len() > MOST_FORKS {
+        if followed >= MOST_FORKS {
             break;
         }
+        followed += 1;
         let id = fork.id.0;
         let how = match states.next() {
             Some(state) => (*state, format!("ct_state={}", ct_state(*state))),
@@ -52,11 +55,28 @@ pub fn explain(
         let _ = write!(out, "{rule}\n\n");
         let mut t = translate(snapshot, tables, &Request { key: &key, ..request });
         t.in_port = t.in_port.or(in_port);
-        held.push(t.uses.clone());
-        out += &describe(&t, &Request { key: &key, ..request });
+        taught.uses.extend(t.uses.iter().cloned());
+        taught.effects.append(&mut t.effects);
+        out += &describe(&t, &Request { key: &key, ..request }, options);
         waiting.extend(t.forks);
     }
-    out
+    (out, taught)
+}
+
+/// What a packet teaches on its way, and with it all the copies that were followed.
+#[derive(Clone, Debug, Default)]
+pub struct Taught {
+    /// As [`Translation::uses`].
+    pub uses: Vec<Use>,
+    /// As [`Translation::effects`].
+    pub effects: Vec<Effect>,
+}
+
+/// Which options of tunnels are fields where the packet came in.
+pub fn options_of<'a>(tables: &Tables<'a>, t: &Translation) -> &'a Options {
+    static NONE: Options = Options::NONE;
+    let program = t.in_port.and_then(|at| tables.programs.get(&at.bridge));
+    program.map_or(&NONE, |program| program.options())
 }
 
 /// Gives a packet the first address and port that the tracker may choose, and says so.
@@ -110,13 +130,13 @@ fn ct_state(state: u8) -> String {
 }
 
 /// What a translation was of, how it went, and what came of it.
-pub fn describe(t: &Translation, request: &Request<'_>) -> String {
+pub fn describe(t: &Translation, request: &Request<'_>, options: &Options) -> String {
     let names = flow::text::Numbers;
     let registers = t.first.as_deref().map_or_else(Default::default, |key| key.registers);
     let mut begin = Key { flow: *request.key, registers };
     begin.registers.in_port = t.in_port.map_or(OfPort::NONE, |at| at.port).0;
     begin.registers.actset_output = 0;
-    let mut out = format!("Flow: {}\n{}\n", flow_text(&begin), t.trace);
+    let mut out = format!("Flow: {}\n{}\n", flow_text(&begin, options), t.trace);
     let same = t.last.as_ref().is_none_or(|last| {
         // Where the action set sends it is a change, but one that is not shown.
         let mut end = **last;
@@ -124,8 +144,11 @@ pub fn describe(t: &Translation, request: &Request<'_>) -> String {
         end.registers.actset_output = 0;
         end == begin && !is_sent
     });
-    let end =
-        if same { "unchanged".into() } else { flow_text(t.last.as_deref().unwrap_or(&begin)) };
+    let end = if same {
+        "unchanged".into()
+    } else {
+        flow_text(t.last.as_deref().unwrap_or(&begin), options)
+    };
     let _ = writeln!(out, "Final flow: {end}");
     let _ = writeln!(out, "Megaflow: {}", megaflow_text(&begin, &t.mask));
     let sent = request.packet.is_some();
@@ -179,7 +202,7 @@ fn say_slow(out: &mut String, t: &Translation) {
 }
 
 /// All that a packet has, as a match.
-pub fn flow_text(key: &Key) -> String {
+pub fn flow_text(key: &Key, options: &Options) -> String {
     let mut m = Match::any();
     for field in Field::ALL.iter().filter(|field| is_beside(**field)) {
         if !key.get(*field).is_zero() {
@@ -196,12 +219,13 @@ pub fn flow_text(key: &Key) -> String {
     }
     header_fields(&key.flow).iter().for_each(|field| set(&mut m, key, *field));
     let shown = with_inner_tag(m.to_string(), &key.flow.vlans, true);
-    let shown = with_tunnel(shown, &key.flow.tunnel);
+    let shown = with_tunnel(shown, key, options);
     shown + igmp_ports(&key.flow) + &inner_labels(&key.flow) + &service_header(&key.flow)
 }
 
 /// The tunnel that the packet came through, as the reference shows it: whole, with all that other kinds of tunnels have.
-fn with_tunnel(text: String, tunnel: &TunnelKey) -> String {
+fn with_tunnel(text: String, key: &Key, options: &Options) -> String {
+    let tunnel = &key.flow.tunnel;
     let mut shown = String::new();
     let has_key = match tunnel.is_set() {
         true => tunnel.flags & tunnel_flag::KEY != 0,
@@ -212,6 +236,9 @@ fn with_tunnel(text: String, tunnel: &TunnelKey) -> String {
     }
     if tunnel.is_set() {
         shown += &tunnel_header(tunnel);
+        for option in options.present(key) {
+            let _ = write!(shown, "{}={:x},", option.name(), options.get(key, option));
+        }
     }
     let at = ["metadata=", "in_port="].iter().filter_map(|next| text.find(next)).min();
     let (before, after) = text.split_at(at.unwrap_or(text.len()));

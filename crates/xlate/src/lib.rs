@@ -39,7 +39,7 @@ mod terminate;
 pub mod trace;
 mod walk;
 
-pub use explain::{describe, explain, flow_text};
+pub use explain::{Taught, describe, explain, flow_text, options_of};
 pub use frozen::{Frozen, Frozens};
 pub use inject::{translate_packet_out, translate_resumed};
 pub use request::{

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use flow::DropCause;
 use openflow::action::Controller;
 use openflow::message::packet_in::REASON_ACTION;
-use openflow::{Action, Instructions, Port as OpenFlowPort, Subfield, Value};
-use pipeline::{Bridge, KeyMask, Miss, Port, Program, Rule, TABLES};
+use openflow::{Action, Field, Instructions, Port as OpenFlowPort, Subfield, Value};
+use pipeline::{Bridge, KeyMask, Miss, Options, Port, Program, Rule, TABLES};
 
 use crate::frozen::Step;
 use crate::packet::Packet;
@@ -256,6 +256,22 @@ impl<'a> Run<'a> {
         self.rule.as_ref().map(|rule| rule.cookie).or(self.left_cookie)
     }
 
+    /// Which options of tunnels are fields here.
+    pub(crate) fn options(&self) -> &'a Options {
+        static NONE: Options = Options::NONE;
+        self.program.map_or(&NONE, |program| program.options())
+    }
+
+    /// What a field of the packet holds.
+    pub(crate) fn value(&self, field: Field) -> Value {
+        self.options().get(&self.packet.key, field)
+    }
+
+    /// Overwrites the bits of the field that `mask` selects.
+    pub(crate) fn set(&mut self, field: Field, value: &Value, mask: &Value) {
+        self.options().set(&mut self.packet.key, field, value, mask);
+    }
+
     /// The port that the packet is taken to have come in by.
     pub(crate) fn from(&self) -> Option<&'a Port> {
         self.bridge.port(pipeline::OfPort(self.packet.key.registers.in_port))
@@ -440,7 +456,7 @@ impl<'a> Walk<'a> {
             self.miss(run, table, miss != Miss::Drop && !silent);
             return None;
         };
-        self.open(Kind::Table, || format!("{table:2}. {}", title(&rule)));
+        self.open(Kind::Table, || format!("{table:2}. {}", title(&rule, run.options())));
         if rule.instructions.is_empty() {
             self.note(Kind::Action, || "drop".into());
         }
@@ -545,11 +561,12 @@ fn step(instructions: &Instructions, i: usize) -> Option<StepRef<'_>> {
 }
 
 /// How a trace names the rule that a packet meets.
-fn title(rule: &Rule) -> String {
-    let comma = if rule.matching().is_any() { "" } else { ", " };
+fn title(rule: &Rule, options: &Options) -> String {
+    let matching = options.match_text(&rule.matching(options));
+    let comma = if matching.is_empty() { "" } else { ", " };
     let cookie = match rule.cookie {
         0 => String::new(),
         cookie => format!(", cookie {cookie:#x}"),
     };
-    format!("{}{comma}priority {}{cookie}", rule.matching(), rule.priority)
+    format!("{matching}{comma}priority {}{cookie}", rule.priority)
 }

@@ -8,7 +8,7 @@ use openflow::text::flow::parse_flow;
 use openflow::text::message::{packet_dump, packet_line};
 use openflow::{Field, Port};
 use packet::pcap;
-use pipeline::{Key, MatchKey};
+use pipeline::{Key, MatchKey, Options};
 use xlate::flow_text;
 
 use super::{Context, End, Stop};
@@ -20,7 +20,8 @@ pub(super) fn compose(context: &mut Context<'_>, args: &[String]) -> End {
         matching.clear(Field::PacketType);
     }
     let in_port = matching.exact(Field::InPort).map_or(Port::NONE, |p| Port(p as u16));
-    let pattern = MatchKey::new(&matching).ok_or("no packet has options of tunnels")?;
+    let pattern =
+        MatchKey::new(&matching, &Options::NONE).ok_or("no packet has options of tunnels")?;
     let mut wanted = pattern.key;
     wanted.registers.in_port = in_port.0;
     for tag in &mut wanted.flow.vlans {
@@ -30,7 +31,7 @@ pub(super) fn compose(context: &mut Context<'_>, args: &[String]) -> End {
     }
     let frame = flow::compose::compose(&wanted.flow, None).map_err(|error| error.to_string())?;
     context.print(&packet_dump(&frame));
-    let specified = flow_text(&wanted);
+    let specified = flow_text(&wanted, &Options::NONE);
     let extracted = seen(&frame).unwrap_or_default();
     if specified == extracted {
         return Ok(());
@@ -46,7 +47,7 @@ fn seen(frame: &[u8]) -> Option<String> {
     let (flow, _) = flow::extract(frame, &Metadata::default())?;
     let mut key = Key { flow, ..Key::default() };
     key.registers.in_port = Port::NONE.0;
-    Some(flow_text(&key))
+    Some(flow_text(&key, &Options::NONE))
 }
 
 /// Prints what is in the packet that comes in.

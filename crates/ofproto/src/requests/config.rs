@@ -189,6 +189,10 @@ pub(super) fn tlv_table(bridge: &mut Bridge, request: &Request) -> Outcome {
 }
 
 pub(super) fn change_tlv_table(bridge: &mut Bridge, change: &TlvTableMod) -> Outcome {
-    bridge.options.change(change)?;
+    let options = with_program(&*bridge.switch, |program, _| {
+        program.tlv_mod(change)?;
+        Ok::<_, Code>(program.options().clone())
+    });
+    bridge.options = options.ok_or(Code::OFPBRC_EPERM)??;
     Ok(Step::Done)
 }

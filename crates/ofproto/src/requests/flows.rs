@@ -98,9 +98,10 @@ pub(super) fn statistics(
     let protocol = form(protocol, asked.nicira);
     let mut rules = rules.into_iter();
     let mut listing = Listing::new(protocol);
+    let options = bridge.options.clone();
     let append = move |w: &mut Writer, _| {
         let Some(rule) = rules.next() else { return false };
-        listing.append(w, &rule, describe(&rule, now));
+        listing.append(w, &rule, describe(&rule, now), &options);
         true
     };
     Ok(Step::Stream(Multipart::of(request.xid, protocol, empty, Box::new(append))))

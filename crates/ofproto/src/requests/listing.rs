@@ -10,7 +10,7 @@ use openflow::message::FlowStats;
 use openflow::wire::action::{Context, write_instructions};
 use openflow::wire::{Writer, append_flow, append_written_flow};
 use openflow::{Instructions, Protocol};
-use pipeline::{Rule, Written};
+use pipeline::{Options, Rule, Written};
 
 /// So many instructions are remembered: their bytes are a few megabytes at most, but for such as nobody writes.
 const REMEMBERED: usize = 4096;
@@ -33,9 +33,15 @@ impl Listing {
     }
 
     /// Appends a rule, of which `counts` is to be said beside what it matches and does.
-    pub(super) fn append(&mut self, w: &mut Writer, rule: &Rule, counts: FlowStats) {
+    pub(super) fn append(
+        &mut self,
+        w: &mut Writer,
+        rule: &Rule,
+        counts: FlowStats,
+        options: &Options,
+    ) {
         let Some((fields, context)) = self.matches.of(&rule.pattern) else {
-            let said = FlowStats { matching: rule.matching(), ..counts };
+            let said = FlowStats { matching: rule.matching(options), ..counts };
             return append_flow(w, &said, &rule.instructions, self.protocol);
         };
         if self.instructions.len() >= REMEMBERED {

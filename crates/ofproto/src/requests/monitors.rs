@@ -7,7 +7,7 @@ use openflow::message::monitor::{
     FlowChange, FlowEvent, FlowUpdate, MonitorCommand, MonitorRequest,
 };
 use openflow::{Instructions, Port};
-use pipeline::{Change, MatchKey, Rule, Sparse, TABLES, sends_to, uses_group};
+use pipeline::{Change, MatchKey, Options, Rule, Sparse, TABLES, sends_to, uses_group};
 
 use super::flows::priority;
 use super::{Outcome, list};
@@ -26,8 +26,9 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    fn new(asked: MonitorRequest) -> Result<Monitor, Code> {
-        let pattern = MatchKey::new(&asked.matching).ok_or(Code::NXFMFC_INVALID_TLV_FIELD)?;
+    fn new(asked: MonitorRequest, options: &Options) -> Result<Monitor, Code> {
+        let pattern =
+            MatchKey::new(&asked.matching, options).ok_or(Code::NXFMFC_INVALID_TLV_FIELD)?;
         let pattern = pattern.sparse();
         Ok(Monitor { asked, pattern })
     }
@@ -63,7 +64,7 @@ pub(super) fn ask(bridge: &mut Bridge, request: &Request, wanted: Vec<MonitorReq
                 if !is_known && monitors.len() >= MOST {
                     return Err(Code::OFPMOFC_UNKNOWN);
                 }
-                let monitor = Monitor::new(asked)?;
+                let monitor = Monitor::new(asked, &bridge.options)?;
                 new.push(monitor.clone());
                 monitors.insert(id, monitor);
             }
@@ -83,8 +84,9 @@ pub(super) fn ask(bridge: &mut Bridge, request: &Request, wanted: Vec<MonitorReq
     let with_actions = move |rule: &Rule| {
         new.iter().any(|monitor| monitor.asked.flags.actions && monitor.watches(rule))
     };
+    let options = bridge.options.clone();
     let entries = found.unwrap_or_default().into_iter().map(move |rule| {
-        let change = describe(&rule, initial, 0, with_actions(&rule));
+        let change = describe(&rule, initial, 0, with_actions(&rule), &options);
         Message::MonitorReply { updates: vec![FlowUpdate::Full(Box::new(change))], more: false }
     });
     let empty = Message::MonitorReply { updates: Vec::new(), more: false };
@@ -97,7 +99,13 @@ pub(super) fn cancel(bridge: &mut Bridge, request: &Request, id: u32) -> Outcome
     Ok(Step::Done)
 }
 
-fn describe(rule: &Rule, event: FlowEvent, reason: u16, with_actions: bool) -> FlowChange {
+fn describe(
+    rule: &Rule,
+    event: FlowEvent,
+    reason: u16,
+    with_actions: bool,
+    options: &Options,
+) -> FlowChange {
     FlowChange {
         event,
         reason,
@@ -106,7 +114,7 @@ fn describe(rule: &Rule, event: FlowEvent, reason: u16, with_actions: bool) -> F
         hard_timeout: rule.hard_timeout,
         table: rule.table,
         cookie: rule.cookie,
-        matching: rule.matching(),
+        matching: rule.matching(options),
         instructions: if with_actions {
             (*rule.instructions).clone()
         } else {
@@ -176,7 +184,7 @@ impl Bridge {
                 }
                 None => {
                     let with_actions = watching.iter().any(|m| m.asked.flags.actions);
-                    let change = describe(rule, event, reason, with_actions);
+                    let change = describe(rule, event, reason, with_actions, &self.options);
                     updates.push(FlowUpdate::Full(Box::new(change)));
                 }
             }

@@ -7,7 +7,7 @@ use openflow::message::table::{TableReason, TableStatus};
 use openflow::message::{self, FlowRemoved, Message};
 use openflow::wire::encode;
 use openflow::{Protocol, Version};
-use pipeline::{Change, Edit, Removed, Rule};
+use pipeline::{Change, Edit, Options, Removed, Rule};
 
 use super::flows::{duration, priority};
 use super::packets::continuation;
@@ -85,7 +85,7 @@ impl Bridge {
             let Change::Removed(rule, why) = change else { continue };
             for id in self.hearers(|peer| peer.hears(Unasked::FlowRemoved, *why as u8)) {
                 let Some(peer) = self.peers.get(&id) else { continue };
-                let removed = flow_removed(rule, *why, peer.protocol, now);
+                let removed = flow_removed(rule, *why, peer.protocol, now, &self.options);
                 self.send(id, 0, &Message::FlowRemoved(Box::new(removed)));
             }
         }
@@ -195,10 +195,16 @@ fn packet_in(packet: &PacketIn, peer: &Peer) -> message::PacketIn {
     }
 }
 
-fn flow_removed(rule: &Rule, why: Removed, protocol: Protocol, now: base::Instant) -> FlowRemoved {
+fn flow_removed(
+    rule: &Rule,
+    why: Removed,
+    protocol: Protocol,
+    now: base::Instant,
+    options: &Options,
+) -> FlowRemoved {
     let (packets, bytes) = rule.usage.counts();
     FlowRemoved {
-        matching: rule.matching(),
+        matching: rule.matching(options),
         cookie: rule.cookie,
         priority: priority(rule),
         reason: why as u8,

@@ -137,7 +137,7 @@ impl Managed {
         }
         let there = with_program(&*self.config.switch, |program, _| {
             let mut rules = program.table(0).into_iter().flat_map(|t| t.rules());
-            rules.any(|rule| rule.priority == 0 && rule.matching().is_any())
+            rules.any(|rule| rule.priority == 0 && rule.matches_all())
         });
         if there == Some(false) {
             let normal = Action::Output { port: Port::NORMAL, max_len: 0 };

@@ -160,6 +160,7 @@ impl<'a> List<'a, '_> {
                     None => Ok(()),
                 }
             }
+            _ if mask.is_zero() => self.item(format_args!("{name}")),
             _ if is_tight(field, mask) => self.item(format_args!("{name}={value:x}")),
             _ => self.item(format_args!("{name}={}", Masked(field, value, mask))),
         }
@@ -395,7 +396,11 @@ impl Match {
             _ => Field::by_name(key)?,
         };
         if value.is_empty() {
-            return Some(Err(format!("field {key} missing value")));
+            if field.tun_metadata_index().is_none() {
+                return Some(Err(format!("field {key} missing value")));
+            }
+            self.set_present(field);
+            return Some(Ok(protocols(field, &field.zero())));
         }
         Some(self.parse_value(field, value))
     }
@@ -435,6 +440,10 @@ impl Match {
                 return Err(format!("{text}: value too large for 8-bit field arp_op"));
             }
             _ => {}
+        }
+        if mask.is_zero() && field.tun_metadata_index().is_some() {
+            self.set_present(field);
+            return Ok(protocols(field, &mask));
         }
         if mask.is_zero() {
             self.clear(field);

@@ -202,12 +202,7 @@ pub fn parse_masked(field: Field, text: &str) -> Result<(Value, Value), String> 
             }
             let Some((value, mask)) = text.split_once('/').filter(|_| !is_port(row.format)) else {
                 let value = fitting(field, text, parse_one(field, text)?)?;
-                let mask = if field.tun_metadata_index().is_some() {
-                    option_mask(field, &value)
-                } else {
-                    whole
-                };
-                return Ok((value, mask));
+                return Ok((value, whole));
             };
             if !row.maskable {
                 return Err(format!("{text}: invalid mask for field {}", row.name));
@@ -219,13 +214,6 @@ pub fn parse_masked(field: Field, text: &str) -> Result<(Value, Value), String> 
             Ok((fitting(field, text, parse_one(field, value)?)?.and(&mask), mask))
         }
     }
-}
-
-/// The bytes of a tunnel option that a value needs: how long options are is the switch's to know.
-fn option_mask(field: Field, value: &Value) -> Value {
-    let bytes = value.to_bytes(WIDEST);
-    let needed = bytes.iter().skip_while(|b| **b == 0).count().max(1);
-    Value::mask(field.row().width, 0, 8 * needed as u32)
 }
 
 fn is_port(format: Format) -> bool {

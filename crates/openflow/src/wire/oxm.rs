@@ -57,7 +57,7 @@ impl Header {
     pub(super) fn fits(&self, field: Field) -> bool {
         let len = self.len >> u32::from(self.has_mask);
         let fits = match field.tun_metadata_index() {
-            Some(_) => (1..=WIDEST).contains(&len),
+            Some(_) => len <= WIDEST,
             None => len == field.bytes(),
         };
         fits && self.len == len << u32::from(self.has_mask)
@@ -177,6 +177,7 @@ fn read_field(
                 &Value::Int(tci_mask.int() | 0xe000),
             );
         }
+        _ if mask.is_zero() && field.tun_metadata_index().is_some() => m.set_present(field),
         _ => m.set(field, &value, &mask),
     }
     Ok(())
@@ -202,9 +203,8 @@ pub fn read_payload(
     let value = Value::from_bytes(row.width, r.take(len, bad_len)?);
     let mask = if header.has_mask {
         Value::from_bytes(row.width, r.take(len, bad_len)?)
-    } else if variable {
-        Value::mask(row.width, 0, 8 * len as u32)
     } else {
+        // However much of a tunnel's option is written down, it is all of it that is meant.
         whole_mask(field)
     };
     if header.has_mask && !value.without(&mask).is_zero() {
@@ -373,8 +373,10 @@ fn write_view(w: &mut Writer, m: &Match, field: Field, version: Version) {
 pub fn write_field(w: &mut Writer, field: Field, value: &Value, mask: &Value, version: Version) {
     let Some(mut header) = Header::of(field, version, false) else { return };
     if field.tun_metadata_index().is_some() {
-        header.len = significant_bytes(mask).max(significant_bytes(value)).max(1);
-        header.has_mask = *mask != Value::mask(field.row().width, 0, 8 * header.len as u32);
+        // How long an option is is the switch's to know: what is zero in front need not be said.
+        header.has_mask = *mask != field.ones();
+        let of_mask = if header.has_mask { significant_bytes(mask) } else { 0 };
+        header.len = of_mask.max(significant_bytes(value));
     } else {
         let all = whole_mask(field);
         header.has_mask = mask.and(&all) != all;

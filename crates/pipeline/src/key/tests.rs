@@ -3,6 +3,7 @@ use openflow::{Field, Match, Value};
 use proptest::prelude::*;
 
 use super::*;
+use crate::options::Options;
 use crate::pattern::{LAYOUT, MatchKey, matching, terms};
 
 fn held() -> impl Strategy<Value = Field> {
@@ -143,10 +144,10 @@ proptest! {
 
     #[test]
     fn patterns_say_what_matches_say(m in a_match()) {
-        let key = MatchKey::new(&m).expect("all fields are held");
-        let back = matching(&key.sparse());
+        let key = MatchKey::new(&m, &Options::NONE).expect("all fields are held");
+        let back = matching(&key.sparse(), &Options::NONE);
         prop_assert_eq!(&back, &m);
-        let short = Shapes::new(&LAYOUT).pattern(terms(&m).expect("all fields are held"));
+        let short = Shapes::new(&LAYOUT).pattern(terms(&m, &Options::NONE).expect("all fields are held"));
         prop_assert_eq!(short, key.sparse());
         let kind = m.ether_type().filter(|kind| [NSH, PBB].contains(kind));
         let own = |f: &Field| is_held(*f) && !is_elsewhere(*f, kind);
@@ -164,7 +165,7 @@ proptest! {
 
     #[test]
     fn a_packet_matches_when_each_field_does(m in a_match(), flip in held(), number: u128, mut key in noise()) {
-        let pattern = MatchKey::new(&m).expect("all fields are held");
+        let pattern = MatchKey::new(&m, &Options::NONE).expect("all fields are held");
         for (field, value, mask) in m.entries() {
             key.set(field, value, mask);
         }
@@ -194,11 +195,11 @@ fn views_are_parts_of_their_owners() {
 }
 
 #[test]
-fn options_of_tunnels_are_not_held() {
+fn options_of_tunnels_have_no_place_of_their_own() {
     assert!(!is_held(Field::TunMetadata0) && !is_held(Field::TunMetadata63));
     let mut m = Match::any();
     m.set(Field::TunMetadata3, &Field::TunMetadata3.zero(), &Field::TunMetadata3.ones());
-    assert_eq!(MatchKey::new(&m), None);
+    assert_eq!(MatchKey::new(&m, &Options::NONE), None, "nobody said where they are");
     let held = Field::ALL.iter().filter(|f| is_held(**f)).count();
     assert_eq!(held, Field::ALL.len() - 64, "all others are");
 }

@@ -60,6 +60,7 @@ impl Program {
             fragments: self.fragments.clone(),
             tells_misses: self.tells_misses,
             in_band: self.in_band,
+            options: self.options.clone(),
             seed: self.seed,
             next_id: self.next_id,
             version: self.version,

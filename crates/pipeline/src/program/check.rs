@@ -6,12 +6,17 @@
 
 use openflow::{Action, Code, Error, Instructions};
 
-use super::store::{Reference, flatten, for_each_reference};
-use super::{Program, refuse};
+use super::store::{Reference, flatten, for_each_action, for_each_reference};
+use super::{Program, option_mod, refuse};
 
 /// Whether the program has what a rule uses.
 pub(super) fn check(program: &Program, all: &Instructions) -> Result<(), Error> {
     let mut first = Ok(());
+    for_each_action(all, |action| {
+        if let (Ok(()), Err(code)) = (&first, option_mod::check(action, &program.options)) {
+            first = Err(refuse(code, "tunnel option"));
+        }
+    });
     for_each_reference(all, |reference| {
         let missing = match reference {
             Reference::Group(id) if program.group(id).is_none() => {

@@ -251,7 +251,7 @@ impl Program {
 
     /// What a match is to tables. Its mask is that of the rules that have it.
     fn pattern(&mut self, matching: &Match) -> Result<Sparse, Error> {
-        let words = terms(matching)
+        let words = terms(matching, &self.options)
             .ok_or_else(|| refuse(Code::NXFMFC_INVALID_TLV_FIELD, "tunnel option"))?;
         Ok(self.shapes.pattern(words))
     }

@@ -28,6 +28,7 @@ mod fragment;
 mod group_mod;
 mod learned;
 mod meter_mod;
+mod option_mod;
 mod select;
 mod settings;
 mod shared;
@@ -55,6 +56,7 @@ pub use touched::Touched;
 use crate::group::Group;
 use crate::key::{Key, KeyMask, WORDS};
 use crate::meter::Meter;
+use crate::options::Options;
 use crate::pattern::LAYOUT;
 use crate::rule::Rule;
 use crate::table::Table;
@@ -99,6 +101,7 @@ pub struct Program {
     fragments: FragmentRule,
     tells_misses: bool,
     in_band: bool,
+    options: Arc<Options>,
     seed: u64,
     next_id: u64,
     version: Version,
@@ -125,6 +128,7 @@ impl Program {
             fragments: FragmentRule::default(),
             tells_misses: false,
             in_band: false,
+            options: Arc::default(),
             seed,
             next_id: 0,
             version: Version::default(),

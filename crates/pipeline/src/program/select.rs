@@ -94,7 +94,7 @@ impl Program {
     /// The rules that a question is about, in order of table, descending priority, and age; those of the switch's own table
     /// only if it asks for that. [`Rule::stats`] makes a reply of each, for which the program is no longer needed.
     pub fn select(&self, request: &FlowStatsRequest) -> Result<Vec<Arc<Rule>>, Error> {
-        let pattern = MatchKey::new(&request.matching)
+        let pattern = MatchKey::new(&request.matching, &self.options)
             .ok_or_else(|| refuse(Code::NXFMFC_INVALID_TLV_FIELD, "tunnel option"))?
             .sparse();
         if request.table > INTERNAL_TABLE && request.table != ALL_TABLES {
@@ -116,7 +116,7 @@ impl Program {
         request: &FlowStatsRequest,
         now: Instant,
     ) -> Result<Vec<FlowStats>, Error> {
-        Ok(self.select(request)?.iter().map(|rule| rule.stats(now)).collect())
+        Ok(self.select(request)?.iter().map(|rule| rule.stats(now, &self.options)).collect())
     }
 
     /// Sums over those rules.

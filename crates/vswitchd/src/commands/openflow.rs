@@ -1,8 +1,9 @@
 //! OpenFlow: what controllers have programmed, and their connections.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use pipeline::Rule;
+use pipeline::{Options, Rule};
 use unixctl::{Args, Registry};
 
 use crate::daemon::Daemon;
@@ -26,16 +27,17 @@ fn dump_flows(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     };
     let (bridge, plane) = daemon.switch.bridge(name).ok_or_else(unknown)?;
     let id = bridge.id;
-    let (mut rules, now) = plane.slow.with(|state, now| {
+    let (mut rules, options, now) = plane.slow.with(|state, now| {
         let program = state.programs.get(&id);
         let tables = program.into_iter().flat_map(|program| program.tables());
         let rules: Vec<_> = tables.flat_map(|(_, table)| table.rules().cloned()).collect();
-        (rules, now)
+        let options = program.map_or_else(Arc::default, |program| program.options().clone());
+        (rules, options, now)
     });
     rules.sort_by_cached_key(|rule| (rule.table, std::cmp::Reverse(rule.priority), rule.id));
     let mut out = String::new();
     for rule in &rules {
-        write_rule(&mut out, rule, now, offload);
+        write_rule(&mut out, rule, now, offload, &options);
     }
     Ok(out)
 }
@@ -43,7 +45,7 @@ fn dump_flows(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
 /// The priority that is not mentioned.
 const DEFAULT: i32 = openflow::message::flow_mod::DEFAULT_PRIORITY as i32;
 
-fn write_rule(out: &mut String, rule: &Rule, now: base::Instant, offload: bool) {
+fn write_rule(out: &mut String, rule: &Rule, now: base::Instant, offload: bool, options: &Options) {
     let (packets, bytes) = rule.usage.counts();
     let age = now.since(rule.created).as_secs();
     if rule.table != 0 {
@@ -53,7 +55,7 @@ fn write_rule(out: &mut String, rule: &Rule, now: base::Instant, offload: bool) 
     if offload {
         out.push_str("n_offload_packets=0, n_offload_bytes=0, ");
     }
-    let matching = rule.matching().to_string();
+    let matching = options.match_text(&rule.matching(options));
     if rule.priority != DEFAULT {
         let comma = if matching.is_empty() { "" } else { "," };
         let _ = write!(out, "priority={}{comma}", rule.priority);

@@ -1,5 +1,7 @@
 //! `ofproto/trace`: what would become of a packet, and why.
 
+use std::sync::Arc;
+
 use flow::text::{Numbers, parse_hex_packet};
 use flow::{DpPort, FlowKey, Metadata};
 use openflow::message::flow_mod::Command;
@@ -7,7 +9,7 @@ use openflow::text::flow::parse_flow;
 use openflow::{Field, Port};
 use pipeline::{MatchKey, OfPort};
 use unixctl::{Args, Registry};
-use xlate::{Entered, Request, describe, explain, translate_packet_out};
+use xlate::{Entered, Request, describe, explain, options_of, translate_packet_out};
 
 use super::{datapaths, strings};
 use crate::daemon::Daemon;
@@ -42,11 +44,16 @@ struct Subject<'a> {
 fn trace(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let subject = subject(daemon, &strings(args))?;
     let Subject { plane, key, entered, packet, ct_states } = &subject;
-    Ok(plane.slow.with(|state, now| {
+    let (text, taught) = plane.slow.with(|state, now| {
         let packet = packet.as_deref();
         let request = Request { key, packet, now, want_trace: true, entered: *entered };
         explain(&state.snapshot, &state.tables(), &request, ct_states)
-    }))
+    });
+    // Only of a whole packet something is learned.
+    if packet.is_some() {
+        plane.slow.teach(taught);
+    }
+    Ok(text)
 }
 
 fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
@@ -63,7 +70,7 @@ fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<String, String> 
         let tables = state.tables();
         let t =
             translate_packet_out(&state.snapshot, &tables, bridge, registers, &actions, &request);
-        describe(&t, &request)
+        describe(&t, &request, options_of(&tables, &t))
     }))
 }
 
@@ -139,8 +146,31 @@ fn of_bridge(
         matching.clear(Field::PacketType);
     }
     let in_port = matching.exact(Field::InPort).map_or(Port::NONE, |p| Port(p as u16));
-    let pattern = MatchKey::new(&matching)
-        .ok_or_else(|| bad("options of tunnels cannot be traced".into()))?;
+    let options = plane.slow.with(|state, _| {
+        state.programs.get(&id).map_or_else(Arc::default, |program| program.options().clone())
+    });
+    for option in (0..64).map(Field::tun_metadata) {
+        match matching.get(option) {
+            Some((_, mask)) if mask != option.ones() => {
+                let name = option.name();
+                let said = text.split(',').find_map(|item| item.trim().strip_prefix(name));
+                let said = said.unwrap_or_default().trim_start_matches('=');
+                let why = if said.is_empty() {
+                    format!("{said}: bad syntax for {name} value")
+                } else {
+                    format!("{said}: wildcards not allowed here")
+                };
+                return Err(bad(format!("{text}: bad value for {name} ({why})")));
+            }
+            // What no option is cannot come with a packet.
+            Some((value, mask)) if options.check_value(option, &value, &mask).is_err() => {
+                matching.clear(option);
+            }
+            _ => {}
+        }
+    }
+    let pattern = MatchKey::new(&matching, &options)
+        .ok_or_else(|| bad("options of tunnels that are none".into()))?;
     let (mut key, mut registers) = (pattern.key.flow, pattern.key.registers);
     registers.in_port = in_port.0;
     let at = pipeline::PortRef { bridge: id, port: OfPort(in_port.0) };

@@ -80,16 +80,16 @@ impl<'a> Walk<'a> {
                 _ => continue,
             };
             match inner {
-                Action::SetField { field, value, mask } => copy.packet.key.set(*field, value, mask),
+                Action::SetField { field, value, mask } => copy.set(*field, value, mask),
                 Action::Load { dst, value } => {
                     let width = dst.field.row().width;
                     let value = openflow::Value::shifted(width, (*value).into(), dst.from);
-                    copy.packet.key.set(dst.field, &value, &dst.mask());
+                    copy.set(dst.field, &value, &dst.mask());
                 }
                 Action::Move { src, dst } => {
                     let number = self.read(&copy, *src);
                     let value = openflow::Value::shifted(dst.field.row().width, number, dst.from);
-                    copy.packet.key.set(dst.field, &value, &dst.mask());
+                    copy.set(dst.field, &value, &dst.mask());
                 }
                 _ => {}
             }

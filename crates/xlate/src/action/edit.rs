@@ -22,7 +22,7 @@ impl<'a> Walk<'a> {
     /// What a part of a field holds, and a look at it.
     pub(crate) fn read(&mut self, run: &Run<'a>, src: Subfield) -> u128 {
         self.look_at(run, src.field, &src.mask());
-        run.packet.key.get(src.field).bits(src.from, src.bits)
+        run.value(src.field).bits(src.from, src.bits)
     }
 
     /// Overwrites bits of a field, after a look at them.
@@ -43,7 +43,7 @@ impl<'a> Walk<'a> {
                 } else if !pushed {
                     self.look_at(run, field, mask);
                 }
-                run.packet.key.set(field, value, mask);
+                run.set(field, value, mask);
             }
         }
     }
@@ -89,12 +89,12 @@ impl<'a> Walk<'a> {
     /// Says what a part of a field holds now.
     pub(crate) fn say_subfield(&mut self, run: &Run<'a>, field: Subfield) {
         self.note(Kind::Detail, || {
-            let value = run.packet.key.get(field.field);
+            let value = run.value(field.field);
             let bits = Value::Int(value.bits(field.from, field.bits));
             if field.is_whole() {
                 format!("{field} is now {}", Masked(field.field, &value, &field.field.ones()))
             } else {
-                format!("{field} is now {bits:x}")
+                run.options().action_text(format!("{field} is now {bits:x}"))
             }
         });
     }

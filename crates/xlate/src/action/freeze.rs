@@ -155,7 +155,7 @@ fn message(run: &Run<'_>, action: &Controller) -> Message {
     // Who says no more than a length leaves it to the way that the packet came.
     let plain = Controller { max_len: action.max_len, ..Controller::default() };
     let asked = (*action != plain).then_some(action.reason);
-    let is_miss = run.rule.as_ref().is_some_and(|r| r.priority == 0 && r.matching().is_any());
+    let is_miss = run.rule.as_ref().is_some_and(|r| r.priority == 0 && r.matches_all());
     let why = if is_miss { REASON_EXPLICIT_MISS } else { run.reason };
     Message {
         reason: asked.unwrap_or(why),

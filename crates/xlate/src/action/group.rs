@@ -133,7 +133,7 @@ impl<'a> Walk<'a> {
                 looked.add(*field, mask);
                 run.packet.look(&looked, &mut self.mask);
                 let len = field.row().width.div_ceil(8) as usize;
-                hash = bytes(&run.packet.key.get(*field).and(mask).to_bytes(len), hash);
+                hash = bytes(&run.value(*field).and(mask).to_bytes(len), hash);
             }
         }
         hash

@@ -63,7 +63,7 @@ impl<'a> Walk<'a> {
     fn has_room(&self, run: &Run<'a>, action: &Learn, flow_mod: &FlowMod) -> bool {
         let Some(program) = run.program else { return true };
         let is_there = || {
-            let pattern = MatchKey::new(&flow_mod.matching)?;
+            let pattern = MatchKey::new(&flow_mod.matching, run.options())?;
             program.table(action.table)?.get(&pattern, action.priority.into())
         };
         action.limit == 0

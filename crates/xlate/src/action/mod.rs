@@ -33,7 +33,7 @@ impl<'a> Walk<'a> {
             _ => true,
         };
         if is_shown {
-            self.note(Kind::Action, || text(step));
+            self.note(Kind::Action, || run.options().action_text(text(step)));
         }
         match step {
             StepRef::Action(action) => return self.act(run, action),
@@ -117,8 +117,12 @@ impl<'a> Walk<'a> {
             Action::Exit => return Next::Exit,
             // What a rule is for is not done to packets.
             Action::Note(_) | Action::Conjunction { .. } => {}
-            // There are no collectors of samples, and no options of tunnels.
-            Action::Sample(_) | Action::DeleteField(_) => {}
+            // There are no collectors of samples.
+            Action::Sample(_) => {}
+            Action::DeleteField(field) => {
+                run.options().delete(&mut run.packet.key, *field);
+                self.say(|| format!("delete {}", field.name()));
+            }
             Action::Meter(id) => self.meter(run, *id),
             _ => return self.edit_header(run, action),
         }

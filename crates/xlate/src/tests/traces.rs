@@ -65,7 +65,7 @@ fn packet(w: &World, bridge: &str, text: &str) -> flow::FlowKey {
     let parsed = parse_flow(text, Command::Delete).unwrap_or_else(|e| panic!("{text}: {e}"));
     let mut matching: Match = parsed.flow.matching;
     matching.clear(Field::PacketType);
-    let mut key: Key = MatchKey::new(&matching).unwrap().key;
+    let mut key: Key = MatchKey::new(&matching, &pipeline::Options::NONE).unwrap().key;
     let id = w.snapshot.bridge_by_name(bridge).unwrap().id;
     let at = pipeline::PortRef { bridge: id, port: pipeline::OfPort(key.registers.in_port) };
     key.flow.in_port = w.snapshot.port(at).unwrap().1.kind.own_dp().unwrap().0;
@@ -137,7 +137,7 @@ fn check(text: &str) {
                     want_trace: true,
                     entered: None,
                 };
-                let ours = explain(&w.snapshot, &w.tables(), &request, &[]);
+                let (ours, _) = explain(&w.snapshot, &w.tables(), &request, &[]);
                 let want = expected(&recorded);
                 if !agree(&want, &ours) {
                     wrong.push(format!("=== {line}\n{}", difference(&want, &ours)));

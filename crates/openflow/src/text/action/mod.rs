@@ -234,9 +234,6 @@ fn write_set_field(
     value: &crate::field::Value,
     mask: &crate::field::Value,
 ) -> fmt::Result {
-    if super::matching::is_tight(field, mask) {
-        return write!(f, "set_field:{value:x}->{}", field.name());
-    }
     write!(f, "set_field:{}->{}", Masked(field, value, mask), field.name())
 }
 

@@ -294,7 +294,7 @@ fn what_is_learned_up_to_a_limit_is_counted() {
 /// The reference: a list, and every rule looked at.
 fn naive(list: &mut Vec<(i32, FlowMod)>, request: &FlowMod) {
     let priority = i32::from(request.priority);
-    let key = |m: &openflow::Match| MatchKey::new(m).map(|k| k.sparse());
+    let key = |m: &openflow::Match| MatchKey::new(m, &crate::Options::NONE).map(|k| k.sparse());
     let target = key(&request.matching).unwrap();
     let hit = |(p, rule): &(i32, FlowMod)| {
         let strict = matches!(request.command, Command::ModifyStrict | Command::DeleteStrict);

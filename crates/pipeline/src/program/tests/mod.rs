@@ -3,6 +3,7 @@
 mod bundles;
 mod flow_mods;
 mod groups;
+mod options;
 mod time;
 
 use std::time::Duration;
@@ -45,7 +46,8 @@ fn dump(program: &Program) -> Vec<String> {
 
 fn show(rule: &Rule) -> String {
     let cookie = if rule.cookie == 0 { String::new() } else { format!("{}:", rule.cookie) };
-    let (table, priority, matching) = (rule.table, rule.priority, rule.matching());
+    let (table, priority, matching) =
+        (rule.table, rule.priority, rule.matching(&crate::Options::NONE));
     format!("{cookie}{table},{priority} {matching} {}", rule.instructions)
 }
 
@@ -54,7 +56,8 @@ fn everything(program: &Program) -> String {
     let rules = program.tables().flat_map(|(_, table)| table.rules().cloned());
     let mut rules: Vec<_> = rules.collect();
     rules.sort_by_key(|rule| rule.id);
-    let rules: Vec<_> = rules.iter().map(|rule| (rule.id, rule.stats(at(9)))).collect();
+    let rules: Vec<_> =
+        rules.iter().map(|rule| (rule.id, rule.stats(at(9), program.options()))).collect();
     let cookies: Vec<_> = program.cookies.of(7).map(|rule| rule.id).collect();
     let users = |id| program.group_references(id);
     let groups: Vec<_> =

@@ -17,7 +17,7 @@ fn rules_go_when_their_time_has_come() {
     assert!(p.expire(at(9)).is_empty());
     let ip = flow(Command::Add, "ip,actions=drop").matching;
     let usage = |p: &Program| {
-        let rule = p.table(0).unwrap().rules().find(|r| r.matching() == ip);
+        let rule = p.table(0).unwrap().rules().find(|r| r.matching(&crate::Options::NONE) == ip);
         rule.unwrap().usage.clone()
     };
     usage(&p).credit(1, 60, at(9));
