@@ -9,7 +9,12 @@
 //! | `cycles` | busiest first | the next worker, forwards and then backwards |
 //! | `group` | busiest first | the worker with the least load so far |
 //!
+//! The rest goes to workers on its device's memory node, if there is one that is not isolated; else, and if the device is on no
+//! node, to any. Turns are counted apart for each such set of workers.
+//!
 //! Unlike the reference nothing is left unserved: when every worker is isolated, all take part.
+
+use std::collections::BTreeMap;
 
 /// How queues are dealt out (`other_config:pmd-rxq-assign`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -46,20 +51,41 @@ pub(crate) struct Load {
     pub(crate) cycles: u64,
     /// The processor that it is pinned to.
     pub(crate) pinned: Option<usize>,
+    /// The memory node of its device.
+    pub(crate) node: Option<usize>,
+}
+
+/// A worker's processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Core {
+    pub(crate) number: usize,
+    /// Its memory node; none where the worker is not confined to it.
+    pub(crate) node: Option<usize>,
+}
+
+/// Those of `workers` that are on that memory node, if there are any; else all.
+pub(crate) fn near<W: Copy>(
+    workers: &[W],
+    node: Option<usize>,
+    node_of: impl Fn(W) -> Option<usize>,
+) -> Vec<W> {
+    let there: Vec<W> =
+        workers.iter().copied().filter(|w| node.is_some() && node == node_of(*w)).collect();
+    if there.is_empty() { workers.to_vec() } else { there }
 }
 
 /// The worker of each queue, as an index into `cores`, which are the workers' processors. `queues` are in order of port and
 /// number. Pinning to a processor that has no worker is ignored. No workers, no assignment.
 pub(crate) fn assign(
     queues: &[Load],
-    cores: &[usize],
+    cores: &[Core],
     way: Assign,
     isolate: bool,
 ) -> Option<Vec<usize>> {
     if cores.is_empty() {
         return None;
     }
-    let pinned = |q: &Load| q.pinned.and_then(|core| cores.iter().position(|c| *c == core));
+    let pinned = |q: &Load| q.pinned.and_then(|core| cores.iter().position(|c| c.number == core));
     let mut homes: Vec<Option<usize>> = queues.iter().map(pinned).collect();
     // (cycles, queues) per worker.
     let mut loads = vec![(0u64, 0usize); cores.len()];
@@ -77,8 +103,13 @@ pub(crate) fn assign(
     if way != Assign::RoundRobin {
         order.sort_by_key(|q| std::cmp::Reverse(queues[*q].cycles));
     }
-    for (turn, queue) in order.into_iter().enumerate() {
-        let (lap, at) = (turn / open.len(), turn % open.len());
+    // How many queues each set of workers has been dealt.
+    let mut turns: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+    for queue in order {
+        let open = near(&open, queues[queue].node, |w| cores[w].node);
+        let turn = turns.entry(open.clone()).or_default();
+        let (lap, at) = (*turn / open.len(), *turn % open.len());
+        *turn += 1;
         let home = match way {
             Assign::RoundRobin => open[at],
             Assign::Cycles if lap % 2 == 1 => open[open.len() - 1 - at],
@@ -118,25 +149,73 @@ mod tests {
     use proptest::prelude::*;
 
     fn free(cycles: &[u64]) -> Vec<Load> {
-        cycles.iter().map(|&cycles| Load { cycles, pinned: None }).collect()
+        cycles.iter().map(|&cycles| Load { cycles, pinned: None, node: None }).collect()
+    }
+
+    /// Processors of one node.
+    fn cores<const N: usize>(numbers: [usize; N]) -> [Core; N] {
+        numbers.map(|number| Core { number, node: Some(0) })
     }
 
     #[test]
     fn turns_go_round_or_back_and_forth() {
         let queues = free(&[0; 5]);
-        assert_eq!(assign(&queues, &[3, 7], Assign::RoundRobin, true).unwrap(), [0, 1, 0, 1, 0]);
-        assert_eq!(assign(&queues, &[3, 7], Assign::Cycles, true).unwrap(), [0, 1, 1, 0, 0]);
+        let two = cores([3, 7]);
+        assert_eq!(assign(&queues, &two, Assign::RoundRobin, true).unwrap(), [0, 1, 0, 1, 0]);
+        assert_eq!(assign(&queues, &two, Assign::Cycles, true).unwrap(), [0, 1, 1, 0, 0]);
         assert_eq!(assign(&queues, &[], Assign::Cycles, true), None);
+    }
+
+    /// Two nodes of two processors each, and one of a single one.
+    const MADE_UP: [Core; 5] = [
+        Core { number: 0, node: Some(0) },
+        Core { number: 1, node: Some(1) },
+        Core { number: 2, node: Some(0) },
+        Core { number: 3, node: Some(1) },
+        Core { number: 4, node: Some(2) },
+    ];
+
+    #[test]
+    fn queues_go_to_workers_on_their_device_s_node() {
+        let on = |node, cycles| Load { node, cycles, pinned: None };
+        let queues = [
+            on(Some(1), 10),
+            on(Some(1), 90),
+            on(Some(0), 50),
+            on(Some(1), 30),
+            on(Some(2), 5),
+            on(Some(0), 40),
+        ];
+        let homes = |way| assign(&queues, &MADE_UP, way, true).unwrap();
+        assert_eq!(homes(Assign::RoundRobin), [1, 3, 0, 1, 4, 2]);
+        assert_eq!(homes(Assign::Cycles), [3, 1, 0, 3, 4, 2]);
+        // 90 | 30 10, and 50 | 40.
+        assert_eq!(homes(Assign::Group), [3, 1, 0, 3, 4, 2]);
+    }
+
+    #[test]
+    fn where_nobody_is_on_the_node_anybody_will_do() {
+        let queue = |node, pinned| Load { node, pinned, cycles: 0 };
+        let queues = [queue(Some(7), None), queue(Some(7), None), queue(None, None)];
+        let homes = |queues: &[Load]| assign(queues, &MADE_UP, Assign::RoundRobin, true).unwrap();
+        assert_eq!(homes(&queues), [0, 1, 2]);
+        // The only worker of the node is kept for another queue.
+        assert_eq!(homes(&[queue(Some(1), Some(4)), queue(Some(2), None)]), [4, 0]);
+        // A pin counts more than a node.
+        assert_eq!(homes(&[queue(Some(0), Some(3))]), [3]);
     }
 
     #[test]
     fn load_decides_where_it_is_to() {
         let queues = free(&[10, 90, 50, 30]);
         // 90 and 50, then 30 and 10 the other way round.
-        assert_eq!(assign(&queues, &[0, 1], Assign::Cycles, true).unwrap(), [0, 0, 1, 1]);
+        assert_eq!(assign(&queues, &cores([0, 1]), Assign::Cycles, true).unwrap(), [0, 0, 1, 1]);
         // 90 | 50 30 10.
-        assert_eq!(assign(&queues, &[0, 1], Assign::Group, true).unwrap(), [1, 0, 1, 1]);
-        assert_eq!(assign(&queues, &[0, 1], Assign::RoundRobin, true).unwrap(), [0, 1, 0, 1]);
+        assert_eq!(assign(&queues, &cores([0, 1]), Assign::Group, true).unwrap(), [1, 0, 1, 1]);
+        assert_eq!(
+            assign(&queues, &cores([0, 1]), Assign::RoundRobin, true).unwrap(),
+            [0, 1, 0, 1]
+        );
     }
 
     #[test]
@@ -144,34 +223,48 @@ mod tests {
         let mut queues = free(&[0; 4]);
         queues[0].pinned = Some(5);
         queues[3].pinned = Some(99);
-        assert_eq!(assign(&queues, &[4, 5], Assign::Cycles, true).unwrap(), [1, 0, 0, 0]);
-        assert_eq!(assign(&queues, &[4, 5], Assign::Cycles, false).unwrap(), [1, 0, 0, 0]);
+        assert_eq!(assign(&queues, &cores([4, 5]), Assign::Cycles, true).unwrap(), [1, 0, 0, 0]);
+        assert_eq!(assign(&queues, &cores([4, 5]), Assign::Cycles, false).unwrap(), [1, 0, 0, 0]);
         // A pinned queue counts when the others are dealt out.
-        assert_eq!(assign(&queues, &[4, 5], Assign::Group, false).unwrap(), [1, 0, 0, 1]);
-        assert_eq!(assign(&queues, &[5], Assign::Cycles, true).unwrap(), [0; 4]);
+        assert_eq!(assign(&queues, &cores([4, 5]), Assign::Group, false).unwrap(), [1, 0, 0, 1]);
+        assert_eq!(assign(&queues, &cores([5]), Assign::Cycles, true).unwrap(), [0; 4]);
     }
 
     proptest! {
         #[test]
         fn everybody_is_served_and_pins_are_kept(
-            queues in prop::collection::vec((0..1000u64, prop::option::of(0..6usize)), 0..40),
-            cores in prop::collection::btree_set(0..8usize, 1..5),
+            queues in prop::collection::vec(
+                (0..1000u64, prop::option::of(0..6usize), prop::option::of(0..3usize)),
+                0..40,
+            ),
+            cores in prop::collection::btree_map(0..8usize, prop::option::of(0..3usize), 1..5),
             way in prop::sample::select(vec![Assign::Cycles, Assign::RoundRobin, Assign::Group]),
             isolate: bool,
         ) {
-            let cores: Vec<usize> = cores.into_iter().collect();
-            let queues: Vec<_> =
-                queues.into_iter().map(|(cycles, pinned)| Load { cycles, pinned }).collect();
+            let cores: Vec<Core> =
+                cores.into_iter().map(|(number, node)| Core { number, node }).collect();
+            let load = |(cycles, pinned, node)| Load { cycles, pinned, node };
+            let queues: Vec<_> = queues.into_iter().map(load).collect();
             let homes = assign(&queues, &cores, way, isolate).unwrap();
             prop_assert_eq!(homes.len(), queues.len());
             for (queue, home) in queues.iter().zip(&homes) {
                 prop_assert!(*home < cores.len());
-                if let Some(core) = queue.pinned.filter(|c| cores.contains(c)) {
-                    prop_assert_eq!(cores[*home], core);
+                let is_there = |number: &usize| cores.iter().any(|c| c.number == *number);
+                if let Some(core) = queue.pinned.filter(is_there) {
+                    prop_assert_eq!(cores[*home].number, core);
+                }
+            }
+            if queues.iter().any(|q| q.pinned.is_some()) {
+                return Ok(());
+            }
+            for (queue, home) in queues.iter().zip(&homes) {
+                if let Some(node) = queue.node.filter(|n| cores.iter().any(|c| c.node == Some(*n)))
+                {
+                    prop_assert_eq!(cores[*home].node, Some(node));
                 }
             }
             // Nobody idles while another has two queues that could go.
-            if queues.iter().all(|q| q.pinned.is_none()) && queues.len() >= cores.len() {
+            if queues.iter().all(|q| q.node.is_none()) && queues.len() >= cores.len() {
                 prop_assert!((0..cores.len()).all(|w| homes.contains(&w)));
             }
         }

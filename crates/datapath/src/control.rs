@@ -197,14 +197,15 @@ impl Datapath {
             shares.push(NewPort { port, tx: device.tx_queue()?, rx: Vec::new() });
         }
         let (mut places, mut homes) = (Vec::new(), Vec::new());
+        let node = device.numa_node();
         for rx in device.take_rx_queues() {
-            let (id, home) = (staff.new_queue(), staff.place(&ports, &homes));
+            let (id, home) = (staff.new_queue(), staff.place(&ports, &homes, node));
             let usage = Arc::new(Usage::default());
             if let Some(at) = desks.iter().position(|d| d.slot == home) {
                 shares[at].rx.push(Queue::new(id, port, rx, usage.clone()));
             }
             self.0.shared.misses.set_home(id, home);
-            places.push(RxPlace { id, home, pinned: None, usage });
+            places.push(RxPlace { id, home, pinned: None, node, usage });
             homes.push(home);
         }
         self.0.shared.misses.add_port(port);

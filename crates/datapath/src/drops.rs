@@ -105,6 +105,8 @@ drop_reasons! {
     TooBig = "datapath_drop_too_big",
     /// A super-packet, or a packet with an unfinished checksum, whose headers are not what its offload state says.
     OffloadError = "datapath_drop_offload_error",
+    /// Was waiting to be received when its port was closed.
+    PortClosed = "datapath_drop_port_closed",
     /// The slow path handed back more packets than a worker may be made to hold.
     CommandOverflow = "datapath_drop_command_overflow",
     /// The route to the tunnel's remote end leads to no device of ours.
@@ -229,6 +231,7 @@ mod tests {
             "too_big",
             "offload_error",
             "command_overflow",
+            "port_closed",
         ]
         .len();
         assert_eq!(names.iter().filter(|n| n.starts_with("datapath_drop_")).count(), 15 + ours);

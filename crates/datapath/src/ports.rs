@@ -73,6 +73,8 @@ pub(crate) struct RxPlace {
     pub(crate) home: usize,
     /// The processor whose worker is to serve it.
     pub(crate) pinned: Option<usize>,
+    /// The memory node of its device.
+    pub(crate) node: Option<usize>,
     pub(crate) usage: Arc<Usage>,
 }
 

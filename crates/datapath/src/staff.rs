@@ -13,7 +13,7 @@ use base::Instant;
 use flow::DpPort;
 use sys::cycles;
 
-use crate::assign::{Assign, Load, assign, isolated, variance};
+use crate::assign::{Assign, Core, Load, assign, isolated, near, variance};
 use crate::control::{Inner, LET_GO, lock};
 use crate::desk::{Desk, Sleep};
 use crate::history::History;
@@ -47,6 +47,8 @@ pub(crate) struct Staff {
 struct Member {
     desk: Arc<Desk>,
     core: usize,
+    /// That processor's memory node.
+    node: usize,
     /// Whether it runs on that processor only.
     confined: bool,
     thread: JoinHandle<()>,
@@ -110,8 +112,9 @@ impl Staff {
     }
 
     /// The workers' slots, with their processors.
-    fn cores(&self) -> (Vec<usize>, Vec<usize>) {
-        self.members.iter().map(|(slot, m)| (*slot, m.core)).unzip()
+    fn cores(&self) -> (Vec<usize>, Vec<Core>) {
+        let core = |m: &Member| Core { number: m.core, node: m.confined.then_some(m.node) };
+        self.members.iter().map(|(slot, m)| (*slot, core(m))).unzip()
     }
 
     /// What all workers have done together, those that have left included.
@@ -127,18 +130,20 @@ impl Staff {
         QueueId(self.queues_made)
     }
 
-    /// The worker for a new receive queue: of those not isolated the one with fewest.
-    pub(crate) fn place(&self, ports: &PortTable, placed: &[usize]) -> usize {
+    /// The worker for a new receive queue of a device on that memory node: of those not isolated, and on that node if there are
+    /// any, the one with fewest.
+    pub(crate) fn place(&self, ports: &PortTable, placed: &[usize], node: Option<usize>) -> usize {
         let isolated = self.isolated(ports);
         let count = |slot: usize| {
             let there = ports.queues().filter(|(_, _, q)| q.home == slot).count();
             there + placed.iter().filter(|home| **home == slot).count()
         };
-        let free = |slot: &&usize| !isolated.contains(slot);
-        let fewest = |slots: Vec<&usize>| slots.into_iter().copied().min_by_key(|s| count(*s));
-        fewest(self.members.keys().filter(free).collect())
-            .or_else(|| fewest(self.members.keys().collect()))
-            .unwrap_or(0)
+        let node_of =
+            |slot| self.members.get(&slot).filter(|m: &&Member| m.confined).map(|m| m.node);
+        let all: Vec<usize> = self.members.keys().copied().collect();
+        let open: Vec<usize> = all.iter().copied().filter(|s| !isolated.contains(s)).collect();
+        let open = if open.is_empty() { all } else { open };
+        near(&open, node, node_of).into_iter().min_by_key(|slot| count(*slot)).unwrap_or(0)
     }
 
     /// The slots of workers kept for queues that are pinned to them.
@@ -146,7 +151,7 @@ impl Staff {
         let (slots, cores) = self.cores();
         let pinned: Vec<_> = ports
             .queues()
-            .map(|(_, _, q)| q.pinned.and_then(|core| cores.iter().position(|c| *c == core)))
+            .map(|(_, _, q)| q.pinned.and_then(|core| cores.iter().position(|c| c.number == core)))
             .collect();
         let Schedule { assign, share_pinned, .. } = self.schedule;
         let isolated = isolated(&pinned, slots.len(), assign, !share_pinned);
@@ -161,6 +166,7 @@ impl Staff {
             .map(|(_, _, q)| Load {
                 cycles: q.usage.recent(window(now), WINDOWS),
                 pinned: q.pinned,
+                node: q.node,
             })
             .collect();
         let Schedule { assign: way, share_pinned, .. } = self.schedule;
@@ -247,7 +253,9 @@ impl Inner {
         };
         let since = self.shared.clock.now();
         let cleared = (since, Perf::default());
-        staff.members.insert(slot, Member { desk, core, confined, thread, since, cleared });
+        let node = sys::affinity::numa_node(core);
+        let member = Member { desk, core, node, confined, thread, since, cleared };
+        staff.members.insert(slot, member);
         Ok(())
     }
 
@@ -356,7 +364,7 @@ impl Inner {
                 };
                 WorkerInfo {
                     core: member.core,
-                    numa: sys::affinity::numa_node(member.core),
+                    numa: member.node,
                     isolated: isolated.contains(slot),
                     sleep: member.desk.sleep(),
                     perf: member.desk.published.load().since(&member.cleared.1),

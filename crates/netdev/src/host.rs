@@ -74,6 +74,11 @@ impl Host {
         })
     }
 
+    /// The memory node of the card behind it, if there is a card.
+    pub(crate) fn numa_node(&self) -> Option<usize> {
+        sys::affinity::numa_node_of_interface(&self.name)
+    }
+
     /// The driver's features that are on, as `ethtool -k` names them.
     pub(crate) fn features(&self) -> io::Result<BTreeSet<String>> {
         ethtool::features(self.query().as_fd(), &self.name)

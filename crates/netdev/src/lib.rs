@@ -139,6 +139,10 @@ pub trait Device: Send + Sync {
     fn refresh(&self) -> io::Result<()> {
         Ok(())
     }
+    /// The memory node that it is on, if it is a piece of hardware and the system knows.
+    fn numa_node(&self) -> Option<usize> {
+        None
+    }
     /// How the device's queues are set up, as `dpctl/show` prints it behind the type.
     fn config(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
@@ -192,6 +196,10 @@ pub trait RxQueue: Send {
     /// [`Received::More`] if something has come meanwhile. Kernel devices always notify, so the default does nothing.
     fn arm(&mut self) -> Received {
         Received::Drained
+    }
+    /// What has not been received when the queue is closed is still there when the device is opened again.
+    fn keeps_unread(&self) -> bool {
+        false
     }
     /// Its descriptor speaks only after [`RxQueue::arm`]: while awake, the worker asks the queue itself.
     fn polled(&self) -> bool {

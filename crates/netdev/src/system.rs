@@ -198,6 +198,10 @@ impl Device for System {
         })
     }
 
+    fn numa_node(&self) -> Option<usize> {
+        self.shared.host.numa_node()
+    }
+
     fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {
         self.shared.host.set_mac(mac)
     }

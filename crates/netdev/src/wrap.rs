@@ -62,6 +62,10 @@ impl Device for Wrapped {
         self.device.stats()
     }
 
+    fn numa_node(&self) -> Option<usize> {
+        self.device.numa_node()
+    }
+
     fn custom_stats(&self) -> Vec<(String, u64)> {
         self.device.custom_stats()
     }
@@ -115,6 +119,10 @@ impl RxQueue for WrappedRx {
 
     fn arm(&mut self) -> Received {
         self.inner.arm()
+    }
+
+    fn keeps_unread(&self) -> bool {
+        self.inner.keeps_unread()
     }
 
     fn polled(&self) -> bool {

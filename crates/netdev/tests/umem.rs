@@ -23,6 +23,7 @@ const CONFIG: Config = Config {
     need_wakeup: true,
     multi_buffer: false,
     checksums: false,
+    node: None,
 };
 
 fn server() -> SocketAddr {
@@ -77,7 +78,11 @@ fn a_packet_leaves_in_the_chunk_that_it_came_in() {
             sent += 1;
         }
         rx.done();
+        // It takes some of them at a time.
         let _ = tx.kick();
+        while tx.waiting() > 0 {
+            let _ = tx.kick();
+        }
         tx.reap(&mut chunks);
     }
     wait::until("all of them", Duration::from_secs(5), || {
@@ -155,7 +160,7 @@ fn a_limit_of_locked_memory_is_kept() {
             let before = getrlimit(Resource::Memlock);
             let low = Rlimit { current: Some(limit), maximum: before.maximum };
             setrlimit(Resource::Memlock, low).unwrap();
-            let outcome = bed::open(Kind::Afxdp, name, &[]);
+            let outcome = bed::open(Kind::Afxdp, name, &[("xdp-mode", "native")]);
             setrlimit(Resource::Memlock, before).unwrap();
             caps.effective |= CapabilitySet::IPC_LOCK;
             set_capabilities(None, caps).unwrap();
@@ -163,7 +168,7 @@ fn a_limit_of_locked_memory_is_kept() {
         });
         device.unwrap()
     };
-    let device = limited(16 << 20, "left").unwrap();
+    let device = limited(8 << 20, "left").unwrap();
     let umem = &device.status().unwrap().details["umem"];
     assert_eq!(umem, "own: the limit of locked memory is too low to share");
     let right = bed.open(Kind::Afxdp, "right").unwrap();

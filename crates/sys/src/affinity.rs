@@ -27,9 +27,60 @@ pub fn numa_node(cpu: usize) -> usize {
     names.filter_map(|n| n.to_str()?.strip_prefix("node")?.parse().ok()).next().unwrap_or(0)
 }
 
+/// The memory node of the device behind a network interface; none for interfaces without one, or where the system does not say.
+pub fn numa_node_of_interface(name: &str) -> Option<usize> {
+    // A name is one component of a path.
+    let name = Some(name).filter(|name| !name.contains('/') && *name != "..")?;
+    let text = std::fs::read_to_string(format!("/sys/class/net/{name}/device/numa_node")).ok()?;
+    // -1: the device does not know.
+    text.trim().parse().ok()
+}
+
+/// Calls `work` with new memory taken from that node, as long as it has any.
+pub fn on_node<T>(node: Option<usize>, work: impl FnOnce() -> T) -> T {
+    const NODES: usize = 1024;
+    const WORD: usize = u64::BITS as usize;
+    let Some(node) = node.filter(|node| *node < NODES) else { return work() };
+    let mut mask = [0u64; NODES / WORD];
+    mask[node / WORD] |= 1 << (node % WORD);
+    // Where it is refused, memory comes from where it does.
+    let _ = set_policy(libc::MPOL_PREFERRED, Some(&mask));
+    let outcome = work();
+    let _ = set_policy(libc::MPOL_DEFAULT, None);
+    outcome
+}
+
+/// Says where the calling thread's memory is to come from.
+fn set_policy(mode: libc::c_int, nodes: Option<&[u64]>) -> io::Result<()> {
+    let (mask, bits) =
+        nodes.map_or((std::ptr::null(), 0), |n| (n.as_ptr(), n.len() * u64::BITS as usize));
+    // SAFETY: the kernel reads at most `bits` bits of the mask, which is alive for the call; which memory new pages are of
+    // changes nothing that a program sees.
+    #[allow(unsafe_code)]
+    let rc = unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) };
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_can_be_asked_of_a_node() {
+        for node in [None, Some(0), Some(1023), Some(usize::MAX)] {
+            assert_eq!(on_node(node, || vec![1u8; 1 << 20].len()), 1 << 20);
+        }
+        let mask = [1u64; 16];
+        set_policy(libc::MPOL_PREFERRED, Some(&mask)).unwrap();
+        set_policy(libc::MPOL_DEFAULT, None).unwrap();
+    }
+
+    #[test]
+    fn interfaces_without_a_device_are_on_no_node() {
+        for name in ["lo", "..", "a/b", ""] {
+            assert_eq!(numa_node_of_interface(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn a_thread_can_be_pinned_to_a_processor_it_may_use() {

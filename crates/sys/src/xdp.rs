@@ -28,6 +28,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::affinity::on_node;
 use crate::block::Block;
 use crate::bpf::two;
 use memory::{Lent, Memory, Place};
@@ -57,6 +58,8 @@ pub struct Config {
     pub multi_buffer: bool,
     /// Packets to be sent may have unfinished checksums. Linux 6.11.
     pub checksums: bool,
+    /// The memory node that chunks are to be on. Devices of different ones share none.
+    pub node: Option<usize>,
 }
 
 /// What a socket counted since it was opened (`struct xdp_statistics`).
@@ -118,7 +121,7 @@ impl Drop for Held {
 /// `config` asks for), `EOPNOTSUPP` (the driver cannot do zero-copy), `ENOBUFS` (limit of locked memory), `EPERM` (needs
 /// `CAP_NET_RAW`), `EAFNOSUPPORT` (kernel built without AF_XDP).
 pub fn open(ifindex: u32, queue: u32, config: Config, umems: &Umems) -> io::Result<(Rx, Tx)> {
-    umems.open(Place { ifindex, queue }, config)
+    on_node(config.node, || umems.open(Place { ifindex, queue }, config))
 }
 
 /// Whose umem a new socket is to have.

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 use super::device::NOTHING;
 use super::*;
@@ -132,4 +133,33 @@ fn worker_counts() {
     assert_eq!(Datapath::start(config(3)).unwrap().workers(), 3);
     let chosen = Datapath::start(config(0)).unwrap().workers();
     assert!((1..=Config::WORKERS_MAX).contains(&chosen));
+}
+
+/// Packets that came too late to be received are lost with their port, and counted.
+#[test]
+fn what_waits_at_a_port_that_is_closed_is_counted() {
+    let bed = Bed::with(3, NOTHING, |config| config.workers = 1);
+    bed.put(from_port(2), to_port(3));
+    let (busy, is_busy) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let mut first = true;
+    bed.port(2).flood(numbered(0), 2, move || {
+        if std::mem::take(&mut first) {
+            busy.send(()).unwrap();
+            may_go_on.recv().unwrap();
+        }
+    });
+    is_busy.recv().unwrap();
+    bed.port(1).arrive_all((0..100).map(numbered));
+    std::thread::scope(|scope| {
+        let removal = scope.spawn(|| bed.dp.remove_port(DpPort(1)));
+        // It is listed until the worker has been told.
+        while bed.dp.ports().iter().any(|p| p.port == DpPort(1)) {
+            std::thread::yield_now();
+        }
+        go_on.send(()).unwrap();
+        removal.join().unwrap().unwrap();
+    });
+    assert_eq!(bed.port(1).queues(), 0);
+    bed.assert_drops(&[(DropReason::PortClosed, 100)]);
 }

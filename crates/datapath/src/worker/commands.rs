@@ -3,9 +3,15 @@
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::{Queue, Worker};
+use crate::drops::DropReason;
 use crate::mailbox::{Command, NewPort};
 use crate::stats::Stage;
 use flow::DpPort;
+use netdev::Received;
+use packet::BATCH;
+
+/// Batches that are looked for in a queue that is closed: more than any holds, but not without end.
+const UNREAD: usize = 1024;
 
 impl Worker {
     /// Carries out everything in the mailbox, in order.
@@ -84,11 +90,32 @@ impl Worker {
         self.engine.finish(self.shared.clock.now());
         self.engine.exec.ports.remove(port);
         for index in 0..self.queues.len() {
-            if self.queues[index].as_ref().is_some_and(|q| q.port == port) {
-                self.forget(index);
+            if self.queues[index].as_ref().is_some_and(|q| q.port == port)
+                && let Some(mut queue) = self.forget(index)
+            {
+                self.write_off(&mut queue);
             }
         }
         self.engine.exec.buffers.pool.give_chunks_back();
+    }
+
+    /// Counts what waits in a queue that is about to be closed.
+    fn write_off(&mut self, queue: &mut Queue) {
+        if queue.rx.keeps_unread() {
+            return;
+        }
+        let exec = &mut self.engine.exec;
+        let mut unread = Vec::with_capacity(BATCH);
+        for _ in 0..UNREAD {
+            let received = queue.rx.recv(&mut exec.buffers.pool, BATCH, &mut unread);
+            for packet in unread.drain(..) {
+                exec.tally.count(DropReason::PortClosed);
+                exec.buffers.put(packet.buf);
+            }
+            if !matches!(received, Ok(Received::More)) {
+                break;
+            }
+        }
     }
 
     /// Lets go of a receive queue.

@@ -101,7 +101,8 @@ impl Afxdp {
         }
         let queues = queues(&host, options)?;
         let tags = Tags::keep(&host, &link);
-        let opened = open::open(host.ifindex, queues, options, umems).map_err(|failures| {
+        let wanted = open::Wanted { ifindex: host.ifindex, queues, node: host.numa_node() };
+        let opened = open::open(wanted, options, umems).map_err(|failures| {
             tags.restore(&host);
             match failures.first() {
                 Some(failure) if failure.is_missing() => Unopened::Host(Errno::NODEV.into()),
@@ -267,6 +268,10 @@ impl Device for Afxdp {
         }
         stats.rx_dropped += by_sockets.saturating_sub(by_driver);
         Ok(stats)
+    }
+
+    fn numa_node(&self) -> Option<usize> {
+        self.shared.host.numa_node()
     }
 
     fn set_mac(&self, mac: [u8; 6]) -> io::Result<()> {

@@ -19,9 +19,20 @@ const DEPTH: u32 = 2048;
 const DEPTH_OF_MANY: u32 = 512;
 const MANY: u32 = 8;
 
-/// The kernel gives a queue back some time after its last socket was closed.
+/// The kernel gives a queue back some time after its last socket was closed ..
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 const BUSY_TRIES: u32 = 100;
+/// .. and so it does with what that had of the limit of locked memory, of which there may be too little in any case.
+const LIMIT_TRIES: u32 = 10;
+
+/// Which sockets to open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub ifindex: u32,
+    pub queues: u32,
+    /// The memory node of the device.
+    pub node: Option<usize>,
+}
 
 /// What was opened.
 pub(super) struct Opened {
@@ -52,15 +63,14 @@ enum Step {
 
 /// Opens sockets on all of the queues and attaches the program that feeds them.
 pub(super) fn open(
-    ifindex: u32,
-    queues: u32,
+    wanted: Wanted,
     options: &Options,
     umems: &Umems,
 ) -> Result<Opened, Vec<Failure>> {
     let mut failures = Vec::new();
     let mut opened = None;
     for &mode in options.mode.candidates() {
-        match attempt(ifindex, queues, mode, options, umems) {
+        match attempt(wanted, mode, options, umems) {
             Ok(this) => {
                 opened = Some(this);
                 break;
@@ -76,19 +86,20 @@ pub(super) fn open(
 }
 
 fn attempt(
-    ifindex: u32,
-    queues: u32,
+    wanted: Wanted,
     mode: Mode,
     options: &Options,
     umems: &Umems,
 ) -> Result<Opened, (Step, io::Error)> {
-    let queues = queues.clamp(1, QUEUES_MAX);
+    let Wanted { ifindex, node, .. } = wanted;
+    let queues = wanted.queues.clamp(1, QUEUES_MAX);
     let best = Config {
         depth: if queues > MANY { DEPTH_OF_MANY } else { DEPTH },
         zero_copy: mode == Mode::NativeZeroCopy,
         need_wakeup: options.need_wakeup,
         multi_buffer: true,
         checksums: true,
+        node,
     };
     let table = Sockets::new(queues).map_err(|e| (Step::Load, e))?;
     let mut features = None;
@@ -139,13 +150,23 @@ fn bind_somehow(
 }
 
 fn bind(ifindex: u32, queue: u32, config: Config, umems: &Umems) -> io::Result<(xdp::Rx, xdp::Tx)> {
-    for _ in 0..BUSY_TRIES {
-        match xdp::open(ifindex, queue, config, umems) {
-            Err(error) if is(&error, &[Errno::BUSY]) => pause(),
-            outcome => return outcome,
+    let mut tries = 0;
+    loop {
+        let error = match xdp::open(ifindex, queue, config, umems) {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let most = match Errno::from_io_error(&error) {
+            Some(Errno::BUSY) => BUSY_TRIES,
+            Some(Errno::NOBUFS) => LIMIT_TRIES,
+            _ => 0,
+        };
+        if tries >= most {
+            return Err(error);
         }
+        tries += 1;
+        pause();
     }
-    xdp::open(ifindex, queue, config, umems)
 }
 
 /// Sleeps for [`BUSY_PAUSE`]: what is waited for announces itself to nobody.

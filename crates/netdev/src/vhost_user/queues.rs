@@ -94,6 +94,11 @@ impl RxQueue for Rx {
         if self.queue.arm() { Received::More } else { Received::Drained }
     }
 
+    /// In the guest's memory.
+    fn keeps_unread(&self) -> bool {
+        true
+    }
+
     fn polled(&self) -> bool {
         true
     }
