@@ -186,3 +186,34 @@ fn guests_of_one_host_are_switched_in_the_kernel() {
     let echoes = ok(probe::ping(&a.ns, b.address, Ping { count: 3, ..FLOOD }));
     assert_eq!(echoes.lost(), 3, "{}", host_state(&net.host));
 }
+
+/// Every one of a port's receiving sockets is kept from what the kernel has forwarded, and nothing comes twice.
+#[test]
+fn flows_of_ports_with_several_queues_run_in_the_kernel() {
+    if !ours() {
+        return;
+    }
+    let net = OneBridge::build(2);
+    let [a, b] = &net.guests[..] else { panic!("two guests") };
+    ok(net.host.vsctl("set Open_vSwitch . other_config:pmd-cpu-mask=0x3"));
+    for queues in [3, 2] {
+        ok(net.host.vsctl(&format!(
+            "set interface tap0 options:n_rxq={queues} -- set interface tap1 options:n_rxq={queues}"
+        )));
+        ok(wait::until("flows to be run by the kernel", SETTLE, || {
+            ok(probe::ping(&a.ns, b.address, FLOOD));
+            (offloaded(&net.host).len() >= 2).then_some(())
+        }));
+        net.assert_connected();
+        let seen = || [a, b].map(|g| g.ns.counters(DEVICE).expect("counters").rx_packets);
+        let before = seen();
+        let echoes = ok(probe::ping(&a.ns, b.address, FLOOD));
+        assert_eq!(echoes.lost(), 0, "{echoes}");
+        for (now, before) in seen().into_iter().zip(before) {
+            let packets = now - before;
+            let sent = u64::from(FLOOD.count);
+            assert!((sent..sent + 10).contains(&packets), "{packets} came of {sent}");
+        }
+        assert!(offloaded(&net.host).len() >= 2, "{}", host_state(&net.host));
+    }
+}

@@ -39,6 +39,52 @@ fn a_port_has_as_many_queues_as_it_is_asked_to_have() {
     net.assert_connected();
 }
 
+/// Each of a port's receiving sockets is served by the worker that it is pinned to.
+#[test]
+fn queues_of_one_port_can_be_pinned_apart() {
+    if !ours() {
+        return;
+    }
+    let net = OneBridge::build(2);
+    let host = &net.host;
+    ok(host.vsctl(
+        "set Open_vSwitch . other_config:pmd-cpu-mask=0x3 \
+         -- set interface tap0 options:n_rxq=2 -- set interface tap1 options:n_rxq=2",
+    ));
+    for pins in [[0, 1], [1, 0], [1, 1]] {
+        let [first, second] = pins;
+        ok(host.vsctl(&format!(
+            "set interface tap0 other_config:pmd-rxq-affinity=\"0:{first},1:{second}\""
+        )));
+        let show = ok(host.appctl("dpif-netdev/pmd-rxq-show"));
+        assert_eq!(served(&show, "tap0"), [(0, first), (1, second)], "{show}");
+        net.assert_connected();
+    }
+    // Deals them out anew, as long as nobody says otherwise.
+    ok(host.vsctl("remove interface tap0 other_config pmd-rxq-affinity"));
+    let show = ok(host.appctl("dpif-netdev/pmd-rxq-show"));
+    assert_eq!(served(&show, "tap0").len(), 2, "{show}");
+    assert!(!show.contains("isolated : true"), "{show}");
+    net.assert_connected();
+}
+
+/// The queues of a port that `pmd-rxq-show` names, each with the processor of its worker.
+fn served(show: &str, port: &str) -> Vec<(u32, u32)> {
+    let number = |word: Option<&str>| word.and_then(|w| w.trim_end_matches(':').parse().ok());
+    let (mut core, mut all) = (0, Vec::new());
+    for line in show.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let behind = |key| words.iter().position(|w| *w == key).and_then(|at| words.get(at + 1));
+        if let Some(id) = number(behind("core_id").copied()) {
+            core = id;
+        } else if behind("port:") == Some(&port) {
+            all.extend(number(behind("queue-id:").copied()).map(|queue| (queue, core)));
+        }
+    }
+    all.sort_unstable();
+    all
+}
+
 #[test]
 fn status_says_how_bytes_move_and_options_change_it() {
     if !ours() {
