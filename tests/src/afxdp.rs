@@ -165,9 +165,9 @@ fn ports_that_share_memory_come_and_go() {
         "set interface tap0 options:n_rxq=1",
         "set interface tap2 options:xdp-busy-poll=64",
         "set interface tap2 options:xdp-busy-poll=0",
-        "del-port tap0 -- add-port br0 tap0 -- set interface tap0 type=afxdp",
+        "del-port tap0; add-port br0 tap0 -- set interface tap0 type=afxdp",
     ] {
-        ok(net.host.vsctl(change));
+        change.split("; ").for_each(|line| drop(ok(net.host.vsctl(line))));
         net.assert_connected();
         for port in ports {
             assert_eq!(status(&net.host, port, "umem"), "shared", "{change}");
