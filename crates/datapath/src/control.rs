@@ -23,6 +23,7 @@ use crate::miss::{Miss, MissQueue, Source};
 use crate::offload::{Offload, Offloaded};
 use crate::peers::Peers;
 use crate::ports::{PortInfo, PortKind, PortTable, RxPlace, TunnelKind};
+use crate::resolve::{self, Resolver};
 use crate::schedule::Schedule;
 use crate::staff::{CycleRate, Staff, WorkerInfo};
 use crate::stats::DpStats;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     /// Whoever posts to several workers, or moves a receive queue from one to another, holds the lock meanwhile: answers to
     /// missed packets go where the packets' queue is.
     pub(crate) desks: Mutex<Desks>,
+    /// Who answers misses in workers.
+    pub(crate) resolver: resolve::Place,
     table: Mutex<FlowTable>,
     offload: Mutex<Offload>,
     pub(crate) cycle_rate: CycleRate,
@@ -85,6 +88,7 @@ impl Datapath {
             drops: DropCounters::new(&config.counters),
             meters: Arc::default(),
             desks: Mutex::default(),
+            resolver: resolve::Place::default(),
             offload: Mutex::new(Offload::new(&config.counters)),
             table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
             cycle_rate: CycleRate::measure(),
@@ -363,6 +367,12 @@ impl Datapath {
     /// The queue of packets for the slow path.
     pub fn misses(&self) -> MissQueue {
         self.0.shared.misses.clone()
+    }
+
+    /// From now on workers have misses answered by him where that is possible; with `None`, by nobody: then none is with him any
+    /// more.
+    pub fn set_resolver(&self, resolver: Option<Arc<dyn Resolver>>) {
+        self.0.shared.resolver.set(resolver);
     }
 
     /// Several answers to the slow path's packets, handed to the workers at once when dropped.

@@ -37,6 +37,7 @@ mod offload;
 mod opening;
 mod peers;
 mod ports;
+mod resolve;
 mod schedule;
 mod staff;
 mod stats;
@@ -59,6 +60,7 @@ pub use meters::{
 pub use miss::{Claim, Miss, MissQueue, MissReason};
 pub use offload::Offloaded;
 pub use ports::{PortInfo, PortKind, TunnelKind};
+pub use resolve::Resolver;
 pub use schedule::{AutoBalance, Schedule};
 pub use staff::{QueueInfo, Share, WorkerInfo};
 pub use stats::{DpStats, Perf, Stage};

@@ -118,7 +118,18 @@ pub(crate) struct Mailbox {
 struct State {
     commands: VecDeque<Command>,
     runs: usize,
+    /// Nobody waits for room.
+    is_roomy: bool,
     closed: bool,
+}
+
+/// While it exists, nobody waits for room in a mailbox.
+pub(crate) struct Room<'a>(&'a Mailbox);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_roomy = false;
+    }
 }
 
 impl Mailbox {
@@ -134,9 +145,16 @@ impl Mailbox {
 
     /// Posts commands; the worker finds all of them at once, in this order. Gives back how many packets were refused.
     pub(crate) fn post(&self, commands: impl IntoIterator<Item = Command>) -> u64 {
-        let full = |s: &mut State| s.commands.len() >= COMMANDS_MAX && !s.closed;
+        let full = |s: &mut State| s.commands.len() >= COMMANDS_MAX && !s.closed && !s.is_roomy;
         let state = self.room.wait_while(self.lock(), full).unwrap_or_else(|e| e.into_inner());
         self.put(state, commands)
+    }
+
+    /// The worker is about to wait for locks that posters may hold: nobody waits for it meanwhile.
+    pub(crate) fn make_room(&self) -> Room<'_> {
+        self.lock().is_roomy = true;
+        self.room.notify_all();
+        Room(self)
     }
 
     /// Hands a queue over. Never waits: workers do that, and two might wait for each other. There are only so many queues.
@@ -299,6 +317,22 @@ mod tests {
         assert!(latch.wait(Duration::ZERO));
         mailbox.post([Command::Barrier(latch.ticket())]);
         assert!(latch.wait(Duration::ZERO));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_worker_that_waits() {
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        mailbox.post((0..COMMANDS_MAX).map(|_| Command::Sweep));
+        let poster = {
+            let mailbox = mailbox.clone();
+            std::thread::spawn(move || mailbox.post([Command::Sweep]))
+        };
+        let room = mailbox.make_room();
+        assert_eq!(poster.join().unwrap(), 0);
+        assert_eq!(mailbox.post([Command::Sweep]), 0);
+        drop(room);
+        let full = |s: &State| s.commands.len() == COMMANDS_MAX + 2 && !s.is_roomy;
+        assert!(full(&mailbox.lock()));
     }
 
     #[test]

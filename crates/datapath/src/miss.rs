@@ -223,6 +223,22 @@ impl MissQueue {
         Claim { queue: self.clone(), ports, misses }
     }
 
+    /// A claim on the ports of packets that are at hand but not in the queue; `None` if any of these ports' packets wait, or
+    /// somebody has some.
+    pub(crate) fn claim_all(&self, misses: &[Miss]) -> Option<Claim> {
+        let mut state = self.lock();
+        let ports: BTreeSet<DpPort> = misses.iter().map(|m| state.port(m)).collect();
+        let is_taken = |port: &DpPort| {
+            let waits = state.ports.get(port).is_some_and(|queue| !queue.waiting.is_empty());
+            waits || state.claimed.contains(port)
+        };
+        if misses.is_empty() || state.closed || ports.iter().any(is_taken) {
+            return None;
+        }
+        state.claimed.extend(&ports);
+        Some(Claim { queue: self.clone(), ports, misses: Vec::new() })
+    }
+
     /// Whether nothing waits, and nobody has anything in hand.
     pub fn is_at_rest(&self) -> bool {
         let state = self.lock();
@@ -386,6 +402,12 @@ impl State {
         home(&self.homes, source)
     }
 
+    /// The port whose queue a packet belongs in.
+    fn port(&self, miss: &Miss) -> DpPort {
+        let port = miss.in_port();
+        if self.ports.contains_key(&port) { port } else { DpPort::NONE }
+    }
+
     /// Whether a port's oldest packet may be given out.
     fn is_free(&self, port: DpPort) -> bool {
         let oldest = self.ports.get(&port).and_then(|q| q.waiting.front());
@@ -417,8 +439,7 @@ impl State {
         if self.closed {
             return Some(miss);
         }
-        let known = self.ports.contains_key(&miss.in_port());
-        let port = if known { miss.in_port() } else { DpPort::NONE };
+        let port = self.port(&miss);
         let size = miss.packet.buf.footprint();
         let full = self.packets >= limit * TOTAL_PORTS || self.bytes + size > TOTAL_BYTES;
         let queue = self.ports.entry(port).or_default();

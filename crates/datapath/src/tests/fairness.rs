@@ -1,7 +1,8 @@
 //! One port's flood costs another port of the same worker nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use super::device::NOTHING;
 use super::*;
@@ -59,4 +60,26 @@ fn a_flood_of_misses_takes_nothing_from_a_polite_port() {
     bed.quiesce();
     let turns: Vec<_> = bed.dp.misses().pop(2, LONG).iter().map(|m| m.in_port()).collect();
     assert_eq!(turns, [DpPort(1), DpPort(3)]);
+}
+
+/// Where misses are answered in the worker, those of a port's flood are while nobody else waits, and no longer.
+#[test]
+fn a_flood_of_misses_that_the_worker_may_answer_takes_nothing_from_a_polite_port() {
+    struct Nowhere(Mutex<Sender<usize>>);
+    impl crate::Resolver for Nowhere {
+        fn resolve(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+            let _ = self.0.lock().unwrap().send(misses.len());
+            Ok(())
+        }
+    }
+    let bed = Bed::with(3, NOTHING, |config| config.workers = 1);
+    let (answered, answers) = channel();
+    bed.dp.set_resolver(Some(Arc::new(Nowhere(Mutex::new(answered)))));
+    bed.put(from_port(2), to_port(3));
+    bed.port(1).arrive(numbered(0));
+    assert_eq!(answers.recv_timeout(LONG), Ok(1), "nobody else waits");
+    assert_eq!(flood(&bed), 0, "packets of the polite port had no room");
+    assert_eq!(bed.port(3).sent(BATCHES as usize).len(), BATCHES as usize);
+    let lost = bed.dp.misses().lost();
+    assert!(lost.iter().any(|(port, n)| *port == DpPort(1) && *n > 0), "it went to the queue");
 }

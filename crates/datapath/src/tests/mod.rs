@@ -9,6 +9,7 @@ mod learning;
 mod lifecycle;
 mod order;
 mod polled;
+mod resolve;
 mod staff;
 mod tunnel;
 

@@ -14,6 +14,7 @@ use crate::desk::Desk;
 use crate::drops::DropReason;
 use crate::meters::Replica;
 use crate::miss::{MissReason, Source};
+use crate::resolve::resolve;
 use crate::stats::{Meter, Stage};
 
 /// Batches between two rankings of masks.
@@ -27,6 +28,8 @@ pub(crate) struct Engine {
     pub(crate) exec: Executor,
     pub(crate) meter: Meter,
     batches: u32,
+    /// Whether nobody waits for the worker: misses may be answered here.
+    pub(crate) is_unhurried: bool,
     // -- scratch of a round --
     found: Vec<Option<Slot>>,
     groups: Vec<Group>,
@@ -51,6 +54,7 @@ impl Engine {
             shared,
             meter: Meter::default(),
             batches: 0,
+            is_unhurried: false,
             found: Vec::new(),
             groups: Vec::new(),
         }
@@ -137,6 +141,9 @@ impl Engine {
             self.shared.misses.nudge();
         }
         let any_missed = !misses.is_empty();
+        if any_missed && self.is_unhurried {
+            resolve(&self.shared, &self.desk, misses);
+        }
         let perf = &mut self.meter.perf;
         self.shared.misses.push(misses, |reason| match reason {
             MissReason::NoFlow => {

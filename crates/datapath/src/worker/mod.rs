@@ -349,6 +349,7 @@ impl Worker {
             self.last_large = self.last;
         }
         let (port, id) = self.batch_from;
+        self.engine.is_unhurried = self.turns.is_empty();
         self.engine.receive(port, Source::Queue(id), &mut self.batch, self.last, more);
     }
 
