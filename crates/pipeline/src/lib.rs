@@ -44,7 +44,7 @@ pub use pattern::{MatchKey, matching};
 pub use port::{OfPort, Port, PortConfig, PortKind, PortRef};
 pub use program::{
     BANDS, Books, Change, Changes, Edit, Failed, INTERNAL_TABLE, METERS, Miss, Overflow, Program,
-    Removed, TABLES, TableSettings, Touched, Vacancy, sends_to, uses_group,
+    Removed, TABLES, TableSet, TableSettings, Touched, Vacancy, sends_to, uses_group,
 };
 pub use rule::{Rule, Usage};
 pub use shares::Shares;

@@ -60,7 +60,7 @@ impl Shared {
             let program = state.programs.get_mut(&bridge)?;
             if edits.len() <= SMALL {
                 let done = program.bundle(edits, now);
-                self.note_change(&mut state);
+                self.release(state);
                 return Some(done);
             }
             let books = program.take_books();
@@ -79,8 +79,7 @@ impl Shared {
                 Postponed::Shorten(shorten) => self.shorten(&mut state, &shorten),
             }
         }
-        self.note_change(&mut state);
-        drop(state);
+        self.release(state);
         drop(old); // which takes its time
         Some(done)
     }

@@ -16,6 +16,7 @@ use xlate::{Frozen, Request, Translation, translate_packet_out};
 use crate::events::{Event, PacketIn};
 use crate::flows::Delta;
 use crate::state::State;
+use crate::tally::Tally;
 use crate::{Shared, lock};
 
 impl Shared {
@@ -41,22 +42,16 @@ impl Shared {
 
     /// Does what a controller wants done with a packet.
     pub(crate) fn packet_out(&self, bridge: BridgeId, request: &PacketOut) -> Result<(), Code> {
-        let now = self.clock.now();
-        let mut state = self.write();
-        let sent = received(&state, bridge, &request.packet, &request.metadata, request.in_port());
-        let Some(Received { packet, key, registers }) = sent else { return Ok(()) };
-        let tables = state.tables();
-        let asked = asked(&packet, &key, now);
-        let t = translate_packet_out(
-            &state.snapshot,
-            &tables,
-            bridge,
-            registers,
-            &request.actions,
-            &asked,
-        );
-        self.send(&mut state, packet, &key, t, now);
-        Ok(())
+        self.send(|state, now| {
+            let port = request.in_port();
+            let received = received(state, bridge, &request.packet, &request.metadata, port);
+            let Some(Received { packet, key, registers }) = received else { return Ok(None) };
+            let (tables, asked) = (state.tables(), asked(&packet, &key, now));
+            let actions = &request.actions;
+            let t =
+                translate_packet_out(&state.snapshot, &tables, bridge, registers, actions, &asked);
+            Ok(Some((packet, key, t)))
+        })
     }
 
     /// Lets a packet go on that a controller had been asked about; it may have changed the packet and what is known beside it.
@@ -66,32 +61,60 @@ impl Shared {
         bytes: &[u8],
         metadata: &Match,
     ) -> Result<(), Code> {
+        self.send(|state, now| {
+            let frozen = state.paused.take(continuation).ok_or(Code::NXR_STALE)?;
+            let port = openflow::message::packet_in::in_port(metadata);
+            let received = received(state, frozen.bridge, bytes, metadata, port);
+            let Some(Received { packet, key, registers }) = received else { return Ok(None) };
+            let mut frozen = Frozen::clone(&frozen);
+            frozen.message = None;
+            let actset_output = frozen.registers.actset_output;
+            frozen.registers = Registers { actset_output, ..registers };
+            frozen.tunnel = key.tunnel;
+            frozen.tunnel_set = flow::Mask::exact().0.tunnel;
+            let asked = asked(&packet, &key, now);
+            let t = xlate::translate_resumed(&state.snapshot, &state.tables(), &frozen, &asked);
+            Ok(Some((packet, key, t)))
+        })
+    }
+
+    /// Sends a packet on its way, as `made` says. As with packets that come in, that is a reader's affair unless it teaches
+    /// something; then a writer begins again.
+    fn send(
+        &self,
+        made: impl Fn(&State, Instant) -> Result<Option<(Packet, FlowKey, Translation)>, Code>,
+    ) -> Result<(), Code> {
         let now = self.clock.now();
+        let count = |packet: &Packet, key: &FlowKey| {
+            let bytes = packet.bytes().len() as u64;
+            Delta { packets: 1, bytes, tcp_flags: key.tcp_flags }
+        };
+        {
+            let state = self.read();
+            let Some((packet, key, t)) = made(&state, now)? else { return Ok(()) };
+            let delta = count(&packet, &key);
+            if !state.has_news(&t.uses, delta, now) && !state.has_effect(&t.effects, now) {
+                let mut tally = Tally::default();
+                self.count((&state, &mut tally), &t.uses, delta, now);
+                tally.write(&state);
+                self.inject(&state, packet, key, t, now);
+                return Ok(());
+            }
+        }
         let mut state = self.write();
-        let frozen = state.paused.take(continuation).ok_or(Code::NXR_STALE)?;
-        let port = openflow::message::packet_in::in_port(metadata);
-        let sent = received(&state, frozen.bridge, bytes, metadata, port);
-        let Some(Received { packet, key, registers }) = sent else { return Ok(()) };
-        let mut frozen = Frozen::clone(&frozen);
-        frozen.message = None;
-        frozen.registers = Registers { actset_output: frozen.registers.actset_output, ..registers };
-        frozen.tunnel = key.tunnel;
-        frozen.tunnel_set = flow::Mask::exact().0.tunnel;
-        let asked = asked(&packet, &key, now);
-        let t = xlate::translate_resumed(&state.snapshot, &state.tables(), &frozen, &asked);
-        self.send(&mut state, packet, &key, t, now);
+        if let Some((packet, key, mut t)) = made(&state, now)? {
+            self.credit(&mut state, &t.uses, count(&packet, &key), now);
+            self.apply(&mut state, std::mem::take(&mut t.effects), now);
+            self.inject(&state, packet, key, t, now);
+        }
+        self.note_change(&mut state);
         Ok(())
     }
 
-    /// Sends a packet on its way.
-    fn send(&self, state: &mut State, packet: Packet, key: &FlowKey, t: Translation, now: Instant) {
-        let bytes = packet.bytes().len() as u64;
+    fn inject(&self, state: &State, packet: Packet, key: FlowKey, t: Translation, now: Instant) {
         // The numbers of frozen states are in use while the packet is under way.
         lock(&state.held).hold(&t.uses, now);
-        self.credit(state, &t.uses, Delta { packets: 1, bytes, tcp_flags: key.tcp_flags }, now);
-        self.apply(state, t.effects, now);
-        self.datapath.inject(packet, *key, Some(Arc::from(t.actions)));
-        self.note_change(state);
+        self.datapath.inject(packet, key, Some(Arc::from(t.actions)));
     }
 }
 

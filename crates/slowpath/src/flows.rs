@@ -2,13 +2,16 @@
 //! translation said they are to be credited to.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use base::Version;
 use datapath::{Flow, FlowStats, Ufid};
 use flow::FlowKey;
-use pipeline::PortRef;
+use pipeline::{PortRef, TableSet};
 use xlate::Use;
+
+use crate::ages::{self, Since};
 
 /// One installed flow.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct Tracked {
     pub(crate) credited: FlowStats,
     /// Whom packets of the flow are credited to, and what they keep alive.
     pub(crate) uses: Arc<[Use]>,
+    /// The tables whose rules it depends on.
+    pub(crate) reach: TableSet,
     /// The version of the tables at which the flow was last known to be right.
     pub(crate) valid_at: Version,
 }
@@ -29,6 +34,27 @@ pub(crate) struct Tracked {
 pub(crate) struct Flows {
     pub(crate) by_ufid: HashMap<Ufid, Tracked>,
     pub(crate) removed: Vec<Tracked>,
+    reach: Reach,
+}
+
+/// How many flows depend on the rules of each table.
+#[derive(Debug)]
+struct Reach([u32; 256]);
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self([0; 256])
+    }
+}
+
+impl Reach {
+    fn add(&mut self, tables: &TableSet) {
+        tables.iter().for_each(|table| self.0[usize::from(table)] += 1);
+    }
+
+    fn remove(&mut self, tables: &TableSet) {
+        tables.iter().for_each(|table| self.0[usize::from(table)] -= 1);
+    }
 }
 
 /// What has happened to a flow since it was last looked at.
@@ -49,21 +75,40 @@ impl Flows {
         uses: Arc<[Use]>,
         valid_at: Version,
     ) {
-        match self.by_ufid.get_mut(&flow.ufid()) {
-            Some(old) => {
-                (old.flow, old.uses, old.valid_at) = (flow, uses, valid_at);
+        let reach = ages::reach(&uses);
+        self.reach.add(&reach);
+        match self.by_ufid.entry(flow.ufid()) {
+            Entry::Occupied(mut old) => {
+                let old = old.get_mut();
+                self.reach.remove(&old.reach);
+                (old.flow, old.uses, old.reach, old.valid_at) = (flow, uses, reach, valid_at);
             }
-            None => {
-                let tracked =
-                    Tracked { credited: FlowStats::default(), first, uses, valid_at, flow };
-                self.by_ufid.insert(tracked.flow.ufid(), tracked);
+            Entry::Vacant(place) => {
+                let credited = FlowStats::default();
+                place.insert(Tracked { credited, first, uses, reach, valid_at, flow });
             }
         }
+    }
+
+    /// What flows with this id use from now on, being right at `valid_at`.
+    pub(crate) fn renew(&mut self, ufid: Ufid, uses: Arc<[Use]>, valid_at: Version) {
+        if let Some(tracked) = self.by_ufid.get_mut(&ufid) {
+            let reach = ages::reach(&uses);
+            self.reach.add(&reach);
+            self.reach.remove(&tracked.reach);
+            (tracked.uses, tracked.reach, tracked.valid_at) = (uses, reach, valid_at);
+        }
+    }
+
+    /// Whether any flow may depend on the rules of these tables.
+    pub(crate) fn reach(&self, tables: &TableSet) -> bool {
+        tables.iter().any(|table| self.reach.0[usize::from(table)] > 0)
     }
 
     /// Forgets a flow that is being removed from the datapath; its last packets are still credited in the next pass.
     pub(crate) fn remove(&mut self, ufid: Ufid) -> Option<Arc<Flow>> {
         let tracked = self.by_ufid.remove(&ufid)?;
+        self.reach.remove(&tracked.reach);
         let flow = tracked.flow.clone();
         self.removed.push(tracked);
         Some(flow)
@@ -71,6 +116,11 @@ impl Flows {
 }
 
 impl Tracked {
+    /// Whether it may not be right any more.
+    pub(crate) fn is_concerned(&self, since: &Since<'_>) -> bool {
+        since.concern((self.flow.key(), &self.uses, &self.reach), self.valid_at)
+    }
+
     /// What the flow has counted since the last call.
     pub(crate) fn delta(&mut self) -> (Delta, FlowStats) {
         let stats = self.flow.stats();

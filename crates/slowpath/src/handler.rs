@@ -5,21 +5,26 @@
 //! ([`datapath::Claim`]), so those of one flow stay in order; and reads the state while others do. What it has
 //! made, workers are told of before it lets go of the state, so that who changes the state next finds no flow on its way.
 //!
+//! # In the worker
+//! A worker whom nobody waits for answers its misses itself ([`AtOnce`]), if a reader can and need not wait. To hand them to
+//! a handler, and have it hand the answer back, would cost more than the answer.
+//!
 //! # Readers first
 //! A batch is translated by a reader. If one of its packets teaches something, nothing has been done yet: the batch is begun
 //! again by a writer, so that what the first packet teaches holds for the second.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use base::Instant;
-use datapath::{Answers, Miss, MissReason};
+use datapath::{Answers, Miss, MissReason, Resolver};
 use flow::{Action, FlowKey, Mask, MaskedKey, RecircId, SlowReason};
 use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
 
 use crate::flows::Delta;
 use crate::state::State;
+use crate::tally::Tally;
 use crate::{Shared, lock};
 
 /// Misses answered together.
@@ -37,6 +42,18 @@ pub(crate) fn run(shared: &Shared, number: usize) {
         let mut claim = queue.claim(BATCH, shared.handlers.load(Ordering::Relaxed));
         if !claim.is_empty() {
             shared.answer(claim.take());
+        }
+    }
+}
+
+/// Answers misses in the workers where they come up.
+pub(crate) struct AtOnce(pub(crate) Weak<Shared>);
+
+impl Resolver for AtOnce {
+    fn resolve(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+        match self.0.upgrade() {
+            Some(shared) => shared.answer_at_once(misses),
+            None => Err(misses),
         }
     }
 }
@@ -93,6 +110,20 @@ struct Answer {
 }
 
 impl Shared {
+    /// Answers misses in order, if it takes no more than reading, and nobody changes anything at the moment.
+    fn answer_at_once(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+        let Some(state) = self.try_read() else { return Err(misses) };
+        if state.peers.version() != self.datapath.peers_version() {
+            return Err(misses);
+        }
+        let now = self.clock.now();
+        let mut access = Access::Read(state);
+        let Some(plan) = self.plan(&mut access, &misses, now) else { return Err(misses) };
+        self.count.upcalls.add(misses.len() as u64);
+        self.carry_out(&mut access, misses, plan, now);
+        Ok(())
+    }
+
     /// Answers misses in order.
     fn answer(&self, misses: Vec<Miss>) {
         let now = self.clock.now();
@@ -190,6 +221,7 @@ impl Shared {
     /// Installs flows, and sends packets on.
     fn carry_out(&self, access: &mut Access<'_>, misses: Vec<Miss>, mut plan: Plan, now: Instant) {
         let mut out = self.datapath.answers();
+        let mut tally = Tally::default();
         for (miss, fate) in misses.into_iter().zip(plan.fates) {
             match (fate, &mut *access) {
                 (Fate::Flow(at), access) => {
@@ -199,7 +231,7 @@ impl Shared {
                         self.install(state, flow, &mut out, now);
                     }
                     // The flow does not count it: it never passes the flow table.
-                    self.count(state, &flow.uses, delta(&miss), now);
+                    self.count((state, &mut tally), &flow.uses, delta(&miss), now);
                     out.resume(miss, flow.actions.clone());
                 }
                 (Fate::Neighbour(token), Access::Write(state)) => {
@@ -212,6 +244,7 @@ impl Shared {
                 (Fate::Neighbour(_) | Fate::Nothing, _) => {}
             }
         }
+        tally.write(access.state());
     }
 
     /// Installs a flow if there is room. The packet goes its way in any case.

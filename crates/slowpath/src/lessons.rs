@@ -13,6 +13,7 @@ use xlate::{Effect, Use};
 use crate::Shared;
 use crate::flows::Delta;
 use crate::state::State;
+use crate::tally::Tally;
 
 /// What a flow's packets teach, to be learned by a writer.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ impl State {
             | Use::Tx(_)
             | Use::TxDrop(..)
             | Use::Met(_)
+            | Use::Table(..)
             | Use::Group(_)
             | Use::Grown(_)
             | Use::Frozen(..) => false,
@@ -68,8 +70,14 @@ impl State {
 }
 
 impl Shared {
-    /// Counts packets for what they used.
-    pub(crate) fn count(&self, state: &State, uses: &[Use], mut delta: Delta, now: Instant) {
+    /// Counts packets for what they used; for rules, in a tally.
+    pub(crate) fn count(
+        &self,
+        (state, tally): (&State, &mut Tally),
+        uses: &[Use],
+        mut delta: Delta,
+        at: Instant,
+    ) {
         for used in uses {
             match used {
                 Use::Grown(by) => {
@@ -88,15 +96,7 @@ impl Shared {
                 Use::TxDrop(port, _) => {
                     state.count_traffic(*port, |t| t.tx_dropped += delta.packets);
                 }
-                Use::Met(met) => {
-                    if let Some(rule) = &met.rule {
-                        rule.usage.credit(delta.packets, delta.bytes, now);
-                    }
-                    let table = state.programs.get(&met.bridge).and_then(|p| p.table(met.table));
-                    if let Some(table) = table {
-                        table.credit(delta.packets, delta.packets * u64::from(met.rule.is_some()));
-                    }
-                }
+                Use::Met(met) => tally.add(state, met, delta, at),
                 Use::Group(grouped) => {
                     let usage = &grouped.group.usage;
                     match grouped.bucket {
@@ -109,7 +109,8 @@ impl Shared {
                         }
                     }
                 }
-                Use::LearnRule(_)
+                Use::Table(..)
+                | Use::LearnRule(_)
                 | Use::Shorten(_)
                 | Use::Frozen(..)
                 | Use::Learn(_)
@@ -136,6 +137,7 @@ impl Shared {
                 | Use::Tx(_)
                 | Use::TxDrop(..)
                 | Use::Met(_)
+                | Use::Table(..)
                 | Use::Group(_)
                 | Use::Shorten(_)
                 | Use::Grown(_)
@@ -146,7 +148,9 @@ impl Shared {
 
     /// Both.
     pub(crate) fn credit(&self, state: &mut State, uses: &[Use], delta: Delta, now: Instant) {
-        self.count(state, uses, delta, now);
+        let mut tally = Tally::default();
+        self.count((state, &mut tally), uses, delta, now);
+        tally.write(state);
         self.teach(state, uses, delta, now);
     }
 

@@ -1,15 +1,17 @@
 //! The slow path: the one place that sees both the pipeline and the datapath.
 //!
 //! # What
-//! A packet that no flow matches arrives here by the datapath's miss queue. The *handler* thread translates it
+//! A packet that no flow matches arrives here by the datapath's miss queue, or in the arms of the worker that received it, if
+//! that has time. The *handler* thread, or the worker, translates it
 //! ([`xlate::translate`]), applies what it teaches (a station, a neighbour), installs the flow, and sends the packet back to its
-//! worker to run the same actions. There may be several. The *revalidator* thread looks at installed flows again: it collects their statistics,
+//! worker to run the same actions. There may be several handlers. The *revalidator* thread looks at installed flows again: it collects their statistics,
 //! removes idle ones, and corrects those whose translation would differ today.
 //!
 //! # Why versions
 //! Everything that a translation reads (snapshot, MAC tables, routes, neighbours, tunnels' other ends) lives in one [`State`] with one version that
 //! grows when an answer may differ. A flow remembers the version at which its translation *began*; the revalidator looks
-//! again at flows older than the state, if what they were made from has changed since (`ages`).
+//! again at flows older than the state, if what they were made from has changed since (`ages`): of rules, if they may match packets
+//! of the flow where these are looked up.
 //!
 //! # Who waits for whom
 //! Translating is reading: handlers and the revalidator hold the state as readers, all at once, and install what they have made
@@ -42,11 +44,14 @@ mod paused;
 mod program;
 mod revalidate;
 mod state;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -63,6 +68,7 @@ pub use events::{Bell, Event, PacketIn};
 use flows::Flows;
 pub use flows::Listed;
 pub use revalidate::Report;
+use state::Change;
 pub use state::{State, Traffic};
 
 /// A running slow path. Clones are one; it stops when told to, or with its last handle.
@@ -155,6 +161,8 @@ impl SlowPath {
         let slow = Self(Arc::new(Owner { shared, revalidator, handlers }));
         *lock(&slow.0.revalidator) = Some(slow.spawn("revalidator".into(), revalidate::run)?);
         slow.set_handlers(None)?;
+        let at_once = handler::AtOnce(Arc::downgrade(&slow.0.shared));
+        slow.0.shared.datapath.set_resolver(Some(Arc::new(at_once)));
         Ok(slow)
     }
 
@@ -204,7 +212,7 @@ impl SlowPath {
         let mut state = shared.write();
         let result = use_state(&mut state, now);
         shared.release_ready(&mut state, now);
-        shared.note_change(&mut state);
+        shared.release(state);
         result
     }
 
@@ -342,6 +350,7 @@ impl SlowPath {
 
 impl Owner {
     fn stop(&self) {
+        self.shared.datapath.set_resolver(None);
         self.shared.control.stop();
         self.shared.datapath.misses().wake();
         lock(&self.handlers).drain(..).for_each(join);
@@ -374,6 +383,15 @@ impl Shared {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, if that is possible without waiting.
+    fn try_read(&self) -> Option<RwLockReadGuard<'_, State>> {
+        match self.state.try_read() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// The state, to be changed.
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
@@ -381,8 +399,31 @@ impl Shared {
 
     /// Has the revalidator look at flows again if anything they were made from has changed.
     fn note_change(&self, state: &mut State) {
-        if state.note_change() {
+        if self.noted(state) != Change::Nothing {
+            self.control.kick();
+        }
+    }
+
+    /// Raises the version of the state if anything has changed. Whoever calls sees to flows.
+    fn noted(&self, state: &mut State) -> Change {
+        let change = state.note_change();
+        if change != Change::Nothing {
             self.settle_meters(state);
+        }
+        change
+    }
+
+    /// Lets go of the state after changes that somebody asked for, and sees to flows: on the spot, where rules alone have changed
+    /// and that is done in no time. To wake the revalidator would cost more, and a barrier may be next.
+    fn release(&self, mut state: RwLockWriteGuard<'_, State>) {
+        let change = self.noted(&mut state);
+        drop(state);
+        let is_done = match change {
+            Change::Nothing => true,
+            Change::Rules => self.settle(),
+            Change::Anything => false,
+        };
+        if !is_done {
             self.control.kick();
         }
     }

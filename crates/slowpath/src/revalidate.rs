@@ -7,20 +7,21 @@
 //! All that is done as a reader of the state, so misses are answered meanwhile. What the statistics teach is written down
 //! ([`Lesson`]) and learned between two lots of flows.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::{Clock, Instant};
 use datapath::Ufid;
-use flow::{Action, Mask, MaskedKey};
+use flow::Mask;
 use xlate::{Request, translate};
 
+use crate::ages::Since;
 use crate::control::Wake;
 use crate::events::Event;
 use crate::flows::{Flows, Tracked};
 use crate::lessons::Lesson;
 use crate::state::State;
+use crate::tally::Tally;
 use crate::{Shared, lock};
 
 /// Time between passes when nothing changes (`max-revalidator`).
@@ -29,6 +30,13 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_millis(2);
 /// Flows looked at while holding the locks: bounds how long a miss waits.
 const CHUNK: usize = 64;
+
+/// What flows have told.
+#[derive(Default)]
+struct Told {
+    tally: Tally,
+    lessons: Vec<Lesson>,
+}
 
 /// What the revalidator has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,9 +108,11 @@ impl Shared {
         }
         let removed = std::mem::take(&mut lock(&self.flows).removed);
         self.credit_all(removed, now);
+        let version = self.read().version();
         let ids: Vec<Ufid> = lock(&self.flows).by_ufid.keys().copied().collect();
         self.expire_rules(&ids, now);
         ids.chunks(CHUNK).for_each(|chunk| self.look_again(chunk, now));
+        self.obeyed.fetch_max(version.0, Ordering::AcqRel);
         // Statistics may have told of a neighbour that packets wait for.
         let mut state = self.write();
         self.release_ready(&mut state, now);
@@ -119,17 +129,18 @@ impl Shared {
 
     fn collect_these(&self, ids: &[Ufid], now: Instant) {
         for chunk in ids.chunks(CHUNK) {
-            let mut lessons = Vec::new();
+            let mut told = Told::default();
             {
                 let state = self.read();
                 let mut flows = lock(&self.flows);
                 for id in chunk {
                     if let Some(tracked) = flows.by_ufid.get_mut(id) {
-                        self.collect(&state, tracked, now, &mut lessons);
+                        self.collect(&state, tracked, now, &mut told);
                     }
                 }
+                told.tally.write(&state);
             }
-            self.learn(lessons);
+            self.learn(told.lessons);
         }
         let removed = std::mem::take(&mut lock(&self.flows).removed);
         let mut removed = self.credit_all(removed, now);
@@ -139,32 +150,35 @@ impl Shared {
 
     /// Credits what flows have counted that are no longer installed.
     fn credit_all(&self, mut removed: Vec<Tracked>, now: Instant) -> Vec<Tracked> {
-        let mut lessons = Vec::new();
+        let mut told = Told::default();
         {
             let state = self.read();
             for tracked in &mut removed {
-                self.collect(&state, tracked, now, &mut lessons);
+                self.collect(&state, tracked, now, &mut told);
             }
+            told.tally.write(&state);
         }
-        self.learn(lessons);
+        self.learn(told.lessons);
         removed
     }
 
     /// Looks at flows; those that may not stay, go.
     pub(crate) fn look_again(&self, ids: &[Ufid], now: Instant) {
-        let mut lessons = Vec::new();
+        let mut told = Told::default();
         {
             let state = self.read();
+            let since = state.ages.since(self.obeyed());
             let mut flows = lock(&self.flows);
             for id in ids {
-                if !self.revalidate(&state, &mut flows, *id, now, &mut lessons)
+                if !self.revalidate((&state, &since), &mut flows, *id, now, &mut told)
                     && let Some(flow) = flows.remove(*id)
                 {
                     self.datapath.remove_flow(&flow);
                 }
             }
+            told.tally.write(&state);
         }
-        self.learn(lessons);
+        self.learn(told.lessons);
     }
 
     /// Removes rules whose time has come, once what they have counted is known.
@@ -197,14 +211,14 @@ impl Shared {
         state: &State,
         tracked: &mut Tracked,
         now: Instant,
-        lessons: &mut Vec<Lesson>,
+        told: &mut Told,
     ) -> Instant {
         let (delta, stats) = tracked.delta();
         if delta.packets > 0 {
             let at = stats.used.unwrap_or(now);
-            self.count(state, &tracked.uses, delta, at);
+            self.count((state, &mut told.tally), &tracked.uses, delta, at);
             if state.has_news(&tracked.uses, delta, at) {
-                lessons.push(Lesson { uses: tracked.uses.clone(), delta, at });
+                told.lessons.push(Lesson { uses: tracked.uses.clone(), delta, at });
             }
         }
         stats.used.unwrap_or_default().max(tracked.flow.created())
@@ -213,14 +227,14 @@ impl Shared {
     /// Looks at one flow; says whether it may stay.
     fn revalidate(
         &self,
-        state: &State,
+        (state, since): (&State, &Since<'_>),
         flows: &mut Flows,
         id: Ufid,
         now: Instant,
-        lessons: &mut Vec<Lesson>,
+        told: &mut Told,
     ) -> bool {
         let Some(tracked) = flows.by_ufid.get_mut(&id) else { return true };
-        let last = self.collect(state, tracked, now, lessons);
+        let last = self.collect(state, tracked, now, told);
         let max_idle = Duration::from_millis(self.max_idle_ms.load(Ordering::Relaxed));
         if now.since(last) >= max_idle {
             return false;
@@ -229,7 +243,7 @@ impl Shared {
         if tracked.valid_at >= version {
             return true;
         }
-        if !state.ages.concern(&tracked.uses, tracked.valid_at) {
+        if !tracked.is_concerned(since) {
             tracked.valid_at = version;
             return true;
         }
@@ -240,22 +254,14 @@ impl Shared {
         if !looks_no_further(&fresh.mask, key.mask()) {
             return false;
         }
-        tracked.valid_at = version;
-        tracked.uses = fresh.uses.into();
         if **tracked.flow.actions() != *fresh.actions {
-            return self.replace(tracked, key, fresh.actions.into());
+            let Ok(flow) = self.datapath.put_flow(key, fresh.actions.into(), version) else {
+                return false;
+            };
+            tracked.flow = flow;
         }
+        flows.renew(id, fresh.uses.into(), version);
         true
-    }
-
-    fn replace(&self, tracked: &mut Tracked, key: MaskedKey, actions: Arc<[Action]>) -> bool {
-        match self.datapath.put_flow(key, actions, tracked.valid_at) {
-            Ok(flow) => {
-                tracked.flow = flow;
-                true
-            }
-            Err(_) => false,
-        }
     }
 
     fn account(&self, took: Duration) {

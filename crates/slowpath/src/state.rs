@@ -26,6 +26,15 @@ pub struct Traffic {
     pub tx_dropped: u64,
 }
 
+/// What of a state has changed since this was last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Nothing,
+    /// Rules of tables alone.
+    Rules,
+    Anything,
+}
+
 /// What the switch knows: its configuration, and what traffic, the kernel and people have taught it.
 pub struct State {
     /// The configuration.
@@ -183,8 +192,8 @@ impl State {
         count(lock(&self.traffic).entry(port).or_default());
     }
 
-    /// Raises the version if any part has changed. Says whether it did.
-    pub(crate) fn note_change(&mut self) -> bool {
+    /// Raises the version if any part has changed. Says what has.
+    pub(crate) fn note_change(&mut self) -> Change {
         let macs = self.macs.values().map(|t| t.version().0).sum();
         let programs = self.programs.values().map(|p| p.version().0).sum();
         let parts = [
@@ -197,7 +206,7 @@ impl State {
         ];
         let is_published = std::mem::take(&mut self.is_published);
         if parts == self.parts && !is_published {
-            return false;
+            return Change::Nothing;
         }
         self.version = self.version.next();
         let [others @ .., _] = &parts;
@@ -205,13 +214,13 @@ impl State {
         for (bridge, program) in &mut self.programs {
             let touched = program.take_touched();
             is_beyond |= touched.is_beyond();
-            touched.tables().for_each(|table| self.ages.table(*bridge, table, self.version));
+            self.ages.note(*bridge, touched, self.version);
         }
         if is_beyond {
             self.ages.everything(self.version);
         }
         self.parts = parts;
-        true
+        if is_beyond { Change::Anything } else { Change::Rules }
     }
 }
 

@@ -37,6 +37,7 @@ pub mod request;
 mod run;
 mod terminate;
 pub mod trace;
+mod view;
 mod walk;
 
 pub use explain::{Taught, describe, explain, flow_text, options_of};
@@ -48,6 +49,7 @@ pub use request::{
 };
 pub use run::REASON_EXPLICIT_MISS;
 pub use terminate::show_listeners;
+pub use view::View;
 pub use walk::{MAX_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, translate, translate_tunnel_output};
 
 #[cfg(test)]

@@ -57,6 +57,11 @@ impl Packet {
         Some(self.key.flow.vlans[0]).filter(|v| v.is_present())
     }
 
+    /// Whether what there is, or is not, of tags is where it was received.
+    pub(crate) fn has_tags_in_place(&self) -> bool {
+        self.origins == [Origin::Received(0), Origin::Received(1)]
+    }
+
     /// Whether a VLAN header was cut short, or is a third one that keys do not describe.
     pub(crate) fn has_unread_tag(&self) -> bool {
         self.tag().is_none() && matches!(self.key.flow.eth_type, eth_type::VLAN | eth_type::QINQ)

@@ -15,6 +15,7 @@ use tunnel::{Neighbours, Observed, Peers, Routes};
 
 use crate::frozen::{Frozen, Frozens};
 use crate::trace::Trace;
+use crate::view::View;
 
 /// The MAC table of each bridge that has learned anything.
 pub type MacTables = BTreeMap<BridgeId, MacTable<OfPort>>;
@@ -175,6 +176,8 @@ pub enum Use {
     Grown(i32),
     /// They are looked up in a table.
     Met(Met),
+    /// What becomes of them depends on rules of this table, though they are credited to none: their translation has failed.
+    Table(BridgeId, u8),
     /// They make a rule, or keep it from being made again.
     LearnRule(LearnRule),
     /// Those that end a connection end with it, soon, a rule's life.
@@ -207,6 +210,8 @@ pub struct Met {
     pub table: u8,
     /// The rule, if it met one.
     pub rule: Option<Arc<Rule>>,
+    /// What the packets are like there.
+    pub view: Arc<View>,
 }
 
 /// A rule is the same while it counts in the same place.

@@ -48,7 +48,7 @@ pub(crate) struct Run<'a> {
     /// The table that it is in.
     pub(crate) table: u8,
     /// The rule that is being obeyed there.
-    pub(crate) rule: Option<Arc<Rule>>,
+    pub(crate) rule: Option<&'a Arc<Rule>>,
     /// The cookie of the rule that it had met when it was frozen.
     pub(crate) left_cookie: Option<u64>,
     /// Why controllers get the packet, if they do: one of OpenFlow's reasons.
@@ -117,8 +117,8 @@ impl Entry {
 }
 
 /// What is being done, and how far.
-struct Frame<'s> {
-    steps: Steps<'s>,
+struct Frame<'a, 's> {
+    steps: Steps<'a, 's>,
     at: usize,
     table: u8,
     /// Whether it counts for [`MAX_DEPTH`].
@@ -126,13 +126,13 @@ struct Frame<'s> {
 }
 
 /// Where the steps are.
-enum Steps<'s> {
-    Rule(Arc<Rule>),
+enum Steps<'a, 's> {
+    Rule(&'a Arc<Rule>),
     Actions(&'s [Action]),
     Frozen(&'s [Step]),
 }
 
-impl Frame<'_> {
+impl Frame<'_, '_> {
     /// The next step, if there is one.
     fn next(&mut self) -> Option<StepRef<'_>> {
         self.at += 1;
@@ -196,7 +196,7 @@ fn knows_its_place(step: StepRef<'_>) -> bool {
 }
 
 /// What is left of frames, innermost first.
-fn rest(run: &Run<'_>, frames: &[Frame<'_>]) -> Vec<Step> {
+fn rest(run: &Run<'_>, frames: &[Frame<'_, '_>]) -> Vec<Step> {
     let mut steps = Vec::new();
     for frame in frames.iter().rev() {
         let left = frame.rest();
@@ -253,7 +253,7 @@ impl<'a> Run<'a> {
 
     /// The cookie of the rule that is being obeyed.
     pub(crate) fn cookie(&self) -> Option<u64> {
-        self.rule.as_ref().map(|rule| rule.cookie).or(self.left_cookie)
+        self.rule.map(|rule| rule.cookie).or(self.left_cookie)
     }
 
     /// Which options of tunnels are fields here.
@@ -291,7 +291,7 @@ impl<'a> Walk<'a> {
 
     /// These actions are done. Says whether the packet's way ends with them.
     pub(crate) fn run_actions(&mut self, run: &mut Run<'a>, actions: &[Action]) -> bool {
-        let (table, rule) = (run.table, run.rule.clone());
+        let (table, rule) = (run.table, run.rule);
         let frame = Frame { steps: Steps::Actions(actions), at: 0, table, deepens: false };
         let ended = self.run_frames(run, frame, ActionSet::Later);
         (run.table, run.rule) = (table, rule);
@@ -305,7 +305,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Says whether the packet's way ends here.
-    fn run_frames(&mut self, run: &mut Run<'a>, first: Frame<'_>, set: ActionSet) -> bool {
+    fn run_frames(&mut self, run: &mut Run<'a>, first: Frame<'a, '_>, set: ActionSet) -> bool {
         let mut frames = vec![first];
         let mut ended = false;
         while let Some(frame) = frames.last_mut() {
@@ -352,32 +352,21 @@ impl<'a> Walk<'a> {
         ended
     }
 
-    fn next_step(&mut self, run: &mut Run<'a>, frame: &mut Frame<'_>) -> Next {
+    fn next_step(&mut self, run: &mut Run<'a>, frame: &mut Frame<'a, '_>) -> Next {
         if !matches!(frame.steps, Steps::Frozen(_)) {
             run.table = frame.table;
         }
-        // The rule may be gone from its table by now, so it is held while a step of it is done.
-        let held = match &frame.steps {
-            Steps::Rule(rule) => {
-                run.rule = Some(rule.clone());
-                Some(rule.clone())
-            }
-            _ => None,
-        };
-        match held {
-            Some(rule) => {
-                frame.at += 1;
-                step(&rule.instructions, frame.at - 1).map_or(Next::Leave, |s| self.step(run, s))
-            }
-            None => match frame.next() {
-                Some(step) => self.step(run, step),
-                None => Next::Leave,
-            },
+        if let Steps::Rule(rule) = frame.steps {
+            run.rule = Some(rule);
+        }
+        match frame.next() {
+            Some(step) => self.step(run, step),
+            None => Next::Leave,
         }
     }
 
     /// Leaves all frames, and says what is left of them.
-    fn unwind(&mut self, run: &Run<'a>, frames: &mut Vec<Frame<'_>>, again: bool) -> Vec<Step> {
+    fn unwind(&mut self, run: &Run<'a>, frames: &mut Vec<Frame<'a, '_>>, again: bool) -> Vec<Step> {
         if let Some(frame) = frames.last_mut().filter(|_| again) {
             frame.at -= 1;
         }
@@ -415,13 +404,13 @@ impl<'a> Walk<'a> {
         self.push(flow::Action::CheckPktLen { len, greater, less_or_equal });
     }
 
-    fn leave(&mut self, frame: Option<Frame<'_>>) {
+    fn leave(&mut self, frame: Option<Frame<'_, '_>>) {
         if let Some(frame) = frame {
             self.count_out(&frame);
         }
     }
 
-    fn count_out(&mut self, frame: &Frame<'_>) {
+    fn count_out(&mut self, frame: &Frame<'_, '_>) {
         self.depth -= u32::from(frame.deepens);
         if matches!(frame.steps, Steps::Rule(_)) {
             self.close();
@@ -434,7 +423,7 @@ impl<'a> Walk<'a> {
         run: &mut Run<'a>,
         entry: Entry,
         deepens: bool,
-    ) -> Option<Frame<'s>> {
+    ) -> Option<Frame<'a, 's>> {
         let Entry { mut table, in_port, goes_on } = entry;
         let (rule, miss) = loop {
             if !self.may_resubmit(run) {
@@ -456,7 +445,7 @@ impl<'a> Walk<'a> {
             self.miss(run, table, miss != Miss::Drop && !silent);
             return None;
         };
-        self.open(Kind::Table, || format!("{table:2}. {}", title(&rule, run.options())));
+        self.open(Kind::Table, || format!("{table:2}. {}", title(rule, run.options())));
         if rule.instructions.is_empty() {
             self.note(Kind::Action, || "drop".into());
         }
@@ -465,15 +454,21 @@ impl<'a> Walk<'a> {
     }
 
     /// The rule that the packet meets in a table.
-    fn meet(&mut self, run: &mut Run<'a>, table: u8, in_port: Option<u16>) -> Option<Arc<Rule>> {
+    fn meet(
+        &mut self,
+        run: &mut Run<'a>,
+        table: u8,
+        in_port: Option<u16>,
+    ) -> Option<&'a Arc<Rule>> {
         let own = run.packet.key.registers.in_port;
         run.packet.key.registers.in_port = in_port.unwrap_or(own);
         let mut looked = KeyMask::any();
-        let rule = run.program.and_then(|p| p.lookup(table, &run.packet.key, &mut looked)).cloned();
+        let rule = run.program.and_then(|p| p.lookup(table, &run.packet.key, &mut looked));
         run.packet.look(&looked, &mut self.mask);
+        let view = self.view(&run.packet);
         run.packet.key.registers.in_port = own;
         self.resubmits += 1;
-        self.uses.push(Use::Met(Met { bridge: run.bridge.id, table, rule: rule.clone() }));
+        self.uses.push(Use::Met(Met { bridge: run.bridge.id, table, rule: rule.cloned(), view }));
         rule
     }
 

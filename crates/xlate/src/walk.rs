@@ -1,14 +1,17 @@
 //! The state of one translation, its entry points and its end.
 
+use std::collections::BTreeSet;
 use std::mem;
+use std::sync::Arc;
 
 use flow::{Action, DropCause, FlowKey, Mask, RecircId, TunnelKey};
-use pipeline::{Key, OfPort, PortKind, PortRef, Program, Snapshot};
+use pipeline::{BridgeId, Key, OfPort, PortKind, PortRef, Program, Snapshot};
 
 use crate::packet::Packet;
 use crate::request::{Effect, Fork, Request, Tables, Translation, Use, Wait};
 use crate::run::Run;
 use crate::trace::{Kind, Trace};
+use crate::view::View;
 
 /// How deep bridges, copies of packets and resubmits to the same or an earlier table may nest.
 pub const MAX_DEPTH: u32 = 64;
@@ -102,6 +105,10 @@ pub(crate) struct Walk<'a> {
     /// What has brought the translation to nothing.
     failure: Option<DropCause>,
     pub(crate) forks: Vec<Fork>,
+    /// What the packet was like at the last lookup.
+    view: Option<Arc<View>>,
+    /// Whether it is a tunnel's outer packet.
+    is_outer: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -131,6 +138,17 @@ impl<'a> Walk<'a> {
             last: None,
             failure: None,
             forks: Vec::new(),
+            view: None,
+            is_outer: false,
+        }
+    }
+
+    /// What a packet is like that is about to be looked up in a table. Those that are alike share it.
+    pub(crate) fn view(&mut self, packet: &Packet) -> Arc<View> {
+        let view = View::of(packet, &self.received, self.is_outer);
+        match &self.view {
+            Some(last) if **last == view => last.clone(),
+            _ => self.view.insert(Arc::new(view)).clone(),
         }
     }
 
@@ -257,7 +275,9 @@ impl<'a> Walk<'a> {
         let outer_mask = mem::take(&mut self.mask);
         let outer_done = mem::replace(&mut self.done, *key);
         let outer_received = mem::replace(&mut self.received, *key);
+        let was_outer = mem::replace(&mut self.is_outer, true);
         inner(self);
+        self.is_outer = was_outer;
         self.mask = outer_mask;
         (self.done, self.received) = (outer_done, outer_received);
         mem::replace(&mut self.actions, outer_actions)
@@ -277,7 +297,9 @@ impl<'a> Walk<'a> {
             // Half of a loop is no use to anybody.
             self.actions.clear();
             self.effects.clear();
-            self.uses.clear();
+            let tables: BTreeSet<_> = self.uses.iter().filter_map(met).collect();
+            self.uses =
+                tables.into_iter().map(|(bridge, table)| Use::Table(bridge, table)).collect();
             self.cause = self.failure;
         }
         self.forget_missing_tunnel();
@@ -297,6 +319,14 @@ impl<'a> Walk<'a> {
             error: self.failure.map(error_text),
             forks: self.forks,
         }
+    }
+}
+
+/// Where packets are looked up that use this.
+fn met(used: &Use) -> Option<(BridgeId, u8)> {
+    match used {
+        Use::Met(met) => Some((met.bridge, met.table)),
+        _ => None,
     }
 }
 

@@ -64,7 +64,7 @@ impl Program {
             seed: self.seed,
             next_id: self.next_id,
             version: self.version,
-            touched: self.touched,
+            touched: self.touched.clone(),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Change {
     pub(super) fn touch(&self, touched: &mut Touched) {
         match self {
             Change::Added(rule) | Change::Modified(_, rule) | Change::Removed(rule, _) => {
-                touched.table(rule.table);
+                touched.rule(rule.table, &rule.pattern);
             }
             Change::Group(..) | Change::Meter(..) => touched.beyond(),
             Change::Vacancy { .. } => {}

@@ -51,7 +51,7 @@ pub use bundle::{Edit, Failed};
 pub use change::{Change, Changes, Removed};
 pub use select::{sends_to, uses_group};
 pub use settings::{Miss, Overflow, TableSettings, Vacancy};
-pub use touched::Touched;
+pub use touched::{TableSet, Touched};
 
 use crate::group::Group;
 use crate::key::{Key, KeyMask, WORDS};

@@ -129,7 +129,7 @@ impl Program {
     pub fn set_in_band(&mut self, in_band: bool) {
         if self.in_band != in_band {
             self.in_band = in_band;
-            self.version = self.version.next();
+            self.changed();
         }
     }
 

@@ -18,7 +18,19 @@ fn numbered(from: u16, number: u8) -> Vec<u8> {
 
 #[test]
 fn packets_of_a_flow_stay_in_order_however_many_answer() {
+    in_order(true);
+}
+
+#[test]
+fn packets_of_a_flow_stay_in_order_if_handlers_alone_answer() {
+    in_order(false);
+}
+
+fn in_order(at_once: bool) {
     let w = world(&["in_port=1,actions=output:3", "in_port=2,actions=output:3"]);
+    if !at_once {
+        w.dp.set_resolver(None);
+    }
     // Every station has a flow of its own.
     w.slow.set_megaflows(false);
     for (round, handlers) in (0..60u16).zip([3, 1, 2, 4].into_iter().cycle()) {

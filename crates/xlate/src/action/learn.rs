@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
             return;
         }
         self.mask.0.nw_proto = u8::MAX;
-        if let Some(rule) = run.rule.clone().filter(|_| key.nw_proto == ip_proto::TCP) {
+        if let Some(rule) = run.rule.cloned().filter(|_| key.nw_proto == ip_proto::TCP) {
             self.uses.push(Use::Shorten(Shorten { bridge: run.bridge.id, rule, idle, hard }));
         }
     }

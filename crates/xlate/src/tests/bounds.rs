@@ -37,6 +37,11 @@ fn a_patch_port_without_peer_is_a_dead_end() {
     assert_eq!(text(&w.ask(&ping(1, A, B)).actions), "drop(BridgeNotFound)");
 }
 
+/// What failed is credited to nobody; but when the rules change that it met it may be otherwise.
+fn is_a_table(used: &Use) -> bool {
+    matches!(used, Use::Table(..))
+}
+
 #[test]
 fn a_loop_of_wires_ends_in_a_drop() {
     let wires = |from: char, to: char| {
@@ -47,7 +52,7 @@ fn a_loop_of_wires_ends_in_a_drop() {
     let w = World::new(snapshot(vec![("br0", a), ("br1", wires('b', 'a').collect())]));
     let t = w.ask(&ping(1, A, B));
     assert_eq!(text(&t.actions), "drop(RecursionTooDeep)");
-    assert!(t.effects.is_empty() && t.uses.is_empty());
+    assert!(t.effects.is_empty() && t.uses.iter().all(is_a_table));
 }
 
 /// A tunnel that hangs on its own underlay wraps its packets for ever.

@@ -3,6 +3,7 @@
 mod beyond;
 mod bounds;
 mod causes;
+mod changes;
 mod guide;
 mod in_band;
 mod labels;

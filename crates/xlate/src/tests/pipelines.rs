@@ -4,6 +4,7 @@
 //! such comparisons are made; ten million if the environment has `FERROSWITCH_NIGHTLY`.
 
 use flow::{FlowKey, Mask, WORDS};
+use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::message::meter::{Band, BandKind, Meter, MeterCommand, MeterFlags, MeterMod};
 use openflow::text::flow::parse_flow;
@@ -29,14 +30,14 @@ const VARIANTS: usize = 12;
 
 /// What one pipeline is made of, and what is sent through it.
 #[derive(Clone, Debug)]
-struct Case {
+pub(super) struct Case {
     /// For which bridge, and by which numbers.
-    rules: Vec<(bool, u64)>,
-    packets: Vec<FlowKey>,
-    noise: u64,
+    pub(super) rules: Vec<(bool, u64)>,
+    pub(super) packets: Vec<FlowKey>,
+    pub(super) noise: u64,
 }
 
-fn case() -> impl Strategy<Value = Case> {
+pub(super) fn case() -> impl Strategy<Value = Case> {
     let rules = prop::collection::vec((prop::bool::weighted(0.2), any::<u64>()), 1..40);
     let packets = prop::collection::vec(packet(), PACKETS);
     (rules, packets, any::<u64>()).prop_map(|(rules, packets, noise)| Case {
@@ -46,9 +47,10 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-fn change(program: &mut Program, rule: &str) {
+fn change(program: &mut Program, rule: &str, dress: impl Fn(&mut FlowMod)) {
     // What does not fit together is not a rule.
-    if let Ok(parsed) = parse_flow(rule, Command::Add) {
+    if let Ok(mut parsed) = parse_flow(rule, Command::Add) {
+        dress(&mut parsed.flow);
         let _ = program.flow_mod(&parsed.flow, base::Instant::default());
     }
 }
@@ -60,8 +62,12 @@ const CONJUNCTIONS: [&str; 3] = [
     "table=0,priority=5,conj_id=3 actions=dec_ttl,output:2",
 ];
 
-/// Programs for both bridges.
-fn put(world: &mut World, case: &Case) -> Vec<String> {
+/// Programs for both bridges. `dress` may change rules, which are numbered.
+pub(super) fn put(
+    world: &mut World,
+    case: &Case,
+    dress: impl Fn(&mut FlowMod, usize),
+) -> Vec<String> {
     let mut all = Vec::new();
     for (id, program) in &mut world.programs {
         let bands = vec![Band { kind: BandKind::Drop, rate: 1000, burst: 0 }];
@@ -77,7 +83,7 @@ fn put(world: &mut World, case: &Case) -> Vec<String> {
         let random = of_it.map(|(_, seed)| rule(&mut Dice::new(*seed), Span::Whole));
         let fixed = CONJUNCTIONS.map(String::from).into_iter();
         for rule in random.chain(fixed).chain(last_rules()) {
-            change(program, &rule);
+            change(program, &rule, |flow_mod| dress(flow_mod, all.len()));
             all.push(format!("{} {rule}", id.0));
         }
     }
@@ -86,7 +92,7 @@ fn put(world: &mut World, case: &Case) -> Vec<String> {
 
 /// Packets that `mask` says are like `p`: one differs wherever it may, one is another sensible packet there, the others differ
 /// in one word's bits each.
-fn variants<'a>(
+pub(super) fn variants<'a>(
     p: &'a FlowKey,
     mask: &'a Mask,
     others: &'a [FlowKey],
@@ -113,7 +119,7 @@ fn variants<'a>(
 
 /// Compares translations under masks that `fault` may have spoiled. Says how many it has compared.
 fn compare(world: &mut World, case: &Case, fault: impl Fn(&mut Mask)) -> Result<usize, String> {
-    let rules = put(world, case);
+    let rules = put(world, case, |_, _| {});
     let mut dice = Dice::new(case.noise);
     let mut compared = 0;
     // Packets that are to come back are followed, so far.
@@ -184,7 +190,7 @@ fn compare(world: &mut World, case: &Case, fault: impl Fn(&mut Mask)) -> Result<
     Ok(compared)
 }
 
-fn runner(cases: u32, max_shrink_iters: u32) -> TestRunner {
+pub(super) fn runner(cases: u32, max_shrink_iters: u32) -> TestRunner {
     TestRunner::new(ProptestConfig {
         cases,
         failure_persistence: None,
