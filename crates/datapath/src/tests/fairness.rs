@@ -62,7 +62,7 @@ fn a_flood_of_misses_takes_nothing_from_a_polite_port() {
     assert_eq!(turns, [DpPort(1), DpPort(3)]);
 }
 
-/// Where misses are answered in the worker, those of a port's flood are while nobody else waits, and no longer.
+/// Where misses are answered in the worker, those of a port's flood make others wait for no more than a batch.
 #[test]
 fn a_flood_of_misses_that_the_worker_may_answer_takes_nothing_from_a_polite_port() {
     struct Nowhere(Mutex<Sender<usize>>);
@@ -80,6 +80,4 @@ fn a_flood_of_misses_that_the_worker_may_answer_takes_nothing_from_a_polite_port
     assert_eq!(answers.recv_timeout(LONG), Ok(1), "nobody else waits");
     assert_eq!(flood(&bed), 0, "packets of the polite port had no room");
     assert_eq!(bed.port(3).sent(BATCHES as usize).len(), BATCHES as usize);
-    let lost = bed.dp.misses().lost();
-    assert!(lost.iter().any(|(port, n)| *port == DpPort(1) && *n > 0), "it went to the queue");
 }
