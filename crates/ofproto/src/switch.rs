@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 
 use base::Instant;
 use openflow::message::{self, PacketOut};
-use openflow::{Code, Match, Port};
+use openflow::{Code, Port};
 use pipeline::{BridgeId, Changes, Edit, Failed, Program};
+pub use pipeline::{Event, PacketIn};
 
 /// One bridge, as seen by its controllers. Methods may be called from several threads at once.
 pub trait Switch: Send + Sync {
@@ -82,40 +83,8 @@ pub fn with_program<R>(
     result
 }
 
-/// Something of which a bridge's controllers are to hear.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A packet for them.
-    PacketIn(Box<PacketIn>),
-    /// Rules were learned, evicted or have expired.
-    Changes(Changes),
-}
-
 /// Where events come from: each datapath has its own.
 pub trait Events: Send + Sync {
     /// All that wait, in order.
     fn take(&self) -> Vec<(BridgeId, Event)>;
-}
-
-/// A packet for controllers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PacketIn {
-    /// The packet.
-    pub packet: Vec<u8>,
-    /// One of OpenFlow's reasons.
-    pub reason: u8,
-    /// The table whose rule sent it.
-    pub table: u8,
-    /// That rule's cookie; none if the packet met no rule.
-    pub cookie: Option<u64>,
-    /// Controllers with this id alone get it.
-    pub controller: u16,
-    /// They get no more than so many bytes of it.
-    pub max_len: u16,
-    /// Metadata and registers, `in_port` among them.
-    pub metadata: Match,
-    /// What the rule's author wants to hear back.
-    pub userdata: Vec<u8>,
-    /// What to send back to have it go on, if it was paused.
-    pub continuation: Vec<u8>,
 }

@@ -29,6 +29,7 @@ mod rule;
 mod shares;
 mod snapshot;
 mod table;
+mod told;
 mod vlan;
 mod written;
 
@@ -50,5 +51,6 @@ pub use rule::{Rule, Usage};
 pub use shares::Shares;
 pub use snapshot::Snapshot;
 pub use table::Table;
+pub use told::{Event, PacketIn};
 pub use vlan::{BadVlan, PriorityTags, Vid, VlanMode, VlanSet};
 pub use written::Written;

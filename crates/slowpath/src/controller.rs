@@ -10,10 +10,9 @@ use openflow::field::prereq::whole_mask;
 use openflow::message::PacketOut;
 use openflow::{Code, Field, Match, Port};
 use packet::Packet;
-use pipeline::{BridgeId, Key, MatchKey, OfPort, PortRef, Registers};
+use pipeline::{BridgeId, Event, Key, MatchKey, OfPort, PacketIn, PortRef, Registers};
 use xlate::{Frozen, Request, Translation, translate_packet_out};
 
-use crate::events::{Event, PacketIn};
 use crate::flows::Delta;
 use crate::state::State;
 use crate::tally::Tally;
@@ -26,8 +25,7 @@ impl Shared {
         let Some(message) = &frozen.message else { return };
         let continuation =
             if message.pause { state.paused.keep(frozen.clone()) } else { Vec::new() };
-        self.events.push(Event::PacketIn(Box::new(PacketIn {
-            bridge: frozen.bridge,
+        let packet = PacketIn {
             packet: miss.packet.bytes().to_vec(),
             reason: message.reason,
             table: frozen.table,
@@ -37,7 +35,8 @@ impl Shared {
             metadata: metadata(&miss.key, &frozen),
             userdata: message.userdata.clone(),
             continuation,
-        })));
+        };
+        self.events.push(frozen.bridge, Event::PacketIn(Box::new(packet)));
     }
 
     /// Does what a controller wants done with a packet.

@@ -8,48 +8,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::Counter;
-use openflow::Match;
-use pipeline::{BridgeId, Changes};
+use pipeline::{BridgeId, Event};
 
 /// Packets that may wait.
 const MOST_PACKETS: usize = 4096;
 
 /// Changes of rules that may wait before further ones are lost. (As many come at once as do.)
 const MOST_CHANGES: usize = 65_536;
-
-/// Something that controllers are to be told.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A packet for a bridge's controllers.
-    PacketIn(Box<PacketIn>),
-    /// Rules were learned, evicted or have expired.
-    Changes(BridgeId, Changes),
-}
-
-/// A packet for a bridge's controllers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PacketIn {
-    /// Whose controllers.
-    pub bridge: BridgeId,
-    /// The packet as it was when it was sent to them.
-    pub packet: Vec<u8>,
-    /// One of OpenFlow's reasons.
-    pub reason: u8,
-    /// The table whose rule sent it.
-    pub table: u8,
-    /// That rule's cookie; none if the packet met no rule.
-    pub cookie: Option<u64>,
-    /// Controllers with this id alone get it.
-    pub controller: u16,
-    /// They get no more than so many bytes of it.
-    pub max_len: u16,
-    /// Metadata and registers as they were, `in_port` among them.
-    pub metadata: Match,
-    /// What the rule's author wants to hear back.
-    pub userdata: Vec<u8>,
-    /// What to send back to have it go on, if it was paused.
-    pub continuation: Vec<u8>,
-}
 
 /// See the module.
 pub(crate) struct Events {
@@ -60,7 +25,7 @@ pub(crate) struct Events {
 
 #[derive(Default)]
 struct Queue {
-    events: VecDeque<Event>,
+    events: VecDeque<(BridgeId, Event)>,
     packets: usize,
     changes: usize,
     bell: Option<Bell>,
@@ -79,18 +44,18 @@ impl Events {
         self.lock().bell = Some(bell);
     }
 
-    pub(crate) fn push(&self, event: Event) {
+    pub(crate) fn push(&self, bridge: BridgeId, event: Event) {
         let mut queue = self.lock();
         match event {
             Event::PacketIn(_) if queue.packets >= MOST_PACKETS => {
                 self.lost.inc();
                 return;
             }
-            Event::Changes(_, changes) if queue.changes >= MOST_CHANGES => {
+            Event::Changes(changes) if queue.changes >= MOST_CHANGES => {
                 self.lost_changes.add(changes.len() as u64);
                 return;
             }
-            event => queue.add(event),
+            event => queue.add(bridge, event),
         }
         if queue.events.len() == 1
             && let Some(bell) = &queue.bell
@@ -100,7 +65,7 @@ impl Events {
     }
 
     /// All that wait, in order.
-    pub(crate) fn take(&self) -> Vec<Event> {
+    pub(crate) fn take(&self) -> Vec<(BridgeId, Event)> {
         let mut queue = self.lock();
         (queue.packets, queue.changes) = (0, 0);
         queue.events.drain(..).collect()
@@ -113,20 +78,18 @@ impl Events {
 
 impl Queue {
     /// At the end; what has happened to rules of one bridge is told together.
-    fn add(&mut self, event: Event) {
+    fn add(&mut self, bridge: BridgeId, event: Event) {
         match (event, self.events.back_mut()) {
-            (Event::Changes(bridge, mut new), Some(Event::Changes(last, list)))
-                if bridge == *last =>
-            {
+            (Event::Changes(mut new), Some((last, Event::Changes(list)))) if bridge == *last => {
                 self.changes += new.len();
                 list.append(&mut new);
             }
             (event, _) => {
                 match &event {
                     Event::PacketIn(_) => self.packets += 1,
-                    Event::Changes(_, changes) => self.changes += changes.len(),
+                    Event::Changes(changes) => self.changes += changes.len(),
                 }
-                self.events.push_back(event);
+                self.events.push_back((bridge, event));
             }
         }
     }
@@ -144,15 +107,15 @@ mod tests {
     use base::Counters;
     use pipeline::Change;
 
-    fn changes(bridge: u32, count: usize) -> Event {
+    fn changes(events: &Events, bridge: u32, count: usize) {
         let change = Change::Vacancy { table: 0, low: true };
-        Event::Changes(BridgeId(bridge), vec![change; count])
+        events.push(BridgeId(bridge), Event::Changes(vec![change; count]));
     }
 
     fn taken(events: &Events) -> Vec<(u32, usize)> {
         let counts = events.take().into_iter().map(|event| match event {
-            Event::Changes(bridge, changes) => (bridge.0, changes.len()),
-            Event::PacketIn(packet) => (packet.bridge.0, 0),
+            (bridge, Event::Changes(changes)) => (bridge.0, changes.len()),
+            (bridge, Event::PacketIn(_)) => (bridge.0, 0),
         });
         counts.collect()
     }
@@ -162,18 +125,18 @@ mod tests {
         let counters = Counters::default();
         let events = Events::new(counters.counter("packets"), counters.counter("changes"));
         for (bridge, count) in [(1, 2), (1, 3), (2, 1), (1, 1)] {
-            events.push(changes(bridge, count));
+            changes(&events, bridge, count);
         }
         assert_eq!(taken(&events), [(1, 5), (2, 1), (1, 1)]);
-        events.push(changes(1, MOST_CHANGES + 7));
-        events.push(changes(1, 2));
+        changes(&events, 1, MOST_CHANGES + 7);
+        changes(&events, 1, 2);
         assert_eq!(
             counters.read("changes"),
             2,
             "what comes at once is kept, what comes after is not"
         );
         assert_eq!(taken(&events), [(1, MOST_CHANGES + 7)]);
-        events.push(changes(1, 2));
+        changes(&events, 1, 2);
         assert_eq!(taken(&events), [(1, 2)], "there is room again");
     }
 }

@@ -60,11 +60,11 @@ use datapath::Datapath;
 use l2::MacConfig;
 use openflow::message::PacketOut;
 use openflow::{Code, Match};
-use pipeline::{BridgeId, Changes, Edit, Failed, PortRef, Snapshot};
+use pipeline::{BridgeId, Changes, Edit, Event, Failed, PortRef, Snapshot};
 
 use control::Control;
+pub use events::Bell;
 use events::Events;
-pub use events::{Bell, Event, PacketIn};
 use flows::Flows;
 pub use flows::Listed;
 pub use revalidate::Report;
@@ -227,7 +227,7 @@ impl SlowPath {
     }
 
     /// What there is to tell controllers, in order.
-    pub fn take_events(&self) -> Vec<Event> {
+    pub fn take_events(&self) -> Vec<(BridgeId, Event)> {
         self.0.shared.events.take()
     }
 
@@ -246,8 +246,8 @@ impl SlowPath {
     }
 
     /// Tells controllers something.
-    pub fn tell(&self, event: Event) {
-        self.0.shared.events.push(event);
+    pub fn tell(&self, bridge: BridgeId, event: Event) {
+        self.0.shared.events.push(bridge, event);
     }
 
     /// Does what a controller wants done with a packet, now.
@@ -255,7 +255,7 @@ impl SlowPath {
         self.0.shared.packet_out(bridge, request)
     }
 
-    /// Lets a packet go on that was paused ([`PacketIn::continuation`]), with these bytes and this beside it.
+    /// Lets a packet go on that was paused ([`pipeline::PacketIn::continuation`]), with these bytes and this beside it.
     pub fn resume(&self, continuation: &[u8], packet: &[u8], metadata: &Match) -> Result<(), Code> {
         self.0.shared.resume(continuation, packet, metadata)
     }

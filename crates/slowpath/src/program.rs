@@ -6,12 +6,11 @@ use std::sync::Arc;
 use base::Instant;
 use datapath::{Band, BandKind, MeterConfig, MeterStats, MeterUnit};
 use openflow::message::meter::{self, MeterFlags};
-use pipeline::BridgeId;
+use pipeline::{BridgeId, Event};
 use xlate::{LearnRule, Shorten};
 
 use crate::Shared;
 use crate::aside::Postponed;
-use crate::events::Event;
 use crate::state::State;
 
 /// Meters above are not for rules (OpenFlow 1.3, A.3.4.4).
@@ -29,7 +28,7 @@ impl Shared {
         let Some(program) = state.programs.get_mut(&learn.bridge) else { return };
         match program.flow_mod(&learn.flow_mod, now) {
             Ok(changes) if !changes.is_empty() => {
-                self.events.push(Event::Changes(learn.bridge, changes));
+                self.events.push(learn.bridge, Event::Changes(changes));
             }
             Ok(_) => {}
             Err(error) => log::debug!("a rule cannot be learned: {error}"),

@@ -13,11 +13,11 @@ use std::time::Duration;
 use base::{Clock, Instant};
 use datapath::Ufid;
 use flow::Mask;
+use pipeline::Event;
 use xlate::{Request, translate};
 
 use crate::ages::Since;
 use crate::control::Wake;
-use crate::events::Event;
 use crate::flows::{Flows, Tracked};
 use crate::lessons::Lesson;
 use crate::state::State;
@@ -194,7 +194,7 @@ impl Shared {
         for (bridge, program) in &mut state.programs {
             let changes = program.expire(now);
             if !changes.is_empty() {
-                self.events.push(Event::Changes(*bridge, changes));
+                self.events.push(*bridge, Event::Changes(changes));
             }
         }
         self.note_change(&mut state);

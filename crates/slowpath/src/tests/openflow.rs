@@ -10,10 +10,11 @@ use openflow::text::action::parse;
 use openflow::text::flow::parse_flow;
 use openflow::text::group::{GroupVerb, parse_group};
 use openflow::{Field, Match};
-use pipeline::{BridgeId, Change, FailMode, Miss, Program, Removed, TableSettings};
+use pipeline::{
+    BridgeId, Change, Event, FailMode, Miss, PacketIn, Program, Removed, TableSettings,
+};
 
 use super::world::*;
-use crate::{Event, PacketIn};
 
 pub(super) const BRIDGE: BridgeId = BridgeId(1);
 
@@ -53,8 +54,8 @@ impl World {
         let events = self.slow.take_events().into_iter();
         events
             .filter_map(|event| match event {
-                Event::PacketIn(packet) => Some(*packet),
-                Event::Changes(..) => None,
+                (BRIDGE, Event::PacketIn(packet)) => Some(*packet),
+                _ => None,
             })
             .collect()
     }
@@ -108,7 +109,7 @@ fn controllers_hear_of_packets_as_they_are_at_that_moment() {
         let heard = w.packet_ins();
         assert_eq!(heard.len(), 1);
         let p = &heard[0];
-        assert_eq!((p.bridge, p.table, p.cookie, p.controller), (BRIDGE, 0, Some(7), 3));
+        assert_eq!((p.table, p.cookie, p.controller), (0, Some(7), 3));
         assert_eq!((p.reason, p.max_len, &p.userdata[..]), (1, 20, &[1, 2][..]));
         assert_eq!((&p.packet[..6], p.packet.len()), (&mac(9)[..], 60));
         assert_eq!(p.metadata.to_string(), "reg1=0x5,in_port=1");
@@ -189,7 +190,7 @@ fn rules_go_when_their_time_has_come() {
     let gone = |w: &World| -> Vec<(u64, Removed, u64)> {
         let events = w.slow.take_events().into_iter();
         let changes = events.flat_map(|event| match event {
-            Event::Changes(BRIDGE, changes) => changes,
+            (BRIDGE, Event::Changes(changes)) => changes,
             _ => Vec::new(),
         });
         changes

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError, Weak};
 use base::{Clock, Instant};
 use netdev::Device;
 use netdev::rtnl::{Neighbour, Query};
-use ofproto::switch::{Event, Events, MeterCounters, NextHop, PacketIn, Switch};
+use ofproto::switch::{Event, Events, MeterCounters, NextHop, Switch};
 use openflow::message::stats;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Port};
@@ -161,27 +161,6 @@ pub struct PlaneEvents(pub SlowPath);
 
 impl Events for PlaneEvents {
     fn take(&self) -> Vec<(BridgeId, Event)> {
-        let events = self.0.take_events().into_iter().map(|event| match event {
-            slowpath::Event::PacketIn(packet) => {
-                let bridge = packet.bridge;
-                (bridge, Event::PacketIn(Box::new(packet_in(*packet))))
-            }
-            slowpath::Event::Changes(bridge, changes) => (bridge, Event::Changes(changes)),
-        });
-        events.collect()
-    }
-}
-
-fn packet_in(packet: slowpath::PacketIn) -> PacketIn {
-    PacketIn {
-        packet: packet.packet,
-        reason: packet.reason,
-        table: packet.table,
-        cookie: packet.cookie,
-        controller: packet.controller,
-        max_len: packet.max_len,
-        metadata: packet.metadata,
-        userdata: packet.userdata,
-        continuation: packet.continuation,
+        self.0.take_events()
     }
 }
