@@ -233,13 +233,8 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
             eprintln!("{progress}: guests by vhost-user");
             vhost::round(&mut session, contenders)?;
         }
-        if openflow::is_wanted(&wanted) {
-            eprintln!("{progress}: OpenFlow");
-            openflow::round(&mut session, contenders)?;
-        }
-        if slow_path::is_wanted(&wanted) {
-            eprintln!("{progress}: the slow path");
-            slow_path::round(&mut session, contenders)?;
+        for (what, parts) in [("OpenFlow", openflow::PARTS), ("the slow path", slow_path::PARTS)] {
+            openflow::round(&mut session, contenders, &format!("{progress}: {what}"), parts)?;
         }
         report.conclude(round);
     }

@@ -42,19 +42,37 @@ const LISTED: u32 = 100_000;
 const BARRIERS: usize = 500;
 const PROTOCOL: Protocol = Protocol::Of14;
 
-/// Whether this run wants any.
-pub(crate) fn is_wanted(wanted: &dyn Fn(&str) -> bool) -> bool {
-    MEASURES.iter().any(|m| wanted(m.name))
+/// Measures that are taken together, on a switch of their own.
+pub(crate) struct Part {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) take: fn(&Programs) -> Result<Values>,
 }
 
-/// Measures both switches once.
-pub(crate) fn round(session: &mut Session<'_>, contenders: &[Contender]) -> Result<()> {
+/// These.
+pub(crate) const PARTS: &[Part] = &[
+    Part { names: &["of-load", "of-bundle", "of-modify", "of-delete", "of-barrier"], take: usual },
+    Part { names: &["of-dump", "of-million", "of-memory"], take: million },
+];
+
+/// Takes of both switches, once, the parts of which anything is wanted.
+pub(crate) fn round(
+    session: &mut Session<'_>,
+    contenders: &[Contender],
+    heading: &str,
+    parts: &[Part],
+) -> Result<()> {
+    let wanted = session.wanted;
+    let parts = || parts.iter().filter(|part| part.names.iter().any(|name| wanted(name)));
+    if parts().next().is_none() {
+        return Ok(());
+    }
+    eprintln!("{heading}");
     for contender in contenders.iter().filter(|c| [OURS, PEER].contains(&c.key.as_str())) {
         let Flavor::Switch(programs) = &contender.flavor else { continue };
         eprintln!("  {}", contender.name);
-        for part in [usual, million] {
-            match part(programs, session.wanted) {
-                Err(e) => session.fail("of-load", &contender.key, e)?,
+        for part in parts() {
+            match (part.take)(programs) {
+                Err(e) => session.fail(part.names[0], &contender.key, e)?,
                 Ok(values) => {
                     for (name, value) in values {
                         session.add(name, &contender.key, value);
@@ -176,11 +194,7 @@ pub(crate) fn flow_mods(switch: &mut Switch, all: impl Iterator<Item = FlowMod>)
     all.map(|m| switch.encode(&Message::FlowMod(Box::new(m)))).collect()
 }
 
-fn usual(programs: &Programs, wanted: &dyn Fn(&str) -> bool) -> Result<Values> {
-    const THESE: [&str; 5] = ["of-load", "of-bundle", "of-modify", "of-delete", "of-barrier"];
-    if !THESE.iter().any(|name| wanted(name)) {
-        return Ok(Values::new());
-    }
+fn usual(programs: &Programs) -> Result<Values> {
     let mut switch = Switch::start(programs)?;
     let rate = |seconds: f64| f64::from(RULES) / seconds / 1000.0;
     let mut values = Values::new();
@@ -231,10 +245,7 @@ fn barriers(switch: &mut Switch) -> Result<f64> {
     Ok(times[times.len() / 2])
 }
 
-fn million(programs: &Programs, wanted: &dyn Fn(&str) -> bool) -> Result<Values> {
-    if !["of-dump", "of-million", "of-memory"].iter().any(|name| wanted(name)) {
-        return Ok(Values::new());
-    }
+fn million(programs: &Programs) -> Result<Values> {
     let mut switch = Switch::start(programs)?;
     let mut values = Values::new();
     let before = switch.resident();

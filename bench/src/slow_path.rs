@@ -11,13 +11,11 @@ use std::time::Duration;
 use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::parse_flow;
-use testbed::guide::Flavor;
 use testbed::{Error, Programs, Result, wait};
 
-use crate::contender::{Contender, OURS, PEER};
 use crate::line::{BATCH, Datagram, Line};
-use crate::measure::{Measure, Session, row};
-use crate::openflow::{RULES, Switch, Values, bundle, flow_mods, rule};
+use crate::measure::{Measure, row};
+use crate::openflow::{Part, RULES, Switch, Values, bundle, flow_mods, rule};
 
 /// The measures.
 pub(crate) const MEASURES: &[Measure] = &[
@@ -56,42 +54,13 @@ const EVERY: Duration = Duration::from_millis(2);
 /// Barriers that are timed.
 const BARRIERS: u32 = 300;
 
-/// Whether this run wants any.
-pub(crate) fn is_wanted(wanted: &dyn Fn(&str) -> bool) -> bool {
-    MEASURES.iter().any(|m| wanted(m.name))
-}
-
-/// Measures both switches once.
-pub(crate) fn round(session: &mut Session<'_>, contenders: &[Contender]) -> Result<()> {
-    for contender in contenders.iter().filter(|c| [OURS, PEER].contains(&c.key.as_str())) {
-        let Flavor::Switch(programs) = &contender.flavor else { continue };
-        eprintln!("  {}", contender.name);
-        for (part, names) in PARTS {
-            if !names.iter().any(|name| (session.wanted)(name)) {
-                continue;
-            }
-            match part(programs) {
-                Err(e) => session.fail(names[0], &contender.key, e)?,
-                Ok(values) => {
-                    for (name, value) in values {
-                        session.add(name, &contender.key, value);
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-type Part = fn(&Programs) -> Result<Values>;
-
-/// Each with a switch of its own.
-const PARTS: &[(Part, &[&str])] = &[
-    (connections, &["new", "new-2", "barrier-busy"]),
-    (probes, &["probe", "probe-bundle"]),
-    (changes, &["change"]),
-    (masks, &["masks-1", "masks-10", "masks-100", "masks-1000"]),
-    (attack, &["attack"]),
+/// What is taken together.
+pub(crate) const PARTS: &[Part] = &[
+    Part { names: &["new", "new-2", "barrier-busy"], take: connections },
+    Part { names: &["probe", "probe-bundle"], take: probes },
+    Part { names: &["change"], take: changes },
+    Part { names: &["masks-1", "masks-10", "masks-100", "masks-1000"], take: masks },
+    Part { names: &["attack"], take: attack },
 ];
 
 /// A bridge with ports 1 to 4.
