@@ -29,6 +29,6 @@ pub use megaflows::{Megaflows, TooManyMasks};
 pub use pattern::Pattern;
 pub use rules::conjunction::Clause;
 pub use rules::layout::{Layout, Part, STAGES};
-pub use rules::shapes::{Shapes, Terms};
-pub use rules::sparse::{Shape, Sparse};
+pub use rules::shapes::Shapes;
+pub use rules::sparse::{Shape, Sparse, Terms, Values};
 pub use rules::{Entry, Rules};

@@ -5,6 +5,7 @@
 //! handed back as a [`Step`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use base::Instant;
@@ -12,9 +13,10 @@ use ofconn::Versions;
 use openflow::error::Code;
 use openflow::message::port::PortDesc;
 use openflow::message::{Desc, Message};
+use openflow::wire::header::Header;
 use openflow::wire::{decode, encode, error_about};
 use openflow::{Port, Version};
-use pipeline::{Changes, Options, TableSettings};
+use pipeline::{Changes, Options, Reading, Request as Asked, TableSettings};
 
 use crate::multipart::Multipart;
 use crate::pacer::Pacer;
@@ -80,6 +82,15 @@ pub struct Bridge {
     pub(crate) lost: u64,
     /// Flow-mods of one peer that are to be carried out at once.
     held: Vec<Held>,
+    reading: Reading,
+}
+
+/// A message that was read.
+pub(crate) enum Read {
+    /// A flow-mod.
+    Rule(Asked),
+    /// Any other.
+    Other(Message),
 }
 
 impl Bridge {
@@ -95,6 +106,7 @@ impl Bridge {
             outbox: Vec::new(),
             lost: 0,
             held: Vec::new(),
+            reading: Reading::new(RandomState::new().hash_one(0)),
         };
         bridge.configure_tables(&BTreeMap::new());
         bridge
@@ -198,35 +210,42 @@ impl Bridge {
     /// The same, for who has more: changes of rules may be left for [`Bridge::finish`], which must be called before anything
     /// else is done with the bridge.
     pub fn take(&mut self, from: PeerId, bytes: Vec<u8>, now: Instant) -> Step {
-        let outcome = match decode(&bytes) {
-            Ok((header, message)) => {
-                let request = Request { from, xid: header.xid, now };
-                match message {
-                    Message::FlowMod(mut flow_mod) => {
-                        match flows::admit(self, from, &mut flow_mod) {
-                            Ok(()) => {
-                                self.hold(Held { request, flow_mod, bytes });
-                                return Step::Done;
-                            }
-                            Err(code) => Err(code),
-                        }
-                    }
-                    other => {
-                        self.finish();
-                        requests::carry_out(self, &request, other)
-                    }
+        let outcome = match self.read(&bytes) {
+            Ok((xid, Read::Rule(mut asked))) => match flows::admit(self, from, &mut asked) {
+                Ok(()) => {
+                    self.hold(Held { request: Request { from, xid, now }, asked, bytes });
+                    return Step::Done;
                 }
+                Err(code) => Err(code),
+            },
+            Ok((xid, Read::Other(message))) => {
+                self.finish();
+                requests::carry_out(self, &Request { from, xid, now }, message)
             }
-            Err(error) => {
-                log::info!(target: "ofp_msgs", "{}: {error}", self.settings.name);
-                Err(error.code)
-            }
+            Err(code) => Err(code),
         };
         outcome.unwrap_or_else(|code| {
             self.finish(); // errors come in the order of what they are about
             self.refuse(from, code, &bytes);
             Step::Done
         })
+    }
+
+    /// What a message is, and its transaction.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(u32, Read), Code> {
+        if let Some(asked) = self.reading.request(bytes) {
+            return Ok((Header::peek(bytes).map_or(0, |header| header.xid), Read::Rule(asked)));
+        }
+        match decode(bytes) {
+            Ok((header, Message::FlowMod(flow_mod))) => {
+                Ok((header.xid, Read::Rule(self.reading.learn(bytes, &flow_mod))))
+            }
+            Ok((header, other)) => Ok((header.xid, Read::Other(other))),
+            Err(error) => {
+                log::info!(target: "ofp_msgs", "{}: {error}", self.settings.name);
+                Err(error.code)
+            }
+        }
     }
 
     fn hold(&mut self, held: Held) {
@@ -253,7 +272,7 @@ impl Bridge {
     /// Answers `bytes` with an error.
     pub(crate) fn refuse(&mut self, to: PeerId, code: Code, bytes: &[u8]) {
         let Some(peer) = self.peers.get(&to) else { return };
-        let xid = openflow::wire::header::Header::peek(bytes).map_or(0, |header| header.xid);
+        let xid = Header::peek(bytes).map_or(0, |header| header.xid);
         let error = Message::Error(error_about(code, peer.version(), bytes));
         self.send(to, xid, &error);
     }

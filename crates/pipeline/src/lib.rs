@@ -19,12 +19,16 @@ mod bridge;
 mod builder;
 mod eviction;
 mod group;
+mod hashing;
 mod key;
 pub mod meter;
+mod moves;
 mod options;
 mod pattern;
 mod port;
 mod program;
+mod reading;
+mod request;
 mod rule;
 mod shares;
 mod snapshot;
@@ -38,6 +42,7 @@ pub use classifier::Sparse;
 pub use bridge::{Bridge, BridgeId, FailMode};
 pub use builder::{BuildError, PortSpec, PortSpecKind, SnapshotBuilder};
 pub use group::{Group, GroupUsage};
+pub use hashing::{Seeded, Words};
 pub use key::{Key, KeyMask, Registers, WORDS, is_held};
 pub use meter::Meter;
 pub use options::Options;
@@ -47,6 +52,8 @@ pub use program::{
     BANDS, Books, Change, Changes, Edit, Failed, INTERNAL_TABLE, METERS, Miss, Overflow, Program,
     Removed, TABLES, TableSet, TableSettings, Touched, Vacancy, sends_to, uses_group,
 };
+pub use reading::Reading;
+pub use request::Request;
 pub use rule::{Rule, Usage};
 pub use shares::Shares;
 pub use snapshot::Snapshot;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use classifier::{Shape, Sparse};
 use openflow::Protocol;
-use openflow::field::prereq::whole_mask;
-use openflow::field::value::low_ones;
+use openflow::wire::Template;
 use openflow::wire::action::Context;
-use openflow::wire::{Slot, Template};
 use smallvec::SmallVec;
 
-use crate::key::{KeyMask, Place, place};
+use crate::hashing::Seeded;
+use crate::key::KeyMask;
+use crate::moves::{Move, moves_of};
 use crate::options::{Options, PRESENT};
 use crate::pattern::matching;
 
@@ -26,7 +26,7 @@ const KINDS: usize = 512;
 pub struct Written {
     protocol: Protocol,
     /// By the address of a mask, which lives as long as its entry.
-    masks: HashMap<usize, OfMask>,
+    masks: HashMap<usize, OfMask, Seeded>,
     kinds: usize,
 }
 
@@ -45,21 +45,10 @@ struct Plan {
     moves: Vec<Move>,
 }
 
-/// What goes where.
-#[derive(Clone, Copy, Debug)]
-enum Move {
-    /// Bits of a word, as a number in network order.
-    Number { term: usize, shift: u32, mask: u64, at: usize, len: usize },
-    /// The same of a port, which has sixteen bits here and 32 there.
-    Port { term: usize, shift: u32, at: usize },
-    /// Bytes of a word, in the order that they have in memory.
-    Bytes { term: usize, from: usize, at: usize, len: usize },
-}
-
 impl Written {
     /// A writer that knows no kind yet.
     pub fn new(protocol: Protocol) -> Written {
-        Written { protocol, masks: HashMap::new(), kinds: 0 }
+        Written { protocol, masks: HashMap::default(), kinds: 0 }
     }
 
     /// The fields that a pattern is written as, and what is to be known of it to write actions. `None` if it must be written
@@ -70,7 +59,8 @@ impl Written {
             return None;
         }
         if self.kinds > KINDS {
-            (self.kinds, self.masks) = (0, HashMap::new());
+            self.kinds = 0;
+            self.masks.clear();
         }
         let address = Arc::as_ptr(pattern.shape()) as usize;
         let of_mask = self.masks.entry(address).or_insert_with(|| OfMask::new(pattern));
@@ -113,7 +103,7 @@ impl Plan {
         let template = Template::new(&matching(pattern, &Options::NONE), protocol)?;
         let mut moves = Vec::new();
         for slot in &template.slots {
-            plan(*slot, pattern, &mut moves)?;
+            moves_of(*slot, pattern, &mut moves)?;
         }
         let mut plan = Plan { template, moves };
         let first = plan.template.bytes.clone();
@@ -124,76 +114,8 @@ impl Plan {
 
     /// Puts the values in.
     fn fill(&mut self, values: &[u64]) {
-        let word = |term: usize| values.get(term).copied().unwrap_or(0);
-        for one in &self.moves {
-            let (at, bytes) = match *one {
-                Move::Number { term, shift, mask, at, len } => {
-                    // The last `len` bytes of eight.
-                    let number = (word(term) >> shift & mask).rotate_right(8 * len as u32);
-                    (at..at + len, number.to_be_bytes())
-                }
-                Move::Port { term, shift, at } => {
-                    let port = openflow::Port((word(term) >> shift) as u16).to_wire32();
-                    (at..at + 4, (u64::from(port) << 32).to_be_bytes())
-                }
-                Move::Bytes { term, from, at, len } => {
-                    (at..at + len, (word(term) >> (8 * from)).to_le_bytes())
-                }
-            };
-            if let Some(to) = self.template.bytes.get_mut(at) {
-                let len = to.len().min(bytes.len());
-                to[..len].copy_from_slice(&bytes[..len]);
-            }
-        }
+        self.moves.iter().for_each(|one| one.write(values, &mut self.template.bytes));
     }
-}
-
-/// The moves of one slot. `None` for a field of which it is not known where it lives.
-fn plan(slot: Slot, pattern: &Sparse, moves: &mut Vec<Move>) -> Option<()> {
-    let term = |word: usize| pattern.terms().position(|(own, ..)| own == word);
-    let mut number = |offset: usize, shift: u32, mask: u64, at: usize, len: usize| {
-        let shift = 8 * (offset % 8) as u32 + shift;
-        // Where the pattern says nothing of a word it has zeros, as the template has.
-        if let Some(term) = term(offset / 8) {
-            moves.push(Move::Number { term, shift, mask, at, len });
-        }
-    };
-    let field = slot.field;
-    if let Some((first, count)) = field.registers() {
-        for i in 0..count {
-            let Place::Int { offset, .. } = place(openflow::Field::reg(first + i))? else {
-                return None;
-            };
-            number(offset, 0, u32::MAX.into(), slot.at + 4 * i, 4);
-        }
-        return Some(());
-    }
-    let (owner, up) = if place(field).is_some() { (field, 0) } else { field.row().home };
-    match place(owner)? {
-        Place::Int { offset, bytes, shift } if offset % 8 + bytes <= 8 && slot.len <= 8 => {
-            // Some have fewer bits here than there.
-            let mask = whole_mask(field).int() & low_ones(8 * bytes as u32 - shift) >> up;
-            number(offset, shift + up, mask as u64, slot.at, slot.len);
-        }
-        Place::Int { .. } => return None,
-        Place::Port32 { offset } => {
-            if let Some(term) = term(offset / 8) {
-                moves.push(Move::Port { term, shift: 8 * (offset % 8) as u32, at: slot.at });
-            }
-        }
-        Place::Bytes { offset } => {
-            let mut done = 0;
-            while done < slot.len {
-                let (word, from) = ((offset + done) / 8, (offset + done) % 8);
-                let len = (8 - from).min(slot.len - done);
-                if let Some(term) = term(word) {
-                    moves.push(Move::Bytes { term, from, at: slot.at + done, len });
-                }
-                done += len;
-            }
-        }
-    }
-    Some(())
 }
 
 #[cfg(test)]

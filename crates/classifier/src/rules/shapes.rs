@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use smallvec::SmallVec;
 
 use super::layout::Layout;
-use super::sparse::{Shape, Sparse};
+use super::sparse::{Shape, Sparse, Terms};
 
 /// Masks that masked keys share. It holds those that some key has, and at most as many again that none has any more: to share
 /// is good, and never necessary.
@@ -21,9 +20,6 @@ pub struct Shapes<const N: usize> {
 /// So many masks are worth no sweep.
 const FEW: usize = 64;
 
-/// Words of a key that a mask selects from, each once: index, value and mask. The value has no bit outside of the mask.
-pub type Terms = SmallVec<[(u8, u64, u64); 16]>;
-
 impl<const N: usize> Shapes<N> {
     /// None yet.
     pub fn new(layout: &'static Layout<N>) -> Self {
@@ -31,26 +27,22 @@ impl<const N: usize> Shapes<N> {
     }
 
     /// The masked key of these words.
-    pub fn pattern(&mut self, mut terms: Terms) -> Sparse {
-        terms.sort_unstable_by_key(|(word, ..)| (self.layout.stage(*word), *word));
-        let masks: SmallVec<[(u8, u64); 16]> =
-            terms.iter().map(|(i, _, mask)| (*i, *mask)).collect();
-        let hash = Shape::hash_of(&masks);
-        let shape = match self.all.find(hash, |shape| shape.is(hash, &masks)) {
-            Some(shape) => shape.clone(),
-            None => self.add(Shape::with_terms(self.layout, &masks)),
-        };
-        Sparse::from_parts(shape, terms.iter().map(|(_, value, _)| *value).collect())
+    pub fn pattern(&mut self, terms: Terms) -> Sparse {
+        self.share(Sparse::from_terms(self.layout, terms))
     }
 
-    fn add(&mut self, shape: Shape) -> Arc<Shape> {
+    /// The same masked key, with the mask that others have.
+    pub fn share(&mut self, pattern: Sparse) -> Sparse {
+        let own = pattern.shape();
+        if let Some(shape) = self.all.find(own.hash(), |shape| shape == own) {
+            return pattern.sharing(shape);
+        }
         if self.all.len() >= self.sweep {
             self.all.retain(|shape| Arc::strong_count(shape) > 1);
             self.sweep = FEW.max(2 * self.all.len());
         }
-        let shape = Arc::new(shape);
-        self.all.insert_unique(shape.hash(), shape.clone(), |shape| shape.hash());
-        shape
+        self.all.insert_unique(own.hash(), own.clone(), |shape| shape.hash());
+        pattern
     }
 }
 

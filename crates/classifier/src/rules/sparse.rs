@@ -75,11 +75,6 @@ impl Shape {
         mixer.finish()
     }
 
-    /// Whether it has these terms, whose hash this is.
-    pub(crate) fn is(&self, hash: u64, terms: &[(u8, u64)]) -> bool {
-        self.hash == hash && *self.terms == *terms
-    }
-
     /// Its hash.
     pub(crate) fn hash(&self) -> u64 {
         self.hash
@@ -126,8 +121,11 @@ pub struct Sparse {
     values: Values,
 }
 
+/// Words of a key that a mask selects from, each once: index, value and mask. The value has no bit outside of the mask.
+pub type Terms = SmallVec<[(u8, u64, u64); 16]>;
+
 /// What a masked key's words hold.
-pub(crate) type Values = SmallVec<[u64; 4]>;
+pub type Values = SmallVec<[u64; 4]>;
 
 impl Sparse {
     /// From a key and a mask.
@@ -142,9 +140,26 @@ impl Sparse {
         Sparse { shape, values }
     }
 
+    /// From words and their masks, each word once.
+    pub fn from_terms<const N: usize>(layout: &Layout<N>, mut terms: Terms) -> Sparse {
+        terms.sort_unstable_by_key(|(word, ..)| (layout.stage(*word), *word));
+        let masks: SmallVec<[(u8, u64); 16]> =
+            terms.iter().map(|(i, _, mask)| (*i, *mask)).collect();
+        let values = terms.iter().map(|(_, value, _)| *value).collect();
+        Sparse { shape: Arc::new(Shape::with_terms(layout, &masks)), values }
+    }
+
     /// From a mask and the words that it selects, in its order.
-    pub(crate) fn from_parts(shape: Arc<Shape>, values: Values) -> Sparse {
+    pub fn from_parts(shape: Arc<Shape>, values: Values) -> Sparse {
         Sparse { shape, values }
+    }
+
+    /// The same with a mask that is equal.
+    pub(crate) fn sharing(mut self, shape: &Arc<Shape>) -> Sparse {
+        if !Arc::ptr_eq(&self.shape, shape) {
+            self.shape = shape.clone();
+        }
+        self
     }
 
     /// Its mask.

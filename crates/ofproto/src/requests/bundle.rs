@@ -3,17 +3,17 @@
 //! A bundle that is used wrongly is gone, as the reference has it: the controller begins anew rather than committing half of
 //! what it meant.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use base::Instant;
 use openflow::error::Code;
 use openflow::message::Message;
 use openflow::message::bundle::{BundleAdd, BundleControl, BundleStep};
-use openflow::wire::decode;
 use pipeline::{Changes, Edit};
 
 use super::{Outcome, answer, flows, packets, ports};
-use crate::bridge::{Bridge, Request, Step};
+use crate::bridge::{Bridge, Read, Request, Step};
 use crate::peer::PeerId;
 
 /// Bundles that a peer can have open.
@@ -27,34 +27,47 @@ const IDLE: Duration = Duration::from_secs(10);
 pub struct Bundle {
     flags: u16,
     closed: bool,
-    messages: Vec<Kept>,
-    /// How many bytes they have.
-    bytes: usize,
+    /// Changes of rules and groups, and where each of them is among the bytes.
+    edits: Vec<Edit>,
+    sources: Vec<Range<usize>>,
+    /// What is not about rules.
+    others: Vec<(Message, Range<usize>)>,
+    /// All messages as they came, one behind the other: to be sent back if they fail.
+    bytes: Vec<u8>,
     used: Instant,
 }
 
-/// A message in a bundle.
-struct Kept {
-    message: Message,
-    /// As it came, to be sent back if it fails.
-    bytes: Vec<u8>,
+impl Bundle {
+    fn open(flags: u16, now: Instant) -> Bundle {
+        Bundle {
+            flags,
+            closed: false,
+            edits: Vec::new(),
+            sources: Vec::new(),
+            others: Vec::new(),
+            bytes: Vec::new(),
+            used: now,
+        }
+    }
+
+    fn bytes_of(&self, source: &Range<usize>) -> &[u8] {
+        self.bytes.get(source.clone()).unwrap_or_default()
+    }
 }
 
 pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> Outcome {
     forget_idle(bridge, request.from, request.now);
+    let (_, message) = bridge.read(&added.message)?;
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
-    let message = match decode(&added.message) {
-        Ok((_, message)) => message,
-        Err(error) => return Err(error.code),
-    };
-    let message = match message {
-        Message::FlowMod(mut flow_mod) => {
-            flows::put_in_protocol(&mut flow_mod, peer.protocol)?;
-            flows::permitted(&flow_mod)?;
-            Message::FlowMod(flow_mod)
+    let kept = match message {
+        Read::Rule(mut asked) => {
+            flows::put_in_protocol(&mut asked.head, peer.protocol)?;
+            asked.permitted()?;
+            Kept::Edit(Edit::Flow(asked))
         }
-        Message::GroupMod(_) | Message::PortMod(_) | Message::PacketOut(_) => message,
-        _ => return Err(Code::OFPBFC_MSG_UNSUP),
+        Read::Other(Message::GroupMod(group_mod)) => Kept::Edit(Edit::Group(*group_mod)),
+        Read::Other(other @ (Message::PortMod(_) | Message::PacketOut(_))) => Kept::Other(other),
+        Read::Other(_) => return Err(Code::OFPBFC_MSG_UNSUP),
     };
     match peer.bundles.get(&added.id) {
         None if peer.bundles.len() >= MOST_BUNDLES => return Err(Code::OFPBFC_OUT_OF_BUNDLES),
@@ -68,22 +81,30 @@ pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> O
         }
         _ => {}
     }
-    let held: usize = peer.bundles.values().map(|bundle| bundle.bytes).sum();
+    let held: usize = peer.bundles.values().map(|bundle| bundle.bytes.len()).sum();
     if held + added.message.len() > MOST_BYTES {
         peer.bundles.remove(&added.id);
         return Err(Code::OFPBFC_MSG_TOO_MANY);
     }
-    let bundle = peer.bundles.entry(added.id).or_insert_with(|| Bundle {
-        flags: added.flags,
-        closed: false,
-        messages: Vec::new(),
-        bytes: 0,
-        used: request.now,
-    });
+    let bundle = peer.bundles.entry(added.id);
+    let bundle = bundle.or_insert_with(|| Bundle::open(added.flags, request.now));
     bundle.used = request.now;
-    bundle.bytes += added.message.len();
-    bundle.messages.push(Kept { message, bytes: added.message });
+    let source = bundle.bytes.len()..bundle.bytes.len() + added.message.len();
+    bundle.bytes.extend_from_slice(&added.message);
+    match kept {
+        Kept::Edit(edit) => {
+            bundle.edits.push(edit);
+            bundle.sources.push(source);
+        }
+        Kept::Other(other) => bundle.others.push((other, source)),
+    }
     Ok(Step::Done)
+}
+
+/// A message in a bundle.
+enum Kept {
+    Edit(Edit),
+    Other(Message),
 }
 
 /// Bundles with which nothing was done for long are gone.
@@ -128,13 +149,7 @@ fn open(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Resul
     if peer.bundles.len() >= MOST_BUNDLES {
         return Err(Code::OFPBFC_OUT_OF_BUNDLES);
     }
-    let bundle = Bundle {
-        flags: control.flags,
-        closed: false,
-        messages: Vec::new(),
-        bytes: 0,
-        used: request.now,
-    };
+    let bundle = Bundle::open(control.flags, request.now);
     peer.bundles.insert(control.id, bundle);
     Ok(())
 }
@@ -162,34 +177,21 @@ fn commit(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Res
     if bundle.flags != control.flags {
         return Err(Code::OFPBFC_BAD_FLAGS);
     }
-    let mut edits = Vec::new();
-    let mut sources = Vec::new();
-    let mut others = Vec::new();
-    for Kept { message, bytes } in bundle.messages {
-        match message {
-            Message::FlowMod(flow_mod) => edits.push(Edit::Flow(flow_mod)),
-            Message::GroupMod(group_mod) => edits.push(Edit::Group(*group_mod)),
-            other => {
-                others.push(Kept { message: other, bytes });
-                continue;
-            }
-        }
-        sources.push(bytes);
-    }
-    match bridge.switch.bundle(&edits).unwrap_or_else(|| Ok(Changes::new())) {
+    match bridge.switch.bundle(&bundle.edits).unwrap_or_else(|| Ok(Changes::new())) {
         Ok(changes) => {
             bridge.tell_changes(&changes, Some((request.from, request.xid)));
-            edits.iter().for_each(|edit| bridge.forward(edit, request));
+            bundle.edits.iter().for_each(|edit| bridge.forward(edit, request));
         }
         Err(failed) => {
-            let bytes = sources.get(failed.index).map(Vec::as_slice).unwrap_or_default();
+            let source = bundle.sources.get(failed.index);
+            let bytes = source.map(|source| bundle.bytes_of(source)).unwrap_or_default();
             bridge.refuse(request.from, failed.error.code, bytes);
             return Err(Code::OFPBFC_MSG_FAILED);
         }
     }
     // What is not about rules follows them: it cannot be taken back.
-    for kept in &others {
-        let outcome = match &kept.message {
+    for (message, source) in &bundle.others {
+        let outcome = match message {
             Message::PacketOut(out) => packets::out(bridge, out),
             Message::PortMod(change) => ports::change(bridge, request.from, change),
             _ => continue,
@@ -197,7 +199,7 @@ fn commit(bridge: &mut Bridge, request: &Request, control: BundleControl) -> Res
         match outcome {
             Ok(Step::Wait(errand, _)) => errand(),
             Ok(_) => {}
-            Err(code) => bridge.refuse(request.from, code, &kept.bytes),
+            Err(code) => bridge.refuse(request.from, code, bundle.bytes_of(source)),
         }
     }
     Ok(())

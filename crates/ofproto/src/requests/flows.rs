@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use base::Instant;
 use openflow::error::Code;
-use openflow::message::flow_mod::{ALL_TABLES, Command, FlowMod};
-use openflow::message::{FlowStats, FlowStatsRequest, Message, stats};
+use openflow::message::flow_mod::{ALL_TABLES, Command, Head};
+use openflow::message::{FlowStatsRequest, Message, stats};
 use openflow::wire::Writer;
-use openflow::{Field, Protocol, Version};
-use pipeline::{INTERNAL_TABLE, Rule};
+use openflow::{Protocol, Version};
+use pipeline::{Request as Asked, Rule};
 
 use super::listing::Listing;
 use super::{Outcome, answer};
@@ -21,7 +20,7 @@ use crate::switch::with_program;
 /// done around each (locks, looking whether anything has changed) is then done once.
 pub(crate) struct Held {
     pub(crate) request: Request,
-    pub(crate) flow_mod: Box<FlowMod>,
+    pub(crate) asked: Asked,
     /// As it came, to be sent back if it fails.
     pub(crate) bytes: Vec<u8>,
 }
@@ -30,22 +29,24 @@ pub(crate) struct Held {
 pub(crate) const MOST_HELD: usize = 64;
 
 /// Whether a peer may send this at all; gives it the meaning that it has in the peer's protocol.
-pub(crate) fn admit(bridge: &Bridge, from: PeerId, flow_mod: &mut FlowMod) -> Result<(), Code> {
-    bridge.must_not_be_secondary(from)?;
-    let protocol = bridge.peers.get(&from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
-    put_in_protocol(flow_mod, protocol)
+pub(crate) fn admit(bridge: &Bridge, from: PeerId, asked: &mut Asked) -> Result<(), Code> {
+    let peer = bridge.peers.get(&from).ok_or(Code::OFPBRC_EPERM)?;
+    if peer.is_secondary() {
+        return Err(Code::OFPBRC_IS_SECONDARY);
+    }
+    put_in_protocol(&mut asked.head, peer.protocol)
 }
 
 /// Carries these out, each by itself and in order.
 pub(crate) fn carry_out(bridge: &mut Bridge, held: &[Held]) {
     let done: Option<Vec<_>> = with_program(&*bridge.switch, |program, now| {
-        held.iter().map(|held| program.flow_mod(&held.flow_mod, now)).collect()
+        held.iter().map(|held| program.change(&held.asked, now)).collect()
     });
-    for (Held { request, flow_mod, bytes }, done) in held.iter().zip(done.unwrap_or_default()) {
+    for (Held { request, asked, bytes }, done) in held.iter().zip(done.unwrap_or_default()) {
         match done {
             Ok(changes) => {
                 bridge.tell_changes(&changes, Some((request.from, request.xid)));
-                if flow_mod.buffer.is_some() {
+                if asked.head.buffer.is_some() {
                     // No packets are kept, so none has that number. The rule stands all the same.
                     bridge.refuse(request.from, Code::OFPBRC_BUFFER_UNKNOWN, bytes);
                 }
@@ -56,31 +57,18 @@ pub(crate) fn carry_out(bridge: &mut Bridge, held: &[Held]) {
 }
 
 /// Gives a flow-mod the meaning that it has in the peer's protocol: OpenFlow 1.0 has tables in it only once that is agreed on.
-pub(super) fn put_in_protocol(flow_mod: &mut FlowMod, protocol: Protocol) -> Result<(), Code> {
-    if protocol.version() < Version::V12 && flow_mod.command == Command::Add {
+pub(super) fn put_in_protocol(head: &mut Head, protocol: Protocol) -> Result<(), Code> {
+    if protocol.version() < Version::V12 && head.command == Command::Add {
         // Later versions ask for it.
-        flow_mod.flags.reset_counts = true;
+        head.flags.reset_counts = true;
     }
     if protocol.version() == Version::V10 && !protocol.has_table() {
-        if flow_mod.table != 0 {
+        if head.table != 0 {
             return Err(Code::OFPFMFC_BAD_COMMAND);
         }
-        flow_mod.table = ALL_TABLES;
+        head.table = ALL_TABLES;
     }
     Ok(())
-}
-
-/// Whether controllers may add such a rule at all, whatever rules there are: what a bundle refuses to keep.
-pub(super) fn permitted(flow_mod: &FlowMod) -> Result<(), Code> {
-    if flow_mod.command != Command::Add {
-        return Ok(());
-    }
-    let foreign = [Field::RecircId, Field::DpHash];
-    match flow_mod.table {
-        INTERNAL_TABLE => Err(Code::OFPBRC_EPERM),
-        _ if foreign.iter().any(|field| flow_mod.matching.has(*field)) => Err(Code::OFPBRC_EPERM),
-        _ => Ok(()),
-    }
 }
 
 pub(super) fn statistics(
@@ -96,14 +84,8 @@ pub(super) fn statistics(
     let empty = Message::FlowStatsReply { flows: Vec::new(), more: false };
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
     let protocol = form(protocol, asked.nicira);
-    let mut rules = rules.into_iter();
-    let mut listing = Listing::new(protocol);
-    let options = bridge.options.clone();
-    let append = move |w: &mut Writer, _| {
-        let Some(rule) = rules.next() else { return false };
-        listing.append(w, &rule, describe(&rule, now), &options);
-        true
-    };
+    let mut listing = Listing::new(rules, bridge.options.clone(), now, protocol);
+    let append = move |w: &mut Writer, _| listing.append(w);
     Ok(Step::Stream(Multipart::of(request.xid, protocol, empty, Box::new(append))))
 }
 
@@ -114,11 +96,6 @@ fn form(protocol: Protocol, nicira: bool) -> Protocol {
         (Version::V10, false) => Protocol::Of10Table,
         _ => protocol,
     }
-}
-
-/// What is to be said of a rule, but for what it matches and does.
-fn describe(rule: &Rule, now: Instant) -> FlowStats {
-    FlowStats { duration: Some(duration(now.since(rule.created))), ..rule.counts(now) }
 }
 
 /// The priority as messages have it; hidden rules, which have higher ones, are not told of.

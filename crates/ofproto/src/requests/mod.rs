@@ -108,7 +108,7 @@ fn answer(bridge: &mut Bridge, request: &Request, message: &Message) -> Outcome 
 /// Carries out changes as one, tells who is to hear of them, and yields them.
 fn edit(bridge: &mut Bridge, request: &Request, edit: Edit) -> Result<(), Code> {
     let done = with_program(&*bridge.switch, |program, now| match &edit {
-        Edit::Flow(flow_mod) => program.flow_mod(flow_mod, now),
+        Edit::Flow(asked) => program.change(asked, now),
         Edit::Group(group_mod) => program.group_mod(group_mod, now),
         Edit::Meter(meter_mod) => program.meter_mod(meter_mod, now),
     });

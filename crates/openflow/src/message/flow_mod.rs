@@ -82,13 +82,30 @@ pub struct FlowMod {
     pub instructions: Instructions,
 }
 
-impl FlowMod {
+/// All of a flow-mod but what rules match and do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // as in FlowMod
+pub struct Head {
+    pub command: Command,
+    pub table: u8,
+    pub priority: u16,
+    pub new_cookie: u64,
+    pub cookie: (u64, u64),
+    pub idle_timeout: u16,
+    pub hard_timeout: u16,
+    pub importance: u16,
+    pub buffer: Option<u32>,
+    pub out_port: Port,
+    pub out_group: u32,
+    pub flags: Flags,
+}
+
+impl Head {
     /// One that does `command` to everything.
-    pub fn new(command: Command) -> FlowMod {
-        FlowMod {
+    pub fn new(command: Command) -> Head {
+        Head {
             command,
             table: ALL_TABLES,
-            matching: Match::any(),
             priority: DEFAULT_PRIORITY,
             new_cookie: if command == Command::Add { 0 } else { u64::MAX },
             cookie: (0, 0),
@@ -99,7 +116,55 @@ impl FlowMod {
             out_port: Port::NONE,
             out_group: ANY_GROUP,
             flags: Flags::default(),
-            instructions: Instructions::default(),
+        }
+    }
+
+    /// The whole of it.
+    pub fn with(self, matching: Match, instructions: Instructions) -> FlowMod {
+        let Head {
+            command, table, priority, new_cookie, cookie, idle_timeout, hard_timeout, ..
+        } = self;
+        let Head { importance, buffer, out_port, out_group, flags, .. } = self;
+        FlowMod {
+            command,
+            table,
+            matching,
+            priority,
+            new_cookie,
+            cookie,
+            idle_timeout,
+            hard_timeout,
+            importance,
+            buffer,
+            out_port,
+            out_group,
+            flags,
+            instructions,
+        }
+    }
+}
+
+impl FlowMod {
+    /// One that does `command` to everything.
+    pub fn new(command: Command) -> FlowMod {
+        Head::new(command).with(Match::any(), Instructions::default())
+    }
+
+    /// All but what rules match and do.
+    pub fn head(&self) -> Head {
+        Head {
+            command: self.command,
+            table: self.table,
+            priority: self.priority,
+            new_cookie: self.new_cookie,
+            cookie: self.cookie,
+            idle_timeout: self.idle_timeout,
+            hard_timeout: self.hard_timeout,
+            importance: self.importance,
+            buffer: self.buffer,
+            out_port: self.out_port,
+            out_group: self.out_group,
+            flags: self.flags,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Flow-mods: OpenFlow 1.0's, Nicira's, and that of all later versions.
 
 use super::action::{self, Context};
+use super::header::{self, Header, Kind};
 use super::legacy;
 use super::oxm::{self, Strictness};
+use super::shape::{self, Shape};
 use super::{Reader, Writer};
 use crate::consistency;
 use crate::error::{Code, Result};
-use crate::message::flow_mod::{ALL_TABLES, ANY_GROUP, Command, Flags, FlowMod};
+use crate::matching::Match;
+use crate::message::flow_mod::{ALL_TABLES, ANY_GROUP, Command, Flags, FlowMod, Head};
 use crate::port::Port;
 use crate::version::{Protocol, Protocols, Version};
 
@@ -84,72 +87,122 @@ pub(super) fn read_buffer(r: &mut Reader<'_>) -> Result<Option<u32>> {
 /// The flow-mod of OpenFlow 1.0 and, since 1.1, of all versions.
 pub(super) fn read(mut r: Reader<'_>, version: Version) -> Result<FlowMod> {
     let start = r;
-    let mut flow;
     if version == Version::V10 {
         let is_exact = legacy::is_exact10(r);
         let mut matching = legacy::read10(&mut r)?;
         matching.normalize();
         let cookie = r.u64()?;
         let (command, table) = read_command(&start, r.u16()?)?;
-        flow = FlowMod { table, matching, ..FlowMod::new(command) };
-        flow.new_cookie = cookie;
-        (flow.idle_timeout, flow.hard_timeout, flow.priority) = (r.u16()?, r.u16()?, r.u16()?);
+        let mut head = Head { table, new_cookie: cookie, ..Head::new(command) };
+        read_timing(&mut r, &mut head)?;
         if is_exact {
             // OpenFlow 1.0, 3.4: it has the highest, whatever it says.
-            flow.priority = u16::MAX;
+            head.priority = u16::MAX;
         }
-        flow.buffer = read_buffer(&mut r)?;
-        flow.out_port = Port(r.u16()?);
+        head.out_port = Port(r.u16()?);
+        let flags = r.u16()?;
+        return finish(head, matching, r, start, flags, version);
+    }
+    let (head, flags) = read_head(&mut r, version)?;
+    let matching = read_match(&mut r, version, Strictness::Strict)?;
+    finish(head, matching, r, start, flags, version)
+}
+
+/// What is before the match since OpenFlow 1.1, and its flags as bits.
+fn read_head(r: &mut Reader<'_>, version: Version) -> Result<(Head, u16)> {
+    let start = *r;
+    let (cookie, mask) = (r.u64()?, r.u64()?);
+    let table = r.u8()?;
+    let (command, _) = read_command(&start, r.u8()?.into())?;
+    let mut head = Head { table, ..Head::new(command) };
+    let modifies = matches!(command, Command::Modify | Command::ModifyStrict);
+    if command == Command::Add || version == Version::V11 && modifies && mask == 0 {
+        head.new_cookie = cookie;
     } else {
-        let (cookie, mask) = (r.u64()?, r.u64()?);
-        let table = r.u8()?;
-        let (command, _) = read_command(&start, r.u8()?.into())?;
-        flow = FlowMod { table, ..FlowMod::new(command) };
-        let modifies = matches!(command, Command::Modify | Command::ModifyStrict);
-        if command == Command::Add || version == Version::V11 && modifies && mask == 0 {
-            flow.new_cookie = cookie;
-        } else {
-            flow.cookie = (cookie, mask);
-        }
-        if table == ALL_TABLES && !(command.deletes() && version >= Version::V12) {
-            return Err(start.error(Code::OFPFMFC_BAD_TABLE_ID));
-        }
-        (flow.idle_timeout, flow.hard_timeout, flow.priority) = (r.u16()?, r.u16()?, r.u16()?);
-        flow.buffer = read_buffer(&mut r)?;
-        flow.out_port = read_port(&mut r, version)?;
-        flow.out_group = r.u32()?;
+        head.cookie = (cookie, mask);
     }
+    if table == ALL_TABLES && !(command.deletes() && version >= Version::V12) {
+        return Err(start.error(Code::OFPFMFC_BAD_TABLE_ID));
+    }
+    read_timing(r, &mut head)?;
+    head.out_port = read_port(r, version)?;
+    head.out_group = r.u32()?;
     let flags = r.u16()?;
-    if version != Version::V10 {
-        let importance = r.u16()?;
-        if version >= Version::V14 && flow.command == Command::Add {
-            flow.importance = importance;
-        }
-        flow.matching = read_match(&mut r, version, Strictness::Strict)?;
+    let importance = r.u16()?;
+    if version >= Version::V14 && command == Command::Add {
+        head.importance = importance;
     }
-    finish(flow, r, start, flags, version)
+    Ok((head, flags))
+}
+
+fn read_timing(r: &mut Reader<'_>, head: &mut Head) -> Result<()> {
+    (head.idle_timeout, head.hard_timeout, head.priority) = (r.u16()?, r.u16()?, r.u16()?);
+    head.buffer = read_buffer(r)?;
+    Ok(())
+}
+
+/// A flow-mod taken apart and no further: for who has met its like before.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The version.
+    pub version: Version,
+    /// All but what follows.
+    pub head: Head,
+    /// The fields of its match, without what is around them.
+    pub fields: &'a [u8],
+    /// Where these are in the message.
+    pub fields_at: usize,
+    /// Its instructions; OpenFlow 1.0's actions.
+    pub instructions: &'a [u8],
+}
+
+/// Takes a flow-mod with an extensible match apart. `None` of all other messages, and of those that can be refused without a
+/// look at what is in the parts.
+pub fn flow_mod_parts(message: &[u8]) -> Option<Parts<'_>> {
+    /// Who, and the number of his flow-mod.
+    const NICIRAS: [u8; 8] = [0, 0, 0x23, 0x20, 0, 0, 0, 13];
+    let header = Header::peek(message).filter(|h| usize::from(h.len) == message.len())?;
+    let version = Version::from_wire(header.version)?;
+    let mut r = Reader::new(message, "flow-mod");
+    r.skip(header::LEN).ok()?;
+    let (mut head, flags, fields) = if r.rest().starts_with(&NICIRAS) && header.kind == 4 {
+        r.skip(NICIRAS.len()).ok()?;
+        read_nicira_head(&mut r).ok()?
+    } else {
+        let known = shape::find(Kind::Standard(header.kind), version)?;
+        let is_it = known.shape == Shape::FlowMod && version >= Version::V12;
+        if !is_it || !known.allows(r.left()) {
+            return None;
+        }
+        let (head, flags) = read_head(&mut r, version).ok()?;
+        (head, flags, oxm::read_frame(&mut r).ok()?)
+    };
+    head.flags = read_flags(flags, version).ok().filter(|flags| !flags.emergency)?;
+    let (fields, fields_at) = (fields.rest(), fields.start());
+    Some(Parts { version, head, fields, fields_at, instructions: r.rest() })
 }
 
 fn finish(
-    mut flow: FlowMod,
+    mut head: Head,
+    matching: Match,
     r: Reader<'_>,
     start: Reader<'_>,
     flags: u16,
     version: Version,
 ) -> Result<FlowMod> {
-    flow.instructions = action::read_instructions(r, version)?;
-    flow.flags = read_flags(flags, version).map_err(|code| start.error(code))?;
-    if flow.flags.emergency {
+    let instructions = action::read_instructions(r, version)?;
+    head.flags = read_flags(flags, version).map_err(|code| start.error(code))?;
+    if head.flags.emergency {
         // There is no other way to say that there is no such table.
         return Err(start.error(Code::OFPFMFC_TABLE_FULL));
     }
-    let table = Some(flow.table).filter(|table| *table != ALL_TABLES && version != Version::V10);
-    let usable = consistency::check(&flow.instructions, &flow.matching, table)
-        .map_err(|code| start.error(code))?;
+    let table = Some(head.table).filter(|table| *table != ALL_TABLES && version != Version::V10);
+    let usable =
+        consistency::check(&instructions, &matching, table).map_err(|code| start.error(code))?;
     if usable.and(Protocols::of_version(version)).is_empty() {
         return Err(start.error(Code::OFPBAC_MATCH_INCONSISTENT));
     }
-    Ok(flow)
+    Ok(head.with(matching, instructions))
 }
 
 /// The match of a version since 1.1.
@@ -179,28 +232,32 @@ pub(super) fn write_match(w: &mut Writer, m: &crate::Match, version: Version) {
 /// Nicira's flow-mod, which is OpenFlow 1.0's with an extensible match.
 pub(super) fn read_nicira(mut r: Reader<'_>, version: Version) -> Result<FlowMod> {
     let start = r;
+    let (mut head, flags, fields) = read_nicira_head(&mut r)?;
+    let (matching, masked_cookie) = oxm::read(fields, Strictness::Strict, true)?;
+    if let Some(masked) = masked_cookie {
+        if head.command == Command::Add {
+            // Additions have no cookies to look for.
+            return Err(start.error(Code::NXBRC_NXM_INVALID));
+        }
+        head.cookie = masked;
+    }
+    finish(head, matching, r, start, flags, version)
+}
+
+/// What is before its actions: the match is not read yet.
+fn read_nicira_head<'a>(r: &mut Reader<'a>) -> Result<(Head, u16, Reader<'a>)> {
+    let start = *r;
     let cookie = r.u64()?;
     let (command, table) = read_command(&start, r.u16()?)?;
-    let mut flow = FlowMod { table, ..FlowMod::new(command) };
-    (flow.idle_timeout, flow.hard_timeout, flow.priority) = (r.u16()?, r.u16()?, r.u16()?);
-    flow.buffer = read_buffer(&mut r)?;
-    flow.out_port = Port(r.u16()?);
+    let mut head = Head { table, new_cookie: cookie, ..Head::new(command) };
+    read_timing(r, &mut head)?;
+    head.out_port = Port(r.u16()?);
     let flags = r.u16()?;
     let len = usize::from(r.u16()?);
     r.skip(6)?;
     let fields = r.within(len, Code::OFPBMC_BAD_LEN)?;
     r.take((8 - len % 8) % 8, Code::OFPBMC_BAD_LEN)?;
-    let (matching, masked_cookie) = oxm::read(fields, Strictness::Strict, true)?;
-    flow.matching = matching;
-    flow.new_cookie = cookie;
-    if let Some(masked) = masked_cookie {
-        if command == Command::Add {
-            // Additions have no cookies to look for.
-            return Err(start.error(Code::NXBRC_NXM_INVALID));
-        }
-        flow.cookie = masked;
-    }
-    finish(flow, r, start, flags, version)
+    Ok((head, flags, fields))
 }
 
 /// Writes the body of a flow-mod, in the form of `protocol`.

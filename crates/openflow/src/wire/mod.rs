@@ -29,6 +29,7 @@ mod template;
 
 pub use codec::{Unsendable, decode, encode, flags, name};
 pub use flow_mod::protocols as flow_mod_protocols;
+pub use flow_mod::{Parts, flow_mod_parts};
 pub use handshake::error_about;
 pub use stats::{append_flow, append_written_flow};
 pub use template::{Slot, Template};
@@ -77,6 +78,11 @@ impl<'a> Reader<'a> {
     /// How many bytes were not read yet.
     pub fn left(&self) -> usize {
         self.bytes.len() - self.at
+    }
+
+    /// Where its first byte is in the message.
+    pub fn start(&self) -> usize {
+        self.base
     }
 
     /// How many bytes were read.

@@ -447,6 +447,11 @@ pub(super) fn write_framed(w: &mut Writer, fields: impl FnOnce(&mut Writer)) {
 
 /// Reads what [`write_match`] writes.
 pub fn read_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
+    read(read_frame(r)?, strictness, false).map(|(m, _)| m)
+}
+
+/// Reads what is around fields; a reader of these.
+pub(super) fn read_frame<'a>(r: &mut Reader<'a>) -> Result<Reader<'a>> {
     let start = *r;
     let mut head = r.within(4, Code::OFPBMC_BAD_LEN)?;
     if head.u16()? != 1 {
@@ -458,7 +463,7 @@ pub fn read_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
     }
     let fields = r.within(len - 4, Code::OFPBMC_BAD_LEN)?;
     r.take((8 - len % 8) % 8, Code::OFPBMC_BAD_LEN)?;
-    read(fields, strictness, false).map(|(m, _)| m)
+    Ok(fields)
 }
 
 /// Whether an action may touch `field` of packets that `m` matches.

@@ -9,6 +9,7 @@ use super::oxm::{self, Header};
 use super::{Reader, Writer};
 use crate::error::Code;
 use crate::field::Field;
+use crate::field::value::low_ones;
 use crate::matching::{Match, VLAN_PRESENT};
 use crate::version::{Protocol, Version};
 
@@ -21,7 +22,81 @@ pub struct Slot {
     pub at: usize,
     /// How many bytes it has.
     pub len: usize,
+    /// Whether a mask of as many bytes follows.
+    pub has_mask: bool,
 }
+
+impl Slot {
+    /// The slots of the fields of an extensible match. `None` of what is no match, or has an option of a tunnel: these are as
+    /// long as their values ask for.
+    pub fn all(fields: &[u8]) -> Option<Vec<Slot>> {
+        let mut r = Reader::new(fields, "match");
+        let mut slots = Vec::new();
+        while !r.is_empty() {
+            let header = Header::read(&mut r, Code::OFPBMC_BAD_LEN).ok()?;
+            // Of another length the number is something else: Nicira's matches can hold a cookie.
+            let field = header.field().filter(|field| header.fits(*field))?;
+            if field.tun_metadata_index().is_some() {
+                return None;
+            }
+            let len = header.len >> u32::from(header.has_mask);
+            slots.push(Slot { field, at: r.position(), len, has_mask: header.has_mask });
+            r.skip(header.len).ok()?;
+        }
+        Some(slots)
+    }
+
+    /// The bits of which it makes no difference for the rest of a flow-mod what they are: it is read, and refused, alike. That
+    /// holds if nothing else in the match is about the same bits.
+    pub fn varies(&self) -> u128 {
+        let field = self.field;
+        match field {
+            // The rest says whether there is a tag.
+            Field::VlanVid => 0xfff,
+            Field::VlanTci => !u128::from(VLAN_PRESENT) & 0xffff,
+            // The rest says whether there can be such a port.
+            Field::InPort | Field::InPortOxm => 0xff,
+            _ if field.registers().is_some() || PLAIN.contains(&field) => {
+                low_ones(field.row().bits)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Fields that are numbers and nothing else: none of their values is refused, or is what another field asks for.
+const PLAIN: &[Field] = &[
+    Field::Metadata,
+    Field::TunId,
+    Field::TunSrc,
+    Field::TunDst,
+    Field::TunIpv6Src,
+    Field::TunIpv6Dst,
+    Field::ConjId,
+    Field::PktMark,
+    Field::CtZone,
+    Field::CtMark,
+    Field::CtLabel,
+    Field::EthSrc,
+    Field::EthDst,
+    Field::IpSrc,
+    Field::IpDst,
+    Field::Ipv6Src,
+    Field::Ipv6Dst,
+    Field::ArpSpa,
+    Field::ArpTpa,
+    Field::ArpSha,
+    Field::ArpTha,
+    Field::NdTarget,
+    Field::NdSll,
+    Field::NdTll,
+    Field::TcpSrc,
+    Field::TcpDst,
+    Field::UdpSrc,
+    Field::UdpDst,
+    Field::SctpSrc,
+    Field::SctpDst,
+];
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,15 +128,7 @@ impl Template {
         let mut w = Writer::new();
         oxm::write(&mut w, m, version, None);
         let bytes = w.into_bytes();
-        let mut r = Reader::new(&bytes, "match");
-        let mut slots = Vec::new();
-        while !r.is_empty() {
-            let header = Header::read(&mut r, Code::OFPBMC_BAD_LEN).ok()?;
-            let field = header.field().filter(|field| field.tun_metadata_index().is_none())?;
-            let len = header.len >> u32::from(header.has_mask);
-            slots.push(Slot { field, at: r.position(), len });
-            r.skip(header.len).ok()?;
-        }
+        let slots = Slot::all(&bytes)?;
         Some(Template { bytes, slots, context: Context::new(version, m) })
     }
 }

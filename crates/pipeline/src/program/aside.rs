@@ -7,9 +7,9 @@ use classifier::Shapes;
 
 use super::Program;
 use super::expiry::Timers;
+use super::index::Index;
 use super::learned::Learners;
 use super::shared::Shared;
-use super::store::Index;
 use crate::key::WORDS;
 use crate::pattern::LAYOUT;
 
@@ -29,9 +29,9 @@ impl Program {
     /// Takes the books. Until they are put back, with [`Program::copy`] and in the copy's place, nothing may change the program.
     pub fn take_books(&mut self) -> Books {
         Books {
-            cookies: std::mem::take(&mut self.cookies),
-            group_users: std::mem::take(&mut self.group_users),
-            meter_users: std::mem::take(&mut self.meter_users),
+            cookies: std::mem::replace(&mut self.cookies, Index::new(self.seed)),
+            group_users: std::mem::replace(&mut self.group_users, Index::new(self.seed)),
+            meter_users: std::mem::replace(&mut self.meter_users, Index::new(self.seed)),
             learners: std::mem::take(&mut self.learners),
             shapes: std::mem::replace(&mut self.shapes, Shapes::new(&LAYOUT)),
             instructions: std::mem::replace(&mut self.instructions, Shared::new(self.seed)),

@@ -2,17 +2,17 @@
 
 use base::Instant;
 use openflow::Error;
-use openflow::message::FlowMod;
 use openflow::message::group::GroupMod;
 use openflow::message::meter::MeterMod;
 
 use super::{Changes, Program};
+use crate::request::Request;
 
 /// A message that changes a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Edit {
-    Flow(Box<FlowMod>),
+    Flow(Request),
     Group(GroupMod),
     Meter(MeterMod),
 }

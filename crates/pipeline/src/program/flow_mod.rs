@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::Instant;
 use classifier::{Sparse, Terms};
 use openflow::message::FlowMod;
-use openflow::message::flow_mod::{ALL_TABLES, ANY_GROUP, Command};
+use openflow::message::flow_mod::{ALL_TABLES, ANY_GROUP, Command, Head};
 use openflow::message::packet_in::REASON_ACTION;
 use openflow::{Action, Code, Error, Field, Instructions, Match, Port};
 
@@ -13,38 +13,48 @@ use super::check::check;
 use super::select::Filter;
 use super::{Changes, INTERNAL_TABLE, Program, Removed, refuse};
 use crate::pattern::terms;
+use crate::request::Request;
 use crate::rule::{Rule, Usage, clauses};
-
-/// Rules that change only what the packets of their own making meet.
-const NOT_FOR_CONTROLLERS: [Field; 2] = [Field::RecircId, Field::DpHash];
 
 impl Program {
     /// Does what a controller asks, or nothing of it.
     ///
     /// # Errors
     /// Those of OpenFlow 1.5, 7.5.4.6, 7.5.4.2 to 7.5.4.4, and `OFPBRC_EPERM` for the switch's own table and fields.
-    pub fn flow_mod(&mut self, request: &FlowMod, now: Instant) -> Result<Changes, Error> {
+    pub fn flow_mod(&mut self, flow_mod: &FlowMod, now: Instant) -> Result<Changes, Error> {
+        self.change(&Request::new(flow_mod), now)
+    }
+
+    /// The same, of what a flow-mod asks.
+    ///
+    /// # Errors
+    /// Those of [`Program::flow_mod`].
+    pub fn change(&mut self, request: &Request, now: Instant) -> Result<Changes, Error> {
         self.whole(|this, changes| this.flow_mod_step(request, now, changes))
     }
 
     pub(super) fn flow_mod_step(
         &mut self,
-        request: &FlowMod,
+        request: &Request,
         now: Instant,
         changes: &mut Changes,
     ) -> Result<(), Error> {
-        if !request.command.deletes() {
+        let Head { command, table, .. } = request.head;
+        if !command.deletes() {
             check(self, &request.instructions)?;
         }
-        if request.table > INTERNAL_TABLE && request.table != ALL_TABLES {
+        if table > INTERNAL_TABLE && table != ALL_TABLES {
             return Err(refuse(Code::OFPBRC_BAD_TABLE_ID, "table"));
         }
-        let pattern = self.pattern(&request.matching)?;
-        match request.command {
+        let pattern = &request
+            .pattern
+            .pattern(&self.options)
+            .ok_or_else(|| refuse(Code::NXFMFC_INVALID_TLV_FIELD, "tunnel option"))?;
+        match command {
             Command::Add => self.add(request, pattern, now, changes),
             Command::Modify | Command::ModifyStrict => self.modify(request, pattern, now, changes),
             Command::Delete | Command::DeleteStrict => {
-                for rule in self.chosen(request, pattern)? {
+                for rule in self.chosen(&request.head, pattern)? {
                     self.take(&rule, Removed::Delete, changes);
                 }
                 Ok(())
@@ -53,16 +63,16 @@ impl Program {
     }
 
     /// The rules that a modification or deletion is about, in order of table, then as they came.
-    fn chosen(&self, request: &FlowMod, pattern: Sparse) -> Result<Vec<Arc<Rule>>, Error> {
-        let strict = matches!(request.command, Command::ModifyStrict | Command::DeleteStrict);
-        let deletes = request.command.deletes();
+    fn chosen(&self, head: &Head, pattern: &Sparse) -> Result<Vec<Arc<Rule>>, Error> {
+        let strict = matches!(head.command, Command::ModifyStrict | Command::DeleteStrict);
+        let deletes = head.command.deletes();
         let filter = Filter {
-            table: request.table,
-            pattern,
-            strict: strict.then_some(request.priority.into()),
-            cookie: request.cookie,
-            out_port: if deletes { request.out_port } else { Port::NONE },
-            out_group: if deletes { request.out_group } else { ANY_GROUP },
+            table: head.table,
+            pattern: pattern.clone(),
+            strict: strict.then_some(head.priority.into()),
+            cookie: head.cookie,
+            out_port: if deletes { head.out_port } else { Port::NONE },
+            out_group: if deletes { head.out_group } else { ANY_GROUP },
         };
         let chosen = self.filter(&filter);
         if chosen.iter().any(|rule| rule.table == INTERNAL_TABLE) {
@@ -73,42 +83,42 @@ impl Program {
 
     fn add(
         &mut self,
-        request: &FlowMod,
-        pattern: Sparse,
+        request: &Request,
+        pattern: &Sparse,
         now: Instant,
         changes: &mut Changes,
     ) -> Result<(), Error> {
-        let table = if request.table == ALL_TABLES { 0 } else { request.table };
+        let head = &request.head;
+        let table = if head.table == ALL_TABLES { 0 } else { head.table };
         if table == INTERNAL_TABLE {
             return Err(refuse(Code::OFPBRC_EPERM, "table"));
         }
-        if NOT_FOR_CONTROLLERS.iter().any(|field| request.matching.has(*field)) {
+        if request.is_foreign {
             return Err(refuse(Code::OFPBRC_EPERM, "match"));
         }
-        let priority = i32::from(request.priority);
+        let priority = i32::from(head.priority);
         let place = self.table(table);
-        let old = place.and_then(|t| t.exactly(&pattern, priority)).cloned();
+        let old = place.and_then(|t| t.exactly(pattern, priority)).cloned();
         if old.is_none() {
-            if request.flags.check_overlap && place.is_some_and(|t| t.overlaps(&pattern, priority))
-            {
+            if head.flags.check_overlap && place.is_some_and(|t| t.overlaps(pattern, priority)) {
                 return Err(refuse(Code::OFPFMFC_OVERLAP, "match"));
             }
             self.make_room(table, changes)?;
         }
-        let cookie = if request.new_cookie == u64::MAX { 0 } else { request.new_cookie };
+        let cookie = if head.new_cookie == u64::MAX { 0 } else { head.new_cookie };
         // A rule that takes another's place counts on from there.
-        let usage = old.filter(|_| !request.flags.reset_counts).map(|old| old.usage.clone());
+        let usage = old.filter(|_| !head.flags.reset_counts).map(|old| old.usage.clone());
         let usage = usage.unwrap_or_else(|| Arc::new(Usage::new(now)));
         let rule = Rule {
             id: self.next_id,
             table,
             priority,
-            pattern,
+            pattern: self.shapes.share(pattern.clone()),
             cookie,
-            idle_timeout: request.idle_timeout,
-            hard_timeout: request.hard_timeout,
-            importance: request.importance,
-            flags: request.flags,
+            idle_timeout: head.idle_timeout,
+            hard_timeout: head.hard_timeout,
+            importance: head.importance,
+            flags: head.flags,
             clauses: clauses(&request.instructions),
             instructions: self.instructions.of(&request.instructions),
             created: now,
@@ -122,26 +132,27 @@ impl Program {
 
     fn modify(
         &mut self,
-        request: &FlowMod,
-        pattern: Sparse,
+        request: &Request,
+        pattern: &Sparse,
         now: Instant,
         changes: &mut Changes,
     ) -> Result<(), Error> {
-        let chosen = self.chosen(request, pattern.clone())?;
+        let head = &request.head;
+        let chosen = self.chosen(head, pattern)?;
         // OpenFlow 1.0 to 1.2 add what they do not find; later versions (and who looks for cookies) give no cookie for it.
-        if chosen.is_empty() && request.cookie.1 == 0 && request.new_cookie != u64::MAX {
+        if chosen.is_empty() && head.cookie.1 == 0 && head.new_cookie != u64::MAX {
             return self.add(request, pattern, now, changes);
         }
         let instructions = self.instructions.of(&request.instructions);
         for old in chosen {
-            let usage = if request.flags.reset_counts {
+            let usage = if head.flags.reset_counts {
                 let usage = Usage::new(now);
                 usage.touch(old.usage.used());
                 Arc::new(usage)
             } else {
                 old.usage.clone()
             };
-            let cookie = Some(request.new_cookie).filter(|cookie| *cookie != u64::MAX);
+            let cookie = Some(head.new_cookie).filter(|cookie| *cookie != u64::MAX);
             let rule = Rule {
                 cookie: cookie.unwrap_or(old.cookie),
                 clauses: clauses(&instructions),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use openflow::{Action, Instructions};
 
-use super::store::{Index, for_each_action};
+use super::index::Index;
+use super::store::for_each_action;
 use super::{Changes, Program, Removed};
 use crate::rule::Rule;
 

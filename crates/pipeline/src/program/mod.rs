@@ -26,6 +26,7 @@ mod expiry;
 mod flow_mod;
 mod fragment;
 mod group_mod;
+mod index;
 mod learned;
 mod meter_mod;
 mod option_mod;
@@ -63,10 +64,10 @@ use crate::table::Table;
 use expiry::Timers;
 use flow::frag;
 use fragment::FragmentRule;
+use index::Index;
 use learned::{Learners, Limits};
 use openflow::message::switch::Fragments;
 use shared::Shared;
-use store::Index;
 
 /// How many tables a bridge has for controllers: 0 to 253; 254 is the switch's own.
 pub const TABLES: u8 = 254;
@@ -117,9 +118,9 @@ impl Program {
             crowded: BTreeMap::new(),
             groups: BTreeMap::new(),
             meters: BTreeMap::new(),
-            cookies: Index::default(),
-            group_users: Index::default(),
-            meter_users: Index::default(),
+            cookies: Index::new(seed),
+            group_users: Index::new(seed),
+            meter_users: Index::new(seed),
             learners: Learners::default(),
             limits: Limits::default(),
             shapes: Shapes::new(&LAYOUT),

@@ -12,27 +12,6 @@ use crate::meter::Meter;
 use crate::rule::Rule;
 use crate::table::Table;
 
-/// Rules by something that they have, in order of their numbers.
-#[derive(Debug, Default)]
-pub(super) struct Index<K> {
-    rules: BTreeMap<(K, u64), Arc<Rule>>,
-}
-
-impl<K: Ord + Copy> Index<K> {
-    /// Those that have it.
-    pub(super) fn of(&self, key: K) -> impl Iterator<Item = &Arc<Rule>> {
-        self.rules.range((key, 0)..=(key, u64::MAX)).map(|(_, rule)| rule)
-    }
-
-    fn add(&mut self, key: K, rule: &Arc<Rule>) {
-        self.rules.insert((key, rule.id), rule.clone());
-    }
-
-    fn remove(&mut self, key: K, rule: &Rule) {
-        self.rules.remove(&(key, rule.id));
-    }
-}
-
 impl Program {
     /// Puts a rule in, in the place of the one with the same match and priority.
     pub(super) fn put(&mut self, rule: Arc<Rule>, changes: &mut Changes) {
@@ -123,7 +102,6 @@ impl Program {
         self.learners.remove(&rule.instructions);
         self.limits.remove(rule);
         self.cookies.remove(rule.cookie, rule);
-        self.instructions.forget(&rule.instructions);
         for_each_reference(&rule.instructions, |reference| match reference {
             Reference::Group(id) => self.group_users.remove(id, rule),
             Reference::Meter(id) => self.meter_users.remove(id, rule),

@@ -72,13 +72,14 @@ fn what_a_packet_teaches_holds_for_the_next_of_its_batch() {
 #[test]
 fn packets_do_not_wait_for_a_bundle() {
     use openflow::text::flow::parse_flow;
-    use pipeline::Edit;
+    use pipeline::{Edit, Request};
 
     let w = world(&[
         "actions=learn(table=1,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]),resubmit(,1)",
         "table=1,priority=0,actions=output:3",
     ]);
-    let edit = |rule: String| Edit::Flow(Box::new(parse_flow(&rule, Command::Add).unwrap().flow));
+    let edit =
+        |rule: String| Edit::Flow(Request::new(&parse_flow(&rule, Command::Add).unwrap().flow));
     let mut edits: Vec<_> =
         (0..20_000).map(|n| edit(format!("table=2,metadata={n},actions=drop"))).collect();
     edits.push(edit("table=1,priority=0,actions=output:2".into()));
@@ -115,10 +116,11 @@ fn packets_do_not_wait_for_a_bundle() {
 #[test]
 fn a_bundle_that_fails_leaves_all_as_it_was() {
     use openflow::text::flow::parse_flow;
-    use pipeline::Edit;
+    use pipeline::{Edit, Request};
 
     let w = world(&["cookie=5,actions=output:2"]);
-    let edit = |rule: String| Edit::Flow(Box::new(parse_flow(&rule, Command::Add).unwrap().flow));
+    let edit =
+        |rule: String| Edit::Flow(Request::new(&parse_flow(&rule, Command::Add).unwrap().flow));
     let mut edits: Vec<_> = (0..500).map(|n| edit(format!("metadata={n},actions=drop"))).collect();
     edits.push(edit("actions=group:77".into()));
     let failed = w.slow.bundle(super::openflow::BRIDGE, &edits).unwrap().unwrap_err();

@@ -11,8 +11,8 @@ fn a_bundle_is_one_version() {
     let version = p.version();
     let edits = [
         Edit::Group(group(GroupCommand::Add, 1, vec![bucket(vec![])])),
-        Edit::Flow(Box::new(flow(Command::Add, "actions=group:1"))),
-        Edit::Flow(Box::new(flow(Command::Modify, "actions=2"))),
+        Edit::Flow(Request::new(&flow(Command::Add, "actions=group:1"))),
+        Edit::Flow(Request::new(&flow(Command::Modify, "actions=2"))),
     ];
     let changes = p.bundle(&edits, at(0)).unwrap();
     assert_eq!(changes.len(), 3);
@@ -42,8 +42,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         "tcp,cookie=7,idle_timeout=5,actions=meter:2",
     ]);
     prop_oneof![
-        4 => request().prop_map(|flow| Edit::Flow(Box::new(flow))),
-        2 => users.prop_map(|text| Edit::Flow(Box::new(flow(Command::Add, text)))),
+        4 => request().prop_map(|flow| Edit::Flow(Request::new(&flow))),
+        2 => users.prop_map(|text| Edit::Flow(Request::new(&flow(Command::Add, text)))),
         2 => groups,
         1 => meters,
     ]
@@ -65,7 +65,7 @@ proptest! {
         }
         let (seen, rules) = (everything(&p), dump(&p));
         // The last one always fails.
-        let fails = Edit::Flow(Box::new(flow(Command::Add, "actions=group:99")));
+        let fails = Edit::Flow(Request::new(&flow(Command::Add, "actions=group:99")));
         let all: Vec<Edit> = edits.iter().cloned().chain([fails]).collect();
         let failed = p.bundle(&all, at(1)).unwrap_err();
         prop_assert!(failed.index <= edits.len());

@@ -245,7 +245,7 @@ fn what_was_learned_goes_with_the_last_that_taught_it() {
     assert_eq!(p.with_cookie(7).count(), 2);
     let before = everything(&p);
     let edits = ["in_port=2", "table=254"].map(|text| flow(Command::Delete, text));
-    let edits = edits.map(|flow| Edit::Flow(Box::new(flow)));
+    let edits = edits.map(|flow| Edit::Flow(Request::new(&flow)));
     assert!(p.bundle(&edits, at(0)).is_err());
     assert_eq!(everything(&p), before);
     assert_eq!(change(&mut p, Command::Delete, "in_port=3").unwrap().len(), 0);

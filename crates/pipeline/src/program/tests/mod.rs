@@ -17,6 +17,7 @@ use openflow::text::flow::parse_flow;
 use openflow::{Action, Code};
 
 use super::*;
+use crate::request::Request;
 
 /// So many seconds after the start.
 fn at(seconds: u64) -> Instant {
