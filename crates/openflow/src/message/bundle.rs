@@ -69,3 +69,49 @@ pub struct BundleAdd {
     /// decoder tells.
     pub message: Vec<u8>,
 }
+
+/// A question for what bundles can do, of OpenFlow 1.5: bits that say what it is about.
+pub const ASKS_WITH_TIME: u32 = 1;
+/// The question says how scheduling is to be.
+pub const ASKS_FOR_SCHEDULE: u32 = 2;
+/// Bundles can be carried out at a time that is said.
+pub const TIMED: u16 = 4;
+
+/// A time since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Moment {
+    pub seconds: u64,
+    pub nanoseconds: u32,
+}
+
+/// How well bundles can be scheduled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// How exactly.
+    pub accuracy: Moment,
+    /// How far ahead.
+    pub max_future: Moment,
+    /// How late.
+    pub max_past: Moment,
+    /// What time it was when this was said.
+    pub now: Moment,
+}
+
+/// What bundles can do is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BundleFeaturesRequest {
+    /// [`ASKS_WITH_TIME`], [`ASKS_FOR_SCHEDULE`], and what we do not know.
+    pub flags: u32,
+    /// How it shall be.
+    pub schedule: Option<Schedule>,
+}
+
+/// What bundles can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BundleFeatures {
+    /// [`ATOMIC`], [`ORDERED`], [`TIMED`], and what we do not know.
+    pub capabilities: u16,
+    /// If they can be scheduled: how.
+    pub schedule: Option<Schedule>,
+}

@@ -21,13 +21,14 @@ pub mod tlv;
 pub use flow_mod::FlowMod;
 pub use packet_in::{PacketIn, PacketOut};
 pub use stats::{
-    AggregateReply, Desc, FlowRemoved, FlowStats, FlowStatsRequest, PortStats, TableStats,
+    AggregateReply, Desc, FlowCounters, FlowRemoved, FlowStats, FlowStatsRequest, PortStats,
+    TableStats,
 };
 pub use switch::{Config, Features, Role, RoleMessage};
 
 use crate::error::{Code, Number};
-use bundle::{BundleAdd, BundleControl};
-use controller::{AsyncConfig, RequestForward, RoleStatus};
+use bundle::{BundleAdd, BundleControl, BundleFeatures, BundleFeaturesRequest};
+use controller::{AsyncConfig, ControllerStatus, RequestForward, RoleStatus};
 use ct_flush::CtFlush;
 use group::{Group, GroupFeatures, GroupMod, GroupStats};
 use ipfix::IpfixStats;
@@ -67,12 +68,21 @@ pub enum Message {
     SetAsync(AsyncConfig),
     /// What another controller changed.
     RequestForward(Box<RequestForward>),
+    /// How a controller of the switch's stands, unasked.
+    ControllerStatus(ControllerStatus),
+    ControllerStatusRequest,
+    ControllerStatusReply {
+        controllers: Vec<ControllerStatus>,
+        more: bool,
+    },
     GroupMod(Box<GroupMod>),
     TableMod(TableMod),
     TableStatus(TableStatus),
     MeterMod(MeterMod),
     BundleControl(BundleControl),
     BundleAdd(BundleAdd),
+    BundleFeaturesRequest(BundleFeaturesRequest),
+    BundleFeaturesReply(BundleFeatures),
     /// Nicira: forget connections of a zone.
     CtFlushZone(u16),
     /// Nicira: forget some connections.
@@ -100,6 +110,12 @@ pub enum Message {
     FlowStatsRequest(Box<FlowStatsRequest>),
     FlowStatsReply {
         flows: Vec<FlowStats>,
+        more: bool,
+    },
+    /// The same, but only what rules count.
+    FlowCountersRequest(Box<FlowStatsRequest>),
+    FlowCountersReply {
+        flows: Vec<FlowCounters>,
         more: bool,
     },
     AggregateRequest(Box<FlowStatsRequest>),

@@ -89,6 +89,37 @@ pub struct FlowStats {
     pub instructions: Instructions,
 }
 
+/// What a rule has counted, and as much of it as tells which rule it is; since OpenFlow 1.5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowCounters {
+    /// Where it is.
+    pub table: u8,
+    /// Why it is told.
+    pub reason: CountersReason,
+    /// Its priority.
+    pub priority: u16,
+    /// How old it is; `None` where it is not said.
+    pub duration: Option<Duration>,
+    /// Seconds since a packet came.
+    pub idle_age: Option<u16>,
+    /// Packets; `None` when nobody counts them.
+    pub packets: Option<u64>,
+    /// Bytes; `None` when nobody counts them.
+    pub bytes: Option<u64>,
+    /// What it matches.
+    pub matching: Match,
+}
+
+/// Why a rule's counters are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CountersReason {
+    /// Somebody asked.
+    #[default]
+    Request,
+    /// They have come to what the rule's author wanted to hear of.
+    Trigger,
+}
+
 /// Sums over rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AggregateReply {

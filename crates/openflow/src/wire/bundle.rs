@@ -1,9 +1,12 @@
 //! Bundles and tunnel option tables as bytes.
 
 use super::header::Header;
+use super::property::{self, Property, PropertyKind};
 use super::{Reader, Writer};
 use crate::error::{Code, Result};
-use crate::message::bundle::{BundleAdd, BundleControl, BundleStep};
+use crate::message::bundle::{
+    BundleAdd, BundleControl, BundleFeatures, BundleFeaturesRequest, BundleStep, Moment, Schedule,
+};
 use crate::message::tlv::{TlvCommand, TlvMap, TlvTable, TlvTableMod};
 use crate::version::Version;
 
@@ -64,6 +67,75 @@ pub(super) fn write_add(w: &mut Writer, add: &BundleAdd, xid: u32) {
         w.set_u16(start + 4, u16::from_be_bytes([a, b]));
         w.set_u16(start + 6, u16::from_be_bytes([c, d]));
     }
+}
+
+/// The property that tells how bundles are scheduled.
+const TIME: u16 = 1;
+
+fn read_moment(r: &mut Reader<'_>) -> Result<Moment> {
+    let moment = Moment { seconds: r.u64()?, nanoseconds: r.u32()? };
+    r.skip(4)?;
+    Ok(moment)
+}
+
+fn write_moment(w: &mut Writer, moment: Moment) {
+    w.u64(moment.seconds);
+    w.u32(moment.nanoseconds);
+    w.zeros(4);
+}
+
+/// Reads properties, of which one is known.
+fn read_schedule(mut r: Reader<'_>) -> Result<Option<Schedule>> {
+    let mut schedule = None;
+    while !r.is_empty() {
+        let property = Property::read(&mut r)?;
+        if property.kind != PropertyKind::Plain(TIME) {
+            return Err(property.unknown());
+        }
+        let mut body = property.exactly(64, 4)?;
+        schedule = Some(Schedule {
+            accuracy: read_moment(&mut body)?,
+            max_future: read_moment(&mut body)?,
+            max_past: read_moment(&mut body)?,
+            now: read_moment(&mut body)?,
+        });
+    }
+    Ok(schedule)
+}
+
+fn write_schedule(w: &mut Writer, schedule: Option<&Schedule>) {
+    if let Some(s) = schedule {
+        property::write(w, TIME, |w| {
+            w.zeros(4);
+            for moment in [s.accuracy, s.max_future, s.max_past, s.now] {
+                write_moment(w, moment);
+            }
+        });
+    }
+}
+
+pub(super) fn read_features_request(mut r: Reader<'_>) -> Result<BundleFeaturesRequest> {
+    let flags = r.u32()?;
+    r.skip(4)?;
+    Ok(BundleFeaturesRequest { flags, schedule: read_schedule(r)? })
+}
+
+pub(super) fn write_features_request(w: &mut Writer, asked: &BundleFeaturesRequest) {
+    w.u32(asked.flags);
+    w.zeros(4);
+    write_schedule(w, asked.schedule.as_ref());
+}
+
+pub(super) fn read_features(mut r: Reader<'_>) -> Result<BundleFeatures> {
+    let capabilities = r.u16()?;
+    r.skip(6)?;
+    Ok(BundleFeatures { capabilities, schedule: read_schedule(r)? })
+}
+
+pub(super) fn write_features(w: &mut Writer, features: &BundleFeatures) {
+    w.u16(features.capabilities);
+    w.zeros(6);
+    write_schedule(w, features.schedule.as_ref());
 }
 
 /// The longest value of an option.

@@ -8,6 +8,7 @@ mod bundle;
 mod codec;
 pub mod continuation;
 mod controller;
+mod counters;
 pub(crate) mod ct_flush;
 mod flow_mod;
 mod group;

@@ -78,6 +78,8 @@ shapes! {
     BarrierReply "BARRIER_REPLY" [ofpt(19, V10, V10, 0, 0), ofpt(21, V11, V15, 0, 0)];
     BundleControl "BUNDLE_CONTROL" [onft(2300, V13, V13, 8, 8), ofpt(33, V14, V15, 8, 8)];
     BundleAdd "BUNDLE_ADD_MESSAGE" [onft(2301, V13, V13, 8, 1), ofpt(34, V14, V15, 8, 1)];
+    BundleFeaturesRequest "BUNDLE_FEATURES" [ask(19, V15, V15, 8, 8)];
+    BundleFeaturesReply "BUNDLE_FEATURES" [answer(19, V15, V15, 8, 8)];
     // The switch, its ports, its controllers.
     FeaturesRequest "FEATURES_REQUEST" [ofpt(5, V10, V15, 0, 0)];
     FeaturesReply "FEATURES_REPLY" [ofpt(6, V10, V10, 24, 48), ofpt(6, V11, V12, 24, 64), ofpt(6, V13, V15, 24, 0)];
@@ -97,6 +99,9 @@ shapes! {
     NxSetAsync "SET_ASYNC_CONFIG" [nxt(19, V10, V15, 24, 0)];
     NxSetAsync2 "SET_ASYNC_CONFIG2" [nxt(27, V10, V13, 0, 8)];
     RequestForward "REQUESTFORWARD" [nxt(132, V10, V12, 8, 8), onft(2350, V13, V13, 8, 8), ofpt(32, V14, V15, 8, 8)];
+    ControllerStatus "CONTROLLER_STATUS" [ofpt(35, V15, V15, 16, 8)];
+    ControllerStatusRequest "CONTROLLER_STATUS" [ask(18, V15, V15, 0, 0)];
+    ControllerStatusReply "CONTROLLER_STATUS" [answer(18, V15, V15, 0, 8)];
     // Groups, meters, tables, queues.
     GroupMod "GROUP_MOD" [nxt(31, V10, V10, 16, 8), ofpt(15, V11, V14, 8, 8), ofpt(15, V15, V15, 16, 8)];
     MeterMod "METER_MOD" [ofpt(29, V13, V15, 8, 8)];
@@ -127,8 +132,10 @@ shapes! {
     FlowReply "FLOW" [answer(1, V10, V15, 0, 1)];
     NxFlowRequest "FLOW" [nx_ask(0, V10, V10, 8, 8)];
     NxFlowReply "FLOW" [nx_answer(0, V10, V10, 0, 1)];
+    FlowCountersRequest "FLOW_STATS" [ask(17, V15, V15, 32, 8)];
+    FlowCountersReply "FLOW_STATS" [answer(17, V15, V15, 0, 8)];
     AggregateRequest "AGGREGATE" [ask(2, V10, V10, 44, 0), ask(2, V11, V15, 32, 8)];
-    AggregateReply "AGGREGATE" [answer(2, V10, V14, 24, 0), answer(2, V15, V15, 8, 8)];
+    AggregateReply "AGGREGATE" [answer(2, V10, V14, 24, 0), answer(2, V15, V15, 0, 1)];
     NxAggregateRequest "AGGREGATE" [nx_ask(1, V10, V10, 8, 8)];
     NxAggregateReply "AGGREGATE" [nx_answer(1, V10, V10, 24, 0)];
     TableRequest "TABLE" [ask(3, V10, V15, 0, 0)];

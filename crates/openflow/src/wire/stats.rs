@@ -127,21 +127,31 @@ pub(super) fn read_flows(
 ) -> Result<Vec<FlowStats>> {
     let mut flows = Vec::new();
     while !r.is_empty() {
-        let start = r;
-        let len = usize::from(r.u16()?);
-        let rest = len.checked_sub(2).ok_or_else(|| start.error(Code::OFPBRC_BAD_LEN))?;
-        let entry = r.within(rest, Code::OFPBRC_BAD_LEN)?;
         flows.push(match (version, nicira) {
-            (Version::V10, false) => read_flow10(entry)?,
-            (Version::V10, true) => read_nicira_flow(entry)?,
-            (Version::V15, _) => read_flow15(entry)?,
-            _ => read_flow11(entry, version)?,
+            (Version::V10, false) => read_flow10(&mut r)?,
+            (Version::V10, true) => read_nicira_flow(&mut r)?,
+            (Version::V15, _) => read_flow15(&mut r)?,
+            _ => read_flow11(&mut r, version)?,
         });
     }
     Ok(flows)
 }
 
-fn blank(table: u8) -> FlowStats {
+/// What a rule does, at the end of an entry that began at `start` and is `len` bytes long. Nobody looks at the length before:
+/// of a list that was cut off, the first thing that is not all there is told.
+fn read_rest(
+    r: &mut Reader<'_>,
+    start: &Reader<'_>,
+    len: usize,
+    version: Version,
+) -> Result<crate::Instructions> {
+    let read = r.position() - start.position();
+    let rest = len.checked_sub(read).ok_or_else(|| start.error(Code::OFPBRC_BAD_LEN))?;
+    let cut_off = if version == Version::V10 { Code::OFPBRC_BAD_LEN } else { Code::OFPBIC_BAD_LEN };
+    action::read_instructions(r.within(rest, cut_off)?, version)
+}
+
+pub(super) fn blank(table: u8) -> FlowStats {
     FlowStats {
         table,
         duration: None,
@@ -164,69 +174,75 @@ fn read_duration(r: &mut Reader<'_>) -> Result<Duration> {
     Ok(Duration { seconds: r.u32()?, nanoseconds: r.u32()? })
 }
 
-fn read_flow10(mut r: Reader<'_>) -> Result<FlowStats> {
+fn read_flow10(r: &mut Reader<'_>) -> Result<FlowStats> {
+    let entry = *r;
+    let len = usize::from(r.u16()?);
     let mut flow = blank(r.u8()?);
     r.skip(1)?;
-    flow.matching = super::legacy::read10(&mut r)?;
-    flow.duration = Some(read_duration(&mut r)?);
+    flow.matching = super::legacy::read10(r)?;
+    flow.duration = Some(read_duration(r)?);
     (flow.priority, flow.idle_timeout, flow.hard_timeout) = (r.u16()?, r.u16()?, r.u16()?);
     r.skip(6)?;
     flow.cookie = r.u64()?;
     (flow.packets, flow.bytes) = (count(r.u64()?), count(r.u64()?));
-    flow.instructions = action::read_instructions(r, Version::V10)?;
+    flow.instructions = read_rest(r, &entry, len, Version::V10)?;
     Ok(flow)
 }
 
-fn read_nicira_flow(mut r: Reader<'_>) -> Result<FlowStats> {
+fn read_nicira_flow(r: &mut Reader<'_>) -> Result<FlowStats> {
+    let entry = *r;
+    let len = usize::from(r.u16()?);
     let mut flow = blank(r.u8()?);
     r.skip(1)?;
-    flow.duration = Some(read_duration(&mut r)?);
+    flow.duration = Some(read_duration(r)?);
     (flow.priority, flow.idle_timeout, flow.hard_timeout) = (r.u16()?, r.u16()?, r.u16()?);
-    let len = usize::from(r.u16()?);
+    let match_len = usize::from(r.u16()?);
     // One more than the age, for 0 is "not known".
     flow.idle_age = r.u16()?.checked_sub(1);
     flow.hard_age = r.u16()?.checked_sub(1);
     flow.cookie = r.u64()?;
     (flow.packets, flow.bytes) = (count(r.u64()?), count(r.u64()?));
-    flow.matching = read_nxm(&mut r, len, Strictness::Strict, false)?.0;
-    flow.instructions = action::read_instructions(r, Version::V10)?;
+    flow.matching = read_nxm(r, match_len, Strictness::Strict, false)?.0;
+    flow.instructions = read_rest(r, &entry, len, Version::V10)?;
     Ok(flow)
 }
 
-fn read_flow11(mut r: Reader<'_>, version: Version) -> Result<FlowStats> {
-    let start = r;
+fn read_flow11(r: &mut Reader<'_>, version: Version) -> Result<FlowStats> {
+    let entry = *r;
+    let len = usize::from(r.u16()?);
     let mut flow = blank(r.u8()?);
     r.skip(1)?;
-    flow.duration = Some(read_duration(&mut r)?);
+    flow.duration = Some(read_duration(r)?);
     (flow.priority, flow.idle_timeout, flow.hard_timeout) = (r.u16()?, r.u16()?, r.u16()?);
     let (flags, importance) = (r.u16()?, r.u16()?);
     r.skip(2)?;
     if version >= Version::V13 {
-        flow.flags = read_flags(flags, version).map_err(|code| start.error(code))?;
+        flow.flags = read_flags(flags, version).map_err(|code| entry.error(code))?;
     }
     if version >= Version::V14 {
         flow.importance = importance;
     }
     flow.cookie = r.u64()?;
     (flow.packets, flow.bytes) = (count(r.u64()?), count(r.u64()?));
-    flow.matching = read_match(&mut r, version, Strictness::Strict)?;
-    flow.instructions = action::read_instructions(r, version)?;
+    flow.matching = read_match(r, version, Strictness::Strict)?;
+    flow.instructions = read_rest(r, &entry, len, version)?;
     Ok(flow)
 }
 
-fn read_flow15(mut r: Reader<'_>) -> Result<FlowStats> {
-    let start = r;
+fn read_flow15(r: &mut Reader<'_>) -> Result<FlowStats> {
+    let entry = *r;
+    let len = usize::from(r.u16()?);
     r.skip(2)?;
     let mut flow = blank(r.u8()?);
     r.skip(1)?;
     (flow.priority, flow.idle_timeout, flow.hard_timeout) = (r.u16()?, r.u16()?, r.u16()?);
     let flags = r.u16()?;
-    flow.flags = read_flags(flags, Version::V15).map_err(|code| start.error(code))?;
+    flow.flags = read_flags(flags, Version::V15).map_err(|code| entry.error(code))?;
     flow.importance = r.u16()?;
     flow.cookie = r.u64()?;
-    flow.matching = oxm::read_match(&mut r, Strictness::Strict)?;
-    read_oxs(&mut r, &mut flow)?;
-    flow.instructions = action::read_instructions(r, Version::V15)?;
+    flow.matching = oxm::read_match(r, Strictness::Strict)?;
+    read_oxs(r, &mut flow)?;
+    flow.instructions = read_rest(r, &entry, len, Version::V15)?;
     Ok(flow)
 }
 
@@ -265,7 +281,7 @@ fn read_oxs_list(
     Ok(())
 }
 
-fn read_oxs(r: &mut Reader<'_>, flow: &mut FlowStats) -> Result<()> {
+pub(super) fn read_oxs(r: &mut Reader<'_>, flow: &mut FlowStats) -> Result<()> {
     read_oxs_list(r, |field, value| {
         match field {
             oxs::DURATION => flow.duration = Some(read_duration(value)?),
@@ -295,6 +311,31 @@ fn write_oxs_list(w: &mut Writer, body: impl FnOnce(&mut Writer)) {
     body(w);
     w.fill_len(start, 2);
     w.pad8(start);
+}
+
+/// What a rule has counted, as far as it is known.
+pub(super) fn write_counts(
+    w: &mut Writer,
+    duration: Option<Duration>,
+    idle_age: Option<u16>,
+    packets: Option<u64>,
+    bytes: Option<u64>,
+) {
+    write_oxs_list(w, |w| {
+        if let Some(duration) = duration {
+            write_oxs(w, oxs::DURATION, &duration_bytes(duration));
+        }
+        if let Some(seconds) = idle_age {
+            let idle = Duration { seconds: seconds.into(), nanoseconds: 0 };
+            write_oxs(w, oxs::IDLE_TIME, &duration_bytes(idle));
+        }
+        if let Some(packets) = packets {
+            write_oxs(w, oxs::PACKET_COUNT, &packets.to_be_bytes());
+        }
+        if let Some(bytes) = bytes {
+            write_oxs(w, oxs::BYTE_COUNT, &bytes.to_be_bytes());
+        }
+    });
 }
 
 fn duration_bytes(duration: Duration) -> [u8; 8] {
@@ -398,21 +439,7 @@ fn append_parts(
             w.u16(flow.importance);
             w.u64(flow.cookie);
             oxm::write_framed(w, fields);
-            write_oxs_list(w, |w| {
-                if let Some(duration) = flow.duration {
-                    write_oxs(w, oxs::DURATION, &duration_bytes(duration));
-                }
-                if let Some(seconds) = flow.idle_age {
-                    let idle = Duration { seconds: seconds.into(), nanoseconds: 0 };
-                    write_oxs(w, oxs::IDLE_TIME, &duration_bytes(idle));
-                }
-                if let Some(packets) = flow.packets {
-                    write_oxs(w, oxs::PACKET_COUNT, &packets.to_be_bytes());
-                }
-                if let Some(bytes) = flow.bytes {
-                    write_oxs(w, oxs::BYTE_COUNT, &bytes.to_be_bytes());
-                }
-            });
+            write_counts(w, flow.duration, flow.idle_age, flow.packets, flow.bytes);
         }
         _ => {
             write_duration(w, flow.duration);

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::super::names::Names;
 use super::{group, meter};
 use crate::message::controller::{
-    ASYNC_KINDS, AsyncConfig, AsyncMasks, Forwarded, ROLE_REASONS, RequestForward, RoleStatus,
+    ASYNC_KINDS, AsyncConfig, AsyncMasks, CONTROLLER_REASONS, ControllerStatus, Forwarded,
+    ROLE_REASONS, RequestForward, RoleStatus, UNASKED,
 };
 use crate::message::ct_flush::{CtFlush, CtTuple};
 use crate::message::ipfix::IpfixStats;
@@ -14,19 +15,24 @@ use crate::version::Version;
 use crate::wire::ct_flush::is_icmp;
 
 /// The names of reasons, by bit, of each kind of message.
-const REASONS: [&[&str]; 6] = [
+const REASONS: [&[&str]; UNASKED] = [
     &["no_match", "action", "invalid_ttl", "action_set", "group", "packet_out"],
     &["add", "delete", "modify"],
     &REMOVED,
     &ROLE_REASONS,
     &["", "", "", "vacancy_down", "vacancy_up"],
     &["group_mod_request", "meter_mod_request"],
+    &CONTROLLER_REASONS,
 ];
 
 fn masks(out: &mut String, masks: &AsyncMasks) {
-    for ((kind, reasons), mask) in ASYNC_KINDS.iter().zip(REASONS).zip(masks) {
+    for (i, (kind, reasons)) in ASYNC_KINDS.iter().zip(REASONS).enumerate() {
+        let mask = masks[i].unwrap_or(0);
+        // Open vSwitch has no such kind; where nobody wants it, there is no word of it either.
+        if i == UNASKED - 1 && mask == 0 {
+            continue;
+        }
         let _ = write!(out, "{kind:>16}:");
-        let mask = mask.unwrap_or(0);
         if mask == 0 {
             out.push_str(" (off)");
         }
@@ -51,6 +57,15 @@ pub(super) fn role_status(out: &mut String, status: &RoleStatus) {
     }
     let reason = ROLE_REASONS.get(usize::from(status.reason)).copied().unwrap_or("(unknown)");
     let _ = write!(out, " reason={reason}");
+}
+
+pub(super) fn status(out: &mut String, status: &ControllerStatus) {
+    let _ = write!(out, " short_id={} role={}", status.short_id, status.role.name());
+    let channel = if status.connected { "up" } else { "down" };
+    let _ = write!(out, " reason={} channel={channel}", status.reason.name());
+    if let Some(uri) = &status.uri {
+        let _ = write!(out, " uri={uri}");
+    }
 }
 
 pub(super) fn forwarded(

@@ -7,7 +7,8 @@ use super::super::number::Hex;
 use crate::matching::Match;
 use crate::message::flow_mod::{Command, DEFAULT_PRIORITY, Flags, FlowMod};
 use crate::message::stats::{
-    AggregateReply, Duration, FlowRemoved, FlowStats, FlowStatsRequest, REMOVED,
+    AggregateReply, CountersReason, Duration, FlowCounters, FlowRemoved, FlowStats,
+    FlowStatsRequest, REMOVED,
 };
 use crate::port::Port;
 
@@ -136,6 +137,30 @@ fn write_line(out: &mut String, flow: &FlowStats, with_stats: bool, names: &Name
     }
     priority_and_match(out, flow.priority, &flow.matching, names);
     let _ = write!(out, "actions={}", Named(&flow.instructions, names));
+}
+
+/// What one rule has counted, in the words of [`stats`].
+pub(super) fn counters(out: &mut String, flow: &FlowCounters, names: &Names) {
+    out.push_str("\n ");
+    if flow.reason == CountersReason::Trigger {
+        out.push_str("reason=trigger, ");
+    }
+    if let Some(duration) = flow.duration {
+        let _ = write!(out, "duration={}, ", seconds(duration));
+    }
+    let _ = write!(out, "table={}, ", names.table(flow.table));
+    for (name, number) in [("n_packets", flow.packets), ("n_bytes", flow.bytes)] {
+        let _ = match number {
+            Some(number) => write!(out, "{name}={number}, "),
+            None => write!(out, "{name}=?, "),
+        };
+    }
+    if let Some(age) = flow.idle_age {
+        let _ = write!(out, "idle_age={age}, ");
+    }
+    priority_and_match(out, flow.priority, &flow.matching, names);
+    let shown = out.trim_end().trim_end_matches(',').len();
+    out.truncate(shown);
 }
 
 pub(super) fn request(out: &mut String, asked: &FlowStatsRequest, names: &Names) {

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use super::super::names::Names;
 use super::super::number::Hex;
 use super::{Verbosity, print_nested};
-use crate::message::bundle::{ATOMIC, BundleAdd, BundleControl, ORDERED};
+use crate::message::bundle::{
+    ATOMIC, BundleAdd, BundleControl, BundleFeatures, BundleFeaturesRequest, ORDERED, Schedule,
+};
 use crate::message::meter::{
     ALL_METERS, Band, BandKind, Meter, MeterCommand, MeterFeatures, MeterFlags, MeterMod,
     MeterStats,
@@ -117,6 +119,47 @@ fn bundle_flags(out: &mut String, flags: u16) {
 pub(super) fn bundle_control(out: &mut String, control: &BundleControl) {
     let _ = write!(out, "\n bundle_id={} type={} flags=", Hex(control.id), control.step.name());
     bundle_flags(out, control.flags);
+}
+
+fn schedule(out: &mut String, schedule: Option<&Schedule>) {
+    if let Some(Schedule { accuracy, max_future, max_past, now }) = schedule {
+        for (name, moment) in [
+            ("accuracy", accuracy),
+            ("max_future", max_future),
+            ("max_past", max_past),
+            ("now", now),
+        ] {
+            let _ = write!(out, " {name}={}.{:09}s", moment.seconds, moment.nanoseconds);
+        }
+    }
+}
+
+/// Names of bits, and of what has none.
+fn bits(out: &mut String, bits: u32, names: &[&str]) {
+    let mut left = bits;
+    let mut words: Vec<String> = Vec::new();
+    for (bit, name) in (0..).zip(names) {
+        if left >> bit & 1 == 1 {
+            left &= !(1 << bit);
+            words.push((*name).to_owned());
+        }
+    }
+    if left != 0 || words.is_empty() {
+        words.push(format!("{left:#x}"));
+    }
+    out.push_str(&words.join(","));
+}
+
+pub(super) fn bundle_features_request(out: &mut String, asked: &BundleFeaturesRequest) {
+    out.push_str(" flags=");
+    bits(out, asked.flags, &["timestamp", "time_set_sched"]);
+    schedule(out, asked.schedule.as_ref());
+}
+
+pub(super) fn bundle_features(out: &mut String, features: &BundleFeatures) {
+    out.push_str(" capabilities=");
+    bits(out, features.capabilities.into(), &["atomic", "ordered", "time"]);
+    schedule(out, features.schedule.as_ref());
 }
 
 pub(super) fn bundle_add(

@@ -152,6 +152,7 @@ fn write_body(
         | Message::IpfixBridgeRequest
         | Message::IpfixFlowRequest
         | Message::MeterFeaturesRequest
+        | Message::ControllerStatusRequest
         | Message::TableStatsRequest => {}
         Message::FeaturesReply(features) => switch::features(out, features, version),
         Message::GetConfigReply(config) | Message::SetConfig(config) => switch::config(out, config),
@@ -165,6 +166,18 @@ fn write_body(
         Message::RoleStatus(status) => controller::role_status(out, status),
         Message::GetAsyncReply(config) | Message::SetAsync(config) => {
             controller::async_config(out, config);
+        }
+        Message::ControllerStatus(status) => controller::status(out, status),
+        Message::ControllerStatusReply { controllers, .. } => {
+            for status in controllers {
+                out.push_str("\n ");
+                controller::status(out, status);
+            }
+        }
+        Message::BundleFeaturesRequest(asked) => meter::bundle_features_request(out, asked),
+        Message::BundleFeaturesReply(features) => meter::bundle_features(out, features),
+        Message::FlowCountersReply { flows, .. } => {
+            flows.iter().for_each(|counters| flow::counters(out, counters, names));
         }
         Message::RequestForward(forward) => controller::forwarded(out, forward, version, names),
         Message::TableMod(change) => table::table_mod(out, change, names),
@@ -226,7 +239,9 @@ fn write_body(
         Message::SetPacketInFormat(form) => drop(write!(out, " format={}", form.name())),
         Message::SetControllerId(id) => drop(write!(out, " id={id}")),
         Message::DescReply(desc) => switch::desc(out, desc),
-        Message::FlowStatsRequest(asked) | Message::AggregateRequest(asked) => {
+        Message::FlowStatsRequest(asked)
+        | Message::FlowCountersRequest(asked)
+        | Message::AggregateRequest(asked) => {
             flow::request(out, asked, names);
         }
         Message::FlowStatsReply { flows, .. } => {

@@ -3,8 +3,8 @@
 use super::super::header::{self, Header, MORE};
 use super::super::shape::Shape;
 use super::super::{
-    Reader, bundle, controller, ct_flush, flow_mod, group, handshake, meter, monitor, packet, port,
-    queue, stats, table, table_stats,
+    Reader, bundle, controller, counters, ct_flush, flow_mod, group, handshake, meter, monitor,
+    packet, port, queue, stats, table, table_stats,
 };
 use super::identify;
 use crate::error::{Code, Result};
@@ -103,6 +103,20 @@ pub(super) fn read(
         )?),
         Shape::RequestForward => {
             Message::RequestForward(Box::new(read_forward(header, version, r)?))
+        }
+        Shape::ControllerStatus => {
+            Message::ControllerStatus(controller::read_status(r.naming("controller status"))?)
+        }
+        Shape::ControllerStatusRequest => Message::ControllerStatusRequest,
+        Shape::ControllerStatusReply => {
+            let controllers = controller::read_statuses(r.naming("controller status"))?;
+            Message::ControllerStatusReply { controllers, more }
+        }
+        Shape::BundleFeaturesRequest => Message::BundleFeaturesRequest(
+            bundle::read_features_request(r.naming("bundle features"))?,
+        ),
+        Shape::BundleFeaturesReply => {
+            Message::BundleFeaturesReply(bundle::read_features(r.naming("bundle features"))?)
         }
         Shape::TableMod => Message::TableMod(table::read_mod(r.naming("table-mod"), version)?),
         Shape::TableStatus => Message::TableStatus(table::read_status(r)?),
@@ -211,6 +225,12 @@ pub(super) fn read(
         }
         Shape::NxFlowReply => {
             Message::FlowStatsReply { flows: stats::read_flows(r, version, true)?, more }
+        }
+        Shape::FlowCountersRequest => {
+            Message::FlowCountersRequest(Box::new(stats::read_flow_request(r, version)?))
+        }
+        Shape::FlowCountersReply => {
+            Message::FlowCountersReply { flows: counters::read(r.naming("flow counters"))?, more }
         }
         Shape::AggregateRequest => {
             Message::AggregateRequest(Box::new(stats::read_flow_request(r, version)?))

@@ -3,8 +3,8 @@
 use super::super::header::{self, MORE};
 use super::super::shape::Shape;
 use super::super::{
-    Writer, bundle, controller, ct_flush, flow_mod, group, handshake, meter, monitor, packet, port,
-    queue, stats, table, table_stats,
+    Writer, bundle, controller, counters, ct_flush, flow_mod, group, handshake, meter, monitor,
+    packet, port, queue, stats, table, table_stats,
 };
 use crate::message::Message;
 use crate::message::controller::{AsyncForm, Forwarded, RequestForward};
@@ -255,6 +255,18 @@ fn write(message: &Message, protocol: Protocol, xid: u32) -> Sent {
         Message::BundleAdd(add) => {
             frame.message(Shape::BundleAdd, |w| bundle::write_add(w, add, xid))
         }
+        Message::BundleFeaturesRequest(asked) => frame
+            .message(Shape::BundleFeaturesRequest, |w| bundle::write_features_request(w, asked)),
+        Message::BundleFeaturesReply(features) => {
+            frame.message(Shape::BundleFeaturesReply, |w| bundle::write_features(w, features))
+        }
+        Message::ControllerStatus(status) => {
+            frame.message(Shape::ControllerStatus, |w| controller::write_status(w, status))
+        }
+        Message::ControllerStatusRequest => frame.bare(Shape::ControllerStatusRequest),
+        Message::ControllerStatusReply { controllers, more } => {
+            frame.list(Shape::ControllerStatusReply, *more, controllers, controller::write_status)
+        }
         Message::FlowModTableId(on) => frame.message(Shape::NxFlowModTableId, |w| {
             w.u8((*on).into());
             w.zeros(7);
@@ -292,6 +304,12 @@ fn write(message: &Message, protocol: Protocol, xid: u32) -> Sent {
             let nicira = asked.nicira && version == Version::V10;
             let shape = if nicira { Shape::NxAggregateRequest } else { Shape::AggregateRequest };
             frame.message(shape, |w| stats::write_flow_request(w, asked, version))
+        }
+        Message::FlowCountersRequest(asked) => frame.message(Shape::FlowCountersRequest, |w| {
+            stats::write_flow_request(w, asked, version);
+        }),
+        Message::FlowCountersReply { flows, more } => {
+            frame.list(Shape::FlowCountersReply, *more, flows, counters::write)
         }
         Message::FlowStatsReply { flows, more } => {
             let shape = if protocol.is_nxm() { Shape::NxFlowReply } else { Shape::FlowReply };
