@@ -103,36 +103,60 @@ pub(super) fn read(mut r: Reader<'_>, version: Version) -> Result<FlowMod> {
         let flags = r.u16()?;
         return finish(head, matching, r, start, flags, version);
     }
-    let (head, flags) = read_head(&mut r, version)?;
+    let front = Front::read(&mut r)?;
+    // Of several faults, one of the match is the first to be told.
     let matching = read_match(&mut r, version, Strictness::Strict)?;
-    finish(head, matching, r, start, flags, version)
+    finish(front.head(version)?, matching, r, start, front.flags, version)
 }
 
-/// What is before the match since OpenFlow 1.1, and its flags as bits.
-fn read_head(r: &mut Reader<'_>, version: Version) -> Result<(Head, u16)> {
-    let start = *r;
-    let (cookie, mask) = (r.u64()?, r.u64()?);
-    let table = r.u8()?;
-    let (command, _) = read_command(&start, r.u8()?.into())?;
-    let mut head = Head { table, ..Head::new(command) };
-    let modifies = matches!(command, Command::Modify | Command::ModifyStrict);
-    if command == Command::Add || version == Version::V11 && modifies && mask == 0 {
-        head.new_cookie = cookie;
-    } else {
-        head.cookie = (cookie, mask);
+/// What is before the match since OpenFlow 1.1, not looked at yet.
+struct Front<'a> {
+    start: Reader<'a>,
+    cookie: (u64, u64),
+    table: u8,
+    command: u8,
+    timing: Reader<'a>,
+    out_port: Reader<'a>,
+    out_group: u32,
+    flags: u16,
+    importance: u16,
+}
+
+impl<'a> Front<'a> {
+    fn read(r: &mut Reader<'a>) -> Result<Self> {
+        let start = *r;
+        let cookie = (r.u64()?, r.u64()?);
+        let (table, command) = (r.u8()?, r.u8()?);
+        let timing = *r;
+        r.skip(10)?;
+        let out_port = *r;
+        r.skip(4)?;
+        let (out_group, flags, importance) = (r.u32()?, r.u16()?, r.u16()?);
+        Ok(Self { start, cookie, table, command, timing, out_port, out_group, flags, importance })
     }
-    if table == ALL_TABLES && !(command.deletes() && version >= Version::V12) {
-        return Err(start.error(Code::OFPFMFC_BAD_TABLE_ID));
+
+    /// All but the flags.
+    fn head(&self, version: Version) -> Result<Head> {
+        let (command, _) = read_command(&self.start, self.command.into())?;
+        let mut head = Head { table: self.table, ..Head::new(command) };
+        let modifies = matches!(command, Command::Modify | Command::ModifyStrict);
+        let (cookie, mask) = self.cookie;
+        if command == Command::Add || version == Version::V11 && modifies && mask == 0 {
+            head.new_cookie = cookie;
+        } else {
+            head.cookie = (cookie, mask);
+        }
+        if self.table == ALL_TABLES && !(command.deletes() && version >= Version::V12) {
+            return Err(self.start.error(Code::OFPFMFC_BAD_TABLE_ID));
+        }
+        read_timing(&mut { self.timing }, &mut head)?;
+        head.out_port = read_port(&mut { self.out_port }, version)?;
+        head.out_group = self.out_group;
+        if version >= Version::V14 && command == Command::Add {
+            head.importance = self.importance;
+        }
+        Ok(head)
     }
-    read_timing(r, &mut head)?;
-    head.out_port = read_port(r, version)?;
-    head.out_group = r.u32()?;
-    let flags = r.u16()?;
-    let importance = r.u16()?;
-    if version >= Version::V14 && command == Command::Add {
-        head.importance = importance;
-    }
-    Ok((head, flags))
 }
 
 fn read_timing(r: &mut Reader<'_>, head: &mut Head) -> Result<()> {
@@ -174,8 +198,8 @@ pub fn flow_mod_parts(message: &[u8]) -> Option<Parts<'_>> {
         if !is_it || !known.allows(r.left()) {
             return None;
         }
-        let (head, flags) = read_head(&mut r, version).ok()?;
-        (head, flags, oxm::read_frame(&mut r).ok()?)
+        let front = Front::read(&mut r).ok()?;
+        (front.head(version).ok()?, front.flags, oxm::read_frame(&mut r).ok()?)
     };
     head.flags = read_flags(flags, version).ok().filter(|flags| !flags.emergency)?;
     let (fields, fields_at) = (fields.rest(), fields.start());

@@ -164,9 +164,9 @@ fn read_buckets(mut r: Reader<'_>, kind: GroupKind, version: Version) -> Result<
             let head = body.take(14, Code::OFPGMFC_BAD_BUCKET)?;
             let mut head = Reader::new(head, "bucket");
             let weight = head.u16()?;
-            let watch_port = watch_port(head.u32()?, &start)?;
-            let watch_group = head.u32()?;
+            let (port, watch_group) = (head.u32()?, head.u32()?);
             let actions = action::read(body, version)?;
+            let watch_port = watch_port(port, &start)?;
             let id = Some(buckets.len() as u32);
             Bucket { id, weight, watch_port, watch_group, actions }
         };

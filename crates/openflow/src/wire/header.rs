@@ -65,7 +65,11 @@ fn stat_types(version: Version) -> (u8, u8) {
 /// its body.
 pub fn read_kind(header: Header, version: Version, r: &mut Reader<'_>) -> Result<(Kind, u16)> {
     if header.kind == EXPERIMENTER {
+        let start = *r;
         let (vendor, number) = (r.u32()?, r.u32()?);
+        if !is_vendor(vendor) {
+            return Err(start.error(Code::OFPBRC_BAD_VENDOR));
+        }
         return Ok((Kind::Experimenter(vendor, number), 0));
     }
     let (request, reply) = stat_types(version);
@@ -77,10 +81,21 @@ pub fn read_kind(header: Header, version: Version, r: &mut Reader<'_>) -> Result
         r.skip(4)?;
     }
     let stat = if number == STAT_EXPERIMENTER {
-        let (vendor, number) = (r.u32()?, r.u32()?);
-        if version == Version::V10 {
-            r.skip(4)?;
+        let start = *r;
+        let vendor = r.u32()?;
+        // What is behind the vendor in OpenFlow 1.0 is Nicira's own affair, in later versions the standard's.
+        let later = if version == Version::V10 { None } else { Some(r.u32()?) };
+        if !has_stats(vendor, version) {
+            return Err(start.error(Code::OFPBRC_BAD_VENDOR));
         }
+        let number = match later {
+            Some(number) => number,
+            None => {
+                let number = r.u32()?;
+                r.skip(4)?;
+                number
+            }
+        };
         Stat::Experimenter(vendor, number)
     } else {
         Stat::Standard(number)
@@ -136,20 +151,21 @@ pub fn write(
     w.into_bytes()
 }
 
-/// What is wrong with a message whose numbers nobody knows.
-pub fn unknown(kind: Kind, version: Version) -> Code {
-    // Statistics of OpenFlow 1.0 have no experimenter but Nicira.
-    let known = |vendor: u32, v10: bool| vendor == NICIRA || vendor == ONF && !v10;
+/// Whose messages are known at all.
+fn is_vendor(vendor: u32) -> bool {
+    matches!(vendor, NICIRA | ONF)
+}
+
+/// Statistics of OpenFlow 1.0 have no experimenter but Nicira.
+fn has_stats(vendor: u32, version: Version) -> bool {
+    vendor == NICIRA || vendor == ONF && version != Version::V10
+}
+
+/// What is wrong with a message whose numbers nobody knows. Those of experimenters who are not known do not get that far.
+pub fn unknown(kind: Kind) -> Code {
     match kind {
         Kind::Standard(_) => Code::OFPBRC_BAD_TYPE,
-        Kind::Experimenter(vendor, _) if known(vendor, false) => Code::OFPBRC_BAD_SUBTYPE,
-        Kind::Request(stat) | Kind::Reply(stat) => match stat {
-            Stat::Standard(_) => Code::OFPBRC_BAD_STAT,
-            Stat::Experimenter(vendor, _) if known(vendor, version == Version::V10) => {
-                Code::OFPBRC_BAD_SUBTYPE
-            }
-            Stat::Experimenter(..) => Code::OFPBRC_BAD_VENDOR,
-        },
-        Kind::Experimenter(..) => Code::OFPBRC_BAD_VENDOR,
+        Kind::Request(Stat::Standard(_)) | Kind::Reply(Stat::Standard(_)) => Code::OFPBRC_BAD_STAT,
+        _ => Code::OFPBRC_BAD_SUBTYPE,
     }
 }

@@ -454,15 +454,15 @@ pub fn read_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
 pub(super) fn read_frame<'a>(r: &mut Reader<'a>) -> Result<Reader<'a>> {
     let start = *r;
     let mut head = r.within(4, Code::OFPBMC_BAD_LEN)?;
-    if head.u16()? != 1 {
-        return Err(start.error(Code::OFPBMC_BAD_TYPE));
-    }
-    let len = usize::from(head.u16()?);
+    let (kind, len) = (head.u16()?, usize::from(head.u16()?));
     if len < 4 {
         return Err(start.error(Code::OFPBMC_BAD_LEN));
     }
     let fields = r.within(len - 4, Code::OFPBMC_BAD_LEN)?;
     r.take((8 - len % 8) % 8, Code::OFPBMC_BAD_LEN)?;
+    if kind != 1 {
+        return Err(start.error(Code::OFPBMC_BAD_TYPE));
+    }
     Ok(fields)
 }
 

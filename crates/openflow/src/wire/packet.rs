@@ -243,13 +243,17 @@ pub(super) fn read_out(mut r: Reader<'_>, version: Version) -> Result<PacketOut>
     if version >= Version::V15 {
         len = r.u16()?;
         r.skip(2)?;
-        metadata = read_match(&mut r, version, Strictness::Strict)?;
+        // What is not known says nothing of where the packet comes from.
+        metadata = read_match(&mut r, version, Strictness::Loose)?;
         let beside = |field: Field| {
             use crate::field::Prereq::{Ct, None};
             matches!(field.row().prereq, None | Ct)
         };
         if !metadata.entries().all(|(field, ..)| beside(field)) {
             return Err(start.error(Code::OFPBRC_PIPELINE_FIELDS_ONLY));
+        }
+        if !metadata.has(Field::InPort) {
+            return Err(start.error(Code::OFPBRC_BAD_PORT));
         }
     } else {
         metadata = of_port(read_port(&mut r, version)?);

@@ -15,15 +15,10 @@ const MAX_RATE: u16 = 2;
 /// A rate that says that there is none.
 const NO_RATE: u16 = 0xffff;
 
-fn port(r: &mut Reader<'_>, version: Version) -> Result<Port> {
-    let start = *r;
-    read_port(r, version).map_err(|_| start.error(Code::OFPBRC_BAD_PORT))
-}
-
 /// The question of OpenFlow 1.3 and earlier, for all queues of a port.
 pub(super) fn read_config_request(mut r: Reader<'_>, version: Version) -> Result<QueueRequest> {
     let start = r;
-    let port = port(&mut r, version)?;
+    let port = read_port(&mut r, version)?;
     let any = version != Version::V10 && port == Port::NONE;
     if port >= Port::MAX && !any {
         return Err(start.error(Code::OFPQOFC_BAD_PORT));
@@ -38,7 +33,7 @@ pub(super) fn write_config_request(w: &mut Writer, asked: QueueRequest, version:
 
 /// The question of OpenFlow 1.4 and later.
 pub(super) fn read_desc_request(mut r: Reader<'_>, version: Version) -> Result<QueueRequest> {
-    Ok(QueueRequest { port: port(&mut r, version)?, queue: r.u32()? })
+    Ok(QueueRequest { port: read_port(&mut r, version)?, queue: r.u32()? })
 }
 
 pub(super) fn write_desc_request(w: &mut Writer, asked: QueueRequest, version: Version) {
@@ -51,7 +46,7 @@ pub(super) fn read_configs(
     mut r: Reader<'_>,
     version: Version,
 ) -> Result<(Port, Vec<QueueConfig>)> {
-    let of = port(&mut r, version)?;
+    let of = read_port(&mut r, version)?;
     r.skip(if version == Version::V10 { 6 } else { 4 })?;
     let mut queues = Vec::new();
     while !r.is_empty() {
@@ -116,7 +111,7 @@ pub(super) fn read_descs(mut r: Reader<'_>, version: Version) -> Result<Vec<Queu
     let mut queues = Vec::new();
     while !r.is_empty() {
         let start = r;
-        let (port, queue) = (port(&mut r, version)?, r.u32()?);
+        let (port, queue) = (read_port(&mut r, version)?, r.u32()?);
         let len = usize::from(r.u16()?);
         r.skip(6)?;
         let rest = len.checked_sub(16).filter(|rest| rest.is_multiple_of(8));
@@ -154,7 +149,7 @@ pub(super) fn write_desc(w: &mut Writer, config: &QueueConfig, version: Version)
 }
 
 pub(super) fn read_stats_request(mut r: Reader<'_>, version: Version) -> Result<QueueRequest> {
-    let mut of = port(&mut r, version)?;
+    let mut of = read_port(&mut r, version)?;
     if version == Version::V10 {
         r.skip(2)?;
         // Any port goes by another number there.
@@ -189,7 +184,7 @@ pub(super) fn read_stats(mut r: Reader<'_>, version: Version) -> Result<Vec<Queu
             let len = if version == Version::V13 { 40 } else { 32 };
             r.within(len, Code::OFPBRC_BAD_LEN)?
         };
-        let port = port(&mut one, version)?;
+        let port = read_port(&mut one, version)?;
         if version == Version::V10 {
             one.skip(2)?;
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::super::oxm;
 use super::super::{Reader, Writer};
 use super::nicira::{begin, end, pack, unpack};
-use super::{Context, Item, Place, read_list, write_list};
+use super::{Context, Item, Place, read_list, read_name, write_list};
 use crate::action::ct::{Ct, Nat, Side, Zone};
 use crate::action::{Action, Subfield};
 use crate::error::{Code, Result};
@@ -49,7 +49,7 @@ pub(super) fn read(mut item: Item<'_>) -> Result<Action> {
 }
 
 fn zone(item: Item<'_>, mut name: Reader<'_>, ofs_nbits: u16) -> Result<Zone> {
-    let field = oxm::read_name(&mut name)?;
+    let field = read_name(&mut name)?;
     let (from, bits) = unpack(ofs_nbits);
     let part = item.source(Subfield { field, from, bits })?;
     if part.bits != 16 {

@@ -53,7 +53,7 @@ pub(super) fn read(mut item: Item<'_>, second: bool) -> Result<Action> {
         let from = r.u16()?.into();
         r.zeros(2, bad)?;
         if flags & WRITE_RESULT != 0 {
-            let field = read_name(&mut item)?;
+            let field = read_name(&mut item.body)?;
             learn.result = Some(item.target(Subfield { field, from, bits: 1 })?);
         }
     }
@@ -101,7 +101,7 @@ fn read_spec(item: &mut Item<'_>, header: u16) -> Result<Spec> {
 
 /// A field's name and the offset in it.
 fn read_part(item: &mut Item<'_>, bits: u32) -> Result<Subfield> {
-    let field = read_name(item)?;
+    let field = read_name(&mut item.body)?;
     let from = item.body.take(2, Code::OFPBAC_BAD_LEN)?;
     Ok(Subfield { field, from: u16::from_be_bytes([from[0], from[1]]).into(), bits })
 }

@@ -66,6 +66,11 @@ fn read_list(mut r: Reader<'_>, place: Place) -> Result<List> {
         let (kind, len) = (r.u16()?, usize::from(r.u16()?));
         let bad_len = || start.error(Code::OFPBAC_BAD_LEN);
         let body = len.checked_sub(4).filter(|_| len >= 8 && len.is_multiple_of(8));
+        // Whose action it is stands before how long it is.
+        let mut owner = r;
+        if kind == EXPERIMENTER && owner.u32().is_ok_and(|vendor| !is_vendor(vendor)) {
+            return Err(start.error(Code::OFPBAC_BAD_VENDOR));
+        }
         if kind != EXPERIMENTER && !standard::is_known(kind, place.version) {
             return Err(start.error(Code::OFPBAC_BAD_TYPE));
         }
@@ -127,6 +132,11 @@ impl Item<'_> {
             Err(self.error(Code::OFPBAC_BAD_SET_ARGUMENT))
         }
     }
+}
+
+/// Whose actions are known at all.
+fn is_vendor(vendor: u32) -> bool {
+    matches!(vendor, NICIRA | ONF)
 }
 
 fn read_experimenter(mut item: Item<'_>, list: &mut List) -> Result<()> {
@@ -211,15 +221,16 @@ pub fn read_instructions(r: Reader<'_>, version: Version) -> Result<Instructions
         return Err(r.error(Code::OFPBIC_BAD_LEN));
     }
     let mut r = r;
-    let mut all = Instructions::default();
+    // First all of them, then what is in each: what is wrong with any is told before what is wrong inside one.
+    let mut found = [None; 6];
+    let mut places = found.iter_mut();
     let mut seen = 0u8;
     while !r.is_empty() {
         let start = r.naming("instruction");
         let (kind, len) = (r.u16()?, usize::from(r.u16()?));
         let bad_len = || start.error(Code::OFPBIC_BAD_LEN);
         let body = len.checked_sub(4).filter(|_| len >= 8 && len.is_multiple_of(8));
-        let mut body = r.within(body.ok_or_else(bad_len)?, Code::OFPBIC_BAD_LEN)?;
-        let fixed = |fixed: usize| if len == fixed { Ok(()) } else { Err(bad_len()) };
+        let body = r.within(body.ok_or_else(bad_len)?, Code::OFPBIC_BAD_LEN)?;
         let is_meter = kind == 6 && version < Version::V15;
         if !(1..=5).contains(&kind) && !is_meter {
             let unknown = if kind == EXPERIMENTER {
@@ -233,13 +244,24 @@ pub fn read_instructions(r: Reader<'_>, version: Version) -> Result<Instructions
             return Err(start.error(Code::OFPBIC_DUP_INST));
         }
         seen |= 1 << kind;
+        let is_right = match kind {
+            3 | 4 => true,
+            2 => len == 24,
+            _ => len == 8,
+        };
+        if !is_right {
+            return Err(bad_len());
+        }
+        // There is room for all: none comes twice.
+        if let Some(place) = places.next() {
+            *place = Some((kind, start, body));
+        }
+    }
+    let mut all = Instructions::default();
+    for (kind, start, mut body) in found.into_iter().flatten() {
         match kind {
-            1 => {
-                fixed(8)?;
-                all.goto_table = Some(body.u8()?);
-            }
+            1 => all.goto_table = Some(body.u8()?),
             2 => {
-                fixed(24)?;
                 body.skip(4)?;
                 all.write_metadata = Some((body.u64()?, body.u64()?));
             }
@@ -255,14 +277,8 @@ pub fn read_instructions(r: Reader<'_>, version: Version) -> Result<Instructions
                 body.skip(4)?;
                 all.apply = read(body, version)?;
             }
-            5 => {
-                fixed(8)?;
-                all.clear_actions = true;
-            }
-            _ => {
-                fixed(8)?;
-                all.meter = Some(body.u32()?);
-            }
+            5 => all.clear_actions = true,
+            _ => all.meter = Some(body.u32()?),
         }
     }
     Ok(all)
@@ -358,7 +374,10 @@ fn write_instruction(w: &mut Writer, kind: u16, body: impl FnOnce(&mut Writer)) 
     w.fill_len(start, 2);
 }
 
-/// Reads a field's name in an action.
-fn read_name(item: &mut Item<'_>) -> Result<Field> {
-    oxm::read_name(&mut item.body)
+/// Reads a field's name in an action: an unknown one fails as setting it would.
+fn read_name(r: &mut Reader<'_>) -> Result<Field> {
+    oxm::read_name(r).map_err(|error| match error.code {
+        Code::OFPBMC_BAD_FIELD => Error { code: Code::OFPBAC_BAD_SET_TYPE, ..error },
+        _ => error,
+    })
 }

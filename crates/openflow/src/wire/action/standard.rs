@@ -175,9 +175,9 @@ pub(super) fn read_copy_field(mut item: Item<'_>) -> Result<Action> {
     let (bits, from, to) = (item.body.u16()?, item.body.u16()?, item.body.u16()?);
     item.body.skip(2)?;
     let part = |field, from: u16| Subfield { field, from: from.into(), bits: bits.into() };
-    let src = part(super::read_name(&mut item)?, from);
-    let dst = part(super::read_name(&mut item)?, to);
-    item.body.end_zeros(Code::OFPBAC_BAD_ARGUMENT)?;
+    let src = part(oxm::read_name(&mut item.body)?, from);
+    let dst = part(oxm::read_name(&mut item.body)?, to);
+    item.body.end_zeros(Code::NXBRC_MUST_BE_ZERO)?;
     Ok(Action::Move { src: item.source(src)?, dst: item.target(dst)? })
 }
 

@@ -30,8 +30,7 @@ fn identify(bytes: &[u8]) -> Result<(Header, Version, Known, u16, Reader<'_>)> {
     r.skip(header::LEN)?;
     let start = r;
     let (kind, flags) = header::read_kind(header, version, &mut r)?;
-    let known =
-        shape::find(kind, version).ok_or_else(|| start.error(header::unknown(kind, version)))?;
+    let known = shape::find(kind, version).ok_or_else(|| start.error(header::unknown(kind)))?;
     Ok((header, version, known, flags, r))
 }
 

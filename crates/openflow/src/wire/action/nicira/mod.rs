@@ -7,7 +7,7 @@ use crate::action::select::{BundleAlgorithm, HashFields, MultipathAlgorithm};
 use crate::action::{
     Action, Bundle, Controller, Direction, EncapProperty, Multipath, Sample, Subfield,
 };
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::port::Port;
 use crate::version::Version;
 
@@ -174,11 +174,7 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::REG_MOVE => return read_move(item, list),
         kind::REG_LOAD => {
             let (from, bits) = unpack(r.u16()?);
-            // Loading is setting, and fails as that does.
-            let field = read_name(&mut item).map_err(|error| match error.code {
-                Code::OFPBMC_BAD_FIELD => Error { code: Code::OFPBAC_BAD_SET_TYPE, ..error },
-                _ => error,
-            })?;
+            let field = read_name(&mut item.body)?;
             let dst = item.target(Subfield { field, from, bits })?;
             let value = item.body.u64()?;
             if bits < 64 && value >> bits != 0 {
@@ -196,7 +192,7 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::BUNDLE | kind::BUNDLE_LOAD => read_bundle(item, number == kind::BUNDLE_LOAD)?,
         kind::OUTPUT_REG => {
             let (from, bits) = unpack(r.u16()?);
-            let field = read_name(&mut item)?;
+            let field = read_name(&mut item.body)?;
             let src = item.source(Subfield { field, from, bits })?;
             let max_len = item.body.u16()?;
             item.body.end_zeros(bad)?;
@@ -205,7 +201,7 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::OUTPUT_REG2 => {
             let (from, bits) = unpack(r.u16()?);
             let max_len = r.u16()?;
-            let field = read_name(&mut item)?;
+            let field = read_name(&mut item.body)?;
             let src = item.source(Subfield { field, from, bits })?;
             item.body.end_zeros(bad)?;
             Action::OutputReg { src, max_len }
@@ -244,9 +240,9 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::DEC_MPLS_TTL => Action::DecMplsTtl,
         kind::STACK_PUSH | kind::STACK_POP => {
             let from = r.u16()?.into();
-            let field = read_name(&mut item)?;
+            let field = read_name(&mut item.body)?;
             let part = Subfield { field, from, bits: item.body.u16()?.into() };
-            item.body.end_zeros(bad)?;
+            item.body.end_zeros(Code::NXBRC_MUST_BE_ZERO)?;
             match number {
                 kind::STACK_PUSH => Action::Push(item.source(part)?),
                 _ => Action::Pop(item.target(part)?),
@@ -300,13 +296,13 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::DEC_NSH_TTL => Action::DecNshTtl,
         kind::CHECK_PKT_LARGER => {
             let (len, from) = (r.u16()?, r.u16()?.into());
-            let field = read_name(&mut item)?;
+            let field = read_name(&mut item.body)?;
             let dst = item.target(Subfield { field, from, bits: 1 })?;
-            item.body.end_zeros(bad)?;
+            item.body.end_zeros(Code::NXBRC_MUST_BE_ZERO)?;
             Action::CheckPktLarger { len, dst }
         }
         kind::DELETE_FIELD => {
-            let field = read_name(&mut item)?;
+            let field = read_name(&mut item.body)?;
             if field.tun_metadata_index().is_none() {
                 return Err(item.error(Code::OFPBAC_BAD_SET_ARGUMENT));
             }
@@ -326,8 +322,8 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
 fn read_move(mut item: Item<'_>, list: &mut List) -> Result<()> {
     let (bits, from, to) = (item.body.u16()?, item.body.u16()?, item.body.u16()?);
     let part = |field, from: u16| Subfield { field, from: from.into(), bits: bits.into() };
-    let src = part(read_name(&mut item)?, from);
-    let dst = part(read_name(&mut item)?, to);
+    let src = part(oxm::read_name(&mut item.body)?, from);
+    let dst = part(oxm::read_name(&mut item.body)?, to);
     item.body.end_zeros(Code::OFPBAC_BAD_ARGUMENT)?;
     list.actions.push(Action::Move { src: item.source(src)?, dst: item.target(dst)? });
     Ok(())
@@ -341,7 +337,7 @@ fn read_multipath(mut item: Item<'_>) -> Result<Action> {
     let (algorithm, max_link, arg) = (r.u16()?, r.u16()?, r.u32()?);
     r.skip(2)?;
     let (from, bits) = unpack(r.u16()?);
-    let field = read_name(&mut item)?;
+    let field = read_name(&mut item.body)?;
     let fields = HashFields::from_number(fields).ok_or_else(|| bad(&item))?;
     let algorithm = MultipathAlgorithm::from_number(algorithm).ok_or_else(|| bad(&item))?;
     if bits < 16 && u32::from(max_link) + 1 > 1 << bits {
@@ -369,7 +365,7 @@ fn read_bundle(mut item: Item<'_>, load: bool) -> Result<Action> {
     r.skip(4)?;
     r.zeros(4, Code::OFPBAC_BAD_ARGUMENT)?;
     let dst = if load {
-        let field = oxm::read_name(&mut name)?;
+        let field = read_name(&mut name)?;
         let dst = item.target(Subfield { field, from, bits })?;
         if dst.bits < 16 {
             return Err(bad(&item));
