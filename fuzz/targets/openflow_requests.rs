@@ -104,8 +104,11 @@ fuzz_target!(|data: &[u8]| {
     let peers = [PeerId(1), PeerId(2)];
     for (id, version) in peers.into_iter().zip(versions) {
         let kind = if first & 0x80 == 0 { Kind::Primary } else { Kind::Service };
-        bridge.add(id, Peer::new(kind, version, first & 0x40 == 0));
+        let mut peer = Peer::new(kind, version, first & 0x40 == 0);
+        peer.controller = Some(format!("c{}", id.0));
+        bridge.add(id, peer);
     }
+    bridge.set_controllers([1, 2, 3].map(|n| (format!("c{n}"), format!("tcp:10.0.0.{n}"))).into());
     let now = Instant::from_millis(1000);
     for (who, message) in std::iter::from_fn(|| cut(&mut run)).take(MESSAGES) {
         if message.len() < 8 {

@@ -13,15 +13,17 @@ use ofconn::Versions;
 use openflow::error::Code;
 use openflow::message::port::PortDesc;
 use openflow::message::{Desc, Message};
-use openflow::wire::header::Header;
+use openflow::wire::header::{Header, MORE};
 use openflow::wire::{decode, encode, error_about};
 use openflow::{Port, Version};
 use pipeline::{Changes, Options, Reading, Request as Asked, TableSettings};
 
 use crate::multipart::Multipart;
 use crate::pacer::Pacer;
+use crate::partial::Joined;
 use crate::peer::{Peer, PeerId};
 use crate::requests;
+use crate::requests::controllers::Controllers;
 use crate::requests::flows::{self, Held, MOST_HELD};
 use crate::switch::{Switch, with_program};
 
@@ -73,6 +75,8 @@ pub struct Bridge {
     pub(crate) peers: BTreeMap<PeerId, Peer>,
     /// The last election of a primary.
     pub(crate) generation: Option<u64>,
+    /// Its controllers, connected or not.
+    pub(crate) controllers: Controllers,
     /// Who has asked for changes of which ports since ports were last looked at.
     pub(crate) changers: Vec<(PeerId, Port)>,
     /// Which options of tunnels are which fields.
@@ -101,6 +105,7 @@ impl Bridge {
             switch,
             peers: BTreeMap::new(),
             generation: None,
+            controllers: Controllers::default(),
             changers: Vec::new(),
             options: Arc::default(),
             outbox: Vec::new(),
@@ -149,12 +154,14 @@ impl Bridge {
     pub fn add(&mut self, id: PeerId, peer: Peer) {
         self.peers.insert(id, peer);
         self.settle_misses();
+        self.tell_controllers();
     }
 
     /// A peer has gone.
     pub fn remove(&mut self, id: PeerId) {
         self.peers.remove(&id);
         self.settle_misses();
+        self.tell_controllers();
     }
 
     /// Packets that meet no rule are for the controllers as long as one of them speaks a version that has it so. Later versions
@@ -175,8 +182,14 @@ impl Bridge {
         std::mem::take(&mut self.outbox)
     }
 
-    /// Puts into the outbox what has waited for its time.
+    /// Puts into the outbox what has waited for its time, and complaints of what should have come by now.
     pub fn release(&mut self, now: Instant) {
+        let expire = |(id, peer): (&PeerId, &mut Peer)| (*id, peer.partials.expire(now));
+        for (id, late) in self.peers.iter_mut().map(expire).collect::<Vec<_>>() {
+            for first in late {
+                self.refuse(id, Code::OFPBRC_MULTIPART_REQUEST_TIMEOUT, &first);
+            }
+        }
         for (id, peer) in &mut self.peers {
             for pacer in peer.limits.iter_mut().flatten() {
                 while let Some(bytes) = pacer.take(now) {
@@ -188,11 +201,11 @@ impl Bridge {
 
     /// When [`Bridge::release`] has something to do.
     pub fn next_release(&self) -> Option<Instant> {
-        self.peers
-            .values()
-            .flat_map(|peer| peer.limits.iter().flatten())
-            .filter_map(Pacer::due)
-            .min()
+        let due = |peer: &Peer| {
+            let paced = peer.limits.iter().flatten().filter_map(Pacer::due);
+            paced.chain(peer.partials.due()).min()
+        };
+        self.peers.values().filter_map(due).min()
     }
 
     /// How many packets were lost to the limits of peers since this was last asked.
@@ -209,7 +222,7 @@ impl Bridge {
 
     /// The same, for who has more: changes of rules may be left for [`Bridge::finish`], which must be called before anything
     /// else is done with the bridge.
-    pub fn take(&mut self, from: PeerId, bytes: Vec<u8>, now: Instant) -> Step {
+    pub fn take(&mut self, from: PeerId, mut bytes: Vec<u8>, now: Instant) -> Step {
         let outcome = match self.read(&bytes) {
             Ok((xid, Read::Rule(mut asked))) => match flows::admit(self, from, &mut asked) {
                 Ok(()) => {
@@ -220,7 +233,12 @@ impl Bridge {
             },
             Ok((xid, Read::Other(message))) => {
                 self.finish();
-                requests::carry_out(self, &Request { from, xid, now }, message)
+                let request = Request { from, xid, now };
+                match self.whole(&request, message, &mut bytes) {
+                    Ok(Some(whole)) => requests::carry_out(self, &request, whole),
+                    Ok(None) => Ok(Step::Done),
+                    Err(code) => Err(code),
+                }
             }
             Err(code) => Err(code),
         };
@@ -246,6 +264,27 @@ impl Bridge {
                 Err(error.code)
             }
         }
+    }
+
+    /// The whole request of which this is a message, when it is the last. `bytes` become those that errors are about.
+    fn whole(
+        &mut self,
+        request: &Request,
+        message: Message,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Option<Message>, Code> {
+        let Some(peer) = self.peers.get_mut(&request.from) else { return Ok(Some(message)) };
+        if !is_multipart(bytes, peer.version()) {
+            return Ok(Some(message));
+        }
+        let more = openflow::wire::flags(bytes) & MORE != 0;
+        Ok(match peer.partials.join(request.xid, message, more, bytes, request.now)? {
+            Joined::Whole(message, first) => {
+                *bytes = first.unwrap_or_else(|| std::mem::take(bytes));
+                Some(message)
+            }
+            Joined::Kept => None,
+        })
     }
 
     fn hold(&mut self, held: Held) {
@@ -284,6 +323,12 @@ impl Bridge {
             self.outbox.push(Outgoing { to, bytes, may_be_lost: false });
         }
     }
+}
+
+/// Whether this asks for something that a request of several messages can ask for: since OpenFlow 1.3.
+fn is_multipart(bytes: &[u8], version: Version) -> bool {
+    const MULTIPART_REQUEST: u8 = 18;
+    version >= Version::V13 && bytes.get(1) == Some(&MULTIPART_REQUEST)
 }
 
 /// A message on its way through.

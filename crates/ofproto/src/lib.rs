@@ -21,6 +21,7 @@
 pub mod bridge;
 pub mod multipart;
 pub mod pacer;
+mod partial;
 pub mod peer;
 mod requests;
 pub mod server;

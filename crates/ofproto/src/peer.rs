@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use base::Instant;
+use openflow::message::controller::UNASKED;
 use openflow::message::packet_in::PacketInForm;
 use openflow::message::switch::Role;
 use openflow::{Protocol, Protocols, Version};
 
 use crate::pacer::Pacer;
+use crate::partial::Partials;
 use crate::requests::bundle::Bundle;
 use crate::requests::monitors::Monitor;
 
@@ -45,6 +47,12 @@ pub struct Peer {
     pub invalid_ttl: bool,
     /// Rules send packets to controllers by this number.
     pub controller_id: u16,
+    /// Which of the bridge's controllers it is, by its key, if it is one.
+    pub controller: Option<String>,
+    /// By which number it calls itself; since OpenFlow 1.5.
+    pub short_id: u16,
+    /// Its requests of which more follows.
+    pub partials: Partials,
     /// Messages kept to be carried out at once.
     pub bundles: BTreeMap<u32, Bundle>,
     /// What rules it watches.
@@ -63,15 +71,16 @@ pub enum Unasked {
     RoleStatus,
     TableStatus,
     RequestForward,
+    ControllerStatus,
 }
 
 /// Which unasked messages a peer wants: a bit for each reason, by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants {
     /// As primary or equal.
-    pub primary: [u32; 6],
+    pub primary: [u32; UNASKED],
     /// As secondary.
-    pub secondary: [u32; 6],
+    pub secondary: [u32; UNASKED],
 }
 
 impl Wants {
@@ -80,11 +89,14 @@ impl Wants {
         let later = version >= Version::V14;
         let packets = if later { 0b11_1011 } else { 0b11 };
         let removed = if later { 0b11_1111 } else { 0b111 };
-        Wants { primary: [packets, 0b111, removed, 0, 0, 0], secondary: [0, 0b111, 0, 0, 0, 0] }
+        Wants {
+            primary: [packets, 0b111, removed, 0, 0, 0, 0],
+            secondary: [0, 0b111, 0, 0, 0, 0, 0],
+        }
     }
 
     /// Nothing at all.
-    pub const NOTHING: Wants = Wants { primary: [0; 6], secondary: [0; 6] };
+    pub const NOTHING: Wants = Wants { primary: [0; UNASKED], secondary: [0; UNASKED] };
 }
 
 impl Peer {
@@ -100,6 +112,9 @@ impl Peer {
             miss_send_len: if kind == Kind::Primary { MISS_SEND_LEN } else { 0 },
             invalid_ttl: false,
             controller_id: 0,
+            controller: None,
+            short_id: 0,
+            partials: Partials::default(),
             bundles: BTreeMap::new(),
             monitors: BTreeMap::new(),
             limits: None,

@@ -1,6 +1,8 @@
 //! A bridge without daemon or sockets: messages in, messages out.
 
+mod controllers;
 mod held;
+mod partial;
 mod tables;
 
 use std::sync::{Arc, Mutex};
@@ -243,7 +245,7 @@ fn who_is_no_longer_primary_hears_of_it_if_it_wants_to() {
         })
     };
     let wanted = openflow::message::controller::AsyncConfig {
-        primary: [None, None, None, Some(0b111), None, None],
+        primary: [None, None, None, Some(0b111), None, None, None],
         ..Default::default()
     };
     world.say(A, &Message::SetAsync(wanted));
@@ -489,7 +491,7 @@ fn who_watches_rules_hears_of_changes_and_of_its_own_in_short() {
 fn changes_of_groups_are_forwarded_to_others_who_want_that() {
     let mut world = world(Version::V14);
     let wanted = openflow::message::controller::AsyncConfig {
-        primary: [None, None, None, None, None, Some(0b11)],
+        primary: [None, None, None, None, None, Some(0b11), None],
         ..Default::default()
     };
     for id in [A, B] {

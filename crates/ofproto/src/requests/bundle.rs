@@ -9,7 +9,10 @@ use std::time::Duration;
 use base::Instant;
 use openflow::error::Code;
 use openflow::message::Message;
-use openflow::message::bundle::{BundleAdd, BundleControl, BundleStep};
+use openflow::message::bundle::{
+    ASKS_FOR_SCHEDULE, ATOMIC, BundleAdd, BundleControl, BundleFeatures, BundleFeaturesRequest,
+    BundleStep, ORDERED,
+};
 use pipeline::{Changes, Edit};
 
 use super::{Outcome, answer, flows, packets, ports};
@@ -53,6 +56,19 @@ impl Bundle {
     fn bytes_of(&self, source: &Range<usize>) -> &[u8] {
         self.bytes.get(source.clone()).unwrap_or_default()
     }
+}
+
+/// What bundles can do: all but wait for a time.
+pub(super) fn features(
+    bridge: &mut Bridge,
+    request: &Request,
+    asked: &BundleFeaturesRequest,
+) -> Outcome {
+    if asked.flags & ASKS_FOR_SCHEDULE != 0 {
+        return Err(Code::OFPBRC_MULTIPART_BAD_SCHED);
+    }
+    let features = BundleFeatures { capabilities: ATOMIC | ORDERED, schedule: None };
+    answer(bridge, request, &Message::BundleFeaturesReply(features))
 }
 
 pub(super) fn add(bridge: &mut Bridge, request: &Request, added: BundleAdd) -> Outcome {

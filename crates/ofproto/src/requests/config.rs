@@ -104,14 +104,17 @@ pub(super) fn role(bridge: &mut Bridge, request: &Request, wanted: RoleMessage) 
     let peer = bridge.peers.get_mut(&request.from).ok_or(Code::OFPBRC_EPERM)?;
     if wanted.role != Role::NoChange {
         peer.role = wanted.role;
+        peer.short_id = wanted.short_id.unwrap_or(peer.short_id);
     }
     let given = RoleMessage {
         role: peer.role,
         generation: if wanted.nicira { None } else { bridge.generation.or(Some(u64::MAX)) },
-        short_id: None,
+        short_id: Some(peer.short_id).filter(|id| *id != 0),
         nicira: wanted.nicira,
     };
-    answer(bridge, request, &Message::RoleReply(given))
+    let answered = answer(bridge, request, &Message::RoleReply(given));
+    bridge.tell_controllers();
+    answered
 }
 
 /// OpenFlow 1.0 has four protocols; these two messages choose among them.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use openflow::error::Code;
 use openflow::message::flow_mod::{ALL_TABLES, Command, Head};
-use openflow::message::{FlowStatsRequest, Message, stats};
+use openflow::message::stats::CountersReason;
+use openflow::message::{FlowCounters, FlowStats, FlowStatsRequest, Message, stats};
 use openflow::wire::Writer;
 use openflow::{Protocol, Version};
 use pipeline::{Request as Asked, Rule};
 
-use super::listing::Listing;
-use super::{Outcome, answer};
+use super::listing::{Listing, describe};
+use super::{Outcome, answer, list};
 use crate::bridge::{Bridge, Request, Step};
 use crate::multipart::Multipart;
 use crate::peer::PeerId;
@@ -87,6 +88,31 @@ pub(super) fn statistics(
     let mut listing = Listing::new(rules, bridge.options.clone(), now, protocol);
     let append = move |w: &mut Writer, _| listing.append(w);
     Ok(Step::Stream(Multipart::of(request.xid, protocol, empty, Box::new(append))))
+}
+
+/// What rules have counted, without what they do.
+pub(super) fn counters(
+    bridge: &mut Bridge,
+    request: &Request,
+    asked: &FlowStatsRequest,
+) -> Outcome {
+    bridge.switch.collect();
+    let found = with_program(&*bridge.switch, |program, now| {
+        Ok((program.select(asked).map_err(|error| error.code)?, now))
+    });
+    let (rules, now) = found.unwrap_or(Ok((Vec::new(), request.now)))?;
+    let empty = Message::FlowCountersReply { flows: Vec::new(), more: false };
+    let options = bridge.options.clone();
+    let entries = rules.into_iter().map(move |rule| {
+        let FlowStats { table, duration, priority, idle_age, packets, bytes, .. } =
+            describe(&rule, now);
+        let reason = CountersReason::Request;
+        let matching = rule.matching(&options);
+        let counters =
+            FlowCounters { table, reason, priority, duration, idle_age, packets, bytes, matching };
+        Message::FlowCountersReply { flows: vec![counters], more: false }
+    });
+    list(bridge, request, empty, entries)
 }
 
 /// In OpenFlow 1.0 the answer has the question's form.

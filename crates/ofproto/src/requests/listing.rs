@@ -81,7 +81,7 @@ impl Listing {
 }
 
 /// What is to be said of a rule, but for what it matches and does.
-fn describe(rule: &Rule, now: Instant) -> FlowStats {
+pub(super) fn describe(rule: &Rule, now: Instant) -> FlowStats {
     FlowStats { duration: Some(duration(now.since(rule.created))), ..rule.counts(now) }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bundle;
 mod config;
+pub(crate) mod controllers;
 pub(crate) mod flows;
 mod groups;
 mod listing;
@@ -44,6 +45,8 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
         Message::SetControllerId(id) => config::controller_id(bridge, request, id),
         Message::FlowAge => Ok(Step::Done), // ages are always told
         Message::FlowStatsRequest(asked) => flows::statistics(bridge, request, &asked),
+        Message::FlowCountersRequest(asked) => flows::counters(bridge, request, &asked),
+        Message::ControllerStatusRequest => controllers::statuses(bridge, request),
         Message::AggregateRequest(asked) => flows::aggregate(bridge, request, &asked),
         Message::TableStatsRequest => tables::statistics(bridge, request),
         Message::TableFeaturesRequest { tables, .. } => {
@@ -74,6 +77,7 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
         Message::MeterFeaturesRequest => meters::features(bridge, request),
         Message::BundleControl(control) => bundle::control(bridge, request, control),
         Message::BundleAdd(added) => bundle::add(bridge, request, added),
+        Message::BundleFeaturesRequest(asked) => bundle::features(bridge, request, &asked),
         Message::CtFlushZone(_) => Ok(Step::Done), // nothing is tracked yet
         Message::TlvTableMod(change) => config::change_tlv_table(bridge, &change),
         Message::TlvTableRequest => config::tlv_table(bridge, request),

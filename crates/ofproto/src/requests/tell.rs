@@ -39,7 +39,7 @@ impl Bridge {
         }
     }
 
-    fn hearers(&self, hears: impl Fn(&Peer) -> bool) -> Vec<PeerId> {
+    pub(super) fn hearers(&self, hears: impl Fn(&Peer) -> bool) -> Vec<PeerId> {
         self.peers.iter().filter(|(_, peer)| hears(peer)).map(|(id, _)| *id).collect()
     }
 

@@ -178,6 +178,9 @@ impl Managed {
                 .entry(controller.key.clone())
                 .or_insert_with(|| Remote::new(controller.clone(), keys, token(), now));
         }
+        let place =
+            |(key, remote): (&String, &Remote)| (key.clone(), remote.config.endpoint.to_string());
+        self.bridge.set_controllers(self.remotes.iter().map(place).collect());
         gone
     }
 }

@@ -366,7 +366,8 @@ impl Server {
         let Some(conn) = self.conns.get_mut(&token) else { return };
         conn.known = true;
         let Some(version) = conn.connection.version() else { return };
-        let Some(managed) = self.bridges.get_mut(&conn.bridge) else { return };
+        let id = conn.bridge;
+        let Some(managed) = self.bridges.get_mut(&id) else { return };
         match &conn.place {
             Place::Snoop => {}
             Place::Management => {
@@ -375,6 +376,7 @@ impl Server {
             Place::Controller(key) => {
                 let Some(remote) = managed.remotes.get_mut(key) else { return };
                 let mut peer = Peer::new(conn.kind, version, remote.config.unasked);
+                peer.controller = Some(key.clone());
                 if let Some((rate, burst)) = remote.config.limit {
                     peer.limit(rate, burst, now);
                 }
@@ -385,6 +387,7 @@ impl Server {
                 }
             }
         }
+        self.deliver(id);
     }
 
     /// Tells who watches over a controller that it was listened to, and whether it has said anything.
@@ -475,6 +478,7 @@ impl Server {
         self.ready.remove(&token);
         if let Some(managed) = self.bridges.get_mut(&conn.bridge) {
             managed.bridge.remove(PeerId(token));
+            self.deliver(conn.bridge);
         }
         if let Some(Broken::Failure(failure)) = why {
             log::warn!(target: "rconn", "{}: {failure}", conn.connection.name());
