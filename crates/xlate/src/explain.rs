@@ -1,7 +1,7 @@
 //! What `ofproto/trace` prints: the packet, its walk, what it was at the end, and the datapath flow that came of it.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use flow::ct::{Nat, NatSide};
@@ -15,6 +15,61 @@ use pipeline::{Key, KeyMask, OfPort, Options, Snapshot};
 use crate::request::{Effect, Request, Tables, Translation, Use};
 use crate::walk::translate;
 
+/// What a translation was of, how it went, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explained {
+    /// Why the packet was looked at again: nothing of the first.
+    pub resumed: Option<Resumed>,
+    /// The packet.
+    pub flow: String,
+    /// Its walk, a step per line.
+    pub walk: String,
+    /// What it was in the end, if it was something else.
+    pub last: Option<String>,
+    /// Which packets go the same way.
+    pub megaflow: String,
+    /// What is done with them.
+    pub actions: String,
+    /// Why packets keep going to the slow path.
+    pub slow: Vec<&'static str>,
+    /// Why the translation was given up, if it was.
+    pub error: Option<String>,
+}
+
+/// A packet that the connection tracker sends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// What it is called meanwhile.
+    pub id: u32,
+    /// The state of its connection.
+    pub with: String,
+    /// What it would be translated to.
+    pub translated: String,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Resumed { id, with, translated }) = &self.resumed {
+            let rule = "=".repeat(79);
+            write!(
+                f,
+                "\n\n{rule}\nrecirc({id:#x}) - resume conntrack with {with}\n{translated}{rule}\n\n"
+            )?;
+        }
+        let last = self.last.as_deref().unwrap_or("unchanged");
+        writeln!(f, "Flow: {}\n{}\nFinal flow: {last}", self.flow, self.walk)?;
+        write!(f, "Megaflow: {}\nDatapath actions: {}", self.megaflow, self.actions)?;
+        if !self.slow.is_empty() {
+            f.write_str("\nThis flow is handled by the userspace slow path because it:")?;
+        }
+        self.slow.iter().try_for_each(|reason| write!(f, "\n  - {reason}"))?;
+        match &self.error {
+            Some(error) => write!(f, "\nTranslation failed ({error}), packet is dropped."),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Translates a packet and says how, and the same of what becomes of it when the connection tracker sends it on: the state of
 /// its connection is then the next of `ct_states`, or a new connection's. (`request.want_trace` does not matter: it is wanted.)
 pub fn explain(
@@ -22,7 +77,7 @@ pub fn explain(
     tables: &Tables<'_>,
     request: &Request<'_>,
     ct_states: &[u8],
-) -> (String, Taught) {
+) -> (Vec<Explained>, Taught) {
     let request = Request { want_trace: true, ..*request };
     let mut t = translate(snapshot, tables, &request);
     // What was kept beside a packet that comes back is a part of its walk.
@@ -33,7 +88,7 @@ pub fn explain(
     let mut taught = Taught { uses: t.uses.clone(), effects: std::mem::take(&mut t.effects) };
     let mut followed = 0;
     let options = options_of(tables, &t);
-    let (mut out, in_port) = (describe(&t, &request, options), t.in_port);
+    let (mut all, in_port) = (vec![describe(&t, &request, options)], t.in_port);
     let mut waiting: VecDeque<_> = t.forks.into();
     let mut states = ct_states.iter();
     while let Some(fork) = waiting.pop_front() {
@@ -42,25 +97,21 @@ pub fn explain(
         }
         followed += 1;
         let id = fork.id.0;
-        let how = match states.next() {
+        let (state, with) = match states.next() {
             Some(state) => (*state, format!("ct_state={}", ct_state(*state))),
             None => (TRK_NEW, "default ct_state=trk|new (use --ct-next to customize)".into()),
         };
-        let rule = "=".repeat(79);
-        let _ = writeln!(out, "\n\n{rule}\nrecirc({id:#x}) - resume conntrack with {}", how.1);
-        let mut key = FlowKey { recirc_id: id, ct_state: how.0, ..fork.key };
-        if let Some(nat) = &fork.nat {
-            out += &translated(&mut key, nat);
-        }
-        let _ = write!(out, "{rule}\n\n");
+        let mut key = FlowKey { recirc_id: id, ct_state: state, ..fork.key };
+        let translated = fork.nat.as_ref().map(|nat| translated(&mut key, nat));
         let mut t = translate(snapshot, tables, &Request { key: &key, ..request });
         t.in_port = t.in_port.or(in_port);
         taught.uses.extend(t.uses.iter().cloned());
         taught.effects.append(&mut t.effects);
-        out += &describe(&t, &Request { key: &key, ..request }, options);
+        let resumed = Some(Resumed { id, with, translated: translated.unwrap_or_default() });
+        all.push(Explained { resumed, ..describe(&t, &Request { key: &key, ..request }, options) });
         waiting.extend(t.forks);
     }
-    (out, taught)
+    (all, taught)
 }
 
 /// What a packet teaches on its way, and with it all the copies that were followed.
@@ -129,14 +180,13 @@ fn ct_state(state: u8) -> String {
     set.map(|(_, name)| *name).collect::<Vec<_>>().join("|")
 }
 
-/// What a translation was of, how it went, and what came of it.
-pub fn describe(t: &Translation, request: &Request<'_>, options: &Options) -> String {
+/// The same of a translation that was made.
+pub fn describe(t: &Translation, request: &Request<'_>, options: &Options) -> Explained {
     let names = flow::text::Numbers;
     let registers = t.first.as_deref().map_or_else(Default::default, |key| key.registers);
     let mut begin = Key { flow: *request.key, registers };
     begin.registers.in_port = t.in_port.map_or(OfPort::NONE, |at| at.port).0;
     begin.registers.actset_output = 0;
-    let mut out = format!("Flow: {}\n{}\n", flow_text(&begin, options), t.trace);
     let same = t.last.as_ref().is_none_or(|last| {
         // Where the action set sends it is a change, but one that is not shown.
         let mut end = **last;
@@ -144,25 +194,20 @@ pub fn describe(t: &Translation, request: &Request<'_>, options: &Options) -> St
         end.registers.actset_output = 0;
         end == begin && !is_sent
     });
-    let end = if same {
-        "unchanged".into()
-    } else {
-        flow_text(t.last.as_deref().unwrap_or(&begin), options)
-    };
-    let _ = writeln!(out, "Final flow: {end}");
-    let _ = writeln!(out, "Megaflow: {}", megaflow_text(&begin, &t.mask));
-    let sent = request.packet.is_some();
     let mut actions = t.actions.clone();
-    if !sent {
+    if request.packet.is_none() {
         unsent(&mut actions);
     }
-    let actions = flow::text::ActionsText { actions: &actions, names: &names };
-    let _ = write!(out, "Datapath actions: {actions}");
-    say_slow(&mut out, t);
-    if let Some(error) = t.error {
-        let _ = write!(out, "\nTranslation failed ({error}), packet is dropped.");
+    Explained {
+        resumed: None,
+        flow: flow_text(&begin, options),
+        walk: t.trace.to_string(),
+        last: (!same).then(|| flow_text(t.last.as_deref().unwrap_or(&begin), options)),
+        megaflow: megaflow_text(&begin, &t.mask),
+        actions: flow::text::ActionsText { actions: &actions, names: &names }.to_string(),
+        slow: slow(t),
+        error: t.error.map(|error| error.to_string()),
     }
-    out
 }
 
 /// Without a packet there is none to send to controllers, and none that they could let go on.
@@ -181,24 +226,14 @@ fn unsent(actions: &mut Vec<Action>) {
 }
 
 /// Why packets of the flow keep going to the slow path.
-fn say_slow(out: &mut String, t: &Translation) {
-    let mut reasons: Vec<&str> = t
-        .actions
-        .iter()
-        .filter_map(|action| match action {
-            Action::Userspace(SlowReason::Action) => {
-                Some("Uses action(s) not supported by datapath.")
-            }
-            _ => None,
-        })
-        .collect();
+fn slow(t: &Translation) -> Vec<&'static str> {
+    let reason = |action: &Action| match action {
+        Action::Userspace(SlowReason::Action) => Some("Uses action(s) not supported by datapath."),
+        _ => None,
+    };
+    let mut reasons: Vec<_> = t.actions.iter().filter_map(reason).collect();
     reasons.dedup();
-    if !reasons.is_empty() {
-        out.push_str("\nThis flow is handled by the userspace slow path because it:");
-        for reason in reasons {
-            let _ = write!(out, "\n  - {reason}");
-        }
-    }
+    reasons
 }
 
 /// All that a packet has, as a match.

@@ -40,7 +40,7 @@ pub mod trace;
 mod view;
 mod walk;
 
-pub use explain::{Taught, describe, explain, flow_text, options_of};
+pub use explain::{Explained, Resumed, Taught, describe, explain, flow_text, options_of};
 pub use frozen::{Frozen, Frozens};
 pub use inject::{translate_packet_out, translate_resumed};
 pub use request::{

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use flow::text::{Numbers, parse_hex_packet};
 use flow::{DpPort, FlowKey, Metadata};
+use jsonrpc::{Json, json};
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::parse_flow;
 use openflow::{Field, Port};
 use pipeline::{MatchKey, OfPort};
-use unixctl::{Args, Registry};
-use xlate::{Entered, Request, describe, explain, options_of, translate_packet_out};
+use unixctl::{Args, Registry, Reply};
+use xlate::{Entered, Explained, Request, describe, explain, options_of, translate_packet_out};
 
 use super::{datapaths, strings};
 use crate::daemon::Daemon;
@@ -39,12 +40,14 @@ struct Subject<'a> {
     entered: Option<Entered>,
     packet: Option<Vec<u8>>,
     ct_states: Vec<u8>,
+    /// Whether it is to be told to a machine.
+    json: bool,
 }
 
-fn trace(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+fn trace(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
     let subject = subject(daemon, &strings(args))?;
-    let Subject { plane, key, entered, packet, ct_states } = &subject;
-    let (text, taught) = plane.slow.with(|state, now| {
+    let Subject { plane, key, entered, packet, ct_states, json } = &subject;
+    let (all, taught) = plane.slow.with(|state, now| {
         let packet = packet.as_deref();
         let request = Request { key, packet, now, want_trace: true, entered: *entered };
         explain(&state.snapshot, &state.tables(), &request, ct_states)
@@ -53,17 +56,40 @@ fn trace(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     if packet.is_some() {
         plane.slow.teach(taught);
     }
-    Ok(text)
+    Ok(reply(&all, *json || args.wants_json()))
 }
 
-fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
-    let args = strings(args);
-    let (actions, rest) = args.split_last().ok_or("Syntax error")?;
+/// As text, or as a list of what became of the packet and of what was sent on.
+fn reply(all: &[Explained], as_json: bool) -> Reply {
+    if as_json {
+        return Reply::Json(all.iter().map(as_object).collect());
+    }
+    all.iter().map(ToString::to_string).collect::<String>().into()
+}
+
+fn as_object(one: &Explained) -> Json {
+    let resumed = one.resumed.as_ref();
+    json!({
+        "recirc_id": (resumed.map_or(0, |resumed| i64::from(resumed.id))),
+        "resumed_with": (resumed.map(|resumed| &*resumed.with)),
+        "flow": (&*one.flow),
+        "walk": (one.walk.lines().collect::<Json>()),
+        "final_flow": (one.last.as_deref().unwrap_or(&one.flow)),
+        "megaflow": (&*one.megaflow),
+        "datapath_actions": (&*one.actions),
+        "slow_path": (one.slow.iter().copied().collect::<Json>()),
+        "error": (one.error.as_deref()),
+    })
+}
+
+fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
+    let words = strings(args);
+    let (actions, rest) = words.split_last().ok_or("Syntax error")?;
     let rest: Vec<&str> = rest.iter().copied().filter(|a| !a.ends_with("-consistent")).collect();
     let actions = openflow::text::action::parse(actions)?;
-    let Subject { plane, key, entered, packet, .. } = subject(daemon, &rest)?;
+    let Subject { plane, key, entered, packet, json, .. } = subject(daemon, &rest)?;
     let at = entered.ok_or("a bridge is needed")?;
-    Ok(plane.slow.with(|state, now| {
+    let one = plane.slow.with(|state, now| {
         let packet = packet.as_deref();
         let request = Request { key: &key, packet, now, want_trace: true, entered };
         let (bridge, registers) = (at.bridge, at.registers);
@@ -71,18 +97,20 @@ fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<String, String> 
         let t =
             translate_packet_out(&state.snapshot, &tables, bridge, registers, &actions, &request);
         describe(&t, &request, options_of(&tables, &t))
-    }))
+    });
+    Ok(reply(&[one], json || args.wants_json()))
 }
 
 /// Understands the arguments, which say of a packet what the reference's do.
 fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String> {
-    let mut generate = false;
+    let (mut generate, mut json) = (false, false);
     let mut ct_states = Vec::new();
     let mut named = Vec::new();
     let mut args = args.iter().copied();
     while let Some(arg) = args.next() {
         match arg {
             "-generate" | "--generate" => generate = true,
+            "--json" => json = true,
             "--ct-next" => {
                 let state = args.next().ok_or("Missing argument for option --ct-next")?;
                 ct_states.push(ct_state(state)?);
@@ -131,7 +159,7 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
         let seen = flow::extract(frame, &Metadata::of(&key));
         key = seen.ok_or("Packet data too short for Ethernet")?.0;
     }
-    Ok(Subject { plane, key, entered, packet, ct_states })
+    Ok(Subject { plane, key, entered, packet, ct_states, json })
 }
 
 /// A flow in OpenFlow's words.

@@ -138,6 +138,7 @@ fn check(text: &str) {
                     entered: None,
                 };
                 let (ours, _) = explain(&w.snapshot, &w.tables(), &request, &[]);
+                let ours: String = ours.iter().map(ToString::to_string).collect();
                 let want = expected(&recorded);
                 if !agree(&want, &ours) {
                     wrong.push(format!("=== {line}\n{}", difference(&want, &ours)));
