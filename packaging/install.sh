@@ -18,7 +18,7 @@ case $prefix in
     *) echo "install.sh: PREFIX must be an absolute path, not $prefix" >&2; exit 1 ;;
 esac
 
-programs="ferroswitch ovs-vswitchd ovsdb-server ovs-vsctl ovs-appctl ovs-ofctl ovs-pcap ovs-pki ovs-tcpundump ovs-testcontroller ovsdb-client ovsdb-tool"
+programs="ferroswitch ovs-vswitchd ovsdb-server ovs-vsctl ovs-appctl ovs-dpctl ovs-ofctl ovs-pcap ovs-pki ovs-tcpundump ovs-testcontroller ovsdb-client ovsdb-tool"
 for program in $programs; do
     if [ ! -x "$build/$program" ]; then
         echo "install.sh: $build/$program is not there; build first: cargo build --release" >&2

@@ -4,6 +4,7 @@
 //! (and the all-in-one `ferroswitch`) call it without a process.
 
 pub mod appctl;
+pub mod dpctl;
 pub mod hexdumps;
 pub mod ofctl;
 pub mod ovsdb_client;

@@ -301,6 +301,11 @@ impl Datapath {
         self.0.shared.table().by_ufid(ufid).cloned()
     }
 
+    /// The flow with this key.
+    pub fn flow_of(&self, key: &MaskedKey) -> Option<Arc<Flow>> {
+        self.0.shared.table().by_key(key).cloned()
+    }
+
     /// How many flows.
     pub fn flow_count(&self) -> usize {
         self.0.shared.table().len()

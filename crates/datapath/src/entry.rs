@@ -27,6 +27,27 @@ impl Ufid {
     }
 }
 
+impl std::str::FromStr for Ufid {
+    type Err = ();
+
+    /// As it is printed; zeros in front of its first group may be left out.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut groups = text.split('-');
+        let mut id = 0u128;
+        for digits in [8usize, 4, 4, 4, 12] {
+            let group = groups.next().ok_or(())?;
+            let is_hex = group.bytes().all(|b| b.is_ascii_hexdigit());
+            let fits =
+                if digits == 8 { (1..=8).contains(&group.len()) } else { group.len() == digits };
+            if !is_hex || !fits {
+                return Err(());
+            }
+            id = id << (4 * digits) | u128::from_str_radix(group, 16).map_err(drop)?;
+        }
+        if groups.next().is_some() { Err(()) } else { Ok(Ufid(id)) }
+    }
+}
+
 impl fmt::Display for Ufid {
     /// As a UUID: groups of 8, 4, 4, 4 and 12 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -233,6 +254,23 @@ mod tests {
             Ufid(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff).to_string(),
             "00112233-4455-6677-8899-aabbccddeeff"
         );
+        let read = |text: &str| text.parse::<Ufid>();
+        let id = Ufid(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
+        assert_eq!(read(&id.to_string()), Ok(id));
+        assert_eq!(
+            read("1-0002-0003-0004-000000000005"),
+            Ok(Ufid(1 << 96 | 2 << 80 | 3 << 64 | 4 << 48 | 5))
+        );
+        let wrong = [
+            "",
+            "1",
+            "1-2-3-4-5",
+            "1-0002-0003-0004-00000000000g",
+            "1-0002-0003-0004-000000000005-",
+        ];
+        for text in wrong {
+            assert_eq!(read(text), Err(()), "{text}");
+        }
         let one = MaskedKey::new(&FlowKey { in_port: 1, ..FlowKey::default() }, &Mask::exact());
         let any = MaskedKey::new(&FlowKey::default(), &Mask::any());
         assert_ne!(Ufid::new(1, &one), Ufid::new(1, &any));

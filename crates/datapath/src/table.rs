@@ -69,6 +69,11 @@ impl FlowTable {
         self.flows.find(ufid.0 as u64, |f| f.ufid() == ufid)
     }
 
+    pub(crate) fn by_key(&self, key: &MaskedKey) -> Option<&Arc<Flow>> {
+        let hash = Ufid::new(self.seed, key).0 as u64;
+        self.flows.find(hash, |f| f.key() == key)
+    }
+
     /// Installs; an equal key's flow is replaced and dies.
     pub(crate) fn put(
         &mut self,

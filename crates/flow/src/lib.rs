@@ -6,6 +6,7 @@
 pub mod action;
 pub mod compose;
 pub mod ct;
+pub mod dpctl;
 pub mod extract;
 pub mod hash;
 pub mod key;

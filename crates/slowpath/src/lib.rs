@@ -33,6 +33,7 @@
 mod ages;
 mod aside;
 mod barrier;
+mod by_hand;
 mod control;
 mod controller;
 mod events;
@@ -62,6 +63,7 @@ use openflow::message::PacketOut;
 use openflow::{Code, Match};
 use pipeline::{BridgeId, Changes, Edit, Event, Failed, PortRef, Snapshot};
 
+pub use by_hand::{NotPut, Put};
 use control::Control;
 pub use events::Bell;
 use events::Events;

@@ -158,6 +158,12 @@ fn ovs_appctl_8() {
 }
 
 #[test]
+fn ovs_dpctl_8() {
+    let help = output(|a, out, err| cli::dpctl::run(a, out, err), "--help");
+    describes_options("ovs-dpctl.8", &long_options(&help));
+}
+
+#[test]
 fn ovs_ofctl_8() {
     let run = |a: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write| {
         cli::ofctl::run(a, &mut std::io::empty(), out, err)
@@ -224,7 +230,7 @@ fn ovs_vswitchd_8() {
     let mut options = long_options(&daemon_usage());
     options.extend(vswitchd::program::SWITCH_OPTIONS.iter().map(|option| option.long.to_owned()));
     // Of commands.
-    options.extend(["cleanup", "names", "no-names", "qid", "len"].map(str::to_owned));
+    options.extend(["cleanup", "json", "names", "no-names", "qid", "len"].map(str::to_owned));
     describes_options("ovs-vswitchd.8", &options);
 }
 

@@ -14,8 +14,19 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add("fdb/stats-show", "bridge", 1, 1, stats_show);
     registry.add("fdb/stats-clear", "[bridge]", 0, 1, stats_clear);
     registry.add("fdb/add", "bridge port vlan mac", 4, 4, add_static);
+    registry.add("mdb/show", "bridge", 1, 1, |d: &mut Daemon, args: &Args| {
+        find(d, args.arg(0).unwrap_or_default())
+            .and_then(|_| Err::<String, _>(NOT_SNOOPED.to_owned()))
+    });
+    registry.add("mdb/flush", "[bridge]", 0, 1, |d: &mut Daemon, args: &Args| match args.arg(0) {
+        Some(name) => find(d, name).and_then(|_| Err(NOT_SNOOPED.to_owned())),
+        None => Ok("table successfully flushed\n".to_owned()),
+    });
     registry.add("fdb/del", "bridge vlan mac", 3, 3, delete_static);
 }
+
+/// Multicast goes wherever broadcast goes; nobody listens to who wants it.
+const NOT_SNOOPED: &str = "multicast snooping is disabled";
 
 fn list(daemon: &mut Daemon, _: &Args) -> Reply {
     daemon.switch.bridges().keys().map(|name| format!("{name}\n")).collect::<String>().into()

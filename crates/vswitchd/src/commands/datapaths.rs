@@ -16,8 +16,50 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add("dpif/show", "", 0, 0, dpif_show);
     registry.add("dpif/dump-dps", "", 0, 0, dpif_dump_dps);
     registry.add("dpif/show-dp-features", "bridge", 1, 1, features);
-    registry.add("dpctl/show", "[-s] [dp...]", 0, usize::MAX, dpctl_show);
-    registry.add("dpctl/dump-dps", "", 0, 0, dpctl_dump_dps);
+    super::add_dpctl(registry, "show", dpctl_show);
+    super::add_dpctl(registry, "dump-dps", dpctl_dump_dps);
+    super::add_dpctl(registry, "list-commands", |_, _| flow::dpctl::list_of_appctl());
+    super::add_dpctl(registry, "parse-actions", |_, args| {
+        flow::dpctl::again(&super::strings(args)).map_err(|why| format!("ovs-vswitchd: {why}"))
+    });
+    super::add_dpctl(registry, "normalize-actions", |_, args| {
+        let [flow, actions] = [0, 1].map(|i| args.arg(i).unwrap_or_default());
+        match flow::dpctl::normalized(flow, actions) {
+            (text, None) => Ok(text),
+            (text, Some(why)) => Err(format!("{text}ovs-vswitchd: {why}")),
+        }
+    });
+    super::add_dpctl(registry, "add-dp", |d, args| whole(d, args, "add_dp"));
+    super::add_dpctl(registry, "del-dp", |d, args| whole(d, args, "del_dp"));
+    super::add_dpctl(registry, "add-if", |d, args| interfaces(d, args, Change::Add));
+    super::add_dpctl(registry, "del-if", |d, args| interfaces(d, args, Change::Delete));
+    super::add_dpctl(registry, "set-if", |d, args| interfaces(d, args, Change::Set));
+    super::add_dpctl(registry, "cache-get-size", |d, args| {
+        find(d, args.arg(0)).map(|plane| format!("{}:\n", plane.name))
+    });
+    super::add_dpctl(registry, "cache-set-size", |d, args| {
+        if args.arg(2).is_none_or(|size| size.parse::<u32>().is_err()) {
+            let text = "ovs-vswitchd: size is malformed (Invalid argument)";
+            return Err::<String, _>(text.to_owned());
+        }
+        find(d, args.arg(0))?;
+        Err("ovs-vswitchd: Setting caches not supported (Operation not supported)".to_owned())
+    });
+    super::add_dpctl(registry, "offload-stats-show", |d, args| {
+        find(d, args.arg(0))?;
+        let text = "ovs-vswitchd: retrieving offload statistics (Invalid argument)";
+        Err::<String, _>(text.to_owned())
+    });
+    registry.add("upcall/enable-ufid", "", 0, 0, |_: &mut Daemon, _: &Args| {
+        "Datapath dumping tersely using UFID enabled for supported datapaths\n"
+    });
+    registry.add(
+        "upcall/disable-ufid",
+        "",
+        0,
+        0,
+        |_: &mut Daemon, _: &Args| "Datapath dumping tersely using UFID disabled\n",
+    );
     registry.add("upcall/show", "", 0, 0, upcall_show);
     registry
         .add("upcall/enable-megaflows", "", 0, 0, |d: &mut Daemon, _: &Args| megaflows(d, true));
@@ -42,12 +84,16 @@ pub(super) fn find<'a>(daemon: &'a Daemon, name: Option<&str>) -> Result<&'a Pla
                 .find(|(_, p)| p.name == name || p.name.split('@').nth(1) == Some(name));
             found
                 .map(|(_, p)| p)
-                .ok_or_else(|| "opening datapath failed (No such device)".to_owned())
+                .ok_or_else(|| "ovs-vswitchd: datapath not found (Invalid argument)".to_owned())
         }
         None => match daemon.switch.planes().collect::<Vec<_>>().as_slice() {
             [(_, only)] => Ok(only),
-            [] => Err("no datapaths exist".to_owned()),
-            _ => Err("multiple datapaths, specify one".to_owned()),
+            [] => Err("ovs-vswitchd: no datapaths exist\n\
+                 ovs-vswitchd: datapath not found (Invalid argument)"
+                .to_owned()),
+            _ => Err("ovs-vswitchd: multiple datapaths, specify one\n\
+                 ovs-vswitchd: datapath not found (Invalid argument)"
+                .to_owned()),
         },
     }
 }
@@ -103,10 +149,15 @@ fn dpctl_dump_dps(daemon: &mut Daemon, _: &Args) -> Reply {
 }
 
 fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
-    let names: Vec<&str> = args.iter().map(|a| &**a).filter(|a| *a != "-s").collect();
+    let is_option = |arg: &&str| matches!(*arg, "-s" | "--statistics");
+    let (options, names): (Vec<&str>, Vec<&str>) = args.iter().map(|a| &**a).partition(is_option);
+    let named = |name: &&str| {
+        find(daemon, Some(name))
+            .map_err(|_| format!("ovs-vswitchd: opening datapath {name} failed (No such device)"))
+    };
     let planes = match names.as_slice() {
         [] => daemon.switch.planes().map(|(_, p)| p).collect(),
-        named => named.iter().map(|n| find(daemon, Some(n))).collect::<Result<Vec<_>, _>>()?,
+        names => names.iter().map(named).collect::<Result<Vec<_>, _>>()?,
     };
     let mut out = String::new();
     for plane in planes {
@@ -126,9 +177,119 @@ fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
                 }
             };
             let _ = writeln!(out, "  port {}: {} ({kind})", port.port.0, port.name());
+            if !options.is_empty() {
+                write_counters(&mut out, &port);
+            }
         }
     }
     Ok(out)
+}
+
+/// Datapaths come and go with bridges, as the database has them.
+fn whole(daemon: &mut Daemon, args: &Args, what: &str) -> Result<String, String> {
+    let is_there = find(daemon, args.arg(0)).is_ok();
+    Err(match (what, is_there) {
+        ("add_dp", true) => "ovs-vswitchd: add_dp (File exists)",
+        ("add_dp", false) => "ovs-vswitchd: add_dp (Operation not supported)",
+        (_, true) => "ovs-vswitchd: del_dp (Device or resource busy)",
+        (_, false) => "ovs-vswitchd: opening datapath (No such device)",
+    }
+    .to_owned())
+}
+
+/// What is to be done with interfaces.
+#[derive(Clone, Copy)]
+enum Change {
+    Add,
+    Delete,
+    Set,
+}
+
+/// Ports are the database's, too. They can be looked at: one that is already as it is to be, is so.
+fn interfaces(daemon: &mut Daemon, args: &Args, change: Change) -> Result<String, String> {
+    let words = super::strings(args);
+    let (name, interfaces) = words.split_first().ok_or("a datapath is needed")?;
+    let plane = find(daemon, Some(name))
+        .map_err(|_| "ovs-vswitchd: opening datapath (No such device)".to_owned())?;
+    let ports = plane.datapath.ports();
+    for interface in interfaces {
+        let mut parts = interface.split(',');
+        let device = parts.next().unwrap_or_default();
+        let port = ports.iter().find(|port| port.name() == device);
+        let refused = match (change, port) {
+            (Change::Add, Some(_)) => {
+                format!("adding {device} to {name} failed (File exists)")
+            }
+            (Change::Add, None) => {
+                format!("adding {device} to {name} failed (Operation not supported)")
+            }
+            (Change::Delete, None) => format!("no port named {device}"),
+            (Change::Delete, Some(_)) => {
+                format!("deleting port {device} from {name} failed (Device or resource busy)")
+            }
+            (Change::Set, None) => {
+                format!("{device}: failed to query port in {name} (No such device)")
+            }
+            (Change::Set, Some(port)) => match parts.find_map(|part| differs(port, part)) {
+                Some(why) => format!("{device}: {why}"),
+                None => continue,
+            },
+        };
+        return Err(format!("ovs-vswitchd: {refused}"));
+    }
+    Ok(String::new())
+}
+
+/// Why a port cannot become so.
+fn differs(port: &datapath::PortInfo, setting: &str) -> Option<String> {
+    let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
+    let kind = match &port.kind {
+        datapath::PortKind::Device(device) => device.kind(),
+        datapath::PortKind::Tunnel(datapath::TunnelKind::Vxlan { .. }) => "vxlan",
+    };
+    match key {
+        "type" if value == kind => None,
+        "type" => Some(format!("can't change type from {kind} to {value}")),
+        "port_no" if value == port.port.0.to_string() => None,
+        "port_no" => Some(format!("can't change port number from {} to {value}", port.port.0)),
+        _ => Some(format!("{key}: set it with ovs-vsctl (Operation not supported)")),
+    }
+}
+
+/// What a port has counted, as the reference prints it: a question mark for what nobody counts.
+fn write_counters(out: &mut String, port: &datapath::PortInfo) {
+    let stats = match &port.kind {
+        datapath::PortKind::Device(device) => device.stats().unwrap_or_default(),
+        datapath::PortKind::Tunnel(_) => netdev::Stats::default(),
+    };
+    let _ = writeln!(
+        out,
+        "    RX packets:{} errors:{} dropped:{} overruns:{} frame:{}\n    \
+         TX packets:{} errors:{} dropped:{} aborted:? carrier:?\n    \
+         collisions:{}\n    RX bytes:{}{}  TX bytes:{}{}",
+        stats.rx_packets,
+        stats.rx_errors,
+        stats.rx_dropped,
+        stats.rx_over_err,
+        stats.rx_frame_err,
+        stats.tx_packets,
+        stats.tx_errors,
+        stats.tx_dropped,
+        stats.collisions,
+        stats.rx_bytes,
+        human(stats.rx_bytes),
+        stats.tx_bytes,
+        human(stats.tx_bytes),
+    );
+}
+
+/// A number of bytes in larger units, behind a blank, if it is large.
+fn human(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(shift, _)| bytes >= 1 << shift);
+    unit.map_or_else(String::new, |(shift, name)| {
+        format!(" ({:.1} {name})", bytes as f64 / (1u64 << shift) as f64)
+    })
 }
 
 /// A device's type, and how its queues are set up.

@@ -7,7 +7,10 @@ use base::Instant;
 use datapath::FlowStats;
 use flow::text::{ActionsText, FlowText, Numbers, PortNames};
 use flow::{DpPort, tcp_flag};
-use pipeline::BridgeId;
+use openflow::Field;
+use openflow::message::flow_mod::Command;
+use openflow::text::flow::parse_flow;
+use pipeline::{BridgeId, MatchKey};
 use slowpath::Listed;
 use unixctl::{Args, Registry};
 
@@ -17,14 +20,7 @@ use crate::switch::Plane;
 
 pub(super) fn add(registry: &mut Registry<Daemon>) {
     registry.add("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, dump_bridge);
-    registry.add(
-        "dpctl/dump-flows",
-        "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]",
-        0,
-        6,
-        dump_datapath,
-    );
-    registry.add("dpctl/del-flows", "[dp] [file]", 0, 2, delete_all);
+    super::add_dpctl(registry, "dump-flows", dump_datapath);
 }
 
 /// The words that `type=` takes: where a flow is carried out.
@@ -35,10 +31,12 @@ const HERE: [&str; 3] = ["all", "ovs", "non-offloaded"];
 const OFFLOADED: [&str; 2] = ["all", "offloaded"];
 
 /// How to print.
-#[derive(Clone, Copy, Default)]
-struct Style {
+#[derive(Clone, Copy)]
+pub(super) struct Style {
     verbose: bool,
     names: Option<bool>,
+    /// Whether the id is said where all is.
+    pub(super) ufid: bool,
 }
 
 impl Style {
@@ -49,8 +47,8 @@ impl Style {
 }
 
 /// Takes the options off the arguments.
-fn style(args: &Args) -> (Style, Vec<&str>) {
-    let mut style = Style::default();
+pub(super) fn style(args: &Args) -> (Style, Vec<&str>) {
+    let mut style = Style { verbose: false, names: None, ufid: true };
     let mut rest = Vec::new();
     for arg in args.iter() {
         match &**arg {
@@ -76,9 +74,7 @@ fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let (style, rest) = style(args);
     let name = rest.iter().copied().find(|a| !a.contains('='));
     let filter = rest.iter().find_map(|a| a.strip_prefix("filter="));
-    if filter.is_some() {
-        return Err("filter= is not supported".into());
-    }
+    let filter = filter.map(Filter::parse).transpose()?;
     let kinds = rest.iter().find_map(|a| a.strip_prefix("type=")).unwrap_or("all");
     if let Some(unknown) = kinds.split(',').find(|k| !TYPES.contains(k)) {
         return Err(format!("ovs-vswitchd: Failed to parse type ({unknown}) (Invalid argument)"));
@@ -87,6 +83,9 @@ fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let (here, offloaded) = (any_of(&HERE), any_of(&OFFLOADED));
     let plane = datapaths::find(daemon, name)?;
     let wanted = |listed: &Listed| {
+        if filter.as_ref().is_some_and(|filter| !filter.takes(plane, listed)) {
+            return false;
+        }
         if plane.datapath.is_offloaded(listed.flow.ufid()) { offloaded } else { here }
     };
     let flows = listing(plane, style, daemon.clock.now(), wanted);
@@ -95,9 +94,36 @@ fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     Ok(format!("{head}{flows}"))
 }
 
-fn delete_all(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
-    datapaths::find(daemon, args.arg(0))?.slow.purge();
-    Ok(String::new())
+/// Which flows are listed: those that packets could meet of which OpenFlow's words say this.
+struct Filter(pipeline::Key, pipeline::KeyMask);
+
+impl Filter {
+    fn parse(text: &str) -> Result<Filter, String> {
+        let bad = |why: &str| format!("ovs-vswitchd: Failed to parse filter ({why})");
+        let flow = parse_flow(text, Command::Delete).map_err(|why| bad(&why))?.flow;
+        let mut matching = flow.matching;
+        if matching.is_ethernet() {
+            matching.clear(Field::PacketType);
+        }
+        let pattern = MatchKey::new(&matching)
+            .ok_or_else(|| bad("options of tunnels cannot be looked for"))?;
+        Ok(Filter(pattern.key, pattern.mask))
+    }
+
+    /// Where both the filter and the flow look, they see the same. A port of OpenFlow's is the datapath's that is it.
+    fn takes(&self, plane: &Plane, listed: &Listed) -> bool {
+        let Filter(key, mask) = self;
+        let flow = listed.flow.key();
+        let words = key.flow.words().iter().zip(mask.0.flow.words());
+        let theirs = flow.key().words().iter().zip(flow.mask().0.words());
+        let same = words.zip(theirs).all(|((a, m), (b, n))| (a ^ b) & m & n == 0);
+        let port = DpPort(listed.first.in_port);
+        same && (mask.0.registers.in_port == 0
+            || plane
+                .slow
+                .with(|state, _| state.snapshot.port_of_dp(port))
+                .is_some_and(|at| at.port.0 == key.registers.in_port))
+    }
 }
 
 /// The bridge that a flow's packets come in by.
@@ -110,13 +136,31 @@ fn bridge_of(plane: &Plane, listed: &Listed) -> Option<BridgeId> {
 }
 
 fn listing(plane: &Plane, style: Style, now: Instant, wanted: impl Fn(&Listed) -> bool) -> String {
-    let all: BTreeMap<DpPort, String> =
-        plane.ports.iter().map(|(port, name)| (port, name.to_owned())).collect();
-    let names: &dyn PortNames = if style.with_names() { &all } else { &Numbers };
     let mut out = String::new();
     for listed in plane.slow.list().iter().filter(|l| wanted(l)) {
+        write_flow(&mut out, plane, style, now, listed);
+    }
+    out
+}
+
+/// One flow, and the end of its line.
+pub(super) fn write_flow(
+    out: &mut String,
+    plane: &Plane,
+    style: Style,
+    now: Instant,
+    listed: &Listed,
+) {
+    let all: BTreeMap<DpPort, String>;
+    let names: &dyn PortNames = if style.with_names() {
+        all = plane.ports.iter().map(|(port, name)| (port, name.to_owned())).collect();
+        &all
+    } else {
+        &Numbers
+    };
+    {
         let flow = &listed.flow;
-        if style.verbose {
+        if style.verbose && style.ufid {
             let _ = write!(out, "ufid:{}, ", flow.ufid());
         }
         let text =
@@ -128,11 +172,10 @@ fn listing(plane: &Plane, style: Style, now: Instant, wanted: impl Fn(&Listed) -
         }
         let _ = writeln!(out, "actions:{}", ActionsText { actions: flow.actions(), names });
     }
-    out
 }
 
 /// `packets:2, bytes:140, used:8.707s, flags:SP.`
-fn stats_text(stats: &FlowStats, now: Instant) -> String {
+pub(super) fn stats_text(stats: &FlowStats, now: Instant) -> String {
     let mut text = format!("packets:{}, bytes:{}, used:", stats.packets, stats.bytes);
     let _ = match stats.used {
         Some(used) => write!(text, "{:.3}s", now.since(used).as_secs_f64()),

@@ -1,6 +1,7 @@
 //! What `ovs-appctl` can ask of the daemon: one table, one function per command, grouped by what they are about.
 
 mod bridges;
+mod by_hand;
 mod datapaths;
 mod flows;
 mod history;
@@ -8,8 +9,10 @@ mod openflow;
 mod process;
 mod testing;
 mod trace;
+mod tracking;
 mod tunnels;
 pub mod turn_log;
+mod variants;
 mod workers;
 
 use unixctl::{Args, Registry};
@@ -23,6 +26,9 @@ pub fn registry() -> Registry<Daemon> {
     bridges::add(&mut registry);
     datapaths::add(&mut registry);
     flows::add(&mut registry);
+    by_hand::add(&mut registry);
+    tracking::add(&mut registry);
+    variants::add(&mut registry);
     tunnels::add(&mut registry);
     openflow::add(&mut registry);
     workers::add(&mut registry);
@@ -30,6 +36,18 @@ pub fn registry() -> Registry<Daemon> {
     testing::add(&mut registry);
     trace::add(&mut registry);
     registry
+}
+
+/// Adds a command of the list that `ovs-dpctl` has as well.
+fn add_dpctl<R: Into<unixctl::Reply> + 'static>(
+    registry: &mut Registry<Daemon>,
+    name: &str,
+    run: fn(&mut Daemon, &Args) -> R,
+) {
+    let Some(command) = flow::dpctl::find(name) else { return };
+    // Options come beside what is counted.
+    let most = command.max.saturating_add(4);
+    registry.add(command.appctl, command.usage, command.min, most, run);
 }
 
 /// The arguments as plain strings.

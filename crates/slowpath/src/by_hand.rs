@@ -1,0 +1,81 @@
+//! Flows that people make, change and take out (`ovs-appctl dpctl/add-flow`). They are in force at once; the revalidator's next
+//! pass makes them what the tables say, or takes them out, so that nothing stays that no table has asked for.
+
+use std::sync::Arc;
+
+use base::Version;
+use datapath::{PutError, Ufid};
+use flow::{Action, FlowKey, Mask, MaskedKey};
+
+use crate::flows::Listed;
+use crate::{SlowPath, lock};
+
+/// What is to be done with a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// There must be none.
+    Add,
+    /// There must be one, which gets other actions.
+    Change,
+    /// Either.
+    AddOrChange,
+}
+
+/// Why it was not.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotPut {
+    /// There is one.
+    Exists,
+    /// There is none.
+    Missing,
+    /// There is no room.
+    Full(PutError),
+}
+
+impl SlowPath {
+    /// Puts a flow into the datapath. `key` is what listings show, and what is matched as far as `mask` goes.
+    pub fn put_by_hand(
+        &self,
+        key: &FlowKey,
+        mask: &Mask,
+        actions: Vec<Action>,
+        put: Put,
+    ) -> Result<(), NotPut> {
+        let shared = &self.0.shared;
+        let masked = MaskedKey::new(key, mask);
+        let mut flows = lock(&shared.flows);
+        let is_there = shared.datapath.flow_of(&masked).is_some();
+        match (put, is_there) {
+            (Put::Add, true) => return Err(NotPut::Exists),
+            (Put::Change, false) => return Err(NotPut::Missing),
+            _ => {}
+        }
+        // Older than anything that is in force: the next pass looks at it.
+        let never = Version::default();
+        let flow = shared.datapath.put_flow(masked, actions.into(), never).map_err(NotPut::Full)?;
+        flows.insert(flow, *key, Arc::new([]), never);
+        Ok(())
+    }
+
+    /// Takes a flow out. False when there is none.
+    pub fn take_by_hand(&self, ufid: Ufid) -> bool {
+        let shared = &self.0.shared;
+        let mut flows = lock(&shared.flows);
+        let known = flows.remove(ufid).or_else(|| shared.datapath.flow(ufid));
+        if let Some(flow) = &known {
+            shared.datapath.remove_flow(flow);
+        }
+        known.is_some()
+    }
+
+    /// The flow with this key and mask.
+    pub fn find_by_key(&self, key: &FlowKey, mask: &Mask) -> Option<Ufid> {
+        let masked = MaskedKey::new(key, mask);
+        self.0.shared.datapath.flow_of(&masked).map(|flow| flow.ufid())
+    }
+
+    /// The flow with this id.
+    pub fn find(&self, ufid: Ufid) -> Option<Listed> {
+        self.list().into_iter().find(|listed| listed.flow.ufid() == ufid)
+    }
+}
