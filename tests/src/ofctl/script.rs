@@ -12,12 +12,10 @@
 pub(crate) struct Script {
     pub(crate) name: &'static str,
     pub(crate) text: &'static str,
-    /// Whether our switch is to do all of it.
-    pub(crate) on_ours: bool,
 }
 
 const fn script(name: &'static str, text: &'static str) -> Script {
-    Script { name, text, on_ours: true }
+    Script { name, text }
 }
 
 pub(crate) const ALL: [Script; 6] = [
@@ -26,11 +24,7 @@ pub(crate) const ALL: [Script; 6] = [
     script("groups.txt", include_str!("../../data/ofctl/groups.txt")),
     script("meters.txt", include_str!("../../data/ofctl/meters.txt")),
     script("errors.txt", include_str!("../../data/ofctl/errors.txt")),
-    // Our switch has no tunnel options yet.
-    Script {
-        on_ours: false,
-        ..script("tunnels.txt", include_str!("../../data/ofctl/tunnels.txt"))
-    },
+    script("tunnels.txt", include_str!("../../data/ofctl/tunnels.txt")),
 ];
 
 pub(crate) enum Step {
