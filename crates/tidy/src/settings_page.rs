@@ -148,6 +148,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "options:n_rxq_desc",
             "options:n_txq_desc",
             "options:use-need-wakeup",
+            "options:xdp-busy-poll",
             "options:vhost-server-path",
             "options:tx-retries-max",
             "options:pcap",
