@@ -232,8 +232,8 @@ impl Plan {
         fields.iter_mut().zip(&varies).for_each(|(byte, bits)| *byte ^= bits);
         let read = plan.read(fields);
         let Ok((_, Message::FlowMod(flow_mod))) = decode(&other) else { return None };
-        let is_right =
-            plan.read(parts.fields) == pattern && Some(read) == Request::new(&flow_mod).pattern.fixed();
+        let is_right = plan.read(parts.fields) == pattern
+            && Some(read) == Request::new(&flow_mod).pattern.fixed();
         is_right.then_some(plan)
     }
 

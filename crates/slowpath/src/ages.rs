@@ -161,7 +161,7 @@ mod tests {
     fn pattern(field: Field, value: u16) -> Sparse {
         let mut matching = Match::any();
         matching.set_exact(field, value);
-        MatchKey::new(&matching).unwrap().sparse()
+        MatchKey::new(&matching, &pipeline::Options::NONE).unwrap().sparse()
     }
 
     fn change(table: u8, pattern: &Sparse) -> Touched {

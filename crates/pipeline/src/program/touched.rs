@@ -94,7 +94,7 @@ mod tests {
     fn pattern(port: u16) -> Sparse {
         let mut matching = Match::any();
         matching.set_exact(Field::InPort, port);
-        MatchKey::new(&matching).unwrap().sparse()
+        MatchKey::new(&matching, &crate::Options::NONE).unwrap().sparse()
     }
 
     #[test]

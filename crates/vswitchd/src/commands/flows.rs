@@ -105,7 +105,7 @@ impl Filter {
         if matching.is_ethernet() {
             matching.clear(Field::PacketType);
         }
-        let pattern = MatchKey::new(&matching)
+        let pattern = MatchKey::new(&matching, &pipeline::Options::NONE)
             .ok_or_else(|| bad("options of tunnels cannot be looked for"))?;
         Ok(Filter(pattern.key, pattern.mask))
     }

@@ -48,7 +48,8 @@ fn change(
         let Some(chosen) = known.get(dice.below(known.len().max(1))) else { return Vec::new() };
         flow_mod.command =
             if dice.once_in(2) { Command::DeleteStrict } else { Command::ModifyStrict };
-        (flow_mod.table, flow_mod.matching) = (chosen.table, chosen.matching(&pipeline::Options::NONE));
+        (flow_mod.table, flow_mod.matching) =
+            (chosen.table, chosen.matching(&pipeline::Options::NONE));
         flow_mod.priority = chosen.priority as u16;
     }
     let changes = program.flow_mod(&flow_mod, base::Instant::default()).unwrap_or_default();
