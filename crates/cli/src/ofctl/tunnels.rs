@@ -1,5 +1,6 @@
 //! Which tunnel options are which fields: `{class=0xffff,type=0,len=4}->tun_metadata0`.
 
+use openflow::Protocols;
 use openflow::message::Message;
 use openflow::message::tlv::{TlvCommand, TlvMap, TlvTableMod};
 use openflow::text::number::parse;
@@ -49,7 +50,8 @@ pub(super) fn delete(context: &mut Context<'_>, args: &[String]) -> End {
 fn change(context: &mut Context<'_>, args: &[String], command: TlvCommand) -> End {
     let text = args.get(1).map_or("", String::as_str);
     let maps = read_all(text).ok_or("invalid tlv mapping")?;
-    let mut switch = Switch::open(context, &args[0])?;
+    let mut switch =
+        Switch::open_for_flow_mods(context, &args[0], Protocols::NXM.or(Protocols::OXM))?;
     switch.order(context, &Message::TlvTableMod(TlvTableMod { command, maps }))
 }
 
