@@ -1,7 +1,9 @@
 //! Rules: changing them, and what they have counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use base::Instant;
 use openflow::error::Code;
 use openflow::message::flow_mod::{ALL_TABLES, Command, Head};
 use openflow::message::stats::CountersReason;
@@ -72,16 +74,25 @@ pub(super) fn put_in_protocol(head: &mut Head, protocol: Protocol) -> Result<(),
     Ok(())
 }
 
+/// The rules that are asked for, with all that they have counted until now, which is told as well.
+fn select(
+    bridge: &Bridge,
+    request: &Request,
+    asked: &FlowStatsRequest,
+) -> Result<(Vec<Arc<Rule>>, Instant), Code> {
+    bridge.switch.collect();
+    let found = with_program(&*bridge.switch, |program, now| {
+        Ok((program.select(asked).map_err(|error| error.code)?, now))
+    });
+    found.unwrap_or(Ok((Vec::new(), request.now)))
+}
+
 pub(super) fn statistics(
     bridge: &mut Bridge,
     request: &Request,
     asked: &FlowStatsRequest,
 ) -> Outcome {
-    bridge.switch.collect();
-    let found = with_program(&*bridge.switch, |program, now| {
-        Ok((program.select(asked).map_err(|error| error.code)?, now))
-    });
-    let (rules, now) = found.unwrap_or(Ok((Vec::new(), request.now)))?;
+    let (rules, now) = select(bridge, request, asked)?;
     let empty = Message::FlowStatsReply { flows: Vec::new(), more: false };
     let protocol = bridge.peers.get(&request.from).map(|p| p.protocol).ok_or(Code::OFPBRC_EPERM)?;
     let protocol = form(protocol, asked.nicira);
@@ -96,11 +107,7 @@ pub(super) fn counters(
     request: &Request,
     asked: &FlowStatsRequest,
 ) -> Outcome {
-    bridge.switch.collect();
-    let found = with_program(&*bridge.switch, |program, now| {
-        Ok((program.select(asked).map_err(|error| error.code)?, now))
-    });
-    let (rules, now) = found.unwrap_or(Ok((Vec::new(), request.now)))?;
+    let (rules, now) = select(bridge, request, asked)?;
     let empty = Message::FlowCountersReply { flows: Vec::new(), more: false };
     let options = bridge.options.clone();
     let entries = rules.into_iter().map(move |rule| {
