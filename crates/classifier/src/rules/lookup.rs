@@ -10,7 +10,22 @@ use super::{Entry, Rules, prefix_mask};
 use crate::Mixer;
 
 /// What one search knows so far: what tries said of the key, by trie.
-type Known = SmallVec<[Option<Found>; 4]>;
+type Known = SmallVec<[Walked; 4]>;
+
+/// What a trie said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walked {
+    found: Option<Found>,
+    /// All bits that tell it have been looked at, so that to go by it costs no more.
+    is_seen: bool,
+}
+
+impl Walked {
+    /// Whether it says, of bits that were looked at anyway, that no row can match with a prefix of that length.
+    fn rules_out(&self, len: u8) -> bool {
+        self.is_seen && len > 0 && self.found.is_some_and(|found| !found.has(len))
+    }
+}
 
 impl<const N: usize, V: Entry> Rules<N, V> {
     /// The best rule that matches. Adds to `looked` which bits of the key the answer depends on.
@@ -27,12 +42,15 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         looked: &mut [u64; N],
         mut clause: impl FnMut(Soft<'a, V>),
     ) -> Option<&'a V> {
-        let mut known: Known = SmallVec::from_elem(None, self.tries.len());
+        let mut known: Known = SmallVec::from_elem(Walked::default(), self.tries.len());
         let mut best: Option<&V> = None;
         for rank in &self.order {
             let least = best.map_or(i32::MIN, |v| v.priority());
             if best.is_some() && least >= rank.top {
                 break;
+            }
+            if rank.prefixes.iter().zip(&known).any(|(len, walked)| walked.rules_out(*len)) {
+                continue;
             }
             let Some(table) = self.subtable(rank.slot) else { continue };
             let Some(row) = self.probe(table, key, looked, &mut known) else { continue };
@@ -143,7 +161,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         else {
             return false;
         };
-        let found = *known.get_or_insert_with(|| trie.lookup(part.of(key), part.bits()));
+        let found = *known.found.get_or_insert_with(|| trie.lookup(part.of(key), part.bits()));
         if found.has(here.len) {
             return false;
         }
@@ -152,6 +170,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         let ruled_out = found.looked <= here.len || part.of(looked) & seen == seen;
         if ruled_out {
             part.raise(looked, seen);
+            known.is_seen = true;
         }
         ruled_out
     }
@@ -208,5 +227,5 @@ impl<const N: usize, V: Entry> Rules<N, V> {
 
 /// Whether the trie has been walked.
 fn is_known(here: &InTrie, known: &Known) -> bool {
-    known.get(usize::from(here.trie)).is_some_and(|k| k.is_some())
+    known.get(usize::from(here.trie)).is_some_and(|walked| walked.found.is_some())
 }

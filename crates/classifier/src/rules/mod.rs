@@ -84,11 +84,13 @@ pub struct Rules<const N: usize, V> {
     len: usize,
 }
 
-/// A subtable's place in the order.
+/// A subtable's place in the order, and what tells of many that they cannot match without a look at them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rank {
     top: i32,
     slot: u32,
+    /// By trie, the first few: how long prefixes are here, 0 if the mask selects none.
+    prefixes: [u8; 4],
 }
 
 impl Rank {
@@ -144,13 +146,18 @@ impl<const N: usize, V: Entry> Rules<N, V> {
                 }
             }
         }
+        for rank in &mut self.order {
+            if let Some(Some(table)) = self.subtables.get(rank.slot as usize) {
+                rank.prefixes = table.rank(rank.slot).prefixes;
+            }
+        }
     }
 
     /// Adds a rule; the answer is the one that it replaces: of the same masked key and priority.
     pub fn insert(&mut self, value: V) -> Option<V> {
         let slot = self.slot(value.pattern().shape());
         let Some(Some(table)) = self.subtables.get_mut(slot as usize) else { return None };
-        let before = Rank { top: table.top(), slot };
+        let before = table.rank(slot);
         // Prefixes are taken now: the rule is about to move.
         let parts = self.prefixes.iter().zip(table.prefixes());
         let mark = |(part, len): (&Part, &u8)| match len {
@@ -159,7 +166,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         };
         let marks: SmallVec<[_; 4]> = parts.map(mark).collect();
         let (old, new_row) = table.insert(self.seed, value);
-        let after = Rank { top: table.top(), slot };
+        let after = table.rank(slot);
         if new_row {
             for ((trie, bits), len) in self.tries.iter_mut().zip(marks).zip(table.prefixes()) {
                 trie.insert(bits, *len);
@@ -174,7 +181,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
     pub fn remove(&mut self, pattern: &Sparse, priority: i32) -> Option<V> {
         let slot = *self.by_shape.get(pattern.shape())?;
         let table = self.subtables.get_mut(slot as usize)?.as_mut()?;
-        let before = Rank { top: table.top(), slot };
+        let before = table.rank(slot);
         let (old, gone) = table.remove(self.seed, pattern, priority)?;
         if gone {
             let tries = self.tries.iter_mut().zip(&self.prefixes).zip(table.prefixes());
@@ -191,7 +198,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
             }
             self.free.push(slot);
         } else {
-            let after = Rank { top: table.top(), slot };
+            let after = table.rank(slot);
             self.rank(before, Some(after));
         }
         Some(old)

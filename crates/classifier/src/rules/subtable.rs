@@ -7,10 +7,10 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
-use super::Entry as Rule;
 use super::layout::{Layout, Part, STAGES};
 use super::sparse::{Shape, Sparse};
 use super::trie::Trie;
+use super::{Entry as Rule, Rank};
 use crate::Mixer;
 
 /// See the module. What searches need is together in a few cache lines; the rest is elsewhere.
@@ -212,8 +212,15 @@ impl<V: Rule> Subtable<V> {
         self.rest.ports.as_ref()
     }
 
+    /// Its place in the order, being the one in this slot.
+    pub(super) fn rank(&self, slot: u32) -> Rank {
+        let mut prefixes = [0; 4];
+        prefixes.iter_mut().zip(&self.rest.prefixes).for_each(|(len, own)| *len = *own);
+        Rank { top: self.top(), slot, prefixes }
+    }
+
     /// The highest priority.
-    pub(super) fn top(&self) -> i32 {
+    fn top(&self) -> i32 {
         self.rest.priorities.last_key_value().map_or(i32::MIN, |(p, _)| *p)
     }
 
