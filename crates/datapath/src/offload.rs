@@ -196,7 +196,7 @@ impl Offload {
         for flow in flows {
             let judge = || {
                 let exit = |port| exit(ports, port);
-                offload::judge(flow.key(), flow.actions(), exit, keeps_offloads, mark_ipv4)
+                offload::judge(&flow.key(), flow.actions(), exit, keeps_offloads, mark_ipv4)
             };
             if self.running.contains_key(&flow.ufid()) {
                 self.review(flow, judge(), now);

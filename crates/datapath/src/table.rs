@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base::{Instant, Version};
+use classifier::Pattern;
 use flow::{Action, Mask, MaskedKey};
 use hashbrown::{HashMap, HashTable};
 
@@ -70,8 +71,9 @@ impl FlowTable {
     }
 
     pub(crate) fn by_key(&self, key: &MaskedKey) -> Option<&Arc<Flow>> {
-        let hash = Ufid::new(self.seed, key).0 as u64;
-        self.flows.find(hash, |f| f.key() == key)
+        let pattern = Pattern::new(key);
+        let hash = Ufid::new(self.seed, &pattern).0 as u64;
+        self.flows.find(hash, |f| *f.pattern() == pattern)
     }
 
     /// Installs; an equal key's flow is replaced and dies.
@@ -82,8 +84,10 @@ impl FlowTable {
         version: Version,
         now: Instant,
     ) -> Result<Arc<Flow>, PutError> {
-        let hash = Ufid::new(self.seed, &key).0 as u64;
-        if let Some(old) = self.flows.find_mut(hash, |f| *f.key() == key) {
+        let pattern = Pattern::new(&key);
+        let ufid = Ufid::new(self.seed, &pattern);
+        let hash = ufid.0 as u64;
+        if let Some(old) = self.flows.find_mut(hash, |f| *f.pattern() == pattern) {
             let new = Arc::new(old.with_actions(actions, version));
             std::mem::replace(old, new.clone()).kill();
             return Ok(new);
@@ -95,7 +99,7 @@ impl FlowTable {
             return Err(PutError::TooManyMasks { limit: self.mask_limit });
         }
         *self.masks.entry(*key.mask()).or_default() += 1;
-        let flow = Arc::new(Flow::new(self.seed, key, actions, version, now));
+        let flow = Arc::new(Flow::new(ufid, pattern, actions, version, now));
         self.flows.insert_unique(hash, flow.clone(), |f| f.ufid().0 as u64);
         Ok(flow)
     }

@@ -99,14 +99,19 @@ impl Since<'_> {
     /// [`reach`] of the same.
     pub(crate) fn concern(
         &self,
-        (flow, uses, reach): (&MaskedKey, &[Use], &TableSet),
+        flow: impl FnOnce() -> MaskedKey,
+        (uses, reach): (&[Use], &TableSet),
         valid_at: Version,
     ) -> bool {
         let then = self.then.max(valid_at);
         if self.everything && self.ages.others > then {
             return true;
         }
-        self.tables.meets(reach) && uses.iter().any(|used| self.concerns(flow, used, then))
+        if !self.tables.meets(reach) {
+            return false;
+        }
+        let flow = flow();
+        uses.iter().any(|used| self.concerns(&flow, used, then))
     }
 
     fn concerns(&self, flow: &MaskedKey, used: &Use, then: Version) -> bool {
@@ -173,9 +178,9 @@ mod tests {
     /// Whether a flow of IPv4 packets that was looked up in these tables is concerned.
     fn concern(ages: &Ages, tables: &[u8], then: u64) -> bool {
         let uses: Vec<Use> = tables.iter().map(|table| met(*table)).collect();
-        let flow = (&flow(0x800), &uses[..], &reach(&uses));
-        let answer = ages.since(Version(then)).concern(flow, Version(0));
-        assert_eq!(answer, ages.since(Version(0)).concern(flow, Version(then)));
+        let (flow, used) = (|| flow(0x800), (&uses[..], &reach(&uses)));
+        let answer = ages.since(Version(then)).concern(flow, used, Version(0));
+        assert_eq!(answer, ages.since(Version(0)).concern(flow, used, Version(then)));
         answer
     }
 

@@ -121,7 +121,7 @@ impl Shared {
 /// Those of these flows that may not be right any more.
 pub(crate) fn concerned<'a>(
     since: &Since<'_>,
-    flows: impl Iterator<Item = &'a Tracked>,
+    flows: impl Iterator<Item = &'a Box<Tracked>>,
 ) -> Vec<Ufid> {
     flows.filter(|flow| flow.is_concerned(since)).map(|flow| flow.flow.ufid()).collect()
 }

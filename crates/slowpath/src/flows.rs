@@ -1,13 +1,14 @@
 //! The flows that the slow path has installed, and what it remembers of each: the statistics already credited, and what the
 //! translation said they are to be credited to.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use base::Version;
 use datapath::{Flow, FlowStats, Ufid};
 use flow::FlowKey;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use pipeline::{PortRef, TableSet};
 use xlate::Use;
 
@@ -17,8 +18,8 @@ use crate::ages::{self, Since};
 #[derive(Debug)]
 pub(crate) struct Tracked {
     pub(crate) flow: Arc<Flow>,
-    /// The key of the packet that made it: what listings show outside the mask.
-    pub(crate) first: FlowKey,
+    /// What the packet that made it had beside what the flow matches, for listings.
+    beside: Beside,
     /// What has been credited so far.
     pub(crate) credited: FlowStats,
     /// Whom packets of the flow are credited to, and what they keep alive.
@@ -29,11 +30,60 @@ pub(crate) struct Tracked {
     pub(crate) valid_at: Version,
 }
 
+/// A key without what a flow with that key matches anyway: there may be very many flows.
+#[derive(Debug)]
+struct Beside {
+    /// A bit for each word of the key that differs from the flow's.
+    which: u64,
+    words: Box<[u64]>,
+}
+
+const _: () = assert!(flow::WORDS <= 64);
+
+impl Beside {
+    fn of(key: &FlowKey, flow: &Flow) -> Self {
+        let masked = flow.key();
+        let differs = |i: &usize| key.words()[*i] != masked.key().words()[*i];
+        let places = || (0..flow::WORDS).filter(differs);
+        let which = places().fold(0, |bits, i| bits | 1 << i);
+        Self { which, words: places().map(|i| key.words()[i]).collect() }
+    }
+
+    /// The key.
+    fn key(&self, flow: &Flow) -> FlowKey {
+        let mut key = *flow.key().key();
+        let places = (0..flow::WORDS).filter(|i| self.which >> i & 1 == 1);
+        places.zip(&self.words).for_each(|(i, word)| key.words_mut()[i] = *word);
+        key
+    }
+}
+
+/// Flows by their ids, which are hashes.
+pub(crate) type ByUfid = HashMap<Ufid, Box<Tracked>, BuildHasherDefault<AsIs>>;
+
+/// Passes an id on.
+#[derive(Debug, Default)]
+pub(crate) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash << 8 | u64::from(*byte));
+    }
+
+    fn write_u128(&mut self, id: u128) {
+        self.0 = id as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// All installed flows, and those that were removed but may still count a packet that was under way.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
-    pub(crate) by_ufid: HashMap<Ufid, Tracked>,
-    pub(crate) removed: Vec<Tracked>,
+    pub(crate) by_ufid: ByUfid,
+    pub(crate) removed: Vec<Box<Tracked>>,
     reach: Reach,
 }
 
@@ -71,7 +121,7 @@ impl Flows {
     pub(crate) fn insert(
         &mut self,
         flow: Arc<Flow>,
-        first: FlowKey,
+        first: &FlowKey,
         uses: Arc<[Use]>,
         valid_at: Version,
     ) {
@@ -85,7 +135,8 @@ impl Flows {
             }
             Entry::Vacant(place) => {
                 let credited = FlowStats::default();
-                place.insert(Tracked { credited, first, uses, reach, valid_at, flow });
+                let beside = Beside::of(first, &flow);
+                place.insert(Box::new(Tracked { credited, beside, uses, reach, valid_at, flow }));
             }
         }
     }
@@ -116,9 +167,14 @@ impl Flows {
 }
 
 impl Tracked {
+    /// The key of the packet that made it.
+    fn first(&self) -> FlowKey {
+        self.beside.key(&self.flow)
+    }
+
     /// Whether it may not be right any more.
     pub(crate) fn is_concerned(&self, since: &Since<'_>) -> bool {
-        since.concern((self.flow.key(), &self.uses, &self.reach), self.valid_at)
+        since.concern(|| self.flow.key(), (&self.uses, &self.reach), self.valid_at)
     }
 
     /// What the flow has counted since the last call.
@@ -155,8 +211,8 @@ impl Flows {
             })
         };
         let listed =
-            |t: &Tracked| Listed { flow: t.flow.clone(), first: t.first, entered: entered(t) };
-        let mut all: Vec<_> = self.by_ufid.values().map(listed).collect();
+            |t: &Tracked| Listed { flow: t.flow.clone(), first: t.first(), entered: entered(t) };
+        let mut all: Vec<_> = self.by_ufid.values().map(|t| listed(t)).collect();
         all.sort_by_key(|l| (l.flow.created(), l.flow.ufid()));
         all
     }

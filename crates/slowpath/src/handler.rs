@@ -18,6 +18,7 @@ use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use base::Instant;
+use classifier::Pattern;
 use datapath::{Answers, Miss, MissReason, Resolver};
 use flow::{Action, FlowKey, Mask, MaskedKey, RecircId, SlowReason};
 use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
@@ -76,6 +77,8 @@ impl Access<'_> {
 /// A flow that a batch brings.
 struct Brought {
     key: MaskedKey,
+    /// The same, to find packets by.
+    pattern: Pattern,
     /// The key of the packet that brings it.
     first: FlowKey,
     actions: Arc<[Action]>,
@@ -175,7 +178,7 @@ impl Shared {
         now: Instant,
     ) -> Option<Fate> {
         let delta = delta(miss);
-        if let Some(at) = flows.iter().position(|flow| flow.key.matches(&miss.key)) {
+        if let Some(at) = flows.iter().position(|flow| flow.pattern.matches(&miss.key)) {
             self.learn_from(access, &flows[at].uses, Vec::new(), delta, now)?;
             return Some(Fate::Flow(at));
         }
@@ -185,8 +188,10 @@ impl Shared {
         self.learn_from(access, &uses, effects, delta, now)?;
         let mask =
             if self.exact_flows.load(Ordering::Relaxed) { whole(&miss.key, &mask) } else { mask };
+        let key = MaskedKey::new(&miss.key, &mask);
         flows.push(Brought {
-            key: MaskedKey::new(&miss.key, &mask),
+            pattern: Pattern::new(&key),
+            key,
             first: miss.key,
             actions: actions.into(),
             uses: uses.into(),
@@ -256,7 +261,7 @@ impl Shared {
             .then(|| out.put_flow(brought.key, brought.actions.clone(), version))
             .and_then(Result::ok);
         match flow {
-            Some(flow) => flows.insert(flow, brought.first, brought.uses.clone(), version),
+            Some(flow) => flows.insert(flow, &brought.first, brought.uses.clone(), version),
             None => {
                 self.count.flow_refused.inc();
                 lock(&state.held).hold(&brought.uses, now);

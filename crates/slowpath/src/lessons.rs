@@ -41,9 +41,7 @@ impl State {
                 .macs
                 .get(&learn.bridge)
                 .is_none_or(|table| table.has_news(learn.vlan, learn.mac, learn.port, now)),
-            Use::Neighbour { bridge, ip, asker } => {
-                self.neighbours.has_use(bridge, *ip, *asker, now)
-            }
+            Use::Neighbour(n) => self.neighbours.has_use(&n.bridge, n.ip, n.asker, now),
             Use::NeighbourSeen(seen) => self.neighbours.has_news(seen, now),
             Use::Rx(_)
             | Use::Tx(_)
@@ -114,7 +112,7 @@ impl Shared {
                 | Use::Shorten(_)
                 | Use::Frozen(..)
                 | Use::Learn(_)
-                | Use::Neighbour { .. }
+                | Use::Neighbour(_)
                 | Use::NeighbourSeen(_) => {}
             }
         }
@@ -127,9 +125,7 @@ impl Shared {
                 Use::LearnRule(learn) => self.learn_rule(state, learn, now),
                 Use::Shorten(s) if ends(delta) => self.shorten(state, s),
                 Use::Learn(learn) => state.refresh(learn, now),
-                Use::Neighbour { bridge, ip, asker } => {
-                    state.neighbours.used(bridge, *ip, *asker, now);
-                }
+                Use::Neighbour(n) => state.neighbours.used(&n.bridge, n.ip, n.asker, now),
                 Use::NeighbourSeen(seen) => {
                     state.neighbours.observe(seen, now);
                 }

@@ -149,7 +149,7 @@ impl Shared {
     }
 
     /// Credits what flows have counted that are no longer installed.
-    fn credit_all(&self, mut removed: Vec<Tracked>, now: Instant) -> Vec<Tracked> {
+    fn credit_all(&self, mut removed: Vec<Box<Tracked>>, now: Instant) -> Vec<Box<Tracked>> {
         let mut told = Told::default();
         {
             let state = self.read();
@@ -247,7 +247,7 @@ impl Shared {
             tracked.valid_at = version;
             return true;
         }
-        let key = *tracked.flow.key();
+        let key = tracked.flow.key();
         let request =
             Request { key: key.key(), packet: None, now, want_trace: false, entered: None };
         let fresh = translate(&state.snapshot, &state.tables(), &request);

@@ -44,8 +44,8 @@ pub use explain::{Explained, Resumed, Taught, describe, explain, flow_text, opti
 pub use frozen::{Frozen, Frozens};
 pub use inject::{translate_packet_out, translate_resumed};
 pub use request::{
-    Effect, Entered, Fork, Grouped, Learn, LearnRule, MacTables, Met, MeterIds, Programs, Request,
-    Resolve, Shorten, Tables, Translation, Use, Wait,
+    Effect, Entered, Fork, Grouped, Learn, LearnRule, MacTables, Met, MeterIds, Needed, Programs,
+    Request, Resolve, Shorten, Tables, Translation, Use, Wait,
 };
 pub use run::REASON_EXPLICIT_MISS;
 pub use terminate::show_listeners;

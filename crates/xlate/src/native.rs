@@ -13,7 +13,7 @@ use tunnel::{
 };
 
 use crate::packet::Packet;
-use crate::request::{Effect, Resolve, Use, Wait};
+use crate::request::{Effect, Needed, Resolve, Use, Wait};
 use crate::trace::Kind;
 use crate::walk::Walk;
 
@@ -109,7 +109,8 @@ impl Walk<'_> {
         let Some(push) = outer.vxlan(vni, dp, way.via_dp) else {
             return self.give_up(DropCause::TunnelNoRoute);
         };
-        self.uses.push(Use::Neighbour { bridge: way.bridge, ip: way.neighbour, asker });
+        let needed = Needed { bridge: way.bridge, ip: way.neighbour, asker };
+        self.uses.push(Use::Neighbour(Box::new(needed)));
         self.commit(packet);
         let key = outer_key(&outer, way.via_dp);
         // The underlay's rules count the packets that they see.

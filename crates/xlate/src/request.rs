@@ -189,16 +189,23 @@ pub enum Use {
     /// Their source station is alive.
     Learn(Learn),
     /// They need this neighbour.
-    Neighbour {
-        /// The underlay port's name, as in [`Resolve::bridge`].
-        bridge: Arc<str>,
-        /// The neighbour.
-        ip: IpAddr,
-        /// Our side.
-        asker: Asker,
-    },
+    Neighbour(Box<Needed>),
     /// They tell of this neighbour.
-    NeighbourSeen(Observed),
+    NeighbourSeen(Box<Observed>),
+}
+
+/// A flow has about one for each table, and there are very many flows: what is rare and large is behind a pointer.
+const _: () = assert!(size_of::<Use>() <= 32);
+
+/// A neighbour that packets need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// The underlay port's name, as in [`Resolve::bridge`].
+    pub bridge: Arc<str>,
+    /// The neighbour.
+    pub ip: IpAddr,
+    /// Our side.
+    pub asker: Asker,
 }
 
 /// What a packet met in a table.

@@ -94,7 +94,7 @@ impl Walk<'_> {
         self.say(|| format!("{ip} is at {} ({evidence:?})", MacText(&mac)));
         let seen = Observed { bridge: port.name.clone(), ip, mac, evidence };
         self.effects.push(Effect::NeighbourSeen(seen.clone()));
-        self.uses.push(Use::NeighbourSeen(seen));
+        self.uses.push(Use::NeighbourSeen(Box::new(seen)));
     }
 
     fn hear_arp(&mut self, key: &FlowKey, own: &[Prefix]) -> Option<(IpAddr, Mac, Evidence)> {

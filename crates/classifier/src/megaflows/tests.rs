@@ -132,7 +132,9 @@ proptest! {
     #[test]
     fn patterns_match_as_masked_keys_do(a: u8, b: u8, m: u8, c: u8, d: u8) {
         let masked = MaskedKey::new(&key(a, b), &mask(m));
-        prop_assert_eq!(Pattern::new(&masked).matches(&key(c, d)), masked.matches(&key(c, d)));
+        let pattern = Pattern::new(&masked);
+        prop_assert_eq!(pattern.matches(&key(c, d)), masked.matches(&key(c, d)));
+        prop_assert_eq!(pattern.masked_key(), masked);
     }
 }
 

@@ -87,7 +87,8 @@ impl Replica {
             self.remove(&flow);
             return;
         }
-        if let Some(&place) = self.table.get(flow.key()) {
+        let key = flow.key();
+        if let Some(&place) = self.table.get(&key) {
             let place = &mut self.places[place as usize];
             let was = place.take().filter(|was| was.flow.shares_cells(&flow));
             let cell = was.map_or_else(|| flow.new_cell(), |was| was.cell);
@@ -98,7 +99,7 @@ impl Replica {
             self.places.push(None);
             self.places.len() as u32 - 1
         });
-        if self.table.insert(flow.key(), place).is_err() {
+        if self.table.insert(&key, place).is_err() {
             self.free.push(place);
             return;
         }
@@ -108,10 +109,11 @@ impl Replica {
 
     /// Takes out this flow, or a dead one with the same key: one that it had replaced, if it was removed before it got here.
     pub(super) fn remove(&mut self, flow: &Arc<Flow>) {
-        let Some(&place) = self.table.get(flow.key()) else { return };
+        let key = flow.key();
+        let Some(&place) = self.table.get(&key) else { return };
         let is_gone = |h: &Held| Arc::ptr_eq(&h.flow, flow) || !h.flow.is_live();
         if self.places[place as usize].as_ref().is_some_and(is_gone) {
-            self.table.remove(flow.key());
+            self.table.remove(&key);
             self.vacate(place);
         }
     }
@@ -121,7 +123,7 @@ impl Replica {
             if let Some(held) = &self.places[place as usize]
                 && !held.flow.is_live()
             {
-                self.table.remove(held.flow.key());
+                self.table.remove(&held.flow.key());
                 self.vacate(place);
             }
         }
@@ -141,14 +143,21 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::cache::Cache;
+    use crate::entry::Ufid;
     use crate::stats::Meter;
     use base::{Instant, Version};
     use flow::{Mask, MaskedKey};
 
+    fn made(key: MaskedKey) -> Arc<Flow> {
+        let pattern = Pattern::new(&key);
+        let ufid = Ufid::new(1, &pattern);
+        Arc::new(Flow::new(ufid, pattern, Arc::new([]), Version(0), Instant::default()))
+    }
+
     fn flow(port: u32) -> Arc<Flow> {
         let masked = |in_port| FlowKey { in_port, ..FlowKey::default() };
         let key = MaskedKey::new(&masked(port), &Mask(masked(u32::MAX)));
-        Arc::new(Flow::new(1, key, Arc::new([]), Version(0), Instant::default()))
+        made(key)
     }
 
     fn find(cache: &mut Cache, port: u32) -> (Option<Arc<Flow>>, u64) {
@@ -176,7 +185,7 @@ mod tests {
         cache.remove(&b);
         let wider = FlowKey { in_port: 0xff, ..FlowKey::default() };
         let key = MaskedKey::new(&FlowKey { in_port: 1, ..wider }, &Mask(wider));
-        let c = Arc::new(Flow::new(1, key, Arc::new([]), Version(0), Instant::default()));
+        let c = made(key);
         cache.put(c.clone());
         let (found, exact) = find(&mut cache, 1);
         assert!(found.is_some_and(|f| Arc::ptr_eq(&f, &c)) && exact == 1);

@@ -158,7 +158,8 @@ impl World {
         let flows = self.slow.list();
         self.slow.with(|state, now| {
             for listed in &flows {
-                let key = listed.flow.key().key();
+                let flow = listed.flow.key();
+                let key = flow.key();
                 let request = Request { key, packet: None, now, want_trace: false, entered: None };
                 let fresh = translate(&state.snapshot, &state.tables(), &request);
                 assert_eq!(**listed.flow.actions(), *fresh.actions, "{key:?}");

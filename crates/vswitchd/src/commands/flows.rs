@@ -163,8 +163,8 @@ pub(super) fn write_flow(
         if style.verbose && style.ufid {
             let _ = write!(out, "ufid:{}, ", flow.ufid());
         }
-        let text =
-            FlowText { key: &listed.first, mask: flow.key().mask(), verbose: style.verbose, names };
+        let key = flow.key();
+        let text = FlowText { key: &listed.first, mask: key.mask(), verbose: style.verbose, names };
         let _ = write!(out, "{text}, {}, ", stats_text(&flow.stats(), now));
         if style.verbose {
             let offloaded = plane.datapath.is_offloaded(flow.ufid());

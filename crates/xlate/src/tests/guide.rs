@@ -68,7 +68,7 @@ fn unknown_unicast_floods_into_the_tunnel_too() {
         [
             Use::Met(_),
             Use::Learn(_),
-            Use::Neighbour { .. },
+            Use::Neighbour(_),
             // What the underlay sees is longer by the headers.
             Use::Grown(50),
             Use::Met(_),
