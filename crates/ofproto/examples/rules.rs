@@ -17,6 +17,10 @@ use openflow::wire::encode;
 use openflow::{Code, Message, Port, Protocol, Version};
 use pipeline::Program;
 
+/// As in the switch.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PEER: PeerId = PeerId(1);
 const PROTOCOL: Protocol = Protocol::Of14;
 /// Each cookie is on so many rules.
