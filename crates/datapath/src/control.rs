@@ -20,7 +20,7 @@ use crate::history::History;
 use crate::mailbox::{Command, Latch, NewPort, Run};
 use crate::meters::{MeterConfig, MeterError, MeterStats, Meters};
 use crate::miss::{Miss, MissQueue, Source};
-use crate::offload::{Offload, Offloaded};
+use crate::offload::{Active, Offload, Offloaded};
 use crate::peers::Peers;
 use crate::ports::{PortInfo, PortKind, PortTable, RxPlace, TunnelKind};
 use crate::resolve::{self, Resolver};
@@ -336,14 +336,19 @@ impl Datapath {
         self.0.shared.offload().set_wanted(wanted, &ports);
     }
 
-    /// Credits what the kernel has counted, and decides anew what it runs. To be called about twice a second.
-    pub fn offload_pass(&self, now: Instant) {
+    /// Whether [`Datapath::offload_pass`] would do anything.
+    pub fn wants_offload_pass(&self, now: Instant) -> bool {
+        self.0.shared.offload().is_due(now)
+    }
+
+    /// Credits what the kernel has counted, and decides anew what it runs. To be called about twice a second; `active` are the
+    /// flows that have had packets since the last time that it was wanted.
+    pub fn offload_pass(&self, active: &[Active], now: Instant) {
         // No queue is on its way from one worker to another.
         let _staff = lock(&self.0.staff);
         let ports = lock(&self.0.ports);
         let mut offload = self.0.shared.offload();
-        let flows = if offload.is_wanted() { self.flows() } else { Vec::new() };
-        let openings = offload.pass(&ports, &flows, &self.0.shared.peers, now);
+        let openings = offload.pass(&ports, active, &self.0.shared.peers, now);
         drop(offload);
         if openings.is_empty() {
             return;

@@ -58,7 +58,7 @@ pub use meters::{
     BANDS_MAX, Band, BandKind, METERS_MAX, MeterConfig, MeterError, MeterStats, MeterUnit,
 };
 pub use miss::{Claim, Miss, MissQueue, MissReason};
-pub use offload::Offloaded;
+pub use offload::{Active, Offloaded};
 pub use ports::{PortInfo, PortKind, TunnelKind};
 pub use resolve::Resolver;
 pub use schedule::{AutoBalance, Schedule};

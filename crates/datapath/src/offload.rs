@@ -22,7 +22,7 @@ use flow::DpPort;
 use netdev::KernelSide;
 use offload::{Counts, Engine, Exit, Gate, Id, InstallError, Passage, Rule, Traffic};
 
-use crate::entry::{Flow, FlowStats, StatsCell, Ufid};
+use crate::entry::{Flow, StatsCell, Ufid};
 use crate::keeper::{FEW, Keeper, Kind, Order, Seen, per_second};
 use crate::opening::Opening;
 use crate::peers::{Peers, mark_ipv4};
@@ -45,6 +45,15 @@ pub struct Offloaded {
     pub packets: u64,
 }
 
+/// A flow that has had packets since the last pass that was due.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// The flow.
+    pub flow: Arc<Flow>,
+    /// How many packets it had had then.
+    pub before: u64,
+}
+
 pub(crate) struct Offload {
     wanted: bool,
     /// Nothing if not wanted, or not to be had.
@@ -52,8 +61,6 @@ pub(crate) struct Offload {
     running: HashMap<Ufid, Running>,
     /// Those of the ports by which flows can come in.
     port_gates: HashMap<DpPort, Gated>,
-    /// What flows had seen at the last pass, of those that workers run and that had had packets since the one before.
-    before: HashMap<Ufid, FlowStats>,
     last_pass: Instant,
     packets: u64,
     /// What has been said about the kernel's refusals.
@@ -99,16 +106,11 @@ impl Offload {
             engine: None,
             running: HashMap::new(),
             port_gates: HashMap::new(),
-            before: HashMap::new(),
             last_pass: Instant::default(),
             packets: 0,
             said: false,
             opened: counters.counter("offload_opened"),
         }
-    }
-
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted
     }
 
     pub(crate) fn set_wanted(&mut self, wanted: bool, ports: &PortTable) {
@@ -145,7 +147,6 @@ impl Offload {
     pub(crate) fn forget_all(&mut self) {
         let all: Vec<_> = self.running.keys().copied().collect();
         all.into_iter().for_each(|ufid| self.forget(ufid));
-        self.before.clear();
     }
 
     /// No flow runs from or to this port any more.
@@ -177,47 +178,47 @@ impl Offload {
         Offloaded { flows: self.running.len(), packets: self.packets }
     }
 
-    /// Credits, and decides anew what runs. `flows` are all there are. Gives back what workers are to do for it; receive queues
-    /// must not be on their way from one to another.
+    /// Whether it is time for a pass.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.wanted && now.since(self.last_pass) >= PASS
+    }
+
+    /// Credits, and decides anew what runs. Gives back what workers are to do for it; receive queues must not be on their way
+    /// from one to another.
     pub(crate) fn pass(
         &mut self,
         ports: &PortTable,
-        flows: &[Arc<Flow>],
+        active: &[Active],
         peers: &Peers,
         now: Instant,
     ) -> Vec<Arc<Opening>> {
-        if !self.wanted || now.since(self.last_pass) < PASS || !self.open(ports) {
+        if !self.is_due(now) || !self.open(ports) {
             return Vec::new();
         }
         let last_pass = std::mem::replace(&mut self.last_pass, now);
         let known = peers.list().1;
         let keeps_offloads = |address: u32| known.contains(&IpAddr::V4(Ipv4Addr::from(address)));
-        let mut before = HashMap::new();
-        for flow in flows {
-            let judge = || {
-                let exit = |port| exit(ports, port);
-                offload::judge(&flow.key(), flow.actions(), exit, keeps_offloads, mark_ipv4)
-            };
-            if self.running.contains_key(&flow.ufid()) {
-                self.review(flow, judge(), now);
-                continue;
-            }
+        let judge = |flow: &Flow| {
+            let exit = |port| exit(ports, port);
+            offload::judge(&flow.key(), flow.actions(), exit, keeps_offloads, mark_ipv4)
+        };
+        let others = active.iter().filter(|one| !self.running.contains_key(&one.flow.ufid()));
+        let others: Vec<_> = others.collect();
+        let running: Vec<_> = self.running.values().map(|running| running.flow.clone()).collect();
+        for flow in running {
+            self.review(&flow, judge(&flow), now);
+        }
+        for Active { flow, before } in others {
             let stats = flow.stats();
-            let earlier = self.before.get(&flow.ufid()).copied().unwrap_or_default();
-            let since = stats.packets.saturating_sub(earlier.packets);
-            if since == 0 {
-                continue;
-            }
-            before.insert(flow.ufid(), stats);
+            let since = stats.packets.saturating_sub(*before);
             let slow = || per_second(since, now.since(last_pass)) < FEW;
             if since >= WORTH_WHILE
-                && let Some(rule) = judge()
+                && let Some(rule) = judge(flow)
                 && (rule.is_pop() || stats.tcp_flags != 0 || slow())
             {
-                self.begin(flow, rule, ports, (earlier.packets, last_pass));
+                self.begin(flow, rule, ports, (*before, last_pass));
             }
         }
-        self.before = before;
         self.keep_gates(ports, now)
     }
 

@@ -62,7 +62,7 @@ impl Shared {
         }
         drop(state);
         if !concerned.is_empty() {
-            self.look_again(&concerned, self.clock.now());
+            self.look_again(&concerned, self.clock.now(), None);
         }
         self.obeyed.fetch_max(version.0, Ordering::AcqRel);
         true
@@ -88,7 +88,7 @@ impl Shared {
                 let flows = lock(&self.flows);
                 concerned(&since, chunk.iter().filter_map(|id| flows.by_ufid.get(id)))
             };
-            self.look_again(&concerned, now);
+            self.look_again(&concerned, now, None);
         }
         self.obeyed.fetch_max(version.0, Ordering::AcqRel);
     }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use base::Version;
-use datapath::{Flow, FlowStats, Ufid};
+use datapath::{Active, Flow, FlowStats, Ufid};
 use flow::FlowKey;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -22,6 +22,8 @@ pub(crate) struct Tracked {
     beside: Beside,
     /// What has been credited so far.
     pub(crate) credited: FlowStats,
+    /// Packets that it had had when the datapath was last asked whether the kernel should run it.
+    pub(crate) offered: u64,
     /// Whom packets of the flow are credited to, and what they keep alive.
     pub(crate) uses: Arc<[Use]>,
     /// The tables whose rules it depends on.
@@ -136,7 +138,15 @@ impl Flows {
             Entry::Vacant(place) => {
                 let credited = FlowStats::default();
                 let beside = Beside::of(first, &flow);
-                place.insert(Box::new(Tracked { credited, beside, uses, reach, valid_at, flow }));
+                place.insert(Box::new(Tracked {
+                    credited,
+                    offered: 0,
+                    beside,
+                    uses,
+                    reach,
+                    valid_at,
+                    flow,
+                }));
             }
         }
     }
@@ -175,6 +185,12 @@ impl Tracked {
     /// Whether it may not be right any more.
     pub(crate) fn is_concerned(&self, since: &Since<'_>) -> bool {
         since.concern(|| self.flow.key(), (&self.uses, &self.reach), self.valid_at)
+    }
+
+    /// The flow, if it has had packets since this was last asked.
+    pub(crate) fn offer(&mut self) -> Option<Active> {
+        let before = std::mem::replace(&mut self.offered, self.credited.packets);
+        (self.credited.packets > before).then(|| Active { flow: self.flow.clone(), before })
     }
 
     /// What the flow has counted since the last call.

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::{Clock, Instant};
-use datapath::Ufid;
+use datapath::{Active, Ufid};
 use flow::Mask;
 use pipeline::Event;
 use xlate::{Request, translate};
@@ -77,13 +77,13 @@ pub(crate) fn run(shared: &Shared) {
         }
         if kicked || now >= next_pass || expires.is_some_and(|at| at <= now) {
             let began = stopwatch.now();
-            shared.pass(now);
+            let active = shared.pass(now);
             let took = stopwatch.now().since(began);
             shared.account(took);
             next_pass = now + INTERVAL;
             shared.control.ended();
             // What flows are now right; who runs them can wait.
-            shared.datapath.offload_pass(now);
+            shared.datapath.offload_pass(&active, now);
             // A stream of changes must not keep a core busy, nor whoever makes them waiting: rest four times as long as the work
             // took.
             shared.control.rest((took * 4).max(REST));
@@ -92,7 +92,8 @@ pub(crate) fn run(shared: &Shared) {
 }
 
 impl Shared {
-    fn pass(&self, now: Instant) {
+    /// Looks at all flows. Those that the kernel might run are the answer, if it is time to think about that.
+    fn pass(&self, now: Instant) -> Vec<Active> {
         self.count.revalidations.inc();
         self.datapath.collect_offloaded(now);
         self.datapath.expire_peers(now);
@@ -111,12 +112,17 @@ impl Shared {
         let version = self.read().version();
         let ids: Vec<Ufid> = lock(&self.flows).by_ufid.keys().copied().collect();
         self.expire_rules(&ids, now);
-        ids.chunks(CHUNK).for_each(|chunk| self.look_again(chunk, now));
+        let mut active = Vec::new();
+        let mut offer = self.datapath.wants_offload_pass(now).then_some(&mut active);
+        for chunk in ids.chunks(CHUNK) {
+            self.look_again(chunk, now, offer.as_deref_mut());
+        }
         self.obeyed.fetch_max(version.0, Ordering::AcqRel);
         // Statistics may have told of a neighbour that packets wait for.
         let mut state = self.write();
         self.release_ready(&mut state, now);
         self.note_change(&mut state);
+        active
     }
 
     /// Credits what all flows have counted.
@@ -162,8 +168,13 @@ impl Shared {
         removed
     }
 
-    /// Looks at flows; those that may not stay, go.
-    pub(crate) fn look_again(&self, ids: &[Ufid], now: Instant) {
+    /// Looks at flows; those that may not stay, go. Into `offer` come those that have had packets since it was last there.
+    pub(crate) fn look_again(
+        &self,
+        ids: &[Ufid],
+        now: Instant,
+        mut offer: Option<&mut Vec<Active>>,
+    ) {
         let mut told = Told::default();
         {
             let state = self.read();
@@ -174,6 +185,10 @@ impl Shared {
                     && let Some(flow) = flows.remove(*id)
                 {
                     self.datapath.remove_flow(&flow);
+                } else if let Some(active) = &mut offer
+                    && let Some(tracked) = flows.by_ufid.get_mut(id)
+                {
+                    active.extend(tracked.offer());
                 }
             }
             told.tally.write(&state);
