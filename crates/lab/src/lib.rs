@@ -27,7 +27,7 @@ use netdev::Device;
 use packet::Packet;
 use packet::wire::Header;
 use packet::wire::ethernet::EthernetHeader;
-use tunnel::{Prefix, Route};
+use tunnel::{Prefix, Route, route::Target};
 use vswitchd::desired::{Bridge, DatapathKind, Desired, Interface, InterfaceKind, Port};
 use vswitchd::switch::{Plane, Setup, Switch};
 
@@ -119,8 +119,8 @@ impl HostState {
         let route = |dst, table, src| Route {
             dst,
             table,
-            gateway: None,
-            dev: dev.into(),
+            target: Target::way(dev, None),
+            mtu: None,
             src: Some(src),
             metric: 0,
             mark: 0,

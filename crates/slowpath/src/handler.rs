@@ -281,7 +281,7 @@ impl Shared {
         let asked = request(&miss, now);
         let t = translate_tunnel_output(&state.snapshot, &state.tables(), wait, &asked);
         let resolve = t.effects.iter().find_map(|e| match e {
-            Effect::Resolve(r) => Some(r.clone()),
+            Effect::Resolve(r) if r.wait.is_some() => Some(r.clone()),
             _ => None,
         });
         let Some(resolve) = resolve else {

@@ -1,12 +1,16 @@
-//! Following the kernel: links, addresses and routes, by netlink. Only what changed is touched; after lost events everything
-//! is asked for again.
+//! Following the kernel: links, addresses, routes and rules, by netlink. Only what changed is touched; after lost events
+//! everything is asked for again. Rules are few, and their order is not told: they are asked for at each change.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use netdev::rtnl::{self, Event, Interest, Monitor, Query, RouteKind};
+use netdev::rtnl::{self, Event, Interest, Monitor, Query};
+use tunnel::route::LinkState;
+use tunnel::route::rules::Rule;
 use tunnel::{Prefix, Route, Routes};
+
+mod convert;
 
 /// What is known of the kernel, and how to hear more.
 pub struct Kernel {
@@ -19,6 +23,10 @@ pub struct Kernel {
 #[derive(Default)]
 struct Follower {
     names: HashMap<u32, Arc<str>>,
+    /// Tables of VRFs, by their links.
+    vrfs: HashMap<u32, u32>,
+    /// Rules have changed.
+    rules_stale: bool,
     /// Something was missed: everything is to be asked for again.
     lost: bool,
     /// Links that went, as far as nobody was told.
@@ -31,12 +39,18 @@ struct Dump {
     links: Vec<rtnl::Link>,
     addresses: Vec<rtnl::Address>,
     routes: Vec<rtnl::Route>,
+    rules: Vec<rtnl::Rule>,
 }
 
 impl Dump {
     fn take() -> io::Result<Self> {
         let mut query = Query::open()?;
-        Ok(Self { links: query.links()?, addresses: query.addresses()?, routes: query.routes()? })
+        Ok(Self {
+            links: query.links()?,
+            addresses: query.addresses()?,
+            routes: query.routes()?,
+            rules: query.rules()?,
+        })
     }
 }
 
@@ -51,6 +65,10 @@ pub enum RouteChange {
     AddAddress(Arc<str>, Prefix),
     /// A device lost one.
     RemoveAddress(Arc<str>, Prefix),
+    /// A device's link is like this.
+    Link(Arc<str>, LinkState),
+    /// The rules are these.
+    Rules(Vec<Rule>),
     /// A device is gone.
     RemoveDevice(Arc<str>),
     /// Everything from the kernel is to be forgotten; what is follows.
@@ -71,7 +89,12 @@ pub struct News {
 impl Kernel {
     /// Starts to listen.
     pub fn open() -> io::Result<Self> {
-        let monitor = Monitor::open(&[Interest::Links, Interest::Addresses, Interest::Routes])?;
+        let monitor = Monitor::open(&[
+            Interest::Links,
+            Interest::Addresses,
+            Interest::Routes,
+            Interest::Rules,
+        ])?;
         Ok(Self { monitor, follower: Follower::default() })
     }
 
@@ -83,7 +106,15 @@ impl Kernel {
     /// What has happened since.
     pub fn poll(&mut self) -> io::Result<News> {
         let events = self.monitor.poll()?;
-        self.follower.hear(events, Dump::take)
+        let mut news = self.follower.hear(events, Dump::take)?;
+        if self.follower.rules_stale {
+            // If that fails now, what else was heard must not be lost; it is tried again at the next event.
+            if let Ok(rules) = Query::open().and_then(|mut query| query.rules()) {
+                news.routes.push(RouteChange::Rules(convert::rules(&rules)));
+                self.follower.rules_stale = false;
+            }
+        }
+        Ok(news)
     }
 }
 
@@ -99,6 +130,8 @@ impl Follower {
         news.gone.append(&mut self.gone);
         news.came = present.values().map(ToString::to_string).collect();
         self.names = present.into_iter().collect();
+        self.vrfs = dump.links.iter().filter_map(|l| Some((l.ifindex, l.vrf_table?))).collect();
+        news.routes.extend(dump.links.iter().map(|link| self.link(link)));
         for address in &dump.addresses {
             news.routes.extend(
                 self.address(address).map(|(dev, prefix)| RouteChange::AddAddress(dev, prefix)),
@@ -107,6 +140,8 @@ impl Follower {
         for route in &dump.routes {
             news.routes.extend(self.route(route).map(RouteChange::Add));
         }
+        news.routes.push(RouteChange::Rules(convert::rules(&dump.rules)));
+        self.rules_stale = false;
         news
     }
 
@@ -143,10 +178,16 @@ impl Follower {
                     // Its addresses are told by number, and were told already: they are the new name's now.
                     self.lost = true;
                 }
+                match link.vrf_table {
+                    Some(table) => self.vrfs.insert(link.ifindex, table),
+                    None => self.vrfs.remove(&link.ifindex),
+                };
+                news.routes.push(self.link(&link));
                 news.came.insert(name.to_string());
             }
             Event::LinkRemoved(link) => {
                 self.names.remove(&link.ifindex);
+                self.vrfs.remove(&link.ifindex);
                 news.came.remove(&link.name);
                 news.gone.insert(link.name.clone());
                 news.routes.push(RouteChange::RemoveDevice(link.name.as_str().into()));
@@ -165,8 +206,18 @@ impl Follower {
             Event::RouteRemoved(route) => {
                 news.routes.extend(self.route(&route).map(RouteChange::Remove))
             }
-            _ => {}
+            Event::RuleAdded(_) | Event::RuleRemoved(_) => self.rules_stale = true,
+            Event::NeighbourChanged(_) | Event::NeighbourRemoved(_) => {}
         }
+    }
+
+    fn link(&self, link: &rtnl::Link) -> RouteChange {
+        let state = LinkState {
+            mtu: link.mtu,
+            running: link.running,
+            vrf: link.master.and_then(|master| self.vrfs.get(&master).copied()),
+        };
+        RouteChange::Link(link.name.as_str().into(), state)
     }
 
     fn address(&self, address: &rtnl::Address) -> Option<(Arc<str>, Prefix)> {
@@ -176,21 +227,8 @@ impl Follower {
         ))
     }
 
-    /// A kernel route as the switch uses it; none for those that lead nowhere.
     fn route(&self, route: &rtnl::Route) -> Option<Route> {
-        if !matches!(route.kind, RouteKind::Unicast | RouteKind::Local) {
-            return None;
-        }
-        Some(Route {
-            dst: Prefix::new(route.dst, route.prefix_len)?,
-            table: route.table,
-            gateway: route.gateway(),
-            dev: self.names.get(&route.oif()?)?.clone(),
-            src: route.prefsrc,
-            metric: route.priority,
-            mark: 0,
-            user: false,
-        })
+        convert::route(route, |index| self.names.get(&index).cloned())
     }
 }
 
@@ -201,6 +239,8 @@ pub fn change_routes(routes: &mut Routes, change: &RouteChange) {
         RouteChange::Remove(route) => drop(routes.remove(route)),
         RouteChange::AddAddress(dev, prefix) => drop(routes.add_address(dev, *prefix)),
         RouteChange::RemoveAddress(dev, prefix) => drop(routes.remove_address(dev, *prefix)),
+        RouteChange::Link(dev, state) => drop(routes.set_link(dev, state.clone())),
+        RouteChange::Rules(rules) => drop(routes.set_kernel_rules(rules.clone())),
         RouteChange::RemoveDevice(dev) => drop(routes.remove_device(dev)),
         RouteChange::Clear => routes.clear_kernel(),
     }

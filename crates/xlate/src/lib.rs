@@ -39,6 +39,7 @@ mod terminate;
 pub mod trace;
 mod view;
 mod walk;
+mod ways;
 
 pub use explain::{Explained, Resumed, Taught, describe, explain, flow_text, options_of};
 pub use frozen::{Frozen, Frozens};

@@ -9,7 +9,8 @@ use packet::wire::ip_proto;
 use pipeline::{PortKind, PortRef};
 use tunnel::neighbour::Asker;
 use tunnel::{
-    Endpoint, EndpointId, Local, Lookup, OutKey, Outer, Remote, SourcePorts, Tos, Ttl, Vni, ecn,
+    Endpoint, EndpointId, Local, Lookup, NextHop, OutKey, Outer, Remote, SourcePorts, Tos, Ttl,
+    Vni, ecn,
 };
 
 use crate::packet::Packet;
@@ -30,15 +31,15 @@ fn address(v4: u32, v6: [u8; 16]) -> Option<IpAddr> {
 }
 
 /// The way to a tunnel's other end, as far as routes know it.
-struct Way {
-    remote: IpAddr,
-    src: IpAddr,
-    neighbour: IpAddr,
+pub(crate) struct Way {
+    pub(crate) remote: IpAddr,
+    pub(crate) src: IpAddr,
+    pub(crate) neighbour: IpAddr,
     /// The internal port that the route leads out of.
-    via: PortRef,
-    via_dp: DpPort,
-    via_mac: Mac,
-    bridge: Arc<str>,
+    pub(crate) via: PortRef,
+    pub(crate) via_dp: DpPort,
+    pub(crate) via_mac: Mac,
+    pub(crate) bridge: Arc<str>,
 }
 
 impl Way {
@@ -79,7 +80,8 @@ impl Walk<'_> {
             return self.give_up(DropCause::TunnelNoRoute);
         };
         self.say(|| "output to native tunnel".into());
-        let way = match self.way(endpoint, remote, local) {
+        let hops = self.tables.routes.ways(remote, endpoint.egress_pkt_mark, local);
+        let way = match self.choose_way(&hops, remote, packet) {
             Ok(way) => way,
             Err(cause) => {
                 self.note(Kind::Warning, || "native tunnel routing failed".into());
@@ -196,14 +198,8 @@ impl Walk<'_> {
         }
     }
 
-    fn way(
-        &self,
-        endpoint: &Endpoint,
-        remote: IpAddr,
-        local: Option<IpAddr>,
-    ) -> Result<Way, DropCause> {
-        let hop = self.tables.routes.lookup(remote, endpoint.egress_pkt_mark, local);
-        let hop = hop.ok_or(DropCause::TunnelNoRoute)?;
+    /// The way by one of the next hops.
+    pub(crate) fn way(&self, hop: &NextHop, remote: IpAddr) -> Result<Way, DropCause> {
         let via = self.snapshot.internal(&hop.dev).ok_or(DropCause::TunnelNoDevice)?;
         let (_, port) = self.snapshot.port(via).ok_or(DropCause::TunnelNoDevice)?;
         let PortKind::Internal { dp, mac } = port.kind else {
@@ -236,7 +232,7 @@ impl Walk<'_> {
             bridge: way.bridge,
             ip: way.neighbour,
             asker,
-            wait,
+            wait: Some(wait),
         }));
         self.commit(packet);
         let wait = Action::Userspace(SlowReason::Neighbour(wait.token()));

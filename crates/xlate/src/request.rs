@@ -142,8 +142,8 @@ pub struct Resolve {
     pub ip: IpAddr,
     /// Who asks.
     pub asker: Asker,
-    /// Which output waits.
-    pub wait: Wait,
+    /// Which output waits; none: it is asked for, and the packet goes another way.
+    pub wait: Option<Wait>,
 }
 
 /// The tunnel output that a packet waits for; travels in [`flow::SlowReason::Neighbour`].

@@ -53,6 +53,8 @@ pub struct Link {
     pub gso_max: Option<u32>,
     /// How often the carrier came or went.
     pub carrier_changes: u32,
+    /// The routing table that it stands for, if it is a VRF.
+    pub vrf_table: Option<u32>,
 }
 
 /// Counters of a link, in the kernel's words.
@@ -140,6 +142,8 @@ pub struct Route {
     pub hops: Vec<NextHop>,
     /// The source address that packets of this host should have.
     pub prefsrc: Option<IpAddr>,
+    /// The largest packet that it takes, in bytes with the IP header, if it says so.
+    pub mtu: Option<u32>,
 }
 
 impl Route {
@@ -200,8 +204,10 @@ pub struct Rule {
     pub tos: u8,
     /// The conditions must *not* hold.
     pub invert: bool,
-    /// Has conditions that this program does not know (ports, users, tunnel keys, VRF): better not to rely on it.
+    /// Has conditions that this program does not know (ports, users, tunnel keys): better not to rely on it.
     pub opaque: bool,
+    /// Looks packets of a VRF up in that VRF's table.
+    pub l3mdev: bool,
     /// Results whose prefix is this long or shorter are ignored.
     pub suppress_prefix_len: Option<u32>,
     /// What is done.

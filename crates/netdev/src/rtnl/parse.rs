@@ -6,14 +6,15 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Stats64,
+    InfoData, InfoKind, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    Stats64,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteType,
-    RouteVia,
+    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags,
+    RouteType, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction as Action, RuleAttribute, RuleFlags, RuleMessage};
 
@@ -74,7 +75,10 @@ pub(super) fn link(m: &LinkMessage) -> Option<Link> {
             LinkAttribute::Link(index) => link.peer = Some(*index).filter(|&i| i != 0),
             LinkAttribute::GsoMaxSize(max) => link.gso_max = Some(*max),
             LinkAttribute::CarrierChanges(count) => link.carrier_changes = *count,
-            LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind),
+            LinkAttribute::LinkInfo(infos) => {
+                link.kind = infos.iter().find_map(kind);
+                link.vrf_table = infos.iter().find_map(vrf_table);
+            }
             _ => {}
         }
     }
@@ -87,6 +91,14 @@ fn kind(info: &LinkInfo) -> Option<String> {
         LinkInfo::Kind(kind) => Some(kind.to_string()),
         _ => None,
     }
+}
+
+fn vrf_table(info: &LinkInfo) -> Option<u32> {
+    let LinkInfo::Data(InfoData::Vrf(infos)) = info else { return None };
+    infos.iter().find_map(|info| match info {
+        InfoVrf::TableId(table) => Some(*table),
+        _ => None,
+    })
 }
 
 /// The counters in a link message.
@@ -144,6 +156,7 @@ pub(super) fn route(m: &RouteMessage) -> Option<Route> {
         kind: route_kind(m.header.kind),
         hops: Vec::new(),
         prefsrc: None,
+        mtu: None,
     };
     let mut single = NextHop { oif: 0, gateway: None, weight: 1 };
     for attribute in &m.attributes {
@@ -152,6 +165,7 @@ pub(super) fn route(m: &RouteMessage) -> Option<Route> {
             RouteAttribute::Table(table) => route.table = *table,
             RouteAttribute::Priority(priority) => route.priority = *priority,
             RouteAttribute::PrefSource(a) => route.prefsrc = ip(a),
+            RouteAttribute::Metrics(metrics) => route.mtu = metrics.iter().find_map(mtu),
             RouteAttribute::Oif(index) => single.oif = *index,
             RouteAttribute::Gateway(a) => single.gateway = ip(a),
             RouteAttribute::Via(via) => single.gateway = via_ip(via),
@@ -165,6 +179,13 @@ pub(super) fn route(m: &RouteMessage) -> Option<Route> {
         route.hops.push(single);
     }
     Some(route)
+}
+
+fn mtu(metric: &RouteMetric) -> Option<u32> {
+    match metric {
+        RouteMetric::Mtu(mtu) => Some(*mtu).filter(|&mtu| mtu != 0),
+        _ => None,
+    }
 }
 
 /// A way of a multipath route, unless its link is down for good.
@@ -235,6 +256,7 @@ pub(super) fn rule(m: &RuleMessage) -> Option<Rule> {
         tos: m.header.tos,
         invert: m.header.flags.contains(RuleFlags::Invert),
         opaque: false,
+        l3mdev: false,
         suppress_prefix_len: None,
         action: RuleAction::Nop,
     };
@@ -254,7 +276,7 @@ pub(super) fn rule(m: &RuleMessage) -> Option<Rule> {
             RuleAttribute::SuppressPrefixLen(len) => {
                 rule.suppress_prefix_len = Some(*len).filter(|&l| l != u32::MAX)
             }
-            RuleAttribute::L3MDev(on) => rule.opaque |= *on,
+            RuleAttribute::L3MDev(on) => rule.l3mdev = *on,
             RuleAttribute::TunId(_)
             | RuleAttribute::UidRange(_)
             | RuleAttribute::IpProtocol(_)

@@ -7,6 +7,7 @@ use flow::{Action, DpPort, DropCause};
 use openflow::message::flow_mod::Command;
 use packet::wire::arp::ArpFrame;
 use pipeline::FailMode;
+use tunnel::route::Target;
 
 use super::world::*;
 
@@ -193,7 +194,7 @@ fn a_route_changes() {
     outer(&w);
     let peer = "172.168.1.2/32".parse().unwrap();
     let mut detour = route(peer, "br-two");
-    detour.gateway = Some(Ipv4Addr::new(10, 0, 0, 9).into());
+    detour.target = Target::way("br-two", Some(Ipv4Addr::new(10, 0, 0, 9).into()));
     let gateway = Ipv4Addr::new(10, 0, 0, 9);
     w.slow.with(|state, now| {
         state.routes.add(detour.clone());

@@ -18,7 +18,7 @@ use pipeline::{
     Bridge, BridgeId, FailMode, OfPort, PortRef, PortSpec, PortSpecKind, Snapshot, SnapshotBuilder,
     VlanMode,
 };
-use tunnel::{Endpoint, Kind, Prefix, Route};
+use tunnel::{Endpoint, Kind, Prefix, Route, route::Target};
 use xlate::{Request, translate};
 use zerocopy::IntoBytes;
 
@@ -292,16 +292,7 @@ impl World {
 }
 
 pub(super) fn route(dst: Prefix, dev: &str) -> Route {
-    Route {
-        dst,
-        table: tunnel::route::TABLE_MAIN,
-        gateway: None,
-        dev: dev.into(),
-        src: None,
-        metric: 0,
-        mark: 0,
-        user: false,
-    }
+    Route::new(dst, Target::way(dev, None))
 }
 
 /// A frame in VXLAN headers as the peer sends them.

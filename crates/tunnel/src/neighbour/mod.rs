@@ -165,11 +165,22 @@ struct Asking {
     last: Instant,
     /// How often packets may still bring the next request forward.
     eager: u32,
+    /// It was noted that nobody answers.
+    given_up: bool,
 }
 
 impl Asking {
     fn new(asker: Asker, now: Instant) -> Self {
-        Self { asker, since: now, next: now, tries: 0, wanted: now, last: now, eager: EAGER_TRIES }
+        Self {
+            asker,
+            since: now,
+            next: now,
+            tries: 0,
+            wanted: now,
+            last: now,
+            eager: EAGER_TRIES,
+            given_up: false,
+        }
     }
 
     /// Another packet wants the neighbour. Says whether a request is due for it.
@@ -180,6 +191,26 @@ impl Asking {
             self.next = now;
         }
         hurry
+    }
+
+    /// Whether the first requests, and the time after them, went by without an answer.
+    fn is_unanswered(&self, now: Instant) -> bool {
+        self.tries >= QUICK_TRIES && now >= self.since + RETRY * QUICK_TRIES
+    }
+
+    /// Notes that nobody answers, once.
+    fn give_up(&mut self, now: Instant) -> bool {
+        let news = !self.given_up && self.is_unanswered(now);
+        self.given_up |= news;
+        news
+    }
+
+    /// When there is something to do.
+    fn deadline(&self) -> Instant {
+        let give_up = self.since + RETRY * QUICK_TRIES;
+        let waits = self.tries >= QUICK_TRIES && !self.given_up;
+        let next = if waits { self.next.min(give_up) } else { self.next };
+        next.min(self.wanted + WANTED_FOR)
     }
 
     /// Counts a request as sent and sets the time of the next.
@@ -261,9 +292,7 @@ impl Neighbours {
             Some(Entry::Known(k)) if k.expires > now => {
                 NeighbourState::Known { mac: k.mac, since: k.since }
             }
-            Some(Entry::Wanted(a))
-                if a.tries < QUICK_TRIES || now < a.since + RETRY * QUICK_TRIES =>
-            {
+            Some(Entry::Wanted(a)) if !a.is_unanswered(now) => {
                 NeighbourState::Resolving { since: a.since, tries: a.tries }
             }
             Some(Entry::Wanted(a)) => NeighbourState::Unanswered { since: a.since, tries: a.tries },
@@ -434,10 +463,14 @@ impl Neighbours {
         }
         let mut due = Vec::new();
         let (mut known, mut wanted) = (0, 0);
+        let mut given_up = false;
         for (bridge, entries) in &mut self.bridges {
             entries.retain(|ip, entry| {
                 if let Some(asker) = entry.ask_now(now, self.aging) {
                     due.push(Solicit { bridge: bridge.clone(), target: *ip, asker });
+                }
+                if let Entry::Wanted(asking) = entry {
+                    given_up |= asking.give_up(now);
                 }
                 let stays = entry.stays(now);
                 match entry {
@@ -448,7 +481,8 @@ impl Neighbours {
             });
         }
         self.bridges.retain(|_, entries| !entries.is_empty());
-        if known != self.known {
+        // Who does not answer may have others to answer instead.
+        if known != self.known || given_up {
             self.version = self.version.next();
         }
         (self.known, self.wanted) = (known, wanted);
@@ -508,7 +542,7 @@ impl Entry {
 
     fn deadline(&self, aging: Duration) -> Instant {
         match self {
-            Self::Wanted(a) => a.next.min(a.wanted + WANTED_FOR),
+            Self::Wanted(a) => a.deadline(),
             Self::Known(k) => k.deadline(aging),
         }
     }

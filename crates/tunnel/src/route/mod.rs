@@ -1,16 +1,22 @@
 //! The routes that the switch uses for its own packets: the kernel's, followed event by event, and those that people add.
 //!
 //! # Design
-//! A table per kernel routing table id; they are asked in the kernel's standard order: local, main, default. Inside a table
-//! routes live in a hash map per prefix length, asked from the longest length present to the shortest: a full Internet table
-//! costs a lookup some twenty probes and an update one.
+//! A table per kernel routing table id; which are asked, and in which order, say [`rules`]. Inside a table routes live in a
+//! hash map per prefix length, asked from the longest length present to the shortest: a full Internet table costs a lookup
+//! some twenty probes and an update one.
 //!
 //! A user's route beats a kernel's route up to 32 bits longer, as in the reference: whoever types a route means it. Among
 //! equal prefixes the lowest metric wins. The source address is found when asked for, not when the route came: addresses and
-//! routes arrive in any order.
+//! routes arrive in any order. A route may have several ways; who asks gets them all, and spreads flows over them.
+//!
+//! Read in this order: [`target`], [`rules`], this file, [`links`], [`lookup`].
 
 pub mod commands;
+pub mod links;
+pub mod lookup;
+pub mod rules;
 mod table;
+pub mod target;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,7 +25,13 @@ use std::sync::Arc;
 use base::Version;
 
 use crate::prefix::Prefix;
+use links::Device;
+use rules::{Rule, Rules};
 use table::Table;
+
+pub use links::LinkState;
+pub use lookup::NextHop;
+pub use target::{Hop, Target};
 
 /// The kernel's table of its own addresses.
 pub const TABLE_LOCAL: u32 = 255;
@@ -40,42 +52,42 @@ pub struct Route {
     pub dst: Prefix,
     /// Which routing table it belongs to.
     pub table: u32,
-    /// The next hop; `None` when destinations are on the link.
-    pub gateway: Option<IpAddr>,
-    /// The device that it leads out of: a bridge's name.
-    pub dev: Arc<str>,
+    /// Where it leads.
+    pub target: Target,
     /// The source address to prefer.
     pub src: Option<IpAddr>,
     /// The kernel's metric: among equal prefixes the lowest wins.
     pub metric: u32,
-    /// Only for packets with this mark; 0 for packets without.
+    /// A user's route: only for packets with this mark, 0 for packets without. For the kernel's, rules choose by marks.
     pub mark: u32,
+    /// The largest packet for these destinations, in bytes with the IP header, if the route says so.
+    pub mtu: Option<u32>,
     /// Added by a person (`ovs/route/add`), not by the kernel.
     pub user: bool,
 }
 
 impl Route {
+    /// A route of the kernel's main table.
+    pub fn new(dst: Prefix, target: Target) -> Self {
+        Self {
+            dst,
+            table: TABLE_MAIN,
+            target,
+            src: None,
+            metric: 0,
+            mark: 0,
+            mtu: None,
+            user: false,
+        }
+    }
+
     /// Whether it leads to one of the host's own addresses.
     pub fn is_local(&self) -> bool {
         self.table == TABLE_LOCAL && !self.user
     }
-}
 
-/// Where a destination is to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextHop {
-    /// The device.
-    pub dev: Arc<str>,
-    /// The gateway, when the destination is not on the link.
-    pub gateway: Option<IpAddr>,
-    /// Our source address.
-    pub src: IpAddr,
-}
-
-impl NextHop {
-    /// Whose hardware address is needed to reach `dst`: the gateway's, or the destination's own.
-    pub fn neighbour(&self, dst: IpAddr) -> IpAddr {
-        self.gateway.unwrap_or(dst)
+    fn leads_by(&self, dev: &str) -> bool {
+        self.target.hops().iter().any(|hop| &*hop.dev == dev)
     }
 }
 
@@ -83,7 +95,8 @@ impl NextHop {
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     tables: BTreeMap<u32, Table>,
-    addresses: BTreeMap<Arc<str>, Vec<Prefix>>,
+    rules: Rules,
+    devices: BTreeMap<Arc<str>, Device>,
     count: usize,
     /// The destinations that anybody asks for; `None`: any.
     watched: Option<Vec<IpAddr>>,
@@ -133,9 +146,21 @@ impl Routes {
         any
     }
 
-    /// Removes the route with the same destination, table, mark, metric and owner. Says whether there was one.
+    /// Removes the route with the same destination, table, mark, metric and owner. Says whether there was one. Of a route with
+    /// several ways those go that are named (the kernel tells so of IPv6 routes), and the route with the last.
     pub fn remove(&mut self, route: &Route) -> bool {
-        self.take(route.table, &table::Id::of(route))
+        let id = table::Id::of(route);
+        let known = self.tables.get(&route.table).and_then(|t| t.get(&id));
+        let named = route.target.hops();
+        let is_named =
+            |hop: &Hop| named.iter().any(|n| (&n.dev, n.gateway) == (&hop.dev, hop.gateway));
+        let rest = known
+            .filter(|r| matches!(r.target, Target::Ways(_)) && !named.is_empty())
+            .and_then(|r| Some(Route { target: r.target.without(is_named)?, ..r.clone() }));
+        match rest {
+            Some(rest) => self.add(rest),
+            None => self.take(route.table, &id),
+        }
     }
 
     fn take(&mut self, table: u32, id: &table::Id) -> bool {
@@ -155,114 +180,77 @@ impl Routes {
         self.tables.get(&route.table).is_some_and(|t| t.get(&table::Id::of(route)).is_some())
     }
 
-    /// Removes all of the kernel's routes and all addresses, before a fresh dump of both (its events were lost).
+    /// Removes all of the kernel's routes and all devices, before a fresh dump of both (its events were lost).
     pub fn clear_kernel(&mut self) {
         for table in self.tables.values_mut() {
             table.retain(|r| r.user);
         }
         self.tables.retain(|_, t| !t.is_empty());
-        self.count = self.tables.values().map(Table::len).sum();
-        self.addresses.clear();
+        self.recount();
+        self.devices.clear();
         self.changed();
     }
 
-    /// A device got an address. Says whether that is news.
-    pub fn add_address(&mut self, dev: &str, address: Prefix) -> bool {
-        let list = match self.addresses.get_mut(dev) {
-            Some(list) => list,
-            None => self.addresses.entry(dev.into()).or_default(),
-        };
-        if list.contains(&address) || list.len() >= MAX_ADDRESSES {
-            return false;
-        }
-        list.push(address);
-        self.changed();
-        true
-    }
-
-    /// A device lost an address. Says whether it had it.
-    pub fn remove_address(&mut self, dev: &str, address: Prefix) -> bool {
-        let Some(list) = self.addresses.get_mut(dev) else { return false };
-        let before = list.len();
-        list.retain(|a| *a != address);
-        let found = list.len() != before;
-        if list.is_empty() {
-            self.addresses.remove(dev);
-        }
-        if found {
-            self.changed();
-        }
-        found
-    }
-
-    /// A device vanished: its addresses and the kernel's routes through it go. Says whether there were any.
-    pub fn remove_device(&mut self, dev: &str) -> bool {
-        let before = self.count;
-        for table in self.tables.values_mut() {
-            table.retain(|r| r.user || &*r.dev != dev);
-        }
-        self.tables.retain(|_, t| !t.is_empty());
+    fn recount(&mut self) {
         self.count = self.tables.values().map(Table::len).sum();
-        let any = self.addresses.remove(dev).is_some() || self.count != before;
+    }
+
+    /// Removes all of people's routes and rules that are not among these, and adds those that are.
+    pub fn set_user(&mut self, routes: &[Route], rules: &[Rule], old: (&[Route], &[Rule])) {
+        for route in old.0.iter().filter(|route| !routes.contains(route)) {
+            self.take(route.table, &table::Id::of(route));
+        }
+        for rule in old.1.iter().filter(|rule| !rules.contains(rule)) {
+            self.remove_rule(rule);
+        }
+        for route in routes {
+            self.add(route.clone());
+        }
+        for rule in rules.iter().filter(|rule| !old.1.contains(rule)) {
+            self.add_rule(rule.clone());
+        }
+    }
+
+    /// Replaces the kernel's rules. Says whether that is news.
+    pub fn set_kernel_rules(&mut self, rules: Vec<Rule>) -> bool {
+        let before = self.rules.clone();
+        self.rules.set_kernel(rules);
+        let any = !self.rules.iter().eq(before.iter());
         if any {
             self.changed();
         }
         any
     }
 
-    /// The addresses of a device, in the order in which they came.
-    pub fn addresses(&self, dev: &str) -> &[Prefix] {
-        self.addresses.get(dev).map_or(&[], Vec::as_slice)
+    /// Adds a person's rule; priority 0 chooses one. False: there are too many.
+    pub fn add_rule(&mut self, rule: Rule) -> bool {
+        let added = self.rules.add(Rule { user: true, ..rule });
+        self.changed();
+        added
     }
 
-    /// Whether `ip` is one of the host's own addresses, on any device.
-    pub fn is_own_address(&self, ip: IpAddr) -> bool {
-        self.addresses.values().flatten().any(|a| a.addr() == ip)
-            || self.tables.get(&TABLE_LOCAL).is_some_and(|t| {
-                t.candidates(ip, 0)
-                    .any(|r| r.is_local() && (r.src == Some(ip) || r.dst == Prefix::host(ip)))
-            })
-    }
-
-    /// Where packets for `dst` with this mark go. With `src` given, only if that is an address of this host.
-    pub fn lookup(&self, dst: IpAddr, mark: u32, src: Option<IpAddr>) -> Option<NextHop> {
-        if src.is_some_and(|s| s.is_ipv4() != dst.is_ipv4() || !self.is_own_address(s)) {
-            return None;
+    /// Removes the first of people's rules like this one. Says whether there was one.
+    pub fn remove_rule(&mut self, like: &Rule) -> bool {
+        let any = self.rules.remove(like);
+        if any {
+            self.changed();
         }
-        let (route, own) = self.best(dst, mark)?;
-        Some(NextHop { dev: route.dev.clone(), gateway: route.gateway, src: src.unwrap_or(own) })
+        any
     }
 
-    /// The best usable route for `dst`, and its source address.
-    fn best(&self, dst: IpAddr, mark: u32) -> Option<(&Route, IpAddr)> {
-        [TABLE_LOCAL, TABLE_MAIN, TABLE_DEFAULT]
-            .iter()
-            .filter_map(|id| self.tables.get(id))
-            .find_map(|t| t.candidates(dst, mark).find_map(|r| Some((r, self.source(r)?))))
+    /// All rules, in the order in which they are asked.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
     }
 
-    /// The source address for packets on this route: what the route prefers, or the device's address in the destination's
-    /// or else the gateway's network, or else (the kernel's routes only) the device's first address.
-    fn source(&self, route: &Route) -> Option<IpAddr> {
-        if route.src.is_some() {
-            return route.src;
-        }
-        let own = self.addresses(&route.dev);
-        let in_network_of = |ip: IpAddr| {
-            own.iter()
-                .filter(|a| a.contains(ip))
-                .max_by_key(|a| (a.len(), std::cmp::Reverse(a.addr())))
-                .map(Prefix::addr)
-        };
-        in_network_of(route.dst.addr()).or_else(|| route.gateway.and_then(in_network_of)).or_else(
-            || {
-                let same_family = own
-                    .iter()
-                    .map(Prefix::addr)
-                    .find(|a| a.is_ipv4() == route.dst.addr().is_ipv4());
-                same_family.filter(|_| !route.user)
-            },
-        )
+    /// The tables that there are, in order of number.
+    pub fn tables(&self) -> impl Iterator<Item = u32> {
+        self.tables.keys().copied()
+    }
+
+    /// The routes of a table, best first.
+    pub fn table(&self, id: u32) -> Vec<&Route> {
+        self.tables.get(&id).map(Table::sorted).unwrap_or_default()
     }
 }
 

@@ -120,10 +120,10 @@ impl Table {
         true
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&Route) -> bool) {
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut Route) -> bool) {
         for level in self.levels.values_mut() {
             level.routes.retain(|_, list| {
-                list.retain(&keep);
+                list.retain_mut(&mut keep);
                 !list.is_empty()
             });
         }
@@ -131,14 +131,14 @@ impl Table {
         self.count = self.levels.values().flat_map(|l| l.routes.values()).map(Vec::len).sum();
     }
 
-    /// The routes for `dst`, best first.
+    /// The routes for `dst`, best first; of people's only those for this mark.
     pub(super) fn candidates(&self, dst: IpAddr, mark: u32) -> impl Iterator<Item = &Route> {
         self.levels
             .iter()
             .filter(move |(rank, _)| rank.ipv4 == dst.is_ipv4())
             .filter_map(move |(_, level)| level.routes.get(&Prefix::new(dst, level.len)?.network()))
             .flatten()
-            .filter(move |r| r.mark == mark)
+            .filter(move |r| !r.user || r.mark == mark)
     }
 
     /// All routes, best first, then by destination.

@@ -1,16 +1,12 @@
+use super::rules::Asked;
 use super::*;
 
 fn kernel(dst: &str, dev: &str) -> Route {
-    Route {
-        dst: dst.parse().unwrap(),
-        table: TABLE_MAIN,
-        gateway: None,
-        dev: dev.into(),
-        src: None,
-        metric: 0,
-        mark: 0,
-        user: false,
-    }
+    Route::new(dst.parse().unwrap(), Target::way(dev, None))
+}
+
+fn via(dst: &str, dev: &str, gateway: &str) -> Route {
+    Route { target: Target::way(dev, Some(ip(gateway))), ..kernel(dst, dev) }
 }
 
 fn local(ip: &str, dev: &str) -> Route {
@@ -50,6 +46,8 @@ fn the_guides_routes_print_as_in_the_reference() {
         "src 172.168.1.1\ngateway ::\ndev br-phy\n"
     );
 }
+
+mod rules;
 
 /// Observed on Open vSwitch 3.1 with dummy devices (`pkt_mark` errors in the wording of 4.0).
 #[test]
@@ -106,18 +104,10 @@ fn user_routes_as_in_the_reference() {
 #[test]
 fn longest_prefix_then_metric_and_users_first() {
     let mut r = guide();
-    r.add(Route { gateway: Some(ip("172.168.1.254")), ..kernel("0.0.0.0/0", "br-phy") });
+    r.add(via("0.0.0.0/0", "br-phy", "172.168.1.254"));
     r.add_address("br-b", "10.0.0.1/24".parse().unwrap());
-    r.add(Route {
-        metric: 100,
-        gateway: Some(ip("10.0.0.254")),
-        ..kernel("192.168.0.0/16", "br-b")
-    });
-    r.add(Route {
-        metric: 50,
-        gateway: Some(ip("172.168.1.253")),
-        ..kernel("192.168.0.0/16", "br-phy")
-    });
+    r.add(Route { metric: 100, ..via("192.168.0.0/16", "br-b", "10.0.0.254") });
+    r.add(Route { metric: 50, ..via("192.168.0.0/16", "br-phy", "172.168.1.253") });
     let gateway = |r: &Routes, dst: &str| r.lookup(ip(dst), 0, None).unwrap().gateway;
     assert_eq!(gateway(&r, "8.8.8.8"), Some(ip("172.168.1.254")));
     assert_eq!(gateway(&r, "192.168.7.7"), Some(ip("172.168.1.253")));
@@ -203,15 +193,86 @@ fn lookup_agrees_with_a_linear_search() {
         let dst = IpAddr::V4((asked << 28 | 0x0102_0304).into());
         // One that a user made counts as 32 bits longer than it is; it can be as long as another, and then either will do.
         let rank = |r: &Route| (r.table, r.dst.len() + if r.user { 32 } else { 0 });
-        let want = all.iter().filter(|r| r.mark == 0 && r.dst.contains(dst)).map(rank).max();
-        let got = r.best(dst, 0).map(|(r, _)| r);
+        let marked = |r: &&Route| !r.user || r.mark == 0;
+        let want = all.iter().filter(marked).filter(|r| r.dst.contains(dst)).map(rank).max();
+        let got = r.best(Asked { dst, mark: 0, src: None });
         prop_assert_eq!(got.map(rank), want);
         // Of those that differ in nothing else, it has the lowest metric.
         if let Some(got) = got {
-            let same = |r: &&Route| (r.dst, r.table, r.mark, r.user) == (got.dst, got.table, 0, got.user);
-            prop_assert_eq!(Some(got.metric), all.iter().filter(same).map(|r| r.metric).min());
+            let same = |r: &&Route| (r.dst, r.table, r.user) == (got.dst, got.table, got.user);
+            prop_assert_eq!(Some(got.metric), all.iter().filter(marked).filter(same).map(|r| r.metric).min());
         }
     });
+}
+
+/// The kernel's multipath routes, and people's.
+#[test]
+fn flows_are_spread_over_several_ways() {
+    let mut r = guide();
+    r.add_address("br-b", "10.0.0.1/24".parse().unwrap());
+    let hops = vec![
+        Hop::new("br-phy", Some(ip("172.168.1.254"))),
+        Hop { weight: 3, ..Hop::new("br-b", Some(ip("10.0.0.254"))) },
+    ];
+    let both = Route { target: Target::of(hops).unwrap(), ..kernel("10.9.0.0/16", "") };
+    r.add(both.clone());
+    assert_eq!(
+        run(commands::lookup(&r, &["10.9.1.1"])),
+        "nexthop dev br-phy gateway 172.168.1.254 src 172.168.1.1 weight 1\n\
+         nexthop dev br-b gateway 10.0.0.254 src 10.0.0.1 weight 3\n"
+    );
+    assert!(run(commands::show(&r, &[])).contains(
+        "Cached: 10.9.0.0/16 nexthop dev br-phy GW 172.168.1.254 SRC 172.168.1.1 weight 1 \
+         nexthop dev br-b GW 10.0.0.254 SRC 10.0.0.1 weight 3\n"
+    ));
+    let devs = |r: &Routes| {
+        let ways = r.ways(ip("10.9.1.1"), 0, None);
+        ways.iter().map(|way| way.dev.to_string()).collect::<Vec<_>>()
+    };
+    let ways = r.ways(ip("10.9.1.1"), 0, None);
+    let to_b =
+        (0..4096u32).filter(|i| &*lookup::choose(&ways, i << 20).unwrap().dev == "br-b").count();
+    assert_eq!(to_b, 3072, "by weight");
+
+    // A link without carrier counts only if there is no other.
+    let link = |running| LinkState { mtu: 1500, running, vrf: None };
+    r.set_link(&"br-b".into(), link(false));
+    assert_eq!(devs(&r), ["br-phy"]);
+    r.set_link(&"br-phy".into(), link(false));
+    assert_eq!(devs(&r), ["br-phy", "br-b"]);
+    r.set_link(&"br-b".into(), link(true));
+    assert_eq!(devs(&r), ["br-b"]);
+    r.set_link(&"br-phy".into(), link(true));
+
+    // The kernel takes single ways away from IPv6 routes, and both from IPv4 ones.
+    r.remove(&via("10.9.0.0/16", "br-b", "10.0.0.254"));
+    assert_eq!(devs(&r), ["br-phy"]);
+    r.add(both.clone());
+    r.remove_device("br-phy");
+    assert_eq!(devs(&r), ["br-b"]);
+    r.remove(&both);
+    assert_eq!(devs(&r), [""; 0]);
+
+    commands::add(&mut r, &["10.8.0.0/16", "br-b", "10.0.0.9", "nexthop=br-b,10.0.0.8,2"]).unwrap();
+    assert_eq!(
+        run(commands::lookup(&r, &["10.8.1.1"])),
+        "nexthop dev br-b gateway 10.0.0.9 src 10.0.0.1 weight 1\n\
+         nexthop dev br-b gateway 10.0.0.8 src 10.0.0.1 weight 2\n"
+    );
+    for bad in ["nexthop=", "nexthop=br-b,x", "nexthop=br-b,10.0.0.8,0", "nexthop=br-b,,1,1"] {
+        let said = run(commands::add(&mut r, &["10.8.0.0/16", "br-b", "10.0.0.9", bad]));
+        assert_eq!(said, "error: Invalid nexthop: expected DEV[,GW[,WEIGHT]]", "{bad}");
+    }
+}
+
+#[test]
+fn the_smallest_mtu_of_route_and_link_counts() {
+    let mut r = guide();
+    assert_eq!(r.lookup(ip("172.168.1.2"), 0, None).unwrap().mtu, None);
+    r.set_link(&"br-phy".into(), LinkState { mtu: 9000, running: true, vrf: None });
+    assert_eq!(r.lookup(ip("172.168.1.2"), 0, None).unwrap().mtu, Some(9000));
+    r.add(Route { mtu: Some(1400), ..kernel("172.168.1.0/24", "br-phy") });
+    assert_eq!(r.lookup(ip("172.168.1.2"), 0, None).unwrap().mtu, Some(1400));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::endpoint::Kind;
 use crate::neighbour::{Asker, Evidence, Observed};
-use crate::route::{Route, TABLE_MAIN};
+use crate::route::{Route, Target};
 
 fn ip(s: &str) -> IpAddr {
     s.parse().unwrap()
@@ -16,16 +16,7 @@ fn bridge_of(dev: &str) -> Option<Arc<str>> {
 }
 
 fn route(dst: &str, dev: &str) -> Route {
-    Route {
-        dst: dst.parse().unwrap(),
-        table: TABLE_MAIN,
-        gateway: None,
-        dev: dev.into(),
-        src: None,
-        metric: 0,
-        mark: 0,
-        user: false,
-    }
+    Route::new(dst.parse().unwrap(), Target::way(dev, None))
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod flows;
 mod history;
 mod openflow;
 mod process;
+mod routes;
 mod testing;
 mod trace;
 mod tracking;
@@ -29,6 +30,7 @@ pub fn registry() -> Registry<Daemon> {
     by_hand::add(&mut registry);
     tracking::add(&mut registry);
     variants::add(&mut registry);
+    routes::add(&mut registry);
     tunnels::add(&mut registry);
     openflow::add(&mut registry);
     workers::add(&mut registry);

@@ -1,11 +1,9 @@
-//! Native tunnels: routes, neighbours, listening ports, and how each tunnel stands.
+//! Native tunnels: neighbours, listening ports, and how each tunnel stands.
 
 use std::fmt::Write;
 
 use jsonrpc::{Json, Object};
-use tunnel::Routes;
 use tunnel::neighbour::commands as neighbours;
-use tunnel::route::commands as routes;
 use unixctl::{Args, Registry, Reply};
 use xlate::show_listeners;
 
@@ -14,45 +12,12 @@ use crate::daemon::Daemon;
 use crate::report::since_text;
 
 pub(super) fn add(registry: &mut Registry<Daemon>) {
-    registry.add(
-        "ovs/route/add",
-        "ip/plen dev [gw] [pkt_mark=mark] [src=src_ip] [table=id]",
-        2,
-        6,
-        |d: &mut Daemon, a: &Args| change(d, a, routes::add),
-    );
-    registry.add(
-        "ovs/route/del",
-        "ip/plen [pkt_mark=mark] [table=id]",
-        1,
-        3,
-        |d: &mut Daemon, a: &Args| change(d, a, routes::del),
-    );
-    registry.add("ovs/route/show", "[table=id|all]", 0, 1, |d: &mut Daemon, a: &Args| {
-        routes::show(d.switch.current_routes(), &strings(a))
-    });
-    registry.add(
-        "ovs/route/lookup",
-        "ip_addr [pkt_mark=mark] [src=src_ip]",
-        1,
-        3,
-        |d: &mut Daemon, a: &Args| routes::lookup(d.switch.current_routes(), &strings(a)),
-    );
     for family in ["arp", "neigh"] {
         add_neighbours(registry, family);
     }
     registry.add("tnl/ports/show", "-v", 0, 1, ports_show);
     registry.add("tnl/egress_port_range", "min max", 0, 2, egress_port_range);
     registry.add("tunnel/show", "[interface]", 0, 1, show);
-}
-
-fn change(
-    daemon: &mut Daemon,
-    args: &Args,
-    command: fn(&mut Routes, &[&str]) -> Result<String, String>,
-) -> Result<String, String> {
-    let args = strings(args);
-    daemon.switch.routes(|table| command(table, &args))
 }
 
 fn add_neighbours(registry: &mut Registry<Daemon>, family: &str) {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use netdev::rtnl::RouteKind;
+
 use super::*;
 
 fn link(ifindex: u32, name: &str) -> rtnl::Link {
@@ -34,6 +36,7 @@ fn route(oif: u32, dst: &str, prefix_len: u8) -> rtnl::Route {
         kind: RouteKind::Unicast,
         hops: vec![rtnl::NextHop { oif, gateway: None, weight: 1 }],
         prefsrc: None,
+        mtu: None,
     }
 }
 
@@ -55,16 +58,25 @@ fn hear(f: &mut Follower, events: impl IntoIterator<Item = Event>) -> News {
 /// News in short: came, gone, and changes of routes.
 fn text(news: &News) -> String {
     let names = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
+    let devs = |r: &Route| {
+        let devs: Vec<_> = r.target.hops().iter().map(|hop| &*hop.dev).collect();
+        format!("{} dev {}", r.dst, devs.join(" "))
+    };
     let routes: Vec<_> = news
         .routes
         .iter()
-        .map(|change| match change {
-            RouteChange::Add(r) => format!("add {} dev {}", r.dst, r.dev),
-            RouteChange::Remove(r) => format!("remove {} dev {}", r.dst, r.dev),
-            RouteChange::AddAddress(dev, prefix) => format!("address {prefix} dev {dev}"),
-            RouteChange::RemoveAddress(dev, prefix) => format!("no address {prefix} dev {dev}"),
-            RouteChange::RemoveDevice(dev) => format!("no {dev}"),
-            RouteChange::Clear => "clear".to_owned(),
+        .filter_map(|change| {
+            Some(match change {
+                RouteChange::Link(..) => return None,
+                RouteChange::Rules(rules) if rules.is_empty() => return None,
+                RouteChange::Rules(rules) => format!("{} rules", rules.len()),
+                RouteChange::Add(r) => format!("add {}", devs(r)),
+                RouteChange::Remove(r) => format!("remove {}", devs(r)),
+                RouteChange::AddAddress(dev, prefix) => format!("address {prefix} dev {dev}"),
+                RouteChange::RemoveAddress(dev, prefix) => format!("no address {prefix} dev {dev}"),
+                RouteChange::RemoveDevice(dev) => format!("no {dev}"),
+                RouteChange::Clear => "clear".to_owned(),
+            })
         })
         .collect();
     format!("+[{}] -[{}] {}", names(&news.came), names(&news.gone), routes.join(", "))
@@ -88,13 +100,68 @@ fn addresses_and_routes_get_their_device_s_name() {
 }
 
 #[test]
-fn routes_that_lead_nowhere_are_none() {
+fn routes_that_make_no_sense_are_none() {
     let mut f = follower();
-    let black = rtnl::Route { kind: RouteKind::Blackhole, ..route(1, "10.1.0.0", 16) };
     let without = rtnl::Route { hops: vec![], ..route(1, "10.1.0.0", 16) };
     let wrong = rtnl::Route { prefix_len: 33, ..route(1, "10.1.0.0", 16) };
-    let events = [black, without, wrong].map(|route| Event::RouteAdded { route, replaces: false });
+    let events = [without, wrong].map(|route| Event::RouteAdded { route, replaces: false });
     assert_eq!(text(&hear(&mut f, events)), "+[] -[] ");
+}
+
+/// A hole in a route is a hole: what is behind a shorter prefix is not asked.
+#[test]
+fn routes_that_lead_nowhere_hide_others() {
+    let (mut routes, mut f) = (Routes::default(), follower());
+    let black =
+        rtnl::Route { kind: RouteKind::Blackhole, hops: vec![], ..route(0, "10.1.0.0", 16) };
+    let throw = rtnl::Route { kind: RouteKind::Throw, hops: vec![], ..route(0, "10.2.0.0", 16) };
+    let mut events = vec![Event::AddressAdded(address(1, "10.0.0.1", 8))];
+    events.extend(
+        [route(1, "10.0.0.0", 8), black, throw]
+            .map(|route| Event::RouteAdded { route, replaces: false }),
+    );
+    let news = hear(&mut f, events);
+    news.routes.iter().for_each(|change| change_routes(&mut routes, change));
+    let reaches = |dst: &str| routes.lookup(ip(dst), 0, None).is_some();
+    assert_eq!(["10.3.0.1", "10.1.0.1", "10.2.0.1"].map(reaches), [true, false, false]);
+}
+
+#[test]
+fn rules_are_told_with_what_can_be_honoured_of_them() {
+    let rule = |priority, iif: Option<&str>, opaque, action| rtnl::Rule {
+        v6: false,
+        priority,
+        src: None,
+        dst: None,
+        fwmark: None,
+        iif: iif.map(str::to_owned),
+        oif: None,
+        tos: 0,
+        invert: false,
+        opaque,
+        l3mdev: false,
+        suppress_prefix_len: None,
+        action,
+    };
+    use rtnl::RuleAction::{Prohibit, Table};
+    let told = convert::rules(&[
+        rule(0, None, false, Table(255)),
+        rule(7, Some("lo"), false, Table(100)),
+        rule(8, Some("eth0"), false, Table(100)),
+        rule(9, None, true, Table(100)),
+        rule(10, None, false, Prohibit),
+    ]);
+    let texts: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "Cached: 0: from all lookup local",
+            "Cached: 7: from all lookup 100",
+            "Cached: 8: from all lookup 100 (not used: for packets of other devices)",
+            "Cached: 9: from all lookup 100 (not used: has conditions that a tunnel cannot answer, such as ports or users)",
+            "Cached: 10: from all unreachable",
+        ]
+    );
 }
 
 #[test]
@@ -133,6 +200,7 @@ fn a_renamed_link_takes_its_addresses_along() {
             links: vec![link(1, "uplink"), link(2, "eth1")],
             addresses: vec![address(1, "10.0.0.1", 24)],
             routes: vec![route(1, "10.0.0.0", 24)],
+            rules: vec![],
         })
     };
     let news = f.hear(vec![changed(1, "uplink")], dump).unwrap();
@@ -156,6 +224,7 @@ fn after_lost_events_everything_is_asked_for_and_nothing_forgotten() {
             links: vec![link(7, "eth1"), link(8, "eth0"), link(9, "new")],
             addresses: vec![address(7, "10.0.0.1", 24)],
             routes: vec![],
+            rules: vec![],
         })
     };
     let news = f.hear(events.to_vec(), dump).unwrap();

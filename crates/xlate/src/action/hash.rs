@@ -7,6 +7,7 @@ use packet::wire::ip_proto;
 use pipeline::KeyMask;
 
 use crate::hash::{Murmur, jenkins};
+use crate::packet::Packet;
 use crate::run::Run;
 use crate::walk::Walk;
 
@@ -122,7 +123,12 @@ fn hash(key: &FlowKey, fields: HashFields, basis: u32) -> u32 {
 impl<'a> Walk<'a> {
     /// Hashes fields of the packet, and looks at them.
     pub(crate) fn hash(&mut self, run: &Run<'a>, fields: HashFields, basis: u32) -> u32 {
-        let key = &run.packet.key.flow;
+        self.hash_packet(&run.packet, fields, basis)
+    }
+
+    /// The same, outside of rules.
+    pub(crate) fn hash_packet(&mut self, packet: &Packet, fields: HashFields, basis: u32) -> u32 {
+        let key = &packet.key.flow;
         let mut looked = KeyMask::any();
         let m = &mut looked.0.flow;
         let with_link = match fields {
@@ -162,7 +168,7 @@ impl<'a> Walk<'a> {
                 (m.tp_src, m.tp_dst) = (u16::MAX, u16::MAX);
             }
         }
-        run.packet.look(&looked, &mut self.mask);
+        packet.look(&looked, &mut self.mask);
         hash(key, fields, basis)
     }
 }

@@ -193,10 +193,10 @@ fn a_packet_waits_for_an_unknown_neighbour() {
     };
     assert_eq!((&*r.bridge, r.ip.to_string(), r.via_dp.0), ("br-phy", "172.168.1.2".into(), 2));
     assert_eq!((r.asker.ip.to_string(), r.asker.mac), ("172.168.1.1".into(), mac(PHY)));
-    let token = r.wait.token();
+    let token = r.wait.unwrap().token();
     let waits = format!("userspace(Neighbour({token}))");
     expect(&t, &format!("1,4,{waits}"), "NORMAL nw_tos/0x03");
-    assert_eq!(Wait::from_token(token), Some(r.wait));
+    assert_eq!(Wait::from_token(token), r.wait);
     assert_eq!(Wait::from_token(u64::MAX), None);
 
     // The request goes the way of any packet of the host's; the answer teaches us.
@@ -551,7 +551,7 @@ fn what_a_tunnel_was_told_waits_with_the_packet() {
     });
     let request = Request { key: &key, packet: None, now: w.now, want_trace: false, entered: None };
     let tables = w.tables();
-    let t = translate_tunnel_output(&w.snapshot, &tables, wait.unwrap(), &request);
+    let t = translate_tunnel_output(&w.snapshot, &tables, wait.flatten().unwrap(), &request);
     let told = PUSH.replace("172.168.1.2", "172.168.1.3").replace("vni=0x0", "vni=0x7");
     assert_eq!(text(&t.actions), format!("{told},5"));
 }

@@ -13,4 +13,5 @@ mod property;
 mod recorded;
 mod traces;
 mod vlan;
+mod ways;
 mod world;
