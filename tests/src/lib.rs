@@ -28,4 +28,5 @@ mod restart;
 mod support;
 mod tls;
 mod tunnel_state;
+mod underlay;
 mod vhost;

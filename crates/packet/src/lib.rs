@@ -12,10 +12,11 @@
 //!
 //! # Layout
 //! `wire/` has one file per header, each with a *view* (any bytes long enough) and constants; `checksum` has Internet checksum
-//! arithmetic; `gso` splits super-packets; `gro` joins segments; `pcap` reads and writes capture files.
+//! arithmetic; `gso` splits super-packets; `fit` makes packets fit smaller links; `gro` joins segments; `pcap` reads and writes capture files.
 
 pub mod buf;
 pub mod checksum;
+pub mod fit;
 pub mod gro;
 pub mod gso;
 pub mod offload;

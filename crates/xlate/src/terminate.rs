@@ -37,7 +37,11 @@ impl Walk<'_> {
         }
         let dst = self.look_at_ip_dst(key)?;
         self.mask.0.nw_proto = u8::MAX;
-        let ours = own_addresses(self.tables.routes, port).any(|a| a.addr() == dst);
+        // An address of another device counts as well, as it does for the kernel: of the loopback device, if there are several
+        // links that lead here.
+        let routes = self.tables.routes;
+        let ours = own_addresses(routes, port).any(|a| a.addr() == dst)
+            || (routes.is_own_address(dst) && means_one_host(dst));
         if !ours || key.nw_proto != ip_proto::UDP {
             return None;
         }
@@ -158,10 +162,15 @@ fn own_addresses<'r>(
     routes: &'r Routes,
     port: &Port,
 ) -> impl Iterator<Item = &'r Prefix> + use<'r> {
-    routes.addresses(&port.name).iter().filter(|a| match a.addr() {
+    routes.addresses(&port.name).iter().filter(|a| means_one_host(a.addr()))
+}
+
+/// Whether an address means the same on every link.
+fn means_one_host(ip: IpAddr) -> bool {
+    match ip {
         IpAddr::V4(_) => true,
         IpAddr::V6(ip) => !ip.is_unicast_link_local(),
-    })
+    }
 }
 
 /// The leading bits of `port` that are enough to tell it from every other of `ports`; all of them if it is among those.

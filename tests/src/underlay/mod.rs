@@ -1,0 +1,4 @@
+//! What is beneath tunnels: routes, links, how much fits.
+
+mod ecmp;
+mod rules;
