@@ -103,6 +103,8 @@ drop_reasons! {
     PbbDecapError = "datapath_drop_pbb_decap_error",
     /// Longer than the output device takes, and not a super-packet that could be cut.
     TooBig = "datapath_drop_too_big",
+    /// Longer than what the route to a tunnel's other end takes, headers included.
+    TunnelTooBig = "datapath_drop_tunnel_too_big",
     /// A super-packet, or a packet with an unfinished checksum, whose headers are not what its offload state says.
     OffloadError = "datapath_drop_offload_error",
     /// Was waiting to be received when its port was closed.
@@ -229,6 +231,7 @@ mod tests {
             "no_ethernet",
             "pbb_decap_error",
             "too_big",
+            "tunnel_too_big",
             "offload_error",
             "command_overflow",
             "port_closed",

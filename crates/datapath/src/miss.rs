@@ -34,6 +34,16 @@ pub enum MissReason {
     NoFlow,
     /// Its flow says so.
     Action(SlowReason),
+    /// It was dropped, for it did not fit a tunnel. This is its beginning, with the key that packets have which come back
+    /// through that tunnel.
+    TooBig {
+        /// Bytes that would fit, from its IP header on.
+        mtu: u16,
+        /// Bytes that it has, from its Ethernet header on.
+        length: u16,
+        /// Its sender is to be told.
+        answers: bool,
+    },
 }
 
 /// A packet for the slow path. Answer it with [`crate::Datapath::resume`], or drop it.

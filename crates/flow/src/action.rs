@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ct::Ct;
-use crate::key::{DpPort, FlowKey, Mask, RecircId, Vlan};
+use crate::key::{DpPort, FlowKey, Mask, RecircId, TunnelKey, Vlan};
 use crate::nsh::NshPush;
 
 /// One step. A flow has a list; an empty list drops.
@@ -228,4 +228,36 @@ pub struct TnlPush {
     pub src_ports: (u16, u16),
     /// The remote end is known to understand packets with unfinished checksums, and super-packets (not in the text form).
     pub peer_offloads: bool,
+    /// What fits, and what becomes of what does not (not in the text form).
+    pub fit: Fit,
+}
+
+/// How long packets of a tunnel may be, and what becomes of those that are longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// Most bytes of an encapsulated packet, from its outer IP header on.
+    pub most: u16,
+    /// Longer ones are cut into IP fragments (the outer header allows it).
+    pub fragments: bool,
+    /// The senders of others are told, and packets that may be cut are.
+    pub answers: bool,
+    /// TCP connections are opened with segments that fit.
+    pub clamps: bool,
+    /// What the key of a packet says of the tunnel that comes back through it: how the answer comes in.
+    pub back: Option<Box<TunnelKey>>,
+}
+
+impl Default for Fit {
+    /// Everything fits that fits into an IP packet.
+    fn default() -> Self {
+        Self { most: u16::MAX, fragments: false, answers: false, clamps: false, back: None }
+    }
+}
+
+impl Fit {
+    /// Most bytes of a packet inside, from its IP header on, behind this header and the packet's own link header.
+    pub fn inner(&self, push: &TnlPush, link: usize) -> u16 {
+        let outer = push.header.len().saturating_sub(usize::from(push.l3));
+        usize::from(self.most).saturating_sub(outer + link) as u16
+    }
 }

@@ -13,7 +13,7 @@ pub mod key;
 pub mod nsh;
 pub mod text;
 
-pub use action::{Action, DropCause, HashMethod, PacketIn, Protocol, SlowReason, TnlPush};
+pub use action::{Action, DropCause, Fit, HashMethod, PacketIn, Protocol, SlowReason, TnlPush};
 pub use ct::Ct;
 pub use extract::{Layers, Metadata, extract, extract_into, extract_with};
 pub use key::{

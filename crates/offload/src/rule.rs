@@ -86,7 +86,13 @@ fn to(kind: Kind, exit: &Exit) -> Entry {
 fn prepare(push: &TnlPush, exit: &Exit, mark: impl Fn(&mut Ipv4Header) -> bool) -> Option<Entry> {
     const L3: usize = 14;
     const L4: usize = L3 + 20;
+    const VLAN: usize = 4;
     let mut header: [u8; HEADER] = push.header.as_slice().try_into().ok()?;
+    // Connections whose segments are to be lowered, and packets that the device would take and the way would not, are for us.
+    let fits = usize::from(push.fit.most) + L3 + VLAN >= exit.frame_max as usize;
+    if push.fit.clamps || !fits {
+        return None;
+    }
     let plain = push.udp && !push.csum && (push.l3, push.l4) == (L3 as u16, L4 as u16);
     if !plain || header[L3] != 0x45 {
         return None;

@@ -95,6 +95,8 @@ enum Fate {
     Neighbour(u64),
     /// Controllers are told.
     Controller(RecircId),
+    /// Its sender is told that it is too long for a tunnel.
+    TooBig,
     /// Nothing.
     Nothing,
 }
@@ -162,6 +164,7 @@ impl Shared {
                 MissReason::Action(SlowReason::Controller(message)) => {
                     Fate::Controller(message.state)
                 }
+                MissReason::TooBig { .. } => Fate::TooBig,
                 MissReason::Action(_) => Fate::Nothing, // nothing asks for these yet
             };
             plan.fates.push(fate);
@@ -246,6 +249,7 @@ impl Shared {
                     }
                 }
                 (Fate::Controller(id), access) => self.tell_controllers(access.state(), &miss, id),
+                (Fate::TooBig, access) => self.too_big(access.state(), &miss, now),
                 (Fate::Neighbour(_) | Fate::Nothing, _) => {}
             }
         }

@@ -46,6 +46,7 @@ mod program;
 mod revalidate;
 mod state;
 mod tally;
+mod too_big;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -56,7 +57,7 @@ use std::sync::{
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use base::{Clock, Counter, Counters, Instant};
+use base::{Clock, Counter, Counters, Instant, TokenBucket};
 use datapath::Datapath;
 use l2::MacConfig;
 use openflow::message::PacketOut;
@@ -72,6 +73,7 @@ pub use flows::Listed;
 pub use revalidate::Report;
 use state::Change;
 pub use state::{State, Traffic};
+pub use too_big::TooBig;
 
 /// A running slow path. Clones are one; it stops when told to, or with its last handle.
 #[derive(Clone)]
@@ -100,6 +102,8 @@ struct Shared {
     exact_flows: AtomicBool,
     flow_limit: AtomicUsize,
     report: Mutex<Report>,
+    /// How many answers to packets that are too long may be sent.
+    answers: Mutex<TokenBucket>,
     /// The version of the tables that flows were last known to obey.
     obeyed: AtomicU64,
     count: Counts,
@@ -110,6 +114,7 @@ struct Counts {
     upcalls: Arc<Counter>,
     flow_refused: Arc<Counter>,
     neighbour_dropped: Arc<Counter>,
+    too_big_answered: Arc<Counter>,
     revalidations: Arc<Counter>,
     lessons_lost: Arc<Counter>,
 }
@@ -143,11 +148,13 @@ impl SlowPath {
             exact_flows: AtomicBool::new(false),
             flow_limit: AtomicUsize::new(FLOW_LIMIT),
             report: Mutex::default(),
+            answers: Mutex::new(too_big::budget(clock.now())),
             obeyed: AtomicU64::new(0),
             count: Counts {
                 upcalls: counters.counter("upcall_handled"),
                 flow_refused: counters.counter("upcall_flow_limit_hit"),
                 neighbour_dropped: counters.counter("drop_action_tunnel_neigh_cache_miss"),
+                too_big_answered: counters.counter("tunnel_too_big_answered"),
                 revalidations: counters.counter("revalidate_pass"),
                 lessons_lost: counters.counter("upcall_learn_lost"),
             },

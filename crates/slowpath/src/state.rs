@@ -62,6 +62,8 @@ pub struct State {
     /// What packets that belong to no flow will come back to.
     pub(crate) held: Mutex<UnderWay>,
     traffic: Mutex<HashMap<PortRef, Traffic>>,
+    /// Packets that were too long for tunnel ports; no more entries than ports.
+    pub(crate) too_big: Mutex<HashMap<PortRef, crate::TooBig>>,
     mac_configs: BTreeMap<BridgeId, MacConfig>,
     version: Version,
     /// When what last changed.
@@ -90,6 +92,7 @@ impl State {
             paused: Paused::default(),
             held: Mutex::default(),
             traffic: Mutex::default(),
+            too_big: Mutex::default(),
             mac_configs: BTreeMap::new(),
             version: Version::default(),
             ages: Ages::default(),
@@ -162,6 +165,7 @@ impl State {
             self.neighbours.flush(Some(&name));
         }
         lock(&self.traffic).retain(|port, _| snapshot.port(*port).is_some());
+        lock(&self.too_big).retain(|port, _| snapshot.port(*port).is_some());
         self.is_published = true;
         self.mac_configs = macs.clone();
         self.snapshot = Arc::new(snapshot);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use flow::{DpPort, TnlPush};
+use flow::{DpPort, Fit, TnlPush};
 use packet::wire::Header;
 use packet::wire::ethernet::{EthernetHeader, Mac, eth_type};
 use packet::wire::ip_proto;
@@ -106,6 +106,7 @@ impl Outer {
             csum: self.csum,
             src_ports: self.src_ports.range(),
             peer_offloads: self.peer_offloads,
+            fit: Fit::default(),
         })
     }
 

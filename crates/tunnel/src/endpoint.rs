@@ -148,6 +148,23 @@ pub struct Endpoint {
     pub csum: Option<bool>,
     /// The mark by which the route is chosen.
     pub egress_pkt_mark: u32,
+    /// What is done about packets that are too long.
+    pub sizes: Sizes,
+}
+
+/// What a tunnel does about packets that do not fit it, beside what [`Endpoint::df`] says of outer ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Senders are told, and packets that may be cut are (`pmtud`).
+    pub answer: bool,
+    /// TCP connections are opened with segments that fit (`tcp_mss_clamp`).
+    pub clamp: bool,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { answer: true, clamp: false }
+    }
 }
 
 impl Endpoint {
@@ -166,6 +183,7 @@ impl Endpoint {
             df: true,
             csum: None,
             egress_pkt_mark: 0,
+            sizes: Sizes::default(),
         }
     }
 
@@ -203,6 +221,8 @@ pub const OPTIONS: &[&str] = &[
     "df_default",
     "csum",
     "egress_pkt_mark",
+    "pmtud",
+    "tcp_mss_clamp",
 ];
 
 /// A setting that an endpoint cannot have. Where the reference has words for it, they are the same.

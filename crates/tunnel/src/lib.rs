@@ -18,6 +18,7 @@ pub mod ecn;
 pub mod encap;
 pub mod endpoint;
 pub mod endpoints;
+pub mod fit;
 pub mod neighbour;
 pub mod peers;
 pub mod prefix;
@@ -26,7 +27,9 @@ pub mod state;
 pub mod waiting;
 
 pub use encap::{Outer, SourcePorts};
-pub use endpoint::{Endpoint, InKey, Kind, Local, OptionError, OutKey, Remote, Tos, Ttl, Vni};
+pub use endpoint::{
+    Endpoint, InKey, Kind, Local, OptionError, OutKey, Remote, Sizes, Tos, Ttl, Vni,
+};
 pub use endpoints::{DuplicateEndpoint, EndpointId, Endpoints, Listener};
 pub use neighbour::{Lookup, NeighbourState, Neighbours, Observed, Solicit};
 pub use peers::Peers;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::Instant;
 use packet::wire::ethernet::Mac;
@@ -21,6 +22,13 @@ pub enum Reason {
         dev: Arc<str>,
         /// The next hop's hardware address.
         mac: Mac,
+    },
+    /// Packets go out, but lately some were too long.
+    TooBig {
+        /// The underlay bridge.
+        dev: Arc<str>,
+        /// Bytes of an IP packet that would have fitted.
+        mtu: u16,
     },
     /// The remote end differs per packet: nothing to say as a whole.
     PerFlow,
@@ -101,10 +109,20 @@ impl Reason {
         }
     }
 
+    /// The same, if packets that were longer than this came lately.
+    #[must_use]
+    pub fn with_too_big(self, mtu: Option<u16>) -> Self {
+        match (self, mtu) {
+            (Self::Up { dev, .. }, Some(mtu)) => Self::TooBig { dev, mtu },
+            (reason, _) => reason,
+        }
+    }
+
     /// One word for it, as the Interface's status shows.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Up { .. } => "up",
+            Self::TooBig { .. } => "too-big",
             Self::PerFlow => "flow",
             Self::Idle { .. } => "idle",
             Self::Resolving { .. } => "resolving",
@@ -122,7 +140,8 @@ impl Reason {
         match self {
             NoNeighbour { .. } | NoRoute { .. } | NoLocalAddress { .. } => true,
             RemoteIsOwn { .. } | NoBridge { .. } => true,
-            Self::Up { .. } | PerFlow | Idle { .. } | Self::Resolving { .. } => false,
+            Self::Up { .. } | Self::TooBig { .. } => false,
+            PerFlow | Idle { .. } | Self::Resolving { .. } => false,
         }
     }
 
@@ -130,6 +149,7 @@ impl Reason {
     pub fn egress(&self) -> Option<&Arc<str>> {
         match self {
             Self::Up { dev, .. }
+            | Self::TooBig { dev, .. }
             | Self::Idle { dev }
             | Self::Resolving { dev, .. }
             | Self::NoNeighbour { dev, .. } => Some(dev),
@@ -142,6 +162,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up { dev, .. } => write!(f, "up through {dev}"),
+            Self::TooBig { dev, mtu } => {
+                write!(f, "up through {dev}, but packets longer than {mtu} bytes came")
+            }
             Self::PerFlow => f.write_str("the remote end is chosen per flow"),
             Self::Idle { dev } => write!(f, "idle, route through {dev}"),
             Self::Resolving { dev, neighbour } => write!(f, "resolving {neighbour} on {dev}"),
@@ -172,6 +195,22 @@ pub struct TunnelState {
     pub reason: Reason,
     /// Since when.
     pub since: Instant,
+    /// Bytes of the longest IP packet that fits into it, if that is known.
+    pub mtu: Option<u32>,
+}
+
+/// How long ago a packet was too long that is still worth a word.
+pub const TOO_BIG_LATELY: Duration = Duration::from_secs(30);
+
+/// Bytes of the longest IP packet that fits into a fixed endpoint, if that is known: by the smallest of several ways.
+pub fn mtu(endpoint: &Endpoint, routes: &Routes) -> Option<u32> {
+    let Remote::Address(remote) = endpoint.remote else { return None };
+    let local = match endpoint.local {
+        Local::Address(ip) => Some(ip),
+        Local::Any | Local::Flow => None,
+    };
+    let ways = routes.ways(remote, endpoint.egress_pkt_mark, local);
+    ways.iter().filter_map(|hop| endpoint.mtu(hop, remote)).min()
 }
 
 /// Remembers since when each tunnel has stood as it does.
@@ -185,8 +224,17 @@ impl TunnelStates {
     pub fn update(&mut self, name: &Arc<str>, reason: Reason, now: Instant) -> bool {
         let news = self.by_name.get(name).is_none_or(|s| s.reason != reason);
         if news {
-            self.by_name.insert(name.clone(), TunnelState { reason, since: now });
+            let mtu = self.by_name.get(name).and_then(|s| s.mtu);
+            self.by_name.insert(name.clone(), TunnelState { reason, since: now, mtu });
         }
+        news
+    }
+
+    /// Notes how much fits into one of them; says whether that is news.
+    pub fn set_mtu(&mut self, name: &str, mtu: Option<u32>) -> bool {
+        let Some(state) = self.by_name.get_mut(name) else { return false };
+        let news = state.mtu != mtu;
+        state.mtu = mtu;
         news
     }
 

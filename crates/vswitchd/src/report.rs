@@ -13,7 +13,7 @@ use ovsdb::{ColumnId, Datum, TableId, Uuid};
 use ovsdb_idl::{Prepared, Txn};
 use pipeline::PortRef;
 use slowpath::Traffic;
-use tunnel::state::{Reason, TunnelState, TunnelStates};
+use tunnel::state::{Reason, TOO_BIG_LATELY, TunnelState, TunnelStates};
 use vswitch_schema::tables::{Duplex, LinkState, Role};
 use vswitch_schema::{Column, IntMap, StringMap};
 
@@ -67,8 +67,9 @@ pub fn observe_tunnels(
     now: Instant,
 ) -> Vec<String> {
     let mut changed = Vec::new();
+    let mut touched = Vec::new();
     for (name, bridge) in &switch.applied().bridges {
-        let Some((_, plane)) = switch.bridge(name) else { continue };
+        let Some((live, plane)) = switch.bridge(name) else { continue };
         let endpoints = bridge.interfaces().filter_map(|i| match &i.kind {
             InterfaceKind::Tunnel(endpoint) => Some(endpoint).filter(|e| asked(&e.name)),
             _ => None,
@@ -76,9 +77,17 @@ pub fn observe_tunnels(
         plane.slow.with(|state, _| {
             for endpoint in endpoints {
                 let bridge_of = |dev: &str| state.snapshot.bridge_of_device(dev);
-                let reason = Reason::of(endpoint, &state.routes, &state.neighbours, bridge_of, now);
+                let port = live.interfaces.get(&*endpoint.name).and_then(|l| l.as_ref().ok());
+                let port = port.map(|l| PortRef { bridge: live.id, port: l.ofport });
+                let too_big = port.and_then(|port| state.too_big_for(port));
+                let lately = too_big.filter(|seen| now.since(seen.at) < TOO_BIG_LATELY);
+                let reason = Reason::of(endpoint, &state.routes, &state.neighbours, bridge_of, now)
+                    .with_too_big(lately.map(|seen| seen.mtu));
                 if states.update(&endpoint.name, reason, now) {
                     changed.push(endpoint.name.to_string());
+                }
+                if states.set_mtu(&endpoint.name, tunnel::state::mtu(endpoint, &state.routes)) {
+                    touched.push(endpoint.name.to_string());
                 }
             }
         });
@@ -90,6 +99,7 @@ pub fn observe_tunnels(
             log::log!(target: "tunnel", level, "{name}: {}", state.reason);
         }
     }
+    changed.append(&mut touched);
     changed
 }
 
@@ -288,6 +298,9 @@ fn status(switch: &Switch, live: &Live, tunnel: Option<&TunnelState>) -> StringM
             "tunnel_egress_iface_carrier".into(),
             if carrier { "up" } else { "down" }.into(),
         );
+    }
+    if let Some(mtu) = state.mtu {
+        map.insert("tunnel_mtu".into(), mtu.to_string());
     }
     map.insert("tunnel_state".into(), state.reason.word().into());
     map.insert("tunnel_state_reason".into(), state.reason.to_string());

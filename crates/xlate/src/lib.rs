@@ -24,6 +24,7 @@
 mod action;
 mod commit;
 mod explain;
+mod fit;
 pub mod frozen;
 mod hash;
 mod in_band;

@@ -13,6 +13,7 @@ use tunnel::{
     Vni, ecn,
 };
 
+use crate::fit::fit;
 use crate::packet::Packet;
 use crate::request::{Effect, Needed, Resolve, Use, Wait};
 use crate::trace::Kind;
@@ -40,6 +41,8 @@ pub(crate) struct Way {
     pub(crate) via_dp: DpPort,
     pub(crate) via_mac: Mac,
     pub(crate) bridge: Arc<str>,
+    /// The largest outer packet, if that is known.
+    pub(crate) mtu: Option<u32>,
 }
 
 impl Way {
@@ -108,9 +111,10 @@ impl Walk<'_> {
             ..way.outer(endpoint)
         };
         let vni = self.vni(endpoint, packet);
-        let Some(push) = outer.vxlan(vni, dp, way.via_dp) else {
+        let Some(mut push) = outer.vxlan(vni, dp, way.via_dp) else {
             return self.give_up(DropCause::TunnelNoRoute);
         };
+        push.fit = fit(endpoint, &way, vni);
         let needed = Needed { bridge: way.bridge, ip: way.neighbour, asker };
         self.uses.push(Use::Neighbour(Box::new(needed)));
         self.commit(packet);
@@ -213,6 +217,7 @@ impl Walk<'_> {
             via_dp: dp,
             via_mac: mac,
             bridge: port.name.clone(),
+            mtu: hop.mtu,
         })
     }
 

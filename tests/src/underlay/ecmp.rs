@@ -119,10 +119,14 @@ fn both_links_are_used_and_the_loss_of_one_moves_its_flows() {
     let [a, b] = &two.guests;
     let echoes = ok(probe::ping(&a.ns, b.address, how));
     assert_eq!(echoes.lost(), 0, "{echoes}\n{}", host_state(&two.host));
-    let by = two.connections();
-    assert!(by.iter().all(|packets| *packets > 10), "{by:?}\n{}", host_state(&two.host));
-    let lookup = ok(two.host.appctl(&format!("ovs/route/lookup {}", OWN[1])));
-    assert_eq!(lookup.lines().count(), 2, "{lookup}");
+    let lookup = || ok(two.host.appctl(&format!("ovs/route/lookup {}", OWN[1])));
+    let both = wait::until("two ways", PATIENCE, || (lookup().lines().count() == 2).then_some(()));
+    both.unwrap_or_else(|e| panic!("{e}: {}", lookup()));
+    // A router that nobody has asked for yet is asked for by the first connections.
+    let spread = wait::until("connections to be spread", PATIENCE, || {
+        two.connections().iter().all(|packets| *packets > 10).then_some(())
+    });
+    spread.unwrap_or_else(|e| panic!("{e}\n{}", host_state(&two.host)));
 
     // The far end of a link goes down: the bridge on it stays up, and still nothing goes there.
     ok(two.other.ip("link set eth2 down"));

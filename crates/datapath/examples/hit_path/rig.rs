@@ -272,6 +272,7 @@ fn tunnel_header(csum: bool) -> Arc<TnlPush> {
         csum,
         src_ports: (32768, 61000),
         peer_offloads: false,
+        fit: flow::Fit::default(),
     }
     .into()
 }

@@ -8,6 +8,7 @@
 //! A packet is copied only when something comes after an action that consumes it: the last one takes the original.
 
 mod choose;
+mod fit;
 mod gather;
 mod link;
 mod meter;
@@ -90,6 +91,8 @@ pub(crate) struct Executor {
     /// Joins what was decapsulated.
     gro: Gro,
     joined: Vec<Packet>,
+    /// What has become of packets that did not fit a tunnel, on its way to the others of their group.
+    late: Vec<Packet>,
     ip_id: u16,
     pub(crate) meters: Replica,
     /// When the packets in hand came.
@@ -118,6 +121,7 @@ impl Executor {
             gathers: false,
             gathering: Gathering::default(),
             joined: Vec::new(),
+            late: Vec::new(),
             ip_id: 0,
             meters,
             now: Instant::default(),

@@ -15,10 +15,12 @@ use std::mem::offset_of;
 
 use flow::{FlowKey, TnlPush};
 use packet::checksum::{self, Sum};
+use packet::fit;
 use packet::gso::{self, Unfit};
 use packet::wire::Header;
 use packet::wire::ipv4::Ipv4Header;
 use packet::wire::ipv6::Ipv6Header;
+use packet::wire::tcp;
 use packet::wire::udp::UdpHeader;
 use packet::{Csum, Encap, Packet};
 use zerocopy::IntoBytes;
@@ -59,10 +61,34 @@ impl<'a> Template<'a> {
         Some(Self { tnl, ipv4 })
     }
 
+    /// What it was made of.
+    pub(super) fn tnl(&self) -> &'a TnlPush {
+        self.tnl
+    }
+
     /// Puts the header before one packet. `key` tells the flow for the source port; `ip_id` is taken for headers that may be
-    /// fragmented. The packet must not carry unfinished outer headers already.
+    /// fragmented. The packet must not carry unfinished outer headers already. One that is too long then is left as it is.
     #[inline]
     pub(super) fn push(
+        &self,
+        packet: &mut Packet,
+        key: &FlowKey,
+        ip_id: &mut u16,
+    ) -> Result<(), DropReason> {
+        let tnl = self.tnl;
+        if fit::longest(packet) + tnl.header.len() - usize::from(tnl.l3) > usize::from(tnl.fit.most)
+        {
+            return Err(DropReason::TunnelTooBig);
+        }
+        if tnl.fit.clamps && key.tcp_flags & tcp::flag::SYN != 0 {
+            clamp(packet, tnl);
+        }
+        self.push_any(packet, key, ip_id)
+    }
+
+    /// The same of whatever length.
+    #[inline]
+    pub(super) fn push_any(
         &self,
         packet: &mut Packet,
         key: &FlowKey,
@@ -116,6 +142,13 @@ impl<'a> Template<'a> {
         (ip.total_len, ip.csum) = (len.into(), sum.checksum().into());
         Some(())
     }
+}
+
+/// Lowers the segments of a TCP connection that is being opened to what fits.
+#[cold]
+fn clamp(packet: &mut Packet, tnl: &TnlPush) {
+    let mtu = tnl.fit.inner(tnl, fit::link_header(packet.bytes()));
+    fit::clamp_mss(packet, mtu);
 }
 
 /// The table in the module's essay.

@@ -35,9 +35,21 @@ impl Executor {
         self.flatten(group);
         match self.joining(way, group.iter().map(|w| (&w.packet, &keys[usize::from(w.key)]))) {
             Some(joining) => self.push_joining(&template, group, keys, joining),
-            None => group
-                .retain_mut(|w| self.push_one(&template, &mut w.packet, &keys[usize::from(w.key)])),
+            None => self.push_each(&template, group, keys),
         }
+    }
+
+    /// Encapsulates each; what becomes of those that do not fit comes last.
+    fn push_each(&mut self, template: &Template<'_>, group: &mut Vec<Work>, keys: &[FlowKey]) {
+        let mut late: Vec<Work> = Vec::new();
+        group.retain_mut(|w| {
+            if self.push_one(template, &mut w.packet, &keys[usize::from(w.key)]) {
+                return true;
+            }
+            late.extend(self.late.drain(..).map(|packet| Work { packet, key: w.key }));
+            false
+        });
+        group.append(&mut late);
     }
 
     /// Encapsulates whole packets, of a key each, and sends them out of a port, where they are. False: nothing was done, for it
@@ -65,18 +77,18 @@ impl Executor {
         packets.retain_mut(|packet| {
             keys.next().is_some_and(|key| self.push_one(&template, packet, key))
         });
+        packets.append(&mut self.late);
         self.pass_on(port, packets);
         true
     }
 
-    /// Encapsulates one packet. False: it is dropped.
+    /// Encapsulates one packet. False: it is dropped, or what is left of it is in `self.late`.
     #[inline]
     fn push_one(&mut self, template: &Template<'_>, packet: &mut Packet, key: &FlowKey) -> bool {
         match template.push(packet, key, &mut self.ip_id) {
             Ok(()) => true,
             Err(reason) => {
-                self.tally.count(reason);
-                self.buffers.put(std::mem::take(&mut packet.buf));
+                self.not_pushed(template, std::mem::take(packet), key, reason);
                 false
             }
         }
@@ -102,14 +114,12 @@ impl Executor {
         Joining { port, gathers }: Joining,
     ) {
         let packets = group.len();
-        group.retain_mut(|w| {
-            if w.packet.offload.gso.is_none() {
-                // There is one place for an unfinished checksum, and it will be the outer one's. A packet that cannot be
-                // completed is refused when it is sent.
-                let _ = gso::complete_csum(&mut w.packet);
-            }
-            self.push_one(template, &mut w.packet, &keys[usize::from(w.key)])
-        });
+        for w in group.iter_mut().filter(|w| w.packet.offload.gso.is_none()) {
+            // There is one place for an unfinished checksum, and it will be the outer one's. A packet that cannot be completed
+            // is refused when it is sent.
+            let _ = gso::complete_csum(&mut w.packet);
+        }
+        self.push_each(template, group, keys);
         let Self { ports, buffers, .. } = self;
         let joined = ports.join(port, group.drain(..).map(|w| w.packet), buffers);
         if gathers {

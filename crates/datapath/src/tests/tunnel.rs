@@ -39,6 +39,7 @@ fn header(csum: bool) -> Arc<TnlPush> {
         csum,
         src_ports: (32768, 61000),
         peer_offloads: false,
+        fit: flow::Fit::default(),
     })
 }
 

@@ -151,6 +151,7 @@ impl Engine {
                 tally.count(DropReason::UpcallError);
             }
             MissReason::Action(_) => tally.count(DropReason::UserspaceActionError),
+            MissReason::TooBig { .. } => {} // was counted
         });
         tally.flush(&self.shared.drops);
         if any_missed {

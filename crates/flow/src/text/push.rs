@@ -15,7 +15,7 @@ use super::field::{HexText, parse_number};
 use super::parse::{items, number_after};
 use super::special::pairs;
 use super::{PortNames, parse_port};
-use crate::action::TnlPush;
+use crate::action::{Fit, TnlPush};
 
 /// Tunnel type numbers of `tnl_push(header(type=..))`: the reference's port types.
 const TYPE_GRE: u8 = 3;
@@ -138,6 +138,7 @@ pub(super) fn parse_tnl_push(args: &str, names: &dyn PortNames) -> Option<TnlPus
         csum,
         src_ports: SRC_PORTS,
         peer_offloads: false,
+        fit: Fit::default(),
     })
 }
 

@@ -151,6 +151,7 @@ fn push(out: DpPort) -> [Action; 2] {
         csum: false,
         src_ports: (32768, 61000),
         peer_offloads: true,
+        fit: flow::Fit::default(),
     };
     [Action::TnlPush(Arc::new(push)), Action::Output(out)]
 }

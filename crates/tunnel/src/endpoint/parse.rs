@@ -23,6 +23,8 @@ const TABLE: &[(&str, Apply)] = &[
     ("df_default", |e, v| set(&mut e.df, boolean(v))),
     ("csum", |e, v| set(&mut e.csum, boolean(v).map(Some))),
     ("egress_pkt_mark", |e, v| set(&mut e.egress_pkt_mark, mark(v))),
+    ("pmtud", |e, v| set(&mut e.sizes.answer, boolean(v))),
+    ("tcp_mss_clamp", |e, v| set(&mut e.sizes.clamp, boolean(v))),
 ];
 
 pub(super) fn endpoint<'a>(

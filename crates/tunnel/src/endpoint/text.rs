@@ -38,7 +38,9 @@ impl Endpoint {
         put("key", in_key.filter(|_| one_key));
         put("local_ip", local(self.local));
         put("out_key", out_key.filter(|_| !one_key));
+        put("pmtud", (!self.sizes.answer).then(|| "false".into()));
         put("remote_ip", Some(remote(self.remote)));
+        put("tcp_mss_clamp", self.sizes.clamp.then(|| "true".into()));
         put("tos", tos(self.tos));
         put("ttl", ttl(self.ttl));
         s

@@ -139,6 +139,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     OPTIONS.key_on(TUNNELS, "tos", Tos, NONE, "Type-of-service bits of the outer header; ECN bits are always inherited."),
     OPTIONS.key_on(TUNNELS, "ttl", WordOrInt(&["inherit"], 0, 255), "64", "Time to live of the outer header."),
     OPTIONS.key_on(TUNNELS, "df_default", Bool, "true", "Set the outer header's don't-fragment bit."),
+    OPTIONS.key_on(TUNNELS, "pmtud", Bool, "true", "Tell senders of packets that are too long for the tunnel what would fit (ICMP), and cut those that may be cut."),
+    OPTIONS.key_on(TUNNELS, "tcp_mss_clamp", Bool, "false", "Have TCP connections through the tunnel opened with segments that fit, for guests that ICMP does not reach."),
     OPTIONS.key_on(TUNNELS, "egress_pkt_mark", Int(0, U32), NONE, "Packet mark of what leaves the tunnel port."),
     OPTIONS.key_on(CHECKSUMMED, "csum", Bool, "IPv4 false, IPv6 true", "Compute checksums of the outer UDP or GRE header."),
     OPTIONS.key_on(&["vxlan"], "exts", Words(&["gbp", "gpe"]), "", "Extensions of VXLAN."),

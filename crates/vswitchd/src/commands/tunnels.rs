@@ -1,6 +1,6 @@
 //! Native tunnels: neighbours, listening ports, and how each tunnel stands.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use jsonrpc::{Json, Object};
 use tunnel::neighbour::commands as neighbours;
@@ -99,24 +99,77 @@ fn show(daemon: &mut Daemon, args: &Args) -> Reply {
     let mut text = String::new();
     let mut json = Vec::new();
     let wanted = args.arg(0);
-    let names = daemon.switch.bridges().values().flat_map(|b| b.interfaces.keys());
-    for name in names.filter(|n| wanted.is_none_or(|w| w == n.as_str())) {
-        let Some(state) = daemon.tunnels.get(name) else { continue };
-        let since = since_text(&daemon.switch, state.since);
-        let _ = writeln!(text, "{name}: {} ({}) since {since}", state.reason.word(), state.reason);
-        let fields = [
-            ("name", name.clone()),
-            ("state", state.reason.word().to_owned()),
-            ("reason", state.reason.to_string()),
-            ("since", since),
-        ];
-        json.push(Json::Object(
-            fields.into_iter().map(|(k, v)| (k, Json::from(v.as_str()))).collect::<Object>(),
-        ));
+    let interfaces = daemon.switch.bridges().values().flat_map(|b| &b.interfaces);
+    for (name, live) in interfaces.filter(|(name, _)| wanted.is_none_or(|w| w == name.as_str())) {
+        let Some(standing) = Standing::of(daemon, name, live.as_ref().err()) else { continue };
+        let _ = writeln!(text, "{name}: {standing}");
+        json.push(standing.json(name));
     }
     match (wanted, text.is_empty()) {
         (Some(name), true) => Reply::Error(format!("{name}: no such tunnel")),
         _ if args.wants_json() => Reply::Json(Json::from(json)),
         _ => Reply::Text(text),
+    }
+}
+
+/// How a tunnel stands, in words.
+struct Standing {
+    word: &'static str,
+    reason: String,
+    since: Option<String>,
+    mtu: Option<u32>,
+}
+
+impl Standing {
+    /// `None`: it is no tunnel. `refused`: why it is not there at all.
+    fn of(daemon: &Daemon, name: &str, refused: Option<&String>) -> Option<Self> {
+        let switch = &daemon.switch;
+        if let Some(why) = refused {
+            let is_tunnel = daemon
+                .rows
+                .interfaces
+                .values()
+                .any(|row| row.name == name && tunnel::Kind::from_name(&row.kind).is_some());
+            let reason = why.clone();
+            return is_tunnel.then_some(Self {
+                word: "misconfigured",
+                reason,
+                since: None,
+                mtu: None,
+            });
+        }
+        let state = daemon.tunnels.get(name)?;
+        Some(Self {
+            word: state.reason.word(),
+            reason: state.reason.to_string(),
+            since: Some(since_text(switch, state.since)),
+            mtu: state.mtu,
+        })
+    }
+
+    fn json(&self, name: &str) -> Json {
+        let fields = [
+            ("name", Some(name.to_owned())),
+            ("state", Some(self.word.to_owned())),
+            ("reason", Some(self.reason.clone())),
+            ("since", self.since.clone()),
+        ];
+        let texts = fields.into_iter().filter_map(|(k, v)| Some((k, Json::from(v?.as_str()))));
+        let mtu = self.mtu.map(|mtu| ("mtu", Json::from(i64::from(mtu))));
+        let all = texts.chain(mtu).map(|(k, v)| (k.to_owned(), v));
+        Json::Object(all.collect::<Object>())
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.word, self.reason)?;
+        if let Some(since) = &self.since {
+            write!(f, " since {since}")?;
+        }
+        match self.mtu {
+            Some(mtu) => write!(f, ", MTU {mtu}"),
+            None => Ok(()),
+        }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn header(v6: bool, csum: bool) -> TnlPush {
         csum,
         src_ports: (32768, 61000),
         peer_offloads: false,
+        fit: flow::Fit::default(),
     }
 }
 

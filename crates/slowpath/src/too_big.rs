@@ -1,0 +1,80 @@
+//! Packets that are too long for a tunnel: noted for the tunnel's state, and their senders told.
+//!
+//! The answer comes in by the tunnel port, as if a router on the way had sent it, and finds its way by the same rules as the
+//! other end's packets. There is a bound on how many are sent, as in the kernel: who does not listen is not told for ever.
+
+use base::{Instant, TokenBucket};
+use datapath::{Miss, MissReason};
+use flow::{DpPort, FlowKey, TunnelKey};
+use packet::{Packet, fit};
+use pipeline::PortRef;
+
+use crate::state::State;
+use crate::{Shared, lock};
+
+/// Answers a second, and at once; the kernel's own numbers.
+const ANSWERS: u64 = 1000;
+const BURST: u64 = 50;
+
+/// A packet that was too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooBig {
+    /// When the last one came.
+    pub at: Instant,
+    /// How many so far.
+    pub packets: u64,
+    /// Bytes of the last one's IP packet that would have fitted.
+    pub mtu: u16,
+}
+
+/// What may be sent from now on.
+pub(crate) fn budget(now: Instant) -> TokenBucket {
+    TokenBucket::new(ANSWERS, BURST, now)
+}
+
+impl Shared {
+    /// A packet was dropped because it is too long.
+    pub(crate) fn too_big(&self, state: &State, miss: &Miss, now: Instant) {
+        let MissReason::TooBig { mtu, answers, .. } = miss.reason else { return };
+        let metadata =
+            FlowKey { in_port: miss.key.in_port, tunnel: miss.key.tunnel, ..FlowKey::default() };
+        if let Some(port) = state.tunnel_of(&metadata) {
+            state.note_too_big(port, mtu, now);
+            state.count_traffic(port, |traffic| traffic.tx_dropped += 1);
+        }
+        if !answers || !lock(&self.answers).take(1, now) {
+            return;
+        }
+        if let Some(frame) = fit::answer(miss.packet.bytes(), mtu) {
+            self.count.too_big_answered.inc();
+            self.datapath.inject(Packet::from_frame(&frame), metadata, None);
+        }
+    }
+}
+
+impl State {
+    /// The tunnel port that packets with this key come in by.
+    fn tunnel_of(&self, key: &FlowKey) -> Option<PortRef> {
+        let TunnelKey { id, ip_src, ip_dst, ipv6_src, ipv6_dst, .. } = key.tunnel;
+        let (remote, own) = match (ip_src, ip_dst) {
+            (0, 0) => (ipv6_src.into(), ipv6_dst.into()),
+            (src, dst) => {
+                (std::net::Ipv4Addr::from(src).into(), std::net::Ipv4Addr::from(dst).into())
+            }
+        };
+        let endpoints = self.snapshot.endpoints();
+        let endpoint = endpoints.find(DpPort(key.in_port), id, remote, own)?;
+        self.snapshot.endpoint_port(endpoint)
+    }
+
+    fn note_too_big(&self, port: PortRef, mtu: u16, now: Instant) {
+        let mut all = lock(&self.too_big);
+        let noted = all.entry(port).or_insert(TooBig { at: now, packets: 0, mtu });
+        *noted = TooBig { at: now, packets: noted.packets + 1, mtu };
+    }
+
+    /// What was too long for a tunnel port, if anything was.
+    pub fn too_big_for(&self, port: PortRef) -> Option<TooBig> {
+        lock(&self.too_big).get(&port).copied()
+    }
+}

@@ -1,0 +1,35 @@
+//! How long packets of a tunnel may be, and how the answer to one that is too long comes back.
+
+use std::net::IpAddr;
+
+use flow::{Fit, TunnelKey, tunnel_flag};
+use tunnel::{Endpoint, InKey, Vni};
+
+use crate::native::Way;
+
+/// What fits, on this way, into the tunnel, whose packets are for this network.
+pub(crate) fn fit(endpoint: &Endpoint, way: &Way, vni: Vni) -> Fit {
+    let mut back = TunnelKey { flags: tunnel_flag::KEY, ..TunnelKey::default() };
+    // Whoever would answer through the tunnel sends what the endpoint accepts.
+    back.id = match endpoint.in_key {
+        InKey::Exact(vni) => vni.get().into(),
+        InKey::Absent => 0,
+        InKey::Flow => vni.get().into(),
+    };
+    match (way.remote, way.src) {
+        (IpAddr::V4(remote), IpAddr::V4(own)) => {
+            (back.ip_src, back.ip_dst) = (remote.into(), own.into());
+        }
+        (IpAddr::V6(remote), IpAddr::V6(own)) => {
+            (back.ipv6_src, back.ipv6_dst) = (remote.octets(), own.octets());
+        }
+        _ => {}
+    }
+    Fit {
+        most: way.mtu.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(u16::MAX),
+        fragments: !endpoint.df && way.remote.is_ipv4(),
+        answers: endpoint.sizes.answer,
+        clamps: endpoint.sizes.clamp,
+        back: Some(Box::new(back)),
+    }
+}
