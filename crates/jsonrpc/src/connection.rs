@@ -130,6 +130,11 @@ impl Connection {
         self.stream.name()
     }
 
+    /// The name in the peer's certificate, see [`Stream::peer_name`].
+    pub fn peer_name(&self) -> Option<String> {
+        self.stream.peer_name()
+    }
+
     /// Bytes that wait to be sent.
     pub fn backlog(&self) -> usize {
         self.backlog

@@ -120,6 +120,11 @@ impl Session {
         self.last_error.as_deref()
     }
 
+    /// The name in the certificate of the peer at the other end of a TLS connection, see [`Stream::peer_name`].
+    pub fn peer_name(&self) -> Option<String> {
+        if let Link::Up(connection) = &self.link { connection.peer_name() } else { None }
+    }
+
     /// Bytes that wait to be sent.
     pub fn backlog(&self) -> usize {
         if let Link::Up(connection) = &self.link { connection.backlog() } else { 0 }

@@ -1,10 +1,13 @@
 //! The commands at the control socket.
 
+use std::time::Duration;
+
 use observe::coverage::REFERENCE_COUNTERS;
 use observe::{Vlog, commands, memory};
 use unixctl::{Args, Registry, Reply};
 
 use crate::core::Core;
+use crate::replication::{Excluded, Role};
 
 /// Every command.
 pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
@@ -37,7 +40,7 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
     });
     registry.add("ovsdb-server/compact", "", 0, 1, compact);
     registry.add("ovsdb-server/reconnect", "", 0, 0, |core: &mut Core, _| core.reconnect());
-    registry.add("ovsdb-server/sync-status", "", 0, 0, |_, _| "state: active\n");
+    add_replication(&mut registry);
     registry.add("ovsdb-server/get-db-storage-status", "DB", 1, 1, |core: &mut Core, args| {
         match core.db.database(argument(args)) {
             Some(_) => Ok("status: ok\n"),
@@ -51,35 +54,107 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
             _ => Err("invalid argument"),
         }
     });
+    registry.add("ovsdb-server/disable-monitor-cond", "", 0, 0, |core: &mut Core, _| {
+        core.db.monitor_plainly();
+        core.reconnect();
+    });
+    registry.add("ovsdb-server/tlog-set", "DB:TABLE on|off", 2, 2, set_traced);
+    registry.add("ovsdb-server/tlog-list", "", 0, 0, list_traced);
     add_absent(&mut registry);
     registry
 }
 
-/// Commands about what there is not here: questions are answered, wishes refused.
+fn set_traced(core: &mut Core, args: &Args) -> Result<(), &'static str> {
+    let (database, table) =
+        argument(args).split_once(':').ok_or("invalid DB:TABLE argument")?;
+    let on = match args.arg(1) {
+        Some("on") => true,
+        Some("off") => false,
+        _ => return Err("invalid command argument"),
+    };
+    core.db.set_traced(database, table, on)
+}
+
+fn list_traced(core: &mut Core, _: &Args) -> String {
+    let mut text = String::new();
+    for (database, table, logging) in
+        [("database", "table", "logging"), ("--------", "-----", "-------")]
+    {
+        text += &format!("{database:<16}{table:<27} {logging}\n");
+    }
+    for (database, tables) in core.db.traced() {
+        text += &format!("{database:<16} \n");
+        for (table, on) in tables {
+            text += &format!("{:<16}{table:<27} {}\n", "", if on { "ON" } else { "OFF" });
+        }
+    }
+    text
+}
+
+/// Commands about what there is not here.
 fn add_absent(registry: &mut Registry<Core>) {
-    for name in ["ovsdb-server/perf-counters-show", "ovsdb-server/perf-counters-clear"] {
-        registry.add(
-            name,
-            "",
-            0,
-            0,
-            |_: &mut Core, _| "performance counter is not supported on this platform\n",
-        );
-    }
-    for name in ["ovsdb-server/get-active-ovsdb-server", "ovsdb-server/get-sync-exclude-tables"] {
-        registry.add(name, "", 0, 0, |_: &mut Core, _| ());
-    }
-    const REFUSED: &str = "replication of databases is not supported";
-    for (name, usage) in [
-        ("ovsdb-server/connect-active-ovsdb-server", ""),
-        ("ovsdb-server/disconnect-active-ovsdb-server", ""),
-        ("ovsdb-server/set-active-ovsdb-server", "REMOTE"),
-        ("ovsdb-server/set-active-ovsdb-server-probe-interval", "MSECS"),
-        ("ovsdb-server/set-sync-exclude-tables", "TABLES"),
-    ] {
-        let arguments = usize::from(!usage.is_empty());
-        registry.add(name, usage, arguments, arguments, |_: &mut Core, _| Err::<(), _>(REFUSED));
-    }
+    registry.add("ovsdb-server/perf-counters-show", "", 0, 0, |_: &mut Core, _| {
+        "performance counter is not supported on this platform\n"
+    });
+    registry.add("ovsdb-server/perf-counters-clear", "", 0, 0, |_: &mut Core, _| ());
+}
+
+/// Commands about the active-backup service model.
+fn add_replication(registry: &mut Registry<Core>) {
+    registry.add("ovsdb-server/sync-status", "", 0, 0, |core: &mut Core, _| {
+        core.replication.status()
+    });
+    registry.add("ovsdb-server/get-active-ovsdb-server", "", 0, 0, |core: &mut Core, _| {
+        lines(core.replication.active.iter())
+    });
+    registry.add("ovsdb-server/set-active-ovsdb-server", "", 1, 1, |core: &mut Core, args| {
+        core.replication.active = Some(argument(args).to_owned());
+        if core.replication.role == Role::Backup {
+            core.start_replication();
+        }
+    });
+    registry.add("ovsdb-server/connect-active-ovsdb-server", "", 0, 0, |core: &mut Core, _| {
+        if core.replication.active.is_none() {
+            return "Unable to connect: active server is not specified.\n";
+        }
+        core.start_replication();
+        ""
+    });
+    registry.add("ovsdb-server/disconnect-active-ovsdb-server", "", 0, 0, |core: &mut Core, _| {
+        core.stop_replication();
+    });
+    registry.add(
+        "ovsdb-server/set-active-ovsdb-server-probe-interval",
+        "",
+        1,
+        1,
+        |core: &mut Core, args| {
+            let Ok(ms) = argument(args).parse::<i64>() else {
+                return "Invalid probe interval, integer value expected\n";
+            };
+            // Zero, and what is less, turns probing off.
+            let probe = u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis);
+            core.replication.set_probe(probe, &core.rundir);
+            ""
+        },
+    );
+    registry.add("ovsdb-server/get-sync-exclude-tables", "", 0, 0, |core: &mut Core, _| {
+        let text = core.replication.excluded.text();
+        if text.is_empty() { text } else { text + "\n" }
+    });
+    registry.add("ovsdb-server/set-sync-exclude-tables", "", 1, 1, |core: &mut Core, args| {
+        // As with Open vSwitch, a complaint is no error.
+        match Excluded::parse(argument(args)) {
+            Err(why) => why + "\n",
+            Ok(excluded) => {
+                core.replication.excluded = excluded;
+                if core.replication.role == Role::Backup {
+                    core.start_replication();
+                }
+                String::new()
+            }
+        }
+    });
 }
 
 fn argument(args: &Args) -> &str {

@@ -7,9 +7,20 @@ use jsonrpc::Limits;
 
 use crate::keys::KeyOptions;
 
+/// What a server of an active-backup pair is to do.
+#[derive(Clone, Debug, Default)]
+pub struct SyncOptions {
+    /// The active server to copy.
+    pub from: Option<String>,
+    /// Tables that are not copied, `DB:TABLE[,DB:TABLE]...`.
+    pub exclude_tables: String,
+    /// To start as the active server nonetheless.
+    pub active: bool,
+}
+
 /// What a server is to do.
 pub struct Config {
-    /// Database files, as the user calls them; relative ones are relative to the working directory.
+    /// Database files, as the user calls them, relative to the working directory; or `relay:DATABASE:SOURCE[,SOURCE]...`.
     pub databases: Vec<String>,
     /// Where clients connect to it or it connects to clients: endpoints, or `db:DATABASE,TABLE,COLUMN`.
     pub remotes: Vec<String>,
@@ -25,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// A shell command to run; the server ends with it.
     pub run: Option<String>,
+    /// The other server of an active-backup pair.
+    pub sync: SyncOptions,
 }
 
 impl Config {
@@ -39,6 +52,7 @@ impl Config {
             clock,
             limits: Limits { message: 512 << 20, backlog: 64 << 20 },
             run: None,
+            sync: SyncOptions::default(),
         }
     }
 }

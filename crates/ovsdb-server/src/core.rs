@@ -16,7 +16,10 @@ use stream::{Event, Keys};
 use crate::config::Config;
 use crate::keys::KeyOptions;
 use crate::network::Network;
+use crate::relays::{RelayName, Relays};
 use crate::remotes::Remotes;
+use crate::replication::{Excluded, Means, Replication, Role};
+use crate::source;
 use crate::status::StatusReport;
 
 /// How often to look whether a file should be compacted.
@@ -28,9 +31,11 @@ pub(crate) struct Core {
     pub(crate) db: Database,
     pub(crate) network: Network,
     pub(crate) remotes: Remotes,
+    pub(crate) relays: Relays,
+    pub(crate) replication: Replication,
     pub(crate) coverage: Coverage,
     pub(crate) exiting: bool,
-    rundir: PathBuf,
+    pub(crate) rundir: PathBuf,
     /// Database files by the database's name.
     files: BTreeMap<Arc<str>, PathBuf>,
     key_options: KeyOptions,
@@ -65,6 +70,11 @@ impl Core {
             db: Database::new(seed),
             network,
             remotes: Remotes::default(),
+            relays: Relays::default(),
+            replication: Replication::new(
+                config.sync.from.clone(),
+                Excluded::parse(&config.sync.exclude_tables)?,
+            ),
             coverage: Coverage::new(&[], now),
             exiting: false,
             rundir: config.rundir.clone(),
@@ -84,6 +94,9 @@ impl Core {
             core.remotes.add(remote, &core.db)?;
         }
         core.apply_remotes();
+        if config.sync.from.is_some() && !config.sync.active {
+            core.start_replication();
+        }
         Ok(core)
     }
 
@@ -92,8 +105,54 @@ impl Core {
         Time { now: self.clock.now(), wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX) }
     }
 
-    /// Opens a database file and serves it. `name` is what the user calls it.
+    /// What connections to other servers are made with.
+    fn means(&mut self) -> (&mut Database, Means<'_>) {
+        let Self { db, network, keys, rundir, .. } = self;
+        let (limits, next_token) = (network.limits, &mut network.next_token);
+        (db, Means { limits, keys, rundir, next_token })
+    }
+
+    /// Becomes the backup of the server that is configured, or starts over as that.
+    pub(crate) fn start_replication(&mut self) {
+        let time = self.time();
+        let mut replication = std::mem::take(&mut self.replication);
+        let (db, means) = self.means();
+        replication.connect(db, means, time);
+        self.replication = replication;
+        self.reconnect();
+    }
+
+    /// Becomes active.
+    pub(crate) fn stop_replication(&mut self) {
+        let time = self.time();
+        self.replication.disconnect(&mut self.db, time);
+        self.reconnect();
+    }
+
+    /// Serves a database: a file, as the user calls it, or `relay:DB:SOURCES`.
     pub(crate) fn open_database(&mut self, name: &str) -> Result<(), Error> {
+        match RelayName::parse(name) {
+            Some(relay) => self.open_relay(&relay?),
+            None => self.open_file(name),
+        }?;
+        self.remotes_changed = true;
+        if self.replication.role == Role::Backup {
+            self.start_replication();
+        }
+        Ok(())
+    }
+
+    fn open_relay(&mut self, name: &RelayName<'_>) -> Result<(), Error> {
+        let time = self.time();
+        let remotes = source::Remotes::parse(name.sources, &self.rundir);
+        let mut relays = std::mem::take(&mut self.relays);
+        let (db, means) = self.means();
+        let added = relays.add(name.database, &remotes, db, means, time);
+        self.relays = relays;
+        added
+    }
+
+    fn open_file(&mut self, name: &str) -> Result<(), Error> {
         let path = observe::dirs::absolute(Path::new(name));
         let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         if self.files.values().any(|open| *open == real) {
@@ -117,7 +176,6 @@ impl Core {
         let time = self.time();
         self.db.add_database(opened.database, Some(log), time)?;
         self.files.insert(database, real);
-        self.remotes_changed = true;
         Ok(())
     }
 
@@ -126,6 +184,8 @@ impl Core {
         let time = self.time();
         let removed = self.db.remove_database(name, time);
         self.files.remove(name);
+        self.relays.remove(name);
+        self.replication.forget(name);
         self.remotes_changed = true;
         removed
     }
@@ -159,6 +219,8 @@ impl Core {
             self.db.next_deadline(),
             self.remotes.deadline(),
             self.status.deadline(&self.remotes),
+            self.relays.deadline(now),
+            self.replication.deadline(now),
             Some(self.next_compact_check),
         ]
         .into_iter()
@@ -172,6 +234,11 @@ impl Core {
         self.counters.wakeups += u64::from(!events.is_empty());
         let time = self.time();
         self.network.receive(events, &mut self.db, time);
+        self.relays.run(&mut self.db, time);
+        if self.replication.run(&mut self.db, time) {
+            log::warn!(target: "replication", "Nothing to replicate.");
+            self.stop_replication();
+        }
         self.status.run(&self.remotes, &mut self.network, &mut self.db, time.now);
         self.db.commit(self.time());
         self.network.send(&mut self.db, time.now);
@@ -183,6 +250,8 @@ impl Core {
         {
             self.apply_remotes();
         }
+        self.relays.watch(self.network.poller());
+        self.replication.watch(self.network.poller());
         if time.now >= self.next_compact_check {
             self.next_compact_check = time.now + COMPACT_CHECK;
             self.db.compact_if_due(time);

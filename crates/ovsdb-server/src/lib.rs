@@ -8,6 +8,7 @@
 //! - [`config`]: what to serve where; [`options`]: the same from a command line;
 //! - [`network`]: clients and listeners; [`remotes`]: which there should be, and [`keys`]: with which keys, also when the
 //!   database says so;
+//! - [`source`]: a connection to a server whose database is copied here, for [`relays`] and for [`replication`];
 //! - [`commands`]: the control socket; [`program`]: the daemon.
 //!
 //! A program that embeds the server (`ferroswitch run`) makes a [`Server`] from a [`Config`] and calls [`Server::serve`] on a
@@ -21,11 +22,14 @@ mod keys;
 mod network;
 mod options;
 mod program;
+mod relays;
 mod remotes;
+mod replication;
 mod server;
+mod source;
 mod status;
 
-pub use config::Config;
+pub use config::{Config, SyncOptions};
 pub use keys::KeyOptions;
 pub use program::run;
 pub use server::{Server, Stop};

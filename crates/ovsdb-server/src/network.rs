@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::Instant;
 use jsonrpc::{Limits, Session};
+use ovsdb::rbac::Caller;
 use ovsdb::server::{Output, Server as Database, SessionId, Time};
 use stream::{Endpoint, Event, Interest, Keys, Listener, Poller, strerror};
 
@@ -27,7 +28,7 @@ struct Client {
     id: Option<SessionId>,
     /// Of the connection that `id` stands for.
     seqno: u64,
-    read_only: bool,
+    settings: Settings,
 }
 
 /// The state of a remote, for its row in the database.
@@ -47,9 +48,9 @@ pub(crate) struct RemoteStatus {
 /// Everything with a descriptor.
 pub(crate) struct Network {
     poller: Poller,
-    limits: Limits,
+    pub(crate) limits: Limits,
     keys: Keys,
-    next_token: u64,
+    pub(crate) next_token: u64,
     clients: BTreeMap<u64, Client>,
     listeners: BTreeMap<u64, (Target, Settings, Listener)>,
     by_session: BTreeMap<SessionId, u64>,
@@ -85,12 +86,12 @@ impl Network {
         &mut self,
         target: &Target,
         endpoint: &Endpoint,
-        settings: Settings,
+        settings: &Settings,
     ) -> io::Result<()> {
         let mut listener = Listener::open_with(endpoint, &self.keys)?;
         let token = self.token();
         listener.watch(&self.poller, token, Interest::READABLE)?;
-        self.listeners.insert(token, (target.clone(), settings, listener));
+        self.listeners.insert(token, (target.clone(), settings.clone(), listener));
         Ok(())
     }
 
@@ -99,27 +100,28 @@ impl Network {
         &mut self,
         target: &Target,
         endpoint: Endpoint,
-        settings: Settings,
+        settings: &Settings,
         now: Instant,
     ) {
         let mut session = Session::new(vec![endpoint], self.limits, now).with_keys(&self.keys);
         settings.apply(&mut session, target);
-        self.add(session, target.clone(), settings.read_only);
+        self.add(session, target.clone(), settings.clone());
     }
 
-    fn add(&mut self, session: Session, target: Target, read_only: bool) {
+    fn add(&mut self, session: Session, target: Target, settings: Settings) {
         let token = self.token();
-        self.clients.insert(token, Client { session, target, id: None, seqno: 0, read_only });
+        self.clients.insert(token, Client { session, target, id: None, seqno: 0, settings });
         self.ready.insert(token);
     }
 
     /// Changes the settings of a remote and of its connections.
-    pub(crate) fn adjust(&mut self, target: &Target, settings: Settings) {
+    pub(crate) fn adjust(&mut self, target: &Target, settings: &Settings) {
         for (_, current, _) in self.listeners.values_mut().filter(|(t, ..)| t == target) {
-            *current = settings;
+            current.clone_from(settings);
         }
         for client in self.clients.values_mut().filter(|client| client.target == *target) {
             settings.apply(&mut client.session, target);
+            client.settings.clone_from(settings);
         }
     }
 
@@ -217,10 +219,10 @@ impl Network {
                     return;
                 }
             };
-            let (target, settings) = (target.clone(), *settings);
+            let (target, settings) = (target.clone(), settings.clone());
             let mut session = Session::accepted(stream, self.limits, now);
             settings.apply(&mut session, &target);
-            self.add(session, target, settings.read_only);
+            self.add(session, target, settings);
         }
     }
 
@@ -253,7 +255,11 @@ impl Network {
             db.disconnect(id);
         }
         if connected && client.id.is_none() {
-            let id = db.connect(client.session.name(), client.read_only);
+            let id = db.connect(client.session.name(), client.settings.read_only);
+            if let Some(role) = &client.settings.role {
+                let name = client.session.peer_name();
+                db.set_caller(id, Caller { role: role.clone(), name });
+            }
             by_session.insert(id, token);
             client.id = Some(id);
             client.seqno = seqno;
@@ -300,7 +306,11 @@ impl Network {
             if outputs.is_empty() {
                 return;
             }
-            for (id, outputs) in outputs {
+            // Who only hears what happened goes first: when a transaction is answered, every copy that keeps up has it.
+            let (answers, news): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|(_, outputs)| {
+                outputs.iter().any(|output| !matches!(output, Output::Shared(_)))
+            });
+            for (id, outputs) in news.into_iter().chain(answers) {
                 if let Some(token) = self.by_session.get(&id).copied() {
                     self.send_to(token, outputs, db, now);
                 }

@@ -43,12 +43,9 @@ pub(crate) fn parse(
             "version" => return Ok(CommandLine::Print(version::text(PROGRAM))),
             "remote" => config.remotes.push(option.arg().to_owned()),
             "run" => config.run = Some(option.arg().to_owned()),
-            "sync-from" | "sync-exclude-tables" | "active" => {
-                return Err(format!(
-                    "--{}: replication of databases is not supported",
-                    option.name
-                ));
-            }
+            "sync-from" => config.sync.from = Some(option.arg().to_owned()),
+            "sync-exclude-tables" => option.arg().clone_into(&mut config.sync.exclude_tables),
+            "active" => config.sync.active = true,
             // Differences are part of the file format since Open vSwitch 2.15; nobody needs a file without.
             "disable-file-column-diff" => {}
             name if config.keys.take(name, option.arg())? => {}
@@ -61,9 +58,6 @@ pub(crate) fn parse(
     if config.databases.is_empty() {
         config.databases.push(dirs::dbdir().join("conf.db").display().to_string());
     }
-    if let Some(relay) = config.databases.iter().find(|name| name.starts_with("relay:")) {
-        return Err(format!("{relay}: relay databases are not supported"));
-    }
     Ok(CommandLine::Serve(Box::new((config, daemon))))
 }
 
@@ -72,7 +66,8 @@ fn usage() -> String {
     format!(
         "{PROGRAM}: Open vSwitch database server\n\
          usage: {PROGRAM} [OPTIONS] [DATABASE...]\n\
-         where each DATABASE is a database file in ovsdb format.\n\
+         where each DATABASE is a database file in ovsdb format,\n\
+         or relay:DB:REMOTE[,REMOTE...] for a copy of what a REMOTE has.\n\
          The default DATABASE, if none is given, is\n{}.\n\
          \nJSON-RPC options (may be specified any number of times):\n\
          \x20 --remote=REMOTE         connect or listen to REMOTE\n\
@@ -85,6 +80,10 @@ fn usage() -> String {
          \x20 ssl:HOST:PORT           connect by TLS to PORT at HOST\n\
          \x20 db:DB,TABLE,COLUMN      the remotes that COLUMN of TABLE in database DB lists\n\
          {}{}\n\
+         Syncing options:\n\
+         \x20 --sync-from=SERVER      copy the databases of the active SERVER; start as its backup\n\
+         \x20 --sync-exclude-tables=DB:TABLE,...  do not copy these tables\n\
+         \x20 --active                with --sync-from, start as the active server\n\
          Other options:\n\
          \x20 --run COMMAND           run COMMAND as subprocess then exit\n\
          \x20 -h, --help              display this help message\n\

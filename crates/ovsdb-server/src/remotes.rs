@@ -23,15 +23,22 @@ const BACKOFF_DEFAULT: Duration = Duration::from_millis(8000);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What a row may say about a remote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     max_backoff: Option<Duration>,
     /// Zero: never probe.
     probe: Option<Duration>,
     pub(crate) read_only: bool,
+    /// What clients may change, unless that is everything.
+    pub(crate) role: Option<String>,
 }
 
 impl Settings {
+    /// Whether clients may do the same under both.
+    fn allows_the_same(&self, other: &Self) -> bool {
+        (self.read_only, &self.role) == (other.read_only, &other.role)
+    }
+
     pub(crate) fn apply(&self, session: &mut Session, target: &Target) {
         let local = target.starts_with("punix:") || target.starts_with("unix:");
         // A process on the same machine cannot vanish without its socket being closed.
@@ -132,11 +139,13 @@ impl Remotes {
                 Some(_) if retry && self.failed.contains(&target) => {
                     self.open(&target, &new, network, rundir, now)
                 }
-                Some(old) if old.settings.read_only != new.settings.read_only => {
+                Some(old) if !old.settings.allows_the_same(&new.settings) => {
                     network.drop_remote(&target, db);
                     self.open(&target, &new, network, rundir, now);
                 }
-                Some(old) if old.settings != new.settings => network.adjust(&target, new.settings),
+                Some(old) if old.settings != new.settings => {
+                    network.adjust(&target, &new.settings);
+                }
                 Some(_) => {}
                 None => self.open(&target, &new, network, rundir, now),
             }
@@ -162,10 +171,10 @@ impl Remotes {
                 return;
             }
             Ok(endpoint) if endpoint.is_passive() => {
-                network.listen(target, &endpoint.in_dir(rundir), wanted.settings)
+                network.listen(target, &endpoint.in_dir(rundir), &wanted.settings)
             }
             Ok(endpoint) => {
-                network.call(target, endpoint.in_dir(rundir), wanted.settings, now);
+                network.call(target, endpoint.in_dir(rundir), &wanted.settings, now);
                 Ok(())
             }
         };
@@ -279,6 +288,10 @@ impl RemoteColumn {
             max_backoff: milliseconds("max_backoff"),
             probe: milliseconds("inactivity_probe"),
             read_only: value("read_only").and_then(|v| v.as_bool()).unwrap_or(false),
+            role: value("role")
+                .and_then(|v| v.as_str())
+                .filter(|role| !role.is_empty())
+                .map(str::to_owned),
         };
         let row = RemoteRow { database: Arc::clone(&self.database), table, row: row.uuid() };
         wanted.insert(target.into(), Wanted { settings, row: Some(row) });

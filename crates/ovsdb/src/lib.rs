@@ -6,7 +6,8 @@
 //! - [`database`]: the rows, in memory;
 //! - [`transaction`] and [`execute`]: how they change;
 //! - [`log`](mod@log): how the changes survive;
-//! - [`monitor`]: how clients hear of them; [`server`]: the protocol, without sockets.
+//! - [`monitor`]: how clients hear of them; [`server`]: the protocol, without sockets;
+//! - [`follow`]: how a server keeps a copy of what another one has.
 
 pub mod atom;
 pub mod condition;
@@ -15,10 +16,12 @@ pub mod database;
 pub mod datum;
 pub mod error;
 pub mod execute;
+pub mod follow;
 pub mod log;
 mod members;
 pub mod monitor;
 pub mod mutation;
+pub mod rbac;
 pub mod row;
 pub mod schema;
 pub mod server;

@@ -45,6 +45,11 @@ pub struct Mutation {
 }
 
 impl Mutation {
+    /// The column that it changes.
+    pub(crate) const fn column(&self) -> ColumnId {
+        self.column
+    }
+
     /// Parses a `<mutation>` of a row of `table`.
     pub fn from_json(
         json: &Json,

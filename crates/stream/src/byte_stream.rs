@@ -130,6 +130,11 @@ impl Stream {
         Ok(self.connected())
     }
 
+    /// The common name in the peer's certificate, of TLS with a certificate that was verified.
+    pub fn peer_name(&self) -> Option<String> {
+        self.channel.as_ref().filter(|_| self.state == State::Up)?.peer_name()
+    }
+
     /// Receives up to `buf.len()` bytes; 0 means that the peer has closed.
     pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.channel.is_some() && self.poll_connect()? == Connected::InProgress {

@@ -32,13 +32,25 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `program` on the database `t.db` in `dir` and waits until it listens.
     pub(crate) fn start(program: &str, dir: &Path) -> Self {
+        Self::start_with(program, dir, &["t.db"], &[])
+    }
+
+    /// Starts `program` on `databases` in `dir`, with more options, and waits until it listens.
+    pub(crate) fn start_with(
+        program: &str,
+        dir: &Path,
+        databases: &[&str],
+        options: &[&str],
+    ) -> Self {
         let socket = dir.join("db.sock");
         let _ = std::fs::remove_file(&socket);
         let child = Command::new(program)
             .arg(format!("--remote=punix:{}", socket.display()))
             .arg(format!("--unixctl={}", dir.join("ctl").display()))
             .arg("-vconsole:off")
-            .arg(dir.join("t.db"))
+            .args(options)
+            .args(databases)
+            .current_dir(dir)
             .env("OVS_RUNDIR", dir)
             .stdin(Stdio::null())
             .stderr(Stdio::null())

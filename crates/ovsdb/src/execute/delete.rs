@@ -4,12 +4,14 @@ use jsonrpc::Json;
 
 use super::{Run, Stop, count};
 use crate::members::{Members, array};
+use crate::rbac::Deed;
 
 pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Json, Stop> {
     let where_json = members.required("where", array)?;
     let table = run.table(members)?;
 
     let condition = run.condition(where_json, table)?;
+    run.check_role(table, Deed::Delete, run.matching(table, &condition))?;
     let keys = run.matching_keys(table, &condition);
     for key in &keys {
         run.work.delete(*key);

@@ -7,6 +7,7 @@ use jsonrpc::Json;
 use super::{Run, Stop};
 use crate::datum::json::uuid_to_json;
 use crate::members::{Members, id, object};
+use crate::rbac::Deed;
 use crate::row::{Row, values_from_json};
 use crate::schema::TableId;
 use crate::{Error, ErrorKind, Uuid};
@@ -39,6 +40,7 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
     for (column, value) in values {
         row.set(column, value);
     }
+    run.check_role(table, Deed::Insert, [&row])?;
     run.work.put((table, uuid), row);
     Ok(Json::object([("uuid", uuid_to_json(uuid))]))
 }

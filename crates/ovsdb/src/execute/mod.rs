@@ -27,6 +27,7 @@ use jsonrpc::Json;
 use crate::condition::Condition;
 use crate::database::Database;
 use crate::members::{Members, id};
+use crate::rbac::{Caller, Deed};
 use crate::row::Row;
 use crate::schema::TableId;
 use crate::transaction::settle::settle;
@@ -37,11 +38,13 @@ use crate::{Error, ErrorKind, Uuid, UuidSource};
 /// A transaction may have this many operations.
 pub const OPERATIONS_MAX: usize = 1_000_000;
 
-/// Why a session may not change the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a session may change the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
     /// It may.
     ReadWrite,
+    /// As far as its role goes.
+    Role(Arc<Caller>),
     /// The connection is configured that way.
     ReadOnlySession,
     /// The database describes the server itself.
@@ -187,9 +190,9 @@ impl Run<'_, '_> {
         // A member that the operation does not know outweighs whatever else is wrong.
         members.finish()?;
         let result = result?;
-        let denied = match self.access {
+        let denied = match &self.access {
             _ if !changes => return Ok(result),
-            Access::ReadWrite => return Ok(result),
+            Access::ReadWrite | Access::Role(_) => return Ok(result),
             Access::ReadOnlySession => "when database server is in read only mode".to_owned(),
             Access::ReadOnlyDatabase => format!("on table in reserved database {}", self.database),
         };
@@ -212,6 +215,19 @@ impl Run<'_, '_> {
         Condition::from_json(json, schema.table(table), Some(&mut self.work.names))
     }
 
+    /// Refuses what the session's role may not do to these rows.
+    fn check_role<'r>(
+        &self,
+        table: TableId,
+        deed: Deed<'_>,
+        rows: impl IntoIterator<Item = &'r Row>,
+    ) -> Result<(), Error> {
+        match &self.access {
+            Access::Role(caller) => caller.check(self.work.db, table, deed, rows),
+            Access::ReadWrite | Access::ReadOnlySession | Access::ReadOnlyDatabase => Ok(()),
+        }
+    }
+
     /// The rows of `table` that match.
     fn matching(&self, table: TableId, condition: &Condition) -> Vec<&Row> {
         let table = self.work.table(table);
@@ -227,6 +243,12 @@ impl Run<'_, '_> {
     fn matching_keys(&self, table: TableId, condition: &Condition) -> Vec<(TableId, Uuid)> {
         self.matching(table, condition).iter().map(|row| (table, row.uuid())).collect()
     }
+}
+
+/// Whether an operation would change the database.
+pub(crate) fn is_change(operation: &Json) -> bool {
+    let name = operation.get("op").and_then(Json::as_str);
+    OPERATIONS.iter().any(|(n, changes, _)| *changes && name == Some(*n))
 }
 
 /// The result of operations that changed some number of rows.

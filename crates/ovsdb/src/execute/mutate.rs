@@ -7,6 +7,7 @@ use jsonrpc::Json;
 use super::{Run, Stop, count};
 use crate::members::{Members, array};
 use crate::mutation::Mutation;
+use crate::rbac::Deed;
 
 pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Json, Stop> {
     let table = run.table(members)?;
@@ -19,6 +20,8 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
         mutations.iter().map(|json| Mutation::from_json(json, schema, Some(&mut run.work.names)));
     let mutations = mutations.collect::<Result<Vec<_>, _>>()?;
     let condition = run.condition(where_json, table)?;
+    let columns: Vec<_> = mutations.iter().map(Mutation::column).collect();
+    run.check_role(table, Deed::Mutate(&columns), run.matching(table, &condition))?;
     let keys = run.matching_keys(table, &condition);
     for key in &keys {
         let result =

@@ -54,7 +54,7 @@ impl Fixture {
         let operations = Json::parse(&format!("[{}]", self.expand(operations))).unwrap();
         let context = Context {
             uuids: &mut self.uuids,
-            access: self.access,
+            access: self.access.clone(),
             holds_lock: &|name| name == "mine",
             waited: self.waited,
         };

@@ -6,6 +6,7 @@ use jsonrpc::Json;
 
 use super::{Run, Stop, count};
 use crate::members::{Members, array, object};
+use crate::rbac::Deed;
 use crate::row::values_from_json;
 use crate::{Error, ErrorKind};
 
@@ -27,6 +28,8 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
             .into());
     }
     let condition = run.condition(where_json, table)?;
+    let columns: Vec<_> = values.iter().map(|(column, _)| *column).collect();
+    run.check_role(table, Deed::Update(&columns), run.matching(table, &condition))?;
     let keys = run.matching_keys(table, &condition);
     for key in &keys {
         run.work.modify(*key, |row| {

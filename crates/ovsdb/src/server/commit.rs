@@ -8,6 +8,7 @@ use jsonrpc::Json;
 
 use super::hosted::{Fate, Hosted, Pending, Waiter};
 use super::methods::{Answer, Request};
+use super::session::Session;
 use super::{Server, SessionId, Time};
 use crate::execute::{Access, Context, Outcome};
 use crate::transaction::{Changes, Checked, Parsed, Transaction};
@@ -23,6 +24,12 @@ impl Server {
             Ok(name) => name,
             Err(error) => return Answer::Failed(error),
         };
+        if self.is_to_be_forwarded(&name, request) {
+            return match self.refused_by_role(&name, request) {
+                Some(reply) => Answer::Now(reply),
+                None => self.forward(&name, "transact", request),
+            };
+        }
         let transaction = Transaction::<Parsed>::new(&request.params[1..]);
         match self.execute(&name, request.session, &transaction, Duration::ZERO) {
             None => {}
@@ -33,13 +40,13 @@ impl Server {
                 self.enqueue(&name, request.session, request.id.clone(), Fate::Commit(done));
             }
             Some(Outcome::Failed(reply)) => {
-                self.enqueue(&name, request.session, request.id.clone(), Fate::Answer(reply));
+                self.enqueue(&name, request.session, request.id.clone(), Fate::Answer(Ok(reply)));
             }
         }
         Answer::Later
     }
 
-    fn execute(
+    pub(super) fn execute(
         &mut self,
         database: &str,
         session: SessionId,
@@ -47,12 +54,7 @@ impl Server {
         waited: Duration,
     ) -> Option<Outcome> {
         let hosted = self.databases.get_mut(database)?;
-        let read_only = self.sessions.get(&session).is_some_and(|session| session.read_only);
-        let access = match database.starts_with('_') {
-            true => Access::ReadOnlyDatabase,
-            false if read_only => Access::ReadOnlySession,
-            false => Access::ReadWrite,
-        };
+        let access = access(database, self.is_backup, self.sessions.get(&session));
         let locks = &self.locks;
         let holds_lock = |name: &str| locks.is_held(name, session);
         let context = Context { uuids: &mut self.uuids, access, holds_lock: &holds_lock, waited };
@@ -92,6 +94,7 @@ impl Server {
     /// Completes everything that was executed: writes it, tells those who monitor, answers. Tries again what waits for a
     /// change, or has waited long enough.
     pub fn commit(&mut self, time: Time) {
+        self.miss_sources(time);
         let names: Vec<Arc<str>> = self.databases.keys().cloned().collect();
         for name in names {
             // Each round but the last completes a transaction that waited, so this ends.
@@ -115,7 +118,7 @@ impl Server {
             let Some((session, id)) = client else { continue };
             // Who made the transaction hears of its effects before its success.
             self.deliver(session);
-            self.reply(session, id, reply);
+            self.answer(session, id, reply);
         }
         self.deliver_all(name);
     }
@@ -138,7 +141,7 @@ impl Server {
             let waited = time.now.since(waiter.since);
             let fate = match self.execute(name, waiter.session, &waiter.transaction, waited) {
                 Some(Outcome::Checked(transaction)) => Fate::Commit(transaction),
-                Some(Outcome::Failed(reply)) => Fate::Answer(reply),
+                Some(Outcome::Failed(reply)) => Fate::Answer(Ok(reply)),
                 Some(Outcome::Waiting(timeout)) => {
                     let deadline = timeout.map(|timeout| later(waiter.since, timeout));
                     still_waiting.push(Waiter { deadline, ..waiter });
@@ -158,7 +161,8 @@ impl Server {
     /// When [`Server::commit`] should be called even if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let waiters = self.databases.values().flat_map(|hosted| &hosted.waiters);
-        waiters.filter_map(|waiter| waiter.deadline).min()
+        let relays = self.databases.values().filter_map(|hosted| hosted.relay.as_ref()?.deadline());
+        waiters.filter_map(|waiter| waiter.deadline).chain(relays).min()
     }
 
     /// Compacts the files that are due for it. To be called now and then, after [`Server::commit`].
@@ -190,13 +194,25 @@ impl Server {
 
 const COMPACT_COMMENT: &str = "compacting database online";
 
+/// What a session may do to a database of a server that is a backup, or not.
+pub(super) fn access(database: &str, is_backup: bool, session: Option<&Session>) -> Access {
+    if database.starts_with('_') {
+        Access::ReadOnlyDatabase
+    } else if is_backup || session.is_some_and(|session| session.read_only) {
+        Access::ReadOnlySession
+    } else {
+        let caller = session.and_then(|session| session.caller.clone());
+        caller.map_or(Access::ReadWrite, Access::Role)
+    }
+}
+
 /// A deadline so far away that it cannot be expressed never comes, as good as.
 fn later(since: Instant, timeout: Duration) -> Instant {
     let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
     Instant::from_nanos(since.as_nanos().saturating_add(nanos))
 }
 
-type Reply = (Option<(SessionId, Json)>, Json);
+type Reply = (Option<(SessionId, Json)>, Result<Json, Json>);
 
 impl Hosted {
     /// Writes and syncs transactions; returns the replies, in order.
@@ -210,7 +226,7 @@ impl Hosted {
                 Fate::Commit(transaction) => {
                     places.push(replies.len());
                     batch.push(transaction);
-                    replies.push((client, Json::Null));
+                    replies.push((client, Ok(Json::Null)));
                 }
             }
         }
@@ -220,13 +236,14 @@ impl Hosted {
                 Ok((changes, reply)) => {
                     if !changes.is_empty() {
                         self.changed = true;
+                        self.trace(&changes);
                         self.history.push(changes);
                     }
                     reply
                 }
             };
             if let Some(slot) = replies.get_mut(place) {
-                slot.1 = reply;
+                slot.1 = Ok(reply);
             }
         }
         replies

@@ -6,17 +6,28 @@ use jsonrpc::{Json, Object};
 
 use super::hosted::Hosted;
 use super::methods::{Answer, Request};
-use super::{Server, own};
+use super::Server;
+use super::commit::access;
+use crate::execute::Access;
 use crate::{Error, ErrorKind, Schema};
 
 impl Server {
     /// `convert`
     pub(super) fn convert(&mut self, request: &Request<'_>) -> Answer {
+        let caller =
+            self.sessions.get(&request.session).and_then(|session| session.caller.as_deref());
+        if let (Some(caller), Ok(name)) = (caller, self.database_name(request)) {
+            return Answer::Failed(caller.may_not_convert(&name));
+        }
+        if let Some(name) = self.relayed(request) {
+            return self.forward(&name, "convert", request);
+        }
         match self.convert_database(request) {
             Err(error) => Answer::Failed(error),
             Ok(name) => {
                 // The reply comes before the end of the connection.
-                self.reply(request.session, request.id.clone(), Json::Object(Object::new()));
+                let done = Json::Object(Object::new());
+                self.answer(request.session, request.id.clone(), Ok(done));
                 self.disconnect_unaware(&format!("committed {name} database schema conversion"));
                 self.commit(request.time);
                 Answer::Later
@@ -37,9 +48,8 @@ impl Server {
             );
             return Err(Error::new(ErrorKind::InvalidParameters, details));
         }
-        if *name == *own::NAME
-            || self.sessions.get(&request.session).is_none_or(|session| session.read_only)
-        {
+        let session = self.sessions.get(&request.session);
+        if access(&name, self.is_backup, session) != Access::ReadWrite {
             return Err(Error::new(
                 ErrorKind::NotAllowed,
                 format!("cannot convert {name} database"),

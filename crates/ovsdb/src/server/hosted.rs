@@ -9,10 +9,12 @@ use jsonrpc::Json;
 use jsonrpc::json::text::quote_into;
 
 use super::SessionId;
+use super::relay::Relay;
 use crate::database::Database;
 use crate::log::Log;
 use crate::monitor::history::{History, Position};
 use crate::monitor::{Spec, Version, encode};
+use crate::schema::TableId;
 use crate::transaction::{Checked, Parsed, Transaction};
 
 /// A database and everything about it.
@@ -30,6 +32,10 @@ pub(super) struct Hosted {
     pub(super) specs: Specs,
     /// The database has changed since the waiters were last tried.
     pub(super) changed: bool,
+    /// Tables whose changes are logged.
+    pub(super) traced: BTreeSet<TableId>,
+    /// For a copy of another server's database.
+    pub(super) relay: Option<Relay>,
 }
 
 /// An executed transaction and who wants to hear of it.
@@ -43,8 +49,8 @@ pub(super) struct Pending {
 pub(super) enum Fate {
     /// To be written.
     Commit(Transaction<Checked>),
-    /// Only to be answered, in its turn.
-    Answer(Json),
+    /// Only to be answered, in its turn: with a result, or an error.
+    Answer(Result<Json, Json>),
 }
 
 /// A transaction that waits.
@@ -67,6 +73,8 @@ impl Hosted {
             watchers: BTreeSet::new(),
             specs: Specs::default(),
             changed: false,
+            traced: BTreeSet::new(),
+            relay: None,
         }
     }
 

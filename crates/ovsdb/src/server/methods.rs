@@ -86,10 +86,16 @@ impl Server {
             "list_dbs" => Answer::Now(Json::array(self.databases.keys())),
             "get_schema" => self.get_schema(request).into(),
             "monitor" => self.monitor(request, Version::Plain),
+            "monitor_cond" | "monitor_cond_since" if self.monitors_plainly => {
+                Answer::Refused("unknown method")
+            }
             "monitor_cond" => self.monitor(request, Version::Conditional),
             "monitor_cond_since" => self.monitor(request, Version::Since),
             "monitor_cond_change" => self.change_conditions(request).into(),
             "monitor_cancel" => self.cancel_monitor(request),
+            "lock" | "steal" | "unlock" if self.is_read_only(request.session) => {
+                Answer::Refused("lock and unlock methods not allowed, DB server is read only.")
+            }
             "lock" => self.lock(request, false).into(),
             "steal" => self.lock(request, true).into(),
             "unlock" => self.unlock(request).into(),
@@ -123,6 +129,13 @@ impl Server {
             );
         };
         match self.databases.get_key_value(name) {
+            Some((_, hosted)) if hosted.relay.as_ref().is_some_and(|relay| !relay.is_known()) => {
+                let details = format!(
+                    "{method} request specifies database {name} which is not yet available because it has not \
+                     completed joining its cluster"
+                );
+                Err(Error::new(ErrorKind::NotAvailable, details))
+            }
             Some((name, _)) => Ok(Arc::clone(name)),
             None => {
                 let details = format!("{method} request specifies unknown database {name}");
@@ -134,6 +147,10 @@ impl Server {
     fn get_schema(&self, request: &Request<'_>) -> Result<Json, Error> {
         let name = self.database_name(request)?;
         Ok(self.databases.get(&name).map_or(Json::Null, |hosted| hosted.db.schema().to_json()))
+    }
+
+    fn is_read_only(&self, session: SessionId) -> bool {
+        self.is_backup || self.sessions.get(&session).is_some_and(|session| session.read_only)
     }
 
     fn lock_name<'a>(&self, request: &Request<'a>) -> Result<&'a str, Error> {
@@ -199,6 +216,10 @@ impl Server {
     /// Ends a transaction that waits.
     fn cancel(&mut self, session: SessionId, params: &[Json]) {
         let [id] = params else { return };
+        let relays = self.databases.values_mut().filter_map(|hosted| hosted.relay.as_mut());
+        if relays.into_iter().any(|relay| relay.cancel(session, id)) {
+            return self.answer(session, id.clone(), Err(Json::from("canceled")));
+        }
         for hosted in self.databases.values_mut() {
             let found = hosted
                 .waiters
@@ -206,9 +227,7 @@ impl Server {
                 .position(|waiter| waiter.session == session && waiter.id == *id);
             if let Some(at) = found {
                 let waiter = hosted.waiters.remove(at);
-                let error = Json::from("canceled");
-                return self
-                    .send(session, Output::Message(Message::Error { id: waiter.id, error }));
+                return self.answer(session, waiter.id, Err(Json::from("canceled")));
             }
         }
     }

@@ -10,6 +10,7 @@
 //! have not read the previous ones wait and are merged; see [`crate::monitor`].
 //!
 //! - [`methods`]: the protocol's requests; [`commit`]: the way of transactions; [`monitoring`]; [`locks`];
+//! - [`relay`]: databases that are another server's;
 //! - [`own`]: the database `_Server`, in which the server describes itself.
 
 mod commit;
@@ -19,7 +20,9 @@ mod locks;
 mod methods;
 mod monitoring;
 mod own;
+mod relay;
 mod session;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -32,11 +35,13 @@ use jsonrpc::{Json, Message};
 
 use self::hosted::{Fate, Hosted, Pending};
 use self::locks::Locks;
+use self::relay::Relay;
 use self::session::Session;
 pub use self::session::{Output, SessionId};
 use crate::database::Database;
 use crate::log::Log;
 use crate::monitor::history::Position;
+use crate::rbac::Caller;
 use crate::transaction::settle::settle;
 use crate::transaction::workspace::Workspace;
 use crate::transaction::{Checked, Transaction};
@@ -64,6 +69,11 @@ pub struct Server {
     locks: Locks,
     /// Sessions that have something to be sent.
     active: BTreeSet<SessionId>,
+    /// Another server's databases are copied into ours, which clients may only read.
+    is_backup: bool,
+    /// Clients have to be content with `monitor`, as RFC 7047 has it.
+    monitors_plainly: bool,
+    next_ticket: u64,
 }
 
 impl Server {
@@ -78,6 +88,9 @@ impl Server {
             next_session: 1,
             locks: Locks::default(),
             active: BTreeSet::new(),
+            is_backup: false,
+            monitors_plainly: false,
+            next_ticket: 1,
         };
         server.host(Hosted::new(Database::new(own::schema()), None));
         server
@@ -148,6 +161,13 @@ impl Server {
         id
     }
 
+    /// Says that a client may change only what its role allows.
+    pub fn set_caller(&mut self, id: SessionId, caller: Caller) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.caller = Some(Arc::new(caller));
+        }
+    }
+
     /// A client is gone. Its transactions that are on their way are completed.
     pub fn disconnect(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
@@ -160,6 +180,9 @@ impl Server {
         }
         for hosted in self.databases.values_mut() {
             hosted.waiters.retain(|waiter| waiter.session != id);
+            if let Some(relay) = &mut hosted.relay {
+                relay.forget(id);
+            }
         }
         for (name, heir) in self.locks.release_all(id) {
             self.notify(heir, "locked", Json::from(name));
@@ -172,6 +195,21 @@ impl Server {
         if std::mem::replace(&mut session.backlogged, backlogged) && !backlogged {
             self.deliver(id);
         }
+    }
+
+    /// Who this server is: another value for each start.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Says whether the databases are now copies that clients may only read. Clients are to be disconnected by whoever says so.
+    pub fn set_backup(&mut self, is_backup: bool) {
+        self.is_backup = is_backup;
+    }
+
+    /// Knows no `monitor_cond` and `monitor_cond_since` any more, for tests of clients without them.
+    pub fn monitor_plainly(&mut self) {
+        self.monitors_plainly = true;
     }
 
     /// What is to be sent, in order, to whom.
@@ -231,7 +269,9 @@ impl Server {
         if sessions > 0 {
             counts.push(("sessions", sessions));
         }
-        let triggers = count(databases().map(|hosted| hosted.waiters.len()).sum());
+        let passed_on = |hosted: &Hosted| hosted.relay.as_ref().map_or(0, Relay::len);
+        let waiting = |hosted: &Hosted| hosted.waiters.len() + passed_on(hosted);
+        let triggers = count(databases().map(waiting).sum());
         if triggers > 0 {
             counts.push(("triggers", triggers));
         }
@@ -245,8 +285,12 @@ impl Server {
         }
     }
 
-    fn reply(&mut self, session: SessionId, id: Json, result: Json) {
-        self.send(session, Output::Message(Message::Reply { id, result }));
+    fn answer(&mut self, session: SessionId, id: Json, answer: Result<Json, Json>) {
+        let message = match answer {
+            Ok(result) => Message::Reply { id, result },
+            Err(error) => Message::Error { id, error },
+        };
+        self.send(session, Output::Message(message));
     }
 
     fn notify(&mut self, id: SessionId, method: &str, param: Json) {
@@ -272,8 +316,7 @@ impl Server {
         let waiters = std::mem::take(&mut hosted.waiters);
         let watchers = std::mem::take(&mut hosted.watchers);
         for waiter in waiters {
-            let error = Json::from("canceled");
-            self.send(waiter.session, Output::Message(Message::Error { id: waiter.id, error }));
+            self.answer(waiter.session, waiter.id, Err(Json::from("canceled")));
         }
         for id in watchers {
             let Some(session) = self.sessions.get_mut(&id) else { continue };

@@ -1,8 +1,11 @@
 //! The database `_Server`, in which clients can read, and monitor, which databases there are (ovsdb-server(5)).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Server;
+use super::hosted::Hosted;
+use super::relay::Relay;
 use crate::row::Row;
 use crate::types::Constraint;
 use crate::{AtomType, BaseType, ColumnSchema, ColumnType, Datum, Schema, TableSchema, Uuid};
@@ -31,59 +34,79 @@ pub(super) fn schema() -> Arc<Schema> {
     Arc::new(schema.expect("the schema is constant and tested"))
 }
 
+/// What clients are told about a database.
+#[derive(PartialEq, Eq)]
+struct Description {
+    name: Arc<str>,
+    model: &'static str,
+    connected: bool,
+    leader: bool,
+    schema: Option<String>,
+}
+
+impl Description {
+    fn of(name: &Arc<str>, hosted: &Hosted) -> Self {
+        let relay = hosted.relay.as_ref();
+        let is_known = relay.is_none_or(Relay::is_known);
+        Self {
+            name: Arc::clone(name),
+            model: if relay.is_some() { "relay" } else { "standalone" },
+            connected: relay.is_none_or(Relay::is_connected),
+            leader: relay.is_none(),
+            schema: is_known.then(|| hosted.db.schema().to_json().to_string()),
+        }
+    }
+
+    /// The columns, in which nothing else is ever written.
+    fn write(self, schema: &TableSchema, row: &mut Row) {
+        let values = [
+            ("name", Datum::from(&*self.name)),
+            ("model", self.model.into()),
+            ("connected", self.connected.into()),
+            ("leader", self.leader.into()),
+            ("schema", self.schema.map_or(Datum::EMPTY, |text| text.as_str().into())),
+        ];
+        for (column, value) in values {
+            if let Some(id) = schema.column_id(column) {
+                row.set(id, value);
+            }
+        }
+    }
+}
+
 impl Server {
     /// Makes the table's rows agree with the databases that there are.
     pub(super) fn describe_databases(&mut self) {
-        let wanted: Vec<(Arc<str>, String)> = self
-            .databases
-            .iter()
-            .map(|(name, hosted)| (Arc::clone(name), hosted.db.schema().to_json().to_string()))
-            .collect();
+        let wanted: Vec<Description> =
+            self.databases.iter().map(|(name, hosted)| Description::of(name, hosted)).collect();
         self.change_own(NAME, |work| {
             let Some(table) = work.schema().table_id(TABLE) else { return };
             let schema = Arc::clone(work.db.schema());
             let schema = schema.table(table);
-            let text = |row: &Row, column: &str| {
-                let id = schema.column_id(column);
+            let name_of = |row: &Row| {
+                let id = schema.column_id("name");
                 id.and_then(|id| row.get(id).as_str()).unwrap_or_default().to_owned()
             };
-            let present: Vec<(Uuid, String, String)> = work
-                .table(table)
-                .rows()
-                .map(|row| (row.uuid(), text(row, "name"), text(row, "schema")))
-                .collect();
-            for (uuid, name, _) in &present {
-                if !wanted.iter().any(|(n, _)| **n == **name) {
+            let present: BTreeMap<String, Uuid> =
+                work.table(table).rows().map(|row| (name_of(row), row.uuid())).collect();
+            for (name, uuid) in &present {
+                if !wanted.iter().any(|database| *database.name == **name) {
                     work.delete((table, *uuid));
                 }
             }
-            for (name, schema_text) in &wanted {
-                if let Some((uuid, _, present_text)) =
-                    present.iter().find(|(_, n, _)| **n == **name)
-                {
-                    if let Some(column) =
-                        schema.column_id("schema").filter(|_| present_text != schema_text)
-                    {
-                        work.modify((table, *uuid), |row| {
-                            row.set(column, schema_text.as_str().into())
-                        });
+            for database in wanted {
+                match present.get(&*database.name) {
+                    Some(uuid) => {
+                        work.modify((table, *uuid), |row| database.write(schema, row));
                     }
-                    continue;
+                    // A database that is removed and added again is another one: it gets a new UUID.
+                    None => {
+                        let uuid = work.names.fresh();
+                        let mut row = Row::new(schema, uuid);
+                        database.write(schema, &mut row);
+                        work.put((table, uuid), row);
+                    }
                 }
-                // A database that is removed and added again is another one: it gets a new UUID.
-                let uuid = work.names.fresh();
-                let mut row = Row::new(schema, uuid);
-                let mut set = |column: &str, value: Datum| {
-                    if let Some(id) = schema.column_id(column) {
-                        row.set(id, value);
-                    }
-                };
-                set("name", (&**name).into());
-                set("model", "standalone".into());
-                set("connected", true.into());
-                set("leader", true.into());
-                set("schema", schema_text.as_str().into());
-                work.put((table, uuid), row);
             }
         });
     }

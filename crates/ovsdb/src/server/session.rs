@@ -6,6 +6,7 @@ use jsonrpc::{Json, Message};
 
 use super::hosted::SpecId;
 use crate::monitor::history::Position;
+use crate::rbac::Caller;
 
 /// Names a client for as long as it is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +39,8 @@ pub(super) struct Session {
     pub(super) name: String,
     /// It may not change anything.
     pub(super) read_only: bool,
+    /// What it is allowed to change, unless that is everything.
+    pub(super) caller: Option<Arc<Caller>>,
     /// It wants to stay connected when databases come and go.
     pub(super) change_aware: bool,
     /// It has not yet read what was sent before: updates can wait.
@@ -52,6 +55,7 @@ impl Session {
         Self {
             name: name.to_owned(),
             read_only,
+            caller: None,
             change_aware: false,
             backlogged: false,
             closing: false,

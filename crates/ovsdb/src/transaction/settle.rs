@@ -24,6 +24,24 @@ pub(crate) fn settle(mut work: Workspace<'_>) -> Result<Changes, Error> {
         work.roll_back();
         return Err(error);
     }
+    let id = if changes.is_empty() { Uuid::ZERO } else { work.names.fresh() };
+    index(work, changes, id)
+}
+
+/// Makes the changes of `work` final as they are: another server has made and checked them, in a transaction that it may
+/// have named. Only what the unique indexes cannot hold is refused, and taken back.
+pub(crate) fn accept(mut work: Workspace<'_>, id: Option<Uuid>) -> Result<Changes, Error> {
+    let mut unreferenced = Vec::new();
+    for place in 0..work.touched.len() {
+        work.account(place, &mut unreferenced);
+    }
+    let changes = changed_rows(&mut work);
+    let id = id.unwrap_or_else(|| work.names.fresh());
+    index(work, changes, id)
+}
+
+/// The last step: the unique indexes follow, or everything is taken back.
+fn index(work: Workspace<'_>, changes: Vec<RowChange>, id: Uuid) -> Result<Changes, Error> {
     let before: Vec<_> =
         changes.iter().map(|change| ((change.table, change.uuid), change.old.clone())).collect();
     if let Some(conflict) = work.db.reindex(&before) {
@@ -33,7 +51,6 @@ pub(crate) fn settle(mut work: Workspace<'_>) -> Result<Changes, Error> {
         work.roll_back().reindex(&after);
         return Err(error);
     }
-    let id = if changes.is_empty() { Uuid::ZERO } else { work.names.fresh() };
     Ok(Changes { id, rows: changes })
 }
 

@@ -4,6 +4,7 @@
 //! by [`SEND_MAX`], the handshake as a whole by [`HANDSHAKE_MAX`]. Its time is bounded by who owns the stream.
 
 use super::keys::{ClientKeys, Keys, keep_authority};
+use super::subject::common_name;
 use super::words::{explain, plain_text};
 use crate::endpoint::Host;
 use crate::poller::Interest;
@@ -100,6 +101,13 @@ impl Channel {
     pub(crate) fn interest(&self, wanted: Interest) -> Interest {
         let answers = wanted.readable && (self.unread || self.tls.wants_write());
         Interest { readable: wanted.readable, writable: wanted.writable || answers }
+    }
+
+    /// The common name in the certificate that the peer has proved to own.
+    pub(crate) fn peer_name(&self) -> Option<String> {
+        let chain = self.tls.peer_certificates().filter(|_| self.is_done)?;
+        let leaf = webpki::EndEntityCert::try_from(chain.first()?).ok()?;
+        common_name(leaf.subject())
     }
 
     /// Whether there may be something to receive although nothing more has come.

@@ -18,6 +18,7 @@ mod keys;
 mod protocols;
 mod settings;
 mod verify;
+mod subject;
 mod words;
 
 pub(crate) use channel::{Channel, Handshake};
