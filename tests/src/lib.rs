@@ -21,6 +21,7 @@ mod ofctl;
 mod offload;
 mod openflow;
 mod order;
+mod ovn;
 mod pairs;
 mod parity;
 mod ports;

@@ -65,8 +65,7 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
 }
 
 fn set_traced(core: &mut Core, args: &Args) -> Result<(), &'static str> {
-    let (database, table) =
-        argument(args).split_once(':').ok_or("invalid DB:TABLE argument")?;
+    let (database, table) = argument(args).split_once(':').ok_or("invalid DB:TABLE argument")?;
     let on = match args.arg(1) {
         Some("on") => true,
         Some("off") => false,
@@ -93,17 +92,20 @@ fn list_traced(core: &mut Core, _: &Args) -> String {
 
 /// Commands about what there is not here.
 fn add_absent(registry: &mut Registry<Core>) {
-    registry.add("ovsdb-server/perf-counters-show", "", 0, 0, |_: &mut Core, _| {
-        "performance counter is not supported on this platform\n"
-    });
+    registry.add(
+        "ovsdb-server/perf-counters-show",
+        "",
+        0,
+        0,
+        |_: &mut Core, _| "performance counter is not supported on this platform\n",
+    );
     registry.add("ovsdb-server/perf-counters-clear", "", 0, 0, |_: &mut Core, _| ());
 }
 
 /// Commands about the active-backup service model.
 fn add_replication(registry: &mut Registry<Core>) {
-    registry.add("ovsdb-server/sync-status", "", 0, 0, |core: &mut Core, _| {
-        core.replication.status()
-    });
+    registry
+        .add("ovsdb-server/sync-status", "", 0, 0, |core: &mut Core, _| core.replication.status());
     registry.add("ovsdb-server/get-active-ovsdb-server", "", 0, 0, |core: &mut Core, _| {
         lines(core.replication.active.iter())
     });

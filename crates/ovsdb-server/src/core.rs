@@ -1,7 +1,7 @@
 //! The server's parts and one turn of its loop; what commands at the control socket work on.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::replication::{Excluded, Means, Replication, Role};
 use crate::source;
 use crate::status::StatusReport;
 
+/// How a clustered database's file begins.
+const CLUSTER_MAGIC: [u8; 14] = *b"OVSDB CLUSTER ";
 /// How often to look whether a file should be compacted.
 const COMPACT_CHECK: Duration = Duration::from_secs(60);
 
@@ -158,7 +160,8 @@ impl Core {
         if self.files.values().any(|open| *open == real) {
             return Err(Error::new(ErrorKind::Ovsdb, format!("{name}: already open")));
         }
-        let (log, opened) = Log::open(&path, name)?;
+        let (log, opened) =
+            Log::open(&path, name).inspect_err(|_| advise_on_cluster(&path, name))?;
         if let Some(damage) = &opened.damage {
             // A crash or a full disk may have cut the file short; what is good of it is good.
             log::error!(target: "ovsdb_server", "{damage}");
@@ -256,6 +259,19 @@ impl Core {
             self.next_compact_check = time.now + COMPACT_CHECK;
             self.db.compact_if_due(time);
         }
+    }
+}
+
+/// Says what else to do with a file of a clustered database, which only Open vSwitch's server serves.
+fn advise_on_cluster(path: &Path, name: &str) {
+    let mut magic = [0; CLUSTER_MAGIC.len()];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    if read.is_ok() && magic == CLUSTER_MAGIC {
+        log::error!(
+            target: "ovsdb_server",
+            "{name}: clustered databases are served by Open vSwitch's ovsdb-server; this one follows them, as a relay \
+             (relay:DB:REMOTE[,REMOTE...]) or a replica (--sync-from=REMOTE)"
+        );
     }
 }
 

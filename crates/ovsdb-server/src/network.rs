@@ -307,9 +307,10 @@ impl Network {
                 return;
             }
             // Who only hears what happened goes first: when a transaction is answered, every copy that keeps up has it.
-            let (answers, news): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|(_, outputs)| {
-                outputs.iter().any(|output| !matches!(output, Output::Shared(_)))
-            });
+            let (answers, news): (Vec<_>, Vec<_>) =
+                outputs.into_iter().partition(|(_, outputs)| {
+                    outputs.iter().any(|output| !matches!(output, Output::Shared(_)))
+                });
             for (id, outputs) in news.into_iter().chain(answers) {
                 if let Some(token) = self.by_session.get(&id).copied() {
                     self.send_to(token, outputs, db, now);

@@ -49,8 +49,7 @@ impl Relays {
         *means.next_token += 1;
         let name: Arc<str> = database.into();
         let keys = (means.limits, means.keys);
-        let source =
-            Source::new(&name, Purpose::Relay, remotes, keys, *means.next_token, time.now);
+        let source = Source::new(&name, Purpose::Relay, remotes, keys, *means.next_token, time.now);
         log::info!(target: "ovsdb_server", "{database}: relay source set to '{}'", remotes.text);
         self.0.insert(name, source);
         Ok(())

@@ -33,7 +33,9 @@ impl Remotes {
         for word in text.split(',').filter(|word| !word.is_empty()) {
             match word.parse::<Endpoint>() {
                 Ok(endpoint) if !endpoint.is_passive() => endpoints.push(endpoint.in_dir(rundir)),
-                Ok(_) => log::warn!(target: "ovsdb_server", "{word}: a source must be something to connect to"),
+                Ok(_) => {
+                    log::warn!(target: "ovsdb_server", "{word}: a source must be something to connect to")
+                }
                 Err(error) => log::warn!(target: "ovsdb_server", "{error}"),
             }
         }

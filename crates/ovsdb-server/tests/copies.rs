@@ -278,7 +278,8 @@ impl Member {
     }
 
     fn is_leader(&self) -> bool {
-        self.server.is_some() && ctl(self.dir.path(), &["cluster/status", "T"]).contains("Role: leader")
+        self.server.is_some()
+            && ctl(self.dir.path(), &["cluster/status", "T"]).contains("Role: leader")
     }
 }
 
@@ -294,7 +295,13 @@ fn cluster() -> Vec<Member> {
         members.iter().map(|member| Member::address(member.dir.path())).collect();
     let schema = members[0].dir.path().join("t.ovsschema");
     // Clusters have no columns that live in one server's memory.
-    std::fs::write(&schema, support::SCHEMA.replace(r#""ephemeral": true"#, r#""ephemeral": false"#).replace(r#""ephemeral":true"#, r#""ephemeral":false"#)).unwrap();
+    std::fs::write(
+        &schema,
+        support::SCHEMA
+            .replace(r#""ephemeral": true"#, r#""ephemeral": false"#)
+            .replace(r#""ephemeral":true"#, r#""ephemeral":false"#),
+    )
+    .unwrap();
     for (i, address) in addresses.iter().enumerate() {
         let db = members[i].dir.path().join("t.db").display().to_string();
         if i == 0 {
@@ -308,7 +315,12 @@ fn cluster() -> Vec<Member> {
             // Joining disconnects whoever does not expect that.
             let mut client = server.connect();
             let row = r#"["_Server",{"op":"select","table":"Database","where":[["name","==","T"],["connected","==",true]],"columns":["name"]}]"#;
-            client.call("transact", &Json::parse(row).unwrap()).1.to_string().contains("\"T\"").then_some(())
+            client
+                .call("transact", &Json::parse(row).unwrap())
+                .1
+                .to_string()
+                .contains("\"T\"")
+                .then_some(())
         });
     }
     members
@@ -320,8 +332,7 @@ fn a_relay_before_a_cluster_outlives_the_leader() {
         return;
     }
     let mut members = cluster();
-    let remotes: Vec<String> =
-        members.iter().map(|m| remote(m.server.as_ref().unwrap())).collect();
+    let remotes: Vec<String> = members.iter().map(|m| remote(m.server.as_ref().unwrap())).collect();
     let dir = tempfile::tempdir().unwrap();
     let relay =
         Server::start_with(OURS, dir.path(), &[&format!("relay:T:{}", remotes.join(","))], &[]);
@@ -337,7 +348,8 @@ fn a_relay_before_a_cluster_outlives_the_leader() {
         let end = answered.len() + 20;
         while answered.len() < end {
             k += 1;
-            let transaction = format!(r#"["T",{{"op":"insert","table":"I","row":{{"n":"n{k}","k":{k}}}}}]"#);
+            let transaction =
+                format!(r#"["T",{{"op":"insert","table":"I","row":{{"n":"n{k}","k":{k}}}}}]"#);
             let reply = client.call("transact", &Json::parse(&transaction).unwrap()).1;
             if reply.to_string().contains("uuid") {
                 answered.push(k);
@@ -355,7 +367,11 @@ fn a_relay_before_a_cluster_outlives_the_leader() {
     }
     wait_for("the relay has what the cluster has", || {
         let present = numbers(&mut client);
-        let theirs = members.iter().filter_map(|m| m.server.as_ref()).map(|server| numbers(&mut server.connect()));
-        (answered.iter().all(|k| present.contains(k)) && theirs.into_iter().all(|n| n == present)).then_some(())
+        let theirs = members
+            .iter()
+            .filter_map(|m| m.server.as_ref())
+            .map(|server| numbers(&mut server.connect()));
+        (answered.iter().all(|k| present.contains(k)) && theirs.into_iter().all(|n| n == present))
+            .then_some(())
     });
 }

@@ -66,8 +66,9 @@ impl Caller {
         let schema = db.schema().table(table);
         let is_allowed = self.name.as_deref().is_some_and(|name| {
             self.permission(db, schema.name()).is_some_and(|permission| {
-                permission.allows(schema, deed)
-                    && rows.into_iter().all(|row| permission.covers(schema, row, name))
+                // Nothing is done where there is no row to do it to.
+                let allows = permission.allows(schema, deed);
+                rows.into_iter().all(|row| allows && permission.covers(schema, row, name))
             })
         });
         if is_allowed {
@@ -98,10 +99,8 @@ impl Caller {
     fn permission<'a>(&self, db: &'a Database, table: &str) -> Option<Permission<'a>> {
         let roles = db.schema().table_named(ROLES)?;
         let (name, permissions) = (roles.column_id("name")?, roles.column_id("permissions")?);
-        let role = db
-            .table_named(ROLES)?
-            .rows()
-            .find(|row| row.get(name).as_str() == Some(&self.role))?;
+        let role =
+            db.table_named(ROLES)?.rows().find(|row| row.get(name).as_str() == Some(&self.role))?;
         let target = roles.column(permissions).ty.value.as_ref()?.reference()?;
         let row = role.get(permissions).get(&Atom::from(table))?.as_uuid()?;
         let schema = db.schema().table_named(&target.table)?;
@@ -133,10 +132,10 @@ impl Permission<'_> {
             if column.is_empty() {
                 return true;
             }
-            let Some(value) = schema.column_id(column).map(|id| row.get(id)) else { return false };
+            let Some(id) = schema.column_id(column) else { return false };
             match key {
-                Some(key) => value.get_str(key) == Some(name),
-                None => value.as_set().iter().any(|atom| atom.as_str() == Some(name)),
+                Some(key) => row.get(id).get_str(key) == Some(name),
+                None => schema.column(id).ty.is_scalar() && row.get(id).as_str() == Some(name),
             }
         })
     }

@@ -236,11 +236,7 @@ impl Follower {
         self.next_id
     }
 
-    fn answered(
-        &mut self,
-        id: &Json,
-        answer: Result<Json, Json>,
-    ) -> Result<Option<News>, Trouble> {
+    fn answered(&mut self, id: &Json, answer: Result<Json, Json>) -> Result<Option<News>, Trouble> {
         let Some(id) = id.as_i64() else { return Ok(None) };
         if let Some(ticket) = self.forwarded.remove(&id) {
             return Ok(Some(News::Answered(ticket, answer)));

@@ -41,12 +41,8 @@ impl Description {
             _ if !self.present => return Some(format!("server does not have {database} database")),
             ("clustered", _, None) => "clustered database server has not yet joined cluster",
             ("clustered", false, _) => "clustered database server is disconnected from cluster",
-            ("relay", _, None) => {
-                "relay database server has not yet connected to the relay source"
-            }
-            ("relay", false, _) => {
-                "relay database server is disconnected from the relay source"
-            }
+            ("relay", _, None) => "relay database server has not yet connected to the relay source",
+            ("relay", false, _) => "relay database server is disconnected from the relay source",
             (_, _, None) => "server has no schema yet",
             _ if self.index.is_some_and(|index| index < newest) => {
                 "clustered database server has stale data"

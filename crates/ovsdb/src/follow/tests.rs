@@ -75,7 +75,12 @@ impl Host {
         let rows = db.schema().table_ids().zip(db.schema().tables()).flat_map(|(id, table)| {
             db.table(id).rows().map(move |row| {
                 let values = table.named_columns().map(|(id, c)| row.get(id).to_text(&c.ty));
-                format!("{} {} {}\n", table.name(), row.uuid(), values.collect::<Vec<_>>().join(" "))
+                format!(
+                    "{} {} {}\n",
+                    table.name(),
+                    row.uuid(),
+                    values.collect::<Vec<_>>().join(" ")
+                )
             })
         });
         let mut rows: Vec<String> = rows.collect();
@@ -168,7 +173,8 @@ impl Pair {
     }
 }
 
-const INSERT: &str = r#"{"op":"insert","table":"I","row":{"n":7},"uuid":"11111111-0000-0000-0000-000000000000"}"#;
+const INSERT: &str =
+    r#"{"op":"insert","table":"I","row":{"n":7},"uuid":"11111111-0000-0000-0000-000000000000"}"#;
 
 #[test]
 fn a_relay_passes_changes_on_and_answers_questions() {
@@ -226,9 +232,10 @@ fn a_relay_says_how_it_stands() {
         pair.copy.send(client, Message::request("s", "transact", params));
         pair.copy.received(client).concat()
     };
-    assert!(row(&mut pair).contains(
-        r#"{"cid":["set",[]],"connected":false,"leader":false,"model":"relay"}"#
-    ));
+    assert!(
+        row(&mut pair)
+            .contains(r#"{"cid":["set",[]],"connected":false,"leader":false,"model":"relay"}"#)
+    );
     pair.connect();
     pair.settle().unwrap();
     assert!(row(&mut pair).contains(r#""connected":true,"leader":false,"model":"relay""#));
@@ -264,16 +271,10 @@ fn requests_wait_for_the_source_and_are_canceled_when_it_goes() {
         pair.follower.forward(forward);
     }
     pair.disconnect();
-    assert_eq!(
-        pair.copy.received(client),
-        [r#"{"error":"canceled","id":"x","result":null}"#]
-    );
+    assert_eq!(pair.copy.received(client), [r#"{"error":"canceled","id":"x","result":null}"#]);
     pair.copy.transact(client, INSERT);
     pair.copy.send(client, Message::notify("cancel", [Json::from("x")]));
-    assert_eq!(
-        pair.copy.received(client),
-        [r#"{"error":"canceled","id":"x","result":null}"#]
-    );
+    assert_eq!(pair.copy.received(client), [r#"{"error":"canceled","id":"x","result":null}"#]);
     // Whoever is gone needs no answer, and what it wanted is not done.
     pair.copy.transact(client, INSERT);
     pair.copy.server.disconnect(client);
@@ -316,7 +317,11 @@ fn another_schema_is_followed() {
     let client = pair.copy.server.connect("client", false);
     pair.copy.send(client, Message::request(1, "set_db_change_aware", [Json::Bool(true)]));
     pair.copy.received(client);
-    let newer = Json::parse(&SCHEMA.replace("1.0.0", "2.0.0").replace(r#""I":{"isRoot""#, r#""J":{"isRoot":true,"columns":{"x":{"type":"integer"}}},"I":{"isRoot""#)).unwrap();
+    let newer = Json::parse(&SCHEMA.replace("1.0.0", "2.0.0").replace(
+        r#""I":{"isRoot""#,
+        r#""J":{"isRoot":true,"columns":{"x":{"type":"integer"}}},"I":{"isRoot""#,
+    ))
+    .unwrap();
     pair.copy.send(client, Message::request(2, "convert", [Json::from("T"), newer]));
     pair.settle().unwrap();
     assert_eq!(pair.copy.received(client), [r#"{"error":null,"id":2,"result":{}}"#]);
@@ -356,7 +361,9 @@ fn a_backup_follows_all_but_what_is_excluded_and_lets_nobody_else_write() {
     pair.copy.send(local, Message::request(1, "lock", [Json::from("l")]));
     assert_eq!(
         pair.copy.received(local),
-        [r#"{"error":"lock and unlock methods not allowed, DB server is read only.","id":1,"result":null}"#]
+        [
+            r#"{"error":"lock and unlock methods not allowed, DB server is read only.","id":1,"result":null}"#
+        ]
     );
     // Promoted, it takes changes; its own table stayed what it was.
     pair.disconnect();
@@ -374,8 +381,7 @@ fn a_backup_refuses_itself_and_what_it_has_no_room_for() {
     let mut pair = Pair::backup(&[]);
     pair.copy.server = Server::new([1; 32]);
     let server = pair.source.server.id();
-    let purpose =
-        Purpose::Backup { server, schema: schema(), excluded: BTreeSet::default() };
+    let purpose = Purpose::Backup { server, schema: schema(), excluded: BTreeSet::default() };
     pair.follower = Follower::new("T", purpose);
     pair.connect();
     let why = "Server ID check failed: Self replicating is not allowed".to_owned();
@@ -427,7 +433,12 @@ fn operation() -> impl Strategy<Value = String> {
             |(i, is, s)| {
                 let is: Vec<String> = is.iter().map(ToString::to_string).collect();
                 let s = if s { "\"x\"".to_owned() } else { r#"["set",[]]"#.to_owned() };
-                format!(r#"{{"i":{},"is":["set",[{}]],"s":{s},"sm":["map",[["k{}","{i}"]]]}}"#, i % 4, is.join(","), i % 3)
+                format!(
+                    r#"{{"i":{},"is":["set",[{}]],"s":{s},"sm":["map",[["k{}","{i}"]]]}}"#,
+                    i % 4,
+                    is.join(","),
+                    i % 3
+                )
             },
         )
     };

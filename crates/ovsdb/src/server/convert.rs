@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jsonrpc::{Json, Object};
 
-use super::hosted::Hosted;
-use super::methods::{Answer, Request};
 use super::Server;
 use super::commit::access;
+use super::hosted::Hosted;
+use super::methods::{Answer, Request};
 use crate::execute::Access;
 use crate::{Error, ErrorKind, Schema};
 

@@ -141,12 +141,8 @@ impl Server {
         let Some(hosted) = self.databases.get_mut(name) else { return Ok(()) };
         if !changes.is_empty() {
             let changes = Arc::new(changes);
-            let state = Checked {
-                changes,
-                results: Vec::new(),
-                comment: String::new(),
-                durable: false,
-            };
+            let state =
+                Checked { changes, results: Vec::new(), comment: String::new(), durable: false };
             let fate = Fate::Commit(Transaction { state });
             hosted.pending.push(Pending { client: None, fate });
         }

@@ -7,7 +7,12 @@ use crate::transaction::{Changes, RowChange};
 
 impl Server {
     /// Logs the changes of a table from now on, or not. A table that there is not is never logged.
-    pub fn set_traced(&mut self, database: &str, table: &str, on: bool) -> Result<(), &'static str> {
+    pub fn set_traced(
+        &mut self,
+        database: &str,
+        table: &str,
+        on: bool,
+    ) -> Result<(), &'static str> {
         let hosted = self.databases.get_mut(database).ok_or("no such database")?;
         let table = hosted.db.schema().table_id(table).ok_or("no such table")?;
         if on {

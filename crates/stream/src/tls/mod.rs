@@ -17,8 +17,8 @@ mod ciphers;
 mod keys;
 mod protocols;
 mod settings;
-mod verify;
 mod subject;
+mod verify;
 mod words;
 
 pub(crate) use channel::{Channel, Handshake};

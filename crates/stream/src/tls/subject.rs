@@ -63,8 +63,7 @@ mod tests {
 
     #[test]
     fn the_first_common_name_is_found() {
-        let subject =
-            [name(6, 0x13, b"US"), name(3, 0x0c, b"ch1"), name(3, 0x0c, b"ch2")].concat();
+        let subject = [name(6, 0x13, b"US"), name(3, 0x0c, b"ch1"), name(3, 0x0c, b"ch2")].concat();
         assert_eq!(common_name(&subject).as_deref(), Some("ch1"));
         let long = [b'x'; 200];
         assert_eq!(common_name(&name(3, 0x13, &long)).unwrap().len(), 200);
