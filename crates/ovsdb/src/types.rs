@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jsonrpc::json::number::format_real;
-use jsonrpc::json::text::quote;
 
 use crate::datum::text::atom_to_text;
 use crate::{Atom, AtomType, Datum, Error, ErrorKind, Real};
@@ -117,7 +116,8 @@ impl BaseType {
             }
             (Constraint::String { min_len, max_len }, Atom::String(value)) => {
                 let length = value.chars().count();
-                let quoted = quote(value);
+                // As it is, for that is how Open vSwitch quotes here.
+                let quoted = format!("\"{value}\"");
                 if length < *min_len as usize {
                     format!(
                         "{quoted} length {length} is less than minimum allowed length {min_len}"

@@ -130,17 +130,26 @@ impl Client {
         }
     }
 
-    /// Sends a request; returns the notifications that came before the reply, and the reply.
-    pub(crate) fn call(&mut self, method: &str, params: &Json) -> (Vec<Json>, Json) {
-        let id = Json::from(self.send(method, params).unwrap());
-        let mut notifications = Vec::new();
+    /// Sends a request; returns the messages that came before the reply, and the reply.
+    pub(crate) fn try_call(
+        &mut self,
+        method: &str,
+        params: &Json,
+    ) -> std::io::Result<(Vec<Json>, Json)> {
+        let id = Json::from(self.send(method, params)?);
+        let mut before = Vec::new();
         loop {
-            let message = self.recv().unwrap();
+            let message = self.recv()?;
             if message.get("method").is_none() && message.get("id") == Some(&id) {
-                return (notifications, message);
+                return Ok((before, message));
             }
-            notifications.push(message);
+            before.push(message);
         }
+    }
+
+    /// As [`Client::try_call`], where nothing may go wrong.
+    pub(crate) fn call(&mut self, method: &str, params: &Json) -> (Vec<Json>, Json) {
+        self.try_call(method, params).unwrap()
     }
 
     /// The results of a transaction on database `T`.

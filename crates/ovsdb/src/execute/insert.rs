@@ -9,7 +9,7 @@ use crate::datum::json::uuid_to_json;
 use crate::members::{Members, id, object};
 use crate::rbac::Deed;
 use crate::row::{Row, values_from_json};
-use crate::schema::TableId;
+use crate::schema::{ColumnId, TableId};
 use crate::{Error, ErrorKind, Uuid};
 
 pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Json, Stop> {
@@ -37,6 +37,7 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
         }
     }
     let mut row = Row::new(table_schema, uuid);
+    row.set(ColumnId::VERSION, run.work.names.fresh().into());
     for (column, value) in values {
         row.set(column, value);
     }

@@ -1,8 +1,9 @@
 //! What a transaction changed, as the JSON of a record (ovsdb(5), "Standalone Format").
 //!
 //! `_is_diff` (Open vSwitch 2.15 and newer) says that the values of changed rows are differences where the column may hold
-//! several elements, which keeps the record of one port added to a large bridge small. Open vSwitch does not read a difference
-//! that has more elements than the column may have, although it writes them; such a record goes without differences here.
+//! several elements, which keeps the record of one port added to a large bridge small. Two kinds of difference Open vSwitch
+//! writes but does not read: one that has more elements than the column may have, and one to a default value that is not
+//! empty, which it takes for the new value. A record with such a difference goes without differences here.
 
 use std::fmt::Write as _;
 use std::io;
@@ -55,14 +56,16 @@ pub(crate) fn to_record(
     Some(out)
 }
 
-/// True if every difference has no more elements than its column may have.
+/// True if Open vSwitch reads every difference as it is meant.
 fn diffs_fit(change: &RowChange, schema: &TableSchema) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else { return true };
     old.changed_columns(new).all(|id| {
         let ty = &schema.column(id).ty;
         let (old, new) = (old.get(id), new.get(id));
         let fits = |n: usize| n as u64 <= u64::from(ty.n_max);
-        fits(old.len() + new.len()) || !ty.is_composite() || fits(old.diff_to(new, ty).len())
+        let from_default = !old.is_empty() && ty.is_default(old);
+        !ty.is_composite()
+            || !from_default && (fits(old.len() + new.len()) || fits(old.diff_to(new, ty).len()))
     })
 }
 

@@ -47,12 +47,15 @@ impl Spec {
             let Some(table) = schema.table_id(name) else {
                 return Err(syntax(format!("no table named {name}")));
             };
-            let Some(parts) = value.as_array() else {
-                return Err(syntax(format!("table {name} no monitor-cond-change JSON array")));
-            };
             let Ok(at) = spec.tables.binary_search_by_key(&table, |spec| spec.table) else {
                 return Err(syntax(format!("no table named {name} in monitor session")));
             };
+            let Some(parts) = value.as_array() else {
+                return Err(syntax(format!("table {name} no monitor-cond-change JSON array")));
+            };
+            if spec.version == Version::Plain {
+                continue; // Such a monitor has no conditions: nobody looks at these.
+            }
             let conditions = parts.iter().map(|part| changed_condition(part, schema.table(table)));
             spec.tables[at].condition =
                 Condition::any_of(conditions.collect::<Result<Vec<_>, _>>()?);
@@ -101,7 +104,7 @@ impl<'a> Request<'a> {
             Some(json) => self.add_columns(json, select)?,
             None => {
                 for id in self.table.column_ids().filter(|id| *id != ColumnId::UUID) {
-                    self.add_column(json, id, select)?;
+                    self.add_column(id, select).map_err(syntax)?;
                 }
             }
         }
@@ -131,15 +134,15 @@ impl<'a> Request<'a> {
             let Some(id) = self.table.column_id(name) else {
                 return Err(Error::syntax(json, format!("{name} is not a valid column name")));
             };
-            self.add_column(json, id, select)?;
+            self.add_column(id, select).map_err(|details| Error::syntax(json, details))?;
         }
         Ok(())
     }
 
-    fn add_column(&mut self, json: &Json, id: ColumnId, select: Select) -> Result<(), Error> {
+    fn add_column(&mut self, id: ColumnId, select: Select) -> Result<(), String> {
         if self.columns.iter().any(|column| column.id == id) {
             let name = &self.table.column(id).name;
-            return Err(Error::syntax(json, format!("column {name} mentioned more than once")));
+            return Err(format!("column {name} mentioned more than once"));
         }
         self.columns.push(MonitoredColumn { id, select });
         Ok(())

@@ -6,10 +6,39 @@ use hashbrown::HashMap;
 
 use super::SessionId;
 
-/// Who waits for which lock. The first in a queue holds the lock.
+/// Who waits for which lock.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
-    queues: HashMap<String, VecDeque<SessionId>>,
+    queues: HashMap<String, Queue>,
+}
+
+/// Who asked for a lock and has not given it up since. Never without anybody.
+#[derive(Debug, Default)]
+struct Queue {
+    /// The first holds the lock.
+    waiting: VecDeque<Waiter>,
+    /// Robbed of a lock that they had stolen themselves: they must give it up before they may ask again, but wait no more.
+    robbed: Vec<SessionId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    session: SessionId,
+    stole: bool,
+}
+
+impl Queue {
+    fn place(&self, session: SessionId) -> Option<usize> {
+        self.waiting.iter().position(|waiter| waiter.session == session)
+    }
+
+    fn knows(&self, session: SessionId) -> bool {
+        self.place(session).is_some() || self.robbed.contains(&session)
+    }
+
+    fn holder(&self) -> Option<SessionId> {
+        self.waiting.front().map(|waiter| waiter.session)
+    }
 }
 
 /// What asking for a lock led to.
@@ -30,17 +59,22 @@ impl Locks {
     /// `session` asks for the lock `name`; with `steal`, it gets it.
     pub(super) fn claim(&mut self, name: &str, session: SessionId, steal: bool) -> Claim {
         let queue = self.queues.entry_ref(name).or_default();
-        if queue.contains(&session) {
+        if queue.knows(session) {
             return Claim::AlreadyAsked;
         }
+        let waiter = Waiter { session, stole: steal };
         if !steal {
-            queue.push_back(session);
-            return if queue.len() == 1 { Claim::Held { victim: None } } else { Claim::Queued };
+            queue.waiting.push_back(waiter);
+            let victim = None;
+            return if queue.waiting.len() == 1 { Claim::Held { victim } } else { Claim::Queued };
         }
-        // Who is robbed waits again, behind the others.
-        let victim = queue.pop_front();
-        queue.extend(victim);
-        queue.push_front(session);
+        // Who is robbed is the next to get the lock, but for thieves.
+        let victim = queue.holder();
+        if queue.waiting.front().is_some_and(|holder| holder.stole) {
+            queue.waiting.pop_front();
+            queue.robbed.extend(victim);
+        }
+        queue.waiting.push_front(waiter);
         Claim::Held { victim }
     }
 
@@ -48,10 +82,16 @@ impl Locks {
     /// has changed.
     pub(super) fn release(&mut self, name: &str, session: SessionId) -> Option<Option<SessionId>> {
         let queue = self.queues.get_mut(name)?;
-        let at = queue.iter().position(|waiting| *waiting == session)?;
-        queue.remove(at);
-        let heir = queue.front().copied().filter(|_| at == 0);
-        if queue.is_empty() {
+        let at = queue.place(session);
+        match at {
+            Some(at) => drop(queue.waiting.remove(at)),
+            None => {
+                let at = queue.robbed.iter().position(|robbed| *robbed == session)?;
+                queue.robbed.swap_remove(at);
+            }
+        }
+        let heir = queue.holder().filter(|_| at == Some(0));
+        if queue.waiting.is_empty() && queue.robbed.is_empty() {
             self.queues.remove(name);
         }
         Some(heir)
@@ -62,7 +102,7 @@ impl Locks {
         let names: Vec<_> = self
             .queues
             .iter()
-            .filter(|(_, queue)| queue.contains(&session))
+            .filter(|(_, queue)| queue.knows(session))
             .map(|(name, _)| name.clone())
             .collect();
         let heirs = names.into_iter().filter_map(|name| {
@@ -74,11 +114,11 @@ impl Locks {
 
     /// True if `session` holds the lock.
     pub(super) fn is_held(&self, name: &str, session: SessionId) -> bool {
-        self.queues.get(name).and_then(VecDeque::front) == Some(&session)
+        self.queues.get(name).and_then(Queue::holder) == Some(session)
     }
 
     /// How many locks `session` holds or waits for.
     pub(super) fn count(&self, session: SessionId) -> usize {
-        self.queues.values().filter(|queue| queue.contains(&session)).count()
+        self.queues.values().filter(|queue| queue.knows(session)).count()
     }
 }

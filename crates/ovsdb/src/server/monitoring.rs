@@ -28,14 +28,16 @@ impl Server {
     ) -> Result<[Arc<str>; 3], Error> {
         let database = self.database_name(request)?;
         let (monitor_id, requests, last_id) = match (&request.params[1..], version) {
-            ([id, requests], Version::Plain | Version::Conditional) => (id, requests, None),
+            // Open vSwitch's server overlooks what `monitor` is given beyond that, and there are clients that count on it.
+            ([id, requests, ..], Version::Plain) | ([id, requests], Version::Conditional) => {
+                (id, requests, None)
+            }
             ([id, requests, last], Version::Since) => (id, requests, Some(last)),
             _ => return Err(request.syntax_error("invalid parameters")),
         };
         if requests.as_object().is_none() {
             return Err(Error::syntax(requests, "monitor-requests must be object"));
         }
-        let last_id = last_id.map(parse_txn_id).transpose()?;
         let session = self.sessions.get_mut(&request.session);
         let (Some(session), Some(hosted)) = (session, self.databases.get_mut(&database)) else {
             return Err(Error::bare(ErrorKind::Internal));
@@ -50,6 +52,7 @@ impl Server {
             ));
         }
         let spec = Spec::from_json(requests, version, hosted.db.schema())?;
+        let last_id = last_id.map(parse_txn_id).transpose()?;
         let spec = hosted.specs.add(spec);
         let known = last_id.and_then(|id| hosted.history.find(id));
         let missed = known.and_then(|from| hosted.missed(spec, from));
@@ -72,12 +75,6 @@ impl Server {
         let [old_id, new_id, requests] = &request.params[..] else {
             return Err(request.syntax_error("invalid parameters"));
         };
-        let Some(requests) = requests.as_object() else {
-            return Err(Error::new(
-                ErrorKind::Syntax,
-                "monitor-cond-change-requests must be object",
-            ));
-        };
         self.deliver(request.session);
         let session = self
             .sessions
@@ -89,6 +86,12 @@ impl Server {
         if old_id != new_id && session.monitor(new_id).is_some() {
             return Err(Error::syntax(new_id, "duplicate monitor ID"));
         }
+        let Some(requests) = requests.as_object() else {
+            return Err(Error::new(
+                ErrorKind::Syntax,
+                "monitor-cond-change-requests must be object",
+            ));
+        };
         let monitor = &mut session.monitors[at];
         let hosted = self
             .databases

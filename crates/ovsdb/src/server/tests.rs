@@ -515,10 +515,24 @@ fn locks_pass_from_client_to_client() {
     assert_eq!(f.received(b), [r#"locked ["l"]"#]);
     f.check(c, "steal", r#"["l"]"#, &[r#"{"locked":true}"#]);
     assert_eq!(f.received(b), [r#"stolen ["l"]"#]);
+    f.check(a, "lock", r#"["l"]"#, &[r#"{"locked":false}"#]);
     f.server.disconnect(c);
     assert_eq!(f.received(b), [r#"locked ["l"]"#]);
     f.server.disconnect(b);
-    f.check(a, "lock", r#"["l"]"#, &[r#"{"locked":true}"#]);
+    assert_eq!(f.received(a), [r#"locked ["l"]"#]);
+
+    // Who stole the lock and is robbed himself waits no more.
+    let (b, c) = (f.connect(), f.connect());
+    f.check(b, "steal", r#"["l"]"#, &[r#"{"locked":true}"#]);
+    f.check(c, "steal", r#"["l"]"#, &[r#"{"locked":true}"#]);
+    assert_eq!(f.received(b), [r#"stolen ["l"]"#]);
+    let again = f.call(b, "lock", r#"["l"]"#).concat();
+    assert!(again.contains(r#"must issue \"unlock\" before new \"lock\""#), "{again}");
+    f.check(c, "unlock", r#"["l"]"#, &["{}"]);
+    assert_eq!(f.received(b), [""; 0]);
+    assert_eq!(f.received(a), [r#"stolen ["l"]"#, r#"locked ["l"]"#]);
+    f.check(b, "unlock", r#"["l"]"#, &["{}"]);
+    f.check(b, "lock", r#"["l"]"#, &[r#"{"locked":false}"#]);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What happens between a transaction's last operation and its success.
 //!
 //! In order: references are counted, and those to rows that never existed refused; rows outside the root set that nobody
-//! refers to any more are deleted; so are weak references to rows that are gone, which may take further references along,
-//! hence the loop; deleting what is still referred to is refused; rows that ended up as they began are forgotten; limits
-//! and unique indexes are checked.
+//! refers to any more are deleted; deleting what is still referred to, and more rows than a table may have, are refused; weak
+//! references to rows that are gone are deleted, which may take further references along, hence the loop; rows that ended up
+//! as they began are forgotten; unique indexes are checked.
 
-use super::workspace::Workspace;
+use super::workspace::{Touched, Workspace};
 use super::{Changes, RowChange};
 use crate::database::{IndexConflict, RefColumn, RowKey};
 use crate::row::Row;
@@ -15,15 +15,16 @@ use crate::{Atom, Datum, Error, ErrorKind, Uuid};
 
 /// Makes the changes of `work` final, or takes them back and says why.
 pub(crate) fn settle(mut work: Workspace<'_>) -> Result<Changes, Error> {
+    for place in 0..work.touched.len() {
+        let Touched { key, old, .. } = &work.touched[place];
+        let changed = old.as_ref().zip(work.db.row(*key)).is_none_or(|(old, new)| differ(old, new));
+        work.touched[place].changed = changed;
+    }
     if let Err(error) = settle_references(&mut work) {
         work.roll_back();
         return Err(error);
     }
     let changes = changed_rows(&mut work);
-    if let Err(error) = check_max_rows(&work, &changes) {
-        work.roll_back();
-        return Err(error);
-    }
     let id = if changes.is_empty() { Uuid::ZERO } else { work.names.fresh() };
     index(work, changes, id)
 }
@@ -73,6 +74,7 @@ fn settle_references(work: &mut Workspace<'_>) -> Result<(), Error> {
         .collect();
     collect_garbage(work, &mut unreferenced, &mut deleted);
     refuse_missed_rows(work)?;
+    check_max_rows(work)?;
     for place in 0..work.touched.len() {
         drop_dangling(work, work.touched[place].key, &mut unreferenced)?;
     }
@@ -219,7 +221,13 @@ fn refuse_missed_rows(work: &Workspace<'_>) -> Result<(), Error> {
     Err(Error::new(ErrorKind::ReferentialIntegrityViolation, details))
 }
 
-/// The touched rows that really changed, with a new version each, sorted by table. The others get their old version back.
+/// True if two versions of a row hold different values.
+fn differ(old: &Row, new: &Row) -> bool {
+    !old.is_same(new) && old.changed_columns(new).next().is_some()
+}
+
+/// The touched rows that really changed, with a new version each, sorted by table. The others get their old version back. A
+/// row that was only given weak references to nothing counts as changed, as Open vSwitch has it.
 fn changed_rows(work: &mut Workspace<'_>) -> Vec<RowChange> {
     let mut changes = Vec::with_capacity(work.touched.len());
     for place in 0..work.touched.len() {
@@ -228,7 +236,7 @@ fn changed_rows(work: &mut Workspace<'_>) -> Vec<RowChange> {
         let version = match (&old, work.db.row(key)) {
             (None, None) => continue,
             (Some(_), None) => None,
-            (Some(old), Some(new)) if old.changed_columns(new).next().is_none() => {
+            (Some(old), Some(new)) if !work.touched[place].changed && !differ(old, new) => {
                 work.db.replace(key, Some(old.clone()));
                 continue;
             }
@@ -246,10 +254,10 @@ fn changed_rows(work: &mut Workspace<'_>) -> Vec<RowChange> {
     changes
 }
 
-fn check_max_rows(work: &Workspace<'_>, changes: &[RowChange]) -> Result<(), Error> {
-    for rows in changes.chunk_by(|a, b| a.table == b.table) {
-        let Some(change) = rows.first() else { continue };
-        let (schema, n) = (work.table_schema(change.table), work.table(change.table).len());
+fn check_max_rows(work: &Workspace<'_>) -> Result<(), Error> {
+    let grown = work.touched.iter().filter(|touched| touched.old.is_none());
+    for table in grown.map(|touched| touched.key.0) {
+        let (schema, n) = (work.table_schema(table), work.table(table).len());
         if n as u64 > u64::from(schema.max_rows()) {
             let details = format!(
                 "transaction causes \"{}\" table to contain {n} rows, greater than the schema-defined limit of {} row(s)",

@@ -15,6 +15,8 @@ pub(crate) struct Touched {
     pub(crate) old: Option<Row>,
     /// The version that reference counts account for.
     pub(crate) accounted: Option<Row>,
+    /// The operations gave the row another value, which it need not have kept.
+    pub(crate) changed: bool,
 }
 
 /// Names that the transaction gives to rows.
@@ -97,7 +99,7 @@ impl<'a> Workspace<'a> {
         if !self.places.contains_key(&key) {
             let old = self.db.row(key).cloned();
             self.places.insert(key, self.touched.len());
-            self.touched.push(Touched { key, accounted: old.clone(), old });
+            self.touched.push(Touched { key, accounted: old.clone(), old, changed: false });
         }
     }
 
