@@ -111,6 +111,15 @@ pub(crate) const GOALS: &[Goal] = &[
     goal("frames under 100 masks", "masks-100", OURS, One(PEER), AtLeast(3.0)),
     goal("frames under 1,000 masks", "masks-1000", OURS, One(PEER), AtLeast(3.0)),
     goal("what an attack on masks leaves", "attack", OURS, Nobody, AtLeast(80.0)),
+    goal("database, one client", "db-one", OURS, One(PEER), AtLeast(3.0)),
+    goal("database, 32 clients", "db-32", OURS, One(PEER), AtLeast(3.0)),
+    goal("database, 32 clients, durable", "db-durable", OURS, One(PEER), AtLeast(3.0)),
+    goal("a change for 1,000 clients", "db-fan-out", OURS, One(PEER), AtMost(0.33)),
+    goal("opening a database of 500 MB", "db-open", OURS, One(PEER), AtMost(0.33)),
+    goal("monitor of a million rows", "db-snapshot", OURS, One(PEER), AtMost(0.33)),
+    goal("a row by its index", "db-select", OURS, One(PEER), AtMost(0.33)),
+    goal("pause by compaction", "db-pause", OURS, Nobody, AtMost(50.0)),
+    goal("memory of a row", "db-memory", OURS, One(PEER), AtMost(0.5)),
 ];
 
 /// Open vSwitch's own userspace at its best.

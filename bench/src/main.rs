@@ -13,6 +13,7 @@
 //! nobody profits from what ran before, and at most one contender exists at a time.
 
 mod contender;
+mod database;
 mod dpdk;
 mod goals;
 mod latency;
@@ -233,7 +234,11 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
             eprintln!("{progress}: guests by vhost-user");
             vhost::round(&mut session, contenders)?;
         }
-        for (what, parts) in [("OpenFlow", openflow::PARTS), ("the slow path", slow_path::PARTS)] {
+        for (what, parts) in [
+            ("OpenFlow", openflow::PARTS),
+            ("the slow path", slow_path::PARTS),
+            ("the database", database::PARTS),
+        ] {
             openflow::round(&mut session, contenders, &format!("{progress}: {what}"), parts)?;
         }
         report.conclude(round);

@@ -172,7 +172,7 @@ fn insert(table: &TableSchema, names: &[Name], unused: &mut Vec<&Name>, dice: &m
     }
     match dice.below(100) {
         0..8 => insert,
-        8..10 => with(&insert, "uuid-name", json!("r0")),
+        8..10 => with(&insert, "uuid-name", json!("unused")),
         _ => with(&insert, "uuid", json!(row_uuid(table.name(), dice))),
     }
 }

@@ -99,7 +99,7 @@ fn atom(base: &BaseType, names: &[Name], dice: &mut Dice) -> Json {
                 json!(["uuid", uuid(&reference.table, dice)])
             }
             _ if dice.percent(20) => json!(["uuid", "00000000-0000-0000-0000-000000000000"]),
-            _ if dice.percent(10) => json!(["named-uuid", "unheard"]),
+            _ if dice.errs(10) => json!(["named-uuid", "unheard"]),
             _ => json!(["uuid", row_uuid("nowhere", dice)]),
         },
     }

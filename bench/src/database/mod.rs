@@ -1,0 +1,223 @@
+//! The database server alone: small transactions, one change for a thousand clients, and a table of a million rows.
+//!
+//! Clients look at no more of an answer than that it is there, so that it is the server that is timed. All ports are rows of one
+//! table with an index on their names ([`content`]); the file of a million is made once a round, and every server gets a copy.
+
+mod content;
+mod server;
+
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use testbed::{Error, Programs, Result, wait};
+
+use self::server::{Client, Folder, Server};
+use crate::measure::{Measure, row};
+use crate::openflow::{Part, Values};
+
+/// The measures.
+pub(crate) const MEASURES: &[Measure] = &[
+    row("db-one", "small transactions, one client", "k/s", true),
+    row("db-32", "small transactions, 32 clients", "k/s", true),
+    row("db-durable", "durable transactions, 32 clients", "k/s", true),
+    row("db-fan-out", "one change until 1,000 clients know of it: median", "ms", false),
+    row("db-open", "opening a file of 500 MB", "s", false),
+    row("db-snapshot", "a monitor of a million rows, to the last byte", "s", false),
+    row("db-select", "a row among a million by its index: median", "us", false),
+    row(
+        "db-pause",
+        "the longest wait for an answer while the file of a million rows is compacted",
+        "ms",
+        false,
+    ),
+    row("db-memory", "resident memory for each of a million rows", "bytes", false),
+];
+
+/// What is measured together.
+pub(crate) const PARTS: &[Part] = &[
+    Part { names: &["db-one", "db-32", "db-durable", "db-fan-out"], take: small },
+    Part {
+        names: &["db-open", "db-snapshot", "db-select", "db-pause", "db-memory"],
+        take: million,
+    },
+];
+
+/// Rows of the small table.
+const FEW: u32 = 1000;
+const MILLION: u32 = 1_000_000;
+/// How often each row of the million has changed: as often as makes a file of 500 MB.
+const CHANGES: u32 = 2;
+const WATCHERS: usize = 1000;
+/// Changes for the watchers, and looks at single rows.
+const FANNED: u32 = 20;
+const SELECTS: u32 = 200;
+/// How long a rate is measured.
+const RATE: Duration = Duration::from_secs(2);
+
+fn broken(error: rustix::io::Errno) -> Error {
+    Error::io("cannot wait for the database")(std::io::Error::from(error))
+}
+
+fn update(row: u32, n: u32, durable: bool) -> String {
+    let commit = if durable { ",{\"op\":\"commit\",\"durable\":true}" } else { "" };
+    format!(
+        "[\"Bench\",{{\"op\":\"update\",\"table\":\"Port\",\"where\":[[\"_uuid\",\"==\",[\"uuid\",\"{}\"]]],\"row\":{{\"n\":{n}}}}}{commit}]",
+        content::uuid(row % FEW)
+    )
+}
+
+fn small(programs: &Programs) -> Result<Values> {
+    let dir = Folder::new()?;
+    content::write(&dir.path().join("db"), FEW, 0).map_err(Error::io("cannot write a database"))?;
+    raise_file_limit()?;
+    let (server, _) = Server::start(programs, dir.path())?;
+    let mut values = Vec::new();
+    for (name, clients, durable) in
+        [("db-one", 1, false), ("db-32", 32, false), ("db-durable", 32, true)]
+    {
+        values.push((name, rate(&server, clients, durable)? / 1000.0));
+    }
+    values.push(("db-fan-out", fan_out(&server)? * 1000.0));
+    Ok(values)
+}
+
+/// Transactions per second of clients that send the next when they have the answer to the last.
+fn rate(server: &Server, clients: usize, durable: bool) -> Result<f64> {
+    let mut clients: Vec<Client> = (0..clients).map(|_| server.connect()).collect::<Result<_>>()?;
+    let mut sent = 0;
+    for client in &mut clients {
+        client.send("transact", &update(sent, sent, durable))?;
+        sent += 1;
+    }
+    let mut buffer = [0; 4096];
+    let start = wait::now();
+    let mut done = 0u32;
+    loop {
+        let took = wait::now().since(start);
+        if took >= RATE {
+            return Ok(f64::from(done) / took.as_secs_f64());
+        }
+        for at in readable(&clients)? {
+            clients[at].read(&mut buffer)?;
+            clients[at].send("transact", &update(sent, sent, durable))?;
+            sent += 1;
+            done += 1;
+        }
+    }
+}
+
+/// Which clients have something to read; waits for the first.
+fn readable(clients: &[Client]) -> Result<Vec<usize>> {
+    let mut fds: Vec<_> = clients.iter().map(|client| PollFd::new(client, PollFlags::IN)).collect();
+    let limit = rustix::time::Timespec { tv_sec: 60, tv_nsec: 0 };
+    if poll(&mut fds, Some(&limit)).map_err(broken)? == 0 {
+        return Err(Error::Missing("the database does not answer".to_owned()));
+    }
+    Ok((0..fds.len()).filter(|at| !fds[*at].revents().is_empty()).collect())
+}
+
+/// Seconds from a change to the last client's knowing of it: the median.
+fn fan_out(server: &Server) -> Result<f64> {
+    const MONITOR: &str = r#"["Bench","m",{"Port":{"columns":["n","name"]}}]"#;
+    let mut watchers = Vec::with_capacity(WATCHERS);
+    for _ in 0..WATCHERS {
+        let mut client = server.connect()?;
+        client.call("monitor_cond", MONITOR)?;
+        // What is left of the answer.
+        client.call("list_dbs", "[]")?;
+        watchers.push(client);
+    }
+    let mut writer = server.connect()?;
+    let mut buffer = [0; 4096];
+    let mut times = Vec::new();
+    for change in 0..FANNED {
+        let start = wait::now();
+        let id = writer.send("transact", &update(change, 1_000_000 + change, false))?;
+        let mut waiting: Vec<Client> = std::mem::take(&mut watchers);
+        while !waiting.is_empty() {
+            let mut ready = readable(&waiting)?;
+            while let Some(at) = ready.pop() {
+                let mut client = waiting.swap_remove(at);
+                client.read(&mut buffer)?;
+                watchers.push(client);
+            }
+        }
+        times.push(wait::now().since(start).as_secs_f64());
+        writer.wait_for(id)?;
+    }
+    Ok(median(times))
+}
+
+fn million(programs: &Programs) -> Result<Values> {
+    let dir = Folder::new()?;
+    let file = dir.path().join("db");
+    content::write(&file, MILLION, CHANGES).map_err(Error::io("cannot write a database"))?;
+    let (server, open) = Server::start(programs, dir.path())?;
+    let mut values = vec![("db-open", open)];
+
+    let mut client = server.connect()?;
+    let mut times = Vec::new();
+    for i in 0..SELECTS {
+        let wanted = content::name(i * (MILLION / SELECTS));
+        let start = wait::now();
+        client.call(
+            "transact",
+            &format!(r#"["Bench",{{"op":"select","table":"Port","where":[["name","==","{wanted}"]],"columns":["_uuid","n"]}}]"#),
+        )?;
+        let took = wait::now().since(start);
+        times.push(took.as_secs_f64() * 1e6);
+        // Who looks at every row takes long enough to be measured by few.
+        if took > Duration::from_millis(50) && times.len() >= 5 {
+            break;
+        }
+    }
+    values.push(("db-select", median(times)));
+    values.push(("db-pause", pause(&server)? * 1000.0));
+    values.push(("db-memory", server.resident()? / f64::from(MILLION)));
+
+    let start = wait::now();
+    client.send("monitor_cond", r#"["Bench","m",{"Port":{}}]"#)?;
+    client.call("list_dbs", "[]")?;
+    values.push(("db-snapshot", wait::now().since(start).as_secs_f64()));
+    Ok(values)
+}
+
+/// The longest that a client waits for a transaction while the file is compacted, in seconds.
+fn pause(server: &Server) -> Result<f64> {
+    let mut client = server.connect()?;
+    let mut longest: f64 = 0.0;
+    let mut compaction = server.command("ovsdb-server/compact")?;
+    let mut ended = None;
+    for n in 0.. {
+        let start = wait::now();
+        client.call("transact", &update(n, n, false))?;
+        longest = longest.max(wait::now().since(start).as_secs_f64());
+        // A little beyond its end: what is done then counts.
+        match ended {
+            None => {
+                let limit = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+                let mut fds = [PollFd::new(&compaction, PollFlags::IN)];
+                if poll(&mut fds, Some(&limit)).map_err(broken)? > 0 {
+                    compaction.read(&mut [0; 4096])?;
+                    ended = Some(n);
+                }
+            }
+            Some(at) if n > at + 100 => break,
+            Some(_) => {}
+        }
+    }
+    Ok(longest)
+}
+
+/// A thousand clients are more files than a program may usually open; the server inherits what we may.
+fn raise_file_limit() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, ..limit };
+    setrlimit(Resource::Nofile, wanted).map_err(broken)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::INFINITY)
+}

@@ -1,0 +1,165 @@
+//! A database server with nothing else, and clients that look at no more of its answers than they must.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use testbed::{Error, Programs, Result, wait};
+
+/// The longest that anything may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    dir: PathBuf,
+}
+
+/// A folder of our own that goes away with us.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("bench-database-{}", std::process::id()));
+        std::fs::create_dir_all(&path)
+            .map_err(Error::io(format!("cannot make {}", path.display())))?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Server {
+    /// Starts a server on the file `db` in `dir` and waits until it answers. Returns also how many seconds that took.
+    pub(crate) fn start(programs: &Programs, dir: &Path) -> Result<(Self, f64)> {
+        let socket = dir.join("sock");
+        let _ = std::fs::remove_file(&socket);
+        let program = programs.find("ovsdb-server")?;
+        let start = wait::now();
+        let child = Command::new(&program)
+            .arg(format!("--remote=punix:{}", socket.display()))
+            .arg(format!("--unixctl={}", dir.join("ctl").display()))
+            .args(["-vconsole:off", "-vfile:off", "-vsyslog:off"])
+            .arg(dir.join("db"))
+            .env("OVS_RUNDIR", dir)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(Error::io(format!("cannot start {}", program.display())))?;
+        let server = Self { child, dir: dir.to_owned() };
+        let mut client = wait::until("the database's socket", LIMIT, || server.connect().ok())?;
+        client.call("list_dbs", "[]")?;
+        Ok((server, wait::now().since(start).as_secs_f64()))
+    }
+
+    /// A new client.
+    pub(crate) fn connect(&self) -> Result<Client> {
+        let socket = self.dir.join("sock");
+        let failed = || Error::io(format!("cannot connect to {}", socket.display()));
+        let stream = UnixStream::connect(&socket).map_err(failed())?;
+        stream.set_read_timeout(Some(LIMIT)).map_err(failed())?;
+        Ok(Client { stream, next: 0 })
+    }
+
+    /// Sends a command to the control socket, and does not wait for its end.
+    pub(crate) fn command(&self, method: &str) -> Result<Client> {
+        let socket = self.dir.join("ctl");
+        let failed = || Error::io(format!("cannot connect to {}", socket.display()));
+        let stream = UnixStream::connect(&socket).map_err(failed())?;
+        stream.set_read_timeout(Some(LIMIT)).map_err(failed())?;
+        let mut client = Client { stream, next: 0 };
+        client.send(method, "[]")?;
+        Ok(client)
+    }
+
+    /// Resident memory, in bytes.
+    pub(crate) fn resident(&self) -> Result<f64> {
+        let file = format!("/proc/{}/status", self.child.id());
+        let text =
+            std::fs::read_to_string(&file).map_err(Error::io(format!("cannot read {file}")))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kib.map(|kib| kib * 1024.0).ok_or_else(|| Error::Missing(format!("no VmRSS in {file}")))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client. Requests are numbered, and an answer is known by its number.
+pub(crate) struct Client {
+    stream: UnixStream,
+    next: u64,
+}
+
+impl Client {
+    /// Sends a request; returns its number.
+    pub(crate) fn send(&mut self, method: &str, params: &str) -> Result<u64> {
+        self.next += 1;
+        let text = format!("{{\"id\":{},\"method\":\"{method}\",\"params\":{params}}}", self.next);
+        self.stream.write_all(text.as_bytes()).map_err(Error::io("cannot send to the database"))?;
+        Ok(self.next)
+    }
+
+    /// Reads until the answer number `id` has begun. Returns how many bytes came.
+    pub(crate) fn wait_for(&mut self, id: u64) -> Result<usize> {
+        let mark = format!("\"id\":{id},");
+        let mut tail = Vec::new();
+        let mut total = 0;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let n = self.read(&mut buffer)?;
+            total += n;
+            tail.extend_from_slice(&buffer[..n]);
+            if find(&tail, mark.as_bytes()) {
+                return Ok(total);
+            }
+            tail.drain(..tail.len().saturating_sub(mark.len()));
+        }
+    }
+
+    /// Sends a request and waits for its answer, which must not be an error.
+    pub(crate) fn call(&mut self, method: &str, params: &str) -> Result<()> {
+        let id = self.send(method, params)?;
+        self.wait_for(id).map(drop)
+    }
+
+    /// What has come; refuses an end.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        match self.stream.read(buffer) {
+            Ok(0) => Err(Error::Missing("the database hung up".to_owned())),
+            Ok(n) if find(&buffer[..n.min(4096)], b"\"details\"") => {
+                let text = String::from_utf8_lossy(&buffer[..n.min(400)]).into_owned();
+                Err(Error::Missing(format!("the database refuses: {text}")))
+            }
+            Ok(n) => Ok(n),
+            Err(e) => Err(Error::io("cannot hear from the database")(e)),
+        }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Whether `bytes` has `part` in it.
+fn find(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
