@@ -36,6 +36,7 @@ pub struct Session {
     seqno: u64,
     last_error: Option<String>,
     next_id: i64,
+    hands_over_echoes: bool,
 }
 
 impl Session {
@@ -72,6 +73,13 @@ impl Session {
         self
     }
 
+    /// The same, but echo requests are not answered here: for owners whose answers come later than the next request is read, and
+    /// in the order of the requests.
+    pub fn with_echoes_handed_over(mut self) -> Session {
+        self.hands_over_echoes = true;
+        self
+    }
+
     fn with(remotes: Vec<Endpoint>, limits: Limits, now: Instant) -> Session {
         let name = remotes.first().map(|r| r.to_string()).unwrap_or_default();
         let reconnect = Reconnect::new(name, now);
@@ -87,6 +95,7 @@ impl Session {
             seqno: 0,
             last_error: None,
             next_id: 0,
+            hands_over_echoes: false,
         }
     }
 
@@ -253,7 +262,9 @@ impl Session {
             }
             self.reconnect.receive_attempted(now);
             match result {
-                Ok(Some(Message::Request { id, method, params })) if &*method == "echo" => {
+                Ok(Some(Message::Request { id, method, params }))
+                    if &*method == "echo" && !self.hands_over_echoes =>
+                {
                     self.send(Message::Reply { id, result: Json::Array(params) }, now);
                 }
                 Ok(Some(Message::Reply { id, .. })) if id.as_str() == Some("echo") => {}

@@ -1,5 +1,6 @@
 //! The commands at the control socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use observe::coverage::REFERENCE_COUNTERS;
@@ -186,29 +187,22 @@ fn remove_db(core: &mut Core, args: &Args) -> Result<(), &'static str> {
     }
 }
 
-fn compact(core: &mut Core, args: &Args) -> Result<(), String> {
+fn compact(core: &mut Core, args: &Args) -> Reply {
+    let refuse = |why: &str| Reply::from(Err::<(), _>(why.to_owned()));
     let time = core.time();
-    let names: Vec<String> = match args.arg(0) {
-        None => core
-            .db
-            .database_names()
-            .filter(|name| !name.starts_with('_'))
-            .map(|name| name.to_string())
-            .collect(),
+    let names: Vec<Arc<str>> = match args.arg(0) {
+        None => core.db.database_names().filter(|name| !name.starts_with('_')).cloned().collect(),
         Some(name) if name.starts_with('_') => {
-            return Err("cannot compact built-in databases".to_owned());
+            return refuse("cannot compact built-in databases");
         }
         Some(name) if core.db.database(name).is_none() => {
-            return Err("no database by that name".to_owned());
+            return refuse("no database by that name");
         }
-        Some(name) => vec![name.to_owned()],
+        Some(name) => vec![name.into()],
     };
-    let mut problems = String::new();
-    for name in names {
+    for name in &names {
         log::info!(target: "ovsdb_server", "compacting {name} database by user request");
-        if let Err(error) = core.db.compact(&name, time) {
-            problems += &format!("{error}\n");
-        }
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    core.compactions.ask(names, args.defer(), &mut core.db, time);
+    Reply::Deferred
 }

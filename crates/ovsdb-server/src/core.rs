@@ -13,12 +13,14 @@ use ovsdb::server::{Server as Database, Time};
 use ovsdb::{Error, ErrorKind, monitor::history::Position};
 use stream::{Event, Keys};
 
+use crate::compactions::Compactions;
 use crate::config::Config;
 use crate::keys::KeyOptions;
 use crate::network::Network;
 use crate::relays::{RelayName, Relays};
 use crate::remotes::Remotes;
 use crate::replication::{Excluded, Means, Replication, Role};
+use crate::server::WAKER;
 use crate::source;
 use crate::status::StatusReport;
 
@@ -33,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) db: Database,
     pub(crate) network: Network,
     pub(crate) remotes: Remotes,
+    pub(crate) compactions: Compactions,
     pub(crate) relays: Relays,
     pub(crate) replication: Replication,
     pub(crate) coverage: Coverage,
@@ -67,11 +70,13 @@ impl Core {
         let keys = Keys::new(stream::tls::Settings::default(), &config.clock);
         let network =
             Network::new(config.limits, &keys).map_err(|error| stream::strerror(&error))?;
+        let waker = network.poller().waker(WAKER).map_err(|error| stream::strerror(&error))?;
         let mut core = Self {
             clock: config.clock.clone(),
             db: Database::new(seed),
             network,
             remotes: Remotes::default(),
+            compactions: Compactions::new(waker),
             relays: Relays::default(),
             replication: Replication::new(
                 config.sync.from.clone(),
@@ -225,6 +230,7 @@ impl Core {
             self.relays.deadline(now),
             self.replication.deadline(now),
             Some(self.next_compact_check),
+            self.db.is_gathering().then_some(now),
         ]
         .into_iter()
         .flatten()
@@ -259,6 +265,7 @@ impl Core {
             self.next_compact_check = time.now + COMPACT_CHECK;
             self.db.compact_if_due(time);
         }
+        self.compactions.run(&mut self.db, time);
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod child;
 mod commands;
+mod compactions;
 mod config;
 mod core;
 mod keys;

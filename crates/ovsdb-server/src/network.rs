@@ -110,6 +110,8 @@ impl Network {
 
     fn add(&mut self, session: Session, target: Target, settings: Settings) {
         let token = self.token();
+        // The database answers requests when what it did is on disk; an echo behind one comes back behind its answer.
+        let session = session.with_echoes_handed_over();
         self.clients.insert(token, Client { session, target, id: None, seqno: 0, settings });
         self.ready.insert(token);
     }

@@ -12,7 +12,7 @@ use crate::commands;
 use crate::config::Config;
 use crate::core::Core;
 
-const WAKER: u64 = 0;
+pub(crate) const WAKER: u64 = 0;
 const CONTROL: u64 = 1;
 const SIGNALS: u64 = 2;
 

@@ -214,6 +214,16 @@ impl Condition {
         self.clauses.is_empty()
     }
 
+    /// The only value of `column` with which a row can satisfy every clause, if the condition asks for one.
+    pub(crate) fn only_value(&self, wanted: ColumnId) -> Option<&Datum> {
+        self.clauses.iter().find_map(|clause| match clause {
+            Clause::Compare { column, function: Function::Equal, value } if *column == wanted => {
+                Some(value)
+            }
+            _ => None,
+        })
+    }
+
     /// The only row that can satisfy every clause, if the condition asks for a `_uuid`.
     pub(crate) fn only_row(&self) -> Option<Uuid> {
         self.clauses.iter().find_map(|clause| match clause {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use hashbrown::hash_table::{Entry as TableEntry, HashTable};
 use hashbrown::{DefaultHashBuilder, HashMap};
 
+use crate::freeze::{Contents, Freeze};
 use crate::row::Row;
 use crate::schema::{ColumnId, Schema, TableId, TableSchema};
 use crate::types::RefType;
@@ -120,6 +121,27 @@ impl Table {
         self.rows.values().map(|entry| &entry.row)
     }
 
+    /// The rows that a unique index has for the values that `wanted` gives its columns: none or one, more only in a damaged
+    /// file. `None` if `wanted` leaves a column of every index open. Rows that a transaction has changed are found where they
+    /// were before, if their values still are the same.
+    pub(crate) fn by_index<'a>(
+        &self,
+        wanted: impl Fn(ColumnId) -> Option<&'a Datum>,
+    ) -> Option<impl Iterator<Item = Uuid>> {
+        let keys = self.indexes.iter().find_map(|index| {
+            let key: Option<Vec<_>> = index.columns.iter().map(|c| wanted(*c)).collect();
+            Some((index, key?))
+        });
+        let (index, key) = keys?;
+        let hash = hash_values(&self.hasher, key.into_iter());
+        Some(index.rows.iter_hash(hash).copied())
+    }
+
+    /// The names of the rows, in no particular order.
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = Uuid> {
+        self.rows.keys().copied()
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -146,13 +168,15 @@ pub struct Database {
     orphans: HashMap<RowKey, u32>,
     /// Who refers weakly to a row, once per reference.
     weak_refs: HashMap<RowKey, Vec<RowKey>>,
+    /// The contents of an earlier moment, while they are gathered.
+    freeze: Option<Box<Freeze>>,
 }
 
 impl Database {
     /// An empty database.
     pub fn new(schema: Arc<Schema>) -> Self {
         let tables = schema.tables().iter().map(|table| Table::new(table, &schema)).collect();
-        Self { schema, tables, orphans: HashMap::new(), weak_refs: HashMap::new() }
+        Self { schema, tables, orphans: HashMap::new(), weak_refs: HashMap::new(), freeze: None }
     }
 
     /// The schema.
@@ -244,6 +268,7 @@ impl Database {
 
     /// Puts `row` in the place of whatever is at `key`, or removes that. Derived data stays as it is.
     pub(crate) fn replace(&mut self, (table, uuid): RowKey, row: Option<Row>) {
+        self.keep((table, uuid));
         let rows = &mut self.tables[table.index()].rows;
         let Some(row) = row else {
             let strong_refs = rows.remove(&uuid).map_or(0, |entry| entry.strong_refs);
@@ -267,7 +292,31 @@ impl Database {
         (table, uuid): RowKey,
         change: impl FnOnce(&mut Row) -> T,
     ) -> Option<T> {
+        self.keep((table, uuid));
         self.tables[table.index()].rows.get_mut(&uuid).map(|entry| change(&mut entry.row))
+    }
+
+    /// The row at `key` is about to change: leaves it to those who gather what was.
+    fn keep(&mut self, key: RowKey) {
+        if let Some(freeze) = &mut self.freeze {
+            let table = &self.tables[key.0.index()];
+            freeze.keep(key, || table.get(key.1).cloned());
+        }
+    }
+
+    /// Begins to gather the contents as they are now; what was begun before is given up.
+    pub(crate) fn freeze(&mut self) {
+        self.freeze = Some(Box::new(Freeze::new(self)));
+    }
+
+    /// Gathers `n` rows more. Returns the contents when they are complete, `None` also if nobody asked for them.
+    pub(crate) fn gather(&mut self, n: usize) -> Option<Contents> {
+        let mut freeze = self.freeze.take()?;
+        if freeze.take(self, n) {
+            return Some(freeze.finish(&self.schema));
+        }
+        self.freeze = Some(freeze);
+        None
     }
 
     /// Brings reference counts up to date with the row at `key` having changed from `old` to `new`. Rows that lost their
@@ -429,8 +478,12 @@ fn same_key(columns: &[ColumnId], a: &Row, b: &Row) -> bool {
 }
 
 fn hash_key(hasher: &DefaultHashBuilder, columns: &[ColumnId], row: &Row) -> u64 {
+    hash_values(hasher, columns.iter().map(|column| row.get(*column)))
+}
+
+fn hash_values<'a>(hasher: &DefaultHashBuilder, values: impl Iterator<Item = &'a Datum>) -> u64 {
     use std::hash::{Hash, Hasher};
     let mut state = hasher.build_hasher();
-    columns.iter().for_each(|column| row.get(*column).hash(&mut state));
+    values.for_each(|value| value.hash(&mut state));
     state.finish()
 }

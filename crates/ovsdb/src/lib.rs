@@ -17,6 +17,7 @@ pub mod datum;
 pub mod error;
 pub mod execute;
 pub mod follow;
+pub mod freeze;
 pub mod log;
 mod members;
 pub mod monitor;

@@ -229,14 +229,24 @@ impl Run<'_, '_> {
     }
 
     /// The rows of `table` that match.
-    fn matching(&self, table: TableId, condition: &Condition) -> Vec<&Row> {
-        let table = self.work.table(table);
-        match condition.only_row() {
-            Some(uuid) => {
-                table.get(uuid).into_iter().filter(|row| condition.matches_all(row)).collect()
-            }
-            None => table.rows().filter(|row| condition.matches_all(row)).collect(),
+    fn matching(&self, id: TableId, condition: &Condition) -> Vec<&Row> {
+        let table = self.work.table(id);
+        let matching = |uuid: Uuid| table.get(uuid).filter(|row| condition.matches_all(row));
+        if let Some(uuid) = condition.only_row() {
+            return matching(uuid).into_iter().collect();
         }
+        // Indexes know nothing yet of what this transaction has done, so its rows are looked at besides.
+        if self.work.touched.len() < table.len()
+            && let Some(found) = table.by_index(|column| condition.only_value(column))
+        {
+            let touched = self.work.touched.iter().filter(|touched| touched.key.0 == id);
+            let known = found.filter(|uuid| self.work.touched((id, *uuid)).is_none());
+            return known
+                .chain(touched.map(|touched| touched.key.1))
+                .filter_map(matching)
+                .collect();
+        }
+        table.rows().filter(|row| condition.matches_all(row)).collect()
     }
 
     /// The names of the rows of `table` that match.

@@ -13,6 +13,7 @@ use jsonrpc::json::text::quote_into;
 use jsonrpc::{Json, Object};
 
 use crate::database::{Database, RowKey};
+use crate::freeze::Whole;
 use crate::row::Row;
 use crate::schema::{ColumnId, TableSchema};
 use crate::transaction::{Changes, RowChange};
@@ -71,7 +72,7 @@ fn diffs_fit(change: &RowChange, schema: &TableSchema) -> bool {
 
 /// Writes the whole of `db` as one record's body.
 pub(crate) fn write_snapshot(
-    db: &Database,
+    db: &dyn Whole,
     comment: &str,
     date: i64,
     to: &mut dyn io::Write,
@@ -79,21 +80,23 @@ pub(crate) fn write_snapshot(
     let mut out = String::new();
     let mut anything = false;
     for (id, schema) in db.schema().table_ids().zip(db.schema().tables()) {
-        for (i, row) in db.table(id).rows().enumerate() {
-            if i == 0 {
+        let mut first = true;
+        for row in db.rows(id) {
+            if first {
                 out.push(if anything { ',' } else { '{' });
                 anything = true;
                 quote_into(schema.name(), &mut out);
                 out.push_str(":{");
             }
-            begin_row(row.uuid(), i == 0, &mut out);
+            begin_row(row.uuid(), first, &mut out);
+            first = false;
             write_inserted(row, schema, &mut out);
             if out.len() > 32 * 1024 {
                 to.write_all(out.as_bytes())?;
                 out.clear();
             }
         }
-        if !db.table(id).is_empty() {
+        if !first {
             out.push('}');
         }
     }

@@ -1,5 +1,6 @@
 //! A log in a file, as Open vSwitch's programs keep it, with the lock that makes them and us exclude each other.
 
+use std::any::Any;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -8,12 +9,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::storage::Storage;
+use super::storage::{Replacement, Storage, foreign};
 use crate::{Error, ErrorKind};
 
 /// A new database may hold keys; like Open vSwitch's, it is not for everybody to read.
 const FILE_MODE: u32 = 0o640;
 const LOCK_MODE: u32 = 0o600;
+/// What the name of a file ends in that a compaction writes. Unlike that of a file which is replaced at once, it may be there for
+/// long.
+const COMPACTING: &str = ".compacting";
 
 /// An exclusive lock on a database file: a record lock on a file `.NAME.~lock~` beside it.
 ///
@@ -89,6 +93,12 @@ impl FileStorage {
         if !metadata.is_file() {
             return Err(Error::new(ErrorKind::Io, format!("{name}: not a regular file")));
         }
+        if lock.is_some()
+            && let Ok(real) = fs::canonicalize(path)
+        {
+            // If it cannot be removed now, the next compaction tries again and says why.
+            let _ = remove_stale(&suffixed(&real, COMPACTING));
+        }
         Ok(Self { file, path: path.to_owned(), len: metadata.len(), _lock: lock })
     }
 
@@ -155,22 +165,33 @@ pub fn replace_file(
 
 /// `PATH.tmp`
 fn temporary_path(path: &Path) -> PathBuf {
+    suffixed(path, ".tmp")
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
+    name.push(suffix);
     name.into()
+}
+
+/// Removes what a crash left behind. It is in nobody's use: we hold the lock.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
 fn write_new_file(
     path: &Path,
     write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<File> {
-    // One left behind by a crash is in nobody's use: we hold the lock.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file =
-        OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?;
+    remove_stale(path)?;
+    let file = new_file(path)?;
     let mut out = BufWriter::with_capacity(64 * 1024, file);
     let written =
         write(&mut out).and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error));
@@ -236,5 +257,69 @@ impl Storage for FileStorage {
         self.len = file.metadata()?.len();
         self.file = file;
         Ok(())
+    }
+
+    fn begin_replacement(&mut self) -> io::Result<Box<dyn Replacement>> {
+        let real = fs::canonicalize(&self.path)?;
+        let path = suffixed(&real, COMPACTING);
+        remove_stale(&path)?;
+        let file = new_file(&path)?;
+        let permissions = self.file.metadata()?.permissions();
+        let replacement = FileReplacement { file: Some(file), path, real };
+        fs::set_permissions(&replacement.path, permissions)?;
+        Ok(Box::new(replacement))
+    }
+
+    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<()> {
+        let replacement: Box<dyn Any> = replacement;
+        let mut new = replacement.downcast::<FileReplacement>().map_err(|_| foreign())?;
+        let len = new.file()?.metadata()?.len();
+        fs::rename(&new.path, &new.real)?;
+        // From here on the old file has no name any more, so there is no way back.
+        if let Some(file) = new.file.take() {
+            self.file = file;
+        }
+        self.len = len;
+        sync_directory(&new.real)
+    }
+}
+
+/// The new file of a compaction, under a name of its own until it takes the other's; removed if it never does.
+#[derive(Debug)]
+struct FileReplacement {
+    /// `None` when it has taken the place.
+    file: Option<File>,
+    path: PathBuf,
+    /// Whose place it is to take.
+    real: PathBuf,
+}
+
+impl FileReplacement {
+    fn file(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or_else(foreign)
+    }
+}
+
+impl Write for FileReplacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Replacement for FileReplacement {
+    fn sync(&mut self) -> io::Result<()> {
+        self.file()?.sync_all()
+    }
+}
+
+impl Drop for FileReplacement {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! A log in memory, on a disk that misbehaves on demand: for databases that need not survive, and for tests.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::storage::Storage;
+use super::storage::{Replacement, Storage, foreign};
 
 /// What goes wrong, and when.
 #[derive(Clone, Debug, Default)]
@@ -14,8 +15,10 @@ pub struct Faults {
     pub sync_errors: u32,
     /// The next that many calls of `truncate` fail.
     pub truncate_errors: u32,
-    /// The next that many calls of `replace` fail.
+    /// The next that many replacements fail when they should take the place.
     pub replace_errors: u32,
+    /// After so many more operations, one fails.
+    pub operation: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +28,23 @@ struct Disk {
     synced: usize,
     faults: Faults,
     syncs: u64,
+}
+
+impl Disk {
+    /// Any operation that changes something: fails if its turn has come.
+    fn operation(&mut self) -> io::Result<()> {
+        match &mut self.faults.operation {
+            None => Ok(()),
+            Some(0) => {
+                self.faults.operation = None;
+                Err(broken())
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A storage in memory. Clones share it, so that a test can look at what a log wrote and make it fail.
@@ -59,6 +79,11 @@ impl MemoryStorage {
     /// How often the log asked for a sync.
     pub fn syncs(&self) -> u64 {
         self.disk().syncs
+    }
+
+    /// Whether the operation that is to fail has not come yet.
+    pub fn fault_is_to_come(&self) -> bool {
+        self.disk().faults.operation.is_some()
     }
 
     /// Changes what goes wrong.
@@ -97,6 +122,11 @@ impl Storage for MemoryStorage {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
+        // Half of what was to be written may be there when it fails.
+        if let Err(error) = disk.operation() {
+            disk.bytes.extend_from_slice(&bytes[..bytes.len() / 2]);
+            return Err(error);
+        }
         let room = disk
             .faults
             .capacity
@@ -108,6 +138,7 @@ impl Storage for MemoryStorage {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let mut disk = self.disk();
+        disk.operation()?;
         if strikes(&mut disk.faults.truncate_errors) {
             return Err(broken());
         }
@@ -119,6 +150,7 @@ impl Storage for MemoryStorage {
     fn sync(&mut self) -> io::Result<()> {
         let mut disk = self.disk();
         disk.syncs += 1;
+        disk.operation()?;
         if strikes(&mut disk.faults.sync_errors) {
             return Err(broken());
         }
@@ -130,17 +162,58 @@ impl Storage for MemoryStorage {
         &mut self,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut new = Vec::new();
+        let mut new = self.begin_replacement()?;
         write(&mut new)?;
+        new.sync()?;
+        self.adopt(new)
+    }
+
+    fn begin_replacement(&mut self) -> io::Result<Box<dyn Replacement>> {
+        Ok(Box::new(MemoryReplacement { bytes: Vec::new(), disk: Arc::clone(&self.disk) }))
+    }
+
+    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<()> {
+        let replacement: Box<dyn Any> = replacement;
+        let new = replacement.downcast::<MemoryReplacement>().map_err(|_| foreign())?;
         let mut disk = self.disk();
+        disk.operation()?;
         if strikes(&mut disk.faults.replace_errors) {
             return Err(broken());
         }
-        if disk.faults.capacity.is_some_and(|capacity| new.len() as u64 > capacity) {
+        disk.synced = new.bytes.len();
+        disk.bytes = new.bytes;
+        Ok(())
+    }
+}
+
+/// A file that is to take the place of the other.
+#[derive(Debug)]
+struct MemoryReplacement {
+    bytes: Vec<u8>,
+    disk: Arc<Mutex<Disk>>,
+}
+
+impl Write for MemoryReplacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.operation()?;
+        let full = |capacity| (self.bytes.len() + bytes.len()) as u64 > capacity;
+        if disk.faults.capacity.is_some_and(full) {
             return Err(no_space());
         }
-        disk.synced = new.len();
-        disk.bytes = new;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Replacement for MemoryReplacement {
+    fn sync(&mut self) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.operation()?;
+        if strikes(&mut disk.faults.sync_errors) { Err(broken()) } else { Ok(()) }
     }
 }

@@ -11,14 +11,17 @@
 //! # Design
 //! [`Log`] knows positions and records; where the bytes are is a [`Storage`]'s business. A batch of transactions is written
 //! with one call and synced with one, however many there are. Compaction writes schema and contents to a new file that takes
-//! the old one's place in one step.
+//! the old one's place in one step, at once or beside the work ([`compaction`]).
 
 pub mod change;
+pub mod compaction;
 pub mod file;
 pub mod memory;
 pub mod record;
 pub mod storage;
 
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +37,7 @@ use self::file::FileStorage;
 use self::record::{FileKind, RecordReader, stream_record, write_record};
 use self::storage::Storage;
 use crate::database::Database;
+use crate::freeze::Whole;
 use crate::transaction::{Checked, Synced, Transaction, Written};
 use crate::{Error, ErrorKind, Schema};
 
@@ -57,10 +61,16 @@ pub struct Log {
     end: u64,
     /// Everything before is on disk.
     synced: u64,
+    /// Where the latest batch begins.
+    batch: u64,
     tail: Tail,
     /// The length of the file right after the last compaction.
     compact_size: u64,
     commits: u64,
+    /// How often the file was replaced.
+    rewrites: u64,
+    /// Tells this log from any other.
+    identity: Arc<()>,
     /// When the file was opened or compacted.
     compacted_at: Option<Instant>,
 }
@@ -140,7 +150,7 @@ pub fn create(path: &Path, name: &str, schema: &Schema) -> Result<(), Error> {
 
 /// Writes `database` as a new file's content: the schema and, unless there are no rows, one transaction.
 pub fn write_compact(
-    database: &Database,
+    database: &dyn Whole,
     comment: &str,
     date: i64,
     out: &mut dyn Write,
@@ -169,9 +179,12 @@ impl Log {
             name: name.to_owned(),
             end: opened.end,
             synced: 0,
+            batch: opened.end,
             tail,
             compact_size: 0,
             commits: opened.transactions,
+            rewrites: 0,
+            identity: Arc::default(),
             compacted_at: None,
         };
         Ok((log, opened))
@@ -209,6 +222,7 @@ impl Log {
                 Err(error) => Err((batch, error)),
             };
         }
+        self.batch = self.end;
         let mut bytes = Vec::new();
         let mut ends = Vec::with_capacity(batch.len());
         let mut records = 0;
@@ -268,6 +282,10 @@ impl Log {
             let error = Error::io(format!("{}: fsync failed", self.name), &error);
             log::error!(target: "ovsdb_log", "{error}");
             self.tail = Tail::Unknown;
+            // Should this be the end of us, what was refused is not to come back, if that can be helped.
+            if self.storage.truncate(self.batch).is_ok() {
+                self.end = self.batch;
+            }
             return Err((batch, error));
         }
         if wanted > self.synced {
@@ -303,9 +321,22 @@ impl Log {
 
     fn rewrite(&mut self, db: &Database, comment: &str, date: i64) -> Result<(), Error> {
         let replaced = self.storage.replace(&mut |out| write_compact(db, comment, date, out));
-        self.end = replaced
-            .and_then(|()| self.storage.size())
-            .map_err(|error| Error::io(format!("{}: write failed", self.name), &error))?;
+        replaced.and_then(|()| self.rewritten()).map_err(|error| self.not_replaced(&error))
+    }
+
+    /// The file could not be replaced, or it is not known whether it was.
+    fn not_replaced(&mut self, error: &io::Error) -> Error {
+        let as_before = self.storage.size().is_ok_and(|size| size == self.end);
+        if self.tail == Tail::Clean && !as_before {
+            self.tail = Tail::Unknown;
+        }
+        Error::io(format!("{}: write failed", self.name), error)
+    }
+
+    /// The file is a new one, all of it on disk.
+    fn rewritten(&mut self) -> io::Result<()> {
+        self.rewrites += 1;
+        self.end = self.storage.size()?;
         self.synced = self.end;
         self.tail = Tail::Clean;
         self.compact_size = self.end;

@@ -1,5 +1,6 @@
 //! What a log needs of the thing it is stored in.
 
+use std::any::Any;
 use std::io::{self, Write};
 
 /// A sequence of bytes that grows at its end and outlives the process. [`super::file::FileStorage`] is a file,
@@ -25,4 +26,22 @@ pub trait Storage: Send {
         &mut self,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()>;
+
+    /// Something empty that may take the place of this.
+    fn begin_replacement(&mut self) -> io::Result<Box<dyn Replacement>>;
+
+    /// Puts a replacement, which must come from [`Storage::begin_replacement`] and be synced, in the place of everything: after a
+    /// crash there is either all of the old or all of the new.
+    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<()>;
+}
+
+/// What is to take a storage's place once it is complete, written perhaps by another thread. Dropped, it leaves nothing behind.
+pub trait Replacement: Write + Any + Send {
+    /// Returns when everything written so far would survive a power cut.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The error of a storage that is given a replacement of another kind.
+pub(super) fn foreign() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a replacement for this storage")
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::execute::{Access, Context, Outcome};
 use crate::{Uuid, UuidSource};
 
-const SCHEMA: &str = r#"{"name":"T","version":"1.0.0","tables":{
+pub(super) const SCHEMA: &str = r#"{"name":"T","version":"1.0.0","tables":{
   "W":{"isRoot":true,"columns":{"n":{"type":"string"},"eph":{"type":"integer","ephemeral":true},
     "is":{"type":{"key":"integer","min":0,"max":"unlimited"}},"oi":{"type":{"key":"integer","min":0}},
     "i2":{"type":{"key":"integer","min":1,"max":2}},
@@ -23,19 +23,19 @@ fn empty_file() -> Vec<u8> {
 }
 
 /// A database with its log on a simulated disk.
-struct Fixture {
-    db: Database,
-    log: Log,
-    disk: MemoryStorage,
+pub(super) struct Fixture {
+    pub(super) db: Database,
+    pub(super) log: Log,
+    pub(super) disk: MemoryStorage,
     uuids: UuidSource,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::open(empty_file())
     }
 
-    fn open(bytes: Vec<u8>) -> Self {
+    pub(super) fn open(bytes: Vec<u8>) -> Self {
         let seed = bytes.len().to_be_bytes().repeat(4);
         let disk = MemoryStorage::new(bytes);
         let (log, opened) = Log::from_storage(Box::new(disk.clone()), "t.db").unwrap();
@@ -62,7 +62,7 @@ impl Fixture {
     }
 
     /// Executes, writes and syncs one transaction; the error if the log refused it.
-    fn commit(&mut self, operations: &str) -> Result<(), String> {
+    pub(super) fn commit(&mut self, operations: &str) -> Result<(), String> {
         let transaction = self.checked(operations);
         let written =
             self.log.append(vec![transaction], &self.db, 1000).map_err(|(mut batch, error)| {
@@ -75,18 +75,18 @@ impl Fixture {
         })
     }
 
-    fn insert(&mut self, name: &str) -> Result<(), String> {
+    pub(super) fn insert(&mut self, name: &str) -> Result<(), String> {
         self.commit(&format!(
             r#"{{"op":"insert","table":"W","row":{{"n":"{name}"}}}},{{"op":"commit","durable":true}}"#
         ))
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         names(&self.db)
     }
 }
 
-fn names(db: &Database) -> Vec<String> {
+pub(super) fn names(db: &Database) -> Vec<String> {
     let column = db.schema().table_named("W").unwrap().column_id("n").unwrap();
     let rows = db.table_named("W").unwrap().rows();
     let mut names: Vec<_> = rows.map(|row| row.get(column).as_str().unwrap().to_owned()).collect();
@@ -95,7 +95,7 @@ fn names(db: &Database) -> Vec<String> {
 }
 
 /// The content of every row, but for versions and ephemeral columns.
-fn contents(db: &Database) -> Vec<String> {
+pub(super) fn contents(db: &Database) -> Vec<String> {
     let mut lines = Vec::new();
     for (table, schema) in db.schema().table_ids().zip(db.schema().tables()) {
         for row in db.table(table).rows() {

@@ -164,35 +164,7 @@ impl Server {
         let relays = self.databases.values().filter_map(|hosted| hosted.relay.as_ref()?.deadline());
         waiters.filter_map(|waiter| waiter.deadline).chain(relays).min()
     }
-
-    /// Compacts the files that are due for it. To be called now and then, after [`Server::commit`].
-    pub fn compact_if_due(&mut self, time: Time) {
-        for (name, hosted) in &mut self.databases {
-            let Some(log) = &mut hosted.log else { continue };
-            if !hosted.pending.is_empty() || !log.should_compact(time.now) {
-                continue;
-            }
-            log::info!(target: "ovsdb_server", "{name}: compacting database automatically");
-            if let Err(error) = log.compact(&hosted.db, COMPACT_COMMENT, time.wall_ms, time.now) {
-                log::error!(target: "ovsdb_server", "{name}: automatic compaction failed ({error})");
-                log.postpone_compaction(time.now);
-            }
-        }
-    }
-
-    /// Compacts the file of a database now.
-    pub fn compact(&mut self, name: &str, time: Time) -> Result<(), Error> {
-        self.commit(time);
-        let hosted = self.databases.get_mut(name);
-        let Some((db, log)) = hosted.and_then(|hosted| Some((&hosted.db, hosted.log.as_mut()?)))
-        else {
-            return Ok(());
-        };
-        log.compact(db, COMPACT_COMMENT, time.wall_ms, time.now)
-    }
 }
-
-const COMPACT_COMMENT: &str = "compacting database online";
 
 /// What a session may do to a database of a server that is a backup, or not.
 pub(super) fn access(database: &str, is_backup: bool, session: Option<&Session>) -> Access {

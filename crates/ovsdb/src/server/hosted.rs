@@ -9,6 +9,7 @@ use jsonrpc::Json;
 use jsonrpc::json::text::quote_into;
 
 use super::SessionId;
+use super::compaction::Compaction;
 use super::relay::Relay;
 use crate::database::Database;
 use crate::log::Log;
@@ -36,6 +37,7 @@ pub(super) struct Hosted {
     pub(super) traced: BTreeSet<TableId>,
     /// For a copy of another server's database.
     pub(super) relay: Option<Relay>,
+    pub(super) compaction: Compaction,
 }
 
 /// An executed transaction and who wants to hear of it.
@@ -75,6 +77,7 @@ impl Hosted {
             changed: false,
             traced: BTreeSet::new(),
             relay: None,
+            compaction: Compaction::None,
         }
     }
 

@@ -14,6 +14,7 @@
 //! - [`own`]: the database `_Server`, in which the server describes itself.
 
 mod commit;
+mod compaction;
 mod convert;
 mod hosted;
 mod locks;
