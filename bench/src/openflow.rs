@@ -19,6 +19,7 @@ use testbed::{Error, Host, Programs, Result, Testbed, wait};
 
 use crate::contender::{Contender, OURS, PEER};
 use crate::measure::{Measure, Session, row};
+use crate::profile::{Profile, Recording};
 
 /// The measures.
 pub(crate) const MEASURES: &[Measure] = &[
@@ -45,7 +46,14 @@ const PROTOCOL: Protocol = Protocol::Of14;
 /// Measures that are taken together, on a switch of their own.
 pub(crate) struct Part {
     pub(crate) names: &'static [&'static str],
-    pub(crate) take: fn(&Programs) -> Result<Values>,
+    pub(crate) take: fn(&Subject<'_>) -> Result<Values>,
+}
+
+/// Of whom a part is taken.
+pub(crate) struct Subject<'a> {
+    pub(crate) programs: &'a Programs,
+    key: &'a str,
+    profile: Option<&'a Profile>,
 }
 
 /// These.
@@ -71,7 +79,8 @@ pub(crate) fn round(
         let Flavor::Switch(programs) = &contender.flavor else { continue };
         eprintln!("  {}", contender.name);
         for part in parts() {
-            match (part.take)(programs) {
+            let profile = session.profile.filter(|_| contender.is_ours());
+            match (part.take)(&Subject { programs, key: &contender.key, profile }) {
                 Err(e) => session.fail(part.names[0], &contender.key, e)?,
                 Ok(values) => {
                     for (name, value) in values {
@@ -93,12 +102,14 @@ pub(crate) struct Switch {
     xid: u32,
     pub(crate) host: Host,
     pub(crate) bed: Testbed,
+    recording: Option<Recording>,
 }
 
 impl Switch {
-    pub(crate) fn start(programs: &Programs) -> Result<Self> {
+    /// One of which these are measured.
+    pub(crate) fn start(of: &Subject<'_>, measures: &[&str]) -> Result<Self> {
         let bed = Testbed::new(Sharing::Alone)?;
-        let mut host = bed.host("host1", programs)?;
+        let mut host = bed.host("host1", of.programs)?;
         host.start()?;
         host.vsctl(
             "add-br br0 -- set bridge br0 datapath_type=netdev fail_mode=secure protocols=OpenFlow14",
@@ -109,7 +120,10 @@ impl Switch {
         let client = wait::until("the bridge's socket", Duration::from_secs(10), || {
             Client::connect(&endpoint, Versions::only(Version::V14), 1, false).ok()
         })?;
-        Ok(Self { client, xid: 1, host, bed })
+        let profile = of.profile.filter(|p| measures.contains(&p.measure.as_str()));
+        let pids = host.switch.iter().map(|process| process.pid()).collect();
+        let recording = profile.map(|profile| profile.record(of.key, pids)).transpose()?;
+        Ok(Self { client, xid: 1, host, bed, recording })
     }
 
     fn encode(&mut self, message: &Message) -> Vec<u8> {
@@ -163,6 +177,14 @@ impl Switch {
     }
 }
 
+impl Drop for Switch {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.recording.take().map(Recording::finish) {
+            eprintln!("  no profile: {error}");
+        }
+    }
+}
+
 /// What a security group's rules look like: an address, a protocol, a port; by the masks of a dozen kinds.
 pub(crate) fn rule(i: u32, command: Command) -> FlowMod {
     let (a, b, c) = (i >> 16 & 0xff, i >> 8 & 0xff, i & 0xff);
@@ -194,8 +216,8 @@ pub(crate) fn flow_mods(switch: &mut Switch, all: impl Iterator<Item = FlowMod>)
     all.map(|m| switch.encode(&Message::FlowMod(Box::new(m)))).collect()
 }
 
-fn usual(programs: &Programs) -> Result<Values> {
-    let mut switch = Switch::start(programs)?;
+fn usual(of: &Subject<'_>) -> Result<Values> {
+    let mut switch = Switch::start(of, PARTS[0].names)?;
     let rate = |seconds: f64| f64::from(RULES) / seconds / 1000.0;
     let mut values = Values::new();
     let adds = flow_mods(&mut switch, (0..RULES).map(|i| rule(i, Command::Add)));
@@ -245,8 +267,8 @@ fn barriers(switch: &mut Switch) -> Result<f64> {
     Ok(times[times.len() / 2])
 }
 
-fn million(programs: &Programs) -> Result<Values> {
-    let mut switch = Switch::start(programs)?;
+fn million(of: &Subject<'_>) -> Result<Values> {
+    let mut switch = Switch::start(of, PARTS[1].names)?;
     let mut values = Values::new();
     let before = switch.resident();
     let mut seconds = 0.0;

@@ -11,11 +11,11 @@ use std::time::Duration;
 use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::parse_flow;
-use testbed::{Error, Programs, Result, wait};
+use testbed::{Error, Result, wait};
 
 use crate::line::{BATCH, Datagram, Line};
 use crate::measure::{Measure, row};
-use crate::openflow::{Part, RULES, Switch, Values, bundle, flow_mods, rule};
+use crate::openflow::{Part, RULES, Subject, Switch, Values, bundle, flow_mods, rule};
 
 /// The measures.
 pub(crate) const MEASURES: &[Measure] = &[
@@ -70,8 +70,8 @@ struct Rig {
 }
 
 impl Rig {
-    fn build(programs: &Programs, rules: &[String]) -> Result<Self> {
-        let mut switch = Switch::start(programs)?;
+    fn build(of: &Subject<'_>, measures: &[&str], rules: &[String]) -> Result<Self> {
+        let mut switch = Switch::start(of, measures)?;
         let plug = |number| Line::plug(&switch.bed, &switch.host, number);
         let lines = [plug(1)?, plug(2)?, plug(3)?, plug(4)?];
         let rules: Vec<FlowMod> = rules.iter().map(|text| parsed(text)).collect();
@@ -155,8 +155,8 @@ fn new_connections(family: u8, from: &mut Line, to: &mut Line) -> f64 {
     f64::from(arrived) / wait::now().since(start).as_secs_f64() / 1e3
 }
 
-fn connections(programs: &Programs) -> Result<Values> {
-    let mut rig = Rig::build(programs, &ten_tables())?;
+fn connections(of: &Subject<'_>) -> Result<Values> {
+    let mut rig = Rig::build(of, PARTS[0].names, &ten_tables())?;
     let [one, two, three, four] = &mut rig.lines;
     let alone = new_connections(1, one, two);
     rig.switch.host.vsctl("set Open_vSwitch . other_config:n-handler-threads=2")?;
@@ -182,10 +182,10 @@ fn connections(programs: &Programs) -> Result<Values> {
     Ok(vec![("new", alone), ("new-2", both), ("barrier-busy", median)])
 }
 
-fn probes(programs: &Programs) -> Result<Values> {
+fn probes(of: &Subject<'_>) -> Result<Values> {
     // Of all rules that are loaded, those of table 0 are what a probe has to be compared with.
     let rules = [format!("table=0,priority=30000,udp,tp_dst=9,actions={TELL_APART},output:2")];
-    let mut rig = Rig::build(programs, &rules)?;
+    let mut rig = Rig::build(of, PARTS[1].names, &rules)?;
     let adds = flow_mods(&mut rig.switch, (0..RULES).map(|i| rule(i, Command::Add)));
     let all = bundle(&mut rig.switch, adds.clone());
     let slowest = probed(&mut rig, 1, adds)?;
@@ -264,8 +264,8 @@ fn idle() -> Result<()> {
     Ok(())
 }
 
-fn changes(programs: &Programs) -> Result<Values> {
-    let mut rig = Rig::build(programs, &ten_tables())?;
+fn changes(of: &Subject<'_>) -> Result<Values> {
+    let mut rig = Rig::build(of, PARTS[2].names, &ten_tables())?;
     let frames: Vec<_> = (0..32).map(|n| fresh(1, n).frame()).collect();
     let Rig { switch, lines: [from, to, ..] } = &mut rig;
     let mut next = 0;
@@ -289,7 +289,7 @@ fn changes(programs: &Programs) -> Result<Values> {
 }
 
 /// One rule for each of so many masks, and frames that meet them in turn, of very many connections.
-fn masks(programs: &Programs) -> Result<Values> {
+fn masks(of: &Subject<'_>) -> Result<Values> {
     let mut values = Values::new();
     for (count, name) in
         [(1u32, "masks-1"), (10, "masks-10"), (100, "masks-100"), (1000, "masks-1000")]
@@ -305,7 +305,7 @@ fn masks(programs: &Programs) -> Result<Values> {
                 0x80 | i >> 8, i & 0xff, last - first
             ));
         }
-        let mut rig = Rig::build(programs, &rules)?;
+        let mut rig = Rig::build(of, &[name], &rules)?;
         let frame = |n: u32| {
             let i = n % count;
             let ports = [1000 + (n / 256 % 256) as u16, 9 + (n % 256) as u16];
@@ -323,7 +323,7 @@ fn masks(programs: &Programs) -> Result<Values> {
 
 /// A list of rules as a tenant may write it, and frames that differ from what it allows in one bit each: every pair of bits is
 /// another mask.
-fn attack(programs: &Programs) -> Result<Values> {
+fn attack(of: &Subject<'_>) -> Result<Values> {
     let rules = [
         "table=0,priority=400,in_port=3,ip,nw_src=10.9.0.1,actions=output:4",
         "table=0,priority=300,udp,tp_dst=9,nw_dst=10.127.0.1,actions=output:2",
@@ -331,7 +331,7 @@ fn attack(programs: &Programs) -> Result<Values> {
         "table=0,priority=100,in_port=3,udp,tp_dst=80,actions=output:4",
         "table=0,priority=0,actions=drop",
     ];
-    let mut rig = Rig::build(programs, &rules.map(str::to_owned))?;
+    let mut rig = Rig::build(of, PARTS[4].names, &rules.map(str::to_owned))?;
     let victim: Vec<_> = (0..20_000).map(|n| fresh(1, n).frame()).collect();
     let bad = |n: u32| {
         let (i, j, k) = (n % 32, n / 32 % 16, n / 512 % 16);

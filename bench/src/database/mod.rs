@@ -9,11 +9,11 @@ mod server;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use testbed::{Error, Programs, Result, wait};
+use testbed::{Error, Result, wait};
 
 use self::server::{Client, Folder, Server};
 use crate::measure::{Measure, row};
-use crate::openflow::{Part, Values};
+use crate::openflow::{Part, Subject, Values};
 
 /// The measures.
 pub(crate) const MEASURES: &[Measure] = &[
@@ -66,7 +66,8 @@ fn update(row: u32, n: u32, durable: bool) -> String {
     )
 }
 
-fn small(programs: &Programs) -> Result<Values> {
+fn small(of: &Subject<'_>) -> Result<Values> {
+    let programs = of.programs;
     let dir = Folder::new()?;
     content::write(&dir.path().join("db"), FEW, 0).map_err(Error::io("cannot write a database"))?;
     raise_file_limit()?;
@@ -148,7 +149,8 @@ fn fan_out(server: &Server) -> Result<f64> {
     Ok(median(times))
 }
 
-fn million(programs: &Programs) -> Result<Values> {
+fn million(of: &Subject<'_>) -> Result<Values> {
+    let programs = of.programs;
     let dir = Folder::new()?;
     let file = dir.path().join("db");
     content::write(&file, MILLION, CHANGES).map_err(Error::io("cannot write a database"))?;
