@@ -1,6 +1,6 @@
 //! Opening devices by type and name, with errors that say what is wrong and what to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -166,6 +166,15 @@ impl Opener {
         queues: Queues,
     ) -> Result<Arc<dyn Device>, OpenError> {
         opened(Kind::System, name, System::open(name, options, queues))
+    }
+
+    /// Opens an interface whose address stays with the host, for tunnels at these UDP ports.
+    pub fn open_underlay(
+        &self,
+        name: &str,
+        ports: &BTreeSet<u16>,
+    ) -> Result<Arc<dyn Device>, OpenError> {
+        opened(Kind::System, name, System::open_underlay(name, ports))
     }
 
     /// Opens a device of type tap or internal with options that were parsed before.

@@ -24,6 +24,7 @@
 //! anew when there is an interface of that name again. When it merely goes down, receiving waits; of its removal *while* it is
 //! down a packet socket hears nothing, so owners listen to [`crate::rtnl::Event::LinkRemoved`] as well.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,7 +45,10 @@ use crate::{Accepts, Device, KernelSide, Pool, Received, RxQueue, Stats, Status,
 
 mod relay;
 mod sockets;
+mod underlay;
 use relay::Relay;
+pub use underlay::PORTS_MAX;
+use underlay::Sinks;
 
 /// How often one batch is tried again when there is no room for it.
 const PATIENCE: usize = 4;
@@ -55,6 +59,8 @@ pub struct System {
     rx: Mutex<Vec<Box<dyn RxQueue>>>,
     /// The next socket to send by.
     dealt: AtomicUsize,
+    /// Ports of the host that are the tunnels', if the interface stays the host's.
+    _sinks: Option<Sinks>,
 }
 
 struct Shared {
@@ -79,6 +85,28 @@ impl System {
             return Err(Unopened::Host(Errno::INVAL.into()));
         }
         let (sockets, fewer) = open_sockets(host.ifindex, options, queues)?;
+        Self::of((host, &link), sockets, fewer, options)
+    }
+
+    /// Opens an interface that stays the host's, for tunnels at these UDP ports.
+    pub(crate) fn open_underlay(name: &str, ports: &BTreeSet<u16>) -> Result<Self, Unopened> {
+        let (host, link) = Host::find(name)?;
+        if !link.ethernet {
+            return Err(Unopened::Host(Errno::INVAL.into()));
+        }
+        let sinks = Sinks::open(ports).map_err(Unopened::Refused)?;
+        let socket =
+            sockets::filtered(host.ifindex, &underlay::program(ports)).map_err(Unopened::Host)?;
+        let this = Self::of((host, &link), vec![socket], None, &Options::default())?;
+        Ok(Self { _sinks: Some(sinks), ..this })
+    }
+
+    fn of(
+        (host, link): (Host, &Link),
+        sockets: Vec<OwnedFd>,
+        fewer: Option<String>,
+        options: &Options,
+    ) -> Result<Self, Unopened> {
         let shared = Shared {
             host,
             sockets,
@@ -93,7 +121,7 @@ impl System {
         {
             return Err(Unopened::Refused(format!("options:tx-offload=relay: {why}")));
         }
-        shared.look(&link);
+        shared.look(link);
         let shared = Arc::new(shared);
         let queue = |at| -> Box<dyn RxQueue> {
             Box::new(Rx {
@@ -105,7 +133,7 @@ impl System {
             })
         };
         let rx = (0..shared.sockets.len()).map(queue).collect();
-        Ok(Self { shared, rx: Mutex::new(rx), dealt: AtomicUsize::new(0) })
+        Ok(Self { shared, rx: Mutex::new(rx), dealt: AtomicUsize::new(0), _sinks: None })
     }
 }
 

@@ -121,15 +121,36 @@ pub fn join_group(socket: BorrowedFd<'_>, group: GroupId) -> io::Result<()> {
     set(socket, libc::PACKET_FANOUT, &(how | u32::from(group.0)))
 }
 
-/// Nothing more reaches the socket, until [`unmute`].
+/// An instruction of a classic BPF program, bpf(4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    /// What to do.
+    pub code: u16,
+    /// How far to jump if a comparison holds.
+    pub jt: u8,
+    /// And if not.
+    pub jf: u8,
+    /// A constant.
+    pub k: u32,
+}
+
+/// Return, a constant: how many bytes of the frame pass.
+pub const RETURN: u16 = 0x06;
+
+/// Nothing more reaches the socket (of whatever kind), until [`unmute`].
 pub fn mute(socket: BorrowedFd<'_>) -> io::Result<()> {
-    /// Return, a constant: how many bytes of the frame pass.
-    const RETURN: u16 = 0x06;
-    let mut none = libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 };
-    let program = libc::sock_fprog { len: 1, filter: &raw mut none };
+    filter(socket, &[Instruction { code: RETURN, jt: 0, jf: 0, k: 0 }])
+}
+
+/// Only frames that this program lets pass reach the socket. The kernel refuses programs that are not sound.
+pub fn filter(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
+    let one = |i: &Instruction| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k };
+    let mut code: Vec<libc::sock_filter> = program.iter().map(one).collect();
+    let count = u16::try_from(code.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len: count, filter: code.as_mut_ptr() };
     let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
-    // SAFETY: the kernel reads `len` bytes, the size of `program`, and the one instruction that it points to; both are alive for
-    // the call.
+    // SAFETY: the kernel reads `len` bytes, the size of `program`, and the `count` instructions that it points to; both are alive
+    // for the call.
     #[allow(unsafe_code)]
     let rc = unsafe {
         libc::setsockopt(

@@ -10,6 +10,8 @@
 
 mod guest;
 mod host;
+mod parts;
+pub mod underlay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -170,6 +172,13 @@ pub enum InterfaceKind {
         /// The type that it stands in for (`--enable-dummy=override`), to be shown.
         poses_as: Option<String>,
     },
+    /// A card of the host that carries tunnels and stays the host's, see [`underlay`].
+    HostCard {
+        /// Tunnels' UDP ports.
+        ports: BTreeSet<u16>,
+    },
+    /// The host, beside its card.
+    HostEnd,
     /// One end of a patch.
     Patch {
         /// `options:peer`.
@@ -192,6 +201,8 @@ pub enum Class {
     Dpdk,
     VhostUser,
     Dummy,
+    HostCard,
+    HostEnd,
     Patch,
     Tunnel,
     Refused,
@@ -200,7 +211,7 @@ pub enum Class {
 impl InterfaceKind {
     /// Whether it is a device that the host has, whoever comes and goes.
     pub fn is_of_host(&self) -> bool {
-        matches!(self, Self::System(_) | Self::Afxdp { .. })
+        matches!(self, Self::System(_) | Self::Afxdp { .. } | Self::HostCard { .. })
     }
 
     /// The kind without its options.
@@ -213,6 +224,8 @@ impl InterfaceKind {
             Self::Dpdk(_) => Class::Dpdk,
             Self::VhostUser { .. } => Class::VhostUser,
             Self::Dummy { .. } => Class::Dummy,
+            Self::HostCard { .. } => Class::HostCard,
+            Self::HostEnd => Class::HostEnd,
             Self::Patch { .. } => Class::Patch,
             Self::Tunnel(_) => Class::Tunnel,
             Self::Refused(_) => Class::Refused,
@@ -235,31 +248,6 @@ impl Bridge {
             forward_bpdu: false,
             flood_vlans: BTreeSet::new(),
             ports: BTreeMap::new(),
-        }
-    }
-
-    /// All interfaces of all ports.
-    pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
-        self.ports.values().flat_map(|p| &p.interfaces)
-    }
-
-    /// The interface of that name.
-    pub fn interface(&self, name: &str) -> Option<&Interface> {
-        match self.ports.get(name).and_then(|p| p.interfaces.iter().find(|i| i.name == name)) {
-            Some(found) => Some(found),
-            None => self.interfaces().find(|i| i.name == name),
-        }
-    }
-
-    /// The port that holds the interface of that name, with the port's name.
-    pub fn port_of(&self, interface: &str) -> Option<(&str, &Port)> {
-        let holds = |p: &Port| p.interfaces.iter().any(|i| i.name == interface);
-        match self.ports.get_key_value(interface).filter(|(_, p)| holds(p)) {
-            Some((name, port)) => Some((name, port)),
-            None => {
-                let found = self.ports.iter().find(|(_, p)| holds(p));
-                found.map(|(name, port)| (name.as_str(), &**port))
-            }
         }
     }
 }
@@ -339,6 +327,7 @@ pub fn desired(rows: &Rows, applied: &Desired, dummy: DummyMode, memo: &mut Memo
         }
     }
     let schedule = reader.schedule();
+    reader.underlays(&mut bridges);
     let mut problems = reader.problems;
     problems.sort();
     problems.dedup();

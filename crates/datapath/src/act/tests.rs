@@ -336,7 +336,7 @@ fn whole_batches_are_encapsulated_as_groups_are() {
             (sent.collect::<Vec<_>>(), b.drops.snapshot())
         });
         assert_eq!(one, other);
-        assert_eq!(one.1, [(DropReason::TunnelPushError, 1)]);
+        assert_eq!(one.1, [(DropReason::TunnelTooBig, 1)]);
         assert_eq!(one.0.iter().any(|(_, offload)| offload.gso.is_some()), flows == 2, "joined");
     }
     // What may have to be taken apart goes the long way.

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::sockopt;
-use sys::packet_socket::{self, GroupId};
+use sys::packet_socket::{self, GroupId, Instruction};
 
 /// Socket buffers in bytes, each way. A super-packet takes about 70 KiB of it: room for the windows of a few fast TCP flows.
 const SOCKET_BUFFER: usize = 16 << 20;
@@ -37,6 +37,25 @@ fn member(ifindex: u32, group: GroupId) -> io::Result<OwnedFd> {
 }
 
 fn bound(ifindex: u32, mute: bool) -> io::Result<OwnedFd> {
+    let socket = prepared()?;
+    let s = socket.as_fd();
+    if mute {
+        packet_socket::mute(s)?;
+    }
+    packet_socket::bind(s, ifindex)?;
+    packet_socket::set_promiscuous(s, ifindex)?;
+    Ok(socket)
+}
+
+/// A socket that hears only what this program lets pass, and nothing that is not for the host anyway.
+pub(super) fn filtered(ifindex: u32, program: &[Instruction]) -> io::Result<OwnedFd> {
+    let socket = prepared()?;
+    packet_socket::filter(socket.as_fd(), program)?;
+    packet_socket::bind(socket.as_fd(), ifindex)?;
+    Ok(socket)
+}
+
+fn prepared() -> io::Result<OwnedFd> {
     let socket = packet_socket::open()?;
     let s = socket.as_fd();
     packet_socket::set_vnet_header(s)?;
@@ -49,10 +68,5 @@ fn bound(ifindex: u32, mute: bool) -> io::Result<OwnedFd> {
     if sockopt::set_socket_send_buffer_size_force(s, SOCKET_BUFFER).is_err() {
         sockopt::set_socket_send_buffer_size(s, SOCKET_BUFFER)?;
     }
-    if mute {
-        packet_socket::mute(s)?;
-    }
-    packet_socket::bind(s, ifindex)?;
-    packet_socket::set_promiscuous(s, ifindex)?;
     Ok(socket)
 }

@@ -31,6 +31,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     SWITCH.key("vlan-limit", Int(0, MAX), "1", "VLAN headers that flows can match; 0 means as many as the datapath can."),
     SWITCH.key("bundle-idle-timeout", Int(1, MAX), "10", "Seconds after which an idle OpenFlow bundle is dropped."),
     // Offload.
+    SWITCH.key("host-underlay", Text, "", "Devices of the host, with commas between, whose addresses stay with the host and that carry tunnels all the same."),
     SWITCH.key("kernel-offload", Bool, "true", "Let the kernel forward the packets of established flows between its own interfaces."),
     SWITCH.key("hw-offload", Bool, "false", "Let network cards forward."),
     SWITCH.key("hw-offload-priority", Text, "", "Providers of offload, in order of preference."),

@@ -21,6 +21,7 @@ use netdev::{Device, Kind as DeviceKind, Opener, Queues, Status};
 use pipeline::{BridgeId, OfPort, PortRef};
 use tunnel::{Routes, SourcePorts};
 
+use crate::desired::underlay::name_on_host;
 use crate::desired::{DatapathKind, Desired, Interface, InterfaceKind, Mac};
 use crate::numbers::OfPorts;
 use crate::openflow::{BridgeSwitch, Mailbox};
@@ -421,6 +422,7 @@ impl Switch {
             (Some(a @ InterfaceKind::Internal(_)), b @ InterfaceKind::Internal(_)) => a != b,
             (Some(a @ InterfaceKind::Tap(_)), b @ InterfaceKind::Tap(_)) => a != b,
             (Some(was @ InterfaceKind::VhostUser { .. }), wanted) => was != wanted,
+            (Some(was @ InterfaceKind::HostCard { .. }), wanted) => was != wanted,
             (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => {
                 a.device_name() != b.device_name()
             }
@@ -462,9 +464,10 @@ impl Switch {
                 continue;
             };
             let follows_host = wanted.kind.is_of_host();
+            let on_host = name_on_host(&wanted.name);
             if follows_host
-                && ((live.is_err() && came.contains(&wanted.name))
-                    || (live.is_ok() && gone.contains(&wanted.name)))
+                && ((live.is_err() && came.contains(on_host))
+                    || (live.is_ok() && gone.contains(on_host)))
             {
                 work.push((bridge.clone(), wanted.clone()));
             }
@@ -484,7 +487,7 @@ impl Switch {
         let mut links_changed = false;
         for (name, outcome) in self.bridges.values_mut().flat_map(|b| &mut b.interfaces) {
             if let Ok(live) = outcome
-                && names.contains(name)
+                && names.contains(name_on_host(name))
                 && let Some(device) = &live.device
             {
                 let was_down = is_down(live);
@@ -616,6 +619,11 @@ fn open_device(
         InterfaceKind::Dpdk(options) => {
             return opener.open_dpdk(&wanted.name, options).map_err(|e| e.to_string());
         }
+        InterfaceKind::HostCard { ports } => {
+            let opened = opener.open_underlay(name_on_host(&wanted.name), ports);
+            return opened.map_err(|e| e.to_string());
+        }
+        InterfaceKind::HostEnd => (DeviceKind::DummyInternal, &BTreeMap::new()),
         InterfaceKind::VhostUser { client: false, options } => (DeviceKind::VhostUser, options),
         InterfaceKind::VhostUser { client: true, options } => {
             (DeviceKind::VhostUserClient, options)

@@ -57,6 +57,9 @@ impl Switch {
         for (name, live) in &mut self.bridges {
             let Some(plane) = self.planes.get(&live.kind) else { continue };
             let Some(asked) = self.applied.bridges.get(name) else { continue };
+            if asked.is_underlay() {
+                continue; // it is nobody's to program
+            }
             let switch = live.openflow.get_or_insert_with(|| {
                 let mailbox = self.mailbox.clone();
                 Arc::new(BridgeSwitch::new(

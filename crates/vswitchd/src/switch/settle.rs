@@ -36,10 +36,9 @@ impl Switch {
             let Some(Ok(local)) = bridge.interfaces.get_mut(name) else { continue };
             let Some(device) = &local.device else { continue };
             // A dummy keeps the address that tests expect of it.
-            let own = if device.as_dummy().is_some() { local.status.mac } else { bridge.mac };
-            let mac = chosen
-                .filter(|_| configured.is_some() || device.as_dummy().is_none())
-                .unwrap_or(own);
+            let keeps = device.as_dummy().is_some() && !wanted.is_underlay();
+            let own = if keeps { local.status.mac } else { bridge.mac };
+            let mac = chosen.filter(|_| configured.is_some() || !keeps).unwrap_or(own);
             if local.status.mac != mac {
                 warn(name, "set the hardware address", device.set_mac(mac));
                 local.status.mac = mac;
@@ -156,6 +155,7 @@ fn spec(
         InterfaceKind::Internal(_) => {
             PortSpecKind::Internal { dp: dp?, mac: internal_mac(live, mac) }
         }
+        InterfaceKind::HostEnd => PortSpecKind::Internal { dp: dp?, mac },
         InterfaceKind::Dummy { .. } if live.ofport == OfPort::LOCAL => {
             PortSpecKind::Internal { dp: dp?, mac }
         }

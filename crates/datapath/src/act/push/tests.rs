@@ -164,10 +164,7 @@ fn source_ports_stay_in_range_and_tell_flows_apart() {
 fn what_does_not_fit_is_refused() {
     let tnl = header(false, false);
     let refused = |mut p: Packet, tnl: &TnlPush| push(&mut p, tnl, &FlowKey::default(), &mut 0);
-    assert_eq!(
-        refused(Packet::from_frame(&vec![0; 65_530]), &tnl),
-        Err(DropReason::TunnelPushError)
-    );
+    assert_eq!(refused(Packet::from_frame(&vec![0; 65_530]), &tnl), Err(DropReason::TunnelTooBig));
     let small = || Packet::from_frame(&frame(UDP4, b"x"));
     assert_eq!(
         refused(small(), &TnlPush { l3: 60, ..tnl.clone() }),
