@@ -22,7 +22,7 @@ use crate::meters::{MeterConfig, MeterError, MeterStats, Meters};
 use crate::miss::{Miss, MissQueue, Source};
 use crate::offload::{Active, Offload, Offloaded};
 use crate::peers::Peers;
-use crate::ports::{PortInfo, PortKind, PortTable, RxPlace, TunnelKind};
+use crate::ports::{PortInfo, PortKind, PortTable, RxPlace, Tunnel};
 use crate::resolve::{self, Resolver};
 use crate::schedule::Schedule;
 use crate::staff::{CycleRate, Staff, WorkerInfo};
@@ -220,13 +220,14 @@ impl Datapath {
         Ok(())
     }
 
-    /// Makes `port` a tunnel: [`Action::TnlPop`] to it decapsulates as `kind` says.
-    pub fn add_tunnel_port(&self, port: DpPort, kind: TunnelKind) -> io::Result<()> {
+    /// Makes `port` a tunnel: [`Action::TnlPop`] to it decapsulates as it says.
+    pub fn add_tunnel_port(&self, port: DpPort, tunnel: Tunnel) -> io::Result<()> {
         let mut ports = lock(&self.0.ports);
         ports.check_new(port)?;
-        ports.add(port, PortKind::Tunnel(kind), Vec::new());
+        let protocol = tunnel.protocol;
+        ports.add(port, PortKind::Tunnel(tunnel), Vec::new());
         self.0.shared.misses.add_port(port);
-        self.0.tell_all(|| Command::AddTunnel(port, kind));
+        self.0.tell_all(|| Command::AddTunnel(port, protocol));
         Ok(())
     }
 

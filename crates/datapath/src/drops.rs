@@ -141,6 +141,7 @@ impl From<DropCause> for DropReason {
             DropCause::BridgeNotFound => DropReason::BridgeNotFound,
             DropCause::TunnelNoRoute => DropReason::TunnelRoutingFailed,
             DropCause::TunnelNoDevice => DropReason::TunnelNoDevice,
+            DropCause::TunnelHeader => DropReason::TunnelHeaderBuildFailed,
             DropCause::TunnelNoNeighbour => DropReason::TunnelNeighCacheMiss,
             DropCause::UnknownTunnel => DropReason::UnknownTunnel,
             DropCause::VlanNotAllowed => DropReason::VlanNotAllowed,

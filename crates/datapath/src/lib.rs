@@ -59,7 +59,7 @@ pub use meters::{
 };
 pub use miss::{Claim, Miss, MissQueue, MissReason};
 pub use offload::{Active, Offloaded};
-pub use ports::{PortInfo, PortKind, TunnelKind};
+pub use ports::{PortInfo, PortKind, Tunnel};
 pub use resolve::Resolver;
 pub use schedule::{AutoBalance, Schedule};
 pub use staff::{QueueInfo, Share, WorkerInfo};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use flow::{Action, DpPort, FlowKey};
+use flow::{Action, DpPort, FlowKey, TunnelProtocol};
 use netdev::TxQueue;
 use packet::Packet;
 use rustix::event::{EventfdFlags, eventfd};
@@ -19,7 +19,6 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::entry::Flow;
 use crate::miss::{Hold, QueueId, Source};
 use crate::opening::Opening;
-use crate::ports::TunnelKind;
 use crate::worker::Queue;
 
 /// What a worker can be told.
@@ -35,7 +34,7 @@ pub(crate) enum Command {
     /// Serve a port.
     AddPort(Box<NewPort>),
     /// Decapsulate for a tunnel port.
-    AddTunnel(DpPort, TunnelKind),
+    AddTunnel(DpPort, TunnelProtocol),
     /// Let go of a port's queues.
     RemovePort(DpPort, Ticket),
     /// Give a receive queue to another worker, then let go of the ticket. Not ours: nothing.

@@ -200,6 +200,16 @@ impl Offload {
         let keeps_offloads = |address: u32| known.contains(&IpAddr::V4(Ipv4Addr::from(address)));
         let judge = |flow: &Flow| {
             let exit = |port| exit(ports, port);
+            // The kernel's side takes off nothing else.
+            let other = |action: &flow::Action| match action {
+                flow::Action::TnlPop(port) => {
+                    ports.tunnel(*port) != Some(flow::TunnelProtocol::Vxlan)
+                }
+                _ => false,
+            };
+            if flow.actions().iter().any(other) {
+                return None;
+            }
             offload::judge(&flow.key(), flow.actions(), exit, keeps_offloads, mark_ipv4)
         };
         let others = active.iter().filter(|one| !self.running.contains_key(&one.flow.ufid()));

@@ -4,20 +4,29 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use flow::DpPort;
+use flow::{DpPort, TunnelProtocol};
 use netdev::Device;
 
 use crate::miss::QueueId;
 use crate::usage::Usage;
 
-/// Tunnels that can be decapsulated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TunnelKind {
-    /// RFC 7348.
-    Vxlan {
-        /// Where it listens.
-        udp_port: u16,
-    },
+/// A tunnel that can be decapsulated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The port's name: `vxlan_sys_4789`.
+    pub name: Arc<str>,
+    /// The type of those whom it serves, for people: `vxlan`.
+    pub kind: &'static str,
+    /// What it takes off.
+    pub protocol: TunnelProtocol,
+}
+
+impl Tunnel {
+    /// VXLAN at its usual port.
+    pub fn vxlan() -> Self {
+        let name = "vxlan_sys_4789".into();
+        Self { name, kind: "vxlan", protocol: TunnelProtocol::Vxlan }
+    }
 }
 
 /// What stands behind a datapath port.
@@ -26,7 +35,7 @@ pub enum PortKind {
     /// A device.
     Device(Arc<dyn Device>),
     /// A tunnel: packets come here by being decapsulated.
-    Tunnel(TunnelKind),
+    Tunnel(Tunnel),
 }
 
 /// A port of the datapath.
@@ -43,7 +52,7 @@ impl PortInfo {
     pub fn name(&self) -> String {
         match &self.kind {
             PortKind::Device(device) => device.name().to_owned(),
-            PortKind::Tunnel(TunnelKind::Vxlan { udp_port }) => format!("vxlan_sys_{udp_port}"),
+            PortKind::Tunnel(tunnel) => tunnel.name.to_string(),
         }
     }
 }
@@ -122,6 +131,14 @@ impl PortTable {
             PortKind::Device(device) => Some(device),
             PortKind::Tunnel(_) => None,
         })
+    }
+
+    /// What a tunnel takes off.
+    pub(crate) fn tunnel(&self, port: DpPort) -> Option<TunnelProtocol> {
+        match &self.0.get(&port)?.kind {
+            PortKind::Tunnel(tunnel) => Some(tunnel.protocol),
+            PortKind::Device(_) => None,
+        }
     }
 
     /// Whether a port is a tunnel.

@@ -225,7 +225,7 @@ impl Inner {
         let ports = lock(&self.ports);
         for info in ports.list() {
             let command = match info.kind {
-                PortKind::Tunnel(kind) => Command::AddTunnel(info.port, kind),
+                PortKind::Tunnel(tunnel) => Command::AddTunnel(info.port, tunnel.protocol),
                 PortKind::Device(device) => Command::AddPort(Box::new(NewPort {
                     port: info.port,
                     tx: device.tx_queue()?,

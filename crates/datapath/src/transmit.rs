@@ -20,7 +20,7 @@
 //! A frame, or a segment to be, that is longer than the device's largest is dropped by name: a veth would carry a too long
 //! segment without a word, and a wire would not.
 
-use flow::DpPort;
+use flow::{DpPort, TunnelProtocol};
 use netdev::{Accepts, TxQueue};
 use packet::gro::{Gro, Options};
 use packet::gso::{self, Checksums};
@@ -31,7 +31,6 @@ use packet::{BATCH, Csum, GsoKind, Packet};
 
 use crate::buffers::Buffers;
 use crate::drops::{DropReason, Tally};
-use crate::ports::TunnelKind;
 
 /// One worker's ports, by number.
 #[derive(Default)]
@@ -53,7 +52,7 @@ enum Port {
         /// Made when first needed.
         joiner: Option<Box<Gro>>,
     },
-    Tunnel(TunnelKind),
+    Tunnel(TunnelProtocol),
 }
 
 impl Ports {
@@ -61,8 +60,8 @@ impl Ports {
         self.put(port, Port::Device { tx, batch: Vec::with_capacity(BATCH), joiner: None });
     }
 
-    pub(crate) fn add_tunnel(&mut self, port: DpPort, kind: TunnelKind) {
-        self.put(port, Port::Tunnel(kind));
+    pub(crate) fn add_tunnel(&mut self, port: DpPort, protocol: TunnelProtocol) {
+        self.put(port, Port::Tunnel(protocol));
     }
 
     /// Lets go of a port; what waits to be sent there is freed.
@@ -171,10 +170,10 @@ impl Ports {
         }
     }
 
-    /// What kind of tunnel a port is.
-    pub(crate) fn tunnel(&self, port: DpPort) -> Option<TunnelKind> {
+    /// What a port that is a tunnel takes off.
+    pub(crate) fn tunnel(&self, port: DpPort) -> Option<TunnelProtocol> {
         match self.table.get(port.0 as usize) {
-            Some(Some(Port::Tunnel(kind))) => Some(*kind),
+            Some(Some(Port::Tunnel(protocol))) => Some(*protocol),
             _ => None,
         }
     }
@@ -312,7 +311,7 @@ fn way(packet: &mut Packet, accepts: Accepts) -> Way {
     match packet.offload.encap {
         None if fits && if is_udp { accepts.uso } else { accepts.tso } => Way::Whole,
         Some(_) if fits && accepts.tunnel && !is_udp => Way::Whole,
-        Some(encap) if encap.udp && accepts.uso => Way::OuterUdp,
+        Some(encap) if encap.carrier.is_udp() && accepts.uso => Way::OuterUdp,
         _ => Way::Segments,
     }
 }

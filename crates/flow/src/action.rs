@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::ct::Ct;
-use crate::key::{DpPort, FlowKey, Mask, RecircId, TunnelKey, Vlan};
+use crate::key::{DpPort, FlowKey, Mask, RecircId, Vlan};
 use crate::nsh::NshPush;
+use crate::push::TnlPush;
 
 /// One step. A flow has a list; an empty list drops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +188,8 @@ pub enum DropCause {
     TunnelNoRoute,
     /// Route without a usable device bridge (`drop_action_tunnel_output_no_ethernet` is another matter).
     TunnelNoDevice,
+    /// The tunnel's header cannot say what it would have to (`drop_action_tunnel_header_build_failed`).
+    TunnelHeader,
     /// The remote end's neighbour address is not known and the waiting queue is full or given up
     /// (`drop_action_tunnel_neigh_cache_miss`).
     TunnelNoNeighbour,
@@ -204,60 +207,4 @@ pub enum DropCause {
     UnknownPort,
     /// ECN marks that RFC 6040 forbids to combine (`drop_action_ecn`).
     InvalidEcn,
-}
-
-/// Encapsulation prepared once: outer headers as bytes; what differs per packet is patched by the executor: lengths, the
-/// IPv4 header checksum, and the UDP source port (flow hash).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TnlPush {
-    /// The tunnel's datapath port number (for the text form and for statistics).
-    pub tnl_port: DpPort,
-    /// Where the encapsulated packet is headed: the underlay bridge's internal port (for the text form).
-    pub out_port: DpPort,
-    /// Ethernet + IP + UDP/GRE + tunnel header.
-    pub header: Vec<u8>,
-    /// Offset of the outer IP header in `header`.
-    pub l3: u16,
-    /// Offset of the outer UDP or GRE header in `header`.
-    pub l4: u16,
-    /// Whether the outer transport is UDP (length and source port to be patched).
-    pub udp: bool,
-    /// Whether the outer UDP (or GRE) checksum is to be computed.
-    pub csum: bool,
-    /// Range of the UDP source port, inclusive.
-    pub src_ports: (u16, u16),
-    /// The remote end is known to understand packets with unfinished checksums, and super-packets (not in the text form).
-    pub peer_offloads: bool,
-    /// What fits, and what becomes of what does not (not in the text form).
-    pub fit: Fit,
-}
-
-/// How long packets of a tunnel may be, and what becomes of those that are longer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fit {
-    /// Most bytes of an encapsulated packet, from its outer IP header on.
-    pub most: u16,
-    /// Longer ones are cut into IP fragments (the outer header allows it).
-    pub fragments: bool,
-    /// The senders of others are told, and packets that may be cut are.
-    pub answers: bool,
-    /// TCP connections are opened with segments that fit.
-    pub clamps: bool,
-    /// What the key of a packet says of the tunnel that comes back through it: how the answer comes in.
-    pub back: Option<Box<TunnelKey>>,
-}
-
-impl Default for Fit {
-    /// Everything fits that fits into an IP packet.
-    fn default() -> Self {
-        Self { most: u16::MAX, fragments: false, answers: false, clamps: false, back: None }
-    }
-}
-
-impl Fit {
-    /// Most bytes of a packet inside, from its IP header on, behind this header and the packet's own link header.
-    pub fn inner(&self, push: &TnlPush, link: usize) -> u16 {
-        let outer = push.header.len().saturating_sub(usize::from(push.l3));
-        usize::from(self.most).saturating_sub(outer + link) as u16
-    }
 }

@@ -28,13 +28,29 @@ pub struct RecircId(pub u32);
 /// Flags of a received tunnel header.
 pub mod tunnel_flag {
     /// Do not fragment.
-    pub const DF: u16 = 1 << 0;
+    pub const DF: u8 = 1 << 0;
     /// Outer checksum present.
-    pub const CSUM: u16 = 1 << 1;
+    pub const CSUM: u8 = 1 << 1;
     /// Key (VNI) present.
-    pub const KEY: u16 = 1 << 2;
+    pub const KEY: u8 = 1 << 2;
     /// Operations and maintenance.
-    pub const OAM: u16 = 1 << 3;
+    pub const OAM: u8 = 1 << 3;
+    /// A VXLAN header with a policy's group (not in the text form).
+    pub const GBP: u8 = 1 << 4;
+    /// A VXLAN header for packets of any type (not in the text form).
+    pub const GPE: u8 = 1 << 5;
+}
+
+/// Fields of [`TunnelKey::erspan`]: how far up they are, and how many bits they have.
+pub mod erspan_bits {
+    /// Version 1's index.
+    pub const INDEX: (u32, u32) = (0, 20);
+    /// The version.
+    pub const VERSION: (u32, u32) = (20, 4);
+    /// Version 2's hardware identifier.
+    pub const HWID: (u32, u32) = (24, 6);
+    /// Version 2's direction.
+    pub const DIRECTION: (u32, u32) = (30, 1);
 }
 
 /// Values of [`FlowKey::ip_frag`].
@@ -65,7 +81,9 @@ pub struct TunnelKey {
     /// Outer destination, IPv6.
     pub ipv6_dst: [u8; 16],
     /// [`tunnel_flag`] bits.
-    pub flags: u16,
+    pub flags: u8,
+    /// GTP-U: message type.
+    pub gtpu_msgtype: u8,
     /// Outer UDP source port.
     pub tp_src: u16,
     /// Outer UDP destination port.
@@ -78,14 +96,29 @@ pub struct TunnelKey {
     pub tos: u8,
     /// Outer TTL.
     pub ttl: u8,
-    /// Zero.
-    pub pad: [u8; 5],
+    /// GTP-U: flags.
+    pub gtpu_flags: u8,
+    /// ERSPAN: version, index, direction and hardware identifier, as [`erspan_bits`] says.
+    pub erspan: u32,
+    /// Names Geneve's options, all of them as they are; 0 for none. (They are long, and rare: what they are is told beside keys.)
+    pub options: u64,
 }
 
 impl TunnelKey {
     /// Whether the packet came through a tunnel at all.
     pub fn is_set(&self) -> bool {
         self.ip_dst != 0 || self.ipv6_dst != [0; 16]
+    }
+
+    /// One of the fields of ERSPAN ([`erspan_bits`]).
+    pub fn erspan(&self, (shift, bits): (u32, u32)) -> u32 {
+        self.erspan >> shift & ((1 << bits) - 1)
+    }
+
+    /// Makes one of the fields of ERSPAN this, as far as it has bits for it.
+    pub fn set_erspan(&mut self, (shift, bits): (u32, u32), value: u32) {
+        let mask = ((1 << bits) - 1) << shift;
+        self.erspan = self.erspan & !mask | value << shift & mask;
     }
 }
 

@@ -11,12 +11,15 @@ pub mod extract;
 pub mod hash;
 pub mod key;
 pub mod nsh;
+pub mod push;
 pub mod text;
 
-pub use action::{Action, DropCause, Fit, HashMethod, PacketIn, Protocol, SlowReason, TnlPush};
+pub use action::{Action, DropCause, HashMethod, PacketIn, Protocol, SlowReason};
 pub use ct::Ct;
 pub use extract::{Layers, Metadata, extract, extract_into, extract_with};
 pub use key::{
-    DpPort, FlowKey, Mask, MaskedKey, RecircId, TunnelKey, Vlan, WORDS, frag, tcp_flag, tunnel_flag,
+    DpPort, FlowKey, Mask, MaskedKey, RecircId, TunnelKey, Vlan, WORDS, erspan_bits, frag,
+    tcp_flag, tunnel_flag,
 };
 pub use nsh::{NshKey, NshPush};
+pub use push::{Fit, Sequence, TnlPush, TunnelProtocol};

@@ -20,7 +20,7 @@ pub(crate) fn finish(
             Ok(()) => return vec![packet],
             Err(unfit) => Err(unfit),
         }
-    } else if accepts.uso && gso::outer_of(&packet).is_some_and(|encap| encap.udp) {
+    } else if accepts.uso && gso::outer_of(&packet).is_some_and(|encap| encap.carrier.is_udp()) {
         gso::to_outer_udp(&packet, |len| pool.take_for(len), &mut out)
     } else {
         gso::segment(&packet, Checksums::Complete, |len| pool.take_for(len), &mut out)

@@ -19,7 +19,7 @@ use packet::wire::ethernet::EthernetHeader;
 use packet::wire::ip_proto::{GRE, SCTP, TCP, UDP};
 use packet::wire::vlan::is_vlan;
 use packet::wire::{Fragment, Header, Located, locate, tcp, udp};
-use packet::{Csum, Encap, Gso, GsoKind, Offload, Packet};
+use packet::{Carrier, Csum, Encap, Gso, GsoKind, Offload, Packet};
 use sys::mmsg::HEAD;
 
 /// Length of the header before frames of our taps: one more field, of no use to us.
@@ -190,8 +190,9 @@ fn gre(frame: &[u8], outer: &Located) -> Option<Encap> {
         l3: u16::try_from(outer.l3).ok()?,
         l4: u16::try_from(outer.l4).ok()?,
         inner,
-        udp: false,
+        carrier: Carrier::Gre,
         csum,
+        bare: false,
     })
 }
 
@@ -253,7 +254,12 @@ pub(crate) fn encode_tunnel(
     };
     // Behind a VLAN tag the kernel would look for the outer header where there is none.
     let untagged = usize::from(encap.l3) == EthernetHeader::LEN;
-    if gso.kind == GsoKind::Udp || !encap.udp || encap.csum || !untagged {
+    if gso.kind == GsoKind::Udp
+        || encap.carrier != Carrier::Udp
+        || encap.bare
+        || encap.csum
+        || !untagged
+    {
         return Err(Unfit::Finish);
     }
     let inner = frame.get(usize::from(encap.inner)..).and_then(locate).ok_or(Unfit::Broken)?;

@@ -98,7 +98,10 @@ fn headers_of_true_packets() {
     let udp4 = ethernet(0x0800, &ipv4(ip_proto::UDP, &udp(&[0; 4000])));
     let tcp6 = ethernet(0x86dd, &ipv6(ip_proto::TCP, &tcp(4000)));
     let plain = Offload::default();
-    let encap = |l3, l4, inner, udp| Some(Encap { l3, l4, inner, udp, csum: false });
+    let encap = |l3, l4, inner, udp| {
+        let carrier = if udp { Carrier::Udp } else { Carrier::Gre };
+        Some(Encap { l3, l4, inner, carrier, csum: false, bare: false })
+    };
     let cases = [
         ("complete", head(0, 0, 0, 0, 0), tcp4(10), plain),
         ("verified", head(2, 0, 0, 0, 0), tcp4(10), Offload { csum: Csum::Verified, ..plain }),
@@ -260,7 +263,8 @@ fn what_the_kernel_cannot_take_is_told_apart() {
     let mut tagged = frame.clone();
     tagged.splice(12..12, [0x81, 0, 0, 1]);
     assert!(encode(&tagged, &super_packet(GsoKind::Tcp4, 1460, 38, 16), 1518).is_ok());
-    let encap = Some(Encap { l3: 14, l4: 34, inner: 50, udp: true, csum: false });
+    let encap =
+        Some(Encap { l3: 14, l4: 34, inner: 50, carrier: Carrier::Udp, csum: false, bare: false });
     assert_eq!(encode(&vxlan(&frame), &Offload { encap, ..tso }, 9018), Err(Unfit::Finish));
     assert_eq!(encode(&frame, &Offload { csum: Csum::Complete, ..tso }, 1518), Err(Unfit::Finish));
     assert_eq!(encode(&frame[..40], &tso, 1518), Err(Unfit::Broken));
@@ -278,7 +282,10 @@ fn a_tag_moves_what_is_behind_it() {
     assert_eq!(p.bytes()[12..16], [0x88, 0xa8, 0x20, 0x64]);
     assert_eq!(p.bytes()[16..], inner[12..]);
     assert_eq!(p.offload.csum, partial_at(88, 16));
-    assert_eq!(p.offload.encap, Some(Encap { l3: 18, l4: 38, inner: 54, udp: true, csum: false }));
+    assert_eq!(
+        p.offload.encap,
+        Some(Encap { l3: 18, l4: 38, inner: 54, carrier: Carrier::Udp, csum: false, bare: false })
+    );
     // What the tag made of the packet is what a look at the packet finds.
     let mut tagged = p.bytes().to_vec();
     assert_eq!(decode(&head(1, 1, 1398, 88, 16), &mut tagged), Ok(p.offload));

@@ -11,7 +11,7 @@ use base::Clock;
 use bed::{Bed, LEFT, RIGHT, TCP_BYTES, receive, tcp};
 use forwarder::{Forwarder, Report};
 use netdev::{Kind, Opener, Pool};
-use packet::{Csum, Encap, Gso, GsoKind, Offload, Packet};
+use packet::{Carrier, Csum, Encap, Gso, GsoKind, Offload, Packet};
 use rustix::io::Errno;
 
 /// Both directions carried super-packets whole.
@@ -315,7 +315,14 @@ fn a_super_packet_in_a_tunnel_is_finished_on_the_way() {
     let offload = Offload {
         csum: Csum::Partial { start: 84, offset: 6 },
         gso: Some(Gso { kind: GsoKind::Udp, size: 1000, ecn: false }),
-        encap: Some(Encap { l3: 14, l4: 34, inner: 50, udp: true, csum: false }),
+        encap: Some(Encap {
+            l3: 14,
+            l4: 34,
+            inner: 50,
+            carrier: Carrier::Udp,
+            csum: false,
+            bare: false,
+        }),
         plain: false,
     };
     let packet = Packet { offload, ..Packet::from_frame(&frame) };
@@ -350,7 +357,14 @@ fn tunnelled_tcp(size: u16, count: usize) -> Packet {
     let offload = Offload {
         csum: Csum::Partial { start: 84, offset: 16 },
         gso: Some(Gso { kind: GsoKind::Tcp4, size, ecn: false }),
-        encap: Some(Encap { l3: 14, l4: 34, inner: 50, udp: true, csum: false }),
+        encap: Some(Encap {
+            l3: 14,
+            l4: 34,
+            inner: 50,
+            carrier: Carrier::Udp,
+            csum: false,
+            bare: false,
+        }),
         plain: false,
     };
     Packet { offload, ..Packet::from_frame(&frame) }

@@ -68,7 +68,7 @@ impl Key {
             tun_id: key.tunnel.id as u32,
             tun_src: key.tunnel.ip_src.to_be_bytes(),
             tun_dst: key.tunnel.ip_dst.to_be_bytes(),
-            tun_flags: key.tunnel.flags,
+            tun_flags: key.tunnel.flags.into(),
             tun_tos: key.tunnel.tos,
             tun_ttl: key.tunnel.ttl,
             vlan_tci: key.vlans[0].tci,
@@ -207,7 +207,7 @@ mod tests {
             ip_src: u32::MAX,
             ip_dst: u32::MAX,
             ipv6_src: [0xff; 16],
-            flags: u16::MAX,
+            flags: u8::MAX,
             ..TunnelKey::default()
         };
         let (key, mask) = translate(&masked(key, mask)).unwrap();

@@ -1,6 +1,6 @@
 //! Which flows can run in the kernel, and what they are there.
 
-use flow::{Action, DpPort, MaskedKey, TnlPush};
+use flow::{Action, DpPort, MaskedKey, TnlPush, TunnelProtocol};
 use packet::checksum;
 use packet::wire::Header;
 use packet::wire::ipv4::Ipv4Header;
@@ -93,7 +93,9 @@ fn prepare(push: &TnlPush, exit: &Exit, mark: impl Fn(&mut Ipv4Header) -> bool) 
     if push.fit.clamps || !fits {
         return None;
     }
-    let plain = push.udp && !push.csum && (push.l3, push.l4) == (L3 as u16, L4 as u16);
+    let plain = push.protocol == TunnelProtocol::Vxlan
+        && !push.csum
+        && (push.l3, push.l4) == (L3 as u16, L4 as u16);
     if !plain || header[L3] != 0x45 {
         return None;
     }

@@ -119,7 +119,7 @@ pub fn to_outer_udp(
     out: &mut Vec<Packet>,
 ) -> Result<(), Unfit> {
     let plan = Plan::new(packet)?;
-    let encap = plan.encap.filter(|e| e.udp).ok_or(Unfit::NotUdpTunnel)?;
+    let encap = plan.encap.filter(|e| e.carrier.is_udp()).ok_or(Unfit::NotUdpTunnel)?;
     let body = usize::from(encap.l4) + UdpHeader::LEN;
     let datagram = plan.segment_len(body, 0);
     let gso_size = u16::try_from(datagram).map_err(|_| Unfit::SegmentSize)?;

@@ -24,7 +24,7 @@ pub mod pcap;
 pub mod wire;
 
 pub use buf::Buf;
-pub use offload::{Csum, Encap, Gso, GsoKind, Offload};
+pub use offload::{Carrier, Csum, Encap, Gso, GsoKind, Offload};
 
 /// A packet on its way through the switch.
 #[derive(Clone, Debug, Default)]

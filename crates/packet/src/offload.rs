@@ -52,12 +52,35 @@ pub struct Encap {
     pub l3: u16,
     /// Offset of the outer UDP (or GRE) header.
     pub l4: u16,
-    /// Offset of the inner Ethernet header: all bytes before it repeat on each segment.
+    /// Offset of the inner packet: all bytes before it repeat on each segment.
     pub inner: u16,
-    /// Whether the outer transport is UDP (and so may travel as one UDP super-packet).
-    pub udp: bool,
-    /// Whether the outer UDP checksum is wanted.
+    /// What carries it.
+    pub carrier: Carrier,
+    /// Whether the outer UDP or GRE checksum is wanted.
     pub csum: bool,
+    /// Whether the inner packet has no Ethernet header: it begins with its IP header.
+    pub bare: bool,
+}
+
+/// What stands between an outer IP header and the packet inside, as far as segments differ there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// UDP, and a tunnel header that says nothing of the packet: it may travel as one UDP super-packet.
+    Udp,
+    /// UDP, and a GTP-U header, which tells the length once more; it may as well.
+    Gtpu,
+    /// GRE (RFC 2784). Its sequence number, if it has one (RFC 2890), goes on from segment to segment.
+    Gre,
+    /// Nothing but IPv6 extension headers.
+    Ipv6,
+}
+
+impl Carrier {
+    /// Whether there is a UDP header.
+    #[inline]
+    pub fn is_udp(self) -> bool {
+        matches!(self, Self::Udp | Self::Gtpu)
+    }
 }
 
 /// All of it. The default: a complete packet.

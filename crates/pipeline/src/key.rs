@@ -7,7 +7,7 @@
 
 use std::mem::offset_of;
 
-use flow::{FlowKey, TunnelKey};
+use flow::{FlowKey, TunnelKey, erspan_bits};
 use openflow::{Field, Port, Value};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -37,14 +37,7 @@ pub struct Registers {
     pub ct_ipv6_dst: [u8; 16],
     pub ct_tp_src: u16,
     pub ct_tp_dst: u16,
-    // -- tunnels --
-    pub gtpu_flags: u8,
-    pub gtpu_msgtype: u8,
-    pub erspan_ver: u8,
-    pub erspan_dir: u8,
-    pub erspan_hwid: u8,
-    pub pad: [u8; 3],
-    pub erspan_idx: u32,
+    pub pad: [u8; 4],
 }
 
 /// See the module.
@@ -128,13 +121,13 @@ pub(crate) fn place(field: Field) -> Option<Place> {
         TunIpv6Dst => bytes!(TUNNEL, TunnelKey, ipv6_dst),
         TunGbpId => tunnel!(gbp_id, 2),
         TunGbpFlags => tunnel!(gbp_flags, 1),
-        TunFlags => tunnel!(flags, 2, flow::tunnel_flag::OAM.trailing_zeros()),
-        TunErspanVer => register!(erspan_ver, 1),
-        TunErspanIdx => register!(erspan_idx, 4),
-        TunErspanDir => register!(erspan_dir, 1),
-        TunErspanHwid => register!(erspan_hwid, 1),
-        TunGtpuFlags => register!(gtpu_flags, 1),
-        TunGtpuMsgtype => register!(gtpu_msgtype, 1),
+        TunFlags => tunnel!(flags, 1, flow::tunnel_flag::OAM.trailing_zeros()),
+        TunErspanVer => tunnel!(erspan, 4, erspan_bits::VERSION.0),
+        TunErspanIdx => tunnel!(erspan, 4, erspan_bits::INDEX.0),
+        TunErspanDir => tunnel!(erspan, 4, erspan_bits::DIRECTION.0),
+        TunErspanHwid => tunnel!(erspan, 4, erspan_bits::HWID.0),
+        TunGtpuFlags => tunnel!(gtpu_flags, 1),
+        TunGtpuMsgtype => tunnel!(gtpu_msgtype, 1),
         InPort => register!(in_port, 2),
         InPortOxm => Place::Port32 { offset: REGISTERS + offset_of!(Registers, in_port) },
         ActsetOutput => Place::Port32 { offset: REGISTERS + offset_of!(Registers, actset_output) },

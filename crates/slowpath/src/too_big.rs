@@ -5,7 +5,7 @@
 
 use base::{Instant, TokenBucket};
 use datapath::{Miss, MissReason};
-use flow::{DpPort, FlowKey, TunnelKey};
+use flow::{DpPort, FlowKey};
 use packet::{Packet, fit};
 use pipeline::PortRef;
 
@@ -38,7 +38,7 @@ impl Shared {
         let MissReason::TooBig { mtu, answers, .. } = miss.reason else { return };
         let metadata =
             FlowKey { in_port: miss.key.in_port, tunnel: miss.key.tunnel, ..FlowKey::default() };
-        if let Some(port) = state.tunnel_of(&metadata) {
+        if let Some(port) = state.tunnel_of(&metadata, miss.key.packet_type == 0) {
             state.note_too_big(port, mtu, now);
             state.count_traffic(port, |traffic| traffic.tx_dropped += 1);
         }
@@ -53,17 +53,10 @@ impl Shared {
 }
 
 impl State {
-    /// The tunnel port that packets with this key come in by.
-    fn tunnel_of(&self, key: &FlowKey) -> Option<PortRef> {
-        let TunnelKey { id, ip_src, ip_dst, ipv6_src, ipv6_dst, .. } = key.tunnel;
-        let (remote, own) = match (ip_src, ip_dst) {
-            (0, 0) => (ipv6_src.into(), ipv6_dst.into()),
-            (src, dst) => {
-                (std::net::Ipv4Addr::from(src).into(), std::net::Ipv4Addr::from(dst).into())
-            }
-        };
+    /// The tunnel port that packets with this key come in by, frames or others.
+    fn tunnel_of(&self, key: &FlowKey, is_frame: bool) -> Option<PortRef> {
         let endpoints = self.snapshot.endpoints();
-        let endpoint = endpoints.find(DpPort(key.in_port), id, remote, own)?;
+        let endpoint = endpoints.find(DpPort(key.in_port), &key.tunnel, is_frame)?;
         self.snapshot.endpoint_port(endpoint)
     }
 

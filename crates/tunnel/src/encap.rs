@@ -1,18 +1,27 @@
-//! Outer headers, built once per flow: bytes, and where the executor patches lengths, checksums and the source port.
+//! Outer headers, built once per flow: bytes, and where the executor patches what differs packet by packet.
+//!
+//! Ethernet, IP and UDP are the same for all ([`Outer::push`]); what follows has a file per protocol, each a function from
+//! [`Said`] to bytes.
 
 use std::net::IpAddr;
 
-use flow::{DpPort, Fit, TnlPush};
+use flow::{DpPort, Fit, TnlPush, TunnelKey, TunnelProtocol};
 use packet::wire::Header;
 use packet::wire::ethernet::{EthernetHeader, Mac, eth_type};
 use packet::wire::ip_proto;
 use packet::wire::ipv4::{Ipv4Header, frag_bit};
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::udp::UdpHeader;
-use packet::wire::vxlan::VxlanHeader;
 use zerocopy::IntoBytes;
 
-use crate::endpoint::Vni;
+use crate::endpoint::{Endpoint, FlowLabel, OutKey};
+
+mod erspan;
+mod geneve;
+mod gre;
+mod gtpu;
+mod srv6;
+mod vxlan;
 
 /// The range that UDP source ports are taken from, by the inner flow's hash (`tnl/egress_port_range`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,40 +91,97 @@ pub struct Outer {
 /// What the header holds where a checksum is to be computed: no computed checksum looks like it.
 const CSUM_WANTED: u16 = 0xffff;
 
+/// What the tunnel header is to say.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// What is configured.
+    pub endpoint: &'a Endpoint,
+    /// What rules told the tunnel, for what is left to them ([`Endpoint::asks`]).
+    pub told: &'a TunnelKey,
+    /// Geneve options as they are to be.
+    pub options: &'a [u8],
+    /// The type of a packet without an Ethernet header; `None`: a frame.
+    pub bare: Option<u16>,
+    /// The inner packet's flow label, 0 if it has none.
+    pub flow_label: u32,
+}
+
+impl Said<'_> {
+    /// The key, if there is to be one. Of what rules tell, as many bits count as there is room for.
+    fn key(&self) -> Option<u32> {
+        match self.endpoint.out_key {
+            OutKey::Exact(key) => Some(key.get()),
+            OutKey::Absent => None,
+            OutKey::Flow => Some(self.told.id as u32 & self.endpoint.kind.key_max()),
+        }
+    }
+}
+
+/// Appends the header of a protocol. `None`: it cannot say that.
+fn write(said: &Said<'_>, to: &mut Vec<u8>) -> Option<()> {
+    match said.endpoint.kind.protocol() {
+        TunnelProtocol::Vxlan => vxlan::write(said, to),
+        TunnelProtocol::Geneve => geneve::write(said, to),
+        TunnelProtocol::Gre => gre::write(said, to),
+        TunnelProtocol::Erspan => erspan::write(said, to),
+        TunnelProtocol::Gtpu => gtpu::write(said, to),
+        TunnelProtocol::Srv6 => srv6::write(said, to),
+    }
+}
+
 impl Outer {
-    /// A VXLAN header for network `vni`, sent by tunnel port `tnl_port` through `out_port`. `None` when the two ends are not of
-    /// one address family.
-    pub fn vxlan(&self, vni: Vni, tnl_port: DpPort, out_port: DpPort) -> Option<TnlPush> {
-        let mut header = Vec::with_capacity(
-            EthernetHeader::LEN + Ipv6Header::LEN + UdpHeader::LEN + VxlanHeader::LEN,
-        );
+    /// The headers for packets that are sent by tunnel port `tnl_port` through `out_port`. `None` when the two ends are not of
+    /// one address family, or the tunnel header cannot say what it is to say.
+    pub fn push(&self, said: &Said<'_>, tnl_port: DpPort, out_port: DpPort) -> Option<TnlPush> {
+        let Said { endpoint, .. } = said;
+        let protocol = endpoint.kind.protocol();
+        let mut header = Vec::with_capacity(128);
         let l3 = EthernetHeader::LEN;
-        let l4 = l3 + self.push_network(&mut header)?;
-        let mut udp = UdpHeader::new(0, self.dst_port, 0);
-        udp.len = 0.into();
-        udp.csum = if self.csum { CSUM_WANTED } else { 0 }.into();
-        header.extend_from_slice(udp.as_bytes());
-        header.extend_from_slice(VxlanHeader::new(vni.get()).as_bytes());
+        let label = match endpoint.flow_label {
+            FlowLabel::Copy if protocol == TunnelProtocol::Srv6 => said.flow_label,
+            _ => 0,
+        };
+        let l4 = l3 + self.push_network(self.ip_proto(protocol), label, &mut header)?;
+        if protocol.is_udp() {
+            let mut udp = UdpHeader::new(0, self.dst_port, 0);
+            udp.len = 0.into();
+            udp.csum = if self.csum { CSUM_WANTED } else { 0 }.into();
+            header.extend_from_slice(udp.as_bytes());
+        }
+        write(said, &mut header)?;
         Some(TnlPush {
             tnl_port,
             out_port,
             header,
             l3: l3 as u16,
             l4: l4 as u16,
-            udp: true,
+            protocol,
+            bare: said.bare.is_some(),
             csum: self.csum,
             src_ports: self.src_ports.range(),
+            sequence: endpoint.numbering.sequence().cloned(),
+            labels_flows: protocol == TunnelProtocol::Srv6
+                && endpoint.flow_label == FlowLabel::Compute,
             peer_offloads: self.peer_offloads,
             fit: Fit::default(),
         })
     }
 
+    /// What follows the outer IP header.
+    pub fn ip_proto(&self, protocol: TunnelProtocol) -> u8 {
+        match protocol {
+            TunnelProtocol::Vxlan | TunnelProtocol::Geneve | TunnelProtocol::Gtpu => ip_proto::UDP,
+            TunnelProtocol::Gre | TunnelProtocol::Erspan => ip_proto::GRE,
+            TunnelProtocol::Srv6 => ip_proto::ROUTING,
+        }
+    }
+
     /// Ethernet and IP; lengths and the IPv4 checksum stay 0. Returns the length of the IP header.
-    fn push_network(&self, header: &mut Vec<u8>) -> Option<usize> {
+    fn push_network(&self, proto: u8, label: u32, header: &mut Vec<u8>) -> Option<usize> {
         let ethernet = |eth_type| EthernetHeader::new(self.eth_dst, self.eth_src, eth_type);
         match (self.src, self.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let mut ip = Ipv4Header::new(src, dst, ip_proto::UDP, self.ttl, 0);
+                let mut ip = Ipv4Header::new(src, dst, proto, self.ttl, 0);
                 ip.tos = self.tos;
                 ip.total_len = 0.into();
                 ip.frag = if self.df { frag_bit::DF } else { 0 }.into();
@@ -125,8 +191,9 @@ impl Outer {
                 Some(Ipv4Header::LEN)
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let mut ip = Ipv6Header::new(src, dst, ip_proto::UDP, self.ttl, 0);
-                ip.version_class_label = (0x6000_0000 | (u32::from(self.tos) << 20)).into();
+                let mut ip = Ipv6Header::new(src, dst, proto, self.ttl, 0);
+                ip.version_class_label =
+                    (0x6000_0000 | u32::from(self.tos) << 20 | label & 0xf_ffff).into();
                 header.extend_from_slice(ethernet(eth_type::IPV6).as_bytes());
                 header.extend_from_slice(ip.as_bytes());
                 Some(Ipv6Header::LEN)
@@ -137,64 +204,4 @@ impl Outer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outer() -> Outer {
-        Outer {
-            eth_src: [0x66, 0x8e, 0x8f, 0xb9, 0x1e, 0x97],
-            eth_dst: [0xb2, 0xfd, 0x30, 0xff, 0xb0, 0xe3],
-            src: "172.168.1.1".parse().unwrap(),
-            dst: "172.168.1.2".parse().unwrap(),
-            tos: 0xb9,
-            ttl: 64,
-            df: true,
-            csum: false,
-            dst_port: 4789,
-            src_ports: SourcePorts::default(),
-            peer_offloads: false,
-        }
-    }
-
-    #[test]
-    fn the_guides_header_byte_by_byte() {
-        let push = outer().vxlan(Vni::new(0x123456).unwrap(), DpPort(3), DpPort(4)).unwrap();
-        let want = b"\xb2\xfd\x30\xff\xb0\xe3\x66\x8e\x8f\xb9\x1e\x97\x08\x00\
-            \x45\xb9\0\0\0\0\x40\0\x40\x11\0\0\xac\xa8\x01\x01\xac\xa8\x01\x02\
-            \0\0\x12\xb5\0\0\0\0\
-            \x08\0\0\0\x12\x34\x56\0";
-        assert_eq!(push.header, want);
-        assert_eq!((push.l3, push.l4, push.src_ports), (14, 34, (32768, 61000)));
-    }
-
-    #[test]
-    fn over_ipv6() {
-        let o = Outer {
-            src: "2001:db8::1".parse().unwrap(),
-            dst: "2001:db8::2".parse().unwrap(),
-            csum: true,
-            ..outer()
-        };
-        let push = o.vxlan(Vni::default(), DpPort(3), DpPort(4)).unwrap();
-        assert_eq!((push.header.len(), push.l4, push.csum), (70, 54, true));
-        assert_eq!(push.header[14..18], [0x6b, 0x90, 0, 0]);
-        assert_eq!(push.header[60..62], [0xff, 0xff]);
-        assert!(
-            Outer { src: "::1".parse().unwrap(), ..outer() }
-                .vxlan(Vni::default(), DpPort(3), DpPort(4))
-                .is_none()
-        );
-    }
-
-    /// Observed on Open vSwitch 3.1.
-    #[test]
-    fn the_port_range_command() {
-        let mut ports = SourcePorts::default();
-        let show = "Tunnel UDP source port range: 32768-61000\n";
-        assert_eq!(ports.command(&[]).unwrap(), show);
-        assert_eq!(ports.command(&["1"]).unwrap(), show);
-        assert_eq!(ports.command(&["x", "y"]).unwrap_err(), "Invalid min.");
-        assert_eq!(ports.command(&["30000", "40000"]).unwrap(), "OK");
-        assert_eq!(ports.range(), (30000, 40000));
-    }
-}
+mod tests;

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use flow::DpPort;
+use flow::{DpPort, TunnelKey, TunnelProtocol, erspan_bits};
 
-use crate::endpoint::{Endpoint, InKey, Kind, Local, Remote, Vni};
+use crate::endpoint::{Arrival, Carries, Endpoint, InKey, Key, Local, Remote};
 
 /// Names an endpoint of one [`Endpoints`] table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +27,10 @@ impl EndpointId {
 /// What a received packet is looked up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Pattern {
-    dp: DpPort,
+    arrival: Arrival,
+    /// Of what comes with GRE.
+    is_erspan: bool,
+    carries: Carries,
     key: InKey,
     remote: Remote,
     local: Local,
@@ -48,22 +51,15 @@ impl fmt::Display for DuplicateEndpoint {
 
 impl std::error::Error for DuplicateEndpoint {}
 
-/// What packets are taken for tunnel packets: those for one of our addresses and this UDP port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who unwraps packets that come to one of our addresses in a certain way.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// The protocol.
-    pub kind: Kind,
-    /// The datapath port that unwraps them.
+    /// The datapath port's name.
+    pub device: String,
+    /// The datapath port.
     pub dp: DpPort,
     /// How many endpoints share it.
     pub endpoints: usize,
-}
-
-impl Listener {
-    /// The datapath port's name.
-    pub fn device_name(&self, udp_port: u16) -> String {
-        self.kind.device_name(udp_port)
-    }
 }
 
 /// Configured endpoints. Only grows: a changed configuration is a new table.
@@ -71,8 +67,10 @@ impl Listener {
 pub struct Endpoints {
     list: Vec<(Arc<Endpoint>, DpPort)>,
     by_pattern: HashMap<Pattern, EndpointId>,
-    /// By UDP port.
-    listeners: BTreeMap<u16, Listener>,
+    /// Several kinds may come with GRE: the first one unwraps them all.
+    listeners: BTreeMap<Arrival, Vec<Listener>>,
+    /// How packets come to datapath ports.
+    arrivals: BTreeMap<DpPort, Arrival>,
 }
 
 impl Endpoints {
@@ -82,18 +80,32 @@ impl Endpoints {
         endpoint: Arc<Endpoint>,
         dp: DpPort,
     ) -> Result<EndpointId, DuplicateEndpoint> {
+        let arrival = endpoint.arrival();
         let key = match endpoint.in_key {
-            InKey::Absent => InKey::Exact(Vni::default()),
+            InKey::Absent => InKey::Exact(Key::default()),
             key => key,
         };
-        let pattern = Pattern { dp, key, remote: endpoint.remote, local: endpoint.local };
+        let pattern = Pattern {
+            arrival,
+            is_erspan: endpoint.kind.protocol() == TunnelProtocol::Erspan,
+            carries: endpoint.carries,
+            key,
+            remote: endpoint.remote,
+            local: endpoint.local,
+        };
         if let Some(id) = self.by_pattern.get(&pattern) {
             return Err(DuplicateEndpoint { existing: self.list[id.index()].0.name.clone() });
         }
         let id = EndpointId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         self.by_pattern.insert(pattern, id);
-        let listener = Listener { kind: endpoint.kind, dp, endpoints: 0 };
-        self.listeners.entry(endpoint.dst_port).or_insert(listener).endpoints += 1;
+        self.arrivals.insert(dp, arrival);
+        let listeners = self.listeners.entry(arrival).or_default();
+        match listeners.iter_mut().find(|l| l.dp == dp) {
+            Some(listener) => listener.endpoints += 1,
+            None => {
+                listeners.push(Listener { device: endpoint.device_name(), dp, endpoints: 1 });
+            }
+        }
         self.list.push((endpoint, dp));
         Ok(id)
     }
@@ -108,14 +120,19 @@ impl Endpoints {
         self.list.iter().enumerate().map(|(i, (e, dp))| (EndpointId(i as u32), e, *dp))
     }
 
-    /// The UDP ports that tunnel packets come to, in order of number.
-    pub fn listeners(&self) -> impl Iterator<Item = (u16, &Listener)> {
-        self.listeners.iter().map(|(port, l)| (*port, l))
+    /// Who unwraps packets, in order of how they come.
+    pub fn listeners(&self) -> impl Iterator<Item = (Arrival, &Listener)> {
+        self.listeners.iter().flat_map(|(arrival, list)| list.iter().map(|l| (*arrival, l)))
     }
 
-    /// Who listens on a UDP port.
-    pub fn listener(&self, udp_port: u16) -> Option<&Listener> {
-        self.listeners.get(&udp_port)
+    /// Who unwraps packets that come so.
+    pub fn listener(&self, arrival: Arrival) -> Option<&Listener> {
+        self.listeners.get(&arrival)?.first()
+    }
+
+    /// How packets come to a datapath port that is a tunnel.
+    pub fn arrival(&self, dp: DpPort) -> Option<Arrival> {
+        self.arrivals.get(&dp).copied()
     }
 
     /// Whether there are none.
@@ -123,14 +140,22 @@ impl Endpoints {
         self.list.is_empty()
     }
 
-    /// The endpoint that a packet belongs to which tunnel port `dp` unwrapped: it came from `remote` for our address `local`
-    /// with this key.
-    pub fn find(&self, dp: DpPort, key: u64, remote: IpAddr, local: IpAddr) -> Option<EndpointId> {
-        for key in Vni::new(key).map(InKey::Exact).into_iter().chain([InKey::Flow]) {
-            for remote in [Remote::Address(remote), Remote::Flow] {
-                for local in [Local::Address(local), Local::Any, Local::Flow] {
-                    if let Some(id) = self.by_pattern.get(&Pattern { dp, key, remote, local }) {
-                        return Some(*id);
+    /// The endpoint that a packet belongs to which tunnel port `dp` unwrapped, with this key: what the outer headers said, and
+    /// whether what was inside is an Ethernet frame.
+    pub fn find(&self, dp: DpPort, tunnel: &TunnelKey, is_frame: bool) -> Option<EndpointId> {
+        let arrival = *self.arrivals.get(&dp)?;
+        let (from, to) = ends(tunnel)?;
+        let is_erspan = tunnel.erspan(erspan_bits::VERSION) != 0;
+        let exact = u32::try_from(tunnel.id).ok().map(|n| InKey::Exact(Key(n)));
+        let own = if is_frame { Carries::Ethernet } else { Carries::Network };
+        for key in exact.into_iter().chain([InKey::Flow]) {
+            for remote in [Remote::Address(from), Remote::Flow] {
+                for local in [Local::Address(to), Local::Any, Local::Flow] {
+                    for carries in [own, Carries::Any] {
+                        let pattern = Pattern { arrival, is_erspan, carries, key, remote, local };
+                        if let Some(id) = self.by_pattern.get(&pattern) {
+                            return Some(*id);
+                        }
                     }
                 }
             }
@@ -139,10 +164,21 @@ impl Endpoints {
     }
 }
 
+/// Where a tunnel packet came from and went to.
+fn ends(t: &TunnelKey) -> Option<(IpAddr, IpAddr)> {
+    if !t.is_set() {
+        None
+    } else if t.ip_dst != 0 {
+        Some((Ipv4Addr::from(t.ip_src).into(), Ipv4Addr::from(t.ip_dst).into()))
+    } else {
+        Some((Ipv6Addr::from(t.ipv6_src).into(), Ipv6Addr::from(t.ipv6_dst).into()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::OutKey;
+    use crate::endpoint::{Kind, OutKey};
 
     const DP: DpPort = DpPort(4789);
 
@@ -150,8 +186,13 @@ mod tests {
         Arc::new(Endpoint::parse(name, Kind::Vxlan, options.iter().copied()).unwrap())
     }
 
+    fn came(id: u64, remote: &str, local: &str) -> TunnelKey {
+        let [ip_src, ip_dst] = [remote, local].map(|ip| ip.parse::<Ipv4Addr>().unwrap().to_bits());
+        TunnelKey { id, ip_src, ip_dst, ..TunnelKey::default() }
+    }
+
     fn find(t: &Endpoints, key: u64, remote: &str, local: &str) -> Option<String> {
-        let id = t.find(DP, key, remote.parse().unwrap(), local.parse().unwrap())?;
+        let id = t.find(DP, &came(key, remote, local), true)?;
         t.get(id).map(|(e, _)| e.name.to_string())
     }
 
@@ -181,9 +222,10 @@ mod tests {
                 "{key} {remote} {local}"
             );
         }
-        let other_port =
-            t.find(DpPort(1), 7, "1.1.1.1".parse().unwrap(), "9.9.9.9".parse().unwrap());
+        let other_port = t.find(DpPort(1), &came(7, "1.1.1.1", "9.9.9.9"), true);
         assert_eq!(other_port, None);
+        let bare = t.find(DP, &came(7, "1.1.1.1", "9.9.9.9"), false);
+        assert_eq!(bare, None, "it carries frames");
     }
 
     #[test]
@@ -193,7 +235,8 @@ mod tests {
         let again = endpoint("b", &[("remote_ip", "1.1.1.1"), ("in_key", "0"), ("tos", "inherit")]);
         assert_eq!(again.out_key, OutKey::Absent);
         assert_eq!(t.insert(again.clone(), DP), Err(DuplicateEndpoint { existing: "a".into() }));
-        assert!(t.insert(again, DpPort(4790)).is_ok(), "another UDP port is another tunnel");
+        let elsewhere = endpoint("c", &[("remote_ip", "1.1.1.1"), ("dst_port", "4790")]);
+        assert!(t.insert(elsewhere, DpPort(4790)).is_ok(), "another UDP port is another tunnel");
         assert_eq!(find(&t, 0, "1.1.1.1", "9.9.9.9").as_deref(), Some("a"));
         assert_eq!(find(&t, 1, "1.1.1.1", "9.9.9.9"), None);
     }
@@ -203,9 +246,33 @@ mod tests {
         let mut t = Endpoints::default();
         t.insert(endpoint("a", &[("remote_ip", "1.1.1.1")]), DP).unwrap();
         t.insert(endpoint("b", &[("remote_ip", "1.1.1.2")]), DP).unwrap();
-        let l = t.listener(4789).unwrap();
-        assert_eq!((l.endpoints, l.device_name(4789)), (2, "vxlan_sys_4789".to_owned()));
+        let l = t.listener(Arrival::Udp(4789)).unwrap();
+        assert_eq!((l.endpoints, l.device.as_str()), (2, "vxlan_sys_4789"));
         assert_eq!(t.listeners().count(), 1);
-        assert_eq!(t.listener(4790), None);
+        assert_eq!(t.listener(Arrival::Udp(4790)), None);
+    }
+
+    /// As in Open vSwitch 3.1, but that there ERSPAN is deaf beside GRE.
+    #[test]
+    fn what_comes_with_gre_is_told_apart_by_what_is_in_it() {
+        let mut t = Endpoints::default();
+        let mut add = |name, kind, options: &[(&'static str, &'static str)], dp| {
+            let endpoint = Endpoint::parse(name, kind, options.iter().copied()).unwrap();
+            t.insert(Arc::new(endpoint), DpPort(dp)).map(|_| ())
+        };
+        let to = ("remote_ip", "1.1.1.1");
+        assert_eq!(add("gre", Kind::Gre, &[to], 4), Ok(()));
+        assert!(add("zero", Kind::Gre, &[to, ("key", "0")], 4).is_err(), "key or none is one");
+        assert_eq!(add("ip", Kind::Gre, &[to, ("packet_type", "legacy_l3")], 4), Ok(()));
+        assert_eq!(add("erspan", Kind::Erspan, &[to, ("erspan_ver", "1")], 5), Ok(()));
+        assert_eq!(t.listener(Arrival::Gre).map(|l| l.dp), Some(DpPort(4)));
+        let key = came(0, "1.1.1.1", "9.9.9.9");
+        let mirrored = TunnelKey { erspan: 1 << 20, ..key };
+        for (key, is_frame, want) in
+            [(key, true, "gre"), (key, false, "ip"), (mirrored, true, "erspan")]
+        {
+            let id = t.find(DpPort(4), &key, is_frame).unwrap();
+            assert_eq!(&*t.get(id).unwrap().0.name, want);
+        }
     }
 }

@@ -28,7 +28,8 @@ pub mod waiting;
 
 pub use encap::{Outer, SourcePorts};
 pub use endpoint::{
-    Endpoint, InKey, Kind, Local, OptionError, OutKey, Remote, Sizes, Tos, Ttl, Vni,
+    Arrival, Carries, Endpoint, InKey, Key, Kind, Local, OptionError, OutKey, Remote, Sizes, Tos,
+    Ttl,
 };
 pub use endpoints::{DuplicateEndpoint, EndpointId, Endpoints, Listener};
 pub use neighbour::{Lookup, NeighbourState, Neighbours, Observed, Solicit};

@@ -701,8 +701,13 @@ impl<'a> Reader<'a> {
 /// Why an interface type cannot be had, for people.
 fn refuse_type(name: &str, kind: &str) -> String {
     match kind {
-        "geneve" | "gre" | "ip6gre" | "erspan" | "ip6erspan" | "gtpu" | "srv6" | "bareudp" => {
-            format!("{name}: tunnels of type {kind} are not supported yet (supported: vxlan)")
+        "bareudp" => format!(
+            "{name}: tunnels of type bareudp are the kernel's alone; geneve, gre and gtpu can carry what they do"
+        ),
+        "lisp" | "stt" => {
+            format!(
+                "{name}: tunnels of type {kind} are not supported any more, by nobody; geneve can do what they did"
+            )
         }
         _ => format!(
             "could not create {name}: unknown interface type \"{kind}\" (Address family not supported by protocol)"

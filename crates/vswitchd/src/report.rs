@@ -214,15 +214,8 @@ fn iface_types(dummy: DummyMode) -> Vec<String> {
     let afxdp = ["afxdp", "afxdp-nonpmd"];
     let dpdk = ["dpdk"].into_iter().filter(|_| netdev::dpdk::AVAILABLE);
     let mut types: Vec<&str> = afxdp.into_iter().chain(dpdk).chain(dummies).collect();
-    types.extend([
-        "dpdkvhostuser",
-        "dpdkvhostuserclient",
-        "internal",
-        "patch",
-        "system",
-        "tap",
-        "vxlan",
-    ]);
+    types.extend(["dpdkvhostuser", "dpdkvhostuserclient", "internal", "patch", "system", "tap"]);
+    types.extend(tunnel::Kind::all().map(tunnel::Kind::name));
     types.into_iter().map(str::to_owned).collect()
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use flow::ct::{Nat, NatSide};
-use flow::{Action, FlowKey, Mask, SlowReason, TunnelKey, Vlan, tunnel_flag};
+use flow::{Action, FlowKey, Mask, SlowReason, TunnelKey, Vlan, erspan_bits, tunnel_flag};
 use openflow::field::Prereq;
 use openflow::{Field, Match};
 use packet::wire::ethernet::eth_type;
@@ -280,6 +280,20 @@ fn with_tunnel(text: String, key: &Key, options: &Options) -> String {
     format!("{before}{shown}{after}")
 }
 
+/// What ERSPAN's version has beside its number.
+fn erspan_text(tunnel: &TunnelKey) -> String {
+    let field = |field| tunnel.erspan(field);
+    match field(erspan_bits::VERSION) {
+        1 => format!(",tun_erspan_idx={:#x}", field(erspan_bits::INDEX)),
+        2 => format!(
+            ",tun_erspan_dir={},tun_erspan_hwid={:#x}",
+            field(erspan_bits::DIRECTION),
+            field(erspan_bits::HWID)
+        ),
+        _ => String::new(),
+    }
+}
+
 fn tunnel_header(tunnel: &TunnelKey) -> String {
     let [src, dst] = [tunnel.ip_src, tunnel.ip_dst].map(Ipv4Addr::from);
     let [src6, dst6] = [tunnel.ipv6_src, tunnel.ipv6_dst].map(Ipv6Addr::from);
@@ -289,9 +303,16 @@ fn tunnel_header(tunnel: &TunnelKey) -> String {
     let flags = if flags.is_empty() { "0".into() } else { flags.join("|") };
     format!(
         "tun_src={src},tun_dst={dst},tun_ipv6_src={src6},tun_ipv6_dst={dst6},tun_gbp_id={},\
-         tun_gbp_flags={},tun_tos={},tun_ttl={},tun_erspan_ver=0,gtpu_flags=0,gtpu_msgtype=0,\
+         tun_gbp_flags={},tun_tos={},tun_ttl={},tun_erspan_ver={}{},gtpu_flags={},gtpu_msgtype={},\
          tun_flags={flags},",
-        tunnel.gbp_id, tunnel.gbp_flags, tunnel.tos, tunnel.ttl
+        tunnel.gbp_id,
+        tunnel.gbp_flags,
+        tunnel.tos,
+        tunnel.ttl,
+        tunnel.erspan(erspan_bits::VERSION),
+        erspan_text(tunnel),
+        tunnel.gtpu_flags,
+        tunnel.gtpu_msgtype,
     )
 }
 

@@ -1,10 +1,9 @@
 //! From the datapath's port, or the tunnel header, to the bridge's port that a packet belongs to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use flow::{DpPort, DropCause, FlowKey, TunnelKey, tunnel_flag};
+use flow::{Action, DpPort, DropCause, FlowKey, erspan_bits, tunnel_flag};
 use pipeline::PortRef;
 use tunnel::ecn::{self, Decap};
+use tunnel::{Arrival, Carries};
 
 use crate::packet::Packet;
 use crate::request::Use;
@@ -13,38 +12,56 @@ use crate::walk::Walk;
 impl Walk<'_> {
     /// The port that the packet came in by.
     pub(crate) fn ingress(&mut self, packet: &mut Packet) -> Result<PortRef, DropCause> {
-        if packet.key.flow.packet_type != 0 {
-            return Err(DropCause::UnsupportedPacketType);
-        }
         let dp = DpPort(packet.key.flow.in_port);
+        let is_frame = packet.key.flow.packet_type == 0;
         if let Some(at) = self.snapshot.port_of_dp(dp) {
-            return Ok(at);
+            return if is_frame { Ok(at) } else { Err(DropCause::UnsupportedPacketType) };
         }
-        let at = self.tunnel_ingress(dp, &packet.key.flow)?;
+        let (at, carries) = self.tunnel_ingress(dp, &packet.key.flow)?;
         self.uses.push(Use::Rx(at));
         self.receive_ecn(&mut packet.key.flow)?;
+        if !is_frame && carries == Carries::Network {
+            // Rules see frames, whoever they come from.
+            self.push(Action::PushEth { src: [0; 6], dst: [0; 6] });
+            (packet.key.flow.packet_type, self.done.packet_type) = (0, 0);
+        }
         Ok(at)
     }
 
-    /// The tunnel port that a packet belongs to which `dp` has unwrapped.
-    fn tunnel_ingress(&mut self, dp: DpPort, key: &FlowKey) -> Result<PortRef, DropCause> {
+    /// The tunnel port that a packet belongs to which `dp` has unwrapped, and what it carries.
+    fn tunnel_ingress(
+        &mut self,
+        dp: DpPort,
+        key: &FlowKey,
+    ) -> Result<(PortRef, Carries), DropCause> {
+        let endpoints = self.snapshot.endpoints();
         let m = &mut self.mask.0.tunnel;
-        let Some((remote, local)) = ends(&key.tunnel) else {
+        if !key.tunnel.is_set() {
             m.ip_dst = u32::MAX;
             m.ipv6_dst = [u8::MAX; 16];
             return Err(DropCause::UnknownPort);
-        };
+        }
         m.id = u64::MAX;
-        m.flags = tunnel_flag::KEY;
-        if remote.is_ipv4() {
+        m.flags = tunnel_flag::KEY | tunnel_flag::GBP | tunnel_flag::GPE;
+        if endpoints.arrival(dp) == Some(Arrival::Gre) {
+            m.set_erspan(erspan_bits::VERSION, u32::MAX);
+        }
+        if key.tunnel.ip_dst != 0 {
             (m.ip_src, m.ip_dst) = (u32::MAX, u32::MAX);
         } else {
             (m.ipv6_src, m.ipv6_dst) = ([u8::MAX; 16], [u8::MAX; 16]);
         }
-        let endpoints = self.snapshot.endpoints();
-        let id =
-            endpoints.find(dp, key.tunnel.id, remote, local).ok_or(DropCause::UnknownTunnel)?;
-        self.snapshot.endpoint_port(id).ok_or(DropCause::BridgeNotFound)
+        let is_frame = key.packet_type == 0;
+        let id = endpoints.find(dp, &key.tunnel, is_frame).ok_or(DropCause::UnknownTunnel)?;
+        let (endpoint, _) = endpoints.get(id).ok_or(DropCause::UnknownTunnel)?;
+        let extended = |bit: u8| key.tunnel.flags & bit != 0;
+        if extended(tunnel_flag::GBP) && !endpoint.exts.gbp
+            || extended(tunnel_flag::GPE) && !endpoint.exts.gpe
+        {
+            return Err(DropCause::InvalidTunnelMetadata);
+        }
+        let at = self.snapshot.endpoint_port(id).ok_or(DropCause::BridgeNotFound)?;
+        Ok((at, endpoint.carries))
     }
 
     /// Takes over the congestion marks of the outer header.
@@ -64,16 +81,5 @@ impl Walk<'_> {
             }
             Decap::Drop => Err(DropCause::InvalidEcn),
         }
-    }
-}
-
-/// Where a tunnel packet came from and went to.
-fn ends(t: &TunnelKey) -> Option<(IpAddr, IpAddr)> {
-    if !t.is_set() {
-        None
-    } else if t.ip_dst != 0 {
-        Some((Ipv4Addr::from(t.ip_src).into(), Ipv4Addr::from(t.ip_dst).into()))
-    } else {
-        Some((Ipv6Addr::from(t.ipv6_src).into(), Ipv6Addr::from(t.ipv6_dst).into()))
     }
 }

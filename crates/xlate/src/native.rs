@@ -3,14 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use flow::{Action, DpPort, DropCause, FlowKey, Mask, SlowReason, TunnelKey};
+use flow::{Action, DpPort, DropCause, FlowKey, Mask, SlowReason, TunnelKey, TunnelProtocol};
 use packet::wire::ethernet::{Mac, MacText, eth_type};
 use packet::wire::ip_proto;
+use packet::wire::ipv6::extension;
 use pipeline::{PortKind, PortRef};
+use tunnel::encap::Said;
 use tunnel::neighbour::Asker;
 use tunnel::{
-    Endpoint, EndpointId, Local, Lookup, NextHop, OutKey, Outer, Remote, SourcePorts, Tos, Ttl,
-    Vni, ecn,
+    Carries, Endpoint, EndpointId, Local, Lookup, NextHop, Outer, Remote, SourcePorts, Tos, Ttl,
+    ecn,
 };
 
 use crate::fit::fit;
@@ -18,9 +20,6 @@ use crate::packet::Packet;
 use crate::request::{Effect, Needed, Resolve, Use, Wait};
 use crate::trace::Kind;
 use crate::walk::Walk;
-
-/// Bits of a network's number.
-const VNI_BITS: u64 = 0xff_ffff;
 
 /// The address that is there, if one is.
 fn address(v4: u32, v6: [u8; 16]) -> Option<IpAddr> {
@@ -76,6 +75,7 @@ impl Walk<'_> {
         let Some((endpoint, _)) = self.snapshot.endpoints().get(endpoint) else {
             return self.give_up(DropCause::BridgeNotFound);
         };
+        let Some(bare) = self.inside(endpoint, packet) else { return };
         let (tos, ttl) = self.outer_tos_ttl(endpoint, &packet.key.flow);
         let Some((remote, local)) = self.ends(endpoint, packet) else {
             self.note(Kind::Warning, || "Not tunneling to our own address".into());
@@ -110,29 +110,86 @@ impl Walk<'_> {
             peer_offloads: self.tables.peers.contains(way.remote),
             ..way.outer(endpoint)
         };
-        let vni = self.vni(endpoint, packet);
-        let Some(mut push) = outer.vxlan(vni, dp, way.via_dp) else {
-            return self.give_up(DropCause::TunnelNoRoute);
+        packet.look_at_tunnel(endpoint.asks(), &mut self.mask);
+        let key = &packet.key.flow;
+        let said = Said {
+            endpoint,
+            told: &key.tunnel,
+            options: &[],
+            bare,
+            flow_label: self.flow_label(endpoint, key),
         };
-        push.fit = fit(endpoint, &way, vni);
+        let Some(mut push) = outer.push(&said, dp, way.via_dp) else {
+            self.note(Kind::Warning, || "native tunnel header build failed".into());
+            self.uses.push(Use::TxDrop(at, DropCause::TunnelHeader));
+            return self.give_up(DropCause::TunnelHeader);
+        };
+        push.fit = fit(endpoint, &way, key);
         let needed = Needed { bridge: way.bridge, ip: way.neighbour, asker };
         self.uses.push(Use::Neighbour(Box::new(needed)));
         self.commit(packet);
-        let key = outer_key(&outer, way.via_dp);
+        let key = outer_key(&outer, endpoint, bare, way.via_dp);
         // The underlay's rules count the packets that they see.
         let more = i32::try_from(push.header.len()).unwrap_or(0);
         self.uses.push(Use::Grown(more));
-        let wrapped = self.aside(&key, vec![Action::TnlPush(Arc::new(push))], |walk| {
+        let mut wrapping = Vec::new();
+        if endpoint.egress_pkt_mark != 0 {
+            let mut set = (FlowKey::default(), Mask::any());
+            (set.0.skb_mark, set.1.0.skb_mark) = (endpoint.egress_pkt_mark, u32::MAX);
+            wrapping.push(Action::Set(Box::new(set)));
+        }
+        if bare.is_some() && packet.key.flow.packet_type == 0 {
+            wrapping.push(Action::PopEth);
+        }
+        wrapping.push(Action::TnlPush(Arc::new(push)));
+        let own = wrapping.len();
+        let wrapped = self.aside(&key, wrapping, |walk| {
             walk.enter(way.via, Packet::new(&key));
         });
         self.uses.push(Use::Grown(-more));
-        if wrapped.len() > 1 {
+        if wrapped.len() > own {
             self.uses.push(Use::Tx(at));
             self.push(Action::Clone(wrapped));
         } else {
             // The underlay bridge wants none of it, and has said why.
             self.uses.push(Use::TxDrop(at, DropCause::Pipeline));
         }
+    }
+
+    /// The type of what comes behind the tunnel header, if that is not to be an Ethernet header. `None`: the tunnel does not take
+    /// the packet, and it has been said why.
+    fn inside(&mut self, endpoint: &Endpoint, packet: &Packet) -> Option<Option<u16>> {
+        let key = &packet.key.flow;
+        let is_frame = key.packet_type == 0;
+        match endpoint.carries {
+            Carries::Ethernet if !is_frame => {
+                self.refuse_bare();
+                None
+            }
+            Carries::Network if is_frame => {
+                // There is no place for a tag.
+                packet.look_at_presence(&mut self.mask);
+                if packet.tag().is_none() {
+                    return Some(Some(key.eth_type));
+                }
+                self.note(Kind::Warning, || "cannot send a VLAN tag through an L3 tunnel".into());
+                self.give_up(DropCause::UnsupportedPacketType);
+                None
+            }
+            _ if is_frame => Some(None),
+            _ => Some(Some(key.packet_type as u16)),
+        }
+    }
+
+    /// The inner packet's flow label, if it is to be copied.
+    fn flow_label(&mut self, endpoint: &Endpoint, key: &FlowKey) -> u32 {
+        let copies = endpoint.kind == tunnel::Kind::Srv6
+            && endpoint.flow_label == tunnel::endpoint::FlowLabel::Copy;
+        if !copies || !key.is_ipv6() {
+            return 0;
+        }
+        self.mask.0.ipv6_label = 0xf_ffff;
+        key.ipv6_label
     }
 
     /// The outer header's TOS and TTL, and a look at what they are made of. ECN always follows the packet.
@@ -189,19 +246,6 @@ impl Walk<'_> {
         remote.filter(|remote| Some(*remote) != own).map(|remote| (remote, local))
     }
 
-    /// The network that the packet is for. Of what rules tell, 24 bits count.
-    fn vni(&mut self, endpoint: &Endpoint, packet: &Packet) -> Vni {
-        match endpoint.out_key {
-            OutKey::Exact(vni) => vni,
-            OutKey::Absent => Vni::default(),
-            OutKey::Flow => {
-                let bits = TunnelKey { id: VNI_BITS, ..TunnelKey::default() };
-                packet.look_at_tunnel(bits, &mut self.mask);
-                Vni::new(packet.key.flow.tunnel.id & VNI_BITS).unwrap_or_default()
-            }
-        }
-    }
-
     /// The way by one of the next hops.
     pub(crate) fn way(&self, hop: &NextHop, remote: IpAddr) -> Result<Way, DropCause> {
         let via = self.snapshot.internal(&hop.dev).ok_or(DropCause::TunnelNoDevice)?;
@@ -252,17 +296,24 @@ impl Walk<'_> {
 }
 
 /// The key of the wrapped packet as it comes out of the host's internal port. Its source port is a hash: not known here.
-fn outer_key(outer: &Outer, in_port: DpPort) -> FlowKey {
+fn outer_key(outer: &Outer, endpoint: &Endpoint, bare: Option<u16>, in_port: DpPort) -> FlowKey {
+    let protocol = endpoint.kind.protocol();
     let mut key = FlowKey {
         in_port: in_port.0,
+        skb_mark: endpoint.egress_pkt_mark,
         eth_src: outer.eth_src,
         eth_dst: outer.eth_dst,
-        nw_proto: ip_proto::UDP,
+        nw_proto: outer.ip_proto(protocol),
         nw_tos: outer.tos,
         nw_ttl: outer.ttl,
-        tp_dst: outer.dst_port,
+        tp_dst: if protocol.is_udp() { outer.dst_port } else { 0 },
         ..FlowKey::default()
     };
+    if protocol == TunnelProtocol::Srv6 {
+        // Keys tell what is behind extension headers.
+        key.ipv6_exthdr = extension::ROUTING;
+        key.nw_proto = if bare == Some(eth_type::IPV4) { ip_proto::IPV4 } else { ip_proto::IPV6 };
+    }
     match (outer.src, outer.dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             key.eth_type = eth_type::IPV4;

@@ -9,6 +9,14 @@ use crate::trace::Kind;
 use crate::walk::Walk;
 
 impl<'a> Walk<'a> {
+    /// The port takes frames, and the packet is none.
+    pub(crate) fn refuse_bare(&mut self) {
+        self.note(Kind::Warning, || {
+            "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.".into()
+        });
+        self.give_up(DropCause::UnsupportedPacketType);
+    }
+
     /// The packet leaves its bridge by this port.
     pub(crate) fn output(&mut self, at: PortRef, port: &'a Port, packet: &Packet) {
         if port.config.no_forward {
@@ -16,11 +24,10 @@ impl<'a> Walk<'a> {
             return self.give_up(DropCause::PortDisabled);
         }
         let is_bare = packet.key.flow.packet_type != 0;
-        if is_bare && !matches!(port.kind, PortKind::Patch(_)) {
-            self.note(Kind::Warning, || {
-                "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.".into()
-            });
-            return self.give_up(DropCause::UnsupportedPacketType);
+        // What tunnels carry they say themselves.
+        let takes_bare = matches!(port.kind, PortKind::Patch(_) | PortKind::Tunnel { .. });
+        if is_bare && !takes_bare {
+            return self.refuse_bare();
         }
         match port.kind {
             PortKind::Device(dp) => {

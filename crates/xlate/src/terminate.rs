@@ -11,7 +11,7 @@ use packet::wire::icmpv6::kind;
 use packet::wire::ip_proto;
 use pipeline::{Port, PortKind, Snapshot};
 use tunnel::neighbour::Evidence;
-use tunnel::{Observed, Prefix, Routes};
+use tunnel::{Arrival, Observed, Prefix, Routes};
 
 use crate::packet::Packet;
 use crate::request::{Effect, Use};
@@ -42,12 +42,24 @@ impl Walk<'_> {
         let routes = self.tables.routes;
         let ours = own_addresses(routes, port).any(|a| a.addr() == dst)
             || (routes.is_own_address(dst) && means_one_host(dst));
-        if !ours || key.nw_proto != ip_proto::UDP {
+        if !ours {
             return None;
         }
-        self.mask.0.tp_dst |= bits_that_tell(key.tp_dst, endpoints.listeners().map(|(p, _)| p));
-        let listener = endpoints.listener(key.tp_dst)?;
-        self.say(|| format!("for tunnel {}", listener.device_name(key.tp_dst)));
+        let arrival = match key.nw_proto {
+            ip_proto::UDP => {
+                let ports = endpoints.listeners().filter_map(|(arrival, _)| match arrival {
+                    Arrival::Udp(port) => Some(port),
+                    Arrival::Gre | Arrival::Ipv6 => None,
+                });
+                self.mask.0.tp_dst |= bits_that_tell(key.tp_dst, ports);
+                Arrival::Udp(key.tp_dst)
+            }
+            ip_proto::GRE => Arrival::Gre,
+            ip_proto::IPV4 | ip_proto::IPV6 if key.is_ipv6() => Arrival::Ipv6,
+            _ => return None,
+        };
+        let listener = endpoints.listener(arrival)?;
+        self.say(|| format!("for tunnel {}", listener.device));
         Some(listener.dp)
     }
 
@@ -185,8 +197,8 @@ fn bits_that_tell(port: u16, ports: impl Iterator<Item = u16>) -> u16 {
 /// `tnl/ports/show [-v]`: which packets are taken for tunnel packets.
 pub fn show_listeners(snapshot: &Snapshot, routes: &Routes, verbose: bool) -> String {
     let mut out = String::from("Listening ports:\n");
-    for (udp_port, listener) in snapshot.endpoints().listeners() {
-        let (name, dp) = (listener.device_name(udp_port), listener.dp.0);
+    for (arrival, listener) in snapshot.endpoints().listeners() {
+        let (name, dp) = (&listener.device, listener.dp.0);
         if !verbose {
             let _ = writeln!(out, "{name} ({dp}) ref_cnt={}", listener.endpoints);
             continue;
@@ -197,10 +209,19 @@ pub fn show_listeners(snapshot: &Snapshot, routes: &Routes, verbose: bool) -> St
                 let (mac, ip) = (MacText(&mac), address.addr());
                 let (eth_type, family) =
                     if ip.is_ipv4() { ("0x0800", "ipv4") } else { ("0x86dd", "ipv6") };
-                let _ = writeln!(
-                    out,
-                    "{name} ({dp}) : eth(dst={mac}),eth_type({eth_type}),{family}(dst={ip},proto=17,frag=no),udp(dst={udp_port})"
-                );
+                let (protocols, port): (&[u8], _) = match arrival {
+                    Arrival::Udp(port) => (&[ip_proto::UDP], format!(",udp(dst={port})")),
+                    Arrival::Gre => (&[ip_proto::GRE], String::new()),
+                    Arrival::Ipv6 if ip.is_ipv4() => continue,
+                    Arrival::Ipv6 => (&[ip_proto::IPV4, ip_proto::IPV6], String::new()),
+                };
+                for proto in protocols {
+                    let _ = writeln!(
+                        out,
+                        "{name} ({dp}) : eth(dst={mac}),eth_type({eth_type}),\
+                         {family}(dst={ip},proto={proto},frag=no){port}"
+                    );
+                }
             }
         }
     }

@@ -341,6 +341,7 @@ fn error_text(cause: DropCause) -> &'static str {
         DropCause::InvalidTunnelMetadata => "Invalid tunnel metadata",
         DropCause::UnsupportedPacketType => "Unsupported packet type",
         DropCause::InvalidEcn => "Congestion Drop",
+        DropCause::TunnelHeader => "Native tunnel header build failed",
         _ => "Bridge not found",
     }
 }

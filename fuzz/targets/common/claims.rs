@@ -1,6 +1,6 @@
 //! Offload state out of arbitrary numbers.
 
-use packet::{Csum, Encap, Gso, GsoKind, Offload};
+use packet::{Carrier, Csum, Encap, Gso, GsoKind, Offload};
 
 /// What a guest claims about its packet: a virtio-net header and tunnel offsets, all of it arbitrary.
 pub(crate) type Claims = (u8, u16, u16, u16, u16, u16, u16);
@@ -15,8 +15,10 @@ pub(crate) fn offload((flags, start, offset, size, l3, l4, inner): Claims) -> Of
             l3,
             l4,
             inner,
-            udp: flags & 64 != 0,
-            csum: flags & 128 != 0,
+            carrier: [Carrier::Udp, Carrier::Gtpu, Carrier::Gre, Carrier::Ipv6]
+                [usize::from(flags >> 6)],
+            csum: inner & 1 != 0,
+            bare: l4 & 1 != 0,
         }),
         plain: false,
     }

@@ -9,8 +9,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use base::{Clock, Counters, Version};
-use datapath::{Band, BandKind, Config, Datapath, MeterConfig, MeterUnit, Perf, Stage, TunnelKind};
-use flow::{Action, DpPort, FlowKey, HashMethod, Mask, MaskedKey, RecircId, TnlPush, Vlan};
+use datapath::{Band, BandKind, Config, Datapath, MeterConfig, MeterUnit, Perf, Stage, Tunnel};
+use flow::{
+    Action, DpPort, FlowKey, HashMethod, Mask, MaskedKey, RecircId, TnlPush, TunnelProtocol, Vlan,
+};
 use netdev::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
 use packet::wire::ethernet::{EthernetHeader, eth_type};
 use packet::wire::ip_proto;
@@ -185,7 +187,7 @@ impl Rig {
             ..Config::new(clock.clone(), Counters::default())
         };
         let dp = Datapath::start(config).unwrap();
-        dp.add_tunnel_port(TUNNEL, TunnelKind::Vxlan { udp_port: 4789 }).unwrap();
+        dp.add_tunnel_port(TUNNEL, Tunnel::vxlan()).unwrap();
         // More than can come.
         let band = Band { kind: BandKind::Drop, rate: u32::MAX, burst: 0 };
         let meter = MeterConfig { unit: MeterUnit::Kilobits, bands: vec![band] };
@@ -268,9 +270,12 @@ fn tunnel_header(csum: bool) -> Arc<TnlPush> {
         header,
         l3: 14,
         l4: 34,
-        udp: true,
+        protocol: TunnelProtocol::Vxlan,
+        bare: false,
         csum,
         src_ports: (32768, 61000),
+        sequence: None,
+        labels_flows: false,
         peer_offloads: false,
         fit: flow::Fit::default(),
     }

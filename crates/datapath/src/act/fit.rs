@@ -6,6 +6,8 @@
 //! | answers (`pmtud`) | IPv4 that may be cut | is cut inside, and each piece wrapped |
 //! | answers | any other | its sender is told by the slow path, and it is dropped |
 //! | does not answer | any | is dropped |
+//!
+//! Packets without an Ethernet header are neither cut inside nor answered: they are dropped, or cut outside.
 
 use flow::{FlowKey, TnlPush};
 use packet::fit;
@@ -30,7 +32,7 @@ impl Executor {
         let tnl = template.tnl();
         let done = reason == DropReason::TunnelTooBig
             && (tnl.fit.fragments && self.cut_outside(template, &packet, key)
-                || tnl.fit.answers && self.cut_inside(template, &packet, key));
+                || tnl.fit.answers && !tnl.bare && self.cut_inside(template, &packet, key));
         if !done {
             self.tally.count(reason);
             if reason == DropReason::TunnelTooBig {
@@ -59,7 +61,7 @@ impl Executor {
         let most = usize::from(template.tnl().fit.most);
         let mut out = Vec::new();
         for mut part in self.wholes(packet) {
-            let pushed = template.push_any(&mut part, key, &mut self.ip_id).is_ok()
+            let pushed = template.push_any(&mut part, key, &mut self.ip_id, self.now).is_ok()
                 && gso::complete_csum(&mut part).is_ok();
             let buffers = &mut self.buffers;
             if !(pushed && fit::fragment(&part, most, |n| buffers.take(n), &mut out)) {
@@ -81,7 +83,7 @@ impl Executor {
             }
         }
         for mut piece in pieces {
-            if template.push(&mut piece, key, &mut self.ip_id).is_err() {
+            if template.push(&mut piece, key, &mut self.ip_id, self.now).is_err() {
                 return false;
             }
             out.push(piece);
@@ -95,11 +97,14 @@ impl Executor {
         let Some(back) = tnl.fit.back.as_deref() else { return };
         let bytes = packet.bytes();
         let beginning = bytes.get(..fit::answer::NEEDED).unwrap_or(bytes);
-        let key = FlowKey { in_port: tnl.tnl_port.0, tunnel: *back, ..*key };
+        // All that is asked of the type is whether there is an Ethernet header.
+        let packet_type = if tnl.bare { key.packet_type.max(1) } else { 0 };
+        let key = FlowKey { in_port: tnl.tnl_port.0, tunnel: *back, packet_type, ..*key };
+        let link = if tnl.bare { 0 } else { fit::link_header(bytes) };
         let reason = MissReason::TooBig {
-            mtu: tnl.fit.inner(tnl, fit::link_header(bytes)),
+            mtu: tnl.fit.inner(tnl, link),
             length: u16::try_from(fit::longest(packet)).unwrap_or(u16::MAX),
-            answers: tnl.fit.answers,
+            answers: tnl.fit.answers && !tnl.bare,
         };
         let packet = Packet::new(Buf::from_slice(beginning));
         self.misses.push(Miss { packet, key, reason, source: self.source });

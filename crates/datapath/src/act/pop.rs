@@ -10,11 +10,11 @@
 //! | TCP super-packet with its checksum start *inside* (a kernel's tunnel segmentation) | the inner super-packet |
 //!
 //! # What is refused
-//! Not UDP, a fragment, lengths that contradict each other, a wrong IPv4 header checksum, a wrong UDP checksum, VXLAN flags
-//! other than I or bits in reserved fields, less than an Ethernet header inside: each is
+//! Not what the tunnel's protocol comes in, a fragment, lengths that contradict each other, a wrong IPv4 header checksum, a wrong
+//! UDP or GRE checksum, a tunnel header that [`layer`] does not understand, less than an Ethernet header inside: each is
 //! [`DropReason::TunnelPopError`](crate::DropReason::TunnelPopError). A UDP checksum of zero is fine.
 
-use flow::{TunnelKey, tunnel_flag};
+use flow::{TunnelKey, TunnelProtocol, tunnel_flag};
 use packet::checksum;
 use packet::gro;
 use packet::wire::ethernet::{EthernetHeader, eth_type};
@@ -22,21 +22,23 @@ use packet::wire::ipv4::{self, Ipv4Header};
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::tcp;
 use packet::wire::udp::{self, UdpHeader};
-use packet::wire::vxlan::VxlanHeader;
-use packet::wire::{Fragment, Header, Located, ip_proto, locate};
+use packet::wire::{Fragment, Header, Located, ip_proto, locate, locate_bare};
 use packet::{Csum, Gso, GsoKind, Packet};
 
 use crate::peers;
-use crate::ports::TunnelKind;
+use layer::{Layer, More};
+
+mod layer;
 
 /// A valid outer header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Outer {
     at: Located,
-    vni: u32,
-    /// Offset of the inner frame.
+    protocol: TunnelProtocol,
+    layer: Layer,
+    /// Offset of the inner packet.
     inner: usize,
-    /// Where the inner frame ends.
+    /// Where the inner packet ends.
     end: usize,
     /// For a super-packet of many datagrams: bytes of UDP payload in each.
     datagram: Option<u16>,
@@ -46,10 +48,10 @@ pub(super) struct Outer {
 
 /// Reads and judges the outer headers of a packet for a tunnel of this kind. `None`: drop it.
 #[inline(always)]
-pub(super) fn judge(packet: &Packet, kind: TunnelKind) -> Option<Outer> {
+pub(super) fn judge(packet: &Packet, protocol: TunnelProtocol) -> Option<Outer> {
     match locate_plain(packet.bytes()) {
-        Some(at) => judge_at(packet, at, kind),
-        None => judge_other(packet, kind),
+        Some(at) => judge_at(packet, at, protocol),
+        None => judge_other(packet, protocol),
     }
 }
 
@@ -69,22 +71,24 @@ fn locate_plain(frame: &[u8]) -> Option<Located> {
 
 /// Whether what is inside may be joined with others of its flow, at a glance: most small packets may not. Of rare outer headers
 /// nobody knows so soon.
-pub(super) fn may_be_joined(packet: &Packet) -> bool {
+pub(super) fn may_be_joined(packet: &Packet, protocol: TunnelProtocol) -> bool {
     let frame = packet.bytes();
-    let inner = |at: Located| frame.get(at.l4 + UdpHeader::LEN + VxlanHeader::LEN..at.end);
+    let inner = |at: Located| frame.get(at.l4 + layer::usual_len(protocol)?..at.end);
     locate_plain(frame).and_then(inner).is_none_or(gro::may_be_joined)
 }
 
 #[cold]
-fn judge_other(packet: &Packet, kind: TunnelKind) -> Option<Outer> {
-    judge_at(packet, locate(packet.bytes())?, kind)
+fn judge_other(packet: &Packet, protocol: TunnelProtocol) -> Option<Outer> {
+    judge_at(packet, locate(packet.bytes())?, protocol)
 }
 
 #[inline(always)]
-fn judge_at(packet: &Packet, at: Located, kind: TunnelKind) -> Option<Outer> {
-    let TunnelKind::Vxlan { .. } = kind;
+fn judge_at(packet: &Packet, at: Located, protocol: TunnelProtocol) -> Option<Outer> {
     let frame = packet.bytes();
-    if at.proto != ip_proto::UDP || at.fragment != Fragment::No {
+    if at.proto != ip_proto::UDP || !protocol.is_udp() {
+        return judge_without_udp(packet, at, protocol);
+    }
+    if at.fragment != Fragment::No {
         return None;
     }
     let udp = UdpHeader::at(frame, at.l4)?;
@@ -92,15 +96,57 @@ fn judge_at(packet: &Packet, at: Located, kind: TunnelKind) -> Option<Outer> {
     if !is_ip_sound(packet, &at) || !is_udp_sound(packet, &at, udp, end) {
         return None;
     }
-    let vxlan = at.l4 + UdpHeader::LEN;
-    let header = VxlanHeader::at(frame.get(..end)?, vxlan).filter(|h| h.is_plain())?;
-    let inner = vxlan + VxlanHeader::LEN;
-    if end < inner + EthernetHeader::LEN {
+    let start = at.l4 + UdpHeader::LEN;
+    let layer = layer::in_udp(protocol, frame.get(start..end)?)?;
+    finish(packet, at, protocol, layer, (start, end))
+}
+
+/// Finds the packet inside, which a tunnel header at `start` is in front of.
+#[inline(always)]
+fn finish(
+    packet: &Packet,
+    at: Located,
+    protocol: TunnelProtocol,
+    layer: Layer,
+    (start, end): (usize, usize),
+) -> Option<Outer> {
+    let frame = packet.bytes();
+    let inner = start + layer.len;
+    let least = if layer.packet_type == 0 { EthernetHeader::LEN } else { 1 };
+    if end < inner + least {
         return None;
     }
     let offloads = peers::shows_offloads(frame, at.l3, at.v6, &packet.offload);
-    let (vni, datagram) = (header.vni(), datagram_size(packet));
-    Some(Outer { at, vni, inner, end, datagram, offloads })
+    let datagram = datagram_size(packet);
+    let outer = Outer { at, protocol, layer, inner, end, datagram, offloads };
+    Some(if layer.is_whole {
+        Outer { inner: 0, end: frame.len(), datagram: None, ..outer }
+    } else {
+        outer
+    })
+}
+
+/// What comes with GRE, or right behind the IP header.
+#[inline(never)]
+fn judge_without_udp(packet: &Packet, at: Located, protocol: TunnelProtocol) -> Option<Outer> {
+    let frame = packet.bytes();
+    if at.fragment != Fragment::No || !is_ip_sound(packet, &at) {
+        return None;
+    }
+    let layer = match (protocol, at.proto) {
+        (TunnelProtocol::Gre | TunnelProtocol::Erspan, ip_proto::GRE) => {
+            let layer = layer::in_gre(frame.get(at.l4..at.end)?)?;
+            if layer.flags & tunnel_flag::CSUM != 0 && !is_gre_sound(packet, &at) {
+                return None;
+            }
+            layer
+        }
+        (TunnelProtocol::Srv6, ip_proto::IPV4 | ip_proto::IPV6) if at.v6 => {
+            layer::behind_segments(frame.get(at.l3..at.l4)?, at.proto)?
+        }
+        _ => return None,
+    };
+    finish(packet, at, protocol, layer, (at.l4, at.end))
 }
 
 /// The size of each datagram's payload when there are many.
@@ -149,7 +195,19 @@ fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> b
     }
 }
 
+/// Whether a GRE checksum, over all that is behind the IP header, is right. One over something unfinished nobody can check.
+fn is_gre_sound(packet: &Packet, at: &Located) -> bool {
+    !packet.offload.is_complete()
+        || packet.bytes().get(at.l4..at.end).is_some_and(|b| checksum::sum(b).checksum() == 0)
+}
+
 impl Outer {
+    /// The type of the packet inside, as in [`flow::FlowKey::packet_type`].
+    #[inline(always)]
+    pub(super) fn packet_type(&self) -> u32 {
+        self.layer.packet_type
+    }
+
     /// Writes down what it says, of the packet that it was found in, where nothing is written yet.
     ///
     /// In place, and not given back: a processor that has just stored the fields one by one would wait before it can copy them
@@ -157,11 +215,17 @@ impl Outer {
     #[inline(always)]
     pub(super) fn tell(&self, packet: &Packet, tunnel: &mut TunnelKey) {
         let frame = packet.bytes();
-        tunnel.id = self.vni.into();
-        if let Some(udp) = UdpHeader::at(frame, self.at.l4) {
+        tunnel.id = self.layer.id.into();
+        tunnel.flags = self.layer.flags;
+        if self.protocol.is_udp()
+            && let Some(udp) = UdpHeader::at(frame, self.at.l4)
+        {
             let csum = if udp.csum.get() != 0 { tunnel_flag::CSUM } else { 0 };
-            tunnel.flags = tunnel_flag::KEY | csum;
+            tunnel.flags |= csum;
             (tunnel.tp_src, tunnel.tp_dst) = (udp.src.get(), udp.dst.get());
+        }
+        if self.layer.more != More::Nothing {
+            self.layer.more.tell(tunnel);
         }
         if self.at.v6 {
             if let Some(ip) = Ipv6Header::at(frame, self.at.l3) {
@@ -179,21 +243,30 @@ impl Outer {
         self.datagram.is_some()
     }
 
-    /// The packets inside a super-packet of datagrams: those of them that have a valid tunnel header of the same network and
-    /// an Ethernet header; `refused` is told of each other one.
+    /// Geneve's options, as they are in the packet.
+    pub(super) fn options<'a>(&self, packet: &'a Packet) -> &'a [u8] {
+        let len = usize::from(self.layer.options);
+        let start = self.inner.saturating_sub(len);
+        if len == 0 { &[] } else { packet.bytes().get(start..self.inner).unwrap_or_default() }
+    }
+
+    /// The packets inside a super-packet of datagrams: those of them whose tunnel header says the same as the first, and that
+    /// are long enough; `refused` is told of each other one.
     pub(super) fn frames<'a>(
         &self,
         packet: &'a Packet,
         mut refused: impl FnMut(),
     ) -> impl Iterator<Item = &'a [u8]> {
-        let vni = self.vni;
+        let Self { protocol, layer, .. } = *self;
         let size = self.datagram.unwrap_or(u16::MAX);
+        let options = self.options(packet);
         gro::datagrams(packet.bytes(), self.at.l4, self.end, size).filter_map(move |datagram| {
-            let inside = VxlanHeader::split(datagram)
-                .filter(|(h, frame)| {
-                    h.is_plain() && h.vni() == vni && frame.len() >= EthernetHeader::LEN
-                })
-                .map(|(_, frame)| frame);
+            let least = if layer.packet_type == 0 { EthernetHeader::LEN } else { 1 };
+            let inside = layer::in_udp(protocol, datagram)
+                .filter(|own| *own == layer)
+                .and_then(|own| datagram.split_at_checked(own.len))
+                .filter(|(header, inside)| inside.len() >= least && header.ends_with(options))
+                .map(|(_, inside)| inside);
             if inside.is_none() {
                 refused();
             }
@@ -218,7 +291,7 @@ impl Outer {
         }
         packet.buf.truncate(self.end);
         packet.buf.pull_front(n);
-        if packet.offload.is_complete() {
+        if packet.offload.is_complete() && !self.layer.is_whole {
             packet.offload.csum = self.csum_of(packet.bytes());
         }
         true
@@ -229,15 +302,20 @@ impl Outer {
     /// said so. A valid checksum looks like that only if the rest sums to nothing, and completing it is no harm then.
     #[inline]
     pub(super) fn csum_of(&self, frame: &[u8]) -> Csum {
-        let unfinished = if self.offloads == Some(true) { None } else { unfinished(frame) };
-        unfinished.unwrap_or(Csum::Complete)
+        if self.offloads == Some(true) {
+            return Csum::Complete;
+        }
+        let at = match self.layer.packet_type {
+            0 => locate_plain(frame).or_else(|| locate(frame)),
+            _ => locate_bare(frame),
+        };
+        at.and_then(|at| unfinished(frame, at)).unwrap_or(Csum::Complete)
     }
 }
 
 /// The checksum, if it is the pseudo-header's part alone.
 #[inline]
-fn unfinished(frame: &[u8]) -> Option<Csum> {
-    let at = locate_plain(frame).or_else(|| locate(frame))?;
+fn unfinished(frame: &[u8], at: Located) -> Option<Csum> {
     if at.fragment != Fragment::No || at.end != frame.len() {
         return None;
     }

@@ -13,16 +13,20 @@
 
 use std::mem::offset_of;
 
-use flow::{FlowKey, TnlPush};
+use base::Instant;
+use flow::{FlowKey, TnlPush, TunnelProtocol};
 use packet::checksum::{self, Sum};
 use packet::fit;
 use packet::gso::{self, Unfit};
 use packet::wire::Header;
+use packet::wire::erspan::{self, Erspan, Version};
+use packet::wire::gre::Gre;
+use packet::wire::gtpu::GtpuHeader;
 use packet::wire::ipv4::Ipv4Header;
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::tcp;
 use packet::wire::udp::UdpHeader;
-use packet::{Csum, Encap, Packet};
+use packet::{Carrier, Csum, Encap, Packet};
 use zerocopy::IntoBytes;
 
 use crate::drops::DropReason;
@@ -37,6 +41,44 @@ pub(super) struct Template<'a> {
     /// Sum of the IPv4 header without its length, identification and checksum; `None`: it is an IPv6 header. (To read it back
     /// behind each packet's changes would make the processor wait for those.)
     ipv4: Option<Sum>,
+    last: Last,
+}
+
+/// What the protocol wants patched behind the outer IP header. Offsets are of the whole header.
+#[derive(Clone, Copy)]
+enum Last {
+    /// UDP's length and source port.
+    Udp,
+    /// The same, and a length further on.
+    Gtpu,
+    /// GRE: perhaps a sequence number and a timestamp.
+    Gre { sequence: Option<usize>, timestamp: Option<usize> },
+    /// Nothing, but for a flow label in front.
+    Ipv6,
+}
+
+impl Last {
+    /// `None`: the header is too short for what it says it is.
+    fn of(tnl: &TnlPush) -> Option<Self> {
+        let l4 = usize::from(tnl.l4);
+        let bytes = tnl.header.get(l4..)?;
+        let udp = |len: usize| bytes.len() >= UdpHeader::LEN + len;
+        match tnl.protocol {
+            TunnelProtocol::Vxlan | TunnelProtocol::Geneve => udp(0).then_some(Self::Udp),
+            TunnelProtocol::Gtpu => udp(GtpuHeader::LEN).then_some(Self::Gtpu),
+            TunnelProtocol::Gre | TunnelProtocol::Erspan => {
+                let gre = Gre::parse(bytes).filter(|gre| gre.csum.is_some() == tnl.csum)?;
+                let sequence = gre.seq_offset().map(|at| l4 + at);
+                let inside = bytes.get(gre.len()..)?;
+                let erspan = Erspan::parse(gre.proto, inside).map(|erspan| erspan.version);
+                let has_time = matches!(erspan, Some(Version::V2 { .. }));
+                let timestamp = has_time.then_some(l4 + gre.len() + erspan::TIMESTAMP_OFFSET);
+                (sequence.is_some() == tnl.sequence.is_some())
+                    .then_some(Self::Gre { sequence, timestamp })
+            }
+            TunnelProtocol::Srv6 => (!tnl.csum).then_some(Self::Ipv6),
+        }
+    }
 }
 
 impl<'a> Template<'a> {
@@ -44,9 +86,7 @@ impl<'a> Template<'a> {
     pub(super) fn new(tnl: &'a TnlPush) -> Option<Self> {
         let (l3, l4) = (usize::from(tnl.l3), usize::from(tnl.l4));
         let fits = tnl.header.len() <= HEADER_MAX && l3 < l4 && l4 < tnl.header.len();
-        if !fits || (tnl.csum && !tnl.udp) {
-            return None;
-        }
+        let last = Last::of(tnl).filter(|_| fits)?;
         let ip = tnl.header.get(l3..l4)?;
         let ipv4 = if ip.first()? >> 4 == 4 {
             let mut header = *Ipv4Header::view(ip)?;
@@ -58,7 +98,7 @@ impl<'a> Template<'a> {
             Ipv6Header::view(ip)?;
             None
         };
-        Some(Self { tnl, ipv4 })
+        Some(Self { tnl, ipv4, last })
     }
 
     /// What it was made of.
@@ -74,16 +114,17 @@ impl<'a> Template<'a> {
         packet: &mut Packet,
         key: &FlowKey,
         ip_id: &mut u16,
+        now: Instant,
     ) -> Result<(), DropReason> {
         let tnl = self.tnl;
         if fit::longest(packet) + tnl.header.len() - usize::from(tnl.l3) > usize::from(tnl.fit.most)
         {
             return Err(DropReason::TunnelTooBig);
         }
-        if tnl.fit.clamps && key.tcp_flags & tcp::flag::SYN != 0 {
+        if tnl.fit.clamps && !tnl.bare && key.tcp_flags & tcp::flag::SYN != 0 {
             clamp(packet, tnl);
         }
-        self.push_any(packet, key, ip_id)
+        self.push_any(packet, key, ip_id, now)
     }
 
     /// The same of whatever length.
@@ -93,6 +134,7 @@ impl<'a> Template<'a> {
         packet: &mut Packet,
         key: &FlowKey,
         ip_id: &mut u16,
+        now: Instant,
     ) -> Result<(), DropReason> {
         let tnl = self.tnl;
         let (l3, l4) = (usize::from(tnl.l3), usize::from(tnl.l4));
@@ -109,12 +151,11 @@ impl<'a> Template<'a> {
         packet.offload.pushed(tnl.header.len() as u16);
         let frame = packet.buf.as_mut_slice();
         self.patch_ip(frame, ip_len as u16, ip_id).ok_or(DropReason::TunnelPushError)?;
-        if tnl.udp {
-            let udp = UdpHeader::at_mut(frame, l4).ok_or(DropReason::TunnelPushError)?;
-            udp.src = source_port(key, tnl.src_ports).into();
-            udp.len = (l4_len as u16).into();
-            udp.csum = 0.into();
+        match self.last {
+            Last::Udp => patch_udp(frame, l4, l4_len, key, tnl.src_ports),
+            rest => self.patch_rest(rest, packet, l4_len, key, now),
         }
+        .ok_or(DropReason::TunnelPushError)?;
         // Once under a stranger's header, always: another tunnel around it does not change who reads it in the end.
         let plain = packet.offload.plain || !tnl.peer_offloads;
         checksums(packet, tnl).map_err(|_| DropReason::TunnelPushError)?;
@@ -128,7 +169,10 @@ impl<'a> Template<'a> {
         let Some(mut sum) = self.ipv4 else {
             let ip = Ipv6Header::at_mut(frame, l3)?;
             ip.payload_len = len.checked_sub(Ipv6Header::LEN as u16)?.into();
-            peers::mark_ipv6(ip);
+            // Where labels have a meaning of their own they are left alone.
+            if self.tnl.protocol != TunnelProtocol::Srv6 {
+                peers::mark_ipv6(ip);
+            }
             return Some(());
         };
         let ip = Ipv4Header::at_mut(frame, l3)?;
@@ -151,17 +195,101 @@ fn clamp(packet: &mut Packet, tnl: &TnlPush) {
     fit::clamp_mss(packet, mtu);
 }
 
+/// UDP's own.
+#[inline(always)]
+fn patch_udp(
+    frame: &mut [u8],
+    l4: usize,
+    len: usize,
+    key: &FlowKey,
+    src_ports: (u16, u16),
+) -> Option<()> {
+    let udp = UdpHeader::at_mut(frame, l4)?;
+    udp.src = source_port(key, src_ports).into();
+    udp.len = (len as u16).into();
+    udp.csum = 0.into();
+    Some(())
+}
+
+impl Template<'_> {
+    /// What protocols have that is not only UDP's.
+    fn patch_rest(
+        &self,
+        last: Last,
+        packet: &mut Packet,
+        l4_len: usize,
+        key: &FlowKey,
+        now: Instant,
+    ) -> Option<()> {
+        let (tnl, l4) = (self.tnl, usize::from(self.tnl.l4));
+        match last {
+            Last::Udp => {}
+            Last::Gtpu => {
+                let frame = packet.buf.as_mut_slice();
+                patch_udp(frame, l4, l4_len, key, tnl.src_ports)?;
+                let gtpu = GtpuHeader::at_mut(frame, l4 + UdpHeader::LEN)?;
+                let len = l4_len.checked_sub(UdpHeader::LEN + GtpuHeader::LEN)?;
+                gtpu.len = (len as u16).into();
+            }
+            Last::Gre { sequence, timestamp } => {
+                if let (Some(at), Some(numbers)) = (sequence, &tnl.sequence) {
+                    // Each segment of a super-packet has a number of its own.
+                    let packets = packet
+                        .offload
+                        .gso
+                        .map_or(1, |gso| packet.buf.len().div_ceil(usize::from(gso.size.max(1))));
+                    let number = numbers.take(packets as u32);
+                    put_u32(packet.buf.as_mut_slice(), at, number)?;
+                }
+                if let Some(at) = timestamp {
+                    // Units of 100 microseconds, as the header's granularity says.
+                    let time = now.as_nanos() / 100_000;
+                    put_u32(packet.buf.as_mut_slice(), at, time as u32)?;
+                }
+            }
+            Last::Ipv6 if tnl.labels_flows => {
+                let ip = Ipv6Header::at_mut(packet.buf.as_mut_slice(), usize::from(tnl.l3))?;
+                let rest = ip.version_class_label.get() & !0xf_ffff;
+                let label = (flow_hash(key) >> 44) as u32;
+                ip.version_class_label = (rest | label).into();
+            }
+            Last::Ipv6 => {}
+        }
+        Some(())
+    }
+}
+
+fn put_u32(frame: &mut [u8], at: usize, value: u32) -> Option<()> {
+    *frame.get_mut(at..)?.first_chunk_mut::<4>()? = value.to_be_bytes();
+    Some(())
+}
+
 /// The table in the module's essay.
 fn checksums(packet: &mut Packet, tnl: &TnlPush) -> Result<(), Unfit> {
     // The header's length was checked.
     let inner = tnl.header.len() as u16;
-    let encap = Encap { l3: tnl.l3, l4: tnl.l4, inner, udp: tnl.udp, csum: tnl.csum };
+    let carrier = match tnl.protocol {
+        TunnelProtocol::Vxlan | TunnelProtocol::Geneve => Carrier::Udp,
+        TunnelProtocol::Gtpu => Carrier::Gtpu,
+        TunnelProtocol::Gre | TunnelProtocol::Erspan => Carrier::Gre,
+        TunnelProtocol::Srv6 => Carrier::Ipv6,
+    };
+    let TnlPush { l3, l4, csum, bare, .. } = *tnl;
+    let encap = Encap { l3, l4, inner, carrier, csum, bare };
     if !packet.offload.is_complete() {
         packet.offload.encap = Some(encap);
         return if packet.offload.gso.is_none() { gso::complete_outer(packet) } else { Ok(()) };
     }
     packet.offload.csum = Csum::Complete;
-    if tnl.csum { gso::defer_udp_csum(packet, encap) } else { Ok(()) }
+    match tnl.csum {
+        false => Ok(()),
+        true if carrier.is_udp() => gso::defer_udp_csum(packet, encap),
+        // No device knows GRE's.
+        true => {
+            packet.offload.encap = Some(encap);
+            gso::complete_outer(packet)
+        }
+    }
 }
 
 /// The outer source port: one per inner flow, so that multipath underlays keep each flow in order and spread them all.
@@ -202,7 +330,7 @@ pub(super) fn push(
     ip_id: &mut u16,
 ) -> Result<(), DropReason> {
     let template = Template::new(tnl).ok_or(DropReason::TunnelPushError)?;
-    template.push(packet, key, ip_id)
+    template.push(packet, key, ip_id, Instant::default())
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use super::{Executor, Work};
 use crate::drops::{DropCounters, DropReason};
 use crate::meters::Replica;
 use crate::miss::MissReason;
-use crate::ports::TunnelKind;
 use crate::tests::device::{EVERYTHING, MemDevice};
 use crate::tests::frames::{Ip, TCP4, UDP4, assert_sound, frame, partial, payload, super_packet};
+use flow::TunnelProtocol;
 
 /// An executor with devices 1 to 3 and tunnel 9, and what it has dropped.
 struct Bench {
@@ -29,7 +29,7 @@ impl Bench {
         for (device, i) in devices.iter().zip(1..) {
             exec.ports.add_device(DpPort(i), netdev::Device::tx_queue(&**device).unwrap());
         }
-        exec.ports.add_tunnel(DpPort(9), TunnelKind::Vxlan { udp_port: 4789 });
+        exec.ports.add_tunnel(DpPort(9), TunnelProtocol::Vxlan);
         Self { exec, devices, drops: DropCounters::new(&base::Counters::default()) }
     }
 

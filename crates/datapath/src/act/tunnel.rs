@@ -2,13 +2,12 @@
 //! packets joined on the way in both directions.
 
 use flow::extract::Metadata;
-use flow::{Action, DpPort, FlowKey, RecircId, TnlPush, TunnelKey};
-use packet::{Packet, gso};
+use flow::{Action, DpPort, FlowKey, RecircId, TnlPush, TunnelKey, TunnelProtocol};
+use packet::{Offload, Packet, gso};
 
 use super::push::Template;
 use super::{DEPTH_MAX, Executor, REENTER_MAX, Round, Work, pop};
 use crate::drops::DropReason;
-use crate::ports::TunnelKind;
 
 /// That encapsulated packets are to be joined with others.
 #[derive(Clone, Copy)]
@@ -85,7 +84,7 @@ impl Executor {
     /// Encapsulates one packet. False: it is dropped, or what is left of it is in `self.late`.
     #[inline]
     fn push_one(&mut self, template: &Template<'_>, packet: &mut Packet, key: &FlowKey) -> bool {
-        match template.push(packet, key, &mut self.ip_id) {
+        match template.push(packet, key, &mut self.ip_id, self.now) {
             Ok(()) => true,
             Err(reason) => {
                 self.not_pushed(template, std::mem::take(packet), key, reason);
@@ -173,17 +172,17 @@ impl Executor {
         depth: u8,
         last: bool,
     ) {
-        let Some(kind) = self.ports.tunnel(port) else {
+        let Some(protocol) = self.ports.tunnel(port) else {
             group.iter().for_each(|_| self.tally.count(DropReason::InvalidTnlPort));
             return;
         };
         let mut works = self.take(group, last);
         let members = works.iter().map(|w| (&w.packet, &keys[usize::from(w.key)]));
         // The outer source port tells inner flows apart.
-        if repeats(members, pop::may_be_joined) {
-            self.pop_joining(kind, port, &mut works, keys, depth);
+        if repeats(members, |packet| pop::may_be_joined(packet, protocol)) {
+            self.pop_joining(protocol, port, &mut works, keys, depth);
         } else {
-            self.pop_each(kind, port, &mut works, keys, depth);
+            self.pop_each(protocol, port, &mut works, keys, depth);
         }
         self.spare_groups.push(works);
     }
@@ -192,9 +191,10 @@ impl Executor {
     /// not that simple. `round` has no packets afterwards.
     pub(crate) fn pop_on(&mut self, port: DpPort, round: &mut Round) -> bool {
         let depth = round.depth + 1;
-        let Some(kind) = self.ports.tunnel(port) else { return false };
+        let Some(protocol) = self.ports.tunnel(port) else { return false };
+        let members = round.packets.iter().zip(&round.keys);
         let has_room = depth <= DEPTH_MAX && self.reentering + round.packets.len() <= REENTER_MAX;
-        if !has_room || repeats(round.packets.iter().zip(&round.keys), pop::may_be_joined) {
+        if !has_room || repeats(members, |packet| pop::may_be_joined(packet, protocol)) {
             return false;
         }
         let mut next = self.new_round(depth);
@@ -208,7 +208,7 @@ impl Executor {
             let (Some(outside), Some(own)) = (outside.next(), key.as_deref_mut()) else {
                 return false; // there are as many as packets
             };
-            if self.pop_one(kind, port, packet, outside, own) {
+            if self.pop_one(protocol, port, packet, outside, own) {
                 kept += 1;
                 key = inside.next();
                 return true;
@@ -227,19 +227,20 @@ impl Executor {
     #[inline(never)]
     fn pop_one(
         &mut self,
-        kind: TunnelKind,
+        protocol: TunnelProtocol,
         port: DpPort,
         packet: &mut Packet,
         outside: &FlowKey,
         key: &mut FlowKey,
     ) -> bool {
-        let Some(outer) = pop::judge(packet, kind) else { return false };
+        let Some(outer) = pop::judge(packet, protocol) else { return false };
         outer.tell(packet, &mut key.tunnel);
         if !outer.strip(packet) {
             key.tunnel = TunnelKey::default();
             return false;
         }
         key.in_port = port.0;
+        key.packet_type = outer.packet_type();
         (key.dp_hash, key.skb_mark) = (outside.dp_hash, outside.skb_mark);
         key.skb_priority = outside.skb_priority;
         if let Some(sign) = outer.offloads {
@@ -251,7 +252,7 @@ impl Executor {
     /// Decapsulates packets that are of a flow each.
     fn pop_each(
         &mut self,
-        kind: TunnelKind,
+        protocol: TunnelProtocol,
         port: DpPort,
         works: &mut Vec<Work>,
         keys: &[FlowKey],
@@ -267,7 +268,7 @@ impl Executor {
             // In place: a key is long.
             round.keys.push(FlowKey::default());
             let (packet, key) = (&mut round.packets[at], &mut round.keys[at]);
-            if !self.pop_one(kind, port, packet, &keys[usize::from(w.key)], key) {
+            if !self.pop_one(protocol, port, packet, &keys[usize::from(w.key)], key) {
                 self.tally.count(DropReason::TunnelPopError);
                 round.packets.pop().into_iter().for_each(|refused| self.buffers.put(refused.buf));
                 round.keys.truncate(at);
@@ -279,7 +280,7 @@ impl Executor {
     /// Decapsulates packets, some of which may be joined.
     fn pop_joining(
         &mut self,
-        kind: TunnelKind,
+        protocol: TunnelProtocol,
         port: DpPort,
         works: &mut Vec<Work>,
         keys: &[FlowKey],
@@ -287,7 +288,7 @@ impl Executor {
     ) {
         let mut run: Option<Metadata> = None;
         for mut w in works.drain(..) {
-            let Some(outer) = pop::judge(&w.packet, kind) else {
+            let Some(outer) = pop::judge(&w.packet, protocol) else {
                 self.tally.count(DropReason::TunnelPopError);
                 self.buffers.put(w.packet.buf);
                 continue;
@@ -299,17 +300,26 @@ impl Executor {
             }
             // Packets of one run came the same way: what is joined may carry any one's metadata. (The outer source port tells
             // inner flows apart, and only segments of one inner flow are joined.)
-            let same =
-                |open: &Metadata| open.tunnel == TunnelKey { tp_src: open.tunnel.tp_src, ..tunnel };
+            let packet_type = outer.packet_type();
+            let same = |open: &Metadata| {
+                open.tunnel == TunnelKey { tp_src: open.tunnel.tp_src, ..tunnel }
+                    && open.packet_type == packet_type
+            };
             if !run.as_ref().is_some_and(same) {
                 self.end_run(run.take(), depth);
-                run = Some(inside(port, tunnel, &keys[usize::from(w.key)]));
+                let outside = &keys[usize::from(w.key)];
+                run = Some(Metadata { packet_type, ..inside(port, tunnel, outside) });
             }
             if outer.is_many() {
                 self.unpack(&outer, &w.packet);
                 self.buffers.put(w.packet.buf);
             } else if outer.strip(&mut w.packet) {
                 let Self { gro, buffers, joined, .. } = self;
+                if packet_type != 0 {
+                    // Only frames are joined.
+                    joined.push(w.packet);
+                    continue;
+                }
                 if let Some(empty) = gro.packet(w.packet, |n| buffers.take(n), joined) {
                     buffers.put(empty);
                 }
@@ -326,6 +336,13 @@ impl Executor {
         let Self { gro, buffers, joined, tally, .. } = self;
         let refused = || tally.count(DropReason::TunnelPopError);
         for frame in outer.frames(packet, refused) {
+            if outer.packet_type() != 0 {
+                let mut buf = buffers.take(frame.len());
+                buf.extend(frame);
+                let offload = Offload { csum: outer.csum_of(frame), ..Offload::default() };
+                joined.push(Packet { buf, offload });
+                continue;
+            }
             gro.frame(frame, outer.csum_of(frame), |n| buffers.take(n), joined);
         }
     }

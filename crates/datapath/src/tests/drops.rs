@@ -58,6 +58,7 @@ fn what_flows_drop() {
         (DropCause::BridgeNotFound, DropReason::BridgeNotFound),
         (DropCause::TunnelNoRoute, DropReason::TunnelRoutingFailed),
         (DropCause::TunnelNoDevice, DropReason::TunnelNoDevice),
+        (DropCause::TunnelHeader, DropReason::TunnelHeaderBuildFailed),
         (DropCause::TunnelNoNeighbour, DropReason::TunnelNeighCacheMiss),
         (DropCause::UnknownTunnel, DropReason::UnknownTunnel),
         (DropCause::VlanNotAllowed, DropReason::VlanNotAllowed),

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use super::device::NOTHING;
 use super::*;
-use crate::{PortKind, TunnelKind};
+use crate::{PortKind, Tunnel};
 
 #[test]
 fn stopping_joins_workers_and_lets_devices_go() {
@@ -85,19 +85,19 @@ fn a_removed_ports_misses_are_forgotten() {
 #[test]
 fn ports_are_checked_and_listed() {
     let bed = Bed::new(1, NOTHING);
-    let vxlan = TunnelKind::Vxlan { udp_port: 4789 };
-    bed.dp.add_tunnel_port(DpPort(5), vxlan).unwrap();
+    let vxlan = Tunnel::vxlan();
+    bed.dp.add_tunnel_port(DpPort(5), vxlan.clone()).unwrap();
     let kind = |r: std::io::Result<()>| r.unwrap_err().kind();
-    assert_eq!(kind(bed.dp.add_tunnel_port(DpPort(5), vxlan)), ErrorKind::AlreadyExists);
+    assert_eq!(kind(bed.dp.add_tunnel_port(DpPort(5), vxlan.clone())), ErrorKind::AlreadyExists);
     assert_eq!(kind(bed.dp.add_port(DpPort(5), bed.devices[0].clone())), ErrorKind::AlreadyExists);
-    assert_eq!(kind(bed.dp.add_tunnel_port(DpPort::NONE, vxlan)), ErrorKind::InvalidInput);
+    assert_eq!(kind(bed.dp.add_tunnel_port(DpPort::NONE, vxlan.clone())), ErrorKind::InvalidInput);
     assert_eq!(kind(bed.dp.remove_port(DpPort(6))), ErrorKind::NotFound);
     let ports = bed.dp.ports();
     assert_eq!(
         ports.iter().map(|p| (p.port.0, p.name())).collect::<Vec<_>>(),
         [(1, "mem1".to_owned()), (5, "vxlan_sys_4789".to_owned())]
     );
-    assert!(matches!(ports[1].kind, PortKind::Tunnel(k) if k == vxlan));
+    assert!(matches!(&ports[1].kind, PortKind::Tunnel(t) if *t == vxlan));
     bed.dp.remove_port(DpPort(5)).unwrap();
     bed.dp.add_port(DpPort(5), MemDevice::new("again", NOTHING)).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush, TunnelProtocol};
 use netdev::Accepts;
 use packet::wire::ethernet::{EthernetHeader, eth_type};
 use packet::wire::ipv4::Ipv4Header;
@@ -17,7 +17,7 @@ use super::frames::{
     Ip, TCP4, TCP6, UDP4, UDP6, assert_sound, frame, partial, payload, super_packet,
 };
 use super::*;
-use crate::TunnelKind;
+use crate::Tunnel;
 
 const VM: usize = 1;
 const WIRE: usize = 2;
@@ -35,9 +35,12 @@ fn header(csum: bool) -> Arc<TnlPush> {
         header,
         l3: 14,
         l4: 34,
-        udp: true,
+        protocol: TunnelProtocol::Vxlan,
+        bare: false,
         csum,
         src_ports: (32768, 61000),
+        sequence: None,
+        labels_flows: false,
         peer_offloads: false,
         fit: flow::Fit::default(),
     })
@@ -50,7 +53,7 @@ fn host(vm: Accepts, wire: Accepts, csum: bool) -> Bed {
     for (device, i) in bed.devices.iter().zip(1..) {
         bed.dp.add_port(DpPort(i), device.clone()).unwrap();
     }
-    bed.dp.add_tunnel_port(DpPort(TUNNEL), TunnelKind::Vxlan { udp_port: 4789 }).unwrap();
+    bed.dp.add_tunnel_port(DpPort(TUNNEL), Tunnel::vxlan()).unwrap();
     bed.put(
         from_port(VM as u32),
         vec![Action::TnlPush(header(csum)), Action::Output(DpPort(WIRE as u32))],

@@ -1,7 +1,7 @@
 //! Every row of the table, and what is refused.
 
 use netdev::Accepts;
-use packet::{Csum, Encap, GsoKind, Packet};
+use packet::{Carrier, Csum, Encap, GsoKind, Packet};
 
 use super::finish;
 use crate::buffers::Buffers;
@@ -96,7 +96,7 @@ fn tunnels_become_outer_datagrams_where_the_device_segments_those() {
         out.iter().map(Packet::bytes).collect::<Vec<_>>()
     );
     let (whole, _) = finished(vec![p], EVERYTHING);
-    assert!(matches!(whole[0].offload.encap, Some(Encap { inner: 50, udp: true, .. })));
+    assert!(matches!(whole[0].offload.encap, Some(Encap { inner: 50, carrier: Carrier::Udp, .. })));
 }
 
 #[test]

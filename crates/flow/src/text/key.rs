@@ -23,6 +23,8 @@ pub struct FlowText<'a> {
     pub verbose: bool,
     /// Port names (`--names`); [`Numbers`] for none.
     pub names: &'a dyn PortNames,
+    /// The options that [`crate::TunnelKey::options`] names, as in the header.
+    pub options: &'a [u8],
 }
 
 /// The part of a flow before the Ethernet header.
@@ -67,7 +69,7 @@ const VERBOSE: [Meta; 11] = [
 impl<'a> FlowText<'a> {
     /// Brief, with port numbers.
     pub fn brief(key: &'a FlowKey, mask: &'a Mask) -> Self {
-        Self { key, mask, verbose: false, names: &Numbers }
+        Self { key, mask, verbose: false, names: &Numbers, options: &[] }
     }
 }
 
@@ -95,7 +97,7 @@ impl FlowText<'_> {
                 })
             }
             Meta::Tunnel => list.item_if(tunnel::is_shown(key, mask, self.verbose), |f| {
-                tunnel::write(f, &key.tunnel, &mask.0.tunnel, self.verbose)
+                tunnel::write(f, &key.tunnel, &mask.0.tunnel, self.options, self.verbose)
             }),
             Meta::CtState => list.item_if(self.verbose || mask.0.ct_state != 0, |f| {
                 special::write_ct_state(f, key.ct_state, mask.0.ct_state, self.verbose)

@@ -17,6 +17,7 @@
 mod action;
 mod ct;
 mod field;
+mod geneve;
 mod key;
 mod nsh;
 mod parse;

@@ -210,7 +210,6 @@ pub(super) fn parse_set(
     parse_attribute(attribute, names, &mut key, &mut mask, 0)?;
     if attribute.name == "tunnel" {
         mask.0.tunnel = Mask::exact().0.tunnel;
-        mask.0.tunnel.pad = [0; 5];
     }
     if mask.0.ipv6_exthdr != 0 {
         return Err(SyntaxError::because(item.from, "extension headers are not set"));

@@ -8,18 +8,13 @@ use packet::wire::ethernet::{EthernetHeader, MacText, eth_type, parse_mac};
 use packet::wire::ipv4::{self, Ipv4Header};
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::udp::UdpHeader;
-use packet::wire::vxlan::VxlanHeader;
 use zerocopy::IntoBytes;
 
 use super::field::{HexText, parse_number};
 use super::parse::{items, number_after};
 use super::special::pairs;
 use super::{PortNames, parse_port};
-use crate::action::{Fit, TnlPush};
-
-/// Tunnel type numbers of `tnl_push(header(type=..))`: the reference's port types.
-const TYPE_GRE: u8 = 3;
-const TYPE_VXLAN: u8 = 4;
+use crate::push::{Fit, Sequence, TnlPush};
 
 /// The range that UDP source ports of tunnels come from by default.
 const SRC_PORTS: (u16, u16) = (32_768, 61_000);
@@ -27,7 +22,7 @@ const SRC_PORTS: (u16, u16) = (32_768, 61_000);
 /// `header(size=50,type=4,eth(..),ipv4(..),udp(..),vxlan(..))`.
 pub(super) fn write_header(f: &mut fmt::Formatter<'_>, push: &TnlPush) -> fmt::Result {
     let (l3, l4) = (usize::from(push.l3), usize::from(push.l4));
-    let kind = if push.udp { TYPE_VXLAN } else { TYPE_GRE };
+    let kind = layers::type_number(push);
     write!(f, "header(size={},type={kind}", push.header.len())?;
     if let Some(eth) = EthernetHeader::view(&push.header) {
         let (dst, src) = (MacText(&eth.dst), MacText(&eth.src));
@@ -38,11 +33,13 @@ pub(super) fn write_header(f: &mut fmt::Formatter<'_>, push: &TnlPush) -> fmt::R
             write_ipv4(f, &push.header, l3)?;
         }
     }
-    if push.udp {
+    let tunnel = if push.protocol.is_udp() {
         write_udp(f, push, l4)?;
+        l4 + UdpHeader::LEN
     } else {
-        write_gre(f, &push.header, l4)?;
-    }
+        l4
+    };
+    layers::write(f, push.protocol, push.header.get(tunnel..).unwrap_or_default())?;
     f.write_str(")")
 }
 
@@ -64,29 +61,7 @@ fn write_udp(f: &mut fmt::Formatter<'_>, push: &TnlPush, l4: usize) -> fmt::Resu
     let Some(udp) = UdpHeader::at(&push.header, l4) else { return Ok(()) };
     // Nothing is known of a checksum that is yet to be computed but that it is wanted.
     let csum = if push.csum { 0xffff } else { udp.csum.get() };
-    write!(f, ",udp(src={},dst={},csum=0x{csum:x})", udp.src.get(), udp.dst.get())?;
-    let Some(vxlan) = VxlanHeader::at(&push.header, l4 + UdpHeader::LEN) else { return Ok(()) };
-    write!(f, ",vxlan(flags=0x{:x},vni=0x{:x})", vxlan.flags.get(), vxlan.vni())
-}
-
-fn write_gre(f: &mut fmt::Formatter<'_>, header: &[u8], l4: usize) -> fmt::Result {
-    let word = |i: usize| {
-        let bytes = header.get(l4 + 4 * i..)?.first_chunk::<4>()?;
-        Some(u32::from_be_bytes(*bytes))
-    };
-    let Some(first) = word(0) else { return Ok(()) };
-    let (flags, proto) = (first >> 16, first & 0xffff);
-    write!(f, ",gre((flags=0x{flags:x},proto=0x{proto:x})")?;
-    let mut next = 1;
-    for (bit, name) in [(0x8000, "csum"), (0x2000, "key"), (0x1000, "seq")] {
-        if flags & bit != 0 {
-            let value = word(next).unwrap_or(0);
-            let value = if name == "csum" { value >> 16 } else { value };
-            write!(f, ",{name}=0x{value:x}")?;
-            next += 1;
-        }
-    }
-    f.write_str(")")
+    write!(f, ",udp(src={},dst={},csum=0x{csum:x})", udp.src.get(), udp.dst.get())
 }
 
 /// Reads the arguments of `tnl_push(..)`.
@@ -113,20 +88,22 @@ pub(super) fn parse_tnl_push(args: &str, names: &dyn PortNames) -> Option<TnlPus
             .filter(|ip| ip.len() == Ipv4Header::LEN)
             .unwrap_or_default(),
     );
-    let (udp, csum) = match part("udp") {
-        Some(udp) => {
-            let udp = parse_udp(udp)?;
-            bytes.extend(udp.as_bytes());
-            bytes.extend(parse_vxlan(part("vxlan")?)?.as_bytes());
-            (true, udp.csum.get() != 0)
-        }
-        None => {
-            let gre = parse_gre(part("gre")?)?;
-            let csum = gre[0] & 0x80 != 0;
-            bytes.extend(gre);
-            (false, csum)
-        }
-    };
+    let mut csum = false;
+    if let Some(udp) = part("udp") {
+        let udp = parse_udp(udp)?;
+        csum = udp.csum.get() != 0;
+        bytes.extend(udp.as_bytes());
+    }
+    let tunnel = bytes.len();
+    let layer = layers::parse(&part, &mut bytes)?;
+    if layer.protocol.is_udp() != part("udp").is_some() {
+        return None;
+    }
+    let mut sequence = None;
+    if let Some(gre) = layers::gre_of(layer.protocol, bytes.get(tunnel..)?) {
+        csum = gre.csum.is_some();
+        sequence = gre.seq.map(|_| Sequence::default());
+    }
     let whole = u128::try_from(bytes.len()).ok() == Some(size);
     whole.then_some(TnlPush {
         tnl_port,
@@ -134,9 +111,12 @@ pub(super) fn parse_tnl_push(args: &str, names: &dyn PortNames) -> Option<TnlPus
         header: bytes,
         l3,
         l4,
-        udp,
+        protocol: layer.protocol,
+        bare: layer.bare,
         csum,
         src_ports: SRC_PORTS,
+        sequence,
+        labels_flows: false,
         peer_offloads: false,
         fit: Fit::default(),
     })
@@ -182,21 +162,4 @@ fn parse_udp(args: &str) -> Option<UdpHeader> {
     Some(header)
 }
 
-fn parse_vxlan(args: &str) -> Option<VxlanHeader> {
-    let vni = small::<u32>(args, "vni").filter(|vni| *vni < 1 << 24)?;
-    Some(VxlanHeader { flags: small::<u32>(args, "flags")?.into(), ..VxlanHeader::new(vni) })
-}
-
-/// `(flags=0x2000,proto=0x6558),key=0x1c8`.
-fn parse_gre(args: &str) -> Option<Vec<u8>> {
-    let (first, rest) = args.strip_prefix('(')?.split_once(')')?;
-    let flags = small::<u16>(first, "flags")?;
-    let mut bytes = [flags.to_be_bytes(), small::<u16>(first, "proto")?.to_be_bytes()].concat();
-    for (bit, name) in [(0x8000, "csum"), (0x2000, "key"), (0x1000, "seq")] {
-        if flags & bit != 0 {
-            let word = small::<u32>(rest, name)?;
-            bytes.extend((if name == "csum" { word << 16 } else { word }).to_be_bytes());
-        }
-    }
-    Some(bytes)
-}
+mod layers;

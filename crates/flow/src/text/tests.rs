@@ -9,11 +9,12 @@ use super::*;
 use crate::action::{Action, DropCause, Protocol, SlowReason};
 use crate::extract::{Metadata, extract};
 use crate::key::{FlowKey, Mask, RecircId, TunnelKey, Vlan, tunnel_flag};
+use crate::push::TunnelProtocol;
 
 /// Reads a flow and writes it again.
 fn again(text: &str, verbose: bool) -> String {
     let (key, mask) = parse_flow(text, &Numbers).unwrap_or_else(|e| panic!("{e}"));
-    FlowText { key: &key, mask: &mask, verbose, names: &Numbers }.to_string()
+    FlowText { key: &key, mask: &mask, verbose, names: &Numbers, options: &[] }.to_string()
 }
 
 /// Flows that the reference lists like this, brief. What it leaves out, or adds, is on the right.
@@ -210,7 +211,8 @@ fn ports_have_names_where_one_likes() {
     let names = BTreeMap::from([(DpPort(1), "p1".to_owned()), (DpPort(2), "p2".to_owned())]);
     let (key, mask) = parse_flow("in_port(p2),eth_type(0x1234)", &names).unwrap();
     assert_eq!(key.in_port, 2);
-    let text = FlowText { key: &key, mask: &mask, verbose: false, names: &names }.to_string();
+    let text = FlowText { key: &key, mask: &mask, verbose: false, names: &names, options: &[] }
+        .to_string();
     assert_eq!(text, "in_port(p2),eth(),eth_type(0x1234)");
     let actions = parse_actions("p1,tnl_pop(p2),clone(1,7)", &names).unwrap();
     assert_eq!(
@@ -292,8 +294,8 @@ fn a_tunnel_header_has_the_bytes_that_its_text_says() {
     let actions = parse_actions(VXLAN_PUSH, &Numbers).unwrap();
     let [Action::TnlPush(push)] = actions.as_slice() else { panic!("{actions:?}") };
     assert_eq!(
-        (push.header.len(), push.l3, push.l4, push.udp, push.csum),
-        (50, 14, 34, true, false)
+        (push.header.len(), push.l3, push.l4, push.protocol, push.csum),
+        (50, 14, 34, TunnelProtocol::Vxlan, false)
     );
     assert_eq!(EthernetHeader::view(&push.header).unwrap().eth_type.get(), 0x0800);
     assert_eq!(&push.header[42..], VxlanHeader::new(0x1c7).as_bytes());
@@ -415,7 +417,7 @@ proptest! {
         frame.extend(body);
         let meta = Metadata { in_port: DpPort(3), tunnel: tunnel.unwrap_or_default(), ..Metadata::default() };
         let (key, _) = extract(&frame, &meta).unwrap();
-        let text = FlowText { key: &key, mask: &Mask::exact(), verbose, names: &Numbers }.to_string();
+        let text = FlowText { key: &key, mask: &Mask::exact(), verbose, names: &Numbers, options: &[] }.to_string();
         let (back, _) = parse_flow(&text, &Numbers).unwrap();
         prop_assert_eq!(back, key, "{}", text);
     }
@@ -446,7 +448,7 @@ proptest! {
         k.words_mut().copy_from_slice(&words);
         m.0.words_mut().copy_from_slice(&mask);
         k.vlans[0] = Vlan::new(0x8100, 1, 1);
-        let text = FlowText { key: &k, mask: &m, verbose, names: &Numbers }.to_string();
+        let text = FlowText { key: &k, mask: &m, verbose, names: &Numbers, options: &[] }.to_string();
         prop_assert!(text.len() < 4000);
     }
 }

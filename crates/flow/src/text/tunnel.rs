@@ -4,12 +4,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::field::{HexText, parse_number};
+use super::geneve;
 use super::key::List;
 use super::special::{FlagNames, parse_flags, write_flags, write_signed};
-use crate::key::{FlowKey, Mask, TunnelKey, tunnel_flag};
+use crate::key::{FlowKey, Mask, TunnelKey, erspan_bits, tunnel_flag};
 
 const FLAGS: FlagNames = &["df", "csum", "key", "oam"];
-const ALL_FLAGS: u16 = tunnel_flag::DF | tunnel_flag::CSUM | tunnel_flag::KEY | tunnel_flag::OAM;
+const ALL_FLAGS: u8 = tunnel_flag::DF | tunnel_flag::CSUM | tunnel_flag::KEY | tunnel_flag::OAM;
 
 /// Whether the attribute appears: the packet came through a tunnel, and somebody looks.
 pub(super) fn is_shown(key: &FlowKey, mask: &Mask, verbose: bool) -> bool {
@@ -22,6 +23,7 @@ pub(super) fn write(
     f: &mut fmt::Formatter<'_>,
     k: &TunnelKey,
     m: &TunnelKey,
+    options: &[u8],
     verbose: bool,
 ) -> fmt::Result {
     f.write_str("tunnel(")?;
@@ -73,23 +75,77 @@ pub(super) fn write(
         hex(f, ",flags", k.gbp_flags.into(), m.gbp_flags.into(), 0xff)?;
         f.write_str("))")
     })?;
+    list.item_if(k.options != 0 && (verbose || m.options != 0), |f| {
+        f.write_str("geneve(")?;
+        geneve::write_options(f, options)?;
+        f.write_str(")")
+    })?;
+    list.item_if(k.erspan != 0 && (verbose || m.erspan != 0), |f| write_erspan(f, k, m, verbose))?;
+    let gtpu = k.gtpu_msgtype != 0 && (verbose || m.gtpu_flags != 0 || m.gtpu_msgtype != 0);
+    list.item_if(gtpu, |f| {
+        f.write_str("gtpu(")?;
+        let mut list = List { f, first: true };
+        list.item_if(verbose || m.gtpu_flags != 0, |f| {
+            hex(f, "flags", k.gtpu_flags.into(), m.gtpu_flags.into(), 0xff)
+        })?;
+        list.item_if(verbose || m.gtpu_msgtype != 0, |f| {
+            dec(f, "msgtype", k.gtpu_msgtype.into(), m.gtpu_msgtype.into(), 0xff)
+        })?;
+        list.f.write_str(")")
+    })?;
     let flags = m.flags & ALL_FLAGS;
     list.item_if(verbose || flags != 0, |f| {
         f.write_str("flags(")?;
         if flags == ALL_FLAGS {
-            write_flags(f, FLAGS, k.flags & ALL_FLAGS)?;
+            write_flags(f, FLAGS, (k.flags & ALL_FLAGS).into())?;
         } else {
-            write_signed(f, FLAGS, k.flags, flags)?;
+            write_signed(f, FLAGS, k.flags.into(), flags.into())?;
         }
         f.write_str(")")
     })?;
     f.write_str(")")
 }
 
+/// The fields of ERSPAN by name, in the order in which they are written.
+const ERSPAN: [(&str, (u32, u32)); 4] = [
+    ("ver", erspan_bits::VERSION),
+    ("idx", erspan_bits::INDEX),
+    ("dir", erspan_bits::DIRECTION),
+    ("hwid", erspan_bits::HWID),
+];
+
+/// `erspan(ver=1,idx=0x3)`: what the version has.
+fn write_erspan(
+    f: &mut fmt::Formatter<'_>,
+    k: &TunnelKey,
+    m: &TunnelKey,
+    verbose: bool,
+) -> fmt::Result {
+    f.write_str("erspan(")?;
+    let mut list = List { f, first: true };
+    let version = k.erspan(erspan_bits::VERSION);
+    for (name, field) in ERSPAN {
+        let (value, of, full) = (k.erspan(field), m.erspan(field), (1 << field.1) - 1);
+        let has = match name {
+            "ver" => true,
+            "idx" => version == 1,
+            _ => version == 2,
+        };
+        list.item_if(has && (verbose || of != 0), |f| {
+            match name {
+                "ver" | "dir" => write!(f, "{name}={value}")?,
+                _ => write!(f, "{name}={}", HexText(value.into()))?,
+            }
+            if of == full { Ok(()) } else { write!(f, "/{}", HexText(of.into())) }
+        })?;
+    }
+    list.f.write_str(")")
+}
+
 /// Writes the attribute of a `set(tunnel(..))` action, which always replaces all of it.
 pub(super) fn write_set(f: &mut fmt::Formatter<'_>, k: &TunnelKey) -> fmt::Result {
     let exact = Mask::exact();
-    write(f, k, &exact.0.tunnel, false)
+    write(f, k, &exact.0.tunnel, &[], false)
 }
 
 /// Splits at commas outside of parentheses.
@@ -114,7 +170,27 @@ fn arguments(args: &str) -> Vec<&str> {
 pub(super) fn parse(args: &str, k: &mut TunnelKey, m: &mut TunnelKey) -> Option<()> {
     for argument in arguments(args) {
         if let Some(inner) = argument.strip_prefix("flags(").and_then(|a| a.strip_suffix(')')) {
-            (k.flags, m.flags) = parse_flags(inner, FLAGS, ALL_FLAGS)?;
+            let (value, of) = parse_flags(inner, FLAGS, ALL_FLAGS.into())?;
+            (k.flags, m.flags) = (u8::try_from(value).ok()?, u8::try_from(of).ok()?);
+            continue;
+        }
+        if let Some(inner) = argument.strip_prefix("erspan(").and_then(|a| a.strip_suffix(')')) {
+            for (name, text) in arguments(inner).into_iter().filter_map(|a| a.split_once('=')) {
+                let (_, field) = ERSPAN.into_iter().find(|(known, _)| *known == name)?;
+                let (value, of) = number(text)?;
+                k.set_erspan(field, value);
+                m.set_erspan(field, of);
+            }
+            continue;
+        }
+        if let Some(inner) = argument.strip_prefix("gtpu(").and_then(|a| a.strip_suffix(')')) {
+            for (name, text) in arguments(inner).into_iter().filter_map(|a| a.split_once('=')) {
+                match name {
+                    "flags" => (k.gtpu_flags, m.gtpu_flags) = number(text)?,
+                    "msgtype" => (k.gtpu_msgtype, m.gtpu_msgtype) = number(text)?,
+                    _ => return None,
+                }
+            }
             continue;
         }
         if let Some(inner) = argument.strip_prefix("vxlan(gbp(").and_then(|a| a.strip_suffix("))"))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flow::extract::{Metadata, extract};
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush, tunnel_flag};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, TnlPush, TunnelProtocol, tunnel_flag};
 use packet::checksum;
 use packet::wire::ethernet::eth_type;
 use packet::wire::ipv4::Ipv4Header;
@@ -147,9 +147,12 @@ fn push(out: DpPort) -> [Action; 2] {
         header,
         l3: 14,
         l4: 34,
-        udp: true,
+        protocol: TunnelProtocol::Vxlan,
+        bare: false,
         csum: false,
         src_ports: (32768, 61000),
+        sequence: None,
+        labels_flows: false,
         peer_offloads: true,
         fit: flow::Fit::default(),
     };
@@ -324,7 +327,7 @@ fn what_is_pushed_is_sound_and_pops_to_the_same() {
         mask.0.tunnel.id = u64::MAX;
         mask.0.tunnel.ip_src = u32::MAX;
         mask.0.tunnel.ip_dst = u32::MAX;
-        mask.0.tunnel.flags = u16::MAX;
+        mask.0.tunnel.flags = u8::MAX;
         let id = bench.install(&inner, &mask, &[Action::Output(DpPort(1))]).unwrap();
         assert_eq!(bench.run(&pushed).as_ref(), Some(&frame));
         assert_eq!(bench.engine.counts(id).bytes, frame.len() as u64);

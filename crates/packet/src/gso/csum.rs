@@ -10,7 +10,7 @@ use crate::wire::udp;
 impl Encap {
     /// Offset of the outer checksum field in the frame: in the UDP header, or where GRE has it (RFC 2784).
     pub(super) fn csum_at(&self) -> usize {
-        usize::from(self.l4) + if self.udp { usize::from(udp::CSUM_OFFSET) } else { 4 }
+        usize::from(self.l4) + if self.carrier.is_udp() { usize::from(udp::CSUM_OFFSET) } else { 4 }
     }
 }
 
@@ -70,7 +70,7 @@ pub fn complete_outer(packet: &mut Packet) -> Result<(), Unfit> {
 /// Leaves the outer UDP checksum of a packet to the device: writes the pseudo-header's part and says [`Csum::Partial`]. For
 /// packets that are complete inside; others keep what they are and [`complete_outer`] is the way.
 pub fn defer_udp_csum(packet: &mut Packet, encap: Encap) -> Result<(), Unfit> {
-    if !packet.offload.is_complete() || !encap.udp {
+    if !packet.offload.is_complete() || !encap.carrier.is_udp() {
         return Err(Unfit::Headers);
     }
     let bytes = packet.buf.as_mut_slice();

@@ -6,15 +6,19 @@ use super::csum::{inner_complement, outer_sum};
 use super::{Checksums, MAX_HEADERS, MAX_SEGMENTS, Unfit};
 use crate::Packet;
 use crate::checksum::{self, Sum};
-use crate::offload::{Csum, Encap, GsoKind, Offload};
+use crate::offload::{Carrier, Csum, Encap, GsoKind, Offload};
+use crate::wire::gre::Gre;
+use crate::wire::gtpu::GtpuHeader;
 use crate::wire::ipv4::{self, Ipv4Header, frag_bit};
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::{self, TcpHeader, flag};
 use crate::wire::udp::{self, UdpHeader};
-use crate::wire::{Fragment, Header, Located, ip_proto, locate};
+use crate::wire::{Fragment, Header, Located, ip_proto, locate, locate_bare};
 
 /// GRE's header without checksum and key (RFC 2784).
 const GRE_LEN: usize = 4;
+/// The same with a checksum.
+const GRE_CSUM_LEN: usize = 8;
 
 /// A super-packet taken apart. Invariant: `encap.l3 < encap.l4 < encap.inner < at.l3 < at.l4 < payload.start <= payload.end <=
 /// frame.len()` (those that are there), with whole headers between, and `payload.start <= MAX_HEADERS`.
@@ -40,7 +44,8 @@ impl<'a> Plan<'a> {
             Some(encap) => usize::from(checked(frame, encap).ok_or(Unfit::Headers)?.inner),
             None => 0,
         };
-        let at = locate_from(frame, inner).ok_or(Unfit::Headers)?;
+        let bare = encap.is_some_and(|e| e.bare);
+        let at = locate_from(frame, inner, bare).ok_or(Unfit::Headers)?;
         let (proto, v6) = match gso.kind {
             GsoKind::Tcp4 => (ip_proto::TCP, false),
             GsoKind::Tcp6 => (ip_proto::TCP, true),
@@ -149,6 +154,9 @@ impl<'a> Plan<'a> {
         for i in segments {
             let (datagram, after) = rest.split_at_mut(self.segment_len(body, i));
             self.write_segment(i, body, Checksums::Complete, datagram);
+            if let Some(encap) = self.encap {
+                fix_tunnel_header(encap.carrier, i, datagram);
+            }
             rest = after;
         }
     }
@@ -162,7 +170,7 @@ impl<'a> Plan<'a> {
             encap.csum.then(|| outer_sum(frame, &encap, self.at.l4, inner_complement(pseudo)));
         match sum.flatten() {
             Some(sum) => store(frame, encap.csum_at(), sum.checksum_nonzero()),
-            None if encap.udp => store(frame, encap.csum_at(), 0),
+            None if encap.carrier.is_udp() => store(frame, encap.csum_at(), 0),
             None => {}
         }
     }
@@ -182,11 +190,36 @@ impl<'a> Plan<'a> {
         let stays = Ipv4Header::at(frame, l3).is_some_and(|ip| ip.frag.get() & frag_bit::DF != 0);
         let step = if stays { 0 } else { i };
         fix_ip(frame, l3, l4, is_v6(frame, encap), transport_len, step);
-        if encap.udp
+        let mut tunnel = l4;
+        if encap.carrier.is_udp()
             && let Some(udp) = UdpHeader::at_mut(frame, l4)
         {
             udp.len = (transport_len as u16).into();
+            tunnel += UdpHeader::LEN;
         }
+        if let Some(rest) = frame.get_mut(tunnel..) {
+            fix_tunnel_header(encap.carrier, i, rest);
+        }
+    }
+}
+
+/// What tunnel headers tell of a packet, for segment `i` of it. `bytes` begin with the tunnel header.
+fn fix_tunnel_header(carrier: Carrier, i: usize, bytes: &mut [u8]) {
+    match carrier {
+        Carrier::Gtpu => {
+            let len = bytes.len().saturating_sub(GtpuHeader::LEN);
+            if let Some(gtpu) = GtpuHeader::at_mut(bytes, 0) {
+                gtpu.len.set(len as u16);
+            }
+        }
+        Carrier::Gre => {
+            let at = Gre::parse(bytes).and_then(|gre| gre.seq_offset());
+            let seq = at.and_then(|at| bytes.get_mut(at..)?.first_chunk_mut::<4>());
+            if let Some(seq) = seq {
+                *seq = u32::from_be_bytes(*seq).wrapping_add(i as u32).to_be_bytes();
+            }
+        }
+        Carrier::Udp | Carrier::Ipv6 => {}
     }
 }
 
@@ -219,8 +252,9 @@ pub(super) fn store(bytes: &mut [u8], at: usize, value: u16) {
     }
 }
 
-fn locate_from(frame: &[u8], inner: usize) -> Option<Located> {
-    let at = locate(frame.get(inner..)?)?;
+fn locate_from(frame: &[u8], inner: usize, bare: bool) -> Option<Located> {
+    let bytes = frame.get(inner..)?;
+    let at = if bare { locate_bare(bytes) } else { locate(bytes) }?;
     Some(Located { l3: at.l3 + inner, l4: at.l4 + inner, end: at.end + inner, ..at })
 }
 
@@ -235,7 +269,12 @@ pub(super) fn checked(frame: &[u8], encap: Encap) -> Option<Encap> {
     let ip = if is_v6(frame, &encap) { Ipv6Header::LEN } else { Ipv4Header::LEN };
     let ihl_fits =
         is_v6(frame, &encap) || Ipv4Header::at(frame, l3)?.header_len() == l4.checked_sub(l3)?;
-    let tunnel = if encap.udp || encap.csum { UdpHeader::LEN } else { GRE_LEN };
+    let tunnel = match encap.carrier {
+        Carrier::Udp | Carrier::Gtpu => UdpHeader::LEN,
+        Carrier::Gre if encap.csum => GRE_CSUM_LEN,
+        Carrier::Gre => GRE_LEN,
+        Carrier::Ipv6 => 0,
+    };
     (l3 + ip <= l4 && ihl_fits && l4 + tunnel <= inner && inner <= frame.len()).then_some(encap)
 }
 
@@ -243,7 +282,7 @@ pub(super) fn checked(frame: &[u8], encap: Encap) -> Option<Encap> {
 pub(super) fn outer_pseudo(frame: &[u8], encap: &Encap) -> Option<Sum> {
     let len = frame.len().checked_sub(usize::from(encap.l4))?;
     let l3 = usize::from(encap.l3);
-    if !encap.udp {
+    if !encap.carrier.is_udp() {
         Some(Sum::default())
     } else if is_v6(frame, encap) {
         Some(Ipv6Header::at(frame, l3)?.pseudo(ip_proto::UDP, len))
@@ -266,15 +305,16 @@ pub(super) fn find_tunnel(frame: &[u8], csum: Csum) -> Option<Encap> {
     let udp_csum = UdpHeader::at(frame, outer.l4)?.csum.get();
     // VXLAN's header is 8 bytes; Geneve's says in its first byte how many words of options follow.
     let options = usize::from(frame.get(header)? & 0x3f) * 4;
-    let inner = [header + 8, header + 8 + options]
-        .into_iter()
-        .find(|inner| locate_from(frame, *inner).is_some_and(|at| at.l4 == usize::from(start)))?;
+    let inner = [header + 8, header + 8 + options].into_iter().find(|inner| {
+        locate_from(frame, *inner, false).is_some_and(|at| at.l4 == usize::from(start))
+    })?;
     let offset = |at: usize| u16::try_from(at).ok();
     Some(Encap {
         l3: offset(outer.l3)?,
         l4: offset(outer.l4)?,
         inner: offset(inner)?,
-        udp: true,
+        carrier: Carrier::Udp,
         csum: udp_csum != 0,
+        bare: false,
     })
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
 use super::*;
+use crate::Carrier;
 use crate::checksum::{self, Sum};
 use crate::gro::{self, Gro, Options};
 use crate::wire::ethernet::EthernetHeader;
@@ -163,7 +164,14 @@ fn encapsulate(packet: &mut Packet, outer_v6: bool, csum: bool, vni: u32) {
     let n = outer.len() as u16;
     packet.buf.push_front(outer.len()).copy_from_slice(&outer);
     packet.offload.pushed(n);
-    packet.offload.encap = Some(Encap { l3: l3 as u16, l4: l4 as u16, inner: n, udp: true, csum });
+    packet.offload.encap = Some(Encap {
+        l3: l3 as u16,
+        l4: l4 as u16,
+        inner: n,
+        carrier: Carrier::Udp,
+        csum,
+        bare: false,
+    });
     fix_lengths(packet.buf.as_mut_slice(), l3, l4, outer_v6);
 }
 
@@ -343,7 +351,7 @@ proptest! {
     #[test]
     fn hostile_offload_state_is_refused_or_cut_but_never_panics(
         s in spec(), size: u16, kind in 0usize..3, cut in any::<prop::sample::Index>(), offsets: [u16; 5], flip in any::<(prop::sample::Index, u8)>(),
-        encap: Option<(bool, bool)>, start: Option<(u16, u16)>,
+        encap: Option<(u8, bool, bool)>, start: Option<(u16, u16)>,
     ) {
         let mut packet = super_packet(&s, 1);
         packet.buf.truncate(cut.index(packet.buf.len() + 1));
@@ -353,7 +361,10 @@ proptest! {
         }
         let kind = [GsoKind::Tcp4, GsoKind::Tcp6, GsoKind::Udp][kind];
         packet.offload.gso = Some(Gso { kind, size, ecn: false });
-        packet.offload.encap = encap.map(|(udp, csum)| Encap { l3: offsets[0] % 64, l4: offsets[1] % 128, inner: offsets[2] % 256, udp, csum });
+        packet.offload.encap = encap.map(|(carrier, csum, bare)| {
+            let carrier = [Carrier::Udp, Carrier::Gtpu, Carrier::Gre, Carrier::Ipv6][usize::from(carrier % 4)];
+            Encap { l3: offsets[0] % 64, l4: offsets[1] % 128, inner: offsets[2] % 256, carrier, csum, bare }
+        });
         if let Some((start, offset)) = start {
             packet.offload.csum = Csum::Partial { start, offset };
         }
@@ -531,7 +542,8 @@ fn gre_has_its_checksum_elsewhere() {
     let outer = link(false, false, &[outer.as_bytes(), &gre].concat());
     packet.buf.push_front(46).copy_from_slice(&outer);
     packet.offload.pushed(46);
-    packet.offload.encap = Some(Encap { l3: 14, l4: 34, inner: 46, udp: false, csum: true });
+    packet.offload.encap =
+        Some(Encap { l3: 14, l4: 34, inner: 46, carrier: Carrier::Gre, csum: true, bare: false });
     let mut out = vec![];
     segment(&packet, Checksums::Complete, alloc, &mut out).unwrap();
     assert_eq!(out.len(), 3);

@@ -37,6 +37,9 @@ pub enum Version {
 /// The granularity of version 2's timestamp that we write: 100 microseconds.
 pub const GRANULARITY: u16 = 0;
 
+/// Where version 2's timestamp is in the header.
+pub const TIMESTAMP_OFFSET: usize = 4;
+
 /// The header behind GRE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Erspan {

@@ -49,6 +49,15 @@ pub fn locate(frame: &[u8]) -> Option<Located> {
     }
 }
 
+/// The same of a packet that begins with its IP header.
+pub fn locate_bare(packet: &[u8]) -> Option<Located> {
+    match packet.first()? >> 4 {
+        4 => locate_v4(packet, 0),
+        6 => locate_v6(packet, 0),
+        _ => None,
+    }
+}
+
 #[inline(always)]
 fn locate_v4(frame: &[u8], l3: usize) -> Option<Located> {
     let ip = Ipv4Header::at(frame, l3)?;

@@ -91,8 +91,9 @@ fn everything_is_found_by_every_name() {
     assert_eq!(s.internal("br-int"), Some(PortRef { bridge: BridgeId(1), port: OfPort::LOCAL }));
     assert_eq!(s.internal("p1"), None);
     assert_eq!(s.bridge_of_device("br-int").as_deref(), Some("br-int"));
-    let remote = "10.0.0.1".parse().unwrap();
-    let id = s.endpoints().find(DpPort(99), 0, remote, "10.0.0.9".parse().unwrap()).unwrap();
+    let [ip_src, ip_dst] = [[10, 0, 0, 1], [10, 0, 0, 9]].map(u32::from_be_bytes);
+    let came = flow::TunnelKey { ip_src, ip_dst, ..flow::TunnelKey::default() };
+    let id = s.endpoints().find(DpPort(99), &came, true).unwrap();
     assert_eq!(s.endpoint_port(id), Some(PortRef { bridge: BridgeId(1), port: OfPort(1) }));
     let order: Vec<_> =
         s.bridge_by_name("br-int").unwrap().flood_ports().map(|p| &*p.name).collect();

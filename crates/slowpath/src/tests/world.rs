@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Counters, Instant, Version};
-use datapath::{Config, Datapath, TunnelKind};
+use datapath::{Config, Datapath, Tunnel};
 use flow::{Action, DpPort};
 use l2::MacConfig;
 use netdev::Device;
@@ -63,8 +63,7 @@ impl World {
         let mut world =
             Self { slow: slow.unwrap(), dp, counters, devices: BTreeMap::new(), version: 0, clock };
         (1..=devices).for_each(|n| world.add_device(n));
-        let kind = TunnelKind::Vxlan { udp_port: 4789 };
-        world.dp.add_tunnel_port(DpPort(TUNNEL), kind).unwrap();
+        world.dp.add_tunnel_port(DpPort(TUNNEL), Tunnel::vxlan()).unwrap();
         world
     }
 

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Endpoint, InKey, Local, OutKey, Remote, Tos, Ttl};
+use flow::TunnelProtocol;
+
+use super::{Endpoint, ErspanSettings, FlowLabel, InKey, Local, OutKey, Remote, Setting, Tos, Ttl};
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,12 +36,29 @@ impl Endpoint {
             "egress_pkt_mark",
             (self.egress_pkt_mark != 0).then(|| self.egress_pkt_mark.to_string()),
         );
+        if self.kind.protocol() == TunnelProtocol::Erspan {
+            let ErspanSettings { version, index, direction, hwid } = self.erspan;
+            let (first, second) = (version != Setting::Value(2), version != Setting::Value(1));
+            let none = version == Setting::Value(0);
+            let shown = |wanted: bool, text: String| Some(text).filter(|_| wanted && !none);
+            put("erspan_dir", shown(second, setting(direction, |n| n.to_string())));
+            put("erspan_hwid", shown(second, setting(hwid, |n| format!("{n:#x}"))));
+            put("erspan_idx", shown(first, setting(index, |n| format!("{n:#x}"))));
+            put("erspan_ver", Some(setting(version, |n| n.to_string())));
+        }
         put("in_key", in_key.clone().filter(|_| !one_key));
         put("key", in_key.filter(|_| one_key));
         put("local_ip", local(self.local));
         put("out_key", out_key.filter(|_| !one_key));
+        let usual = Endpoint::new("", self.kind, self.remote).carries;
+        put("packet_type", Some(self.carries.name().to_owned()).filter(|_| self.carries != usual));
         put("pmtud", (!self.sizes.answer).then(|| "false".into()));
         put("remote_ip", Some(remote(self.remote)));
+        let numbered = self.kind.protocol() == TunnelProtocol::Gre;
+        put("seq", self.numbering.sequence().filter(|_| numbered).map(|_| "true".to_owned()));
+        put("srv6_flowlabel", flow_label(self.flow_label));
+        let segments: Vec<_> = self.segments.iter().map(ToString::to_string).collect();
+        put("srv6_segs", Some(segments.join(",")).filter(|_| !segments.is_empty()));
         put("tcp_mss_clamp", self.sizes.clamp.then(|| "true".into()));
         put("tos", tos(self.tos));
         put("ttl", ttl(self.ttl));
@@ -47,10 +66,25 @@ impl Endpoint {
     }
 }
 
+fn setting<T: Copy>(setting: Setting<T>, text: impl Fn(T) -> String) -> String {
+    match setting {
+        Setting::Value(value) => text(value),
+        Setting::Flow => "flow".into(),
+    }
+}
+
+fn flow_label(label: FlowLabel) -> Option<String> {
+    match label {
+        FlowLabel::Copy => None,
+        FlowLabel::Zero => Some("zero".into()),
+        FlowLabel::Compute => Some("compute".into()),
+    }
+}
+
 fn in_key(k: InKey) -> Option<String> {
     match k {
         InKey::Absent => None,
-        InKey::Exact(vni) => Some(vni.get().to_string()),
+        InKey::Exact(key) => Some(key.get().to_string()),
         InKey::Flow => Some("flow".into()),
     }
 }
@@ -58,7 +92,7 @@ fn in_key(k: InKey) -> Option<String> {
 fn out_key(k: OutKey) -> Option<String> {
     match k {
         OutKey::Absent => None,
-        OutKey::Exact(vni) => Some(vni.get().to_string()),
+        OutKey::Exact(key) => Some(key.get().to_string()),
         OutKey::Flow => Some("flow".into()),
     }
 }

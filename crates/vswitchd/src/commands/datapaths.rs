@@ -172,8 +172,11 @@ fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
         for port in plane.datapath.ports() {
             let kind = match &port.kind {
                 datapath::PortKind::Device(device) => device_text(&**device),
-                datapath::PortKind::Tunnel(datapath::TunnelKind::Vxlan { .. }) => {
-                    "vxlan: packet_type=ptap".to_owned()
+                datapath::PortKind::Tunnel(tunnel) => {
+                    // So the reference says of those that ERSPAN shares.
+                    let erspan = tunnel.protocol == flow::TunnelProtocol::Erspan;
+                    let more = if erspan { "erspan_ver=0, " } else { "" };
+                    format!("{}: {more}packet_type=ptap", tunnel.kind)
                 }
             };
             let _ = writeln!(out, "  port {}: {} ({kind})", port.port.0, port.name());
@@ -245,7 +248,7 @@ fn differs(port: &datapath::PortInfo, setting: &str) -> Option<String> {
     let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
     let kind = match &port.kind {
         datapath::PortKind::Device(device) => device.kind(),
-        datapath::PortKind::Tunnel(datapath::TunnelKind::Vxlan { .. }) => "vxlan",
+        datapath::PortKind::Tunnel(tunnel) => tunnel.kind,
     };
     match key {
         "type" if value == kind => None,

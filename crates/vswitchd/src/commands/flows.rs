@@ -164,7 +164,13 @@ pub(super) fn write_flow(
             let _ = write!(out, "ufid:{}, ", flow.ufid());
         }
         let key = flow.key();
-        let text = FlowText { key: &listed.first, mask: key.mask(), verbose: style.verbose, names };
+        let text = FlowText {
+            key: &listed.first,
+            mask: key.mask(),
+            verbose: style.verbose,
+            names,
+            options: &[],
+        };
         let _ = write!(out, "{text}, {}, ", stats_text(&flow.stats(), now));
         if style.verbose {
             let offloaded = plane.datapath.is_offloaded(flow.ufid());

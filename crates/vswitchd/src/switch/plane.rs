@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use base::{Clock, Counters};
-use datapath::{Config, Datapath, Schedule, TunnelKind};
+use datapath::{Config, Datapath, Schedule, Tunnel};
 use flow::DpPort;
 use netdev::Device;
 use pipeline::Snapshot;
@@ -106,10 +106,12 @@ impl Plane {
             format!("could not add network device {} to ofproto ({why})", endpoint.name)
         };
         let dp = self.ports.take(&device).ok_or_else(|| refuse("no free datapath port"))?;
-        let kind = match endpoint.kind {
-            Kind::Vxlan => TunnelKind::Vxlan { udp_port: endpoint.dst_port },
+        let tunnel = Tunnel {
+            name: device.into(),
+            kind: endpoint.kind.name(),
+            protocol: endpoint.kind.protocol(),
         };
-        if let Err(error) = self.datapath.add_tunnel_port(dp, kind) {
+        if let Err(error) = self.datapath.add_tunnel_port(dp, tunnel) {
             self.ports.release(dp);
             return Err(refuse(&errno_text(&error)));
         }

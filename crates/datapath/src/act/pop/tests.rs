@@ -8,10 +8,10 @@ use proptest::prelude::*;
 
 use super::{Outer, judge, may_be_joined};
 use crate::act::push::{push, tests::header};
-use crate::ports::TunnelKind;
 use crate::tests::frames::{TCP4, UDP4, UDP6, frame, partial, payload, super_packet};
+use flow::TunnelProtocol;
 
-const VXLAN: TunnelKind = TunnelKind::Vxlan { udp_port: 4789 };
+const VXLAN: TunnelProtocol = TunnelProtocol::Vxlan;
 
 /// Under outer headers, complete.
 fn wrapped(inner: &[u8], tnl: &TnlPush) -> Packet {
@@ -46,14 +46,14 @@ fn what_was_pushed_comes_back_and_the_key_knows_the_way() {
 fn what_is_inside_is_known_at_a_glance() {
     for (inner, joins) in [(TCP4, true), (UDP4, true), (UDP6, true)] {
         let outside = wrapped(&frame(inner, b"payload"), &header(false, false));
-        assert_eq!(may_be_joined(&outside), joins);
+        assert_eq!(may_be_joined(&outside, VXLAN), joins);
     }
     let mut unsummed = frame(UDP4, b"payload");
     unsummed[40..42].fill(0);
-    assert!(!may_be_joined(&wrapped(&unsummed, &header(false, false))));
-    assert!(!may_be_joined(&wrapped(&frame(TCP4, b""), &header(false, false))));
+    assert!(!may_be_joined(&wrapped(&unsummed, &header(false, false)), VXLAN));
+    assert!(!may_be_joined(&wrapped(&frame(TCP4, b""), &header(false, false)), VXLAN));
     // Behind such outer headers it would take more than a glance.
-    assert!(may_be_joined(&wrapped(&unsummed, &header(true, false))));
+    assert!(may_be_joined(&wrapped(&unsummed, &header(true, false)), VXLAN));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn hostile_outer_headers_are_refused() {
         ("UDP length without an inner Ethernet header", |f| f[38..40].copy_from_slice(&[0, 29])),
         ("wrong UDP checksum", |f| f[40] = 1),
         ("no I flag", |f| f[42] = 0),
-        ("G flag", |f| f[42] = 0x88),
+        ("G and P flags", |f| f[42] = 0x8c),
         ("reserved flag", |f| f[43] = 1),
         ("reserved byte behind the VNI", |f| f[49] = 1),
         ("ARP", |f| f[13] = 6),
@@ -181,7 +181,7 @@ fn every_cut_is_refused_or_a_whole_inner_header() {
         cut.buf.truncate(n);
         assert!(judge(&cut, VXLAN).is_none(), "{n}");
     }
-    assert_eq!(super::VxlanHeader::LEN, 8);
+    assert_eq!(packet::wire::vxlan::VxlanHeader::LEN, 8);
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! What goes under a header comes out on the wire whole, whoever finishes it.
 
-use flow::{DpPort, FlowKey, TnlPush};
+use flow::{DpPort, FlowKey, TnlPush, TunnelProtocol};
 use packet::wire::ethernet::{EthernetHeader, eth_type};
 use packet::wire::ipv4::Ipv4Header;
 use packet::wire::ipv6::Ipv6Header;
@@ -34,9 +34,12 @@ pub(crate) fn header(v6: bool, csum: bool) -> TnlPush {
         header: bytes,
         l3: 14,
         l4,
-        udp: true,
+        protocol: TunnelProtocol::Vxlan,
+        bare: false,
         csum,
         src_ports: (32768, 61000),
+        sequence: None,
+        labels_flows: false,
         peer_offloads: false,
         fit: flow::Fit::default(),
     }
@@ -179,7 +182,7 @@ fn what_does_not_fit_is_refused() {
         Err(DropReason::TunnelPushError)
     );
     assert_eq!(
-        refused(small(), &TnlPush { udp: false, csum: true, ..tnl.clone() }),
+        refused(small(), &TnlPush { protocol: TunnelProtocol::Gre, csum: true, ..tnl.clone() }),
         Err(DropReason::TunnelPushError)
     );
     assert_eq!(refused(small(), &tnl), Ok(()));
