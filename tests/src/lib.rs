@@ -29,5 +29,6 @@ mod restart;
 mod support;
 mod tls;
 mod tunnel_state;
+mod tunnels;
 mod underlay;
 mod vhost;

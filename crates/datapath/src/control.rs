@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) cycle_rate: CycleRate,
     /// Secret: for hash tables that packets fill.
     pub(crate) seed: u64,
+    /// Secret: for the names of sets of options.
+    pub(crate) option_names: RandomState,
     pub(crate) config: Config,
 }
 
@@ -93,6 +95,7 @@ impl Datapath {
             table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
             cycle_rate: CycleRate::measure(),
             seed,
+            option_names: RandomState::new(),
             config,
         });
         let inner = Inner { ports: Mutex::default(), staff: Mutex::default(), shared };

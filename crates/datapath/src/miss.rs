@@ -53,6 +53,8 @@ pub struct Miss {
     pub packet: Packet,
     /// Its key, as it was looked up.
     pub key: FlowKey,
+    /// The options that [`flow::TunnelKey::options`] names, as in the header.
+    pub options: Box<[u8]>,
     /// Why it is here.
     pub reason: MissReason,
     /// Whose worker [`crate::Datapath::resume`] brings it back to.
@@ -499,6 +501,7 @@ mod tests {
         Miss {
             packet: Packet::from_frame(&[n; 60]),
             key,
+            options: Box::default(),
             reason: MissReason::NoFlow,
             source: Source::Worker(worker),
         }

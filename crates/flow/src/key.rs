@@ -39,6 +39,8 @@ pub mod tunnel_flag {
     pub const GBP: u8 = 1 << 4;
     /// A VXLAN header for packets of any type (not in the text form).
     pub const GPE: u8 = 1 << 5;
+    /// A Geneve header with options that must be understood (not in the text form).
+    pub const CRITICAL: u8 = 1 << 6;
 }
 
 /// Fields of [`TunnelKey::erspan`]: how far up they are, and how many bits they have.

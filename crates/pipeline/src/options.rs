@@ -14,6 +14,7 @@ use std::mem::offset_of;
 use openflow::error::Code;
 use openflow::message::tlv::{TlvCommand, TlvMap, TlvTable, TlvTableMod};
 use openflow::{Field, Match, Subfield, Value};
+use packet::wire::geneve::{self, GeneveOption};
 use zerocopy::IntoBytes;
 
 use crate::key::{Key, KeyMask, Registers};
@@ -117,6 +118,48 @@ impl Options {
     pub fn table(&self) -> TlvTable {
         let maps = self.0.values().map(|slot| slot.map).collect();
         TlvTable { max_space: SPACE, max_fields: FIELDS, maps }
+    }
+
+    /// Whether no option is a field.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The options that a packet has, as a Geneve header has them, in the order of the fields.
+    pub fn write(&self, key: &Key) -> Vec<u8> {
+        let all = key.as_bytes();
+        let mut options = Vec::new();
+        let has = |index: u16| key.registers.options_present >> index & 1 == 1;
+        for slot in self.0.iter().filter(|(index, _)| has(**index)).map(|(_, slot)| slot) {
+            let units = slot.places().flat_map(|at| all.get(at..at + UNIT).unwrap_or_default());
+            let value: Vec<u8> = units.copied().collect();
+            let TlvMap { class, kind, .. } = slot.map;
+            // Fields are no longer than options can be.
+            let _ = GeneveOption { class, kind, value: &value }.write(&mut options);
+        }
+        options
+    }
+
+    /// Reads a Geneve header's options into their fields; of those that come twice the last counts. False: there is one that
+    /// must be known, and nobody knows it.
+    pub fn read(&self, options: &[u8], key: &mut Key) -> bool {
+        let mut all_known = true;
+        for GeneveOption { class, kind, value } in geneve::Options(options) {
+            let is_it = |slot: &Slot| {
+                (slot.map.class, slot.map.kind) == (class, kind) && slot.len() == value.len()
+            };
+            let Some((index, slot)) = self.0.iter().find(|(_, slot)| is_it(slot)) else {
+                all_known &= kind & geneve::CRITICAL == 0;
+                continue;
+            };
+            for (at, bytes) in slot.places().zip(value.chunks(UNIT)) {
+                if let Some(unit) = key.as_mut_bytes().get_mut(at..at + UNIT) {
+                    unit.copy_from_slice(bytes);
+                }
+            }
+            key.registers.options_present |= 1 << index;
+        }
+        all_known
     }
 
     fn slot(&self, field: Field) -> Option<Slot> {
@@ -336,6 +379,34 @@ mod tests {
         assert!(table.get(&key, fields[0]).is_zero());
         assert_eq!(table.present(&key).count(), fields.len() - 1);
         assert_eq!(table.get(&key, fields[1]), value(fields[1], 101));
+    }
+
+    #[test]
+    fn options_are_written_as_they_were_read() {
+        use TlvCommand::Add;
+        let mut table = Options::default();
+        let maps = [map(0x80, 4, 3), map(1, 8, 1), map(2, 0, 2)];
+        assert_eq!(change(&mut table, Add, &maps), Ok(()));
+        let option = |kind, value: &[u8]| {
+            let mut bytes = vec![];
+            GeneveOption { class: 0xffff, kind, value }.write(&mut bytes).unwrap();
+            bytes
+        };
+        let known = [option(1, &[1; 8]), option(2, &[]), option(0x80, b"abcd")].concat();
+        let mut key = Key::default();
+        assert!(table.read(&known, &mut key));
+        assert_eq!(table.get(&key, Field::tun_metadata(3)), field_value(0x6162_6364));
+        assert_eq!(table.write(&key), known);
+        for (options, all_known) in [
+            (option(9, &[0; 4]), true),
+            (option(0x89, &[0; 4]), false),
+            (option(0x80, &[0; 8]), false),
+            (option(0x80, &[]), false),
+            (known.split_last().unwrap().1.to_vec(), true),
+        ] {
+            assert_eq!(table.read(&options, &mut Key::default()), all_known, "{options:?}");
+        }
+        assert!(Options::NONE.write(&key).is_empty());
     }
 
     fn field_value(number: u128) -> Value {

@@ -53,7 +53,7 @@ impl SlowPath {
         // Older than anything that is in force: the next pass looks at it.
         let never = Version::default();
         let flow = shared.datapath.put_flow(masked, actions.into(), never).map_err(NotPut::Full)?;
-        flows.insert(flow, key, Arc::new([]), never);
+        flows.insert(flow, (key, Box::default()), Arc::new([]), never);
         Ok(())
     }
 

@@ -142,7 +142,14 @@ fn received(
 }
 
 fn asked<'a>(packet: &'a Packet, key: &'a FlowKey, now: Instant) -> Request<'a> {
-    Request { key, packet: Some(packet.bytes()), now, want_trace: false, entered: None }
+    Request {
+        key,
+        options: &[],
+        packet: Some(packet.bytes()),
+        now,
+        want_trace: false,
+        entered: None,
+    }
 }
 
 /// The datapath's port that packets of a bridge's port come in by; none if packets have none.

@@ -20,6 +20,8 @@ pub(crate) struct Tracked {
     pub(crate) flow: Arc<Flow>,
     /// What the packet that made it had beside what the flow matches, for listings.
     beside: Beside,
+    /// The options that its key names.
+    pub(crate) options: Box<[u8]>,
     /// What has been credited so far.
     pub(crate) credited: FlowStats,
     /// Packets that it had had when the datapath was last asked whether the kernel should run it.
@@ -123,7 +125,7 @@ impl Flows {
     pub(crate) fn insert(
         &mut self,
         flow: Arc<Flow>,
-        first: &FlowKey,
+        (first, options): (&FlowKey, Box<[u8]>),
         uses: Arc<[Use]>,
         valid_at: Version,
     ) {
@@ -142,6 +144,7 @@ impl Flows {
                     credited,
                     offered: 0,
                     beside,
+                    options,
                     uses,
                     reach,
                     valid_at,
@@ -213,6 +216,8 @@ pub struct Listed {
     pub flow: Arc<Flow>,
     /// The key of the packet that made it.
     pub first: FlowKey,
+    /// The options that it names, as in the Geneve header.
+    pub options: Box<[u8]>,
     /// The tunnel or patch port that its packets come in by, if they do.
     pub entered: Option<PortRef>,
 }
@@ -226,8 +231,12 @@ impl Flows {
                 _ => None,
             })
         };
-        let listed =
-            |t: &Tracked| Listed { flow: t.flow.clone(), first: t.first(), entered: entered(t) };
+        let listed = |t: &Tracked| Listed {
+            flow: t.flow.clone(),
+            first: t.first(),
+            options: t.options.clone(),
+            entered: entered(t),
+        };
         let mut all: Vec<_> = self.by_ufid.values().map(|t| listed(t)).collect();
         all.sort_by_key(|l| (l.flow.created(), l.flow.ufid()));
         all

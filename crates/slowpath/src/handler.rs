@@ -81,6 +81,7 @@ struct Brought {
     pattern: Pattern,
     /// The key of the packet that brings it.
     first: FlowKey,
+    options: Box<[u8]>,
     actions: Arc<[Action]>,
     uses: Arc<[Use]>,
     /// An attempt was made to install it.
@@ -196,6 +197,7 @@ impl Shared {
             pattern: Pattern::new(&key),
             key,
             first: miss.key,
+            options: miss.options.clone(),
             actions: actions.into(),
             uses: uses.into(),
             tried: false,
@@ -265,7 +267,10 @@ impl Shared {
             .then(|| out.put_flow(brought.key, brought.actions.clone(), version))
             .and_then(Result::ok);
         match flow {
-            Some(flow) => flows.insert(flow, &brought.first, brought.uses.clone(), version),
+            Some(flow) => {
+                let first = (&brought.first, brought.options.clone());
+                flows.insert(flow, first, brought.uses.clone(), version);
+            }
             None => {
                 self.count.flow_refused.inc();
                 lock(&state.held).hold(&brought.uses, now);
@@ -334,7 +339,14 @@ fn delta(miss: &Miss) -> Delta {
 
 fn request(miss: &Miss, now: Instant) -> Request<'_> {
     let packet = Some(miss.packet.bytes());
-    Request { key: &miss.key, packet, now, want_trace: false, entered: None }
+    Request {
+        key: &miss.key,
+        options: &miss.options,
+        packet,
+        now,
+        want_trace: false,
+        entered: None,
+    }
 }
 
 /// All that can be known of a packet. That it has no extension headers nobody else says of packets, so it is said only of those

@@ -263,8 +263,17 @@ impl Shared {
             return true;
         }
         let key = tracked.flow.key();
-        let request =
-            Request { key: key.key(), packet: None, now, want_trace: false, entered: None };
+        // Those that the flow does not match it does not know.
+        let looks = key.mask().0.tunnel.options != 0;
+        let options: &[u8] = if looks { &tracked.options } else { &[] };
+        let request = Request {
+            key: key.key(),
+            options,
+            packet: None,
+            now,
+            want_trace: false,
+            entered: None,
+        };
         let fresh = translate(&state.snapshot, &state.tables(), &request);
         if !looks_no_further(&fresh.mask, key.mask()) {
             return false;

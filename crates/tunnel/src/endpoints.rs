@@ -145,7 +145,7 @@ impl Endpoints {
     pub fn find(&self, dp: DpPort, tunnel: &TunnelKey, is_frame: bool) -> Option<EndpointId> {
         let arrival = *self.arrivals.get(&dp)?;
         let (from, to) = ends(tunnel)?;
-        let is_erspan = tunnel.erspan(erspan_bits::VERSION) != 0;
+        let is_erspan = arrival == Arrival::Gre && tunnel.erspan(erspan_bits::VERSION) != 0;
         let exact = u32::try_from(tunnel.id).ok().map(|n| InKey::Exact(Key(n)));
         let own = if is_frame { Carries::Ethernet } else { Carries::Network };
         for key in exact.into_iter().chain([InKey::Flow]) {

@@ -1,13 +1,16 @@
 //! From the datapath's port, or the tunnel header, to the bridge's port that a packet belongs to.
 
 use flow::{Action, DpPort, DropCause, FlowKey, erspan_bits, tunnel_flag};
-use pipeline::PortRef;
+use pipeline::{Options, PortRef};
 use tunnel::ecn::{self, Decap};
 use tunnel::{Arrival, Carries};
 
 use crate::packet::Packet;
 use crate::request::Use;
 use crate::walk::Walk;
+
+/// Of a bridge without rules.
+static NONE: Options = Options::NONE;
 
 impl Walk<'_> {
     /// The port that the packet came in by.
@@ -19,6 +22,7 @@ impl Walk<'_> {
         }
         let (at, carries) = self.tunnel_ingress(dp, &packet.key.flow)?;
         self.uses.push(Use::Rx(at));
+        self.receive_options(at, packet)?;
         self.receive_ecn(&mut packet.key.flow)?;
         if !is_frame && carries == Carries::Network {
             // Rules see frames, whoever they come from.
@@ -42,7 +46,7 @@ impl Walk<'_> {
             return Err(DropCause::UnknownPort);
         }
         m.id = u64::MAX;
-        m.flags = tunnel_flag::KEY | tunnel_flag::GBP | tunnel_flag::GPE;
+        m.flags = tunnel_flag::KEY | tunnel_flag::GBP | tunnel_flag::GPE | tunnel_flag::CRITICAL;
         if endpoints.arrival(dp) == Some(Arrival::Gre) {
             m.set_erspan(erspan_bits::VERSION, u32::MAX);
         }
@@ -62,6 +66,21 @@ impl Walk<'_> {
         }
         let at = self.snapshot.endpoint_port(id).ok_or(DropCause::BridgeNotFound)?;
         Ok((at, endpoint.carries))
+    }
+
+    /// Reads the outer header's options into their fields. That nobody looks at them, and so need not know them, holds unless
+    /// there is one that must be known.
+    fn receive_options(&mut self, at: PortRef, packet: &mut Packet) -> Result<(), DropCause> {
+        let tunnel = packet.key.flow.tunnel;
+        let program = self.tables.programs.get(&at.bridge);
+        let options = program.map_or(&NONE, |program| program.options());
+        let is_told = tunnel.options == 0 || !self.options.is_empty();
+        let all_known = is_told && options.read(self.options, &mut packet.key);
+        if tunnel.flags & tunnel_flag::CRITICAL == 0 && is_told {
+            return Ok(());
+        }
+        self.mask.0.tunnel.options = u64::MAX;
+        if all_known { Ok(()) } else { Err(DropCause::InvalidTunnelMetadata) }
     }
 
     /// Takes over the congestion marks of the outer header.

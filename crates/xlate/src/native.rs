@@ -96,7 +96,7 @@ impl Walk<'_> {
         let asker = Asker { ip: way.src, mac: way.via_mac };
         let neighbours = self.tables.neighbours;
         let Lookup::Known(eth_dst) = neighbours.lookup(&way.bridge, way.neighbour, self.now) else {
-            return self.wait_for_neighbour(at, way, asker, packet);
+            return self.wait_for_neighbour(at, endpoint, way, asker, packet);
         };
         self.say(|| {
             let [from, to] = [&way.via_mac, &eth_dst].map(MacText);
@@ -111,11 +111,12 @@ impl Walk<'_> {
             ..way.outer(endpoint)
         };
         packet.look_at_tunnel(endpoint.asks(), &mut self.mask);
+        let options = self.options_for(at, endpoint, packet);
         let key = &packet.key.flow;
         let said = Said {
             endpoint,
             told: &key.tunnel,
-            options: &[],
+            options: &options,
             bare,
             flow_label: self.flow_label(endpoint, key),
         };
@@ -179,6 +180,17 @@ impl Walk<'_> {
             _ if is_frame => Some(None),
             _ => Some(Some(key.packet_type as u16)),
         }
+    }
+
+    /// The options that go with a packet: what rules have set, and what came with it.
+    fn options_for(&mut self, at: PortRef, endpoint: &Endpoint, packet: &Packet) -> Vec<u8> {
+        let program = self.tables.programs.get(&at.bridge);
+        let known = program.map(|program| program.options()).filter(|known| !known.is_empty());
+        let Some(known) = known.filter(|_| endpoint.kind == tunnel::Kind::Geneve) else {
+            return Vec::new();
+        };
+        self.mask.0.tunnel.options = u64::MAX;
+        known.write(&packet.key)
     }
 
     /// The inner packet's flow label, if it is to be copied.
@@ -266,7 +278,14 @@ impl Walk<'_> {
     }
 
     /// The packet waits in the slow path until the next hop's hardware address is known.
-    fn wait_for_neighbour(&mut self, at: PortRef, way: Way, asker: Asker, packet: &Packet) {
+    fn wait_for_neighbour(
+        &mut self,
+        at: PortRef,
+        endpoint: &Endpoint,
+        way: Way,
+        asker: Asker,
+        packet: &Packet,
+    ) {
         self.say(|| {
             let what = if way.neighbour.is_ipv4() { "ARP" } else { "ND" };
             let (neighbour, bridge) = (way.neighbour, &way.bridge);
@@ -274,7 +293,15 @@ impl Walk<'_> {
                 "neighbor cache miss for {neighbour} on bridge {bridge}, sending {what} request"
             )
         });
-        let wait = Wait(at);
+        let options = self.options_for(at, endpoint, packet);
+        let state = match options.is_empty() {
+            true => None,
+            false => match self.keep(at, packet) {
+                Some(state) => Some(state),
+                None => return,
+            },
+        };
+        let wait = Wait(at, state);
         self.effects.push(Effect::Resolve(Resolve {
             via: way.via,
             via_dp: way.via_dp,

@@ -41,6 +41,10 @@ impl Packet {
     /// Adds to the mask what somebody has looked at in this packet's key.
     pub(crate) fn look(&self, looked: &KeyMask, mask: &mut Mask) {
         let mut fields = Mask(looked.0.flow);
+        // Options are looked at all together.
+        if looked.0.registers.options_present != 0 || looked.0.registers.options != [0; 32] {
+            fields.0.tunnel.options = u64::MAX;
+        }
         for (origin, seen) in self.origins.iter().zip(std::mem::take(&mut fields.0.vlans)) {
             if seen != Vlan::default() {
                 look_at(*origin, mask, seen.tci | Vlan::CFI);
@@ -84,6 +88,8 @@ impl Packet {
     /// Forgets the tunnel that it came through.
     pub(crate) fn leave_tunnel(&mut self) {
         self.key.flow.tunnel = TunnelKey::default();
+        self.key.registers.options_present = 0;
+        self.key.registers.options = <[u64; 32]>::default();
         self.tunnel_set = Mask::exact().0.tunnel;
     }
 

@@ -50,6 +50,8 @@ pub struct Tables<'a> {
 pub struct Request<'a> {
     /// Its flow key, `in_port` included; `tunnel` is set when a tunnel port unwrapped it.
     pub key: &'a FlowKey,
+    /// The options that its key names, as in the Geneve header.
+    pub options: &'a [u8],
     /// Its bytes, when there is a packet (revalidation has only the key). Never influences the result.
     pub packet: Option<&'a [u8]>,
     /// The time.
@@ -146,20 +148,23 @@ pub struct Resolve {
     pub wait: Option<Wait>,
 }
 
-/// The tunnel output that a packet waits for; travels in [`flow::SlowReason::Neighbour`].
+/// The tunnel output that a packet waits for, and the state that has the options that are to be sent with it; travels in
+/// [`flow::SlowReason::Neighbour`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Wait(pub PortRef);
+pub struct Wait(pub PortRef, pub Option<RecircId>);
 
 impl Wait {
     /// The number that the datapath carries.
     pub fn token(self) -> u64 {
-        (u64::from(self.0.bridge.0) << 16) | u64::from(self.0.port.0)
+        let state = u64::from(self.1.map_or(0, |state| state.0));
+        state << 40 | u64::from(self.0.bridge.0) << 16 | u64::from(self.0.port.0)
     }
 
     /// The output that a number stands for; `None` for numbers that [`Wait::token`] does not make.
     pub fn from_token(token: u64) -> Option<Self> {
-        let bridge = BridgeId(u32::try_from(token >> 16).ok()?);
-        Some(Self(PortRef { bridge, port: OfPort((token & 0xffff) as u16) }))
+        let bridge = BridgeId((token >> 16) as u32 & 0xff_ffff);
+        let state = Some((token >> 40) as u32).filter(|state| *state != 0).map(RecircId);
+        Some(Self(PortRef { bridge, port: OfPort((token & 0xffff) as u16) }, state))
     }
 }
 

@@ -226,9 +226,12 @@ impl<'a> Run<'a> {
         in_port: u16,
         mut packet: Packet,
     ) -> Self {
+        // Of what was beside it only the options of the tunnel that it came through come along.
         packet.key.registers = pipeline::Registers {
             in_port,
             actset_output: OpenFlowPort::UNSET.0,
+            options_present: packet.key.registers.options_present,
+            options: packet.key.registers.options,
             ..pipeline::Registers::default()
         };
         let (set, stack) = (Vec::new(), Vec::new());

@@ -49,6 +49,17 @@ const VLANS: usize = offset_of!(FlowKey, vlans) / 8;
 const PORTS: usize = offset_of!(FlowKey, tp_src) / 8;
 /// The number of a conjunction: its word in a key, and its bits there.
 const CONJUNCTION: usize = offset_of!(Key, registers) / 8 + offset_of!(Registers, conj_id) / 8;
+/// Where tunnels' options are in a key.
+const OPTIONS: std::ops::Range<usize> = {
+    let first = offset_of!(Key, registers) / 8 + offset_of!(Registers, options_present) / 8;
+    first..first + 33
+};
+
+/// Whether packets of the flow may have come with options that it does not match.
+fn looks_past_options(flow: &MaskedKey) -> bool {
+    flow.key().tunnel.is_set() && flow.mask().0.tunnel.options == 0
+}
+
 const OTHER_THAN_CONJUNCTION: u64 =
     !((u32::MAX as u64) << (8 * (offset_of!(Registers, conj_id) % 8)));
 
@@ -91,6 +102,8 @@ impl View {
         match (flow.key().words().get(i), flow.mask().0.words().get(i)) {
             (Some(_), _) if self.is_outer || LABELS.contains(&i) => (0, 0),
             (Some(word), Some(mask)) => (*word, mask & !of(&self.changed)),
+            // Those of the tunnel are only known where they were looked at.
+            _ if OPTIONS.contains(&i) && looks_past_options(flow) => (0, 0),
             _ if i == CONJUNCTION => (of(&self.registers), OTHER_THAN_CONJUNCTION),
             _ => (of(&self.registers), u64::MAX),
         }

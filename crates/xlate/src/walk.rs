@@ -70,7 +70,16 @@ pub fn translate_tunnel_output(
     walk.received.tunnel = TunnelKey::default();
     match snapshot.port(wait.0) {
         Some((_, port)) if matches!(port.kind, PortKind::Tunnel { .. }) => {
-            walk.output(wait.0, port, &Packet::new(request.key));
+            let mut packet = Packet::new(request.key);
+            let state = wait.1.map(|state| tables.frozens.get(state));
+            if let Some(Some(frozen)) = &state {
+                packet.key.registers = frozen.registers;
+            }
+            match state {
+                // What was to go with it is lost.
+                Some(None) => walk.give_up(DropCause::NoRecirculationContext),
+                _ => walk.output(wait.0, port, &packet),
+            }
         }
         _ => walk.give_up(DropCause::BridgeNotFound),
     }
@@ -82,6 +91,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) tables: &'a Tables<'a>,
     pub(crate) now: base::Instant,
+    /// The received packet's options.
+    pub(crate) options: &'a [u8],
     /// Whether there is a packet, not only its key.
     pub(crate) has_packet: bool,
     /// What decisions have looked at, in the packet as received; for a tunnel's outer packet a mask of its own.
@@ -121,6 +132,7 @@ impl<'a> Walk<'a> {
             snapshot,
             tables,
             now: request.now,
+            options: request.options,
             has_packet: request.packet.is_some(),
             mask: Mask::any(),
             done: *request.key,

@@ -107,6 +107,7 @@ impl Executor {
             answers: tnl.fit.answers && !tnl.bare,
         };
         let packet = Packet::new(Buf::from_slice(beginning));
-        self.misses.push(Miss { packet, key, reason, source: self.source });
+        let options = Box::default();
+        self.misses.push(Miss { packet, key, options, reason, source: self.source });
     }
 }

@@ -14,6 +14,7 @@ mod link;
 mod meter;
 mod mpls;
 mod nsh;
+pub(crate) mod options;
 mod pbb;
 mod pop;
 mod push;
@@ -28,6 +29,7 @@ use base::Instant;
 use flow::extract::Metadata;
 use flow::{Action, DpPort, FlowKey, RecircId, SlowReason};
 use gather::Gathering;
+use options::OptionTable;
 use packet::gro::{Gro, Options};
 use packet::wire::Header;
 use packet::wire::ethernet::EthernetHeader;
@@ -94,6 +96,7 @@ pub(crate) struct Executor {
     /// What has become of packets that did not fit a tunnel, on its way to the others of their group.
     late: Vec<Packet>,
     ip_id: u16,
+    options: OptionTable,
     pub(crate) meters: Replica,
     /// When the packets in hand came.
     pub(crate) now: Instant,
@@ -105,7 +108,7 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    pub(crate) fn new(meters: Replica) -> Self {
+    pub(crate) fn new(meters: Replica, options: OptionTable) -> Self {
         Self {
             source: Source::default(),
             ports: Ports::default(),
@@ -122,6 +125,7 @@ impl Executor {
             gathering: Gathering::default(),
             joined: Vec::new(),
             late: Vec::new(),
+            options,
             ip_id: 0,
             meters,
             now: Instant::default(),
@@ -346,7 +350,11 @@ impl Executor {
     /// Queues a copy of a packet for the slow path.
     pub(crate) fn miss(&mut self, packet: &Packet, key: &FlowKey, reason: MissReason) {
         let packet = Packet { buf: Buf::from_slice(packet.bytes()), offload: packet.offload };
-        self.misses.push(Miss { packet, key: *key, reason, source: self.source });
+        let Some(options) = self.options.get(key.tunnel.options) else {
+            return self.tally.count(DropReason::TunnelPopError);
+        };
+        let options = options.into();
+        self.misses.push(Miss { packet, key: *key, options, reason, source: self.source });
     }
 
     fn drop_group(&mut self, group: &mut Vec<Work>, reason: DropReason) {

@@ -1,5 +1,7 @@
 //! Actions on groups, without a worker around them.
 
+use crate::act::options::OptionTable;
+use std::hash::RandomState;
 use std::sync::Arc;
 
 use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId, SlowReason, Vlan};
@@ -23,7 +25,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut exec = Executor::new(Replica::default());
+        let mut exec = Executor::new(Replica::default(), OptionTable::new(RandomState::new()));
         let devices: Vec<_> =
             (1..=3).map(|i| MemDevice::new(&format!("mem{i}"), EVERYTHING)).collect();
         for (device, i) in devices.iter().zip(1..) {

@@ -235,6 +235,7 @@ impl Executor {
     ) -> bool {
         let Some(outer) = pop::judge(packet, protocol) else { return false };
         outer.tell(packet, &mut key.tunnel);
+        key.tunnel.options = self.options.name(outer.options(packet));
         if !outer.strip(packet) {
             key.tunnel = TunnelKey::default();
             return false;
@@ -295,6 +296,7 @@ impl Executor {
             };
             let mut tunnel = TunnelKey::default();
             outer.tell(&w.packet, &mut tunnel);
+            tunnel.options = self.options.name(outer.options(&w.packet));
             if let Some(sign) = outer.offloads {
                 self.ears.hear(&tunnel, sign);
             }

@@ -1,5 +1,6 @@
 //! A batch's way through the datapath: rounds of extract, look up, group, act; then transmit.
 
+use crate::act::options::OptionTable;
 use std::sync::Arc;
 
 use base::Instant;
@@ -50,7 +51,7 @@ impl Engine {
         Self {
             desk,
             cache: Cache::new(shared.seed),
-            exec: Executor::new(meters),
+            exec: Executor::new(meters, OptionTable::new(shared.option_names.clone())),
             shared,
             meter: Meter::default(),
             batches: 0,

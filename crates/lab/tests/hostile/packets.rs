@@ -234,6 +234,7 @@ use End::{Dropped, Host, Inside};
 pub(crate) const WHOLE: usize = usize::MAX;
 
 const POP: &str = "datapath_drop_tunnel_pop_error";
+const METADATA: &str = "drop_action_invalid_tunnel_metadata";
 const UNKNOWN: &str = "drop_action_unknown_tunnel";
 const ECN: &str = "drop_action_congestion";
 
@@ -268,8 +269,10 @@ pub(crate) const OUTER: &[Outer] = &[
     outer("a reserved flag", &[At(42, &[0x18])], Dropped(POP)),
     outer("reserved bits", &[At(43, &[1])], Dropped(POP)),
     outer("reserved bits at the end", &[At(49, &[1])], Dropped(POP)),
-    outer("a group policy", &[At(42, &[0x88, 0, 0, 7])], Dropped(POP)),
-    outer("a group policy that says do not learn", &[At(42, &[0x88, 0x40, 0, 7])], Dropped(POP)),
+    outer("a group policy", &[At(42, &[0x88, 0, 0, 7])], Dropped(METADATA)),
+    outer("a group policy that says do not learn", &[At(42, &[0x88, 0x40, 0, 7])], Dropped(METADATA)),
+    outer("a group policy with bits that it does not have", &[At(42, &[0x88, 0x80, 0, 7])], Dropped(POP)),
+    outer("a frame in a generic header", &[At(42, &[0x0c, 0, 0, 3])], Dropped(METADATA)),
     outer("generic protocol extension", &[At(42, &[0x0c, 0, 0, 1])], Dropped(POP)),
     outer("remote checksum offload", &[At(42, &[0x08, 0x20, 0, 0])], Dropped(POP)),
     outer("an unknown network", &[At(46, &[0, 0, 1])], Dropped(UNKNOWN)),

@@ -159,7 +159,14 @@ impl World {
             for listed in &flows {
                 let flow = listed.flow.key();
                 let key = flow.key();
-                let request = Request { key, packet: None, now, want_trace: false, entered: None };
+                let request = Request {
+                    key,
+                    options: &[],
+                    packet: None,
+                    now,
+                    want_trace: false,
+                    entered: None,
+                };
                 let fresh = translate(&state.snapshot, &state.tables(), &request);
                 assert_eq!(**listed.flow.actions(), *fresh.actions, "{key:?}");
             }

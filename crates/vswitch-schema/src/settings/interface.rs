@@ -87,6 +87,8 @@ const TYPE_NAMES: &[&str] = &{
 
 const TUNNELS: &[&str] =
     &["geneve", "vxlan", "gre", "ip6gre", "gtpu", "srv6", "erspan", "ip6erspan", "bareudp"];
+/// Those whose packets may have a type.
+const TYPED: &[&str] = &["geneve", "vxlan", "gre", "ip6gre", "gtpu", "srv6", "erspan", "ip6erspan"];
 /// Tunnels with a key, by its size.
 const KEY24: &[&str] = &["geneve", "vxlan"];
 const KEY32: &[&str] = &["gre", "ip6gre", "gtpu"];
@@ -144,7 +146,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     OPTIONS.key_on(TUNNELS, "egress_pkt_mark", Int(0, U32), NONE, "Packet mark of what leaves the tunnel port."),
     OPTIONS.key_on(CHECKSUMMED, "csum", Bool, "IPv4 false, IPv6 true", "Compute checksums of the outer UDP or GRE header."),
     OPTIONS.key_on(&["vxlan"], "exts", Words(&["gbp", "gpe"]), "", "Extensions of VXLAN."),
-    OPTIONS.key_on(&["vxlan", "gre", "ip6gre"], "packet_type", Word(&["legacy_l2", "legacy_l3", "ptap"]), "legacy_l2", "Which packets the tunnel carries, and how flows see them."),
+    OPTIONS.key_on(TYPED, "packet_type", Word(&["legacy_l2", "legacy_l3", "ptap"]), "legacy_l3 for gtpu and srv6, else legacy_l2", "Which packets the tunnel carries, and how flows see them: frames; packets without an Ethernet header, with one for flows; either, as it is. Geneve and ERSPAN carry frames, VXLAN without gpe too."),
     OPTIONS.key_on(GRE, "seq", Bool, "false", "Number packets (RFC 2890)."),
     OPTIONS.key_on(ERSPAN, "erspan_ver", WordOrInt(&["flow"], 1, 2), "", "ERSPAN version: 1 (type II) or 2 (type III)."),
     OPTIONS.key_on(ERSPAN, "erspan_idx", WordOrInt(&["flow"], 0, 0xf_ffff), NONE, "Port number in version 1."),

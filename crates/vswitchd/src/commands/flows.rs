@@ -169,7 +169,7 @@ pub(super) fn write_flow(
             mask: key.mask(),
             verbose: style.verbose,
             names,
-            options: &[],
+            options: &listed.options,
         };
         let _ = write!(out, "{text}, {}, ", stats_text(&flow.stats(), now));
         if style.verbose {

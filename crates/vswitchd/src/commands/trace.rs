@@ -49,7 +49,8 @@ fn trace(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
     let Subject { plane, key, entered, packet, ct_states, json } = &subject;
     let (all, taught) = plane.slow.with(|state, now| {
         let packet = packet.as_deref();
-        let request = Request { key, packet, now, want_trace: true, entered: *entered };
+        let request =
+            Request { key, options: &[], packet, now, want_trace: true, entered: *entered };
         explain(&state.snapshot, &state.tables(), &request, ct_states)
     });
     // Only of a whole packet something is learned.
@@ -91,7 +92,7 @@ fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
     let at = entered.ok_or("a bridge is needed")?;
     let one = plane.slow.with(|state, now| {
         let packet = packet.as_deref();
-        let request = Request { key: &key, packet, now, want_trace: true, entered };
+        let request = Request { key: &key, options: &[], packet, now, want_trace: true, entered };
         let (bridge, registers) = (at.bridge, at.registers);
         let tables = state.tables();
         let t =

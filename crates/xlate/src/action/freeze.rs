@@ -15,7 +15,11 @@ use crate::walk::Walk;
 
 impl<'a> Walk<'a> {
     /// The state of a packet that has this left to do.
-    fn state(run: &Run<'a>, steps: Vec<Step>, message: Option<Message>) -> Frozen {
+    fn state(&mut self, run: &Run<'a>, steps: Vec<Step>, message: Option<Message>) -> Frozen {
+        if !run.options().is_empty() {
+            // They are kept with the rest.
+            self.mask.0.tunnel.options = u64::MAX;
+        }
         Frozen {
             bridge: run.bridge.id,
             table: run.table,
@@ -41,11 +45,33 @@ impl<'a> Walk<'a> {
         Some(id)
     }
 
+    /// Keeps what is beside a packet that waits to leave by a tunnel.
+    pub(crate) fn keep(&mut self, at: PortRef, packet: &Packet) -> Option<RecircId> {
+        let id = self.number(Frozen {
+            bridge: at.bridge,
+            table: 0,
+            cookie: None,
+            registers: packet.key.registers,
+            tunnel: packet.own_tunnel(),
+            tunnel_set: packet.tunnel_set,
+            is_hashed: false,
+            stack: Vec::new(),
+            set: Vec::new(),
+            steps: Vec::new(),
+            message: None,
+        })?;
+        if id.0 >> 24 != 0 {
+            self.fail(DropCause::NoRecirculationContext, || "no number is left".into());
+            return None;
+        }
+        Some(id)
+    }
+
     /// The packet goes round through the datapath, and on with these steps.
     pub(crate) fn freeze(&mut self, run: &mut Run<'a>, steps: Vec<Step>) {
         let pause = run.pause.take();
         let message = pause.as_deref().map(|c| message(run, c));
-        let frozen = Self::state(run, steps, message);
+        let frozen = self.state(run, steps, message);
         // What is put by goes with it.
         run.set.clear();
         run.stack.clear();
@@ -62,7 +88,7 @@ impl<'a> Walk<'a> {
 
     /// A copy of the packet, as it is by now, goes round through the datapath and on in a table.
     pub(crate) fn fork_to_table(&mut self, run: &Run<'a>, table: u8) -> Option<RecircId> {
-        let mut state = Self::state(run, vec![Step::Table(table)], None);
+        let mut state = self.state(run, vec![Step::Table(table)], None);
         (state.table, state.cookie) = (table, None);
         self.number(state)
     }
@@ -74,7 +100,7 @@ impl<'a> Walk<'a> {
             return Next::Freeze { again: false };
         }
         self.commit(&run.packet);
-        let frozen = Self::state(run, Vec::new(), Some(message(run, action)));
+        let frozen = self.state(run, Vec::new(), Some(message(run, action)));
         self.tell(run, frozen);
         Next::Step
     }

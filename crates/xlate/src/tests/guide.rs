@@ -205,8 +205,14 @@ fn a_packet_waits_for_an_unknown_neighbour() {
     expect(&w.receive(&request), "5", NORMAL);
     let again = |w: &World, token| {
         let key = ping(P1, A, B);
-        let request =
-            Request { key: &key, packet: None, now: w.now, want_trace: false, entered: None };
+        let request = Request {
+            key: &key,
+            options: &[],
+            packet: None,
+            now: w.now,
+            want_trace: false,
+            entered: None,
+        };
         let wait = Wait::from_token(token).unwrap();
         text(&translate_tunnel_output(&w.snapshot, &w.tables(), wait, &request).actions)
     };
@@ -233,8 +239,14 @@ fn no_way_is_a_drop_that_says_so_and_the_others_still_get_it() {
         let snapshot =
             snapshot(vec![("br-int", vec![device(1, P1), vxlan(3, &[("remote_ip", "10.9.9.9")])])]);
         let key = ping(P1, A, B);
-        let request =
-            Request { key: &key, packet: None, now: w.now, want_trace: false, entered: None };
+        let request = Request {
+            key: &key,
+            options: &[],
+            packet: None,
+            now: w.now,
+            want_trace: false,
+            entered: None,
+        };
         text(&translate(&snapshot, &w.tables(), &request).actions)
     };
     assert_eq!(alone(&w), "drop(TunnelNoRoute)");
@@ -549,7 +561,14 @@ fn what_a_tunnel_was_told_waits_with_the_packet() {
         Effect::Resolve(resolve) => Some(resolve.wait),
         _ => None,
     });
-    let request = Request { key: &key, packet: None, now: w.now, want_trace: false, entered: None };
+    let request = Request {
+        key: &key,
+        options: &[],
+        packet: None,
+        now: w.now,
+        want_trace: false,
+        entered: None,
+    };
     let tables = w.tables();
     let t = translate_tunnel_output(&w.snapshot, &tables, wait.flatten().unwrap(), &request);
     let told = PUSH.replace("172.168.1.2", "172.168.1.3").replace("vni=0x0", "vni=0x7");

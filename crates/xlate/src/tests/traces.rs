@@ -132,6 +132,7 @@ fn check(text: &str) {
                 let key = packet(&w, bridge, flow);
                 let request = Request {
                     key: &key,
+                    options: &[],
                     packet: None,
                     now: w.now,
                     want_trace: true,

@@ -90,7 +90,8 @@ impl World {
     }
 
     fn translate(&self, key: &FlowKey, want_trace: bool) -> Translation {
-        let request = Request { key, packet: None, now: self.now, want_trace, entered: None };
+        let request =
+            Request { key, options: &[], packet: None, now: self.now, want_trace, entered: None };
         translate(&self.snapshot, &self.tables(), &request)
     }
 

@@ -13,7 +13,7 @@ use flow::erspan_bits::{DIRECTION, HWID, INDEX, VERSION};
 use flow::{TunnelKey, TunnelProtocol, tunnel_flag};
 use packet::wire::erspan::{self, Erspan, Version};
 use packet::wire::ethernet::eth_type;
-use packet::wire::geneve::GeneveHeader;
+use packet::wire::geneve::{self, GeneveHeader};
 use packet::wire::gre::Gre;
 use packet::wire::gtpu::{GtpuHeader, MSG_GPDU};
 use packet::wire::ipv6::Ipv6Header;
@@ -149,9 +149,13 @@ fn extended_vxlan(header: &VxlanHeader, bytes: &[u8]) -> Option<Layer> {
 fn geneve(bytes: &[u8]) -> Option<Layer> {
     let (header, options) = GeneveHeader::parse(bytes)?;
     let oam = if header.is_oam() { tunnel_flag::OAM } else { 0 };
+    let must_know = |option: geneve::GeneveOption<'_>| option.kind & geneve::CRITICAL != 0;
+    let critical =
+        header.flags & GeneveHeader::HAS_CRITICAL != 0 || geneve::Options(options).any(must_know);
+    let critical = if critical { tunnel_flag::CRITICAL } else { 0 };
     let len = GeneveHeader::LEN + options.len();
     let plain = Layer::frame(header.vni(), len);
-    Some(Layer { flags: tunnel_flag::KEY | oam, options: options.len() as u8, ..plain })
+    Some(Layer { flags: tunnel_flag::KEY | oam | critical, options: options.len() as u8, ..plain })
 }
 
 fn gtpu(bytes: &[u8]) -> Option<Layer> {
