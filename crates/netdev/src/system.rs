@@ -94,9 +94,9 @@ impl System {
         if !link.ethernet {
             return Err(Unopened::Host(Errno::INVAL.into()));
         }
-        let sinks = Sinks::open(ports).map_err(Unopened::Refused)?;
+        let (sinks, ports) = Sinks::open(name, ports);
         let socket =
-            sockets::filtered(host.ifindex, &underlay::program(ports)).map_err(Unopened::Host)?;
+            sockets::filtered(host.ifindex, &underlay::program(&ports)).map_err(Unopened::Host)?;
         let this = Self::of((host, &link), vec![socket], None, &Options::default())?;
         Ok(Self { _sinks: Some(sinks), ..this })
     }

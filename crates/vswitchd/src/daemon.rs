@@ -22,6 +22,7 @@ use unixctl::Server;
 use crate::commands::turn_log::TurnLog;
 use crate::desired::Problem;
 use crate::desired::{DummyMode, Memo, desired};
+use crate::kept::Kept;
 use crate::kernel::{Kernel, News, RouteChange, change_routes};
 use crate::openflow::{self, Mailbox, Wanted};
 use crate::report::{self, Scope};
@@ -473,7 +474,19 @@ impl Daemon {
         }
         let setting = |key: &str| self.rows.switch.as_ref()?.other_config.get(key);
         self.switch.set_socket_dir(setting("vhost-sock-dir").map_or("", String::as_str));
+        let (kept, complaints) = match &self.rows.switch {
+            Some(row) => Kept::read(&row.other_config),
+            None => Default::default(),
+        };
+        let row = self.rows.switch.as_ref().map(|row| row.uuid).unwrap_or_default();
+        wanted.problems.extend(complaints.into_iter().map(|text| Problem {
+            table: "Open_vSwitch",
+            row,
+            name: ".".to_owned(),
+            text,
+        }));
         self.switch.apply(wanted);
+        self.switch.keep(kept);
         let mut tuning = Tuning::default();
         if let Some(ms) = setting("max-idle").and_then(|ms| ms.parse().ok()) {
             tuning.max_idle = Duration::from_millis(ms);

@@ -7,6 +7,7 @@
 pub mod commands;
 pub mod daemon;
 pub mod desired;
+pub mod kept;
 pub mod kernel;
 pub mod numbers;
 pub mod openflow;

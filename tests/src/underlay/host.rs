@@ -113,4 +113,5 @@ fn a_port_that_somebody_else_has_is_named() {
     let named = wait::until("the reason", PATIENCE, || log().contains(says).then_some(()));
     named.unwrap_or_else(|e| panic!("{e}: {}", log()));
     assert_hosts_connected(&two);
+    assert_connected(&two, 1 << 16);
 }

@@ -131,25 +131,34 @@ pub(super) struct Sinks {
 }
 
 impl Sinks {
-    /// Takes these ports of the host, of both families. The error says which somebody else has.
-    pub(super) fn open(ports: &BTreeSet<u16>) -> Result<Self, String> {
-        let mut sockets = Vec::new();
+    /// Takes these ports of the host, of both families; and says which it has got. Those that somebody else has are logged, and
+    /// left to them.
+    pub(super) fn open(card: &str, ports: &BTreeSet<u16>) -> (Self, BTreeSet<u16>) {
+        let (mut sockets, mut got) = (Vec::new(), BTreeSet::new());
         for port in ports {
-            for any in [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()] {
-                match sink(SocketAddr::new(any, *port)) {
-                    Ok(socket) => sockets.push(socket),
-                    // A host without IPv6 has no such port.
-                    Err(e) if any.is_ipv6() && !is_taken(&e) => {}
-                    Err(e) if is_taken(&e) => {
-                        return Err(format!(
-                            "UDP port {port} is in use on this host, by a tunnel device of the kernel for one"
-                        ));
-                    }
-                    Err(e) => return Err(format!("UDP port {port}: {e}")),
+            match pair(*port) {
+                Ok(mut pair) => {
+                    sockets.append(&mut pair);
+                    got.insert(*port);
                 }
+                Err(error) if is_taken(&error) => log::warn!(
+                    target: "tunnel",
+                    "{card}: UDP port {port} is in use on this host, by a tunnel device of the kernel for one: tunnels at it do not receive"
+                ),
+                Err(error) => log::warn!(target: "tunnel", "{card}: UDP port {port}: {error}"),
             }
         }
-        Ok(Self { _sockets: sockets })
+        (Self { _sockets: sockets }, got)
+    }
+}
+
+/// Of both families; a host without IPv6 has no such port.
+fn pair(port: u16) -> io::Result<Vec<OwnedFd>> {
+    let v4 = sink((Ipv4Addr::UNSPECIFIED, port).into())?;
+    match sink((Ipv6Addr::UNSPECIFIED, port).into()) {
+        Ok(v6) => Ok(vec![v4, v6]),
+        Err(error) if is_taken(&error) => Err(error),
+        Err(_) => Ok(vec![v4]),
     }
 }
 

@@ -46,6 +46,8 @@ pub const EAGER_TRIES: u32 = 10;
 pub const WANTED_FOR: Duration = Duration::from_secs(60);
 /// How long a neighbour is known after it was last heard or used (`tnl/neigh/aging`).
 pub const AGING: Duration = Duration::from_secs(900);
+/// How long the configuration's neighbours are known.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Most known neighbours.
 pub const MAX_KNOWN: usize = 8192;
 /// Most neighbours asked for at once.
@@ -231,6 +233,8 @@ struct Known {
     /// When traffic last used it.
     used: Option<Instant>,
     expires: Instant,
+    /// The configuration says so: it is never forgotten, and nobody else is believed.
+    fixed: bool,
     /// Our side, learned from the last time we asked or used it; without it there is no refreshing.
     asker: Option<Asker>,
     refresh: Option<Asking>,
@@ -386,9 +390,48 @@ impl Neighbours {
         self.learn(bridge, ip, mac, now)
     }
 
+    /// From now on these are known as the configuration says, and no others are: (bridge, address, hardware address).
+    pub fn set_fixed(&mut self, fixed: &[(Arc<str>, IpAddr, Mac)], now: Instant) {
+        let is_wanted = |bridge: &Arc<str>, ip: &IpAddr, mac: &Mac| {
+            fixed.iter().any(|(b, i, m)| (b, i, m) == (bridge, ip, mac))
+        };
+        let mut gone = 0;
+        for (bridge, entries) in &mut self.bridges {
+            entries.retain(|ip, entry| match entry {
+                Entry::Known(k) if k.fixed && !is_wanted(bridge, ip, &k.mac) => {
+                    gone += 1;
+                    false
+                }
+                _ => true,
+            });
+        }
+        self.known -= gone;
+        if gone > 0 {
+            self.version = self.version.next();
+        }
+        for (bridge, ip, mac) in fixed {
+            if matches!(self.get(bridge, *ip), Some(Entry::Known(k)) if k.fixed) {
+                continue;
+            }
+            let known = Known {
+                mac: *mac,
+                since: now,
+                heard: now,
+                used: None,
+                expires: now + FOR_EVER,
+                fixed: true,
+                asker: None,
+                refresh: None,
+            };
+            self.insert(bridge, *ip, Entry::Known(known));
+            self.version = self.version.next();
+        }
+    }
+
     fn learn(&mut self, bridge: &Arc<str>, ip: IpAddr, mac: Mac, now: Instant) -> bool {
         let expires = now + self.aging;
         let asker = match self.get_mut(bridge, ip) {
+            Some(Entry::Known(k)) if k.fixed => return false,
             Some(Entry::Known(k)) if k.mac == mac && k.expires > now => {
                 k.heard = k.heard.max(now);
                 k.refresh = None;
@@ -400,8 +443,16 @@ impl Neighbours {
             Some(Entry::Wanted(a)) => Some(a.asker),
             None => None,
         };
-        let known =
-            Known { mac, since: now, heard: now, used: None, expires, asker, refresh: None };
+        let known = Known {
+            mac,
+            since: now,
+            heard: now,
+            used: None,
+            expires,
+            fixed: false,
+            asker,
+            refresh: None,
+        };
         self.insert(bridge, ip, Entry::Known(known));
         self.version = self.version.next();
         true
@@ -424,14 +475,16 @@ impl Neighbours {
         *n = n.saturating_add_signed(by);
     }
 
-    /// Forgets everything, or everything of one bridge (which is gone).
+    /// Forgets everything, or everything of one bridge (which is gone), but what the configuration says.
     pub fn flush(&mut self, bridge: Option<&str>) {
-        let gone: Vec<Entry> = match bridge {
-            None => self.bridges.drain().flat_map(|(_, m)| m.into_values()).collect(),
-            Some(b) => {
-                self.bridges.remove(b).map(|m| m.into_values().collect()).unwrap_or_default()
+        let mut gone: Vec<Entry> = Vec::new();
+        for (name, entries) in &mut self.bridges {
+            if bridge.is_none_or(|bridge| bridge == &**name) {
+                let goes = |_: &IpAddr, e: &mut Entry| !matches!(e, Entry::Known(k) if k.fixed);
+                gone.extend(entries.extract_if(goes).map(|(_, entry)| entry));
             }
-        };
+        }
+        self.bridges.retain(|_, entries| !entries.is_empty());
         for entry in &gone {
             self.count(entry, -1);
         }
@@ -450,7 +503,9 @@ impl Neighbours {
         self.aging = aging;
         self.due_by(now);
         for entry in self.bridges.values_mut().flat_map(HashMap::values_mut) {
-            if let Entry::Known(k) = entry {
+            if let Entry::Known(k) = entry
+                && !k.fixed
+            {
                 k.expires = k.expires.min(now + aging);
             }
         }
@@ -551,7 +606,10 @@ impl Entry {
 impl Known {
     /// When to ask again: if it was used since it was last heard.
     fn refresh_at(&self, aging: Duration) -> Option<Instant> {
-        self.used.filter(|used| *used > self.heard).map(|_| self.heard + aging / 4 * 3)
+        self.used
+            .filter(|_| !self.fixed)
+            .filter(|used| *used > self.heard)
+            .map(|_| self.heard + aging / 4 * 3)
     }
 
     fn deadline(&self, aging: Duration) -> Instant {

@@ -257,3 +257,34 @@ fn counts_agree_after_any_history() {
         }
     });
 }
+
+/// What the configuration says holds against everybody, for ever, and until it says otherwise.
+#[test]
+fn fixed_neighbours_stay_and_are_not_talked_over() {
+    let mut n = Neighbours::default();
+    let bridge: Arc<str> = "br-phy".into();
+    let ip: IpAddr = "10.0.0.9".parse().unwrap();
+    let at = |secs: u64| Instant::from_millis(secs * 1000);
+    let fixed = [(bridge.clone(), ip, [2, 0, 0, 0, 0, 9])];
+    n.set_fixed(&fixed, at(0));
+    let version = n.version();
+    let seen = Observed {
+        bridge: bridge.clone(),
+        ip,
+        mac: [2, 0, 0, 0, 0, 66],
+        evidence: Evidence::Reply,
+    };
+    assert!(!n.observe(&seen, at(1)) && !n.set(&bridge, ip, [2; 6], at(1)));
+    n.set_aging(Duration::from_secs(1), at(1));
+    n.flush(None);
+    n.flush(Some("br-phy"));
+    assert_eq!(n.poll(at(1_000_000)), []);
+    assert_eq!(n.lookup("br-phy", ip, at(1_000_000)), Lookup::Known([2, 0, 0, 0, 0, 9]));
+    n.set_fixed(&fixed, at(1_000_000));
+    assert_eq!((n.version(), n.known()), (version, 1));
+    n.set_fixed(&[(bridge, ip, [2, 0, 0, 0, 0, 8])], at(1_000_000));
+    assert_eq!(n.lookup("br-phy", ip, at(1_000_000)), Lookup::Known([2, 0, 0, 0, 0, 8]));
+    assert_eq!(n.known(), 1);
+    n.set_fixed(&[], at(1_000_000));
+    assert_eq!((n.lookup("br-phy", ip, at(1_000_000)), n.known()), (Lookup::Unknown, 0));
+}

@@ -32,6 +32,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     SWITCH.key("bundle-idle-timeout", Int(1, MAX), "10", "Seconds after which an idle OpenFlow bundle is dropped."),
     // Offload.
     SWITCH.key("host-underlay", Text, "", "Devices of the host, with commas between, whose addresses stay with the host and that carry tunnels all the same."),
+    SWITCH.key("tunnel-routes", Text, "", "Routes for tunnels, with semicolons between, as ovs/route/add takes them."),
+    SWITCH.key("tunnel-rules", Text, "", "Rules that choose tables of routes, with semicolons between, as ovs/route/rule/add takes them."),
+    SWITCH.key("tunnel-neighbours", Text, "", "Tunnels' next hops, with semicolons between: BRIDGE IP MAC, as tnl/neigh/set takes them."),
     SWITCH.key("kernel-offload", Bool, "true", "Let the kernel forward the packets of established flows between its own interfaces."),
     SWITCH.key("hw-offload", Bool, "false", "Let network cards forward."),
     SWITCH.key("hw-offload-priority", Text, "", "Providers of offload, in order of preference."),

@@ -23,6 +23,7 @@ use tunnel::{Routes, SourcePorts};
 
 use crate::desired::underlay::name_on_host;
 use crate::desired::{DatapathKind, Desired, Interface, InterfaceKind, Mac};
+use crate::kept::Kept;
 use crate::numbers::OfPorts;
 use crate::openflow::{BridgeSwitch, Mailbox};
 use crate::plan::{Step, plan};
@@ -75,6 +76,8 @@ pub struct Switch {
     /// What every plane starts with.
     schedule: Schedule,
     routes: Routes,
+    /// What of that, and of neighbours, the database keeps.
+    kept: Kept,
     opener: Opener,
     /// What was last asked for as the folder of guests' sockets.
     socket_dir: Option<String>,
@@ -146,6 +149,7 @@ impl Switch {
             tuning: Tuning::default(),
             schedule: Schedule::default(),
             routes: Routes::default(),
+            kept: Kept::default(),
             touched: BTreeSet::new(),
             remembered: BTreeMap::new(),
             mailbox: Mailbox::new(|| {}),
@@ -552,6 +556,18 @@ impl Switch {
             plane.slow.with(|state, _| drop(change(&mut state.routes)));
         }
         change(&mut self.routes)
+    }
+
+    /// The database keeps these routes, rules and neighbours.
+    pub fn keep(&mut self, kept: Kept) {
+        if kept != self.kept {
+            let before = std::mem::replace(&mut self.kept, kept.clone());
+            self.routes(|table| kept.change_routes(&before, table));
+        }
+        // Also on datapaths that are new.
+        for plane in self.planes.values() {
+            plane.slow.with(|state, now| self.kept.set_neighbours(&mut state.neighbours, now));
+        }
     }
 
     /// The routes as they are.
