@@ -8,6 +8,7 @@
 
 mod afxdp;
 mod bridge;
+mod clients;
 mod conformance;
 mod controllers;
 mod dpdk;

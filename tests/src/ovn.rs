@@ -99,10 +99,10 @@ impl Central {
     fn results(&self) -> String {
         let shown = [
             ok(self.sbctl("lflow-list")),
-            ok(self.sbctl("--bare --columns=logical_port,type,tunnel_key list Port_Binding")),
-            ok(self.sbctl("--bare --columns=external_ids,tunnel_key list Datapath_Binding")),
+            ok(self.sbctl("--bare --columns=logical_port,type list Port_Binding")),
+            ok(self.sbctl("--bare --columns=external_ids list Datapath_Binding")),
             ok(self.sbctl("--bare --columns=name,addresses list Address_Set")),
-            ok(self.sbctl("--bare --columns=name,ports list Port_Group")),
+            ok(self.sbctl("--bare --columns=ports list Port_Group")),
             ok(self.sbctl("--bare --columns=name,vips list Load_Balancer")),
             ok(self.sbctl(
                 "--bare --columns=table,authorization,insert_delete,update list RBAC_Permission",
@@ -156,6 +156,10 @@ fn computed(programs: &Programs) -> String {
     for line in TOPOLOGY.lines() {
         ok(central.nbctl(line));
     }
+    // What northd would make up by itself.
+    ok(central.nbctl(
+        "set NB_Global . options:svc_monitor_mac=02:00:00:00:00:01 options:mac_prefix=02:00:00",
+    ));
     ok(central.nbctl("--wait=sb sync"));
     let first = central.results();
     // What is taken away is gone from the flows.
@@ -203,6 +207,7 @@ fn a_chassis_follows_the_southbound_database() {
     let controller = controller.env("OVN_RUNDIR", &dir).env("OVN_LOGDIR", &dir);
     let _controller = ok(controller.spawn(&central.host.dir().join("controller.out")));
     ok(central.nbctl("--wait=hv sync"));
+    ok(central.nbctl("wait-until Logical_Switch_Port sw0-p1 up=true"));
     let bound = ok(central.sbctl("--bare --columns=logical_port find Port_Binding up=true"));
     assert_eq!(bound.trim(), "sw0-p1");
     let chassis = ok(central.sbctl("--bare --columns=name list Chassis"));

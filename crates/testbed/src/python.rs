@@ -11,8 +11,8 @@ use crate::{Cmd, Error, Netns, Result};
 pub const VARIABLE: &str = "FERROSWITCH_PYTHON";
 
 /// What makes the environment, from the root of the checkout.
-pub const INSTALL: &str =
-    "python3 -m venv target/python && target/python/bin/pip install faucet==1.10.12 os-ken==3.1.0";
+pub const INSTALL: &str = "python3 -m venv target/python && target/python/bin/pip install faucet==1.10.12 os-ken==3.1.0 \
+                           ovs==3.7.0 ovsdbapp==2.12.0";
 
 /// A virtual environment with the packages installed.
 #[derive(Clone, Debug)]
@@ -21,9 +21,7 @@ pub struct Python(PathBuf);
 impl Python {
     /// The environment, or an error that says how to make it.
     pub fn find() -> Result<Self> {
-        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/python");
-        let dir = std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from(here), PathBuf::from);
-        let this = Self(dir);
+        let this = Self::here();
         for program in ["osken-manager", "faucet"] {
             if !this.program(program).exists() {
                 let at = this.0.display();
@@ -33,6 +31,35 @@ impl Python {
             }
         }
         Ok(this)
+    }
+
+    /// The environment, if it has the packages that speak to databases.
+    pub fn with_database_clients() -> Result<Self> {
+        let this = Self::here();
+        for package in ["ovs", "ovsdbapp"] {
+            this.file(&format!("{package}/__init__.py")).map_err(|_| {
+                let at = this.0.display();
+                Error::Missing(format!(
+                    "the package {package} is needed in {at}, and is not there; make it: {INSTALL}"
+                ))
+            })?;
+        }
+        Ok(this)
+    }
+
+    fn here() -> Self {
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/python");
+        Self(std::env::var_os(VARIABLE).map_or_else(|| PathBuf::from(here), PathBuf::from))
+    }
+
+    /// A script with these arguments, in a namespace.
+    pub fn script<S: Into<String>>(
+        &self,
+        ns: &Netns,
+        script: &Path,
+        args: impl IntoIterator<Item = S>,
+    ) -> Cmd {
+        self.run(ns, "python", [script.display().to_string()]).args(args)
     }
 
     fn program(&self, name: &str) -> PathBuf {

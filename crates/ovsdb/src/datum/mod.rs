@@ -389,6 +389,11 @@ impl Datum {
         Ok(())
     }
 
+    /// True for a set so large that its versions share most of their memory.
+    pub(crate) const fn shares_memory(&self) -> bool {
+        matches!(self.0, Repr::Large(_))
+    }
+
     /// An estimate of the memory that this value holds beyond its own 24 bytes, in bytes.
     pub fn heap_size(&self) -> usize {
         let text: usize = self.atoms().filter_map(Atom::as_str).map(|text| text.len() + 16).sum();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::Uuid;
 use crate::transaction::{Changes, RowChange};
+use crate::{Datum, Uuid};
 
 /// At least so many transactions are kept for clients that ask what happened since one of them.
 const KEPT_MIN: usize = 100;
@@ -32,6 +32,11 @@ pub struct History {
 }
 
 impl History {
+    /// Before the oldest transaction that is kept: who is further behind cannot catch up.
+    pub fn start(&self) -> Position {
+        self.start
+    }
+
     /// Behind the newest transaction.
     pub fn end(&self) -> Position {
         Position(self.start.0 + self.kept.len() as u64)
@@ -94,9 +99,18 @@ impl History {
 /// What keeping `changes` costs: the new versions of rows, for the old ones are the new ones of earlier transactions or of
 /// the database. Elements of large sets are left out: most are shared.
 fn weight(changes: &Changes) -> usize {
-    let rows = changes.rows.iter().flat_map(|change| &change.new);
-    let values: usize = rows.map(|row| row.values().len()).sum();
-    changes.rows.len() * size_of::<RowChange>() + values * size_of::<crate::Datum>()
+    changes.rows.iter().map(|change| size_of::<RowChange>() + row_weight(change)).sum()
+}
+
+fn row_weight(change: &RowChange) -> usize {
+    let Some(new) = &change.new else { return 0 };
+    let own = |value: &Datum| if value.shares_memory() { 0 } else { value.heap_size() };
+    // Columns that did not change share their values with the old version.
+    let held: usize = match &change.old {
+        Some(old) => old.changed_columns(new).map(|id| own(new.get(id))).sum(),
+        None => new.values().iter().map(own).sum(),
+    };
+    std::mem::size_of_val(new.values()) + held
 }
 
 /// Several transactions as one: each row from its first old to its last new version.

@@ -6,7 +6,7 @@ use jsonrpc::{Json, Object};
 
 use super::hosted::notification;
 use super::methods::{Answer, Request};
-use super::session::Monitor;
+use super::session::{Monitor, Session};
 use super::{Output, Server, SessionId};
 use crate::monitor::history::Position;
 use crate::monitor::{Spec, Version, encode};
@@ -151,18 +151,26 @@ impl Server {
             }
             monitor.position = end;
         }
-        if let Some(database) = behind {
-            log::warn!(
-                target: "ovsdb_jsonrpc_server",
-                "{}: disconnecting, too slow to follow the changes of {database}",
-                session.name
-            );
-            session.send(Output::Close("too slow to follow the changes".to_owned()));
-            sent = true;
-        }
         if sent {
             self.active.insert(id);
         }
+        if let Some(database) = behind {
+            self.drop_slow(id, &database);
+        }
+    }
+
+    /// Ends the connection of a client that has not read for so long that what it missed is not known any more.
+    fn drop_slow(&mut self, id: SessionId, database: &str) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.closing) else {
+            return;
+        };
+        log::warn!(
+            target: "ovsdb_jsonrpc_server",
+            "{}: disconnecting, too slow to follow the changes of {database}",
+            session.name
+        );
+        session.send(Output::Close("too slow to follow the changes".to_owned()));
+        self.active.insert(id);
     }
 
     /// Tells everybody who monitors `database` and is ready to hear, and forgets what nobody needs any more.
@@ -182,6 +190,19 @@ impl Server {
             needed = positions.map(|monitor| monitor.position).fold(needed, Position::min);
         }
         hosted.history.trim(needed);
+        let start = hosted.history.start();
+        if needed >= start {
+            return;
+        }
+        let is_lost = |session: &Session| {
+            let mut monitors = session.monitors.iter();
+            monitors.any(|monitor| *monitor.database == *database && monitor.position < start)
+        };
+        for id in watchers {
+            if self.sessions.get(&id).is_some_and(is_lost) {
+                self.drop_slow(id, database);
+            }
+        }
     }
 }
 
