@@ -20,6 +20,7 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
         .add("coverage/show", "", 0, 0, |core: &mut Core, _| core.coverage.show(core.counters()));
     registry.add("coverage/read-counter", "COUNTER", 1, 1, read_counter);
     registry.add("ovsdb-server/add-db", "DB", 1, 1, |core: &mut Core, args| {
+        core.may_configure()?;
         core.open_database(argument(args)).map_err(|error| error.to_string())
     });
     registry.add("ovsdb-server/remove-db", "DB", 1, 1, remove_db);
@@ -27,11 +28,13 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
         lines(core.db.database_names())
     });
     registry.add("ovsdb-server/add-remote", "REMOTE", 1, 1, |core: &mut Core, args| {
+        core.may_configure()?;
         core.remotes.add(argument(args), &core.db).map(|()| core.apply_remotes())
     });
     registry.add("ovsdb-server/remove-remote", "REMOTE", 1, 1, |core: &mut Core, args| {
+        core.may_configure()?;
         if !core.remotes.remove(argument(args)) {
-            return Err("no such remote");
+            return Err("no such remote".to_owned());
         }
         core.apply_remotes();
         Ok(())
@@ -40,6 +43,7 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
         lines(core.remotes.configured())
     });
     registry.add("ovsdb-server/compact", "", 0, 1, compact);
+    registry.add("ovsdb-server/reload", "", 0, 0, |core: &mut Core, _| core.reload());
     registry.add("ovsdb-server/reconnect", "", 0, 0, |core: &mut Core, _| core.reconnect());
     add_replication(&mut registry);
     registry.add("ovsdb-server/get-db-storage-status", "DB", 1, 1, |core: &mut Core, args| {
@@ -111,20 +115,25 @@ fn add_replication(registry: &mut Registry<Core>) {
         lines(core.replication.active.iter())
     });
     registry.add("ovsdb-server/set-active-ovsdb-server", "", 1, 1, |core: &mut Core, args| {
+        core.may_configure()?;
         core.replication.active = Some(argument(args).to_owned());
         if core.replication.role == Role::Backup {
             core.start_replication();
         }
+        Ok::<(), String>(())
     });
     registry.add("ovsdb-server/connect-active-ovsdb-server", "", 0, 0, |core: &mut Core, _| {
+        core.may_configure()?;
         if core.replication.active.is_none() {
-            return "Unable to connect: active server is not specified.\n";
+            return Ok::<_, String>("Unable to connect: active server is not specified.\n");
         }
         core.start_replication();
-        ""
+        Ok("")
     });
     registry.add("ovsdb-server/disconnect-active-ovsdb-server", "", 0, 0, |core: &mut Core, _| {
+        core.may_configure()?;
         core.stop_replication();
+        Ok::<(), String>(())
     });
     registry.add(
         "ovsdb-server/set-active-ovsdb-server-probe-interval",
@@ -146,8 +155,9 @@ fn add_replication(registry: &mut Registry<Core>) {
         if text.is_empty() { text } else { text + "\n" }
     });
     registry.add("ovsdb-server/set-sync-exclude-tables", "", 1, 1, |core: &mut Core, args| {
+        core.may_configure()?;
         // As with Open vSwitch, a complaint is no error.
-        match Excluded::parse(argument(args)) {
+        Ok::<_, String>(match Excluded::parse(argument(args)) {
             Err(why) => why + "\n",
             Ok(excluded) => {
                 core.replication.excluded = excluded;
@@ -156,7 +166,7 @@ fn add_replication(registry: &mut Registry<Core>) {
                 }
                 String::new()
             }
-        }
+        })
     });
 }
 
@@ -176,14 +186,15 @@ fn read_counter(core: &mut Core, args: &Args) -> Reply {
     commands::read_counter(name, value)
 }
 
-fn remove_db(core: &mut Core, args: &Args) -> Result<(), &'static str> {
+fn remove_db(core: &mut Core, args: &Args) -> Result<(), String> {
     let name = argument(args);
+    core.may_configure()?;
     if name.starts_with('_') && core.db.database(name).is_some() {
-        Err("Cannot remove reserved database.")
+        Err("Cannot remove reserved database.".to_owned())
     } else if core.close_database(name) {
         Ok(())
     } else {
-        Err("Failed to find the database.")
+        Err("Failed to find the database.".to_owned())
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// A shell command to run; the server ends with it.
     pub run: Option<String>,
+    /// A file that says what to serve, instead of `databases`, `remotes` and `sync`.
+    pub file: Option<PathBuf>,
     /// The other server of an active-backup pair.
     pub sync: SyncOptions,
 }
@@ -52,6 +54,7 @@ impl Config {
             clock,
             limits: Limits { message: 512 << 20, backlog: 64 << 20 },
             run: None,
+            file: None,
             sync: SyncOptions::default(),
         }
     }

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::keys::KeyOptions;
 use crate::network::Network;
 use crate::relays::{RelayName, Relays};
+use crate::reload::Followed;
 use crate::remotes::Remotes;
 use crate::replication::{Excluded, Means, Replication, Role};
 use crate::server::WAKER;
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) compactions: Compactions,
     pub(crate) relays: Relays,
     pub(crate) replication: Replication,
+    /// The configuration file, if there is one.
+    pub(crate) followed: Option<Followed>,
     pub(crate) coverage: Coverage,
     pub(crate) exiting: bool,
     pub(crate) rundir: PathBuf,
@@ -82,6 +85,7 @@ impl Core {
                 config.sync.from.clone(),
                 Excluded::parse(&config.sync.exclude_tables)?,
             ),
+            followed: config.file.clone().map(Followed::new),
             coverage: Coverage::new(&[], now),
             exiting: false,
             rundir: config.rundir.clone(),
@@ -99,6 +103,9 @@ impl Core {
         }
         for remote in &config.remotes {
             core.remotes.add(remote, &core.db)?;
+        }
+        if core.followed.is_some() {
+            core.reload()?;
         }
         core.apply_remotes();
         if config.sync.from.is_some() && !config.sync.active {
@@ -139,9 +146,13 @@ impl Core {
     /// Serves a database: a file, as the user calls it, or `relay:DB:SOURCES`.
     pub(crate) fn open_database(&mut self, name: &str) -> Result<(), Error> {
         match RelayName::parse(name) {
-            Some(relay) => self.open_relay(&relay?),
-            None => self.open_file(name),
-        }?;
+            Some(relay) => {
+                let relay = relay?;
+                let remotes = source::Remotes::parse(relay.sources, &self.rundir);
+                self.open_relay(&relay, &remotes)?;
+            }
+            None => drop(self.open_file(name)?),
+        }
         self.remotes_changed = true;
         if self.replication.role == Role::Backup {
             self.start_replication();
@@ -149,17 +160,23 @@ impl Core {
         Ok(())
     }
 
-    fn open_relay(&mut self, name: &RelayName<'_>) -> Result<(), Error> {
+    /// Serves a relay of what `remotes` have; its name.
+    pub(crate) fn open_relay(
+        &mut self,
+        name: &RelayName<'_>,
+        remotes: &source::Remotes,
+    ) -> Result<Arc<str>, Error> {
         let time = self.time();
-        let remotes = source::Remotes::parse(name.sources, &self.rundir);
         let mut relays = std::mem::take(&mut self.relays);
         let (db, means) = self.means();
-        let added = relays.add(name.database, &remotes, db, means, time);
+        let added = relays.add(name.database, remotes, db, means, time);
         self.relays = relays;
-        added
+        self.remotes_changed = true;
+        added.map(|()| name.database.into())
     }
 
-    fn open_file(&mut self, name: &str) -> Result<(), Error> {
+    /// Opens a file and serves it; the name of the database in it.
+    pub(crate) fn open_file(&mut self, name: &str) -> Result<Arc<str>, Error> {
         let path = observe::dirs::absolute(Path::new(name));
         let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         if self.files.values().any(|open| *open == real) {
@@ -183,8 +200,9 @@ impl Core {
         let database = Arc::clone(opened.database.schema().name());
         let time = self.time();
         self.db.add_database(opened.database, Some(log), time)?;
-        self.files.insert(database, real);
-        Ok(())
+        self.files.insert(Arc::clone(&database), real);
+        self.remotes_changed = true;
+        Ok(database)
     }
 
     /// Serves a database no more; false if there is none of that name.

@@ -5,7 +5,8 @@
 //! all at once, send what came of it. The library decides everything that has to do with databases; here is only what it
 //! must not know: endpoints, descriptors, files, time.
 //!
-//! - [`config`]: what to serve where; [`options`]: the same from a command line;
+//! - [`config`]: what to serve where; [`options`]: the same from a command line; [`config_file`]: from a file, which [`reload`]
+//!   follows;
 //! - [`network`]: clients and listeners; [`remotes`]: which there should be, and [`keys`]: with which keys, also when the
 //!   database says so;
 //! - [`source`]: a connection to a server whose database is copied here, for [`relays`] and for [`replication`];
@@ -18,12 +19,14 @@ mod child;
 mod commands;
 mod compactions;
 mod config;
+mod config_file;
 mod core;
 mod keys;
 mod network;
 mod options;
 mod program;
 mod relays;
+mod reload;
 mod remotes;
 mod replication;
 mod server;

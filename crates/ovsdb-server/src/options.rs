@@ -13,6 +13,7 @@ use crate::{Config, PROGRAM};
 const OWN: &[Opt] = &[
     Opt::value("remote"),
     Opt::value("run"),
+    Opt::value("config-file"),
     Opt::value("sync-from"),
     Opt::value("sync-exclude-tables"),
     Opt::flag("active"),
@@ -42,6 +43,7 @@ pub(crate) fn parse(
             "help" => return Ok(CommandLine::Print(usage())),
             "version" => return Ok(CommandLine::Print(version::text(PROGRAM))),
             "remote" => config.remotes.push(option.arg().to_owned()),
+            "config-file" => config.file = Some(dirs::absolute(Path::new(option.arg()))),
             "run" => config.run = Some(option.arg().to_owned()),
             "sync-from" => config.sync.from = Some(option.arg().to_owned()),
             "sync-exclude-tables" => option.arg().clone_into(&mut config.sync.exclude_tables),
@@ -55,7 +57,18 @@ pub(crate) fn parse(
         }
     }
     config.databases = options.operands();
-    if config.databases.is_empty() {
+    if config.file.is_some() {
+        let others = [
+            (!config.databases.is_empty(), "databases on the command line"),
+            (!config.remotes.is_empty(), "--remote"),
+            (config.sync.from.is_some(), "--sync-from"),
+            (!config.sync.exclude_tables.is_empty(), "--sync-exclude-tables"),
+            (config.sync.active, "--active"),
+        ];
+        if let Some((_, other)) = others.iter().find(|(given, _)| *given) {
+            return Err(format!("--config-file and {other} are mutually exclusive"));
+        }
+    } else if config.databases.is_empty() {
         config.databases.push(dirs::dbdir().join("conf.db").display().to_string());
     }
     Ok(CommandLine::Serve(Box::new((config, daemon))))
@@ -71,6 +84,7 @@ fn usage() -> String {
          The default DATABASE, if none is given, is\n{}.\n\
          \nJSON-RPC options (may be specified any number of times):\n\
          \x20 --remote=REMOTE         connect or listen to REMOTE\n\
+         \x20 --config-file=FILE      read all that is to be served from FILE instead\n\
          \nREMOTE is one of:\n\
          \x20 punix:FILE              listen on Unix domain socket FILE\n\
          \x20 ptcp:PORT[:IP]          listen to TCP PORT on IP\n\

@@ -25,9 +25,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What a row may say about a remote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
-    max_backoff: Option<Duration>,
+    pub(crate) max_backoff: Option<Duration>,
     /// Zero: never probe.
-    probe: Option<Duration>,
+    pub(crate) probe: Option<Duration>,
     pub(crate) read_only: bool,
     /// What clients may change, unless that is everything.
     pub(crate) role: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) struct Wanted {
 #[derive(Default)]
 pub(crate) struct Remotes {
     /// As given by option or command.
-    configured: BTreeSet<String>,
+    configured: BTreeMap<String, Settings>,
     /// With those of the database looked up.
     wanted: BTreeMap<Target, Wanted>,
     /// Those whose socket could not be opened.
@@ -85,18 +85,34 @@ impl Remotes {
         if remote.starts_with("db:") {
             find_column(remote, db)?;
         }
-        self.configured.insert(remote.to_owned());
+        self.configured.entry(remote.to_owned()).or_default();
         Ok(())
     }
 
     /// Removes a remote; false if there is none of that name.
     pub(crate) fn remove(&mut self, remote: &str) -> bool {
-        self.configured.remove(remote)
+        self.configured.remove(remote).is_some()
+    }
+
+    /// Has these remotes and no others, but for those that refer to columns that are not there.
+    pub(crate) fn replace(
+        &mut self,
+        remotes: BTreeMap<String, Settings>,
+        db: &Database,
+    ) -> Result<(), String> {
+        let mut problems = Vec::new();
+        self.configured = remotes;
+        self.configured.retain(|remote, _| {
+            let found = remote.starts_with("db:").then(|| find_column(remote, db).map(drop));
+            problems.extend(found.and_then(Result::err));
+            problems.is_empty() || !remote.starts_with("db:")
+        });
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
     }
 
     /// As given by option or command, in order.
     pub(crate) fn configured(&self) -> impl Iterator<Item = &str> {
-        self.configured.iter().map(String::as_str)
+        self.configured.keys().map(String::as_str)
     }
 
     /// The remotes that have a row.
@@ -111,7 +127,7 @@ impl Remotes {
 
     /// The databases that list remotes.
     pub(crate) fn databases(&self) -> BTreeSet<Arc<str>> {
-        let of_db = self.configured.iter().filter_map(|remote| remote.strip_prefix("db:"));
+        let of_db = self.configured.keys().filter_map(|remote| remote.strip_prefix("db:"));
         of_db.filter_map(|rest| rest.split(',').next()).map(Arc::from).collect()
     }
 
@@ -194,9 +210,10 @@ impl Remotes {
     fn look_up(&mut self, db: &Database) -> BTreeMap<Target, Wanted> {
         let mut wanted = BTreeMap::new();
         let mut complaints = Vec::new();
-        for remote in &self.configured {
+        for (remote, settings) in &self.configured {
             if !remote.starts_with("db:") {
-                wanted.insert(Arc::from(remote.as_str()), Wanted::default());
+                let settings = settings.clone();
+                wanted.insert(Arc::from(remote.as_str()), Wanted { settings, row: None });
                 continue;
             }
             match find_column(remote, db) {

@@ -52,6 +52,13 @@ impl Excluded {
         words.collect::<Vec<_>>().join(",")
     }
 
+    /// Excludes more tables of `database`.
+    pub(crate) fn add(&mut self, database: &str, tables: &BTreeSet<String>) {
+        if !tables.is_empty() {
+            self.0.entry(database.to_owned()).or_default().extend(tables.iter().cloned());
+        }
+    }
+
     /// Those of `database`.
     fn of(&self, database: &str) -> BTreeSet<String> {
         self.0.get(database).cloned().unwrap_or_default()

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use stream::{Endpoint, Keys, Poller};
 
+use crate::remotes::Settings;
+
 /// Messages taken from a source in one turn, so that a flood of updates keeps nobody from being served.
 const MESSAGES_PER_TURN: usize = 500;
 
@@ -45,6 +47,15 @@ impl Remotes {
             probe: Some(Duration::from_secs(60)),
             max_backoff: Duration::from_secs(8),
         }
+    }
+
+    /// The same with what a configuration file says of them.
+    pub(crate) fn with(mut self, settings: &Settings) -> Self {
+        if let Some(probe) = settings.probe {
+            self.probe = (!probe.is_zero()).then_some(probe);
+        }
+        self.max_backoff = settings.max_backoff.unwrap_or(self.max_backoff);
+        self
     }
 }
 
