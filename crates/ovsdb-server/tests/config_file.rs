@@ -4,10 +4,9 @@ mod support;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use jsonrpc::Json;
-use support::{OURS, Server, create_database};
+use support::{OURS, Server, create_database, wait_for};
 
 struct Running(Child);
 
@@ -31,14 +30,9 @@ fn start(dir: &Path) -> Running {
 }
 
 fn ctl(dir: &Path, command: &str, args: &[&str]) -> Result<String, String> {
-    let end = Instant::now() + Duration::from_secs(20);
-    let mut client = loop {
-        match unixctl::Client::connect(&dir.join("ctl")) {
-            Ok(client) => break client,
-            Err(why) => assert!(Instant::now() < end, "{why}"),
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    let socket = dir.join("ctl");
+    let mut client =
+        wait_for("there is a control socket", || unixctl::Client::connect(&socket).ok());
     match client.transact(&format!("ovsdb-server/{command}"), args.iter().copied()).unwrap() {
         Ok(text) => Ok(text.as_str().unwrap_or_default().to_owned()),
         Err(refused) => Err(refused.0.trim().to_owned()),
@@ -94,11 +88,9 @@ fn the_file_is_followed() {
             "databases":{"t.db":{"service-model":"active-backup","backup":true,"source":{"SOURCE":{}}}}}"#,
     );
     ctl(dir, "reload", &[]).unwrap();
-    let end = Instant::now() + Duration::from_secs(20);
-    while !ctl(dir, "sync-status", &[]).unwrap().contains("replicating") {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for("the backup copies", || {
+        ctl(dir, "sync-status", &[]).unwrap().contains("replicating").then_some(())
+    });
     let select = r#"{"op":"select","table":"I","where":[],"columns":["k"]}"#;
     assert_eq!(server.connect().transact(select).to_string(), r#"[{"rows":[{"k":5}]}]"#);
     assert!(!dir.join("ro.sock").exists());
@@ -110,12 +102,11 @@ fn the_file_is_followed() {
     );
     ctl(dir, "reload", &[]).unwrap();
     assert_eq!(ctl(dir, "sync-status", &[]).unwrap(), "state: active\n");
-    let mut reply = Json::Null;
-    while reply.get("result").is_none_or(Json::is_null) {
-        assert!(Instant::now() < end);
+    wait_for("the relay passes on", || {
         let params = Json::parse(&format!("[\"T\",{insert}]")).unwrap();
-        reply = server.connect().call("transact", &params).1;
-    }
+        let reply = server.connect().call("transact", &params).1;
+        reply.get("result").is_some_and(|result| !result.is_null()).then_some(())
+    });
     assert_eq!(writer.transact(select).to_string().matches("\"k\"").count(), 2);
 }
 

@@ -6,10 +6,9 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use jsonrpc::Json;
-use support::{Client, DEBIANS, OURS, Server, create_database};
+use support::{Client, DEBIANS, OURS, Server, create_database, wait_for};
 
 fn has_reference() -> bool {
     let is_there = Path::new(DEBIANS).exists();
@@ -17,19 +16,6 @@ fn has_reference() -> bool {
         println!("skipped: {DEBIANS} is not installed");
     }
     is_there
-}
-
-/// Asks until the answer is right.
-#[track_caller]
-fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// What the control socket of the server in `dir` says to a command.

@@ -5,14 +5,13 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use base::Clock;
 use jsonrpc::client::ClientError;
 use jsonrpc::{Client, Json};
 use stream::tls::{Settings, Trust};
 use stream::{Endpoint, Keys};
-use support::{DEBIANS, OURS, Server};
+use support::{DEBIANS, OURS, Server, wait_for};
 
 const SCHEMA: &str = r#"{"name":"T","version":"1.0.0","tables":{
  "RBAC_Role":{"isRoot":true,"columns":{"name":{"type":"string"},"permissions":{"type":{"key":"string",
@@ -134,12 +133,11 @@ impl Pki {
 
 /// The ports that the server chose, by target.
 fn ports(server: &Server) -> Vec<(String, String)> {
-    let end = std::time::Instant::now() + Duration::from_secs(20);
     let question = Json::parse(
         r#"["T",{"op":"select","table":"Connection","where":[],"columns":["target","status"]}]"#,
     )
     .unwrap();
-    loop {
+    wait_for("the server says where it listens", || {
         let reply = server.connect().call("transact", &question).1;
         let rows = reply.get("result").and_then(|r| r.at(0)).and_then(|r| r.get("rows"));
         let ports: Vec<_> = rows
@@ -153,12 +151,8 @@ fn ports(server: &Server) -> Vec<(String, String)> {
                 Some((row.get("target")?.as_str()?.to_owned(), bound.at(1)?.as_str()?.to_owned()))
             })
             .collect();
-        if ports.len() == 4 {
-            return ports;
-        }
-        assert!(std::time::Instant::now() < end, "the server does not say where it listens");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        (ports.len() == 4).then_some(ports)
+    })
 }
 
 /// What every client is told by `program`.

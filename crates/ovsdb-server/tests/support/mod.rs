@@ -23,6 +23,18 @@ pub(crate) fn create_database(path: &Path) {
     ovsdb::log::create(path, &path.display().to_string(), &schema).unwrap();
 }
 
+/// Asks until there is an answer, at most for half a minute or so.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("waited in vain: {what}");
+}
+
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     pub(crate) child: Child,
