@@ -1,7 +1,7 @@
 //! The database server alone: small transactions, one change for a thousand clients, and a table of a million rows.
 //!
 //! Clients look at no more of an answer than that it is there, so that it is the server that is timed. All ports are rows of one
-//! table with an index on their names ([`content`]); the file of a million is made once a round, and every server gets a copy.
+//! table with an index on their names ([`content`]); every server gets files of its own.
 
 mod content;
 mod server;

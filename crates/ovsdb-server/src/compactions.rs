@@ -51,7 +51,11 @@ impl Compactions {
         while let Ok((name, run)) = self.runs.try_recv() {
             match db.finish_compaction(&name, run, time) {
                 Ok(Finished::Again(job)) => self.start(name, job),
-                Ok(Finished::Done) => self.ended(&name, Ok(())),
+                Ok(Finished::Done(remains)) => {
+                    // If there is no thread to be had, it is dropped with the closure.
+                    let _ = std::thread::Builder::new().spawn(move || drop(remains));
+                    self.ended(&name, Ok(()));
+                }
                 Err(error) => self.ended(&name, Err(error.to_string())),
             }
         }

@@ -113,7 +113,11 @@ pub(super) fn needs_conversion(context: &mut Context<'_>, args: &Args) -> Result
 }
 
 pub(super) fn db_name(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
-    let schema = database_schema(&args.database(0))?;
+    let name = args.database(0);
+    if matches!(file_kind(&name), Ok(FileKind::Clustered)) {
+        return context.print(&format!("{}\n", super::cluster::header(&name)?.name));
+    }
+    let schema = database_schema(&name)?;
     context.print(&format!("{}\n", schema.name()))
 }
 
@@ -142,7 +146,7 @@ pub(super) fn schema_cksum(context: &mut Context<'_>, args: &Args) -> Result<End
     context.print(&format!("{}\n", schema.cksum()))
 }
 
-fn file_kind(name: &str) -> Result<FileKind, String> {
+pub(super) fn file_kind(name: &str) -> Result<FileKind, String> {
     let mut storage = FileStorage::open(Path::new(name), name, false).map_err(text)?;
     RecordReader::new(&mut storage, name).map(|(_, kind)| kind).map_err(text)
 }
@@ -153,14 +157,6 @@ pub(super) fn is_clustered(_: &mut Context<'_>, args: &Args) -> Result<End, Stri
 
 pub(super) fn is_standalone(_: &mut Context<'_>, args: &Args) -> Result<End, String> {
     Ok(if file_kind(&args.database(0))? == FileKind::Standalone { End::Yes } else { End::No })
-}
-
-pub(super) fn not_clustered(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
-    let name = args.database(0);
-    match file_kind(&name)? {
-        FileKind::Standalone => Err(format!("{name}: not a clustered database")),
-        FileKind::Clustered => refuse_clusters(context, args),
-    }
 }
 
 pub(super) fn refuse_clusters(_: &mut Context<'_>, _: &Args) -> Result<End, String> {

@@ -4,10 +4,12 @@
 //! and exit codes are Open vSwitch's. What changes a file takes the same lock as a server would, so neither can pull the file
 //! away from under the other.
 //!
+//! - [`cluster`]: what can be told of clustered databases' files;
 //! - [`files`]: creating, compacting, converting, telling what is in a file;
 //! - [`transact`]: transactions without a server; [`show_log`]: a file's history;
 //! - [`help`].
 
+mod cluster;
 mod files;
 mod help;
 mod show_log;
@@ -43,6 +45,7 @@ enum End {
 /// What commands work with.
 struct Context<'a> {
     out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
     clock: Clock,
     /// How often `-m` was given.
     verbosity: usize,
@@ -94,9 +97,9 @@ const COMMANDS: &[Command] = &[
     Command { name: "db-name", min: 0, max: 1, run: files::db_name },
     Command { name: "db-version", min: 0, max: 1, run: files::db_version },
     Command { name: "db-cksum", min: 0, max: 1, run: files::db_cksum },
-    Command { name: "db-cid", min: 1, max: 1, run: files::not_clustered },
-    Command { name: "db-sid", min: 1, max: 1, run: files::not_clustered },
-    Command { name: "db-local-address", min: 1, max: 1, run: files::not_clustered },
+    Command { name: "db-cid", min: 1, max: 1, run: cluster::db_cid },
+    Command { name: "db-sid", min: 1, max: 1, run: cluster::db_sid },
+    Command { name: "db-local-address", min: 1, max: 1, run: cluster::db_local_address },
     Command { name: "db-is-clustered", min: 1, max: 1, run: files::is_clustered },
     Command { name: "db-is-standalone", min: 1, max: 1, run: files::is_standalone },
     Command { name: "schema-name", min: 0, max: 1, run: files::schema_name },
@@ -121,7 +124,7 @@ pub fn run(
     let clock = Clock::real();
     let vlog = Vlog::install(PROGRAM, &clock);
     vlog.set_level(None, Some(Destination::Console), Level::Warn);
-    let mut context = Context { out, clock, verbosity: 0 };
+    let mut context = Context { out, err, clock, verbosity: 0 };
     let result = execute(&mut context, args, &vlog);
     // A reader that has gone away is no reason to complain.
     let _ = context.out.flush();
@@ -129,7 +132,7 @@ pub fn run(
         Ok(End::Yes) => ExitCode::SUCCESS,
         Ok(End::No) => ExitCode::from(2),
         Err(text) => {
-            let _ = writeln!(err, "{PROGRAM}: {text}");
+            let _ = writeln!(context.err, "{PROGRAM}: {text}");
             ExitCode::FAILURE
         }
     }
@@ -173,6 +176,11 @@ impl Context<'_> {
     fn print(&mut self, text: &str) -> Result<End, String> {
         let _ = self.out.write_all(text.as_bytes());
         Ok(End::Yes)
+    }
+
+    /// Says something that is no error beside the output.
+    fn say(&mut self, text: &str) {
+        let _ = self.err.write_all(text.as_bytes());
     }
 
     /// The time for the log, in milliseconds since 1970.

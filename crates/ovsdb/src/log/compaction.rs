@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use base::Instant;
 
-use super::storage::Replacement;
+use super::storage::{Remains, Replacement};
 use super::{Log, Tail, write_compact};
 use crate::Error;
 use crate::freeze::Contents;
@@ -62,8 +62,8 @@ pub struct Run {
 pub enum Finished {
     /// There is more to be written first.
     Again(Job),
-    /// It is complete.
-    Done,
+    /// It is complete. What is left is better dropped by another thread.
+    Done(Remains),
 }
 
 impl Job {
@@ -113,7 +113,7 @@ impl Log {
         let same = Arc::ptr_eq(&self.identity, &begun.log) && self.rewrites == begun.rewrites;
         if !same || self.tail == Tail::Unknown {
             // Rewritten, or about to be: that is a compaction, too. Or it was another file.
-            return Ok(Finished::Done);
+            return Ok(Finished::Done(Remains::default()));
         }
         let appended = self.end.saturating_sub(begun.end);
         let records = self.read(begun.end, appended).map_err(|error| self.failed(&error))?;
@@ -125,12 +125,12 @@ impl Log {
             true => Ok(()),
             false => replacement.write_all(&records).and_then(|()| replacement.sync()),
         };
-        adopted
+        let remains = adopted
             .and_then(|()| self.storage.adopt(replacement))
-            .and_then(|()| self.rewritten())
+            .and_then(|remains| self.rewritten().map(|()| remains))
             .map_err(|error| self.not_replaced(&error))?;
         self.compacted_at = Some(now);
-        Ok(Finished::Done)
+        Ok(Finished::Done(remains))
     }
 
     fn failed(&self, error: &io::Error) -> Error {

@@ -188,7 +188,7 @@ fn a_compaction_beside_the_work_holds_the_contents_of_its_beginning_and_all_that
     };
     f.insert("while that is copied").unwrap();
     let finished = f.log.finish(job.run(), Instant::from_millis(0));
-    assert!(matches!(finished, Ok(Finished::Done)));
+    assert!(matches!(finished, Ok(Finished::Done(_))));
     f.insert("afterwards").unwrap();
 
     let again = Fixture::open(f.disk.crash_image(0));
@@ -212,7 +212,7 @@ fn a_compaction_of_a_file_that_was_rewritten_meanwhile_is_thrown_away() {
     let run = job.run();
     f.insert("c").unwrap();
     let finished = f.log.finish(run, Instant::from_millis(0));
-    assert!(matches!(finished, Ok(Finished::Done)));
+    assert!(matches!(finished, Ok(Finished::Done(_))));
     f.insert("d").unwrap();
     assert_eq!(Fixture::open(f.disk.bytes()).names(), ["a", "c", "d"]);
     // Nor is one of another log.
@@ -221,7 +221,7 @@ fn a_compaction_of_a_file_that_was_rewritten_meanwhile_is_thrown_away() {
     other.db.freeze();
     let contents = other.db.gather(usize::MAX).unwrap();
     let run = other.log.job(begun, contents, "", 5).unwrap().run();
-    assert!(matches!(f.log.finish(run, Instant::from_millis(0)), Ok(Finished::Done)));
+    assert!(matches!(f.log.finish(run, Instant::from_millis(0)), Ok(Finished::Done(_))));
     assert_eq!(Fixture::open(f.disk.bytes()).names(), ["a", "c", "d"]);
 }
 
@@ -245,7 +245,7 @@ fn the_other_files_of_a_compaction_do_not_outlive_it() {
         let run = log.job(begun, contents, "", 1).unwrap().run();
         assert!(compacting());
         if !given_up {
-            assert!(matches!(log.finish(run, Instant::from_millis(0)), Ok(Finished::Done)));
+            assert!(matches!(log.finish(run, Instant::from_millis(0)), Ok(Finished::Done(_))));
         } else {
             drop(run);
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::storage::{Replacement, Storage, foreign};
+use super::storage::{Remains, Replacement, Storage, foreign};
 use crate::{Error, ErrorKind};
 
 /// A new database may hold keys; like Open vSwitch's, it is not for everybody to read.
@@ -270,17 +270,16 @@ impl Storage for FileStorage {
         Ok(Box::new(replacement))
     }
 
-    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<()> {
+    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<Remains> {
         let replacement: Box<dyn Any> = replacement;
         let mut new = replacement.downcast::<FileReplacement>().map_err(|_| foreign())?;
         let len = new.file()?.metadata()?.len();
         fs::rename(&new.path, &new.real)?;
         // From here on the old file has no name any more, so there is no way back.
-        if let Some(file) = new.file.take() {
-            self.file = file;
-        }
+        let old = new.file.take().map(|file| std::mem::replace(&mut self.file, file));
         self.len = len;
-        sync_directory(&new.real)
+        sync_directory(&new.real)?;
+        Ok(old.map(Remains::from).unwrap_or_default())
     }
 }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::storage::{Replacement, Storage, foreign};
+use super::storage::{Remains, Replacement, Storage, foreign};
 
 /// What goes wrong, and when.
 #[derive(Clone, Debug, Default)]
@@ -165,14 +165,14 @@ impl Storage for MemoryStorage {
         let mut new = self.begin_replacement()?;
         write(&mut new)?;
         new.sync()?;
-        self.adopt(new)
+        self.adopt(new).map(drop)
     }
 
     fn begin_replacement(&mut self) -> io::Result<Box<dyn Replacement>> {
         Ok(Box::new(MemoryReplacement { bytes: Vec::new(), disk: Arc::clone(&self.disk) }))
     }
 
-    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<()> {
+    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<Remains> {
         let replacement: Box<dyn Any> = replacement;
         let new = replacement.downcast::<MemoryReplacement>().map_err(|_| foreign())?;
         let mut disk = self.disk();
@@ -182,7 +182,7 @@ impl Storage for MemoryStorage {
         }
         disk.synced = new.bytes.len();
         disk.bytes = new.bytes;
-        Ok(())
+        Ok(Remains::default())
     }
 }
 

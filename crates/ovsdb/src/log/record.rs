@@ -131,6 +131,15 @@ impl<'a> RecordReader<'a> {
 
     /// The next record, `None` at the end. An error leaves the reader where the bad record begins.
     pub fn next_record(&mut self) -> Result<Option<Json>, Error> {
+        self.next_of(FileKind::Standalone)
+    }
+
+    /// As [`RecordReader::next_record`], of a clustered database's file.
+    pub fn next_clustered_record(&mut self) -> Result<Option<Json>, Error> {
+        self.next_of(FileKind::Clustered)
+    }
+
+    fn next_of(&mut self, kind: FileKind) -> Result<Option<Json>, Error> {
         if self.offset >= self.len {
             return Ok(None);
         }
@@ -142,9 +151,12 @@ impl<'a> RecordReader<'a> {
                 format!("{name}: parse error at offset {} in header line \"{shown}\"", self.offset);
             return Err(Error::new(ErrorKind::Syntax, details));
         };
-        if header.kind == FileKind::Clustered {
-            let details = format!("{name}: cannot apply this operation to clustered database file");
-            return Err(Error::new(ErrorKind::Ovsdb, details));
+        if header.kind != kind {
+            let details = match header.kind {
+                FileKind::Clustered => "cannot apply this operation to clustered database file",
+                FileKind::Standalone => "not a clustered database",
+            };
+            return Err(Error::new(ErrorKind::Ovsdb, format!("{name}: {details}")));
         }
         let start = self.offset + line.len() as u64 + 1;
         let body = self.body(start, header.body_len)?;

@@ -31,8 +31,20 @@ pub trait Storage: Send {
     fn begin_replacement(&mut self) -> io::Result<Box<dyn Replacement>>;
 
     /// Puts a replacement, which must come from [`Storage::begin_replacement`] and be synced, in the place of everything: after a
-    /// crash there is either all of the old or all of the new.
-    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<()>;
+    /// crash there is either all of the old or all of the new. Returns what is left of the old.
+    fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<Remains>;
+}
+
+/// What is left of a storage's old contents. To drop it may take long, as to free the blocks of a large file does.
+#[derive(Debug, Default)]
+pub struct Remains {
+    _file: Option<std::fs::File>,
+}
+
+impl From<std::fs::File> for Remains {
+    fn from(file: std::fs::File) -> Self {
+        Self { _file: Some(file) }
+    }
 }
 
 /// What is to take a storage's place once it is complete, written perhaps by another thread. Dropped, it leaves nothing behind.

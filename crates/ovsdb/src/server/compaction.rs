@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{Server, Time};
 use crate::Error;
 use crate::log::compaction::{Begun, Finished, Job, Run};
+use crate::log::storage::Remains;
 
 /// Rows that are gathered in one turn: about a millisecond's work.
 const ROWS_PER_TURN: usize = 4096;
@@ -84,10 +85,12 @@ impl Server {
         time: Time,
     ) -> Result<Finished, Error> {
         self.commit(time);
-        let Some(hosted) = self.databases.get_mut(name) else { return Ok(Finished::Done) };
+        let Some(hosted) = self.databases.get_mut(name) else {
+            return Ok(Finished::Done(Remains::default()));
+        };
         let (Some(log), Compaction::Running) = (&mut hosted.log, &hosted.compaction) else {
             // Another database has this name now.
-            return Ok(Finished::Done);
+            return Ok(Finished::Done(Remains::default()));
         };
         let finished = log.finish(run, time.now);
         if !matches!(finished, Ok(Finished::Again(_))) {
