@@ -14,7 +14,7 @@ use std::path::Path;
 
 use jsonrpc::Json;
 use ovsdb::Uuid;
-use support::{Client, DEBIANS, OURS, Server, create_database};
+use support::{Client, DEBIANS, OURS, Server, create_database, wait_for};
 
 /// One request per line: the method and its parameters. `#` begins a comment.
 const SCRIPT: &str = include_str!("data/script.txt");
@@ -99,7 +99,10 @@ fn without_uuids(json: &Json) -> String {
 fn replies(program: &str, dir: &Path) -> Vec<String> {
     create_database(&dir.join("t.db"));
     let server = Server::start(program, dir);
-    let mut client: Client = server.connect();
+    replies_of(server.connect())
+}
+
+fn replies_of(mut client: Client) -> Vec<String> {
     let mut normalizer = Normalizer::default();
     let lines = SCRIPT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
@@ -128,6 +131,32 @@ fn replies_are_the_same() {
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert_eq!(ours, theirs);
     }
+}
+
+/// The same requests to a relay of ours before a server of ours: the client cannot tell, but for what is said of the server
+/// itself, and for locks, which are the relay's own and thus unknown to the source.
+#[test]
+fn a_relay_answers_as_its_source_does() {
+    let (source_dir, relay_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    create_database(&source_dir.path().join("t.db"));
+    let source = Server::start(OURS, source_dir.path());
+    let name = format!("relay:T:unix:{}", source.socket.display());
+    let relay = Server::start_with(OURS, relay_dir.path(), &[&name], &["--log-file=log"]);
+    wait_for("the relay has the database", || {
+        let reply = relay.connect().call("get_schema", &Json::parse("[\"T\"]").unwrap()).1;
+        reply.get("result").is_some_and(|result| !result.is_null()).then_some(())
+    });
+    let relayed = replies_of(relay.connect());
+    let direct = replies(OURS, tempfile::tempdir().unwrap().path());
+    for (relayed, direct) in relayed.iter().zip(&direct) {
+        if !direct.starts_with("transact [\"_Server\"") && !direct.contains("\"lock\":") {
+            assert_eq!(relayed, direct);
+        }
+    }
+    assert_eq!(relayed.len(), direct.len());
+    // Whatever happened, the relay could follow it.
+    let log = std::fs::read_to_string(relay_dir.path().join("log")).unwrap();
+    assert_eq!(log.matches(": connected\n").count(), 1, "{log}");
 }
 
 #[test]
