@@ -4,6 +4,7 @@ use base::Instant;
 use proptest::prelude::*;
 
 use super::*;
+use crate::rbac::Caller;
 use crate::server::{Output, Server, SessionId, Time};
 use crate::{Database, UuidSource};
 
@@ -100,7 +101,11 @@ struct Pair {
 
 impl Pair {
     fn relay() -> Self {
-        let source = Host::new(1, Some(Database::new(schema())));
+        Self::relay_of(schema())
+    }
+
+    fn relay_of(schema: Arc<Schema>) -> Self {
+        let source = Host::new(1, Some(Database::new(schema)));
         let mut copy = Host::new(2, None);
         copy.server.add_relay("T", TIME).unwrap();
         let follower = Follower::new("T", Purpose::Relay);
@@ -306,6 +311,67 @@ fn who_comes_back_hears_only_what_it_missed() {
     pair.settle().unwrap();
     assert_eq!(pair.wholes, 2);
     pair.check_equal();
+}
+
+#[test]
+fn clients_may_go_on_at_another_relay_of_the_same_source() {
+    let mut pair = Pair::relay();
+    let client = pair.source.server.connect("client", false);
+    pair.connect();
+    pair.source.transact(client, INSERT);
+    pair.settle().unwrap();
+    let monitor = |n: i64, last: &str| {
+        let params = format!(r#"["T","m",{{"I":[{{"columns":["n"]}}]}},"{last}"]"#);
+        let params = Json::parse(&params).unwrap().as_array().unwrap().to_vec();
+        Message::request(n, "monitor_cond_since", params)
+    };
+    let at_source = pair.source.server.connect("reader", false);
+    pair.source.send(at_source, monitor(1, "00000000-0000-0000-0000-000000000000"));
+    let reply = Json::parse(&pair.source.received(at_source)[0]).unwrap();
+    let last = reply.get("result").and_then(|r| r.at(1)).and_then(Json::as_str).unwrap().to_owned();
+    assert_eq!(reply.get("result").unwrap().at(0), Some(&Json::Bool(false)));
+
+    pair.source.transact(client, r#"{"op":"update","table":"I","where":[],"row":{"n":8}}"#);
+    pair.settle().unwrap();
+    let at_relay = pair.copy.server.connect("reader", false);
+    pair.copy.send(at_relay, monitor(1, &last));
+    let reply = pair.copy.received(at_relay).concat();
+    assert!(reply.contains(r#"{"modify":{"n":8}}"#), "only what was missed: {reply}");
+}
+
+#[test]
+fn a_relay_holds_its_clients_to_their_roles() {
+    const ROLES: &str = r#"{"name":"T","version":"1.0.0","tables":{
+      "RBAC_Role":{"isRoot":true,"columns":{"name":{"type":"string"},"permissions":{"type":{"key":"string",
+        "value":{"type":"uuid","refTable":"P","refType":"weak"},"min":0,"max":"unlimited"}}}},
+      "P":{"isRoot":true,"columns":{"table":{"type":"string"},"insert_delete":{"type":"boolean"},
+        "authorization":{"type":{"key":"string","min":0,"max":"unlimited"}},
+        "update":{"type":{"key":"string","min":0,"max":"unlimited"}}}},
+      "H":{"isRoot":true,"columns":{"name":{"type":"string"},"n":{"type":"integer"}}}}}"#;
+    let schema = Schema::from_json(&Json::parse(ROLES).unwrap()).unwrap();
+    let mut pair = Pair::relay_of(Arc::new(schema));
+    let owner = pair.source.server.connect("owner", false);
+    pair.source.transact(
+        owner,
+        r#"{"op":"insert","table":"P","uuid-name":"p","row":{"table":"H","insert_delete":true,"authorization":"name","update":"n"}},
+           {"op":"insert","table":"RBAC_Role","row":{"name":"worker","permissions":["map",[["H",["named-uuid","p"]]]]}}"#,
+    );
+    pair.connect();
+    pair.settle().unwrap();
+    let client = pair.copy.server.connect("client", false);
+    let caller = Caller { role: "worker".to_owned(), name: Some("one".to_owned()) };
+    pair.copy.server.set_caller(client, caller);
+    pair.copy.transact(client, r#"{"op":"insert","table":"H","row":{"name":"two"}}"#);
+    let refused = pair.copy.received(client).concat();
+    assert!(refused.contains("prohibit row insertion into table"), "{refused}");
+    pair.copy.transact(client, r#"{"op":"insert","table":"H","row":{"name":"one"}}"#);
+    assert_eq!(pair.copy.contents(), pair.source.contents(), "the trial left nothing behind");
+    pair.settle().unwrap();
+    assert!(pair.copy.received(client).concat().contains("uuid"));
+    pair.check_equal();
+    let convert = [Json::from("T"), Json::parse(ROLES).unwrap()];
+    pair.copy.send(client, Message::request(9, "convert", convert));
+    assert!(pair.copy.received(client).concat().contains("only the root role may convert"));
 }
 
 #[test]
