@@ -361,3 +361,21 @@ fn a_relay_before_a_cluster_outlives_the_leader() {
             .then_some(())
     });
 }
+
+#[test]
+fn a_file_of_a_cluster_is_refused_with_advice() {
+    if !has_reference() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (db, schema) = (dir.path().join("t.db"), dir.path().join("t.ovsschema"));
+    std::fs::write(&schema, r#"{"name":"T","version":"1.0.0","tables":{}}"#).unwrap();
+    let (db, schema) = (db.display().to_string(), schema.display().to_string());
+    run("ovsdb-tool", &["create-cluster", &db, &schema, &Member::address(dir.path())]);
+    let output = Command::new(OURS).args([&db, "--unixctl=none", "--run=true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("this one follows them, as a relay"), "{said}");
+    let error = format!("{db}: cannot apply this operation to clustered database file\n");
+    assert!(said.ends_with(&error), "{said}");
+}
