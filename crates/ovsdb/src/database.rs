@@ -142,6 +142,27 @@ impl Table {
         self.rows.keys().copied()
     }
 
+    /// Puts every row into the unique indexes, which are empty. Returns two that are in each other's way, if there are any.
+    fn rebuild_indexes(&mut self) -> Option<[Uuid; 2]> {
+        let Self { rows, indexes, hasher, .. } = self;
+        let mut conflict = None;
+        for Index { columns, rows: by_key } in indexes {
+            let key_of = |uuid: &Uuid| rows.get(uuid).map(|entry| &entry.row);
+            let rehash = |uuid: &Uuid| key_of(uuid).map_or(0, |row| hash_key(hasher, columns, row));
+            // At once: to grow means to hash every row anew.
+            by_key.reserve(rows.len(), rehash);
+            for (uuid, Entry { row, .. }) in rows.iter() {
+                let hash = hash_key(hasher, columns, row);
+                let same = |other: &Uuid| key_of(other).is_some_and(|o| same_key(columns, o, row));
+                if let Some(other) = by_key.find(hash, same) {
+                    conflict.get_or_insert([*other, *uuid]);
+                }
+                by_key.insert_unique(hash, *uuid, rehash);
+            }
+        }
+        conflict
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -237,25 +258,23 @@ impl Database {
 
     /// Derives everything anew after rows were put in one by one, and says what is wrong with them.
     pub(crate) fn rebuild_derived(&mut self) -> Vec<String> {
-        let all: Vec<(RowKey, Row)> = self
-            .schema
-            .table_ids()
-            .flat_map(|table| {
-                self.table(table).rows().map(move |row| ((table, row.uuid()), row.clone()))
-            })
-            .collect();
         let mut ignored = Vec::new();
         let mut problems = Vec::new();
-        for (key, row) in &all {
-            self.account(*key, None, Some(row), &mut ignored);
-        }
-        let keys: Vec<_> = all.iter().map(|(key, _)| (*key, None)).collect();
-        if let Some(conflict) = self.reindex(&keys) {
-            let table = self.schema.table(conflict.table).name();
-            let [a, b] = conflict.rows;
-            problems.push(format!(
-                "rows {a} and {b} of table {table} have the same values for a unique index"
-            ));
+        let schema = Arc::clone(&self.schema);
+        for id in schema.table_ids() {
+            if !self.table(id).ref_columns.is_empty() {
+                // Shared, for counting changes the table that they are in, or another.
+                let rows: Vec<Row> = self.table(id).rows().cloned().collect();
+                for row in &rows {
+                    self.account((id, row.uuid()), None, Some(row), &mut ignored);
+                }
+            }
+            if let Some([a, b]) = self.tables[id.index()].rebuild_indexes() {
+                let table = schema.table(id).name();
+                problems.push(format!(
+                    "rows {a} and {b} of table {table} have the same values for a unique index"
+                ));
+            }
         }
         if !self.orphans.is_empty() {
             problems.push(format!(
