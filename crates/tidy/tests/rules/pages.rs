@@ -314,6 +314,7 @@ fn drop_counters_are_explained() {
         .filter(|name| {
             name.contains("_drop_")
                 || name.starts_with("drop_")
+                || name.starts_with("tunnel_")
                 || name.starts_with("upcall_")
                 || name.starts_with("revalidate_")
                 || name.starts_with("offload_")
