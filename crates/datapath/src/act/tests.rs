@@ -295,6 +295,7 @@ fn small_packets_to_a_stranger_stay_apart_on_a_wire_that_cuts_nothing() {
     }
 }
 
+mod fit;
 mod steps;
 /// Packets with a key each, of as many flows as `flows`; the third cannot be encapsulated or decapsulated.
 fn batch(flows: u16, outer: bool) -> (Vec<Packet>, Vec<FlowKey>) {
