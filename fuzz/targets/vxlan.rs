@@ -1,4 +1,4 @@
-//! Hostile packets against a whole switch with a tunnel: from the network to the tunnel's port, with any VXLAN header and
+//! Hostile packets against a whole switch with a tunnel of each protocol: from the network to the tunnels, with any header and
 //! anything inside, and from a guest towards the tunnel, with lying offload state. Whatever comes, an honest packet after it gets
 //! through.
 #![no_main]
@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use claims::{Claims, offload};
-use lab::{Host, Lab, bridge, dummy, vxlan};
+use lab::{Host, Lab, bridge, dummy, tunnel, vxlan};
 use libfuzzer_sys::fuzz_target;
 use packet::Packet;
 
@@ -45,8 +45,21 @@ impl Bench {
         let host = lab.host();
         let mut phy = bridge("br-phy", &[("eth1", dummy())]);
         phy.hwaddr = Some(HOST_MAC);
-        let tunnel = vxlan("vxlan0", "172.168.1.2", &[]);
-        lab.configure(host, [bridge("br-int", &[("vm1", dummy()), ("vxlan0", tunnel)]), phy]);
+        let vxlan0 = vxlan("vxlan0", "172.168.1.2", &[]);
+        let to = |kind, options: &[(&str, &str)]| tunnel(kind, kind, "172.168.1.2", options);
+        // Their guest nobody asks about.
+        let others = bridge(
+            "br-oth",
+            &[
+                ("vm2", dummy()),
+                ("geneve", to("geneve", &[("key", "flow")])),
+                ("gre", to("gre", &[("key", "flow")])),
+                ("erspan", to("erspan", &[("key", "flow"), ("erspan_ver", "1")])),
+                ("gtpu", to("gtpu", &[("key", "flow")])),
+            ],
+        );
+        let own = bridge("br-int", &[("vm1", dummy()), ("vxlan0", vxlan0)]);
+        lab.configure(host, [own, others, phy]);
         lab.address(host, "br-phy", "172.168.1.1/24");
         Self { lab, host, inputs: 0 }
     }
@@ -55,7 +68,8 @@ impl Bench {
         self.inputs += 1;
         let (port, mut packet) = match mode % 4 {
             0 => ("eth1", Packet::from_frame(bytes)),
-            1 | 2 => ("eth1", Packet::from_frame(&tunnelled(bytes))),
+            1 => ("eth1", Packet::from_frame(&tunnelled(bytes))),
+            2 => ("eth1", Packet::from_frame(&other_tunnelled(mode >> 3, bytes))),
             _ => ("vm1", Packet::from_frame(bytes)),
         };
         packet.offload = if mode & 4 == 0 { Default::default() } else { offload(claims) };
@@ -97,14 +111,28 @@ impl Bench {
 
 /// A UDP datagram from the peer to the tunnel's port.
 fn tunnelled(payload: &[u8]) -> Vec<u8> {
-    let udp_len = (8 + payload.len()) as u16;
-    let mut ip =
-        [&[0x45, 0][..], &(20 + udp_len).to_be_bytes(), &[0, 0, 0x40, 0, 64, 17, 0, 0]].concat();
+    in_ip(17, &in_udp(4789, payload))
+}
+
+/// The same for another protocol.
+fn other_tunnelled(which: u8, payload: &[u8]) -> Vec<u8> {
+    match which % 4 {
+        0 => in_ip(17, &in_udp(6081, payload)),
+        1 => in_ip(17, &in_udp(2152, payload)),
+        _ => in_ip(47, payload),
+    }
+}
+
+fn in_udp(port: u16, payload: &[u8]) -> Vec<u8> {
+    let len = (8 + payload.len()) as u16;
+    [&50_000u16.to_be_bytes()[..], &port.to_be_bytes(), &len.to_be_bytes(), &[0, 0], payload].concat()
+}
+
+fn in_ip(proto: u8, payload: &[u8]) -> Vec<u8> {
+    let len = (20 + payload.len()) as u16;
+    let mut ip = [&[0x45, 0][..], &len.to_be_bytes(), &[0, 0, 0x40, 0, 64, proto, 0, 0]].concat();
     ip.extend([172, 168, 1, 2, 172, 168, 1, 1]);
     let sum = packet::checksum::checksum(&ip).to_be_bytes();
     ip[10..12].copy_from_slice(&sum);
-    let udp =
-        [&50_000u16.to_be_bytes()[..], &4789u16.to_be_bytes(), &udp_len.to_be_bytes(), &[0, 0]]
-            .concat();
-    [&HOST_MAC[..], &PEER_MAC, &[8, 0], &ip, &udp, payload].concat()
+    [&HOST_MAC[..], &PEER_MAC, &[8, 0], &ip, payload].concat()
 }

@@ -411,9 +411,14 @@ pub fn dummy() -> InterfaceKind {
 
 /// A VXLAN tunnel to `remote`, with more options as `key=value`.
 pub fn vxlan(name: &str, remote: &str, options: &[(&str, &str)]) -> InterfaceKind {
+    tunnel("vxlan", name, remote, options)
+}
+
+/// The same of any kind.
+pub fn tunnel(kind: &str, name: &str, remote: &str, options: &[(&str, &str)]) -> InterfaceKind {
     let all = options.iter().copied().chain([("remote_ip", remote)]);
-    let endpoint = tunnel::Endpoint::parse(name, tunnel::Kind::Vxlan, all)
-        .expect("options written by the test");
+    let kind = tunnel::Kind::from_name(kind).expect("a kind written by the test");
+    let endpoint = tunnel::Endpoint::parse(name, kind, all).expect("options written by the test");
     InterfaceKind::Tunnel(Arc::new(endpoint))
 }
 

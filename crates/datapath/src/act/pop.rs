@@ -113,7 +113,7 @@ fn finish(
     let frame = packet.bytes();
     let inner = start + layer.len;
     let least = if layer.packet_type == 0 { EthernetHeader::LEN } else { 1 };
-    if end < inner + least {
+    if end < inner + least && !layer.is_whole {
         return None;
     }
     let offloads = peers::shows_offloads(frame, at.l3, at.v6, &packet.offload);

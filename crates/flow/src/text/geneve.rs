@@ -10,7 +10,7 @@ pub(super) fn write_options(f: &mut fmt::Formatter<'_>, options: &[u8]) -> fmt::
         let GeneveOption { class, kind, value } = option;
         write!(f, "{{class=0x{class:x},type=0x{kind:x},len={}", value.len())?;
         if !value.is_empty() {
-            f.write_str(",0x")?;
+            f.write_str(",")?;
             write_hex(f, value)?;
         }
         f.write_str("}")?;
@@ -18,9 +18,10 @@ pub(super) fn write_options(f: &mut fmt::Formatter<'_>, options: &[u8]) -> fmt::
     Ok(())
 }
 
-/// A number of any length, without leading zeros.
+/// A number of any length, without leading zeros; nothing at all is a 0 without a prefix.
 fn write_hex(f: &mut fmt::Formatter<'_>, value: &[u8]) -> fmt::Result {
     let Some(first) = value.iter().position(|byte| *byte != 0) else { return f.write_str("0") };
+    f.write_str("0x")?;
     for (i, byte) in value.iter().enumerate().skip(first) {
         if i == first { write!(f, "{byte:x}")? } else { write!(f, "{byte:02x}")? }
     }
@@ -48,7 +49,7 @@ pub(super) fn parse_options(text: &str) -> Option<Vec<u8>> {
 /// The bytes of a number; of all of them none is missing in what is left out at its front.
 fn parse_hex(text: Option<&str>, len: usize) -> Option<Vec<u8>> {
     let digits = match text {
-        None => "",
+        None | Some("0") => "",
         Some(text) => text.trim().strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?,
     };
     if len > GeneveOption::VALUE_MAX

@@ -246,3 +246,212 @@ fn what_a_stranger_never_finished_is_taken_as_unfinished() {
     let (_, p) = popped(wrapped(&padded, &strangers_header(false))).unwrap();
     assert_eq!(p.offload.csum, Csum::Complete);
 }
+
+mod protocols {
+    //! Every protocol's header, made of its text.
+
+    use std::sync::Arc;
+
+    use flow::text::{Numbers, parse_actions};
+    use flow::{Action, erspan_bits};
+
+    use super::*;
+
+    const V4: &str = "eth(dst=02:00:00:00:00:02,src=02:00:00:00:00:01,dl_type=0x0800),\
+        ipv4(src=10.0.0.1,dst=10.0.0.2,proto=PROTO,tos=0,ttl=64,frag=0x4000)";
+    const V6: &str = "eth(dst=02:00:00:00:00:02,src=02:00:00:00:00:01,dl_type=0x86dd),\
+        ipv6(src=fd00::1,dst=fd00::2,label=0,proto=PROTO,tclass=0x0,hlimit=64)";
+
+    fn tnl(size: usize, ip: &str, proto: u8, rest: &str) -> TnlPush {
+        let ip = ip.replace("PROTO", &proto.to_string());
+        let text =
+            format!("tnl_push(tnl_port(1),header(size={size},type=1,{ip},{rest}),out_port(2))");
+        match parse_actions(&text, &Numbers).unwrap_or_else(|e| panic!("{text}: {e}")).pop() {
+            Some(Action::TnlPush(push)) => Arc::unwrap_or_clone(push),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Each protocol, over IPv4 and IPv6, with what its header's text is and how long it is.
+    fn all() -> Vec<TnlPush> {
+        let udp = |port: u16, csum: &str| format!("udp(src=0,dst={port},csum={csum}),");
+        let mut all = Vec::new();
+        for (ip, len) in [(V4, 34), (V6, 54)] {
+            for (proto, more, rest) in [
+                (17, 16, udp(6081, "0x0") + "geneve(vni=0x7b)"),
+                (17, 16, udp(6081, "0xffff") + "geneve(oam,vni=0x7b)"),
+                (
+                    17,
+                    24,
+                    udp(6081, "0x0")
+                        + "geneve(crit,vni=0x7b,options({class=0x102,type=0x80,len=4,0xa}))",
+                ),
+                (17, 16, udp(4789, "0x0") + "vxlan(flags=0x88080005,vni=0x7b)"),
+                (17, 16, udp(4789, "0xffff") + "vxlan(flags=0xc000003,vni=0x7b)"),
+                (17, 16, udp(4789, "0x0") + "vxlan(flags=0xc000001,vni=0x7b)"),
+                (17, 16, udp(2152, "0x0") + "gtpu(flags=0x30,msgtype=255,teid=0x7b)"),
+                (47, 4, "gre((flags=0x0,proto=0x6558))".to_owned()),
+                (47, 16, "gre((flags=0xb000,proto=0x6558),csum=0x0,key=0x7b,seq=0x0)".to_owned()),
+                (47, 8, "gre((flags=0x2000,proto=0x800),key=0x7b)".to_owned()),
+                (47, 16, "erspan(ver=1,sid=0x7b,idx=0x3)".to_owned()),
+                (47, 20, "erspan(ver=2,sid=0x7b,dir=1,hwid=0x4)".to_owned()),
+            ] {
+                all.push(tnl(len + more, ip, proto, &rest));
+            }
+        }
+        all.push(tnl(54 + 24, V6, 43, "srv6(segments_left=0,segs(fd00::2))"));
+        all
+    }
+
+    fn inside(tnl: &TnlPush) -> Vec<u8> {
+        let whole = frame(UDP4, b"payload");
+        if tnl.bare { whole[14..].to_vec() } else { whole }
+    }
+
+    #[test]
+    fn what_was_pushed_comes_back() {
+        for tnl in all() {
+            let inside = inside(&tnl);
+            let outside = wrapped(&inside, &tnl);
+            let outer = judge(&outside, tnl.protocol).unwrap_or_else(|| panic!("{tnl:?}"));
+            let mut t = TunnelKey::default();
+            outer.tell(&outside, &mut t);
+            assert_eq!(outer.packet_type() != 0, tnl.bare, "{tnl:?}");
+            let options = outer.options(&outside).to_vec();
+            let mut p = outside;
+            assert!(outer.strip(&mut p));
+            assert_eq!(p.bytes(), inside, "{tnl:?}");
+            let has_key = t.flags & tunnel_flag::KEY != 0;
+            assert_eq!(t.id, if has_key { 0x7b } else { 0 }, "{tnl:?}");
+            match tnl.protocol {
+                TunnelProtocol::Geneve => {
+                    assert_eq!(t.flags & tunnel_flag::CRITICAL != 0, !options.is_empty());
+                }
+                TunnelProtocol::Erspan => assert_ne!(t.erspan(erspan_bits::VERSION), 0),
+                TunnelProtocol::Gtpu => assert_eq!((t.gtpu_flags, t.gtpu_msgtype), (0x30, 255)),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_cut_of_every_protocol_is_refused() {
+        for tnl in all() {
+            let whole = wrapped(&inside(&tnl), &tnl);
+            for n in 0..whole.buf.len() {
+                let mut cut = whole.clone();
+                cut.buf.truncate(n);
+                assert!(judge(&cut, tnl.protocol).is_none(), "{n} {tnl:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lies_are_refused() {
+        type Lie = (&'static str, usize, u8);
+        let check = |tnl: &TnlPush, lies: &[Lie]| {
+            let good = wrapped(&inside(tnl), tnl);
+            assert!(judge(&good, tnl.protocol).is_some(), "{tnl:?}");
+            for (what, at, byte) in lies {
+                let mut p = good.clone();
+                p.buf.as_mut_slice()[*at] = *byte;
+                assert_eq!(judge(&p, tnl.protocol), None, "{what}");
+            }
+        };
+        let udp = "udp(src=0,dst=1,csum=0x0),";
+        let options = format!("{udp}geneve(vni=0x7b,options({{class=0x102,type=0x1,len=4,0xa}}))");
+        check(
+            &tnl(58, V4, 17, &options),
+            &[
+                ("version", 42, 0x42),
+                ("options beyond the end", 42, 0x3f),
+                ("an option beyond the options", 53, 2),
+                ("not Ethernet", 44, 8),
+            ],
+        );
+        let gtpu = format!("{udp}gtpu(flags=0x30,msgtype=255,teid=0x7b)");
+        check(
+            &tnl(50, V4, 17, &gtpu),
+            &[
+                ("version 2", 42, 0x50),
+                ("GTP'", 42, 0x20),
+                ("longer than UDP", 44, 9),
+                ("extension headers of no length", 42, 0x34),
+                ("not IP", 50, 0x55),
+            ],
+        );
+        check(
+            &tnl(42, V4, 47, "gre((flags=0x2000,proto=0x6558),key=0x7b)"),
+            &[("version 1", 35, 1), ("routing", 34, 0x60), ("recursion", 34, 0x27)],
+        );
+        check(
+            &tnl(50, V4, 47, "gre((flags=0xb000,proto=0x6558),csum=0x0,key=0x7b,seq=0x0)"),
+            &[("wrong checksum", 60, 0xee)],
+        );
+        check(
+            &tnl(50, V4, 47, "erspan(ver=1,sid=0x7b,idx=0x3)"),
+            &[("version 2 in a header of version 1", 42, 0x20), ("no sequence number", 34, 0)],
+        );
+        check(
+            &tnl(78, V6, 43, "srv6(segments_left=0,segs(fd00::2))"),
+            &[
+                ("segments left", 57, 1),
+                ("more listed than there is room for", 58, 2),
+                ("another routing header", 56, 0),
+            ],
+        );
+    }
+
+    #[test]
+    fn signalling_stays_in_its_header() {
+        let tnl =
+            tnl(50, V4, 17, "udp(src=0,dst=2152,csum=0x0),gtpu(flags=0x30,msgtype=1,teid=0x0)");
+        let mut p = wrapped(b"", &tnl);
+        let before = p.bytes().to_vec();
+        let outer = judge(&p, tnl.protocol).unwrap();
+        assert!(outer.packet_type() == 0 && outer.strip(&mut p));
+        assert_eq!(p.bytes(), before);
+    }
+
+    #[test]
+    fn numbers_go_on() {
+        let tnl = tnl(46, V4, 47, "gre((flags=0x3000,proto=0x6558),key=0x7b,seq=0x0)");
+        let number = |p: &Packet| u32::from_be_bytes(*p.bytes()[42..].first_chunk().unwrap());
+        let small = || wrapped(&inside(&tnl), &tnl);
+        assert_eq!([number(&small()), number(&small())], [0, 1]);
+        let mut big = super_packet(TCP4, &payload(3000), 1000);
+        push(&mut big, &tnl, &FlowKey::default(), &mut 0).unwrap();
+        let mut parts = vec![];
+        let alloc = |n| packet::Buf::with_capacity(64, n);
+        gso::segment(&big, gso::Checksums::Complete, alloc, &mut parts).unwrap();
+        let numbers: Vec<_> = parts.iter().map(number).collect();
+        assert_eq!(numbers, [2, 3, 4]);
+        assert!(number(&small()) > 4);
+    }
+
+    proptest! {
+        /// Whatever the outer headers say, they are refused or what is inside lies within the packet.
+        #[test]
+        fn damaged_headers_do_no_harm(
+            which in 0usize..25, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let all = all();
+            let tnl = &all[which % all.len()];
+            let mut p = wrapped(&inside(tnl), tnl);
+            for (at, byte) in flips {
+                let header = tnl.header.len() + 8;
+                let at = 14 + at.index(header - 14);
+                p.buf.as_mut_slice()[at] ^= byte;
+            }
+            if tnl.l4 == 34 { fix_checksum(&mut p.buf.as_mut_slice()[14..34]); }
+            if let Some(outer) = judge(&p, tnl.protocol) {
+                let mut t = TunnelKey::default();
+                outer.tell(&p, &mut t);
+                let _ = outer.options(&p).len();
+                outer.frames(&p, || ()).for_each(drop);
+                let before = p.buf.len();
+                if outer.strip(&mut p) { prop_assert!(p.buf.len() <= before); }
+            }
+        }
+    }
+}
