@@ -4,8 +4,10 @@ use lab::frames::{bytes, packet};
 use lab::topology::{overlay_host, underlay_ip};
 use lab::{Drops, Host, Lab, Link, dummy, tunnel};
 
+type Options = &'static [(&'static str, &'static str)];
+
 /// Kinds, what is set, and whether frames go through or only what is in them.
-const TUNNELS: [(&str, &[(&str, &str)], bool); 14] = [
+const TUNNELS: [(&str, Options, bool); 14] = [
     ("geneve", &[("key", "7")], true),
     ("geneve", &[("key", "7"), ("csum", "true"), ("tos", "inherit"), ("ttl", "inherit")], true),
     ("vxlan", &[("key", "7"), ("exts", "gbp")], true),

@@ -181,8 +181,10 @@ fn frame_without_own(hex: &str) -> String {
     let proto = frame.get(if l4 == 34 { 23 } else { 20 }).copied();
     if proto == Some(17) {
         zero(&mut frame, l4, 2);
-        // Whether there is a checksum at all counts.
-        if frame.get(l4 + 6..l4 + 8).is_some_and(|csum| csum != [0, 0]) {
+        // Whether there is a checksum at all counts; but Debian's puts one behind GTP-U's back, where it says there is none.
+        if frame.get(l4 + 2..l4 + 4) == Some(&2152u16.to_be_bytes()) {
+            zero(&mut frame, l4 + 6, 2);
+        } else if frame.get(l4 + 6..l4 + 8).is_some_and(|csum| csum != [0, 0]) {
             frame.get_mut(l4 + 6..l4 + 8).into_iter().for_each(|csum| csum.fill(0xff));
         }
     } else if let Some(&flags) = frame.get(l4) {

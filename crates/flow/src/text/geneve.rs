@@ -52,9 +52,7 @@ fn parse_hex(text: Option<&str>, len: usize) -> Option<Vec<u8>> {
         None | Some("0") => "",
         Some(text) => text.trim().strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?,
     };
-    if len > GeneveOption::VALUE_MAX
-        || digits.len() > 2 * len && digits.trim_start_matches('0') != ""
-    {
+    if len > GeneveOption::VALUE_MAX {
         return None;
     }
     let padded = format!("{digits:0>width$}", width = 2 * len);
