@@ -701,14 +701,10 @@ impl<'a> Reader<'a> {
 /// Why an interface type cannot be had, for people.
 fn refuse_type(name: &str, kind: &str) -> String {
     match kind {
-        "bareudp" => format!(
-            "{name}: tunnels of type bareudp are the kernel's alone; geneve, gre and gtpu can carry what they do"
-        ),
-        "lisp" | "stt" => {
-            format!(
-                "{name}: tunnels of type {kind} are not supported any more, by nobody; geneve can do what they did"
-            )
+        "bareudp" => {
+            format!("{name}: tunnels of type bareudp are the kernel's alone; try gre or gtpu")
         }
+        "lisp" | "stt" => format!("{name}: tunnels of type {kind} are not supported any more"),
         _ => format!(
             "could not create {name}: unknown interface type \"{kind}\" (Address family not supported by protocol)"
         ),

@@ -74,9 +74,8 @@ impl Walk<'_> {
         let tunnel = packet.key.flow.tunnel;
         let program = self.tables.programs.get(&at.bridge);
         let options = program.map_or(&NONE, |program| program.options());
-        let is_told = tunnel.options == 0 || !self.options.is_empty();
-        let all_known = is_told && options.read(self.options, &mut packet.key);
-        if tunnel.flags & tunnel_flag::CRITICAL == 0 && is_told {
+        let all_known = options.read(self.options, &mut packet.key);
+        if tunnel.flags & tunnel_flag::CRITICAL == 0 {
             return Ok(());
         }
         self.mask.0.tunnel.options = u64::MAX;

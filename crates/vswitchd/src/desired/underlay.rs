@@ -46,7 +46,10 @@ impl Reader<'_> {
         let (mut ports, mut datapath) = (BTreeSet::new(), None);
         for other in bridges.values() {
             for interface in other.interfaces() {
-                if let InterfaceKind::Tunnel(endpoint) = &interface.kind {
+                if let InterfaceKind::Tunnel(endpoint) = &interface.kind
+                    // Of the host's packets others cannot be told apart from its own.
+                    && endpoint.kind.protocol().is_udp()
+                {
                     ports.insert(endpoint.dst_port);
                     datapath.get_or_insert(other.datapath);
                 }
