@@ -93,8 +93,9 @@ fn configure(two: &TwoSites, tunnel: Tunnel, v6: bool, by_rules: bool) {
         let mac = ok(site.guest.ns.mac(DEVICE));
         let address = if frames { String::new() } else { format!("mod_dl_dst:{mac},") };
         let script = format!(
-            "ovs-vsctl -- --if-exists del-port vxlan0 -- --if-exists del-port t0 -- \
-             add-port br-int t0 -- set interface t0 type={kind} ofport_request=9 {ends} {options}
+            "set -e
+             ovs-vsctl -- --if-exists del-port vxlan0 -- --if-exists del-port t0
+             ovs-vsctl add-port br-int t0 -- set interface t0 type={kind} ofport_request=9 {ends} {options}
              ovs-ofctl -OOpenFlow13 del-flows br-int
              port=$(ovs-vsctl get interface tap0 ofport)
              ovs-ofctl -OOpenFlow13 add-flow br-int \"in_port=$port,ip actions={told}output:9\"
