@@ -46,7 +46,7 @@ fn without_empty_rows(updates: &Json) -> Json {
             row.get(part).and_then(Json::as_object).is_some_and(jsonrpc::Object::is_empty)
         };
         let rows = rows.as_object()?.iter().filter(|(_, row)| {
-            !is_empty(row, "modify") && !(is_empty(row, "old") && is_empty(row, "new"))
+            !(is_empty(row, "modify") || is_empty(row, "old") && is_empty(row, "new"))
         });
         let rows: Vec<_> = rows.map(|(uuid, row)| (uuid.clone(), row.clone())).collect();
         (!rows.is_empty()).then(|| (table.clone(), Json::object(rows)))

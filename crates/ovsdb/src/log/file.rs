@@ -279,7 +279,7 @@ impl Storage for FileStorage {
         let old = new.file.take().map(|file| std::mem::replace(&mut self.file, file));
         self.len = len;
         sync_directory(&new.real)?;
-        Ok(old.map(Remains::from).unwrap_or_default())
+        Ok(old.map(Remains::of).unwrap_or_default())
     }
 }
 

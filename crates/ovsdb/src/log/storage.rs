@@ -38,12 +38,13 @@ pub trait Storage: Send {
 /// What is left of a storage's old contents. To drop it may take long, as to free the blocks of a large file does.
 #[derive(Debug, Default)]
 pub struct Remains {
-    _file: Option<std::fs::File>,
+    _old: Option<Box<dyn Any + Send>>,
 }
 
-impl From<std::fs::File> for Remains {
-    fn from(file: std::fs::File) -> Self {
-        Self { _file: Some(file) }
+impl Remains {
+    /// `old`, which nobody needs any more.
+    pub fn of(old: impl Any + Send) -> Self {
+        Self { _old: Some(Box::new(old)) }
     }
 }
 
