@@ -162,7 +162,7 @@ impl World {
             peers: &self.peers,
         };
         let now = Instant::default();
-        let request = Request { key, packet: None, now, want_trace, entered: None };
+        let request = Request { key, options: &[], packet: None, now, want_trace, entered: None };
         translate(&self.snapshot, &tables, &request)
     }
 }

@@ -26,7 +26,8 @@ fuzz_target!(|lines: &[u8]| {
     for (id, line) in lines.split(|byte| *byte == b'\n').enumerate() {
         let at = line.iter().position(|byte| *byte == b'[').unwrap_or(line.len());
         let (method, params) = line.split_at(at);
-        let (Ok(method), Ok(params)) = (std::str::from_utf8(method), Json::parse_bytes(params)) else {
+        let (Ok(method), Ok(params)) = (std::str::from_utf8(method), Json::parse_bytes(params))
+        else {
             continue;
         };
         let params = params.as_array().unwrap_or_default().to_vec();

@@ -125,7 +125,8 @@ fn other_tunnelled(which: u8, payload: &[u8]) -> Vec<u8> {
 
 fn in_udp(port: u16, payload: &[u8]) -> Vec<u8> {
     let len = (8 + payload.len()) as u16;
-    [&50_000u16.to_be_bytes()[..], &port.to_be_bytes(), &len.to_be_bytes(), &[0, 0], payload].concat()
+    [&50_000u16.to_be_bytes()[..], &port.to_be_bytes(), &len.to_be_bytes(), &[0, 0], payload]
+        .concat()
 }
 
 fn in_ip(proto: u8, payload: &[u8]) -> Vec<u8> {

@@ -65,6 +65,10 @@ impl Beside {
 /// Flows by their ids, which are hashes.
 pub(crate) type ByUfid = HashMap<Ufid, Box<Tracked>, BuildHasherDefault<AsIs>>;
 
+/// Flows that were removed: in the boxes that they had.
+#[allow(clippy::vec_box)]
+pub(crate) type Removed = Vec<Box<Tracked>>;
+
 /// Passes an id on.
 #[derive(Debug, Default)]
 pub(crate) struct AsIs(u64);
@@ -87,7 +91,7 @@ impl Hasher for AsIs {
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
     pub(crate) by_ufid: ByUfid,
-    pub(crate) removed: Vec<Box<Tracked>>,
+    pub(crate) removed: Removed,
     reach: Reach,
 }
 

@@ -18,7 +18,7 @@ use xlate::{Request, translate};
 
 use crate::ages::Since;
 use crate::control::Wake;
-use crate::flows::{Flows, Tracked};
+use crate::flows::{Flows, Removed, Tracked};
 use crate::lessons::Lesson;
 use crate::state::State;
 use crate::tally::Tally;
@@ -155,7 +155,7 @@ impl Shared {
     }
 
     /// Credits what flows have counted that are no longer installed.
-    fn credit_all(&self, mut removed: Vec<Box<Tracked>>, now: Instant) -> Vec<Box<Tracked>> {
+    fn credit_all(&self, mut removed: Removed, now: Instant) -> Removed {
         let mut told = Told::default();
         {
             let state = self.read();
