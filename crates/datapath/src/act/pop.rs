@@ -13,11 +13,18 @@
 //! Not what the tunnel's protocol comes in, a fragment, lengths that contradict each other, a wrong IPv4 header checksum, a wrong
 //! UDP or GRE checksum, a tunnel header that [`layer`] does not understand, less than an Ethernet header inside: each is
 //! [`DropReason::TunnelPopError`](crate::DropReason::TunnelPopError). A UDP checksum of zero is fine.
+//!
+//! # What is forgiven
+//! Open vSwitch 3.1 computes two checksums before a field that they cover is filled in: GRE's before the sequence number, and
+//! UDP's before GTP-U's length. They are right if that one field counts as zero, and are accepted: everything else in the
+//! packet is as well protected as by a right one.
 
 use flow::{TunnelKey, TunnelProtocol, tunnel_flag};
-use packet::checksum;
+use packet::checksum::{self, Sum};
 use packet::gro;
 use packet::wire::ethernet::{EthernetHeader, eth_type};
+use packet::wire::gre::Gre;
+use packet::wire::gtpu::GtpuHeader;
 use packet::wire::ipv4::{self, Ipv4Header};
 use packet::wire::ipv6::Ipv6Header;
 use packet::wire::tcp;
@@ -93,7 +100,7 @@ fn judge_at(packet: &Packet, at: Located, protocol: TunnelProtocol) -> Option<Ou
     }
     let udp = UdpHeader::at(frame, at.l4)?;
     let end = extent(packet, &at, udp)?;
-    if !is_ip_sound(packet, &at) || !is_udp_sound(packet, &at, udp, end) {
+    if !is_ip_sound(packet, &at) || !is_udp_sound(packet, &at, udp, end, protocol) {
         return None;
     }
     let start = at.l4 + UdpHeader::LEN;
@@ -173,7 +180,13 @@ fn is_ip_sound(packet: &Packet, at: &Located) -> bool {
         || packet.bytes().get(at.l3..at.l4).is_some_and(ipv4::is_sound)
 }
 
-fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> bool {
+fn is_udp_sound(
+    packet: &Packet,
+    at: &Located,
+    udp: &UdpHeader,
+    end: usize,
+    protocol: TunnelProtocol,
+) -> bool {
     match packet.offload.csum {
         // Unfinished, by a sender on this machine: this one, or one inside; then this one is right or absent.
         Csum::Partial { start, offset } => {
@@ -184,21 +197,43 @@ fn is_udp_sound(packet: &Packet, at: &Located, udp: &UdpHeader, end: usize) -> b
         Csum::Complete if udp.csum.get() == 0 || packet.offload.gso.is_some() => true,
         Csum::Complete => {
             let frame = packet.bytes();
-            let sum = frame.get(at.l4..end).zip(at.pseudo(frame, end - at.l4)).map(
-                |(bytes, mut pseudo)| {
-                    pseudo.add(checksum::sum(bytes));
-                    pseudo.checksum()
-                },
-            );
-            sum == Some(0)
+            let Some((bytes, mut sum)) = frame.get(at.l4..end).zip(at.pseudo(frame, end - at.l4))
+            else {
+                return false;
+            };
+            sum.add(checksum::sum(bytes));
+            sum.checksum() == 0
+                || protocol == TunnelProtocol::Gtpu && is_right_without_length(bytes, sum)
         }
     }
 }
 
+/// Whether the sum over a datagram of GTP-U's would be right if the length in its header were zero.
+#[cold]
+fn is_right_without_length(datagram: &[u8], mut sum: Sum) -> bool {
+    GtpuHeader::at(datagram, UdpHeader::LEN).is_some_and(|gtpu| {
+        sum.add_u16(!gtpu.len.get());
+        sum.checksum() == 0
+    })
+}
+
 /// Whether a GRE checksum, over all that is behind the IP header, is right. One over something unfinished nobody can check.
 fn is_gre_sound(packet: &Packet, at: &Located) -> bool {
-    !packet.offload.is_complete()
-        || packet.bytes().get(at.l4..at.end).is_some_and(|b| checksum::sum(b).checksum() == 0)
+    if !packet.offload.is_complete() {
+        return true;
+    }
+    packet.bytes().get(at.l4..at.end).is_some_and(|bytes| {
+        let sum = checksum::sum(bytes);
+        sum.checksum() == 0 || is_right_without_number(bytes, sum)
+    })
+}
+
+/// Whether the sum over GRE's header and payload would be right if the sequence number were zero.
+fn is_right_without_number(bytes: &[u8], mut sum: Sum) -> bool {
+    Gre::parse(bytes).and_then(|gre| gre.seq).is_some_and(|number| {
+        sum.add_u32(!number);
+        sum.checksum() == 0
+    })
 }
 
 impl Outer {

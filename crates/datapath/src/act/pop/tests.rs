@@ -402,6 +402,43 @@ mod protocols {
         );
     }
 
+    /// As Open vSwitch 3.1 does: the checksum first, and then what it should have covered.
+    #[test]
+    fn a_checksum_from_before_the_last_field_is_right() {
+        let gre = tnl(50, V4, 47, "gre((flags=0xb000,proto=0x6558),csum=0x0,key=0x7b,seq=0x0)");
+        let gtpu = |ip: &str, len: usize| {
+            tnl(
+                len,
+                ip,
+                17,
+                "udp(src=0,dst=2152,csum=0xffff),gtpu(flags=0x30,msgtype=255,teid=0x7b)",
+            )
+        };
+        for (tnl, csum, field, bytes) in
+            [(gre, 38, 46, 4), (gtpu(V4, 50), 40, 44, 2), (gtpu(V6, 70), 60, 64, 2)]
+        {
+            let mut p = wrapped(&inside(&tnl), &tnl);
+            let frame = p.buf.as_mut_slice();
+            let covered = field..field + bytes;
+            if bytes == 4 {
+                frame[covered.clone()].copy_from_slice(&[1, 2, 3, 4]);
+            } else {
+                let taken_out: [u8; 2] = frame[covered.clone()].try_into().unwrap();
+                let old = u16::from_be_bytes([frame[csum], frame[csum + 1]]);
+                let early = packet::checksum::update16(old, u16::from_be_bytes(taken_out), 0);
+                frame[csum..csum + 2].copy_from_slice(&early.to_be_bytes());
+            }
+            assert!(judge(&p, tnl.protocol).is_some(), "{tnl:?}");
+            // Of anything else it still says whether it is damaged.
+            let end = p.buf.len();
+            for at in (tnl.l4.into()..end).filter(|at| !covered.contains(at)) {
+                let mut damaged = p.clone();
+                damaged.buf.as_mut_slice()[at] ^= 0x10;
+                assert_eq!(judge(&damaged, tnl.protocol), None, "{at} {tnl:?}");
+            }
+        }
+    }
+
     #[test]
     fn signalling_stays_in_its_header() {
         let tnl =
