@@ -4,7 +4,8 @@ use ovsdb::{Atom, Datum};
 
 use super::command::{Call, Command, Needs, model, new_interfaces};
 use super::context::Ctx;
-use super::{Fatal, Stop, fatal};
+use super::model::Bridge;
+use super::{Fatal, Stop, fatal, port};
 
 #[rustfmt::skip]
 pub(super) const COMMANDS: &[Command] = &[
@@ -151,15 +152,20 @@ fn del_br(ctx: &mut Ctx<'_, '_>) -> Result<(), Stop> {
         Err(_) if if_exists => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    if bridge.parent.is_none() {
+    let is_real = bridge.parent.is_none();
+    let model = ctx.model();
+    // A real bridge takes those on its VLANs with it.
+    let goes = |(of, its): (&String, &Bridge)| {
+        (*of == name || is_real && its.row == bridge.row).then(|| its.ports.clone())
+    };
+    let ports: Vec<_> = model.bridges.iter().filter_map(goes).flatten().collect();
+    for port in &ports {
+        port::delete(ctx, port);
+    }
+    if is_real {
         let ovs = ctx.db.ovs;
         ctx.db.take("Open_vSwitch", ovs, "bridges", bridge.row);
         ctx.db.delete("Bridge", bridge.row);
-    } else {
-        for port in &bridge.ports {
-            let row = ctx.model().ports.get(port).map(|port| port.row);
-            row.into_iter().for_each(|row| ctx.db.take("Bridge", bridge.row, "ports", row));
-        }
     }
     ctx.db.forget_model();
     Ok(())

@@ -190,15 +190,15 @@ impl Model {
         self.interfaces.insert(name.to_owned(), Interface { row, port: port.to_owned() });
     }
 
-    /// Removes a port and its interfaces.
-    pub(super) fn remove_port(&mut self, name: &str) {
-        let Some(port) = self.ports.remove(name) else { return };
+    /// Removes a port and its interfaces; says which.
+    pub(super) fn remove_port(&mut self, name: &str) -> Option<(Port, Vec<Interface>)> {
+        let port = self.ports.remove(name)?;
         if let Some(bridge) = self.bridges.get_mut(&port.bridge) {
             bridge.ports.remove(name);
         }
-        for interface in &port.interfaces {
-            self.interfaces.remove(interface);
-        }
+        let interfaces = port.interfaces.iter().filter_map(|name| self.interfaces.remove(name));
+        let interfaces = interfaces.collect();
+        Some((port, interfaces))
     }
 
     pub(super) fn remove_interface(&mut self, name: &str) {

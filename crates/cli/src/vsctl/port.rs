@@ -228,13 +228,23 @@ fn del_port(ctx: &mut Ctx<'_, '_>) -> Result<(), Stop> {
             .into());
         }
     }
-    let row = model.bridges.get(&port.bridge).map(|bridge| bridge.row);
-    model.remove_port(&port_name);
-    if let Some(bridge) = row {
-        // Rows that nothing refers to any more go by themselves.
+    delete(ctx, &port_name);
+    Ok(())
+}
+
+/// Deletes a port and its interfaces. Their rows would go by themselves once nothing refers to them, but only with the commit,
+/// and later commands of this transaction may use the names again.
+pub(super) fn delete(ctx: &mut Ctx<'_, '_>, name: &str) {
+    let model = ctx.model();
+    let Some((port, interfaces)) = model.remove_port(name) else { return };
+    let bridge = model.bridges.get(&port.bridge).map(|bridge| bridge.row);
+    if let Some(bridge) = bridge {
         ctx.db.take("Bridge", bridge, "ports", port.row);
     }
-    Ok(())
+    ctx.db.delete("Port", port.row);
+    for interface in interfaces {
+        ctx.db.delete("Interface", interface.row);
+    }
 }
 
 fn add_bond_iface(ctx: &mut Ctx<'_, '_>) -> Result<(), Stop> {
@@ -283,5 +293,6 @@ fn del_bond_iface(ctx: &mut Ctx<'_, '_>) -> Result<(), Stop> {
     }
     model.remove_interface(&name);
     ctx.db.take("Port", port.row, "interfaces", interface.row);
+    ctx.db.delete("Interface", interface.row);
     Ok(())
 }
