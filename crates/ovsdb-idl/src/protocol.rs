@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jsonrpc::{Json, Message, json};
+use ovsdb::follow::Shape;
 use ovsdb::{ColumnId, Schema, TableId, Uuid, UuidSource};
 
 use crate::changes::Changes;
@@ -18,7 +19,6 @@ use crate::interest::Interest;
 use crate::outcome::{Outcome, judge};
 use crate::replica::Replica;
 use crate::txn::{Prepared, Txn};
-use crate::update::Shape;
 
 /// The name of our one monitor.
 const MONITOR: &str = "monitor";
@@ -41,7 +41,7 @@ impl Method {
     }
 
     fn shape(self) -> Shape {
-        if self == Method::Plain { Shape::Plain } else { Shape::Diffs }
+        if self == Method::Plain { Shape::Values } else { Shape::Differences }
     }
 
     fn next(self) -> Option<Self> {
@@ -389,16 +389,16 @@ impl Protocol {
     fn notified(&mut self, method: &str, params: &[Json]) -> Result<(), ProtocolError> {
         match (method, params) {
             ("update", [_, updates]) => {
-                let applied = self.replica.apply(updates, Shape::Plain);
+                let applied = self.replica.apply(updates, Shape::Values);
                 self.updated(applied)
             }
             ("update2", [_, updates]) => {
-                let applied = self.replica.apply(updates, Shape::Diffs);
+                let applied = self.replica.apply(updates, Shape::Differences);
                 self.updated(applied)
             }
             ("update3", [_, last, updates]) => {
                 self.last_id = last.as_str().and_then(|last| last.parse().ok());
-                let applied = self.replica.apply(updates, Shape::Diffs);
+                let applied = self.replica.apply(updates, Shape::Differences);
                 self.updated(applied)
             }
             ("locked" | "stolen", [name]) => {

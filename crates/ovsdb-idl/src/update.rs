@@ -7,30 +7,11 @@
 use std::collections::BTreeSet;
 
 use jsonrpc::{Json, Object};
+use ovsdb::follow::{RowUpdate, Shape};
 use ovsdb::{Datum, TableId, Uuid};
 
 use crate::changes::Columns;
 use crate::replica::{Replica, Slot, Table};
-
-/// The two shapes of an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// `old` and `new`, from the `monitor` method.
-    Plain,
-    /// `initial`, `insert`, `modify` with differences, `delete`; from the other methods.
-    Diffs,
-}
-
-/// What one row update says.
-enum RowUpdate<'a> {
-    /// The row has these values; columns not mentioned have their defaults.
-    Whole(&'a Object),
-    /// These columns have these values.
-    Values(&'a Object),
-    /// These columns differ by that.
-    Diffs(&'a Object),
-    Delete,
-}
 
 impl Replica {
     /// Applies the changes in `updates`.
@@ -84,35 +65,12 @@ impl Replica {
         let table = self.table_mut(id).ok_or("nobody asked for it")?;
         for (uuid, update) in rows.iter() {
             let uuid: Uuid = uuid.parse().map_err(|_| format!("\"{uuid}\" is not a UUID"))?;
-            let update = parse(update, shape)
+            let update = RowUpdate::read(update, shape)
                 .ok_or_else(|| format!("row {uuid}: not a row update: {update}"))?;
             apply(table, uuid, update).map_err(|problem| format!("row {uuid}: {problem}"))?;
         }
         Ok(())
     }
-}
-
-fn parse(update: &Json, shape: Shape) -> Option<RowUpdate<'_>> {
-    let member = |name: &str| update.get(name).filter(|value| !value.is_null());
-    Some(match shape {
-        Shape::Plain => match (member("old"), member("new")) {
-            (None, Some(new)) => RowUpdate::Whole(new.as_object()?),
-            (Some(_), Some(new)) => RowUpdate::Values(new.as_object()?),
-            (Some(_), None) => RowUpdate::Delete,
-            (None, None) => return None,
-        },
-        Shape::Diffs => {
-            if let Some(row) = member("initial").or_else(|| member("insert")) {
-                RowUpdate::Whole(row.as_object()?)
-            } else if let Some(diffs) = member("modify") {
-                RowUpdate::Diffs(diffs.as_object()?)
-            } else {
-                // `{"delete": null}`
-                update.get("delete")?;
-                RowUpdate::Delete
-            }
-        }
-    })
 }
 
 impl Table {
@@ -123,7 +81,7 @@ impl Table {
                 Ok(())
             }
             RowUpdate::Values(values) => self.modify_row(uuid, values, |_, new, _| new),
-            RowUpdate::Diffs(diffs) => {
+            RowUpdate::Differences(diffs) => {
                 self.modify_row(uuid, diffs, |old, diff, slot| old.apply_diff(&diff, &slot.ty))
             }
             RowUpdate::Delete => {

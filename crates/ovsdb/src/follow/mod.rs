@@ -34,7 +34,7 @@ use std::sync::Arc;
 use jsonrpc::{Json, Message, json};
 
 use self::source::Description;
-pub use self::update::{Shape, Update};
+pub use self::update::{RowUpdate, Shape, Update};
 use crate::{Schema, Uuid};
 
 /// What the copy is for.

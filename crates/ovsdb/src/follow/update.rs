@@ -29,14 +29,42 @@ pub enum Shape {
 }
 
 /// What one row update says.
-enum RowUpdate<'a> {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RowUpdate<'a> {
     /// The row has these values; columns not mentioned have their defaults.
     Whole(&'a Object),
     /// These columns have these values.
     Values(&'a Object),
     /// These columns differ by that.
     Differences(&'a Object),
+    /// The row is gone.
     Delete,
+}
+
+impl<'a> RowUpdate<'a> {
+    /// Reads one; `None`: it is none of that shape.
+    pub fn read(update: &'a Json, shape: Shape) -> Option<Self> {
+        let member = |name: &str| update.get(name).filter(|value| !value.is_null());
+        Some(match shape {
+            Shape::Values => match (member("old"), member("new")) {
+                (None, Some(new)) => Self::Whole(new.as_object()?),
+                (Some(_), Some(new)) => Self::Values(new.as_object()?),
+                (Some(_), None) => Self::Delete,
+                (None, None) => return None,
+            },
+            Shape::Differences => {
+                if let Some(row) = member("initial").or_else(|| member("insert")) {
+                    Self::Whole(row.as_object()?)
+                } else if let Some(differences) = member("modify") {
+                    Self::Differences(differences.as_object()?)
+                } else {
+                    // `{"delete": null}`
+                    update.get("delete")?;
+                    Self::Delete
+                }
+            }
+        })
+    }
 }
 
 /// What a monitor said at one time.
@@ -87,7 +115,7 @@ impl Update {
             for (uuid, update) in rows {
                 let uuid: Uuid =
                     uuid.parse().map_err(|_| format!("{name}: \"{uuid}\" is not a UUID"))?;
-                let parsed = parse(update, self.shape)
+                let parsed = RowUpdate::read(update, self.shape)
                     .ok_or_else(|| format!("{name} row {uuid}: not a row update: {update}"))?;
                 change_row(work, (id, uuid), schema.table(id), &parsed)
                     .map_err(|why| format!("{name} row {uuid}: {why}"))?;
@@ -105,29 +133,6 @@ impl Update {
         }
         Ok(())
     }
-}
-
-fn parse(update: &Json, shape: Shape) -> Option<RowUpdate<'_>> {
-    let member = |name: &str| update.get(name).filter(|value| !value.is_null());
-    Some(match shape {
-        Shape::Values => match (member("old"), member("new")) {
-            (None, Some(new)) => RowUpdate::Whole(new.as_object()?),
-            (Some(_), Some(new)) => RowUpdate::Values(new.as_object()?),
-            (Some(_), None) => RowUpdate::Delete,
-            (None, None) => return None,
-        },
-        Shape::Differences => {
-            if let Some(row) = member("initial").or_else(|| member("insert")) {
-                RowUpdate::Whole(row.as_object()?)
-            } else if let Some(differences) = member("modify") {
-                RowUpdate::Differences(differences.as_object()?)
-            } else {
-                // `{"delete": null}`
-                update.get("delete")?;
-                RowUpdate::Delete
-            }
-        }
-    })
 }
 
 fn change_row(
