@@ -114,6 +114,8 @@ fn devices_share_memory_as_they_come_and_go() {
             drop(device);
             bed.cable("left", &bed.left);
             bed.left.configure("eth0", LEFT, 24).unwrap();
+            // The new interface has another address.
+            bed.right.ip("neigh flush dev eth0").unwrap();
             drop(right);
             open("left")
         } else {

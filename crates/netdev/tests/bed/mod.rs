@@ -95,10 +95,12 @@ fn pattern(at: usize) -> u8 {
 /// Sends a pattern both ways at once over TCP and checks each byte.
 pub fn tcp(server: &Netns, address: SocketAddr, client: &Netns) {
     let listener = server.enter(|| TcpListener::bind(address)).unwrap().unwrap();
-    let stream =
-        client.enter(|| TcpStream::connect_timeout(&address, Duration::from_secs(10))).unwrap();
+    let stream = client
+        .enter(|| TcpStream::connect_timeout(&address, Duration::from_secs(10)))
+        .unwrap()
+        .unwrap();
     let accepted = listener.accept().unwrap().0;
-    let ends = [accepted, stream.unwrap()];
+    let ends = [accepted, stream];
     std::thread::scope(|s| {
         for end in &ends {
             end.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
