@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) misses: MissQueue,
     pub(crate) peers: Peers,
-    pub(crate) drops: DropCounters,
+    pub(crate) drops: Arc<DropCounters>,
     pub(crate) meters: Arc<Meters>,
     /// Whoever posts to several workers, or moves a receive queue from one to another, holds the lock meanwhile: answers to
     /// missed packets go where the packets' queue is.
@@ -83,15 +83,16 @@ impl Datapath {
     /// Starts the workers.
     pub fn start(config: Config) -> io::Result<Self> {
         let seed = RandomState::new().hash_one(0);
+        let drops = Arc::new(DropCounters::new(&config.counters));
         let shared = Arc::new(Shared {
             clock: config.clock.clone(),
             misses: MissQueue::new(config.miss_queue),
             peers: Peers::default(),
-            drops: DropCounters::new(&config.counters),
+            drops: drops.clone(),
             meters: Arc::default(),
             desks: Mutex::default(),
             resolver: resolve::Place::default(),
-            offload: Mutex::new(Offload::new(&config.counters)),
+            offload: Mutex::new(Offload::new(&config.counters, drops)),
             table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
             cycle_rate: CycleRate::measure(),
             seed,

@@ -109,6 +109,8 @@ drop_reasons! {
     OffloadError = "datapath_drop_offload_error",
     /// Was waiting to be received when its port was closed.
     PortClosed = "datapath_drop_port_closed",
+    /// Came at the moment when the kernel took its flow over from workers that got more than they could do.
+    Handover = "datapath_drop_handover",
     /// The slow path handed back more packets than a worker may be made to hold.
     CommandOverflow = "datapath_drop_command_overflow",
     /// The route to the tunnel's remote end leads to no device of ours.
@@ -236,6 +238,7 @@ mod tests {
             "offload_error",
             "command_overflow",
             "port_closed",
+            "handover",
         ]
         .len();
         assert_eq!(names.iter().filter(|n| n.starts_with("datapath_drop_")).count(), 15 + ours);

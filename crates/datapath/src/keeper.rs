@@ -12,10 +12,11 @@
 //!
 //! # Who is faster
 //! For most UDP the kernel is: it takes less time for a packet, and a round trip less than half. But where somebody sends small
-//! datagrams as fast as he can, workers put many of them under one header and deliver two or three times as many. Nothing tells
-//! the one from the other but trying. So what is fast already ([`FEW`]) stays where it is; and what becomes fast in the kernel ([`MANY`])
-//! is left to workers until the next pass: if they deliver more, it stays there, and if not it goes back and is not tried
-//! again for long.
+//! datagrams into a tunnel as fast as he can, workers put many of them under one header and deliver two or three times as many.
+//! Nothing tells the one from the other but trying. So what is fast there already ([`FEW`]) stays where it is; and what becomes
+//! fast in the kernel ([`MANY`]) is left to workers until the next pass: if they deliver more, it stays there, and if not it goes
+//! back and is not tried again for long. Where nothing can be joined a flow goes to the kernel however fast it is, and comes back
+//! for a while if workers did more before.
 //!
 //! # Flows that mix
 //! A gate that has closed by itself had something unfit come: a super-packet, a fragment. If that happens now and then, it is
@@ -34,7 +35,7 @@ use base::Instant;
 const MANY: u64 = 40_000;
 /// Datagrams a second below which a flow goes to the kernel.
 pub(crate) const FEW: u64 = 60_000;
-/// How long a trial that the kernel has won holds: at first, and at most.
+/// How long a trial holds: at first, and at most.
 const HOLDS: (Duration, Duration) = (Duration::from_secs(16), Duration::from_secs(256));
 
 /// How long TCP waits for a moment in which workers hold nothing of it.
@@ -51,6 +52,8 @@ pub(crate) enum Kind {
     Other,
     /// A flow's UDP.
     Datagrams,
+    /// The same, of which workers join many under one header.
+    Joined,
     /// A port's UDP. Such a gate always counts.
     Port,
 }
@@ -67,6 +70,8 @@ pub(crate) struct Seen {
     pub(crate) ran: u64,
     /// Of these, datagrams that came close behind another.
     pub(crate) near: u64,
+    /// Datagrams that workers had dropped in order to open it.
+    pub(crate) drained: u64,
     /// Packets of the flow, of any kind, that workers have had.
     pub(crate) workers: u64,
 }
@@ -96,6 +101,8 @@ pub(crate) struct Keeper {
     /// No trial before, and how long the next one holds.
     proven: Instant,
     holds: Duration,
+    /// Packets a second that workers had when the gate was last begun with.
+    rival: u64,
     before: Seen,
     at: Instant,
 }
@@ -122,10 +129,15 @@ impl Keeper {
     pub(crate) fn new(kind: Kind, before: Seen, at: Instant) -> Self {
         let state = match kind {
             Kind::Port => State::Open { since: at },
-            Kind::Other | Kind::Datagrams => State::Resting { until: at },
+            Kind::Other | Kind::Datagrams | Kind::Joined => State::Resting { until: at },
         };
         let (rest, holds) = (Duration::ZERO, HOLDS.0);
-        Self { kind, state, rest, proven: at, holds, before, at }
+        Self { kind, state, rest, proven: at, holds, rival: 0, before, at }
+    }
+
+    /// Whether workers may have datagrams dropped in order to open it, where they get more than they can do.
+    pub(crate) fn may_drain(&self) -> bool {
+        matches!(self.kind, Kind::Datagrams | Kind::Joined)
     }
 
     /// To be called about twice a second.
@@ -136,29 +148,50 @@ impl Keeper {
         let by_kernel = per_second(counted + seen.ran.saturating_sub(before.ran), time);
         let near = per_second(seen.near.saturating_sub(before.near), time);
         let by_workers = per_second(seen.workers.saturating_sub(before.workers), time);
-        let is_udp = self.kind == Kind::Datagrams;
+        let is_udp = matches!(self.kind, Kind::Datagrams | Kind::Joined);
+        let was_open = matches!(self.state, State::Open { .. });
         if let State::Opening { .. } = self.state
             && (seen.open || seen.opened)
         {
             self.state = State::Open { since: now };
         }
         match self.state {
-            State::Resting { until } if now < until || is_udp && by_workers > FEW => Order::Wait,
-            State::Resting { .. } => self.begin(now),
-            State::Trial { kernel } if by_workers > kernel + kernel / 4 => {
-                self.state = State::Resting { until: now };
+            State::Resting { until }
+                if now < until || self.kind == Kind::Joined && by_workers > FEW =>
+            {
+                Order::Wait
+            }
+            State::Resting { .. } => self.begin(by_workers, now),
+            State::Trial { kernel } if by_workers > more_than(kernel) => {
+                // What is joined stays as long as it is fast.
+                let hold = if self.kind == Kind::Joined { Duration::ZERO } else { self.hold() };
+                self.state = State::Resting { until: now + hold };
                 Order::Wait
             }
             State::Trial { .. } => {
-                self.proven = now + self.holds;
-                self.holds = (self.holds * 2).min(HOLDS.1);
-                self.begin(now)
+                self.proven = now + self.hold();
+                self.begin(0, now)
+            }
+            // What workers did just before is as good as a trial.
+            State::Open { .. } if is_udp && was_open && seen.open && self.rival > FEW => {
+                let hold = self.hold();
+                if std::mem::take(&mut self.rival) > more_than(by_kernel) {
+                    self.state = State::Resting { until: now + hold };
+                    return Order::Shut;
+                }
+                self.proven = now + hold;
+                Order::Wait
             }
             State::Opening { .. } | State::Open { .. }
-                if is_udp && near > MANY && now >= self.proven =>
+                if is_udp && near > MANY && now >= self.proven && self.rival <= FEW =>
             {
                 self.state = State::Trial { kernel: by_kernel };
                 Order::Shut
+            }
+            // Not even that has helped.
+            State::Opening { .. } if seen.drained > before.drained => {
+                self.rest = self.rest.max(REST.0);
+                self.rest(now)
             }
             State::Opening { since } if counted > 0 => {
                 let tired = self.kind == Kind::Other && now.since(since) >= PATIENCE;
@@ -187,7 +220,14 @@ impl Keeper {
         }
     }
 
-    fn begin(&mut self, now: Instant) -> Order {
+    /// How long the trial that has just ended holds.
+    fn hold(&mut self) -> Duration {
+        let next = (self.holds * 2).min(HOLDS.1);
+        std::mem::replace(&mut self.holds, next)
+    }
+
+    fn begin(&mut self, by_workers: u64, now: Instant) -> Order {
+        self.rival = by_workers;
         self.state = State::Opening { since: now };
         // A port's gate counts all the time.
         if self.kind == Kind::Port { Order::Again } else { Order::Open }
@@ -198,6 +238,11 @@ impl Keeper {
         self.rest = (self.rest * 2).min(REST.1);
         if self.kind == Kind::Port { Order::Wait } else { Order::Shut }
     }
+}
+
+/// What a rate must be above to count as more than this.
+fn more_than(rate: u64) -> u64 {
+    rate + rate / 4
 }
 
 /// Packets a second.

@@ -8,7 +8,7 @@
 //! the call returns, as with workers.
 //!
 //! # What stays with workers
-//! - UDP of a high rate, where workers deliver more: they put many datagrams under one header.
+//! - UDP of a high rate that goes through a tunnel, where workers deliver more: they put many datagrams under one header.
 //! - What happens once or twice: a lone packet is not worth the change.
 //! - Everything, where the kernel has no such engine or we may not use it; the log says so once.
 
@@ -22,6 +22,7 @@ use flow::DpPort;
 use netdev::KernelSide;
 use offload::{Counts, Engine, Exit, Gate, Id, InstallError, Passage, Rule, Traffic};
 
+use crate::drops::{DropCounters, DropReason};
 use crate::entry::{Flow, StatsCell, Ufid};
 use crate::keeper::{FEW, Keeper, Kind, Order, Seen, per_second};
 use crate::opening::Opening;
@@ -67,6 +68,7 @@ pub(crate) struct Offload {
     said: bool,
     /// Times that workers have opened a gate.
     opened: Arc<Counter>,
+    drops: Arc<DropCounters>,
 }
 
 struct Running {
@@ -93,6 +95,8 @@ struct Gated {
     opening: Option<Arc<Opening>>,
     /// Whether they had done it at the last look.
     opened: bool,
+    /// Datagrams that were dropped for it, as far as they have been counted.
+    drained: u64,
 }
 
 /// The ports by which packets of a gate come in, and the slots of the workers that receive there.
@@ -100,7 +104,7 @@ type Entrance = (Vec<DpPort>, Vec<usize>);
 
 impl Offload {
     /// Unwanted. Counts, as `offload_opened`, how often workers have left a flow to the kernel.
-    pub(crate) fn new(counters: &Counters) -> Self {
+    pub(crate) fn new(counters: &Counters, drops: Arc<DropCounters>) -> Self {
         Self {
             wanted: false,
             engine: None,
@@ -110,6 +114,7 @@ impl Offload {
             packets: 0,
             said: false,
             opened: counters.counter("offload_opened"),
+            drops,
         }
     }
 
@@ -136,6 +141,8 @@ impl Offload {
     /// The kernel no longer runs the flow. Its last packets are credited.
     pub(crate) fn forget(&mut self, ufid: Ufid) {
         let Some(mut running) = self.running.remove(&ufid) else { return };
+        let lost = running.gates.iter_mut().map(Gated::lost).sum();
+        self.drops.add(DropReason::Handover, lost);
         // Workers are called off before the gates' numbers can be another's.
         running.gates.clear();
         if let Some(engine) = &mut self.engine {
@@ -221,10 +228,11 @@ impl Offload {
         for Active { flow, before } in others {
             let stats = flow.stats();
             let since = stats.packets.saturating_sub(*before);
-            let slow = || per_second(since, now.since(last_pass)) < FEW;
+            let slow =
+                |rule: &Rule| !rule.is_joined() || per_second(since, now.since(last_pass)) < FEW;
             if since >= WORTH_WHILE
                 && let Some(rule) = judge(flow)
-                && (rule.is_pop() || stats.tcp_flags != 0 || slow())
+                && (rule.is_pop() || stats.tcp_flags != 0 || slow(&rule))
             {
                 self.begin(flow, rule, ports, (*before, last_pass));
             }
@@ -248,6 +256,7 @@ impl Offload {
             let workers = running.flow.stats().packets.saturating_sub(running.credited.packets);
             let keep = |gated: &mut Gated| {
                 self.opened.add(gated.opened().into());
+                self.drops.add(DropReason::Handover, gated.lost());
                 gated.keep(workers, now, || entrance(port))
             };
             openings.extend(running.gates.iter_mut().filter_map(keep));
@@ -307,12 +316,12 @@ impl Offload {
                 let gate = |kind, traffic| {
                     Gated::new(engine.flow_gate(id, traffic), Keeper::new(kind, seen, at))
                 };
+                let datagrams = if rule.is_joined() { Kind::Joined } else { Kind::Datagrams };
                 let gates = match rule.is_pop() {
                     true => Vec::new(),
-                    false => vec![
-                        gate(Kind::Other, Traffic::Other),
-                        gate(Kind::Datagrams, Traffic::Datagrams),
-                    ],
+                    false => {
+                        vec![gate(Kind::Other, Traffic::Other), gate(datagrams, Traffic::Datagrams)]
+                    }
                 };
                 let running = Running {
                     id,
@@ -356,13 +365,19 @@ impl Offload {
 
 impl Gated {
     fn new(gate: Gate, keeper: Keeper) -> Self {
-        Self { gate, keeper, floor: 0, opening: None, opened: false }
+        Self { gate, keeper, floor: 0, opening: None, opened: false, drained: 0 }
     }
 
     /// Whether workers have opened it since this was last asked.
     fn opened(&mut self) -> bool {
         self.opened = self.opening.take_if(|opening| opening.has_opened()).is_some();
         self.opened
+    }
+
+    /// Datagrams that were dropped to open it, since this was last asked.
+    fn lost(&mut self) -> u64 {
+        let drained = self.gate.passage().drained;
+        drained - std::mem::replace(&mut self.drained, drained).min(drained)
     }
 
     /// Does what the keeper says. Gives back what workers are to do.
@@ -373,8 +388,8 @@ impl Gated {
         entrance: impl FnOnce() -> Entrance,
     ) -> Option<Arc<Opening>> {
         let open = self.gate.is_open();
-        let Passage { passed, ran, near } = self.gate.passage();
-        let seen = Seen { open, opened: self.opened, passed, ran, near, workers };
+        let Passage { passed, ran, near, drained } = self.gate.passage();
+        let seen = Seen { open, opened: self.opened, passed, ran, near, drained, workers };
         let order = self.keeper.pass(seen, now);
         if order == Order::Wait {
             return None;
@@ -390,7 +405,9 @@ impl Gated {
             Order::Open | Order::Again => entrance(),
             _ => return None,
         };
-        let opening = Arc::new(Opening::new(self.gate.clone(), self.floor, ports, &workers));
+        let drains = self.keeper.may_drain();
+        let gate = self.gate.clone();
+        let opening = Arc::new(Opening::new(gate, self.floor, drains, ports, &workers));
         self.opening = Some(opening.clone());
         Some(opening)
     }

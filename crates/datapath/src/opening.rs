@@ -4,6 +4,9 @@
 //! queues of those ports, sends everything, and says so ([`Opening::cleared`]). When all of them have said the same number, nothing
 //! of what was counted so far is held by anybody, and the gate opens for that number.
 //!
+//! A worker that gets more than it can do never finds its queues empty. It may have a gate of datagrams [drained](Gate::drain) for a
+//! moment ([`Opening::drain`]): what is dropped then would have been lost before it got to the queue.
+//!
 //! A worker that gives a queue away speaks no more for that port's openings. What it has said remains true: what was counted up to
 //! that number had left.
 
@@ -32,6 +35,8 @@ pub(crate) struct Opening {
     done: AtomicBool,
     /// The gate opens for a greater number only.
     floor: u64,
+    /// Whether it may be drained.
+    drains: bool,
     /// By which its packets come in.
     ports: Vec<DpPort>,
     /// The slots of the workers that receive there, and the number that each has said last.
@@ -43,15 +48,36 @@ const NOTHING: u64 = u64::MAX;
 
 impl Opening {
     /// `workers`: the slots of all who receive at those ports, at least one.
-    pub(crate) fn new(gate: Gate, floor: u64, ports: Vec<DpPort>, workers: &[usize]) -> Self {
+    pub(crate) fn new(
+        gate: Gate,
+        floor: u64,
+        drains: bool,
+        ports: Vec<DpPort>,
+        workers: &[usize],
+    ) -> Self {
         let said = workers.iter().map(|slot| (*slot, AtomicU64::new(NOTHING))).collect();
         let (gate, done) = (Mutex::new(Some(gate)), AtomicBool::new(false));
-        Self { gate, done, floor, ports, said }
+        Self { gate, done, floor, drains, ports, said }
     }
 
-    /// When this returns nobody opens the gate any more.
+    /// When this returns nobody opens the gate any more, or drains it.
     pub(crate) fn call_off(&self) {
-        self.gate().take();
+        if let Some(gate) = self.gate().take() {
+            fill(&gate);
+        }
+    }
+
+    /// Drops the gate's datagrams from now on, if that may be and some have been let through.
+    pub(crate) fn drain(&self) -> bool {
+        let gate = self.gate();
+        let due = |gate: &&Gate| self.drains && gate.passage().passed > self.floor;
+        let due = gate.as_ref().filter(due);
+        due.inspect(|gate| gate.drain()).is_some()
+    }
+
+    /// Drops no more.
+    pub(crate) fn end_drain(&self) {
+        self.gate().as_ref().inspect(|gate| fill(gate));
     }
 
     /// Whether the gate was opened; it may have closed by itself again.
@@ -104,5 +130,12 @@ impl Opening {
 
     fn gate(&self) -> MutexGuard<'_, Option<Gate>> {
         self.gate.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// Workers have again what comes to a gate that is drained.
+fn fill(gate: &Gate) {
+    if gate.is_drained() {
+        gate.close();
     }
 }

@@ -28,6 +28,11 @@
 //! yet; the first counted one of the same flow is behind it. So a gate is opened for a number greater than the one at which
 //! counting began.
 //!
+//! # Draining
+//! Workers who are given more than they can do never find a queue empty. What they are given too much of is lost anyway, so it
+//! may as well be lost before it is queued: while a gate is [drained](Gate::drain), datagrams that could run here are dropped, and
+//! counted (`drained`). Then nothing comes behind those that workers still have, and the gate can be opened as above.
+//!
 //! # Which gates there are
 //! Each flow has two, one for its UDP and one for all else, so that one is not held up by the other. Each port has one for
 //! its UDP: fragments have no flow that the filter could name, so they close this one.
@@ -62,6 +67,8 @@ pub struct Passage {
     pub ran: u64,
     /// Of these, UDP that came close behind another.
     pub near: u64,
+    /// Dropped, for nothing was to come behind what workers had.
+    pub drained: u64,
 }
 
 /// Nanoseconds between two datagrams that somebody has sent in one go, or as fast as he could: less than a round trip takes.
@@ -76,14 +83,17 @@ pub(crate) enum Word {
     Expect = 3,
     Last = 4,
     Near = 5,
+    Drained = 6,
 }
 
-pub(crate) const WORDS: usize = 6;
+pub(crate) const WORDS: usize = 7;
 
 /// In the place of `expect`: closed, and nothing is counted.
 pub(crate) const SHUT: u64 = u64::MAX;
 /// In the place of `expect`: closed, whatever is counted.
 const CLOSED: u64 = u64::MAX - 1;
+/// In the place of `expect`: closed, and datagrams that would wait for it to open are dropped.
+pub(crate) const DRAINING: u64 = u64::MAX - 2;
 
 impl Gate {
     pub(crate) fn new(table: &Arc<SharedMap>, number: u32) -> Self {
@@ -93,7 +103,7 @@ impl Gate {
     /// For a new owner: nothing has passed. Shut, unless it is `open`.
     pub(crate) fn reset(&self, open: bool) {
         self.set(Word::Expect, SHUT);
-        for word in [Word::Passed, Word::Queued, Word::Ran, Word::Last, Word::Near] {
+        for word in [Word::Passed, Word::Queued, Word::Ran, Word::Last, Word::Near, Word::Drained] {
             self.set(word, 0);
         }
         if open {
@@ -103,8 +113,9 @@ impl Gate {
 
     /// What has come.
     pub fn passage(&self) -> Passage {
-        let [passed, ran, near] = [Word::Passed, Word::Ran, Word::Near].map(|word| self.get(word));
-        Passage { passed, ran, near }
+        let words = [Word::Passed, Word::Ran, Word::Near, Word::Drained];
+        let [passed, ran, near, drained] = words.map(|word| self.get(word));
+        Passage { passed, ran, near, drained }
     }
 
     /// Whether the kernel runs what comes now.
@@ -116,6 +127,17 @@ impl Gate {
     pub fn close(&self) -> u64 {
         self.set(Word::Expect, CLOSED);
         self.get(Word::Passed)
+    }
+
+    /// Nobody has the datagrams that come from now on; workers have what could not run here. It is for a moment: until the gate
+    /// is opened, or closed again.
+    pub fn drain(&self) {
+        self.set(Word::Expect, DRAINING);
+    }
+
+    /// Whether datagrams are dropped.
+    pub fn is_drained(&self) -> bool {
+        self.get(Word::Expect) == DRAINING
     }
 
     /// Workers have what comes from now on, uncounted.

@@ -36,6 +36,11 @@ impl Rule {
     pub fn is_pop(&self) -> bool {
         self.entry.kind == Kind::Pop as u32
     }
+
+    /// Whether workers may join its datagrams under one header, or get them joined.
+    pub fn is_joined(&self) -> bool {
+        self.entry.kind == Kind::Push as u32 || self.key.tun_dst != [0; 4]
+    }
 }
 
 /// Makes a rule of a flow, if the kernel can run it. `exit`: the interface behind a port, if there is one. `keeps_offloads`:

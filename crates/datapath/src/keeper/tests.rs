@@ -67,7 +67,7 @@ impl Play {
 
 #[test]
 fn a_modest_flow_goes_to_the_kernel_and_stays() {
-    for kind in [Kind::Other, Kind::Datagrams] {
+    for kind in [Kind::Other, Kind::Datagrams, Kind::Joined] {
         let mut play = Play::new(kind);
         assert_eq!(play.pass(0, 50_000, false, false), Order::Open);
         assert_eq!(play.open_share(100, (40_000, 40_000)), 100);
@@ -77,7 +77,7 @@ fn a_modest_flow_goes_to_the_kernel_and_stays() {
 
 #[test]
 fn a_storm_of_datagrams_stays_with_workers_who_deliver_more() {
-    let mut play = Play::new(Kind::Datagrams);
+    let mut play = Play::new(Kind::Joined);
     assert_eq!(play.open_share(100, (150_000, 400_000)), 0, "from the beginning");
     assert_eq!(play.open_share(2, (0, 100)), 100, "until it calms down");
     // And when it has begun in the kernel.
@@ -87,6 +87,21 @@ fn a_storm_of_datagrams_stays_with_workers_who_deliver_more() {
     // What is no UDP is not asked.
     let mut play = Play::new(Kind::Other);
     assert_eq!(play.open_share(100, (150_000, 400_000)), 100);
+}
+
+#[test]
+fn a_storm_that_nobody_joins_goes_to_whoever_delivers_more() {
+    let mut play = Play::new(Kind::Datagrams);
+    assert_eq!(play.pass(700_000, 350_000, false, false), Order::Open);
+    let share = play.open_share(2000, (700_000, 350_000));
+    assert!((97..100).contains(&share), "{share} %");
+    // It is not tried with workers at once: what they did before is known.
+    assert!(play.orders[1..30].iter().all(|order| *order == Order::Wait), "{:?}", play.orders);
+    // A switch whose kernel is the slower one.
+    let mut play = Play::new(Kind::Datagrams);
+    let share = play.open_share(2000, (200_000, 350_000));
+    assert!(share < 3, "{share} %");
+    assert_eq!(play.orders[..3], [Order::Open, Order::Wait, Order::Shut]);
 }
 
 #[test]
@@ -107,7 +122,7 @@ fn who_is_faster_in_the_kernel_is_seldom_tried_elsewhere() {
 
 #[test]
 fn a_gate_that_closes_again_and_again_rests_longer_and_longer() {
-    for kind in [Kind::Other, Kind::Datagrams, Kind::Port] {
+    for kind in [Kind::Other, Kind::Datagrams, Kind::Joined, Kind::Port] {
         let mut play = Play::new(kind);
         let mut opened = Vec::new();
         for at in 0..400 {

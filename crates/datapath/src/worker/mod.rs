@@ -47,7 +47,7 @@ use crate::stats::{Perf, Stage};
 use crate::usage::window;
 use absence::Absence;
 use engine::Engine;
-use openings::Tended;
+use openings::{Drain, Tended};
 pub(crate) use queue::Queue;
 use turns::Turns;
 
@@ -90,6 +90,7 @@ pub(crate) struct Worker {
     passing: Vec<Ticket>,
     /// Gates to be opened.
     tended: Vec<Tended>,
+    drain: Drain,
     stopping: bool,
     // -- resting --
     /// Packets since the worker last rested.
@@ -140,6 +141,7 @@ impl Worker {
             barriers: Vec::new(),
             passing: Vec::new(),
             tended: Vec::new(),
+            drain: Drain::None,
             stopping: false,
             busy: 0,
             nap: Duration::ZERO,
@@ -194,12 +196,15 @@ impl Worker {
                 self.put_up_barriers();
             }
             if !self.turns.is_empty() {
+                if self.drain != Drain::None {
+                    self.drain_openings();
+                }
                 self.glance(self.began);
             } else if self.passing.is_empty() {
                 if !self.tended.is_empty() {
                     self.try_openings();
                 }
-                if self.turns.is_empty() {
+                if self.turns.is_empty() && !self.wait_for_drain() {
                     self.rest();
                 }
             }
@@ -233,6 +238,7 @@ impl Worker {
         self.barriers.clear();
         self.passing.clear();
         self.tended.clear();
+        self.drain = Drain::None;
         self.learn_flows();
         if let (Some(index), Some(port)) = (at, port)
             && let Some(Some(queue)) = self.queues.get_mut(index)

@@ -1,6 +1,9 @@
 //! What a worker does so that the kernel can take flows over: see [`crate::opening`].
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use base::Instant;
 
 use super::Worker;
 use crate::opening::{Opening, Task};
@@ -8,6 +11,14 @@ use crate::opening::{Opening, Task};
 /// How many a worker tends at one time, and how often it tries each. Whoever wants more asks again.
 const MOST: usize = 1024;
 const TRIES: u32 = 256;
+
+/// A worker that has not found its queues empty for so long has more to do than it can, and loses packets ..
+const OVERRUN: Duration = Duration::from_millis(50);
+/// .. so it drops datagrams for so long, at most, in order to find them empty: what a full queue takes.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// How long it waits for others who do that.
+const LOOK: Duration = Duration::from_micros(100);
 
 /// Batches that may be found in a queue that was empty a moment ago.
 const LATECOMERS: usize = 4;
@@ -18,16 +29,69 @@ pub(super) struct Tended {
     tries: u32,
 }
 
+impl Drop for Tended {
+    fn drop(&mut self) {
+        self.opening.end_drain();
+    }
+}
+
+/// How the openings of a worker that gets too much come by a moment at which it holds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Drain {
+    /// There is no need, or it was tried.
+    #[default]
+    None,
+    /// Since then no queue was found empty.
+    Waiting(Instant),
+    /// Since then datagrams are dropped.
+    Draining(Instant),
+}
+
 impl Worker {
     /// Sees to further ones from now on.
     pub(super) fn tend(&mut self, openings: Vec<Arc<Opening>>) {
         let room = MOST.saturating_sub(self.tended.len());
         let new = openings.into_iter().take(room);
         self.tended.extend(new.map(|opening| Tended { opening, tries: TRIES }));
+        if self.drain == Drain::None {
+            self.drain = Drain::Waiting(self.last);
+        }
+    }
+
+    /// To be called now and then while queues are not found empty.
+    pub(super) fn drain_openings(&mut self) {
+        match self.drain {
+            Drain::Waiting(since) if self.last.since(since) >= OVERRUN => {
+                self.tended.retain(|tended| tended.opening.task() != Task::Over);
+                let drained = self.tended.iter().filter(|tended| tended.opening.drain()).count();
+                self.drain = if drained > 0 { Drain::Draining(self.last) } else { Drain::None };
+            }
+            Drain::Draining(since) if self.last.since(since) >= DRAIN => self.end_drain(),
+            _ => {}
+        }
+    }
+
+    /// Where datagrams are dropped until others have emptied their queues as well: waits for a little while, for packets too.
+    pub(super) fn wait_for_drain(&mut self) -> bool {
+        let Drain::Draining(since) = self.drain else { return false };
+        if self.shared.clock.now().since(since) >= DRAIN {
+            self.end_drain();
+            return false;
+        }
+        self.look(Some(LOOK));
+        true
+    }
+
+    fn end_drain(&mut self) {
+        self.tended.iter().for_each(|tended| tended.opening.end_drain());
+        self.drain = Drain::None;
     }
 
     /// Does what there is to do, when all queues have just been found empty.
     pub(super) fn try_openings(&mut self) {
+        if let Drain::Waiting(since) = &mut self.drain {
+            *since = self.last;
+        }
         let mut clear = Vec::new();
         self.tended.retain_mut(|Tended { opening, tries }| match opening.task() {
             Task::Over => false,
@@ -54,6 +118,10 @@ impl Worker {
             if self.queues.iter().flatten().any(|queue| opening.concerns(queue.port)) {
                 opening.cleared(self.desk.slot, passed);
             }
+        }
+        self.tended.retain(|tended| tended.opening.task() != Task::Over);
+        if self.tended.is_empty() {
+            self.drain = Drain::None;
         }
     }
 

@@ -14,9 +14,13 @@ macro_rules! gate {
 
 impl Writer<'_> {
     /// Whether the packet may run here now. The `unfit` come here, too, and may not; `counted` are those that a gate has counted,
-    /// `uncounted` those that nobody counts.
-    pub(super) fn pass_gates(&mut self, unfit: Label, [hit, counted, uncounted]: [Label; 3]) {
-        let [judge, other, apart, count] = [(); 4].map(|()| self.asm.label());
+    /// `uncounted` those that nobody counts, `drained` those that nobody is to have.
+    pub(super) fn pass_gates(
+        &mut self,
+        unfit: Label,
+        [hit, counted, uncounted, drained]: [Label; 4],
+    ) {
+        let [judge, other, apart, count, drain] = [(); 5].map(|()| self.asm.label());
         let asm = &mut self.asm;
         asm.jump(judge);
         asm.place(unfit);
@@ -36,6 +40,7 @@ impl Writer<'_> {
         asm.jump_if_imm(If::Equal, R1, SHUT as i32, uncounted);
         asm.load(Size::B4, R2, FP, FIT);
         asm.jump_if_imm(If::Equal, R2, 0, count);
+        asm.jump_if_imm(If::Equal, R1, DRAINING as i32, drain);
         asm.load(Size::B8, R2, R0, gate!(Passed));
         asm.jump_if(If::NotEqual, R1, R2, count);
         asm.load(Size::B1, R2, FP, key!(proto));
@@ -62,6 +67,11 @@ impl Writer<'_> {
         asm.jump_if(If::Equal, R1, R2, hit);
         asm.place(count);
         self.count_passed(counted);
+        let asm = &mut self.asm;
+        asm.place(drain);
+        asm.mov_imm(R1, 1);
+        asm.atomic(Alu::Add, R0, gate!(Drained), R1);
+        asm.jump(drained);
     }
 
     /// Counts a packet at its port's gate.

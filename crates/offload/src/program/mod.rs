@@ -61,7 +61,7 @@ use std::mem::offset_of;
 use asm::{Alu, Asm, FP, Helper, If, Label, R0, R1, R2, R3, R4, R5, R6, R7, Size};
 
 use crate::entry::{Entry, Kind, POPPED_SUPER};
-use crate::gate::{CLOSE, SHUT, Word};
+use crate::gate::{CLOSE, DRAINING, SHUT, Word};
 use crate::key::{Key, MASKS_MAX, Masks};
 use crate::maps::{Maps, PortEntry};
 
@@ -71,7 +71,7 @@ use crate::maps::{Maps, PortEntry};
 )]
 #[repr(C)]
 pub(crate) struct Verdict {
-    /// [`RUN`], [`SPARE`] or [`PASS`].
+    /// [`RUN`], [`SPARE`], [`PASS`] or [`DROP`].
     what: u32,
     /// The entry to run.
     entry: u32,
@@ -91,6 +91,8 @@ const RUN: i32 = 1;
 const SPARE: i32 = 2;
 /// The workers have it, and so may the host's stack.
 const PASS: i32 = 3;
+/// Nobody has it.
+const DROP: i32 = 4;
 
 // What programs return.
 const WHOLE_PACKET: i32 = -1;
@@ -138,9 +140,9 @@ const _: () = assert!(size_of::<Key>() == 80 && ETH >= L4 + 16 && IP + 40 <= MAS
 /// The program for packet sockets.
 pub(crate) fn filter(maps: &Maps) -> Vec<u64> {
     let mut writer = Writer::new(maps);
-    let Ends { hit, pass, spare, miss } = writer.walk();
+    let Ends { hit, pass, spare, miss, drain } = writer.walk();
     for (label, what, bytes) in
-        [(hit, RUN, 0), (pass, PASS, WHOLE_PACKET), (spare, SPARE, WHOLE_PACKET)]
+        [(hit, RUN, 0), (drain, DROP, 0), (pass, PASS, WHOLE_PACKET), (spare, SPARE, WHOLE_PACKET)]
     {
         writer.asm.place(label);
         writer.asm.store_imm(Size::B4, FP, verdict!(what), what);
@@ -172,6 +174,7 @@ pub(crate) fn executor(maps: &Maps) -> Vec<u64> {
     let asm = &mut writer.asm;
     asm.load(Size::B4, R1, FP, verdict!(what));
     asm.jump_if_imm(If::Equal, R1, SPARE, shot);
+    asm.jump_if_imm(If::Equal, R1, DROP, shot);
     asm.jump(nothing);
     asm.place(run);
     asm.load(Size::B4, R7, R6, LEN);
@@ -185,7 +188,7 @@ pub(crate) fn executor(maps: &Maps) -> Vec<u64> {
 #[cfg(test)]
 pub(crate) fn whole(maps: &Maps) -> Vec<u64> {
     let mut writer = Writer::new(maps);
-    let Ends { hit, pass, spare, miss } = writer.walk();
+    let Ends { hit, pass, spare, miss, drain } = writer.walk();
     writer.asm.place(pass);
     writer.asm.place(spare);
     writer.count_queued();
@@ -194,6 +197,8 @@ pub(crate) fn whole(maps: &Maps) -> Vec<u64> {
     writer.asm.place(hit);
     let shot = writer.asm.label();
     writer.execute(shot);
+    writer.asm.place(drain);
+    writer.leave(SHOT);
     writer.asm.finish()
 }
 
@@ -207,6 +212,8 @@ struct Ends {
     spare: Label,
     /// Nothing for us.
     miss: Label,
+    /// A datagram that nobody is to have.
+    drain: Label,
 }
 
 struct Writer<'a> {

@@ -12,7 +12,7 @@ use super::*;
 impl Writer<'_> {
     /// The walk: from the packet in R1 to one of the ends. Keeps the packet in R6, its length in R7 and the masks in R8.
     pub(super) fn walk(&mut self) -> Ends {
-        let [hit, pass, spare, miss] = [(); 4].map(|()| self.asm.label());
+        let [hit, pass, spare, miss, drain] = [(); 5].map(|()| self.asm.label());
         let [pop, odd, odd_inside, unfit, unfit_inside] = [(); 5].map(|()| self.asm.label());
         self.begin(miss);
         self.parse(0, odd, miss);
@@ -21,7 +21,7 @@ impl Writer<'_> {
         asm.load(Size::B4, R1, R9, entry!(kind));
         asm.jump_if_imm(If::Equal, R1, Kind::Pop as i32, pop);
         self.check_fit(0, unfit);
-        self.pass_gates(unfit, [hit, pass, miss]);
+        self.pass_gates(unfit, [hit, pass, miss, drain]);
         self.asm.place(odd);
         self.count_odd([pass, miss]);
         self.asm.place(pop);
@@ -29,10 +29,10 @@ impl Writer<'_> {
         self.parse(OUTER, odd_inside, spare);
         self.find(spare);
         self.check_popped(unfit_inside, spare);
-        self.pass_gates(unfit_inside, [hit, spare, spare]);
+        self.pass_gates(unfit_inside, [hit, spare, spare, drain]);
         self.asm.place(odd_inside);
         self.count_odd([spare, spare]);
-        Ends { hit, pass, spare, miss }
+        Ends { hit, pass, spare, miss, drain }
     }
 
     /// Registers, an empty key but for the port and the tag, an empty verdict.
