@@ -122,6 +122,7 @@ impl Ctx<'_, '_> {
     ) {
         let key = key.and_then(Atom::as_str).map(str::to_owned);
         self.db.touched.push(Touched { table, row, column, key });
+        self.db.forget_index((table, column));
         let name = self.table_name(table);
         let column = self.column_name(table, column);
         // The model is read from these; a command that changes them directly makes it stale.

@@ -1,5 +1,8 @@
 //! The database as commands see it: a transaction, by the names of tables and columns.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use ovsdb::{ColumnId, ColumnType, Datum, Schema, TableId, Uuid};
 use ovsdb_idl::Txn;
 
@@ -13,6 +16,9 @@ pub(super) struct Db<'t> {
     pub(super) symbols: Symbols,
     /// Bridges, ports and interfaces; read when first needed, and again after a command changed their columns directly.
     model: Option<Model>,
+    /// By column, rows that had a value once: found at a glance when many commands name their rows. What a row says now is
+    /// for the asker to look at.
+    index: RefCell<HashMap<Place, HashMap<String, Vec<Uuid>>>>,
     /// What commands set, to be checked before anything is sent.
     pub(super) touched: Vec<Touched>,
     /// New interfaces, to be looked at when the switch is done.
@@ -34,7 +40,15 @@ impl<'t> Db<'t> {
             Some(row) => *row,
             None => txn.insert(table),
         };
-        Self { txn, symbols, model: None, touched: Vec::new(), new_interfaces: Vec::new(), ovs }
+        Self {
+            txn,
+            symbols,
+            model: None,
+            index: RefCell::default(),
+            touched: Vec::new(),
+            new_interfaces: Vec::new(),
+            ovs,
+        }
     }
 
     pub(super) fn schema(&self) -> &'t Schema {
@@ -78,8 +92,45 @@ impl<'t> Db<'t> {
     }
 
     pub(super) fn set(&mut self, table: &str, row: Uuid, column: &str, value: impl Into<Datum>) {
-        let (table, column) = self.place(table, column);
-        self.txn.set(table, row, column, value.into());
+        let place = self.place(table, column);
+        let value = value.into();
+        if let Some(rows) = self.index.get_mut().get_mut(&place)
+            && let Some(key) = index_key(&value)
+        {
+            rows.entry(key).or_default().push(row);
+        }
+        self.txn.set(place.0, row, place.1, value);
+    }
+
+    /// A column is changed directly.
+    pub(super) fn forget_index(&mut self, place: Place) {
+        self.index.get_mut().remove(&place);
+    }
+
+    /// Rows that may have this text or number in a column: all that do are among them.
+    pub(super) fn candidates(&self, place: Place, value: &str) -> Vec<Uuid> {
+        // New rows have no value yet.
+        if value.is_empty() {
+            return self.txn.rows(place.0);
+        }
+        let mut index = self.index.borrow_mut();
+        let rows = index.entry(place).or_insert_with(|| {
+            let mut rows: HashMap<String, Vec<Uuid>> = HashMap::new();
+            for row in self.txn.rows(place.0) {
+                if let Some(key) = index_key(&self.txn.get(place.0, row, place.1)) {
+                    rows.entry(key).or_default().push(row);
+                }
+            }
+            rows
+        });
+        let number = value.parse::<i64>().ok().map(|n| n.to_string());
+        let keys = [Some(value), number.as_deref()];
+        let found = keys.into_iter().flatten().filter_map(|key| rows.get(key)).flatten();
+        let mut found: Vec<Uuid> = found.copied().collect();
+        found.sort();
+        found.dedup();
+        found.retain(|row| self.txn.exists(place.0, *row));
+        found
     }
 
     pub(super) fn put(&mut self, table: &str, row: Uuid, column: &str, elements: impl Into<Datum>) {
@@ -125,4 +176,9 @@ impl<'t> Db<'t> {
     pub(super) fn forget_model(&mut self) {
         self.model = None;
     }
+}
+
+/// What a value is found by.
+fn index_key(value: &Datum) -> Option<String> {
+    value.as_integer().map(|n| n.to_string()).or_else(|| value.as_str().map(str::to_owned))
 }

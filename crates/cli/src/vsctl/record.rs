@@ -98,7 +98,8 @@ fn by_value(db: &Db<'_>, table: &str, column: &str, id: &str) -> Result<Option<U
         Some(number) => id.parse() == Ok(number),
         None => value.as_str() == Some(id),
     };
-    let mut found = db.rows(table).into_iter().filter(|row| is_it(&db.get(table, *row, column)));
+    let rows = db.candidates(db.place(table, column), id);
+    let mut found = rows.into_iter().filter(|row| is_it(&db.get(table, *row, column)));
     match (found.next(), found.next()) {
         (_, Some(_)) => fatal!("multiple rows in {table} match \"{id}\""),
         (first, None) => Ok(first),
