@@ -29,6 +29,7 @@ use crate::rows::{Map, Rows};
 
 mod memo;
 pub use memo::Memo;
+pub use parts::Ports;
 
 /// An Ethernet address.
 pub type Mac = [u8; 6];
@@ -102,8 +103,8 @@ pub struct Bridge {
     pub forward_bpdu: bool,
     /// `flood_vlans`.
     pub flood_vlans: BTreeSet<u16>,
-    /// By name. Shared with the state before, where nothing has changed.
-    pub ports: BTreeMap<String, Arc<Port>>,
+    /// Shared with the state before, where nothing has changed.
+    pub ports: Ports,
 }
 
 /// One port.
@@ -247,7 +248,7 @@ impl Bridge {
             mac_table_size: MAC_TABLE_SIZE,
             forward_bpdu: false,
             flood_vlans: BTreeSet::new(),
-            ports: BTreeMap::new(),
+            ports: Ports::default(),
         }
     }
 }
@@ -435,10 +436,15 @@ impl<'a> Reader<'a> {
             let name = bridge.name.clone();
             let local = Interface::named(&name, self.internal(datapath, &BTreeMap::new()));
             // Somebody may have given the port's name to a port of other interfaces.
-            match bridge.ports.get_mut(&name) {
-                Some(port) => Arc::make_mut(port).interfaces.push(local),
-                None => drop(bridge.ports.insert(name, Arc::new(Port::single(local)))),
-            }
+            let port = match bridge.ports.get(&name) {
+                Some(port) => {
+                    let mut port = Port::clone(port);
+                    port.interfaces.push(local);
+                    port
+                }
+                None => Port::single(local),
+            };
+            bridge.ports.insert(name, Arc::new(port));
         }
         Some(bridge)
     }

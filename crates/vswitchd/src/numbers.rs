@@ -1,6 +1,6 @@
 //! Handing out numbers: OpenFlow port numbers within a bridge, port numbers within a datapath.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use flow::DpPort;
 
@@ -11,8 +11,11 @@ pub struct OfPorts {
     last: u16,
     /// The number that each name had last: a device that returns, or a daemon that starts anew, keeps it.
     remembered: BTreeMap<String, u16>,
-    /// Numbers given back, the longest unused first: controllers may still think of the port that had one.
-    retired: VecDeque<u16>,
+    /// The same by number.
+    promised: BTreeMap<u16, BTreeSet<String>>,
+    /// Numbers given back, with how many were before them: controllers may still think of the port that had one.
+    retired: BTreeMap<u16, u64>,
+    given_back: u64,
 }
 
 /// The largest number that an ordinary OpenFlow port can have (OFPP_MAX of OpenFlow 1.0, exclusive).
@@ -28,32 +31,50 @@ impl OfPorts {
         let n = match known {
             Some(n) => n,
             None => {
-                let promised = |n: &u16| self.remembered.values().any(|r| r == n);
+                let promised = |n: &u16| self.promised.contains_key(n);
                 let after = ((self.last + 1)..OF_MAX).chain(1..=self.last);
-                let fresh = |n: &u16| free(n) && !promised(n) && !self.retired.contains(n);
-                let rested = self.retired.iter().copied().find(|n| free(n) && !promised(n));
-                let n =
-                    after.clone().find(fresh).or(rested).or_else(|| after.clone().find(free))?;
+                let fresh = |n: &u16| free(n) && !promised(n) && !self.retired.contains_key(n);
+                // The longest unused one.
+                let rested = || {
+                    let rested = self.retired.iter().filter(|(n, _)| free(n) && !promised(n));
+                    rested.min_by_key(|(_, turn)| **turn).map(|(n, _)| *n)
+                };
+                let n = after
+                    .clone()
+                    .find(fresh)
+                    .or_else(rested)
+                    .or_else(|| after.clone().find(free))?;
                 self.last = n;
                 n
             }
         };
         self.used.insert(n);
-        self.retired.retain(|r| *r != n);
-        self.remembered.retain(|other, r| *r != n || other == name);
-        self.remembered.insert(name.to_owned(), n);
+        self.retired.remove(&n);
+        for other in self.promised.remove(&n).into_iter().flatten() {
+            self.remembered.remove(&other);
+        }
+        self.remember(name, n);
         Some(n)
     }
 
     /// The port of that name had this number once.
     pub fn remember(&mut self, name: &str, n: u16) {
-        self.remembered.insert(name.to_owned(), n);
+        if let Some(old) = self.remembered.insert(name.to_owned(), n)
+            && let Some(names) = self.promised.get_mut(&old)
+        {
+            names.remove(name);
+            if names.is_empty() {
+                self.promised.remove(&old);
+            }
+        }
+        self.promised.entry(n).or_default().insert(name.to_owned());
     }
 
     /// Gives a number back.
     pub fn release(&mut self, n: u16) {
         if self.used.remove(&n) {
-            self.retired.push_back(n);
+            self.retired.insert(n, self.given_back);
+            self.given_back += 1;
         }
     }
 }
@@ -62,6 +83,8 @@ impl OfPorts {
 #[derive(Debug, Default)]
 pub struct DpPorts {
     names: BTreeMap<u32, String>,
+    /// All numbers up to this one are taken.
+    full: u32,
     by_digits: bool,
 }
 
@@ -69,21 +92,30 @@ impl DpPorts {
     /// `by_digits`: a name that contains a number gets that number if it is free, 100 more for names that begin with "br".
     /// The dummy datapath does so, and tests written for it count on it.
     pub fn new(by_digits: bool) -> Self {
-        Self { names: BTreeMap::new(), by_digits }
+        Self { names: BTreeMap::new(), full: 0, by_digits }
     }
 
     /// A free number for the device of that name, the lowest if the name does not say. `None` when all are taken.
     pub fn take(&mut self, name: &str) -> Option<DpPort> {
         let free = |n: &u32| *n > 0 && *n <= u32::from(u16::MAX) && !self.names.contains_key(n);
         let spoken = if self.by_digits { number_in(name) } else { None };
-        let n = spoken.filter(free).or_else(|| (1..=u32::from(u16::MAX)).find(free))?;
+        let n = match spoken.filter(free) {
+            Some(n) => n,
+            None => {
+                let lowest = (self.full + 1..=u32::from(u16::MAX)).find(free)?;
+                self.full = lowest;
+                lowest
+            }
+        };
         self.names.insert(n, name.to_owned());
         Some(DpPort(n))
     }
 
     /// Gives a number back.
     pub fn release(&mut self, port: DpPort) {
-        self.names.remove(&port.0);
+        if self.names.remove(&port.0).is_some() {
+            self.full = self.full.min(port.0 - 1);
+        }
     }
 
     /// All numbers and names, in order.

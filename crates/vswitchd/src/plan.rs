@@ -232,8 +232,10 @@ mod tests {
     fn a_port_s_vlan_is_a_setting_of_the_bridge() {
         let a = desired(&[bridge("br0", &[("p", InterfaceKind::System(HostOptions::default()))])]);
         let mut b = a.clone();
-        let port = b.bridges.get_mut("br0").and_then(|b| b.ports.get_mut("p")).unwrap();
-        Arc::make_mut(port).vlan = pipeline::VlanMode::from_columns(None, Some(10), &[]).unwrap();
+        let bridge = b.bridges.get_mut("br0").unwrap();
+        let vlan = pipeline::VlanMode::from_columns(None, Some(10), &[]).unwrap();
+        let port = Port { vlan, ..Port::clone(&bridge.ports["p"]) };
+        bridge.ports.insert("p".to_owned(), Arc::new(port));
         assert_eq!(plan(&a, &b), vec![Step::ConfigureBridge { bridge: "br0".into() }]);
     }
 

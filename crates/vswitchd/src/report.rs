@@ -139,7 +139,7 @@ pub fn transaction(
         );
         w.put("Bridge", bridge.row, "datapath_version", &"<built-in>".to_owned());
         w.put("Bridge", bridge.row, "status", &problems(switch, "Bridge", bridge.row));
-        for (port_name, port) in &bridge.ports {
+        for (port_name, port) in bridge.ports.iter() {
             let mut due = port.interfaces.iter().filter(|i| is_due(&i.name)).peekable();
             if due.peek().is_some() || is_due(port_name) {
                 w.put("Port", port.row, "status", &problems(switch, "Port", port.row));

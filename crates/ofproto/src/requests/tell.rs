@@ -1,12 +1,14 @@
 //! What peers hear without having asked: packets, rules that are gone, ports that came, went or changed.
 
+use std::collections::HashMap;
+
 use openflow::message::controller::{Forwarded, RequestForward};
 use openflow::message::packet_in::{REASON_ACTION, REASON_NO_MATCH};
 use openflow::message::port::{PortDesc, PortReason, PortStatus};
 use openflow::message::table::{TableReason, TableStatus};
 use openflow::message::{self, FlowRemoved, Message};
 use openflow::wire::encode;
-use openflow::{Protocol, Version};
+use openflow::{Port, Protocol, Version};
 use pipeline::{Change, Edit, Options, Removed, Rule};
 
 use super::flows::{duration, priority};
@@ -123,14 +125,15 @@ impl Bridge {
     pub(crate) fn tell_ports(&mut self, before: &[PortDesc]) {
         let changers = std::mem::take(&mut self.changers);
         let mut news = Vec::new();
-        for old in before {
-            if !self.settings.ports.iter().any(|p| p.port == old.port) {
-                news.push((PortReason::Delete, None, old.clone()));
-            }
+        let by_number = |ports: &[PortDesc]| -> HashMap<Port, usize> {
+            ports.iter().enumerate().map(|(at, desc)| (desc.port, at)).collect()
+        };
+        let (was, is) = (by_number(before), by_number(&self.settings.ports));
+        for old in before.iter().filter(|old| !is.contains_key(&old.port)) {
+            news.push((PortReason::Delete, None, old.clone()));
         }
         for new in &self.settings.ports {
-            let old = before.iter().find(|p| p.port == new.port);
-            match old {
+            match was.get(&new.port).map(|at| &before[*at]) {
                 None => news.push((PortReason::Add, None, new.clone())),
                 Some(old) if old != new => {
                     news.push((PortReason::Modify, Some(old.clone()), new.clone()));

@@ -10,14 +10,14 @@ use proptest::collection::btree_map;
 use proptest::prelude::*;
 
 use super::*;
-use crate::desired::{DatapathKind, InterfaceKind};
+use crate::desired::{DatapathKind, InterfaceKind, Ports};
 
 /// What a switch has made of steps: bridges' settings, and interfaces with their ports' settings.
 type Running = BTreeMap<String, (Bridge, BTreeMap<String, (Interface, Port)>)>;
 
 /// A bridge's settings without what is in it.
 fn bare(bridge: &Bridge) -> Bridge {
-    Bridge { ports: BTreeMap::new(), ..bridge.clone() }
+    Bridge { ports: Ports::default(), ..bridge.clone() }
 }
 
 fn placed(bridge: &Bridge, interface: &Interface) -> (Interface, Port) {
@@ -142,8 +142,9 @@ prop_compose! {
                 Some(p) => (format!("p{p}"), &ports[6 + usize::from(p)]),
                 None => (interface.name.clone(), &ports[usize::from(n)]),
             };
-            let port = bridge.ports.entry(port_name).or_insert_with(|| template.clone().into());
-            Arc::make_mut(port).interfaces.push(interface);
+            let mut port = bridge.ports.get(&port_name).map_or_else(|| template.clone(), |p| Port::clone(p));
+            port.interfaces.push(interface);
+            bridge.ports.insert(port_name, Arc::new(port));
         }
         Desired { bridges, ..Desired::default() }
     }
