@@ -5,9 +5,9 @@ pub mod answer;
 pub mod fragment;
 pub mod mss;
 
-pub use answer::answer;
+pub use answer::{answer, answer_bare};
 pub use fragment::fragment;
-pub use mss::clamp_mss;
+pub use mss::{clamp_mss, clamp_mss_bare};
 
 use crate::wire::Header;
 use crate::wire::ethernet::EthernetHeader;

@@ -7,15 +7,18 @@
 //! | answers | any other | its sender is told by the slow path, and it is dropped |
 //! | does not answer | any | is dropped |
 //!
-//! Packets without an Ethernet header are neither cut inside nor answered: they are dropped, or cut outside.
+//! Packets without an Ethernet header get one, of no addresses, for as long as they are taken apart: what cuts packets reads
+//! frames.
 
 use flow::{FlowKey, TnlPush};
 use packet::fit;
 use packet::gso::{self, Checksums};
+use packet::wire::Header;
+use packet::wire::ethernet::EthernetHeader;
 use packet::{Buf, Packet};
 
-use super::Executor;
 use super::push::Template;
+use super::{Executor, link};
 use crate::drops::DropReason;
 use crate::miss::{Miss, MissReason};
 
@@ -25,24 +28,28 @@ impl Executor {
     pub(super) fn not_pushed(
         &mut self,
         template: &Template<'_>,
-        packet: Packet,
+        mut packet: Packet,
         key: &FlowKey,
         reason: DropReason,
     ) {
         let tnl = template.tnl();
-        let done = reason == DropReason::TunnelTooBig
+        let is_long = reason == DropReason::TunnelTooBig;
+        if is_long && tnl.bare {
+            link::dress(&mut packet, key.packet_type);
+        }
+        let done = is_long
             && (tnl.fit.fragments && self.cut_outside(template, &packet, key)
-                || tnl.fit.answers && !tnl.bare && self.cut_inside(template, &packet, key));
+                || tnl.fit.answers && self.cut_inside(template, &packet, key));
         if !done {
             self.tally.count(reason);
-            if reason == DropReason::TunnelTooBig {
+            if is_long {
                 self.tell(tnl, &packet, key);
             }
         }
         self.buffers.put(packet.buf);
     }
 
-    /// The packet as whole packets, complete; none if it does not make sense.
+    /// The frame as whole frames, complete; none if it does not make sense.
     fn wholes(&mut self, packet: &Packet) -> Vec<Packet> {
         let mut parts = Vec::new();
         if packet.offload.gso.is_some() {
@@ -61,6 +68,9 @@ impl Executor {
         let most = usize::from(template.tnl().fit.most);
         let mut out = Vec::new();
         for mut part in self.wholes(packet) {
+            if template.tnl().bare {
+                link::undress(&mut part);
+            }
             let pushed = template.push_any(&mut part, key, &mut self.ip_id, self.now).is_ok()
                 && gso::complete_csum(&mut part).is_ok();
             let buffers = &mut self.buffers;
@@ -74,7 +84,8 @@ impl Executor {
 
     fn cut_inside(&mut self, template: &Template<'_>, packet: &Packet, key: &FlowKey) -> bool {
         let tnl = template.tnl();
-        let most = usize::from(tnl.fit.inner(tnl, fit::link_header(packet.bytes())));
+        let link = if tnl.bare { 0 } else { fit::link_header(packet.bytes()) };
+        let most = usize::from(tnl.fit.inner(tnl, link));
         let (mut pieces, mut out) = (Vec::new(), Vec::new());
         for part in self.wholes(packet) {
             let buffers = &mut self.buffers;
@@ -83,6 +94,9 @@ impl Executor {
             }
         }
         for mut piece in pieces {
+            if tnl.bare {
+                link::undress(&mut piece);
+            }
             if template.push(&mut piece, key, &mut self.ip_id, self.now).is_err() {
                 return false;
             }
@@ -95,16 +109,19 @@ impl Executor {
     /// Hands the beginning of the packet to the slow path, as it would come back through the tunnel.
     fn tell(&mut self, tnl: &TnlPush, packet: &Packet, key: &FlowKey) {
         let Some(back) = tnl.fit.back.as_deref() else { return };
-        let bytes = packet.bytes();
+        let (bytes, packet_type, link) = match tnl.bare {
+            true => {
+                (packet.bytes().get(EthernetHeader::LEN..).unwrap_or_default(), key.packet_type, 0)
+            }
+            false => (packet.bytes(), 0, fit::link_header(packet.bytes())),
+        };
         let beginning = bytes.get(..fit::answer::NEEDED).unwrap_or(bytes);
-        // All that is asked of the type is whether there is an Ethernet header.
-        let packet_type = if tnl.bare { key.packet_type.max(1) } else { 0 };
+        let without = packet.bytes().len() - bytes.len();
         let key = FlowKey { in_port: tnl.tnl_port.0, tunnel: *back, packet_type, ..*key };
-        let link = if tnl.bare { 0 } else { fit::link_header(bytes) };
         let reason = MissReason::TooBig {
             mtu: tnl.fit.inner(tnl, link),
-            length: u16::try_from(fit::longest(packet)).unwrap_or(u16::MAX),
-            answers: tnl.fit.answers && !tnl.bare,
+            length: u16::try_from(fit::longest(packet) - without).unwrap_or(u16::MAX),
+            answers: tnl.fit.answers,
         };
         let packet = Packet::new(Buf::from_slice(beginning));
         let options = Box::default();

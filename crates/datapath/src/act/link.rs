@@ -1,13 +1,16 @@
 //! Pushing and popping the Ethernet header.
 //!
-//! A packet without one says in its key what it is (`packet_type`: namespace 1, Ethernet type). All of it must be complete:
-//! offload state is about Ethernet frames.
+//! A packet without one says in its key what it is (`packet_type`: namespace 1, Ethernet type). All of it must be complete, as
+//! offload state is about Ethernet frames, unless a tunnel's headers come next: those can tell of what is behind them.
 
-use packet::Packet;
+use flow::Action;
 use packet::wire::Header;
 use packet::wire::ethernet::{EthernetHeader, Mac};
 use packet::wire::vlan::is_vlan;
+use packet::{Csum, Packet, gso};
 use zerocopy::IntoBytes;
+
+use super::Work;
 
 /// The packet type of a packet that begins with what this Ethernet type says.
 pub(super) fn bare(eth_type: u16) -> u32 {
@@ -41,6 +44,29 @@ pub(super) fn push(packet: &mut Packet, packet_type: &mut u32, src: Mac, dst: Ma
     packet.buf.push_front(EthernetHeader::LEN).copy_from_slice(header.as_bytes());
     packet.offload.pushed(EthernetHeader::LEN as u16);
     *packet_type = 0;
+}
+
+/// Whether packets may lose their header with work left over: a tunnel's headers come `next` to stand before them, and they
+/// have no outer headers yet.
+pub(super) fn may_be_bare(group: &[Work], next: &[Action]) -> bool {
+    let fits = |packet: &Packet| {
+        packet.offload.is_complete()
+            || matches!(packet.offload.csum, Csum::Partial { .. })
+                && gso::outer_of(packet).is_none()
+    };
+    matches!(next.first(), Some(Action::TnlPush(tnl)) if tnl.bare)
+        && group.iter().all(|w| fits(&w.packet))
+}
+
+/// Gives a packet that begins with its IP header, whatever is left over, an Ethernet header of no addresses.
+pub(super) fn dress(packet: &mut Packet, packet_type: u32) {
+    push(packet, &mut { packet_type }, [0; 6], [0; 6]);
+}
+
+/// Takes it off again.
+pub(super) fn undress(packet: &mut Packet) {
+    packet.buf.pull_front(EthernetHeader::LEN);
+    packet.offload.pulled(EthernetHeader::LEN as u16);
 }
 
 /// Pops the header of a frame without VLAN tags.

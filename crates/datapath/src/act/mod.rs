@@ -179,6 +179,11 @@ impl Executor {
                     let way = self.joining_way(tnl, &actions[i + 1..]);
                     self.push(tnl, group, keys, way.filter(|_| limit.is_none()));
                 }
+                Action::PopEth if link::may_be_bare(group, &actions[i + 1..]) => {
+                    for w in &mut *group {
+                        link::pop(&mut w.packet, &mut keys[usize::from(w.key)].packet_type);
+                    }
+                }
                 Action::TnlPop(port) => self.pop(*port, group, keys, depth, last),
                 Action::Recirc(id) => self.recirculate(*id, group, keys, depth, last),
                 Action::Trunc(bytes) => limit = Some(*bytes as usize),

@@ -121,7 +121,7 @@ impl<'a> Template<'a> {
         {
             return Err(DropReason::TunnelTooBig);
         }
-        if tnl.fit.clamps && !tnl.bare && key.tcp_flags & tcp::flag::SYN != 0 {
+        if tnl.fit.clamps && key.tcp_flags & tcp::flag::SYN != 0 {
             clamp(packet, tnl);
         }
         self.push_any(packet, key, ip_id, now)
@@ -191,8 +191,12 @@ impl<'a> Template<'a> {
 /// Lowers the segments of a TCP connection that is being opened to what fits.
 #[cold]
 fn clamp(packet: &mut Packet, tnl: &TnlPush) {
-    let mtu = tnl.fit.inner(tnl, fit::link_header(packet.bytes()));
-    fit::clamp_mss(packet, mtu);
+    if tnl.bare {
+        fit::clamp_mss_bare(packet, tnl.fit.inner(tnl, 0));
+    } else {
+        let mtu = tnl.fit.inner(tnl, fit::link_header(packet.bytes()));
+        fit::clamp_mss(packet, mtu);
+    }
 }
 
 /// UDP's own.

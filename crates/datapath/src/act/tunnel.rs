@@ -31,14 +31,17 @@ impl Executor {
         let Some(template) = Template::new(tnl) else {
             return self.drop_group(group, DropReason::TunnelPushError);
         };
-        self.flatten(group);
-        if tnl.bare {
-            // Whatever was inside, it is a frame now.
-            group.iter().for_each(|w| keys[usize::from(w.key)].packet_type = 0);
+        if !tnl.bare {
+            // Who has lost his Ethernet header has no outer headers either.
+            self.flatten(group);
         }
         match self.joining(way, group.iter().map(|w| (&w.packet, &keys[usize::from(w.key)]))) {
             Some(joining) => self.push_joining(&template, group, keys, joining),
             None => self.push_each(&template, group, keys),
+        }
+        if tnl.bare {
+            // Whatever was inside, it is a frame now.
+            group.iter().for_each(|w| keys[usize::from(w.key)].packet_type = 0);
         }
     }
 

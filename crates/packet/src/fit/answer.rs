@@ -6,7 +6,7 @@
 use zerocopy::IntoBytes;
 
 use crate::checksum::{self, Sum};
-use crate::wire::ethernet::EthernetHeader;
+use crate::wire::ethernet::{EthernetHeader, eth_type};
 use crate::wire::ipv4::{Ipv4Header, frag_bit};
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::{Fragment, Header, Located, icmp, ip_proto, locate};
@@ -52,6 +52,21 @@ pub fn answer(frame: &[u8], mtu: u16) -> Option<Vec<u8>> {
         v4(frame, &at, mtu, &mut out)?
     }
     Some(out)
+}
+
+/// The same of a packet that begins with its IP header, as does the answer.
+pub fn answer_bare(packet: &[u8], mtu: u16) -> Option<Vec<u8>> {
+    let eth_type = match packet.first()? >> 4 {
+        4 => eth_type::IPV4,
+        6 => eth_type::IPV6,
+        _ => return None,
+    };
+    // Nobody's addresses are nobody's group either.
+    let ethernet = EthernetHeader::new([0; 6], [0; 6], eth_type);
+    let beginning = packet.get(..NEEDED).unwrap_or(packet);
+    let mut told = answer(&[ethernet.as_bytes(), beginning].concat(), mtu)?;
+    told.drain(..EthernetHeader::LEN);
+    Some(told)
 }
 
 /// The same as [`locate`] of a frame that may be cut short.
@@ -137,7 +152,6 @@ fn v6(frame: &[u8], at: &Located, mtu: u16, out: &mut Vec<u8>) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ethernet::eth_type;
     use proptest::prelude::*;
 
     fn ping(df: bool, len: usize) -> Vec<u8> {
@@ -168,7 +182,8 @@ mod tests {
         assert_eq!(checksum::checksum(&told[14..34]), 0);
         assert_eq!(checksum::checksum(&told[34..]), 0);
         // A packet of which only the beginning is at hand.
-        assert_eq!(answer(&frame[..700], 1450), Some(told));
+        assert_eq!(answer(&frame[..700], 1450).as_ref(), Some(&told));
+        assert_eq!(answer_bare(&frame[14..], 1450).as_deref(), Some(&told[14..]));
     }
 
     #[test]

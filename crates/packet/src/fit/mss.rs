@@ -5,7 +5,7 @@ use crate::checksum;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::{TcpHeader, flag};
-use crate::wire::{Fragment, Header, ip_proto, locate};
+use crate::wire::{Fragment, Header, Located, ip_proto, locate, locate_bare};
 use crate::{Csum, Packet};
 
 /// The option's kind and length.
@@ -17,7 +17,15 @@ const PADDING: u8 = 1;
 /// Lowers the option of a SYN to what fits into `mtu` bytes of IP packet. One that is small enough stays; one that is not there
 /// is not added (536 bytes are assumed then, which fit). Says whether anything was changed.
 pub fn clamp_mss(packet: &mut Packet, mtu: u16) -> bool {
-    let Some(at) = locate(packet.bytes()) else { return false };
+    locate(packet.bytes()).is_some_and(|at| clamp_at(packet, &at, mtu))
+}
+
+/// The same of a packet that begins with its IP header.
+pub fn clamp_mss_bare(packet: &mut Packet, mtu: u16) -> bool {
+    locate_bare(packet.bytes()).is_some_and(|at| clamp_at(packet, &at, mtu))
+}
+
+fn clamp_at(packet: &mut Packet, at: &Located, mtu: u16) -> bool {
     if at.proto != ip_proto::TCP || at.fragment != Fragment::No {
         return false;
     }
@@ -111,6 +119,9 @@ mod tests {
             assert_eq!(packet.bytes()[at..at + 2], 1410u16.to_be_bytes());
             assert!(is_sound(&packet), "{options:?}");
             assert!(!clamp_mss(&mut packet, 1450), "once");
+            let mut bare = Packet::from_frame(&segment(flag::SYN, options).bytes()[14..]);
+            assert!(clamp_mss_bare(&mut bare, 1450));
+            assert_eq!(bare.bytes(), &packet.bytes()[14..]);
         }
     }
 

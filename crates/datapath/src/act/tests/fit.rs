@@ -1,9 +1,9 @@
 //! Packets that do not fit a tunnel.
 
 use flow::{Fit, TnlPush, TunnelKey};
-use packet::fit;
 use packet::wire::ipv4::{Ipv4Header, fix_checksum, frag_bit};
 use packet::wire::{Header, ip_proto, locate};
+use packet::{Buf, fit};
 
 use super::*;
 
@@ -146,4 +146,102 @@ fn connections_are_clamped_where_that_is_asked_for() {
     let out = b.out(1);
     assert_eq!(out[0][out[0].len() - 2..], 960u16.to_be_bytes());
     assert_sound(&out[0]);
+}
+
+/// A tunnel for packets without an Ethernet header into which `inner` bytes of IP packet fit.
+fn bare_tunnel(inner: usize, fit: Fit) -> Arc<TnlPush> {
+    let most = (inner + AROUND - 14) as u16;
+    let fit = Fit { most, back: Some(Box::new(back())), ..fit };
+    Arc::new(TnlPush { fit, bare: true, ..header(false, false) })
+}
+
+/// Takes the Ethernet header off frames and puts them into the tunnel.
+fn send_bare(b: &mut Bench, packet: Packet, tnl: &Arc<TnlPush>) -> Vec<Vec<u8>> {
+    let actions = [Action::PopEth, Action::TnlPush(tnl.clone()), Action::Output(DpPort(1))];
+    b.act(vec![packet], &actions);
+    b.out(1)
+}
+
+#[test]
+fn packets_without_an_ethernet_header_are_answered_to_the_byte() {
+    let mut b = Bench::new();
+    let tnl = bare_tunnel(1000, Fit { answers: true, ..Fit::default() });
+    assert_eq!(send_bare(&mut b, datagram(1000, true), &tnl)[0].len(), 50 + 1000);
+    assert_eq!((dropped(&b), b.exec.misses.len()), (0, 0));
+    assert_eq!(send_bare(&mut b, datagram(1001, true), &tnl), [[0; 0]; 0]);
+    assert_eq!(dropped(&b), 1);
+    let miss = b.exec.misses.pop().unwrap();
+    assert_eq!(miss.reason, MissReason::TooBig { mtu: 1000, length: 1001, answers: true });
+    assert_eq!((miss.key.packet_type, miss.key.tunnel), (0x1_0800, back()));
+    let told = fit::answer_bare(miss.packet.bytes(), 1000).unwrap();
+    assert_eq!(told[20..22], [3, 4]);
+}
+
+#[test]
+fn packets_without_an_ethernet_header_are_cut_inside_and_outside() {
+    let mut b = Bench::new();
+    let tnl = bare_tunnel(1000, Fit { answers: true, ..Fit::default() });
+    let out = send_bare(&mut b, datagram(2500, false), &tnl);
+    let inner: Vec<_> = out.iter().map(|f| offset(f, 50)).collect();
+    assert_eq!(inner, [(0, true), (976, true), (1952, false)]);
+    let mut outside = TnlPush::clone(&bare_tunnel(1000, Fit { fragments: true, ..Fit::default() }));
+    outside.header[20] = 0;
+    let out = send_bare(&mut b, datagram(1500, true), &Arc::new(outside));
+    assert_eq!(out.iter().map(|f| offset(f, 14)).collect::<Vec<_>>(), [(0, true), (1016, false)]);
+    assert_eq!([&out[0][34..], &out[1][34..]].concat().len(), 8 + 8 + 1500);
+    assert_eq!((dropped(&b), b.exec.misses.len()), (0, 0));
+}
+
+/// As one super-packet of outer datagrams where the device takes that; as segments where it does not.
+#[test]
+fn super_packets_stay_whole_without_an_ethernet_header() {
+    let whole = super_packet(TCP4, &payload(20_000), 960);
+    let most = fit::longest(&whole) - 14;
+    let mut b = Bench::new();
+    send_bare(&mut b, whole.clone(), &bare_tunnel(most, Fit::default()));
+    b.act(
+        vec![whole.clone()],
+        &[
+            Action::PopEth,
+            Action::TnlPush(bare_tunnel(most, Fit::default())),
+            Action::Output(DpPort(2)),
+        ],
+    );
+    let sent = b.devices[1].sent(0);
+    assert!(sent.len() < 4, "{} packets", sent.len());
+    // What the switch at the other end finds inside.
+    let mut segments = 0;
+    for packet in &sent {
+        let mut parts = Vec::new();
+        gso::segment(packet, gso::Checksums::Complete, |n| Buf::with_capacity(64, n), &mut parts)
+            .unwrap();
+        for part in &parts {
+            let ethernet = &whole.bytes()[..14];
+            assert_sound(&[ethernet, &part.bytes()[50..]].concat());
+        }
+        segments += parts.len();
+    }
+    assert_eq!(segments, 21);
+    assert_eq!(dropped(&b), 0);
+    let too_small = bare_tunnel(most - 1, Fit { answers: true, ..Fit::default() });
+    send_bare(&mut b, whole, &too_small);
+    assert_eq!(dropped(&b), 1);
+}
+
+#[test]
+fn connections_without_an_ethernet_header_are_clamped() {
+    let mut b = Bench::new();
+    let mut syn = frame(TCP4, &[]);
+    syn[46..48].copy_from_slice(&[0x60, 0x02]);
+    syn.extend([2, 4, 5, 0xb4]);
+    syn[16..18].copy_from_slice(&44u16.to_be_bytes());
+    fix_checksum(&mut syn[14..34]);
+    let mut keys = vec![FlowKey { tcp_flags: 2, ..FlowKey::default() }];
+    let mut group = vec![Work { packet: Packet::from_frame(&syn), key: 0 }];
+    let tnl = bare_tunnel(1000, Fit { clamps: true, ..Fit::default() });
+    let actions = [Action::PopEth, Action::TnlPush(tnl), Action::Output(DpPort(1))];
+    b.exec.act(&actions, &mut group, &mut keys, 0);
+    b.exec.ports.flush_all(&mut b.exec.buffers, &mut b.exec.tally);
+    let out = b.out(1);
+    assert_eq!(out[0][out[0].len() - 2..], 960u16.to_be_bytes());
 }
