@@ -73,7 +73,7 @@ pub use flows::Listed;
 pub use revalidate::Report;
 use state::Change;
 pub use state::{State, Traffic};
-pub use too_big::TooBig;
+pub use too_big::{TooBig, TunnelNews};
 
 /// A running slow path. Clones are one; it stops when told to, or with its last handle.
 #[derive(Clone)]

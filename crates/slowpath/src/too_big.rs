@@ -3,11 +3,12 @@
 //! The answer comes in by the tunnel port, as if a router on the way had sent it, and finds its way by the same rules as the
 //! other end's packets. There is a bound on how many are sent, as in the kernel: who does not listen is not told for ever.
 
-use base::{Instant, TokenBucket};
+use base::{Instant, TokenBucket, Version};
 use datapath::{Miss, MissReason};
 use flow::{DpPort, FlowKey};
 use packet::{Packet, fit};
 use pipeline::PortRef;
+use tunnel::state::TOO_BIG_LATELY;
 
 use crate::state::State;
 use crate::{Shared, lock};
@@ -25,6 +26,16 @@ pub struct TooBig {
     pub packets: u64,
     /// Bytes of the last one's IP packet that would have fitted.
     pub mtu: u16,
+}
+
+/// All that the states of tunnels depend on: they are as they were while it is equal and nothing in it `ages`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunnelNews {
+    snapshot: Version,
+    routes: Version,
+    neighbours: [Version; 2],
+    /// Time alone changes something: a packet that was too long is forgotten, an answer is waited for.
+    pub ages: bool,
 }
 
 /// What may be sent from now on.
@@ -45,9 +56,15 @@ impl Shared {
         if !answers || !lock(&self.answers).take(1, now) {
             return;
         }
-        if let Some(frame) = fit::answer(miss.packet.bytes(), mtu) {
+        // It comes in as what was too long would have: with an Ethernet header or without.
+        let metadata = FlowKey { packet_type: miss.key.packet_type, ..metadata };
+        let answer = match miss.key.packet_type {
+            0 => fit::answer(miss.packet.bytes(), mtu),
+            _ => fit::answer_bare(miss.packet.bytes(), mtu),
+        };
+        if let Some(packet) = answer {
             self.count.too_big_answered.inc();
-            self.datapath.inject(Packet::from_frame(&frame), metadata, None);
+            self.datapath.inject(Packet::from_frame(&packet), metadata, None);
         }
     }
 }
@@ -64,6 +81,17 @@ impl State {
         let mut all = lock(&self.too_big);
         let noted = all.entry(port).or_insert(TooBig { at: now, packets: 0, mtu });
         *noted = TooBig { at: now, packets: noted.packets + 1, mtu };
+    }
+
+    /// What the states of tunnels depend on.
+    pub fn tunnel_news(&self, now: Instant) -> TunnelNews {
+        let is_late = |seen: &TooBig| now.since(seen.at) < TOO_BIG_LATELY;
+        TunnelNews {
+            snapshot: self.snapshot.version(),
+            routes: self.routes.version(),
+            neighbours: self.neighbours.state_version(),
+            ages: self.neighbours.waits() || lock(&self.too_big).values().any(is_late),
+        }
     }
 
     /// What was too long for a tunnel port, if anything was.

@@ -15,6 +15,7 @@ use observe::{Signals, Vlog};
 use ofproto::{OpenFlow, Status};
 use ovsdb_idl::polled::Database;
 use ovsdb_idl::{CommitId, Outcome, Protocol};
+use slowpath::TunnelNews;
 use stream::{Endpoint, Event, Interest, Keys, Poller, Waker, tls};
 use tunnel::state::TunnelStates;
 use unixctl::Server;
@@ -91,6 +92,8 @@ pub struct Daemon {
     /// Interfaces whose devices, in threads of their own, say that their link changed.
     linked: Arc<Mutex<BTreeSet<String>>>,
     next_tunnel_look: Instant,
+    /// What tunnels depend on, when all were last looked at.
+    tunnels_seen: Vec<TunnelNews>,
     next_statistics: Instant,
 }
 
@@ -175,6 +178,7 @@ impl Runner {
             linked,
             turn_log: TurnLog::default(),
             next_tunnel_look: now,
+            tunnels_seen: Vec::new(),
             next_statistics: now,
         };
         let mut runner = Self {
@@ -411,21 +415,29 @@ impl Runner {
             }
             let Daemon { switch, turn_log, .. } = &mut self.daemon;
             turn_log.look(switch.planes().map(|(_, plane)| &plane.datapath));
-            let changed = report::observe_tunnels(
-                &self.daemon.switch,
-                &mut self.daemon.tunnels,
-                |_| true,
-                now,
-            );
-            if !changed.is_empty() {
-                self.daemon.touched.extend(changed);
-                self.report(Scope::Touched);
-            }
+            self.look_at_tunnels(now);
         }
         if now >= self.daemon.next_statistics {
             self.daemon.next_statistics = now + report::interval(&self.daemon.rows);
             self.daemon.cells = self.daemon.count_cells(&self.database);
             self.report(Scope::All);
+        }
+    }
+
+    /// Looks how tunnels stand, if anything that they depend on is not as it was.
+    fn look_at_tunnels(&mut self, now: Instant) {
+        let daemon = &mut self.daemon;
+        let planes = daemon.switch.planes();
+        let news: Vec<_> =
+            planes.map(|(_, plane)| plane.slow.with(|state, _| state.tunnel_news(now))).collect();
+        if news == daemon.tunnels_seen && !news.iter().any(|news| news.ages) {
+            return;
+        }
+        daemon.tunnels_seen = news;
+        let changed = report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, |_| true, now);
+        if !changed.is_empty() {
+            daemon.touched.extend(changed);
+            self.report(Scope::Touched);
         }
     }
 
@@ -526,6 +538,7 @@ impl Daemon {
     pub fn touch(&mut self, interface: &str) {
         self.switch.refresh(&BTreeSet::from([interface.to_owned()]));
         self.next_tunnel_look = Instant::default();
+        self.tunnels_seen.clear();
         self.touched.insert(interface.to_owned());
     }
 

@@ -256,6 +256,8 @@ pub struct Neighbours {
     /// Nothing is due before this: [`Neighbours::poll`] is called at every occasion.
     due: Option<Instant>,
     version: Version,
+    /// What [`Neighbours::version`] does not tell of has changed so often.
+    stirred: Version,
 }
 
 impl Default for Neighbours {
@@ -267,6 +269,7 @@ impl Default for Neighbours {
             wanted: 0,
             due: None,
             version: Version::default(),
+            stirred: Version::default(),
         }
     }
 }
@@ -275,6 +278,19 @@ impl Neighbours {
     /// Grows whenever an answer of [`Neighbours::lookup`] may differ from before.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Differs whenever an answer of [`Neighbours::state`] may differ from before.
+    pub fn state_version(&self) -> [Version; 2] {
+        [self.version, self.stirred]
+    }
+
+    /// Whether some neighbour is asked for that may be found not to answer: time alone then changes how it stands.
+    pub fn waits(&self) -> bool {
+        self.bridges.values().flat_map(HashMap::values).any(|entry| match entry {
+            Entry::Wanted(asking) => !asking.given_up,
+            Entry::Known(_) => false,
+        })
     }
 
     /// How many neighbours are known.
@@ -460,6 +476,7 @@ impl Neighbours {
 
     fn insert(&mut self, bridge: &Arc<str>, ip: IpAddr, entry: Entry) {
         self.count(&entry, 1);
+        self.stirred = self.stirred.next();
         self.due_by(entry.deadline(self.aging));
         let old = self.bridges.entry(bridge.clone()).or_default().insert(ip, entry);
         if let Some(old) = old {
@@ -488,6 +505,7 @@ impl Neighbours {
         for entry in &gone {
             self.count(entry, -1);
         }
+        self.stirred = self.stirred.next();
         if gone.iter().any(|e| matches!(e, Entry::Known(_))) {
             self.version = self.version.next();
         }
@@ -536,6 +554,9 @@ impl Neighbours {
             });
         }
         self.bridges.retain(|_, entries| !entries.is_empty());
+        if wanted != self.wanted {
+            self.stirred = self.stirred.next();
+        }
         // Who does not answer may have others to answer instead.
         if known != self.known || given_up {
             self.version = self.version.next();

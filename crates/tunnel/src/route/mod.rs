@@ -98,7 +98,7 @@ pub struct Routes {
     rules: Rules,
     devices: BTreeMap<Arc<str>, Device>,
     count: usize,
-    /// The destinations that anybody asks for; `None`: any.
+    /// The destinations that anybody asks for, in order; `None`: any.
     watched: Option<Vec<IpAddr>>,
     version: Version,
 }
@@ -115,7 +115,12 @@ impl Routes {
 
     /// A route to `dst` has changed.
     fn changed_to(&mut self, dst: Prefix) {
-        if self.watched.as_ref().is_none_or(|list| list.iter().any(|ip| dst.contains(*ip))) {
+        // The destination's own address is the lowest that it holds.
+        let holds_any = |list: &Vec<IpAddr>| {
+            let from = list.partition_point(|ip| *ip < dst.addr());
+            list.get(from).is_some_and(|ip| dst.contains(*ip))
+        };
+        if self.watched.as_ref().is_none_or(holds_any) {
             self.changed();
         }
     }
@@ -123,6 +128,10 @@ impl Routes {
     /// From now on only routes to these destinations make a new version (`None`: all do): a host with the Internet's routes
     /// hears of changes all day that no tunnel cares about.
     pub fn watch(&mut self, destinations: Option<Vec<IpAddr>>) {
+        let destinations = destinations.map(|mut list| {
+            list.sort_unstable();
+            list
+        });
         if destinations != self.watched {
             self.watched = destinations;
             self.changed();
