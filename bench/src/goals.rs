@@ -120,6 +120,15 @@ pub(crate) const GOALS: &[Goal] = &[
     goal("a row by its index", "db-select", OURS, One(PEER), AtMost(0.33)),
     goal("pause by compaction", "db-pause", OURS, Nobody, AtMost(50.0)),
     goal("memory of a row", "db-memory", OURS, One(PEER), AtMost(0.5)),
+    goal("10,000 tunnels added", "tun-add", OURS, One(PEER), AtMost(1.0)),
+    goal("one tunnel among them changed", "tun-one", OURS, One(PEER), AtMost(1.0)),
+    goal("all of them changed", "tun-all", OURS, One(PEER), AtMost(1.0)),
+    goal("a start with all of them", "tun-restart", OURS, One(PEER), AtMost(1.0)),
+    goal("each by each of 1,000", "tun-linear", OURS, Nobody, AtMost(2.0)),
+    goal("into one beside 10,000 others", "tun-push", OURS, Nobody, AtLeast(90.0)),
+    goal("out of it", "tun-pop", OURS, Nobody, AtLeast(90.0)),
+    goal("into one tunnel to 100,000 places", "tun-far-push", OURS, Nobody, AtLeast(90.0)),
+    goal("out of it", "tun-far-pop", OURS, Nobody, AtLeast(90.0)),
 ];
 
 /// Open vSwitch's own userspace at its best.

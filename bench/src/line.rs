@@ -32,6 +32,11 @@ pub(crate) struct Line {
 impl Line {
     /// Adds port `number` to the bridge `br0` of a host, and goes to its other end.
     pub(crate) fn plug(bed: &Testbed, host: &Host, number: u16) -> Result<Self> {
+        Self::plug_into(bed, host, "br0", number)
+    }
+
+    /// The same of another bridge; numbers are the host's.
+    pub(crate) fn plug_into(bed: &Testbed, host: &Host, bridge: &str, number: u16) -> Result<Self> {
         let ns = bed.netns(&format!("end{number}"))?;
         let name = format!("p{number}");
         for quiet in [&host.ns, &ns] {
@@ -41,7 +46,7 @@ impl Line {
         host.ns.ip(&format!("link set {name} up"))?;
         ns.ip("link set eth0 up")?;
         host.vsctl(&format!(
-            "add-port br0 {name} -- set interface {name} ofport_request={number}"
+            "add-port {bridge} {name} -- set interface {name} ofport_request={number}"
         ))?;
         let open = || -> io::Result<OwnedFd> {
             let socket = packet_socket::open()?;

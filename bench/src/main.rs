@@ -26,6 +26,7 @@ mod record;
 mod report;
 mod slow_path;
 mod storm;
+mod tunnels;
 mod vhost;
 mod vsctl_rate;
 
@@ -238,6 +239,7 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
             ("OpenFlow", openflow::PARTS),
             ("the slow path", slow_path::PARTS),
             ("the database", database::PARTS),
+            ("many tunnels", tunnels::PARTS),
         ] {
             openflow::round(&mut session, contenders, &format!("{progress}: {what}"), parts)?;
         }

@@ -52,6 +52,8 @@ pub(crate) struct Part {
 /// Of whom a part is taken.
 pub(crate) struct Subject<'a> {
     pub(crate) programs: &'a Programs,
+    /// How long a rate is to be measured.
+    pub(crate) seconds: u32,
     key: &'a str,
     profile: Option<&'a Profile>,
 }
@@ -80,7 +82,8 @@ pub(crate) fn round(
         eprintln!("  {}", contender.name);
         for part in parts() {
             let profile = session.profile.filter(|_| contender.is_ours());
-            match (part.take)(&Subject { programs, key: &contender.key, profile }) {
+            let seconds = session.seconds;
+            match (part.take)(&Subject { programs, seconds, key: &contender.key, profile }) {
                 Err(e) => session.fail(part.names[0], &contender.key, e)?,
                 Ok(values) => {
                     for (name, value) in values {

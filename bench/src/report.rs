@@ -8,7 +8,7 @@ use jsonrpc::Json;
 use crate::contender::{KERNEL, OURS, PEER, PEER_DPDK};
 use crate::goals::{Bound, GOALS, ratios};
 use crate::measure::{MEASURES, Measure};
-use crate::{database, memory, openflow, slow_path, vhost, vsctl_rate};
+use crate::{database, memory, openflow, slow_path, tunnels, vhost, vsctl_rate};
 
 /// A value for each round.
 pub(crate) type Samples = BTreeMap<u32, f64>;
@@ -38,6 +38,7 @@ pub(crate) fn all_measures() -> impl Iterator<Item = &'static Measure> {
         .chain(vhost::MEASURES)
         .chain(openflow::MEASURES)
         .chain(slow_path::MEASURES)
+        .chain(tunnels::MEASURES)
         .chain(database::MEASURES)
 }
 

@@ -226,6 +226,18 @@ fn rate(
     from: &mut Line,
     to: &Line,
     frames: &[Vec<u8>],
+    meanwhile: impl FnMut() -> Result<()>,
+) -> Result<f64> {
+    // Past the first packets, and what a switch does for flows that stay.
+    rate_for(from, to, frames, (Duration::from_secs(1), RATE), meanwhile)
+}
+
+/// The same, after being sent for a while, for so long.
+pub(crate) fn rate_for(
+    from: &mut Line,
+    to: &Line,
+    frames: &[Vec<u8>],
+    (warm, how_long): (Duration, Duration),
     mut meanwhile: impl FnMut() -> Result<()>,
 ) -> Result<f64> {
     let stop = AtomicBool::new(false);
@@ -239,16 +251,15 @@ fn rate(
             }
         });
         let mut measure = || {
-            // Past the first packets, and what a switch does for flows that stay.
             let mut until = |end| -> Result<()> {
                 while wait::now() < end {
                     meanwhile()?;
                 }
                 Ok(())
             };
-            until(wait::now() + Duration::from_secs(1))?;
+            until(wait::now() + warm)?;
             let (start, before) = (wait::now(), to.arrived());
-            until(start + RATE)?;
+            until(start + how_long)?;
             let arrived = to.arrived() - before;
             Ok(arrived as f64 / wait::now().since(start).as_secs_f64() / 1e3)
         };

@@ -4,7 +4,7 @@
 //! table with an index on their names ([`content`]); every server gets files of its own.
 
 mod content;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 

@@ -65,20 +65,12 @@ impl Server {
 
     /// A new client.
     pub(crate) fn connect(&self) -> Result<Client> {
-        let socket = self.dir.join("sock");
-        let failed = || Error::io(format!("cannot connect to {}", socket.display()));
-        let stream = UnixStream::connect(&socket).map_err(failed())?;
-        stream.set_read_timeout(Some(LIMIT)).map_err(failed())?;
-        Ok(Client { stream, next: 0 })
+        Client::of(&self.dir.join("sock"))
     }
 
     /// Sends a command to the control socket, and does not wait for its end.
     pub(crate) fn command(&self, method: &str) -> Result<Client> {
-        let socket = self.dir.join("ctl");
-        let failed = || Error::io(format!("cannot connect to {}", socket.display()));
-        let stream = UnixStream::connect(&socket).map_err(failed())?;
-        stream.set_read_timeout(Some(LIMIT)).map_err(failed())?;
-        let mut client = Client { stream, next: 0 };
+        let mut client = Client::of(&self.dir.join("ctl"))?;
         client.send(method, "[]")?;
         Ok(client)
     }
@@ -108,6 +100,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client of whoever listens on that socket.
+    pub(crate) fn of(socket: &Path) -> Result<Self> {
+        let failed = || Error::io(format!("cannot connect to {}", socket.display()));
+        let stream = UnixStream::connect(socket).map_err(failed())?;
+        stream.set_read_timeout(Some(LIMIT)).map_err(failed())?;
+        Ok(Self { stream, next: 0 })
+    }
+
     /// Sends a request; returns its number.
     pub(crate) fn send(&mut self, method: &str, params: &str) -> Result<u64> {
         self.next += 1;
