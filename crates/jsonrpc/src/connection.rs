@@ -4,7 +4,7 @@ use crate::json::{ParseError, Parser};
 use crate::message::{Message, MessageError};
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use stream::{Interest, Poller, Stream, strerror};
@@ -91,8 +91,11 @@ impl Chunk {
 
 /// Small messages are joined in chunks up to about this size, to be sent by one system call.
 const CHUNK: usize = 64 << 10;
-/// Bytes asked from the kernel at once.
-const READ: usize = 16 << 10;
+/// Bytes asked from the kernel first, and then, if there were so many: most messages are small.
+const READ_FIRST: usize = 2 << 10;
+const READ_MORE: usize = 64 << 10;
+/// Chunks that one system call sends.
+const CHUNKS_AT_ONCE: usize = 16;
 
 /// A connection. After any error it is of no use and should be dropped.
 pub struct Connection {
@@ -102,6 +105,10 @@ pub struct Connection {
     /// Received but not parsed yet: what followed a complete message.
     unparsed: Vec<u8>,
     parsed: usize,
+    /// The last reading filled its buffer.
+    is_flowing: bool,
+    /// The last reading took everything.
+    is_drained: bool,
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that are sent.
     sent: usize,
@@ -118,6 +125,8 @@ impl Connection {
             parser: Parser::new(limits.message),
             unparsed: Vec::new(),
             parsed: 0,
+            is_flowing: false,
+            is_drained: false,
             chunks: VecDeque::new(),
             sent: 0,
             backlog: 0,
@@ -157,6 +166,12 @@ impl Connection {
 
     /// Queues a message and sends what the stream takes at once.
     pub fn send(&mut self, message: &Message) -> Result<(), ConnectionError> {
+        self.queue(message);
+        self.flush()
+    }
+
+    /// Queues a message, to be sent by the next [`Connection::flush`] together with others.
+    pub fn queue(&mut self, message: &Message) {
         log::debug!(target: "jsonrpc", "{}: send {}", self.name(), message.describe());
         let room = matches!(self.chunks.back(), Some(Chunk::Owned(last)) if last.len() < CHUNK);
         if !room {
@@ -165,49 +180,45 @@ impl Connection {
         if let Some(Chunk::Owned(last)) = self.chunks.back_mut() {
             let before = last.len();
             message.write(last);
-            let added = last.len() - before;
-            return self.queued(added);
+            self.backlog += last.len() - before;
         }
-        Ok(())
     }
 
-    /// As [`Connection::send`], for text that many connections get: a whole message in JSON.
-    pub fn send_shared(&mut self, message: Arc<str>) -> Result<(), ConnectionError> {
-        let added = message.len();
-        self.chunks.push_back(Chunk::Shared(message));
-        self.queued(added)
-    }
-
-    fn queued(&mut self, added: usize) -> Result<(), ConnectionError> {
-        let was_waiting = self.backlog;
-        self.backlog += added;
-        self.flush()?;
-        if was_waiting > 0 && self.backlog > self.limits.backlog {
-            // Whoever asked for something large, and is reading it, may have asked for more.
-            let first = self.chunks.front().map_or(0, |chunk| chunk.bytes().len() - self.sent);
-            let others = self.chunks.iter().skip(1).map(|chunk| chunk.bytes().len());
-            let largest = others.max().unwrap_or(0).max(first);
-            if self.backlog.saturating_sub(largest) > self.limits.backlog {
-                return Err(ConnectionError::Backlog(self.backlog));
-            }
+    /// As [`Connection::queue`], for text that many connections get: a whole message in JSON, or the next part of one.
+    pub fn queue_shared(&mut self, text: Arc<str>) {
+        if !text.is_empty() {
+            self.backlog += text.len();
+            self.chunks.push_back(Chunk::Shared(text));
         }
-        Ok(())
     }
 
-    /// Sends as much as the stream takes. To be called when it is writable.
+    /// Sends as much as the stream takes. An error if the peer has so much left to read that it is no use to wait for it.
     pub fn flush(&mut self) -> Result<(), ConnectionError> {
-        while let Some(chunk) = self.chunks.front() {
-            let rest = chunk.bytes().get(self.sent..).unwrap_or_default();
-            if rest.is_empty() {
-                self.chunks.pop_front();
-                self.sent = 0;
-                continue;
+        self.push()?;
+        if self.backlog <= self.limits.backlog {
+            return Ok(());
+        }
+        // Whoever asked for something large, and is reading it, may have asked for more.
+        let first = self.chunks.front().map_or(0, |chunk| chunk.bytes().len() - self.sent);
+        let others = self.chunks.iter().skip(1).map(|chunk| chunk.bytes().len());
+        let largest = others.max().unwrap_or(0).max(first);
+        if self.backlog.saturating_sub(largest) > self.limits.backlog {
+            return Err(ConnectionError::Backlog(self.backlog));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self) -> Result<(), ConnectionError> {
+        while self.backlog > 0 {
+            let chunks = self.chunks.iter().map(Chunk::bytes).take(CHUNKS_AT_ONCE);
+            let mut parts = [IoSlice::new(&[]); CHUNKS_AT_ONCE];
+            for (at, (part, chunk)) in parts.iter_mut().zip(chunks).enumerate() {
+                let from = if at == 0 { self.sent } else { 0 };
+                *part = IoSlice::new(chunk.get(from..).unwrap_or_default());
             }
-            match self.stream.send(rest) {
-                Ok(n) => {
-                    self.sent += n;
-                    self.backlog -= n;
-                }
+            let parts = parts.get(..self.chunks.len()).unwrap_or(&parts);
+            match self.stream.send_vectored(parts) {
+                Ok(n) => self.forget(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
             }
@@ -215,8 +226,21 @@ impl Connection {
         Ok(())
     }
 
+    /// Lets go of the first `n` bytes, which are sent.
+    fn forget(&mut self, n: usize) {
+        self.backlog -= n;
+        self.sent += n;
+        while let Some(first) = self.chunks.front()
+            && first.bytes().len() <= self.sent
+        {
+            self.sent -= first.bytes().len();
+            self.chunks.pop_front();
+        }
+    }
+
     /// The next message, or `None` if it has not arrived in full.
     pub fn recv(&mut self) -> Result<Option<Message>, ConnectionError> {
+        let mut has_read = false;
         loop {
             if self.has_unparsed() {
                 let mut rest = self.unparsed.get(self.parsed..).unwrap_or_default();
@@ -231,17 +255,40 @@ impl Connection {
             }
             self.unparsed.clear();
             self.parsed = 0;
-            let mut buf = [0; READ];
-            match self.stream.recv(&mut buf) {
-                Ok(0) => return Err(ConnectionError::Closed),
-                Ok(n) => {
-                    self.received += n as u64;
-                    self.unparsed.extend_from_slice(buf.get(..n).unwrap_or_default());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(error.into()),
+            if has_read && self.is_drained || !self.read()? {
+                return Ok(None);
             }
+            has_read = true;
         }
+    }
+
+    /// Whether [`Connection::recv`] would find nothing, as far as the last reading tells: who waits for the stream to become
+    /// readable again misses nothing and saves a system call.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained && !self.has_unparsed()
+    }
+
+    /// Reads some of what has arrived; false if nothing has.
+    fn read(&mut self) -> Result<bool, ConnectionError> {
+        let (mut few, mut many);
+        let buffer: &mut [u8] = if self.is_flowing {
+            many = vec![0; READ_MORE];
+            &mut many
+        } else {
+            few = [0; READ_FIRST];
+            &mut few
+        };
+        let n = match self.stream.recv(buffer) {
+            Ok(0) => return Err(ConnectionError::Closed),
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error.into()),
+        };
+        self.is_flowing = n == buffer.len();
+        self.is_drained = n == 0 || !self.is_flowing && self.stream.fills_buffers();
+        self.received += n as u64;
+        self.unparsed.extend_from_slice(buffer.get(..n).unwrap_or_default());
+        Ok(n > 0)
     }
 
     /// What to wait for: reading, and writing while something waits to be sent.
@@ -320,7 +367,8 @@ mod tests {
         let (mut connection, mut reader) =
             (Connection::new(a, Limits::default()), Connection::new(b, Limits::default()));
         connection.send(&large).unwrap();
-        connection.send_shared(small.to_string().into()).unwrap();
+        connection.queue_shared(small.to_string().into());
+        connection.flush().unwrap();
         let mut got = Vec::new();
         while got.len() < 2 {
             got.extend(reader.recv().unwrap());

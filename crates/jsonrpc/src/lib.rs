@@ -17,3 +17,5 @@ pub use json::{Json, Object};
 pub use message::Message;
 pub use reconnect::Reconnect;
 pub use session::Session;
+/// Text of any length, short text without an allocation; what strings in [`Json`] are.
+pub use smol_str::SmolStr;

@@ -4,6 +4,7 @@
 //! a reply whose result is `null` is a reply.
 
 use crate::json::{Json, text};
+use smol_str::SmolStr;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,14 +16,14 @@ pub enum Message {
         /// Any value but `null`.
         id: Json,
         /// What to do.
-        method: Arc<str>,
+        method: SmolStr,
         /// With what; an array.
         params: Arc<[Json]>,
     },
     /// Wants no answer.
     Notify {
         /// What happened.
-        method: Arc<str>,
+        method: SmolStr,
         /// Details; an array.
         params: Arc<[Json]>,
     },

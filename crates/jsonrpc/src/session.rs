@@ -287,13 +287,32 @@ impl Session {
         }
     }
 
-    /// As [`Session::send`], for text that many sessions get.
-    pub fn send_shared(&mut self, message: Arc<str>, now: Instant) {
+    /// As [`Session::send`], but the message waits for the next [`Session::flush`], to be sent together with others.
+    pub fn queue(&mut self, message: &Message) {
+        if let Link::Up(connection) = &mut self.link {
+            connection.queue(message);
+        }
+    }
+
+    /// As [`Session::queue`], for text that many sessions get: a whole message, or the next part of one.
+    pub fn queue_shared(&mut self, text: Arc<str>) {
+        if let Link::Up(connection) = &mut self.link {
+            connection.queue_shared(text);
+        }
+    }
+
+    /// Sends what is queued.
+    pub fn flush(&mut self, now: Instant) {
         if let Link::Up(connection) = &mut self.link
-            && let Err(error) = connection.send_shared(message)
+            && let Err(error) = connection.flush()
         {
             self.fail(error, now);
         }
+    }
+
+    /// Whether [`Session::recv`] would find nothing until the poller says otherwise, see [`Connection::is_drained`].
+    pub fn is_drained(&self) -> bool {
+        if let Link::Up(connection) = &self.link { connection.is_drained() } else { false }
     }
 
     /// Queues a request; returns the id that its answer will carry. Ids never repeat within a session.

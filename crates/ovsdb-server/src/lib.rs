@@ -7,7 +7,7 @@
 //!
 //! - [`config`]: what to serve where; [`options`]: the same from a command line; [`config_file`]: from a file, which [`reload`]
 //!   follows;
-//! - [`network`]: clients and listeners; [`remotes`]: which there should be, and [`keys`]: with which keys, also when the
+//! - [`network`]: clients and listeners, [`alarms`]: when to look at which; [`remotes`]: which there should be, and [`keys`]: with which keys, also when the
 //!   database says so;
 //! - [`source`]: a connection to a server whose database is copied here, for [`relays`] and for [`replication`];
 //! - [`commands`]: the control socket; [`program`]: the daemon.
@@ -15,6 +15,7 @@
 //! A program that embeds the server (`ferroswitch run`) makes a [`Server`] from a [`Config`] and calls [`Server::serve`] on a
 //! thread of its own; a [`Stop`] ends it.
 
+mod alarms;
 mod child;
 mod commands;
 mod compactions;

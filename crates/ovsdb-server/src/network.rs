@@ -1,6 +1,6 @@
 //! Clients and listeners: everything that has a descriptor, but the control socket.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
@@ -8,16 +8,35 @@ use base::Instant;
 use jsonrpc::{Limits, Session};
 use ovsdb::rbac::Caller;
 use ovsdb::server::{Output, Server as Database, SessionId, Time};
+use slotmap::{Key, KeyData, SecondaryMap, SlotMap};
 use stream::{Endpoint, Event, Interest, Keys, Listener, Poller, strerror};
 
+use crate::alarms::{Alarm, Alarms};
 use crate::remotes::{Settings, Target};
 
 /// Messages that one client gets served per turn: nobody keeps the others waiting.
 const MESSAGES_PER_TURN: usize = 500;
 /// Connections accepted from one listener per turn.
 const ACCEPTS_PER_TURN: usize = 64;
-/// The first token of clients and listeners; smaller ones are the loop's own.
+/// The first token of listeners and of connections to other servers; smaller ones are the loop's own. The tokens of clients
+/// are their [`ClientId`]s, which are greater than 32 bits can say.
 const FIRST_TOKEN: u64 = 16;
+
+slotmap::new_key_type! {
+    /// Names a client, connected or not.
+    struct ClientId;
+}
+
+impl ClientId {
+    fn token(self) -> u64 {
+        self.data().as_ffi()
+    }
+
+    /// The client that a token belongs to, unless it is somebody else's.
+    fn of(token: u64) -> Option<Self> {
+        (token > u64::from(u32::MAX)).then(|| KeyData::from_ffi(token).into())
+    }
+}
 
 /// A connection, or for active remotes the wish for one.
 struct Client {
@@ -29,6 +48,9 @@ struct Client {
     /// Of the connection that `id` stands for.
     seqno: u64,
     settings: Settings,
+    alarm: Alarm,
+    /// What the database was last told: it has not read what was sent before.
+    backlogged: bool,
 }
 
 /// The state of a remote, for its row in the database.
@@ -51,11 +73,12 @@ pub(crate) struct Network {
     pub(crate) limits: Limits,
     keys: Keys,
     pub(crate) next_token: u64,
-    clients: BTreeMap<u64, Client>,
+    clients: SlotMap<ClientId, Client>,
     listeners: BTreeMap<u64, (Target, Settings, Listener)>,
-    by_session: BTreeMap<SessionId, u64>,
+    by_session: SecondaryMap<SessionId, ClientId>,
     /// Clients that may have something to read although the poller does not say so.
-    ready: BTreeSet<u64>,
+    ready: Vec<ClientId>,
+    alarms: Alarms<ClientId>,
 }
 
 impl Network {
@@ -65,10 +88,11 @@ impl Network {
             limits,
             keys: keys.clone(),
             next_token: FIRST_TOKEN,
-            clients: BTreeMap::new(),
+            clients: SlotMap::with_key(),
             listeners: BTreeMap::new(),
-            by_session: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            by_session: SecondaryMap::new(),
+            ready: Vec::new(),
+            alarms: Alarms::new(),
         })
     }
 
@@ -109,11 +133,12 @@ impl Network {
     }
 
     fn add(&mut self, session: Session, target: Target, settings: Settings) {
-        let token = self.token();
         // The database answers requests when what it did is on disk; an echo behind one comes back behind its answer.
         let session = session.with_echoes_handed_over();
-        self.clients.insert(token, Client { session, target, id: None, seqno: 0, settings });
-        self.ready.insert(token);
+        let (id, seqno, alarm, backlogged) = (None, 0, Alarm::default(), false);
+        let client = Client { session, target, id, seqno, settings, alarm, backlogged };
+        let client = self.clients.insert(client);
+        self.ready.push(client);
     }
 
     /// Changes the settings of a remote and of its connections.
@@ -121,31 +146,26 @@ impl Network {
         for (_, current, _) in self.listeners.values_mut().filter(|(t, ..)| t == target) {
             current.clone_from(settings);
         }
-        for client in self.clients.values_mut().filter(|client| client.target == *target) {
+        for (id, client) in self.clients.iter_mut().filter(|(_, c)| c.target == *target) {
             settings.apply(&mut client.session, target);
             client.settings.clone_from(settings);
+            self.alarms.set(id, &mut client.alarm, client.session.deadline());
         }
     }
 
     /// Drops a remote and its connections.
     pub(crate) fn drop_remote(&mut self, target: &Target, db: &mut Database) {
         self.listeners.retain(|_, (t, ..)| t != target);
-        let tokens: Vec<u64> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.target == *target)
-            .map(|(token, _)| *token)
-            .collect();
-        for token in tokens {
-            self.remove(token, db);
+        let clients = self.clients.iter().filter(|(_, client)| client.target == *target);
+        for client in clients.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.remove(client, db);
         }
     }
 
     /// Makes every client connect anew.
     pub(crate) fn reconnect_all(&mut self, db: &mut Database, now: Instant) {
-        let tokens: Vec<u64> = self.clients.keys().copied().collect();
-        for token in tokens {
-            self.hang_up(token, db, now);
+        for client in self.clients.keys().collect::<Vec<_>>() {
+            self.hang_up(client, db, now);
         }
     }
 
@@ -185,28 +205,29 @@ impl Network {
         if !self.ready.is_empty() {
             return Some(now);
         }
-        self.clients.values().filter_map(|client| client.session.deadline()).min()
+        self.alarms.next()
     }
 
     /// Accepts, connects and reads: hands every message to `db`.
     pub(crate) fn receive(&mut self, events: &[Event], db: &mut Database, time: Time) {
-        let mut tokens = std::mem::take(&mut self.ready);
-        tokens.extend(events.iter().map(|event| event.token).filter(|token| *token >= FIRST_TOKEN));
-        let due = |client: &Client| {
-            client.session.deadline().is_some_and(|deadline| deadline <= time.now)
-        };
-        tokens
-            .extend(self.clients.iter().filter(|(_, client)| due(client)).map(|(token, _)| *token));
-        for token in tokens {
+        for id in std::mem::take(&mut self.ready) {
+            self.serve(id, db, time);
+        }
+        for token in events.iter().map(|event| event.token) {
             if self.listeners.contains_key(&token) {
                 self.accept(token, time.now);
-            } else {
-                self.serve(token, db, time);
+            } else if let Some(id) = ClientId::of(token) {
+                self.serve(id, db, time);
+            }
+        }
+        while let Some((id, at)) = self.alarms.take(time.now) {
+            if self.clients.get_mut(id).is_some_and(|client| client.alarm.went_off(at)) {
+                self.serve(id, db, time);
             }
         }
         // Newly accepted connections usually have their first request waiting.
-        for token in std::mem::take(&mut self.ready) {
-            self.serve(token, db, time);
+        for id in std::mem::take(&mut self.ready) {
+            self.serve(id, db, time);
         }
     }
 
@@ -228,32 +249,35 @@ impl Network {
         }
     }
 
-    fn serve(&mut self, token: u64, db: &mut Database, time: Time) {
-        let Some(client) = self.clients.get_mut(&token) else { return };
+    fn serve(&mut self, id: ClientId, db: &mut Database, time: Time) {
+        let Some(client) = self.clients.get_mut(id) else { return };
         client.session.run(time.now);
-        Self::follow_connection(client, token, &mut self.by_session, db);
+        Self::follow_connection(client, id, &mut self.by_session, db);
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = client.session.recv(time.now) else {
-                return self.settle(token, db);
+                return self.settle(id, db);
             };
             if let Some(id) = client.id {
                 db.handle(id, message, time);
             }
+            if client.session.is_drained() {
+                return self.settle(id, db);
+            }
         }
-        self.ready.insert(token);
+        self.ready.push(id);
     }
 
     /// Tells the database about a connection that was made or lost.
     fn follow_connection(
         client: &mut Client,
-        token: u64,
-        by_session: &mut BTreeMap<SessionId, u64>,
+        name: ClientId,
+        by_session: &mut SecondaryMap<SessionId, ClientId>,
         db: &mut Database,
     ) {
         let connected = client.session.is_connected();
         let seqno = client.session.seqno();
         if let Some(id) = client.id.take_if(|_| !connected || client.seqno != seqno) {
-            by_session.remove(&id);
+            by_session.remove(id);
             db.disconnect(id);
         }
         if connected && client.id.is_none() {
@@ -262,83 +286,108 @@ impl Network {
                 let name = client.session.peer_name();
                 db.set_caller(id, Caller { role: role.clone(), name });
             }
-            by_session.insert(id, token);
+            by_session.insert(id, name);
+            client.backlogged = false;
             client.id = Some(id);
             client.seqno = seqno;
         }
     }
 
     /// After something was read from or sent to a client: forgets it if it is gone, else sees to what it waits for.
-    fn settle(&mut self, token: u64, db: &mut Database) {
-        let Some(client) = self.clients.get_mut(&token) else { return };
-        Self::follow_connection(client, token, &mut self.by_session, db);
+    fn settle(&mut self, id: ClientId, db: &mut Database) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        Self::follow_connection(client, id, &mut self.by_session, db);
         if !client.session.is_alive() {
-            return self.remove(token, db);
+            return self.remove(id, db);
         }
-        if let Some(id) = client.id {
-            db.set_backlogged(id, client.session.backlog() > 0);
+        let backlogged = client.session.backlog() > 0;
+        if let Some(session) = client.id
+            && std::mem::replace(&mut client.backlogged, backlogged) != backlogged
+        {
+            db.set_backlogged(session, backlogged);
         }
-        if let Err(error) = client.session.watch(&self.poller, token) {
+        self.alarms.set(id, &mut client.alarm, client.session.deadline());
+        if let Err(error) = client.session.watch(&self.poller, id.token()) {
             log::warn!(target: "ovsdb_jsonrpc_server", "{}: {}", client.session.name(), strerror(&error));
-            self.remove(token, db);
+            self.remove(id, db);
         }
     }
 
-    fn remove(&mut self, token: u64, db: &mut Database) {
-        if let Some(id) = self.clients.remove(&token).and_then(|client| client.id) {
-            self.by_session.remove(&id);
-            db.disconnect(id);
+    fn remove(&mut self, id: ClientId, db: &mut Database) {
+        if let Some(session) = self.clients.remove(id).and_then(|client| client.id) {
+            self.by_session.remove(session);
+            db.disconnect(session);
         }
-        self.ready.remove(&token);
     }
 
     /// Ends a client's connection; those to active remotes are made again.
-    fn hang_up(&mut self, token: u64, db: &mut Database, now: Instant) {
-        let Some(client) = self.clients.get_mut(&token) else { return };
+    fn hang_up(&mut self, id: ClientId, db: &mut Database, now: Instant) {
+        let Some(client) = self.clients.get_mut(id) else { return };
         client.session.force_reconnect(now);
         client.session.run(now);
-        self.settle(token, db);
+        self.settle(id, db);
     }
 
     /// Sends what the database has for its clients.
     pub(crate) fn send(&mut self, db: &mut Database, now: Instant) {
+        let (mut to_settle, mut to_hang_up) = (Vec::new(), Vec::new());
         // Sending may clear the way for updates that were held back, but only once for each client.
         for _ in 0..3 {
-            let outputs = db.take_outputs();
-            if outputs.is_empty() {
+            if !db.has_outputs() {
                 return;
             }
-            // Who only hears what happened goes first: when a transaction is answered, every copy that keeps up has it.
-            let (answers, news): (Vec<_>, Vec<_>) =
-                outputs.into_iter().partition(|(_, outputs)| {
-                    outputs.iter().any(|output| !matches!(output, Output::Shared(_)))
-                });
-            for (id, outputs) in news.into_iter().chain(answers) {
-                if let Some(token) = self.by_session.get(&id).copied() {
-                    self.send_to(token, outputs, db, now);
+            db.hand_out(|session, outputs| {
+                let Some(id) = self.by_session.get(session).copied() else { return };
+                let Some(client) = self.clients.get_mut(id) else { return };
+                match client.send(outputs, now) {
+                    Sent::Well => {}
+                    Sent::Differently => to_settle.push(id),
+                    Sent::AllThereIs => to_hang_up.push(id),
                 }
+            });
+            for id in to_settle.drain(..) {
+                self.settle(id, db);
+            }
+            for id in to_hang_up.drain(..) {
+                self.hang_up(id, db, now);
             }
         }
     }
+}
 
-    fn send_to(&mut self, token: u64, outputs: Vec<Output>, db: &mut Database, now: Instant) {
-        let Some(client) = self.clients.get_mut(&token) else { return };
+/// What sending has led to.
+enum Sent {
+    /// Nothing else is to be done.
+    Well,
+    /// The client is gone, or reads slower or faster than before.
+    Differently,
+    /// The client is to be disconnected.
+    AllThereIs,
+}
+
+impl Client {
+    fn send(&mut self, outputs: impl Iterator<Item = Output>, now: Instant) -> Sent {
+        let mut sent = Sent::Well;
         for output in outputs {
             match output {
-                Output::Message(message) => client.session.send(message, now),
-                Output::Shared(text) => client.session.send_shared(text, now),
+                Output::Message(message) => self.session.queue(&message),
+                Output::Shared(text) => self.session.queue_shared(text),
                 Output::Pieces(pieces) => {
-                    for piece in pieces {
-                        client.session.send_shared(piece, now);
-                    }
+                    pieces.into_iter().for_each(|piece| self.session.queue_shared(piece));
                 }
                 Output::Close(reason) => {
-                    let name = client.session.name();
+                    let name = self.session.name();
                     log::info!(target: "ovsdb_jsonrpc_server", "{name}: disconnecting ({reason})");
-                    return self.hang_up(token, db, now);
+                    sent = Sent::AllThereIs;
                 }
             }
         }
-        self.settle(token, db);
+        self.session.flush(now);
+        let is_as_before =
+            self.session.is_connected() && self.backlogged == (self.session.backlog() > 0);
+        match sent {
+            Sent::Well if !is_as_before => Sent::Differently,
+            sent => sent,
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+
+use jsonrpc::SmolStr;
 
 use crate::Uuid;
 
@@ -47,7 +48,7 @@ impl AtomType {
             Self::Integer => Atom::Integer(0),
             Self::Real => Atom::Real(Real::ZERO),
             Self::Boolean => Atom::Boolean(false),
-            Self::String => Atom::String(Arc::from("")),
+            Self::String => Atom::String(SmolStr::default()),
             Self::Uuid => Atom::Uuid(Uuid::ZERO),
         }
     }
@@ -102,8 +103,8 @@ pub enum Atom {
     Real(Real),
     /// A truth value.
     Boolean(bool),
-    /// Unicode text, shared between the row versions that hold it.
-    String(Arc<str>),
+    /// Unicode text: short in the atom itself, long shared between the row versions that hold it.
+    String(SmolStr),
     /// A row identifier.
     Uuid(Uuid),
 }
@@ -187,8 +188,8 @@ impl From<String> for Atom {
     }
 }
 
-impl From<Arc<str>> for Atom {
-    fn from(value: Arc<str>) -> Self {
+impl From<SmolStr> for Atom {
+    fn from(value: SmolStr) -> Self {
         Self::String(value)
     }
 }

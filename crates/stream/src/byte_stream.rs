@@ -6,8 +6,10 @@ use crate::tls::{Channel, Handshake, Keys};
 use crate::unix_path::UnixAddress;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use std::io;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType,
+};
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -167,6 +169,27 @@ impl Stream {
                 other => return Ok(other?),
             }
         }
+    }
+
+    /// As [`Stream::send`], from several pieces at once. Of TLS it sends of the first that is not empty.
+    pub fn send_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.channel.is_some() || parts.len() < 2 {
+            let first = parts.iter().find(|part| !part.is_empty());
+            return first.map_or(Ok(0), |part| self.send(part));
+        }
+        loop {
+            let mut none = SendAncillaryBuffer::default();
+            match rustix::net::sendmsg(&self.fd, parts, &mut none, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Whether receiving less than there is room for means that nothing more has arrived. With TLS it means nothing, for
+    /// records have ends of their own.
+    pub fn fills_buffers(&self) -> bool {
+        self.channel.is_none()
     }
 
     /// Tells the peer that nothing more will come, where TLS has a word for that. Dropping the stream does so too.

@@ -3,10 +3,9 @@
 //! A handler gets the daemon's own context `C` by mutable reference, so commands need no process-wide state and two daemons in
 //! one process do not notice each other.
 
-use jsonrpc::{Json, Object};
+use jsonrpc::{Json, Object, SmolStr};
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use stream::Waker;
 
@@ -72,7 +71,7 @@ impl From<()> for Reply {
 
 /// A command's arguments, the command's name not among them. Dereferences to a slice of strings.
 pub struct Args {
-    pub(crate) argv: Vec<Arc<str>>,
+    pub(crate) argv: Vec<SmolStr>,
     pub(crate) format: Format,
     pub(crate) answer_to: AnswerTo,
 }
@@ -96,8 +95,8 @@ impl Args {
 }
 
 impl Deref for Args {
-    type Target = [Arc<str>];
-    fn deref(&self) -> &[Arc<str>] {
+    type Target = [SmolStr];
+    fn deref(&self) -> &[SmolStr] {
         &self.argv
     }
 }

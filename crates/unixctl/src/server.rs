@@ -7,11 +7,10 @@
 //! caller who floods the socket cannot keep the daemon from its work.
 
 use crate::registry::{Answer, AnswerTo, Args, Format, Registry, Reply};
-use jsonrpc::{Connection, Json, Limits, Message, json};
+use jsonrpc::{Connection, Json, Limits, Message, SmolStr, json};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use stream::{Endpoint, Interest, Listener, Poller, Stream, Waker, strerror};
@@ -160,8 +159,7 @@ impl<C> Server<C> {
             answers: self.answers.0.clone(),
             waker: self.waker.clone(),
         };
-        let argv: Option<Vec<Arc<str>>> =
-            params.iter().map(|p| p.as_shared_str().cloned()).collect();
+        let argv: Option<Vec<SmolStr>> = params.iter().map(|p| p.as_smol_str().cloned()).collect();
         let reply = match argv {
             None => Reply::Error(format!("\"{method}\" command has non-string argument")),
             Some(argv) if method == "set-options" => caller.set_options(&argv).into(),
@@ -213,7 +211,7 @@ enum Served {
 }
 
 impl Caller {
-    fn set_options(&mut self, argv: &[Arc<str>]) -> Result<(), String> {
+    fn set_options(&mut self, argv: &[SmolStr]) -> Result<(), String> {
         let mut format = self.format;
         let mut argv = argv.iter();
         while let Some(option) = argv.next() {

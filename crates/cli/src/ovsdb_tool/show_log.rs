@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
-use jsonrpc::{Json, Object};
+use jsonrpc::{Json, Object, SmolStr};
 use ovsdb::log::change::Annotations;
 use ovsdb::log::file::FileStorage;
 use ovsdb::log::record::RecordReader;
@@ -44,7 +43,7 @@ struct History {
     verbosity: usize,
     schema: Option<Schema>,
     /// Rows that exist, with the name that people gave them, if their table has such a column.
-    names: BTreeMap<Arc<str>, Option<Json>>,
+    names: BTreeMap<SmolStr, Option<Json>>,
 }
 
 impl History {
@@ -81,7 +80,7 @@ impl History {
         out
     }
 
-    fn row(&mut self, table: &str, uuid: &Arc<str>, row: &Json, is_diff: bool, out: &mut String) {
+    fn row(&mut self, table: &str, uuid: &SmolStr, row: &Json, is_diff: bool, out: &mut String) {
         let short: String = uuid.chars().take(8).collect();
         let known = self.names.get(uuid).cloned();
         let name = row.get("name").cloned().or_else(|| known.clone().flatten());
@@ -99,7 +98,7 @@ impl History {
             let _ = writeln!(out, "    delete row");
             return;
         };
-        self.names.insert(Arc::clone(uuid), name);
+        self.names.insert(uuid.clone(), name);
         if self.verbosity > 1 {
             let schema = self.schema.as_ref().and_then(|schema| schema.table_named(table));
             for (column, value) in columns {

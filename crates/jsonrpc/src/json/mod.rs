@@ -1,8 +1,9 @@
 //! JSON values with Open vSwitch's rules.
 //!
 //! # What
-//! [`Json`] is an immutable tree whose clones are cheap (every container and string is reference-counted), because one
-//! database update goes to many monitors and a reply is often built from parts of a request.
+//! [`Json`] is an immutable tree whose clones are cheap (every container and long string is reference-counted; a short string
+//! lies in the value itself, for names and words such as "uuid" are most of what there is), because one database update goes to
+//! many monitors and a reply is often built from parts of a request.
 //!
 //! # Rules that differ from other JSON libraries
 //! - Numbers: whatever is a whole number in the range of `i64` is an [`Json::Integer`], however it was written (`1.0`,
@@ -23,6 +24,8 @@ pub mod text;
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 pub use object::Object;
 pub use parse::{MAX_DEPTH, ParseError, Parser};
 pub use text::unescape;
@@ -40,7 +43,7 @@ pub enum Json {
     /// Any other number; always finite. Make one with [`Json::real`], which keeps whole numbers out of here.
     Real(f64),
     /// A string; never contains NUL when it was parsed.
-    String(Arc<str>),
+    String(SmolStr),
     /// An array.
     Array(Arc<[Json]>),
     /// An object.
@@ -74,7 +77,7 @@ impl Json {
     }
 
     /// An object from pairs; of duplicate names the last wins.
-    pub fn object<K: Into<Arc<str>>, V: Into<Json>>(
+    pub fn object<K: Into<SmolStr>, V: Into<Json>>(
         members: impl IntoIterator<Item = (K, V)>,
     ) -> Json {
         Json::Object(members.into_iter().collect())
@@ -109,8 +112,8 @@ impl Json {
         if let Json::String(s) = self { Some(s) } else { None }
     }
 
-    /// The shared string, if it is one.
-    pub fn as_shared_str(&self) -> Option<&Arc<str>> {
+    /// The string as it is kept, cheap to clone, if it is one.
+    pub fn as_smol_str(&self) -> Option<&SmolStr> {
         if let Json::String(s) = self { Some(s) } else { None }
     }
 
@@ -207,12 +210,24 @@ impl From<&String> for Json {
 
 impl From<Arc<str>> for Json {
     fn from(s: Arc<str>) -> Json {
-        Json::String(s)
+        Json::String(s.into())
     }
 }
 
 impl From<&Arc<str>> for Json {
     fn from(s: &Arc<str>) -> Json {
+        Json::String(s.clone().into())
+    }
+}
+
+impl From<SmolStr> for Json {
+    fn from(s: SmolStr) -> Json {
+        Json::String(s)
+    }
+}
+
+impl From<&SmolStr> for Json {
+    fn from(s: &SmolStr) -> Json {
         Json::String(s.clone())
     }
 }

@@ -4,12 +4,13 @@
 //! update with a hundred thousand rows) are built once, sorted once and then searched by bisection.
 
 use super::Json;
+use smol_str::SmolStr;
 use std::fmt;
 use std::sync::Arc;
 
 /// An object: members sorted by name, names unique. Cloning is cheap. Built from an iterator of pairs.
 #[derive(Clone, PartialEq)]
-pub struct Object(Arc<[(Arc<str>, Json)]>);
+pub struct Object(Arc<[(SmolStr, Json)]>);
 
 impl Object {
     /// An object without members.
@@ -18,18 +19,18 @@ impl Object {
     }
 
     /// Takes members in any order; of duplicate names the last wins.
-    pub fn from_members(mut members: Vec<(Arc<str>, Json)>) -> Object {
+    pub fn from_members(mut members: Vec<(SmolStr, Json)>) -> Object {
         Object::from_tail(&mut members, 0)
     }
 
     /// As [`Object::from_members`], taking the members from `start` on off the end of a vector.
-    pub(super) fn from_tail(members: &mut Vec<(Arc<str>, Json)>, start: usize) -> Object {
+    pub(super) fn from_tail(members: &mut Vec<(SmolStr, Json)>, start: usize) -> Object {
         let tail = members.get_mut(start..).unwrap_or_default();
         if tail.is_sorted_by(|a, b| a.0 < b.0) {
             return Object(members.drain(start..).collect());
         }
         tail.sort_by(|a, b| a.0.cmp(&b.0)); // stable: equal names keep their order
-        let mut unique: Vec<(Arc<str>, Json)> = members.drain(start..).collect();
+        let mut unique: Vec<(SmolStr, Json)> = members.drain(start..).collect();
         unique.dedup_by(|later, kept| {
             let same = later.0 == kept.0;
             if same {
@@ -45,8 +46,8 @@ impl Object {
         self.get_member(name).map(|(_, value)| value)
     }
 
-    /// The member of that name together with its shared name.
-    pub fn get_member(&self, name: &str) -> Option<&(Arc<str>, Json)> {
+    /// The member of that name together with its name.
+    pub fn get_member(&self, name: &str) -> Option<&(SmolStr, Json)> {
         // Few members: comparing all beats bisection, for most names differ in length.
         if self.0.len() <= 8 {
             return self.0.iter().find(|(n, _)| **n == *name);
@@ -71,12 +72,12 @@ impl Object {
     }
 
     /// The members in order of name.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Arc<str>, &Json)> + ExactSizeIterator {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&SmolStr, &Json)> + ExactSizeIterator {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
     /// The names in order.
-    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &Arc<str>> + ExactSizeIterator {
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &SmolStr> + ExactSizeIterator {
         self.0.iter().map(|(name, _)| name)
     }
 
@@ -86,13 +87,13 @@ impl Object {
     }
 
     /// The members in order of name.
-    pub fn members(&self) -> &[(Arc<str>, Json)] {
+    pub fn members(&self) -> &[(SmolStr, Json)] {
         &self.0
     }
 
     /// A copy with one member added or replaced. Linear: build large objects from an iterator instead.
     #[must_use]
-    pub fn with(&self, name: impl Into<Arc<str>>, value: impl Into<Json>) -> Object {
+    pub fn with(&self, name: impl Into<SmolStr>, value: impl Into<Json>) -> Object {
         let mut members = self.0.to_vec();
         members.push((name.into(), value.into()));
         Object::from_members(members)
@@ -117,15 +118,15 @@ impl fmt::Debug for Object {
     }
 }
 
-impl<K: Into<Arc<str>>, V: Into<Json>> FromIterator<(K, V)> for Object {
+impl<K: Into<SmolStr>, V: Into<Json>> FromIterator<(K, V)> for Object {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(members: I) -> Object {
         Object::from_members(members.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
 }
 
 impl<'a> IntoIterator for &'a Object {
-    type Item = &'a (Arc<str>, Json);
-    type IntoIter = std::slice::Iter<'a, (Arc<str>, Json)>;
+    type Item = &'a (SmolStr, Json);
+    type IntoIter = std::slice::Iter<'a, (SmolStr, Json)>;
     fn into_iter(self) -> Self::IntoIter {
         self.0.iter()
     }

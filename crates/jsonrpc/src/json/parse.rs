@@ -10,8 +10,8 @@
 //! RFC 7047 §1.1) has no room for them.
 
 use super::{Json, Object, number, text};
+use smol_str::SmolStr;
 use std::fmt;
-use std::sync::Arc;
 
 /// How deep arrays and objects may be nested.
 pub const MAX_DEPTH: usize = 1000;
@@ -51,7 +51,7 @@ impl std::error::Error for ParseError {}
 /// An open array or object: where its parts begin on the parser's stacks of finished parts.
 enum Frame {
     Array { start: usize },
-    Object { start: usize, name: Option<Arc<str>> },
+    Object { start: usize, name: Option<SmolStr> },
 }
 
 /// What the grammar waits for.
@@ -85,7 +85,7 @@ enum Lex {
 enum Token {
     Punct(u8),
     Value(Json),
-    String(Arc<str>),
+    String(SmolStr),
 }
 
 /// An incremental parser for a sequence of documents.
@@ -95,11 +95,10 @@ enum Token {
 pub struct Parser {
     open: Vec<Frame>,
     items: Vec<Json>,
-    members: Vec<(Arc<str>, Json)>,
+    members: Vec<(SmolStr, Json)>,
     expect: Expect,
     lex: Lex,
     partial: Vec<u8>,
-    names: Names,
     /// Bytes of this document before the piece being fed.
     before: usize,
     line: usize,
@@ -117,7 +116,6 @@ impl Parser {
             expect: Expect::Document,
             lex: Lex::Between,
             partial: Vec::new(),
-            names: Names::default(),
             before: 0,
             line: 0,
             line_start: 0,
@@ -315,10 +313,10 @@ impl Parser {
         };
         let body = piece.get(start..end).unwrap_or_default();
         let result = if self.partial.is_empty() {
-            finish_string(body, escapes, &mut self.names)
+            finish_string(body, escapes)
         } else {
             self.partial.extend_from_slice(body);
-            finish_string(&self.partial, escapes, &mut self.names)
+            finish_string(&self.partial, escapes)
         };
         self.partial.clear();
         self.lex = Lex::Between;
@@ -477,35 +475,7 @@ static ENDS_PLAIN: [bool; 256] = {
     table
 };
 
-fn finish_string(body: &[u8], escapes: bool, names: &mut Names) -> Result<Arc<str>, String> {
+fn finish_string(body: &[u8], escapes: bool) -> Result<SmolStr, String> {
     let body = std::str::from_utf8(body).map_err(|_| "quoted string is not valid UTF-8")?;
-    if escapes { text::unescape(body).map(Into::into) } else { Ok(names.share(body)) }
-}
-
-/// Short strings seen lately. A large update repeats the same dozen column names and words such as "uuid" for every row;
-/// sharing them saves most allocations of a parse.
-#[derive(Default)]
-struct Names {
-    slots: Vec<Option<Arc<str>>>,
-}
-
-impl Names {
-    const SLOTS: usize = 128;
-    const LEN_MAX: usize = 24;
-
-    fn share(&mut self, s: &str) -> Arc<str> {
-        let &[first, .., last] = s.as_bytes() else { return s.into() };
-        if s.len() > Self::LEN_MAX {
-            return s.into();
-        }
-        if self.slots.is_empty() {
-            self.slots = vec![None; Self::SLOTS];
-        }
-        let mix = usize::from(first) * 31 + usize::from(last) * 7 + s.len();
-        match self.slots.get_mut(mix % Self::SLOTS) {
-            Some(Some(known)) if **known == *s => known.clone(),
-            Some(slot) => slot.insert(s.into()).clone(),
-            None => s.into(),
-        }
-    }
+    if escapes { text::unescape(body).map(Into::into) } else { Ok(body.into()) }
 }

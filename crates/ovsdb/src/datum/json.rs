@@ -1,7 +1,5 @@
 //! Datums as JSON: `<value>` of RFC 7047 section 5.1.
 
-use std::sync::Arc;
-
 use jsonrpc::Json;
 use jsonrpc::json::text::quote_into;
 
@@ -145,7 +143,7 @@ pub fn atom_from_json(
             Real::new(*value).map(Atom::Real).ok_or_else(|| mismatch(json, base))?
         }
         (AtomType::Boolean, Json::Bool(value)) => Atom::Boolean(*value),
-        (AtomType::String, Json::String(value)) => Atom::String(Arc::clone(value)),
+        (AtomType::String, Json::String(value)) => Atom::String(value.clone()),
         (AtomType::Uuid, _) => Atom::Uuid(uuid_from_json(json, base, names)?),
         _ => return Err(mismatch(json, base)),
     };

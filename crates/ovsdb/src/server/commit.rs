@@ -54,7 +54,7 @@ impl Server {
         waited: Duration,
     ) -> Option<Outcome> {
         let hosted = self.databases.get_mut(database)?;
-        let access = access(database, self.is_backup, self.sessions.get(&session));
+        let access = access(database, self.is_backup, self.sessions.get(session));
         let locks = &self.locks;
         let holds_lock = |name: &str| locks.is_held(name, session);
         let context = Context { uuids: &mut self.uuids, access, holds_lock: &holds_lock, waited };

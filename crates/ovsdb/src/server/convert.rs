@@ -15,7 +15,7 @@ impl Server {
     /// `convert`
     pub(super) fn convert(&mut self, request: &Request<'_>) -> Answer {
         let caller =
-            self.sessions.get(&request.session).and_then(|session| session.caller.as_deref());
+            self.sessions.get(request.session).and_then(|session| session.caller.as_deref());
         if let (Some(caller), Ok(name)) = (caller, self.database_name(request)) {
             return Answer::Failed(caller.may_not_convert(&name));
         }
@@ -48,7 +48,7 @@ impl Server {
             );
             return Err(Error::new(ErrorKind::InvalidParameters, details));
         }
-        let session = self.sessions.get(&request.session);
+        let session = self.sessions.get(request.session);
         if access(&name, self.is_backup, session) != Access::ReadWrite {
             return Err(Error::new(
                 ErrorKind::NotAllowed,

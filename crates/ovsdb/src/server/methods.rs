@@ -60,7 +60,7 @@ fn empty_object() -> Json {
 impl Server {
     /// Deals with a message from a client.
     pub fn handle(&mut self, session: SessionId, message: Message, time: Time) {
-        if self.sessions.get(&session).is_none_or(|session| session.closing) {
+        if self.sessions.get(session).is_none_or(|session| session.closing) {
             return;
         }
         match message {
@@ -150,7 +150,7 @@ impl Server {
     }
 
     fn is_read_only(&self, session: SessionId) -> bool {
-        self.is_backup || self.sessions.get(&session).is_some_and(|session| session.read_only)
+        self.is_backup || self.sessions.get(session).is_some_and(|session| session.read_only)
     }
 
     fn lock_name<'a>(&self, request: &Request<'a>) -> Result<&'a str, Error> {
@@ -207,7 +207,7 @@ impl Server {
                 );
             }
         };
-        if let Some(session) = self.sessions.get_mut(&request.session) {
+        if let Some(session) = self.sessions.get_mut(request.session) {
             session.change_aware = aware;
         }
         Ok(empty_object())

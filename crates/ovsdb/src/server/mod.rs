@@ -28,11 +28,13 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::vec::Drain;
 
 use base::Instant;
 use jsonrpc::{Json, Message};
+use slotmap::SlotMap;
 
 use self::hosted::{Fate, Hosted, Pending};
 use self::locks::Locks;
@@ -65,11 +67,10 @@ pub struct Server {
     id: Uuid,
     uuids: UuidSource,
     databases: BTreeMap<Arc<str>, Hosted>,
-    sessions: BTreeMap<SessionId, Session>,
-    next_session: u64,
+    sessions: SlotMap<SessionId, Session>,
     locks: Locks,
-    /// Sessions that have something to be sent.
-    active: BTreeSet<SessionId>,
+    /// Sessions that may have something to be sent.
+    active: Vec<SessionId>,
     /// Another server's databases are copied into ours, which clients may only read.
     is_backup: bool,
     /// Clients have to be content with `monitor`, as RFC 7047 has it.
@@ -85,10 +86,9 @@ impl Server {
             id: uuids.next_uuid(),
             uuids,
             databases: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            next_session: 1,
+            sessions: SlotMap::with_key(),
             locks: Locks::default(),
-            active: BTreeSet::new(),
+            active: Vec::new(),
             is_backup: false,
             monitors_plainly: false,
             next_ticket: 1,
@@ -156,23 +156,19 @@ impl Server {
 
     /// A client has connected. `name` is for the log.
     pub fn connect(&mut self, name: &str, read_only: bool) -> SessionId {
-        let id = SessionId(self.next_session);
-        self.next_session += 1;
-        self.sessions.insert(id, Session::new(name, read_only));
-        id
+        self.sessions.insert(Session::new(name, read_only))
     }
 
     /// Says that a client may change only what its role allows.
     pub fn set_caller(&mut self, id: SessionId, caller: Caller) {
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.caller = Some(Arc::new(caller));
         }
     }
 
     /// A client is gone. Its transactions that are on their way are completed.
     pub fn disconnect(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.remove(&id) else { return };
-        self.active.remove(&id);
+        let Some(session) = self.sessions.remove(id) else { return };
         for monitor in session.monitors {
             if let Some(hosted) = self.databases.get_mut(&monitor.database) {
                 hosted.specs.remove(monitor.spec);
@@ -192,7 +188,7 @@ impl Server {
 
     /// Tells whether a client has unread messages; while it has, updates for it wait.
     pub fn set_backlogged(&mut self, id: SessionId, backlogged: bool) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
         if std::mem::replace(&mut session.backlogged, backlogged) && !backlogged {
             self.deliver(id);
         }
@@ -213,14 +209,33 @@ impl Server {
         self.monitors_plainly = true;
     }
 
-    /// What is to be sent, in order, to whom.
+    /// Whether anything is to be sent.
+    pub fn has_outputs(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// Hands out what is to be sent, in order, to one client after the other.
+    ///
+    /// Who only hears what happened goes first: when a transaction is answered, every copy that keeps up has it.
+    pub fn hand_out(&mut self, mut to: impl FnMut(SessionId, Drain<'_, Output>)) {
+        for listeners in [true, false] {
+            for id in &self.active {
+                if let Some(session) = self.sessions.get_mut(*id)
+                    && !session.outputs.is_empty()
+                    && session.only_listens() == listeners
+                {
+                    to(*id, session.outputs.drain(..));
+                }
+            }
+        }
+        self.active.clear();
+    }
+
+    /// The same as a list.
     pub fn take_outputs(&mut self) -> Vec<(SessionId, Vec<Output>)> {
-        let active = std::mem::take(&mut self.active);
-        let outputs = active.into_iter().filter_map(|id| {
-            let session = self.sessions.get_mut(&id)?;
-            Some((id, std::mem::take(&mut session.outputs)))
-        });
-        outputs.filter(|(_, outputs)| !outputs.is_empty()).collect()
+        let mut all = Vec::new();
+        self.hand_out(|id, outputs| all.push((id, outputs.collect())));
+        all
     }
 
     /// Changes columns on behalf of the server itself, whatever constraints there are on who may. The change is made with
@@ -280,9 +295,9 @@ impl Server {
     }
 
     fn send(&mut self, id: SessionId, output: Output) {
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.send(output);
-            self.active.insert(id);
+            self.active.push(id);
         }
     }
 
@@ -295,9 +310,9 @@ impl Server {
     }
 
     fn notify(&mut self, id: SessionId, method: &str, param: Json) {
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.notify(method, param);
-            self.active.insert(id);
+            self.active.push(id);
         }
     }
 
@@ -306,7 +321,7 @@ impl Server {
         for (id, session) in &mut self.sessions {
             if !session.change_aware && !session.closing {
                 session.send(Output::Close(reason.to_owned()));
-                self.active.insert(*id);
+                self.active.push(id);
             }
         }
     }
@@ -320,7 +335,7 @@ impl Server {
             self.answer(waiter.session, waiter.id, Err(Json::from("canceled")));
         }
         for id in watchers {
-            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            let Some(session) = self.sessions.get_mut(id) else { continue };
             let monitors = std::mem::take(&mut session.monitors);
             let (canceled, kept): (Vec<_>, Vec<_>) =
                 monitors.into_iter().partition(|monitor| *monitor.database == *name);
@@ -329,7 +344,7 @@ impl Server {
                 if let Some(hosted) = self.databases.get_mut(name) {
                     hosted.specs.remove(monitor.spec);
                 }
-                if self.sessions.get(&id).is_some_and(|session| session.change_aware) {
+                if self.sessions.get(id).is_some_and(|session| session.change_aware) {
                     self.notify(id, "monitor_canceled", monitor.id);
                 }
             }

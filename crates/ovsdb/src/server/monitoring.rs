@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use jsonrpc::{Json, Object};
 
-use super::hosted::notification;
+use super::hosted::{Hosted, TooFarBehind, notification};
 use super::methods::{Answer, Request};
 use super::session::{Monitor, Session};
 use super::{Output, Server, SessionId};
-use crate::monitor::history::Position;
 use crate::monitor::{Spec, Version, encode};
 use crate::{Error, ErrorKind, Uuid};
 
@@ -38,7 +37,7 @@ impl Server {
         if requests.as_object().is_none() {
             return Err(Error::syntax(requests, "monitor-requests must be object"));
         }
-        let session = self.sessions.get_mut(&request.session);
+        let session = self.sessions.get_mut(request.session);
         let (Some(session), Some(hosted)) = (session, self.databases.get_mut(&database)) else {
             return Err(Error::bare(ErrorKind::Internal));
         };
@@ -78,7 +77,7 @@ impl Server {
         self.deliver(request.session);
         let session = self
             .sessions
-            .get_mut(&request.session)
+            .get_mut(request.session)
             .ok_or_else(|| Error::bare(ErrorKind::Internal))?;
         let Some(at) = session.monitor(old_id) else {
             return Err(Error::syntax(old_id, "unknown monitor session"));
@@ -115,7 +114,7 @@ impl Server {
     /// `monitor_cancel`
     pub(super) fn cancel_monitor(&mut self, request: &Request<'_>) -> Answer {
         let [id] = &request.params[..] else { return Answer::Refused("invalid parameters") };
-        let Some(session) = self.sessions.get_mut(&request.session) else { return Answer::Later };
+        let Some(session) = self.sessions.get_mut(request.session) else { return Answer::Later };
         let Some(at) = session.monitor(id) else { return Answer::Refused("unknown monitor") };
         let monitor = session.monitors.remove(at);
         let others = session.monitors.iter().any(|other| other.database == monitor.database);
@@ -130,29 +129,19 @@ impl Server {
 
     /// Tells a client everything that its monitors do not know yet.
     pub(super) fn deliver(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let mut sent = false;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let silent = session.outputs.is_empty();
         let mut behind = None;
-        for monitor in &mut session.monitors {
-            let Some(hosted) = self.databases.get_mut(&monitor.database) else { continue };
-            let end = hosted.history.end();
-            if monitor.position == end {
-                continue;
+        for at in 0..session.monitors.len() {
+            let database = &session.monitors[at].database;
+            if let Some(hosted) = self.databases.get_mut(database)
+                && let Err(TooFarBehind) = session.catch_up(at, hosted)
+            {
+                behind = Some(Arc::clone(&session.monitors[at].database));
             }
-            match hosted.update(monitor.spec, monitor.position, &monitor.id) {
-                Ok(None) => {}
-                Ok(Some(text)) => {
-                    if !session.closing {
-                        session.outputs.push(Output::Shared(text));
-                    }
-                    sent = true;
-                }
-                Err(_) => behind = Some(Arc::clone(&monitor.database)),
-            }
-            monitor.position = end;
         }
-        if sent {
-            self.active.insert(id);
+        if silent && !session.outputs.is_empty() {
+            self.active.push(id);
         }
         if let Some(database) = behind {
             self.drop_slow(id, &database);
@@ -161,7 +150,7 @@ impl Server {
 
     /// Ends the connection of a client that has not read for so long that what it missed is not known any more.
     fn drop_slow(&mut self, id: SessionId, database: &str) {
-        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.closing) else {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| !session.closing) else {
             return;
         };
         log::warn!(
@@ -170,39 +159,61 @@ impl Server {
             session.name
         );
         session.send(Output::Close("too slow to follow the changes".to_owned()));
-        self.active.insert(id);
+        self.active.push(id);
     }
 
     /// Tells everybody who monitors `database` and is ready to hear, and forgets what nobody needs any more.
     pub(super) fn deliver_all(&mut self, database: &str) {
-        let Some(hosted) = self.databases.get(database) else { return };
-        let watchers: Vec<SessionId> = hosted.watchers.iter().copied().collect();
-        for id in &watchers {
-            if self.sessions.get(id).is_some_and(|session| !session.backlogged) {
-                self.deliver(*id);
-            }
-        }
         let Some(hosted) = self.databases.get_mut(database) else { return };
         let mut needed = hosted.history.end();
-        for session in watchers.iter().filter_map(|id| self.sessions.get(id)) {
-            let positions =
-                session.monitors.iter().filter(|monitor| *monitor.database == *database);
-            needed = positions.map(|monitor| monitor.position).fold(needed, Position::min);
+        let mut behind = Vec::new();
+        let watchers = std::mem::take(&mut hosted.watchers);
+        for id in &watchers {
+            let Some(session) = self.sessions.get_mut(*id) else { continue };
+            let silent = session.outputs.is_empty();
+            for at in 0..session.monitors.len() {
+                if *session.monitors[at].database != *database {
+                    continue;
+                }
+                if !session.backlogged && session.catch_up(at, hosted).is_err() {
+                    behind.push(*id);
+                }
+                needed = needed.min(session.monitors[at].position);
+            }
+            if silent && !session.outputs.is_empty() {
+                self.active.push(*id);
+            }
         }
         hosted.history.trim(needed);
         let start = hosted.history.start();
-        if needed >= start {
-            return;
+        if needed < start {
+            let is_lost = |session: &Session| {
+                let mut monitors = session.monitors.iter();
+                monitors.any(|monitor| *monitor.database == *database && monitor.position < start)
+            };
+            let watchers = watchers.iter().copied();
+            behind.extend(watchers.filter(|id| self.sessions.get(*id).is_some_and(is_lost)));
         }
-        let is_lost = |session: &Session| {
-            let mut monitors = session.monitors.iter();
-            monitors.any(|monitor| *monitor.database == *database && monitor.position < start)
-        };
-        for id in watchers {
-            if self.sessions.get(&id).is_some_and(is_lost) {
-                self.drop_slow(id, database);
-            }
+        hosted.watchers = watchers;
+        for id in behind {
+            self.drop_slow(id, database);
         }
+    }
+}
+
+impl Session {
+    /// Tells the client what its monitor at this place does not know yet of the database.
+    fn catch_up(&mut self, at: usize, hosted: &mut Hosted) -> Result<(), TooFarBehind> {
+        let Some(monitor) = self.monitors.get_mut(at) else { return Ok(()) };
+        let end = hosted.history.end();
+        let from = std::mem::replace(&mut monitor.position, end);
+        if from == end {
+            return Ok(());
+        }
+        if let Some(text) = hosted.update(monitor.spec, from, &monitor.id)? {
+            self.send(Output::Shared(text));
+        }
+        Ok(())
     }
 }
 

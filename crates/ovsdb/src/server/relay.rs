@@ -207,7 +207,7 @@ impl Server {
     /// The relay that the request is about.
     pub(super) fn relayed(&self, request: &Request<'_>) -> Option<Arc<str>> {
         let name = self.database_name(request).ok()?;
-        let access = access(&name, self.is_backup, self.sessions.get(&request.session));
+        let access = access(&name, self.is_backup, self.sessions.get(request.session));
         let is_writer = matches!(access, Access::ReadWrite | Access::Role(_));
         (is_writer && self.is_relay(&name)).then_some(name)
     }
@@ -223,7 +223,7 @@ impl Server {
     /// The reply to a transaction that the client's role does not allow, as far as the copy tells. The source knows the relay,
     /// not its clients, so this is the place to look.
     pub(super) fn refused_by_role(&mut self, name: &str, request: &Request<'_>) -> Option<Json> {
-        self.sessions.get(&request.session)?.caller.as_ref()?;
+        self.sessions.get(request.session)?.caller.as_ref()?;
         let trial = Transaction::<Parsed>::new(&request.params[1..]);
         match self.execute(name, request.session, &trial, Duration::ZERO)? {
             Outcome::Waiting(_) => None,

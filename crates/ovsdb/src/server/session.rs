@@ -8,9 +8,10 @@ use super::hosted::SpecId;
 use crate::monitor::history::Position;
 use crate::rbac::Caller;
 
-/// Names a client for as long as it is connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub(super) u64);
+slotmap::new_key_type! {
+    /// Names a client for as long as it is connected, and nobody after that.
+    pub struct SessionId;
+}
 
 /// Something to be sent to a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +63,11 @@ impl Session {
             monitors: Vec::new(),
             outputs: Vec::new(),
         }
+    }
+
+    /// Whether all that is to be sent is what others get, too: it has not asked for anything.
+    pub(super) fn only_listens(&self) -> bool {
+        self.outputs.iter().all(|output| matches!(output, Output::Shared(_)))
     }
 
     pub(super) fn send(&mut self, output: Output) {
