@@ -183,8 +183,11 @@ impl Lab {
     /// Changes one port.
     pub fn change_port(&mut self, (host, port): End, change: impl FnOnce(&mut Port)) {
         self.change(host, |bridges| {
-            let found = bridges.values_mut().find_map(|b| b.ports.get_mut(port));
-            change(Arc::make_mut(found.unwrap_or_else(|| panic!("{port}: no such port"))));
+            let bridge = bridges.values_mut().find(|b| b.ports.contains_key(port));
+            let ports = &mut bridge.unwrap_or_else(|| panic!("{port}: no such port")).ports;
+            let mut changed = ports[port].clone();
+            change(Arc::make_mut(&mut changed));
+            ports.insert(port.to_owned(), changed);
         });
     }
 

@@ -58,12 +58,9 @@ fn a_full_mesh_of_protected_tunnels_does_not_loop() {
             .map(|p| (names[usize::from(p)], vxlan(names[usize::from(p)], &underlay_ip(p), &[])));
         let ports: Vec<_> = tunnels.chain([("vm1", dummy())]).collect();
         let host = overlay_host(&mut lab, n, &ports);
-        lab.change(host, |bridges| {
-            let ports = bridges.get_mut("br-int").into_iter().flat_map(|b| &mut b.ports);
-            ports.for_each(|(name, port)| {
-                Arc::make_mut(port).protected = name.starts_with("vxlan");
-            });
-        });
+        for name in ports.iter().map(|(name, _)| *name).filter(|name| name.starts_with("vxlan")) {
+            lab.change_port((host, name), |port| port.protected = true);
+        }
         host
     });
     segment(&mut lab, &hosts);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use base::{Clock, Instant};
 use jsonrpc::Message;
 use jsonrpc::json::Parser;
-use ovsdb::log::{Log, write_compact};
 use ovsdb::log::memory::MemoryStorage;
+use ovsdb::log::{Log, write_compact};
 use ovsdb::server::{Output, Server, SessionId, Time};
 use ovsdb::{Database, Schema};
 

@@ -17,17 +17,22 @@ pub struct Ports {
 impl Ports {
     /// Adds a port, or replaces the one of that name.
     pub fn insert(&mut self, name: String, port: Arc<Port>) {
-        if let Some(old) = self.by_name.get(&name) {
-            for interface in &old.interfaces {
-                if self.lodgers.get(&interface.name) == Some(&name) {
-                    self.lodgers.remove(&interface.name);
-                }
-            }
-        }
+        self.remove(&name);
         for interface in port.interfaces.iter().filter(|i| i.name != name) {
             self.lodgers.entry(interface.name.clone()).or_insert_with(|| name.clone());
         }
         self.by_name.insert(name, port);
+    }
+
+    /// Takes out the port of that name.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Port>> {
+        let port = self.by_name.remove(name)?;
+        for interface in &port.interfaces {
+            if self.lodgers.get(&interface.name).is_some_and(|holder| holder == name) {
+                self.lodgers.remove(&interface.name);
+            }
+        }
+        Some(port)
     }
 }
 
@@ -100,5 +105,7 @@ mod tests {
         assert_eq!(place(&bridge, "a"), None);
         assert_eq!(place(&bridge, "b").as_deref(), Some("bond"));
         assert_eq!(bridge.interface("bond").map(|i| i.name.as_str()), Some("bond"));
+        assert!(bridge.ports.remove("bond").is_some() && bridge.ports.remove("a").is_none());
+        assert_eq!(place(&bridge, "b"), None);
     }
 }
