@@ -5,7 +5,6 @@
 //! and spokes), or mark the tunnel ports `protected`, which keeps what came by one tunnel from leaving by another. Both are
 //! tested here.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lab::frames::{bytes, packet};
