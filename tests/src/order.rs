@@ -220,3 +220,58 @@ fn datagrams_stay_in_order_with_several_queues_and_workers() {
     let streams = [(a, b, 5), (a, b, 6), (b, a, 7)].map(|(a, b, seed)| Stream::new(a, b, seed));
     assert_order(&[&net.host], &streams);
 }
+
+/// More than workers can do, so that they never hold nothing of it: what is lost is lost, but nothing overtakes.
+#[test]
+fn a_storm_stays_in_order_when_the_kernel_takes_it_over() {
+    const JOINED: usize = 60;
+    const SIZE: usize = 64;
+    if !ours() {
+        return;
+    }
+    let net = OneBridge::build(2);
+    let [a, b] = &net.guests[..] else { panic!("two guests") };
+    net.assert_connected();
+    // Its kernel cuts what is joined before it leaves: nobody sends single datagrams faster.
+    ok(a.offloads_off());
+    let storm = Stream::new(a, b, 0);
+    let stop = AtomicBool::new(false);
+    let send = || {
+        sys::udp_segment::set(storm.from.as_fd(), SIZE).expect("super-packets");
+        let mut payload = vec![0; JOINED * SIZE];
+        for first in (0..u32::MAX).step_by(JOINED) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            for (datagram, number) in payload.chunks_mut(SIZE).zip(first..) {
+                datagram[..4].copy_from_slice(&number.to_be_bytes());
+            }
+            // Where there is no room for all of them, others have their turn.
+            let _ = storm.from.send(&payload);
+        }
+    };
+    let receive = || {
+        let (mut buffer, mut last) = ([0; SIZE], None);
+        while let Ok(len) = storm.to.recv(&mut buffer) {
+            let number = buffer[..len].first_chunk().map(|b| u32::from_be_bytes(*b));
+            assert!(number > last, "{number:?} behind {last:?}");
+            last = number;
+        }
+        last
+    };
+    let before = taken(&net.host);
+    let (arrived, outcome) = std::thread::scope(|scope| {
+        let sender = scope.spawn(send);
+        let receiver = scope.spawn(receive);
+        let outcome = wait::until("the kernel to take the storm over", LIMIT, || {
+            (taken(&net.host) > before || receiver.is_finished()).then_some(())
+        });
+        // What comes behind is in order as well.
+        std::thread::sleep(Duration::from_millis(300));
+        stop.store(true, Ordering::Relaxed);
+        sender.join().expect("no panic");
+        (receiver.join(), outcome)
+    });
+    assert!(arrived.expect("in order").is_some(), "{}", host_state(&net.host));
+    assert!(outcome.is_ok(), "{outcome:?}\n{}", host_state(&net.host));
+}

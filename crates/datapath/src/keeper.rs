@@ -70,8 +70,9 @@ pub(crate) struct Seen {
     pub(crate) ran: u64,
     /// Of these, datagrams that came close behind another.
     pub(crate) near: u64,
-    /// Datagrams that workers had dropped in order to open it.
+    /// Datagrams that workers had dropped in order to open it, and whether they are at it.
     pub(crate) drained: u64,
+    pub(crate) draining: bool,
     /// Packets of the flow, of any kind, that workers have had.
     pub(crate) workers: u64,
 }
@@ -188,6 +189,7 @@ impl Keeper {
                 self.state = State::Trial { kernel: by_kernel };
                 Order::Shut
             }
+            State::Opening { .. } if seen.draining => Order::Wait,
             // Not even that has helped.
             State::Opening { .. } if seen.drained > before.drained => {
                 self.rest = self.rest.max(REST.0);

@@ -389,7 +389,9 @@ impl Gated {
     ) -> Option<Arc<Opening>> {
         let open = self.gate.is_open();
         let Passage { passed, ran, near, drained } = self.gate.passage();
-        let seen = Seen { open, opened: self.opened, passed, ran, near, drained, workers };
+        let draining = self.gate.is_drained();
+        let opened = self.opened;
+        let seen = Seen { open, opened, passed, ran, near, drained, draining, workers };
         let order = self.keeper.pass(seen, now);
         if order == Order::Wait {
             return None;

@@ -197,6 +197,10 @@ pub trait RxQueue: Send {
     fn arm(&mut self) -> Received {
         Received::Drained
     }
+    /// Packets that the device has lost because nobody received them in time, as far as it knows. Asks the kernel.
+    fn overruns(&self) -> u64 {
+        0
+    }
     /// What has not been received when the queue is closed is still there when the device is opened again.
     fn keeps_unread(&self) -> bool {
         false

@@ -202,8 +202,7 @@ impl Device for System {
     fn stats(&self) -> io::Result<Stats> {
         let (_, kernel) = self.shared.host.link()?;
         for socket in &self.shared.sockets {
-            let socket = packet_socket::statistics(socket.as_fd())?;
-            self.shared.losses.rx_dropped.add(u64::from(socket.drops));
+            self.shared.count_overruns(socket.as_fd())?;
         }
         Ok(self.shared.losses.add_to(&kernel))
     }
@@ -263,6 +262,12 @@ impl RxQueue for Rx {
         self.shared.sockets[self.at].as_fd()
     }
 
+    fn overruns(&self) -> u64 {
+        // A socket that cannot say so has lost nothing more.
+        let _ = self.shared.count_overruns(self.fd());
+        self.shared.losses.rx_dropped.get()
+    }
+
     fn recv(&mut self, pool: &mut Pool, max: usize, out: &mut Vec<Packet>) -> io::Result<Received> {
         let want = self.want.min(max);
         self.posted.extend((0..want).map(|_| pool.take()));
@@ -291,6 +296,15 @@ impl RxQueue for Rx {
                 Ok(Received::Drained)
             }
         }
+    }
+}
+
+impl Shared {
+    /// Counts what a socket has lost since it was last asked.
+    fn count_overruns(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let drops = packet_socket::statistics(socket)?.drops;
+        self.losses.rx_dropped.add(u64::from(drops));
+        Ok(())
     }
 }
 

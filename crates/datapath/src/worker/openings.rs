@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Instant;
+use sys::cycles;
 
 use super::Worker;
 use crate::opening::{Opening, Task};
@@ -12,10 +12,12 @@ use crate::opening::{Opening, Task};
 const MOST: usize = 1024;
 const TRIES: u32 = 256;
 
-/// A worker that has not found its queues empty for so long has more to do than it can, and loses packets ..
+/// A worker that has not found its queues empty for so long, while they lost packets, has more to do than it can ..
 const OVERRUN: Duration = Duration::from_millis(50);
-/// .. so it drops datagrams for so long, at most, in order to find them empty: what a full queue takes.
-const DRAIN: Duration = Duration::from_millis(100);
+/// .. so it drops datagrams in order to find them empty, until it has received what a full queue holds, or for so long. It delivers
+/// no less meanwhile.
+const FULL: u64 = 131_072;
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long it waits for others who do that.
 const LOOK: Duration = Duration::from_micros(100);
@@ -35,16 +37,17 @@ impl Drop for Tended {
     }
 }
 
-/// How the openings of a worker that gets too much come by a moment at which it holds nothing.
+/// How the openings of a worker that gets too much come by a moment at which it holds nothing. Times are in cycles, for it is the
+/// worker's own that counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Drain {
     /// There is no need, or it was tried.
     #[default]
     None,
-    /// Since then no queue was found empty.
-    Waiting(Instant),
-    /// Since then datagrams are dropped.
-    Draining(Instant),
+    /// Since then no queue was found empty; they had lost so many packets.
+    Waiting { since: u64, lost: u64 },
+    /// Since then datagrams are dropped; it had received so many packets.
+    Draining { since: u64, received: u64 },
 }
 
 impl Worker {
@@ -54,27 +57,50 @@ impl Worker {
         let new = openings.into_iter().take(room);
         self.tended.extend(new.map(|opening| Tended { opening, tries: TRIES }));
         if self.drain == Drain::None {
-            self.drain = Drain::Waiting(self.last);
+            self.drain = self.waiting();
         }
+    }
+
+    fn waiting(&self) -> Drain {
+        let lost = self.queues.iter().flatten().map(|queue| queue.rx.overruns()).sum();
+        Drain::Waiting { since: cycles::now(), lost }
+    }
+
+    fn is_past(&self, since: u64, time: Duration) -> bool {
+        let cycles = cycles::now().wrapping_sub(since);
+        u128::from(cycles) * 1000 >= time.as_millis() * u128::from(self.shared.cycle_rate.hz())
     }
 
     /// To be called now and then while queues are not found empty.
     pub(super) fn drain_openings(&mut self) {
         match self.drain {
-            Drain::Waiting(since) if self.last.since(since) >= OVERRUN => {
-                self.tended.retain(|tended| tended.opening.task() != Task::Over);
-                let drained = self.tended.iter().filter(|tended| tended.opening.drain()).count();
-                self.drain = if drained > 0 { Drain::Draining(self.last) } else { Drain::None };
+            Drain::Waiting { since, lost } if self.is_past(since, OVERRUN) => {
+                self.drain = self.waiting();
+                if matches!(self.drain, Drain::Waiting { lost: now, .. } if now > lost) {
+                    self.begin_drain();
+                }
             }
-            Drain::Draining(since) if self.last.since(since) >= DRAIN => self.end_drain(),
+            Drain::Draining { since, received }
+                if self.engine.meter.perf.received - received > FULL
+                    || self.is_past(since, DRAIN) =>
+            {
+                self.end_drain();
+            }
             _ => {}
         }
     }
 
+    fn begin_drain(&mut self) {
+        self.tended.retain(|tended| tended.opening.task() != Task::Over);
+        let drained = self.tended.iter().filter(|tended| tended.opening.drain()).count();
+        let (since, received) = (cycles::now(), self.engine.meter.perf.received);
+        self.drain = if drained > 0 { Drain::Draining { since, received } } else { Drain::None };
+    }
+
     /// Where datagrams are dropped until others have emptied their queues as well: waits for a little while, for packets too.
     pub(super) fn wait_for_drain(&mut self) -> bool {
-        let Drain::Draining(since) = self.drain else { return false };
-        if self.shared.clock.now().since(since) >= DRAIN {
+        let Drain::Draining { since, .. } = self.drain else { return false };
+        if self.is_past(since, DRAIN) {
             self.end_drain();
             return false;
         }
@@ -89,8 +115,8 @@ impl Worker {
 
     /// Does what there is to do, when all queues have just been found empty.
     pub(super) fn try_openings(&mut self) {
-        if let Drain::Waiting(since) = &mut self.drain {
-            *since = self.last;
+        if let Drain::Waiting { since, .. } = &mut self.drain {
+            *since = cycles::now();
         }
         let mut clear = Vec::new();
         self.tended.retain_mut(|Tended { opening, tries }| match opening.task() {
