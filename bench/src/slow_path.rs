@@ -269,6 +269,28 @@ pub(crate) fn rate_for(
     })
 }
 
+/// Sends frames, again and again, until that is enough.
+pub(crate) fn send_until(
+    from: &mut Line,
+    frames: &[Vec<u8>],
+    mut enough: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let mut batches = frames.chunks(BATCH).cycle();
+            while !stop.load(Ordering::Relaxed)
+                && let Some(batch) = batches.next()
+            {
+                from.send(batch);
+            }
+        });
+        let outcome = enough();
+        stop.store(true, Ordering::Relaxed);
+        outcome
+    })
+}
+
 /// For a moment, nothing.
 fn idle() -> Result<()> {
     std::thread::sleep(Duration::from_millis(10));

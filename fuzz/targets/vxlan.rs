@@ -1,5 +1,5 @@
 //! Hostile packets against a whole switch with a tunnel of each protocol: from the network to the tunnels, with any header and
-//! anything inside, and from a guest towards the tunnel, with lying offload state. Whatever comes, an honest packet after it gets
+//! anything inside, in fragments, and with what routers say of packets; and from a guest towards the tunnel, with lying offload state. Whatever comes, an honest packet after it gets
 //! through.
 #![no_main]
 
@@ -119,8 +119,30 @@ fn other_tunnelled(which: u8, payload: &[u8]) -> Vec<u8> {
     match which % 4 {
         0 => in_ip(17, &in_udp(6081, payload)),
         1 => in_ip(17, &in_udp(2152, payload)),
-        _ => in_ip(47, payload),
+        2 => in_ip(47, payload),
+        _ if which & 4 == 0 => fragment(payload),
+        _ => too_big(payload),
     }
+}
+
+/// A fragment of a UDP datagram: of a few, somewhere in it, the last or not.
+fn fragment(payload: &[u8]) -> Vec<u8> {
+    let (id, bits, rest) = match payload {
+        [id, more, offset, rest @ ..] => (id % 4, (more & 1) << 5, (*offset, rest)),
+        _ => (0, 0, (0, payload)),
+    };
+    let mut frame = in_ip(17, rest.1);
+    (frame[19], frame[20], frame[21]) = (id, bits, rest.0);
+    packet::wire::ipv4::fix_checksum(&mut frame[14..34]);
+    frame
+}
+
+/// What a router may say of a packet of ours.
+fn too_big(quote: &[u8]) -> Vec<u8> {
+    let mut message = [&[3, 4, 0, 0, 0, 0, 3, 0][..], quote].concat();
+    let sum = packet::checksum::checksum(&message).to_be_bytes();
+    message[2..4].copy_from_slice(&sum);
+    in_ip(1, &message)
 }
 
 fn in_udp(port: u16, payload: &[u8]) -> Vec<u8> {
