@@ -57,6 +57,9 @@ const PLAIN_TIME: Duration = Duration::from_secs(10);
 /// How long an end stays known without a word.
 const SILENCE: Duration = Duration::from_secs(300);
 
+/// How often a worker whose list is full looks for ends that it can forget.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// How often workers tell others that an end still shows signs.
 const REFRESH: Duration = Duration::from_secs(5);
 
@@ -99,6 +102,8 @@ pub(crate) struct Ears {
     /// Since the last settling, in runs of one remote end.
     heard: Vec<Heard>,
     known: HashMap<IpAddr, Acquaintance>,
+    /// When room for others was last looked for.
+    swept: Instant,
 }
 
 #[derive(Debug)]
@@ -158,6 +163,11 @@ impl Ears {
         let remote = heard.remote();
         let is_new = !self.known.contains_key(&remote);
         if is_new && self.known.len() >= PEERS_MAX {
+            // Not for each packet of each stranger.
+            if now.since(self.swept) < SWEEP {
+                return false;
+            }
+            self.swept = now;
             self.known.retain(|_, known| now.since(known.last) < PLAIN_TIME);
             if self.known.len() >= PEERS_MAX {
                 return false;

@@ -1,13 +1,16 @@
 //! Making packets fit a link that takes less than their sender believes, as a router does: tell the sender ([`answer()`]), cut
-//! the packet ([`fragment()`]), or talk TCP into smaller segments from the beginning ([`clamp_mss()`]).
+//! the packet ([`fragment()`], [`fragment_v6()`]), or talk TCP into smaller segments from the beginning ([`clamp_mss()`]). And
+//! reading what routers further on say of packets of ours ([`report()`]).
 
 pub mod answer;
 pub mod fragment;
 pub mod mss;
+pub mod report;
 
 pub use answer::{answer, answer_bare};
-pub use fragment::fragment;
+pub use fragment::{fragment, fragment_v6};
 pub use mss::{clamp_mss, clamp_mss_bare};
+pub use report::{Report, report};
 
 use crate::wire::Header;
 use crate::wire::ethernet::EthernetHeader;

@@ -35,7 +35,7 @@ pub(crate) fn fit(endpoint: &Endpoint, way: &Way, key: &FlowKey) -> Fit {
     }
     Fit {
         most: way.mtu.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(u16::MAX),
-        fragments: !endpoint.df && way.remote.is_ipv4(),
+        fragments: !endpoint.df,
         answers: endpoint.sizes.answer,
         clamps: endpoint.sizes.clamp,
         back: Some(Box::new(back)),

@@ -153,3 +153,38 @@ fn outer_datagrams_are_cut_if_they_may_be() {
     }
     assert_eq!(counter(&two, "datapath_drop_tunnel_too_big"), 0);
 }
+
+/// The same over IPv6, where nobody but the sender may cut.
+#[test]
+fn outer_packets_of_ipv6_are_cut_if_they_may_be() {
+    if !ours() {
+        return;
+    }
+    let two = build(false);
+    let [a, b] = &two.sites;
+    ok(a.host.ns.ip("addr add fd00:172::1/64 dev br-phy nodad"));
+    for line in [
+        "addr add fd00:172::2/64 dev eth1 nodad",
+        "link del vxlan0",
+        "link add vxlan0 type vxlan id 0 remote fd00:172::1 dstport 4789 dev eth1",
+        "link set vxlan0 master br0 up",
+    ] {
+        ok(b.host.ns.ip(line));
+    }
+    ok(a.host.vsctl("set interface vxlan0 options:remote_ip=fd00:172::2"));
+    // The other guest takes long packets, and sends none: the kernel's tunnel would drop them.
+    ok(b.guest.ns.ip(&format!("link set {DEVICE} mtu {BELIEVED}")));
+    ok(b.guest.ns.ip(&format!("route replace 192.168.1.0/24 dev {DEVICE} mtu 1400")));
+    let fits = MTU - 20;
+    let arrives = || ping(&two, fits, 1) == [true];
+    let arrived = wait::until("the tunnel", PATIENCE, || arrives().then_some(()));
+    arrived.unwrap_or_else(|e| panic!("{e}\n{}", state(&two)));
+    assert_eq!(ping(&two, fits + 1, 1), [false], "{}", state(&two));
+    ok(a.guest.ns.ip("route flush cache"));
+    ok(a.host.vsctl("set interface vxlan0 options:df_default=false"));
+    let before = counter(&two, "datapath_drop_tunnel_too_big");
+    for bytes in [fits, fits + 1, BELIEVED] {
+        assert_eq!(ping(&two, bytes, 2), [true, true], "{bytes}\n{}", state(&two));
+    }
+    assert_eq!(counter(&two, "datapath_drop_tunnel_too_big"), before);
+}

@@ -74,7 +74,15 @@ impl Executor {
             let pushed = template.push_any(&mut part, key, &mut self.ip_id, self.now).is_ok()
                 && gso::complete_csum(&mut part).is_ok();
             let buffers = &mut self.buffers;
-            if !(pushed && fit::fragment(&part, most, |n| buffers.take(n), &mut out)) {
+            let take = |n| buffers.take(n);
+            let cut = match template.is_v6() {
+                false => fit::fragment(&part, most, take, &mut out),
+                true => {
+                    self.fragment_id = self.fragment_id.wrapping_add(1);
+                    fit::fragment_v6(&part, most, self.fragment_id, take, &mut out)
+                }
+            };
+            if !(pushed && cut) {
                 return false;
             }
         }

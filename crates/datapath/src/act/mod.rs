@@ -96,6 +96,8 @@ pub(crate) struct Executor {
     /// What has become of packets that did not fit a tunnel, on its way to the others of their group.
     late: Vec<Packet>,
     ip_id: u16,
+    /// The last IPv6 datagram that was cut. It begins anywhere: workers cut for the same ends.
+    fragment_id: u32,
     options: OptionTable,
     pub(crate) meters: Replica,
     /// When the packets in hand came.
@@ -105,6 +107,11 @@ pub(crate) struct Executor {
     exceeded: Vec<Option<u8>>,
     /// Randomness for samples; never 0.
     chance: u64,
+}
+
+fn random() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) as u32
 }
 
 impl Executor {
@@ -127,6 +134,7 @@ impl Executor {
             late: Vec::new(),
             options,
             ip_id: 0,
+            fragment_id: random(),
             meters,
             now: Instant::default(),
             loads: Vec::new(),

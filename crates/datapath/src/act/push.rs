@@ -106,6 +106,11 @@ impl<'a> Template<'a> {
         self.tnl
     }
 
+    /// Whether the outer packet is IPv6.
+    pub(super) fn is_v6(&self) -> bool {
+        self.ipv4.is_none()
+    }
+
     /// Puts the header before one packet. `key` tells the flow for the source port; `ip_id` is taken for headers that may be
     /// fragmented. The packet must not carry unfinished outer headers already. One that is too long then is left as it is.
     #[inline]

@@ -245,3 +245,23 @@ fn connections_without_an_ethernet_header_are_clamped() {
     let out = b.out(1);
     assert_eq!(out[0][out[0].len() - 2..], 960u16.to_be_bytes());
 }
+
+#[test]
+fn outer_packets_of_ipv6_are_cut_as_well() {
+    let mut b = Bench::new();
+    let most = 1280;
+    let fit = Fit { most, fragments: true, back: Some(Box::new(back())), ..Fit::default() };
+    let tnl = Arc::new(TnlPush { fit, ..header(true, true) });
+    let out = [send(&mut b, datagram(1500, true), &tnl), send(&mut b, datagram(1400, true), &tnl)];
+    let ids: Vec<_> = out.iter().map(|frames| &frames[0][58..62]).collect();
+    assert_ne!(ids[0], ids[1]);
+    for (frames, len) in out.iter().zip([1500, 1400]) {
+        assert_eq!(frames.len(), 2);
+        assert!(frames.iter().all(|f| f.len() - 14 <= usize::from(most) && f[20] == 44));
+        assert_eq!(frames[0][58..62], frames[1][58..62]);
+        let whole = [&frames[0][62..], &frames[1][62..]].concat();
+        assert_eq!(whole.len(), 8 + 8 + 14 + len);
+        assert!(whole[6..8] != [0, 0], "the checksum is of the whole datagram");
+    }
+    assert_eq!((dropped(&b), b.exec.misses.len()), (0, 0));
+}
