@@ -114,6 +114,10 @@ pub enum SlowReason {
     /// The packet, edited up to this point, waits for a tunnel neighbour's address. The number says which tunnel output
     /// waits; only the slow path knows what it means.
     Neighbour(u64),
+    /// A router tells of a tunnel's packet that it is too long.
+    PathMtu,
+    /// A fragment that may be a tunnel's. What is not goes out of this port, which is the host's.
+    Fragment(DpPort),
     /// Only the slow path can do these actions.
     Action,
     /// The flow's match is more than a datapath flow can say.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use base::Instant;
 use classifier::Pattern;
 use datapath::{Answers, Miss, MissReason, Resolver};
-use flow::{Action, FlowKey, Mask, MaskedKey, RecircId, SlowReason};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, RecircId, SlowReason};
 use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
 
 use crate::flows::Delta;
@@ -98,6 +98,10 @@ enum Fate {
     Controller(RecircId),
     /// Its sender is told that it is too long for a tunnel.
     TooBig,
+    /// It tells how long packets of a tunnel may be.
+    PathMtu,
+    /// It is a part of a packet that may be a tunnel's.
+    Fragment(DpPort),
     /// Nothing.
     Nothing,
 }
@@ -165,6 +169,12 @@ impl Shared {
                 MissReason::Action(SlowReason::Controller(message)) => {
                     Fate::Controller(message.state)
                 }
+                MissReason::Action(SlowReason::PathMtu) => match access {
+                    Access::Read(state) if self.path_news(state, miss).is_some() => return None,
+                    Access::Read(_) => Fate::Nothing,
+                    Access::Write(_) => Fate::PathMtu,
+                },
+                MissReason::Action(SlowReason::Fragment(host)) => Fate::Fragment(host),
                 MissReason::TooBig { .. } => Fate::TooBig,
                 MissReason::Action(_) => Fate::Nothing, // nothing asks for these yet
             };
@@ -252,7 +262,11 @@ impl Shared {
                 }
                 (Fate::Controller(id), access) => self.tell_controllers(access.state(), &miss, id),
                 (Fate::TooBig, access) => self.too_big(access.state(), &miss, now),
-                (Fate::Neighbour(_) | Fate::Nothing, _) => {}
+                (Fate::Fragment(host), access) => {
+                    self.reassemble(access.state(), &miss, host, now);
+                }
+                (Fate::PathMtu, Access::Write(state)) => self.learn_path(state, &miss, now),
+                (Fate::Neighbour(_) | Fate::PathMtu | Fate::Nothing, _) => {}
             }
         }
         tally.write(access.state());

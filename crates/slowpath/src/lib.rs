@@ -41,8 +41,10 @@ mod flows;
 mod handler;
 mod lessons;
 mod neighbours;
+mod path_mtu;
 mod paused;
 mod program;
+mod reassemble;
 mod revalidate;
 mod state;
 mod tally;
@@ -104,6 +106,8 @@ struct Shared {
     report: Mutex<Report>,
     /// How many answers to packets that are too long may be sent.
     answers: Mutex<TokenBucket>,
+    /// Parts of packets that may be tunnels'.
+    fragments: Mutex<tunnel::Reassembly>,
     /// The version of the tables that flows were last known to obey.
     obeyed: AtomicU64,
     count: Counts,
@@ -115,6 +119,10 @@ struct Counts {
     flow_refused: Arc<Counter>,
     neighbour_dropped: Arc<Counter>,
     too_big_answered: Arc<Counter>,
+    path_mtu_learned: Arc<Counter>,
+    path_mtu_refused: Arc<Counter>,
+    reassembled: Arc<Counter>,
+    fragments_dropped: Arc<Counter>,
     revalidations: Arc<Counter>,
     lessons_lost: Arc<Counter>,
 }
@@ -149,12 +157,17 @@ impl SlowPath {
             flow_limit: AtomicUsize::new(FLOW_LIMIT),
             report: Mutex::default(),
             answers: Mutex::new(too_big::budget(clock.now())),
+            fragments: Mutex::default(),
             obeyed: AtomicU64::new(0),
             count: Counts {
                 upcalls: counters.counter("upcall_handled"),
                 flow_refused: counters.counter("upcall_flow_limit_hit"),
                 neighbour_dropped: counters.counter("drop_action_tunnel_neigh_cache_miss"),
                 too_big_answered: counters.counter("tunnel_too_big_answered"),
+                path_mtu_learned: counters.counter("tunnel_path_mtu_learned"),
+                path_mtu_refused: counters.counter("tunnel_path_mtu_refused"),
+                reassembled: counters.counter("tunnel_reassembled"),
+                fragments_dropped: counters.counter("tunnel_fragments_dropped"),
                 revalidations: counters.counter("revalidate_pass"),
                 lessons_lost: counters.counter("upcall_learn_lost"),
             },

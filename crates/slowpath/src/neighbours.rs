@@ -17,15 +17,23 @@ impl Shared {
             let metadata = FlowKey { in_port: dp.0, ..FlowKey::default() };
             self.datapath.inject(Packet::from_frame(&solicit.frame()), metadata, None);
         }
+        state.routes.forget_mtus(now);
+        self.expire_fragments(now);
         let expired = state.waiting.expire(now).len() as u64;
         self.count.neighbour_dropped.add(expired);
     }
 
     /// When [`Shared::solicit`] has something to do.
     pub(crate) fn neighbour_deadline(&self, state: &State) -> Option<Instant> {
-        [state.neighbours.next_deadline(), state.waiting.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let (neighbours, waiting) = (&state.neighbours, &state.waiting);
+        [
+            neighbours.next_deadline(),
+            waiting.next_deadline(),
+            state.routes.mtu_deadline(),
+            self.fragment_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }

@@ -4,7 +4,7 @@
 //! counts most is the key, then the remote address, then the local address, in the reference's order. Two endpoints that say
 //! exactly the same could not be told apart, so the second is refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub struct Listener {
 pub struct Endpoints {
     list: Vec<(Arc<Endpoint>, DpPort)>,
     by_pattern: HashMap<Pattern, EndpointId>,
+    /// To whom packets are sent that the other end unwraps so.
+    sends: HashSet<(Arrival, Remote)>,
     /// Several kinds may come with GRE: the first one unwraps them all.
     listeners: BTreeMap<Arrival, Vec<Listener>>,
     /// How packets come to datapath ports.
@@ -99,6 +101,7 @@ impl Endpoints {
         let id = EndpointId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         self.by_pattern.insert(pattern, id);
         self.arrivals.insert(dp, arrival);
+        self.sends.insert((arrival, endpoint.remote));
         let listeners = self.listeners.entry(arrival).or_default();
         match listeners.iter_mut().find(|l| l.dp == dp) {
             Some(listener) => listener.endpoints += 1,
@@ -133,6 +136,13 @@ impl Endpoints {
     /// How packets come to a datapath port that is a tunnel.
     pub fn arrival(&self, dp: DpPort) -> Option<Arrival> {
         self.arrivals.get(&dp).copied()
+    }
+
+    /// Whether any endpoint may have sent a packet to that end, of this kind.
+    pub fn may_send(&self, arrival: Arrival, remote: IpAddr) -> bool {
+        [Remote::Address(remote), Remote::Flow]
+            .iter()
+            .any(|to| self.sends.contains(&(arrival, *to)))
     }
 
     /// Whether there are none.
@@ -250,6 +260,13 @@ mod tests {
         assert_eq!((l.endpoints, l.device.as_str()), (2, "vxlan_sys_4789"));
         assert_eq!(t.listeners().count(), 1);
         assert_eq!(t.listener(Arrival::Udp(4790)), None);
+        let sends =
+            |t: &Endpoints, port, to: &str| t.may_send(Arrival::Udp(port), to.parse().unwrap());
+        assert!(
+            sends(&t, 4789, "1.1.1.2") && !sends(&t, 4789, "1.1.1.3") && !sends(&t, 1, "1.1.1.1")
+        );
+        t.insert(endpoint("c", &[("remote_ip", "flow")]), DP).unwrap();
+        assert!(sends(&t, 4789, "1.1.1.3"));
     }
 
     /// As in Open vSwitch 3.1, but that there ERSPAN is deaf beside GRE.

@@ -1,6 +1,6 @@
 //! Sending a packet out of a port, whatever is behind it.
 
-use flow::{Action, DropCause};
+use flow::{Action, DropCause, SlowReason};
 use pipeline::{Port, PortKind, PortRef};
 
 use crate::packet::Packet;
@@ -36,11 +36,20 @@ impl<'a> Walk<'a> {
             }
             PortKind::Internal { dp, mac } => {
                 let tunnel = self.tunnel_for(port, mac, packet);
+                let reports = tunnel.is_none() && self.reports_path(port, mac, packet);
                 if tunnel.is_none() {
                     self.listen_for_neighbours(port, packet);
                 }
                 self.commit(packet);
-                self.push(tunnel.map_or(Action::Output(dp), Action::TnlPop));
+                if reports {
+                    self.push(Action::Userspace(SlowReason::PathMtu));
+                }
+                let part = tunnel.is_none() && self.is_tunnels_fragment(port, mac, packet);
+                let host = match part {
+                    true => Action::Userspace(SlowReason::Fragment(dp)),
+                    false => Action::Output(dp),
+                };
+                self.push(tunnel.map_or(host, Action::TnlPop));
             }
             PortKind::Patch(None) => self.give_up(DropCause::BridgeNotFound),
             PortKind::Patch(Some(peer)) => {

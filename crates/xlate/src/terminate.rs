@@ -17,6 +17,10 @@ use crate::packet::Packet;
 use crate::request::{Effect, Use};
 use crate::walk::Walk;
 
+/// ICMP's "unreachable: fragmentation needed" and ICMPv6's "packet too big".
+const UNREACHABLE: u16 = 3;
+const FRAGMENTATION_NEEDED: u16 = 4;
+const TOO_BIG: u16 = 2;
 /// Neighbour discovery is believed only from the same link: nobody further away can send this hop limit (RFC 4861, 7.1).
 const ON_LINK_HOP_LIMIT: u8 = 255;
 
@@ -39,10 +43,7 @@ impl Walk<'_> {
         self.mask.0.nw_proto = u8::MAX;
         // An address of another device counts as well, as it does for the kernel: of the loopback device, if there are several
         // links that lead here.
-        let routes = self.tables.routes;
-        let ours = own_addresses(routes, port).any(|a| a.addr() == dst)
-            || (routes.is_own_address(dst) && means_one_host(dst));
-        if !ours {
+        if !self.is_ours(port, dst) {
             return None;
         }
         let arrival = match key.nw_proto {
@@ -61,6 +62,66 @@ impl Walk<'_> {
         let listener = endpoints.listener(arrival)?;
         self.say(|| format!("for tunnel {}", listener.device));
         Some(listener.dp)
+    }
+
+    /// Whether a router tells by this packet, which the host is about to get, of a packet that was too long.
+    pub(crate) fn reports_path(&mut self, port: &Port, mac: Mac, packet: &Packet) -> bool {
+        let key = &packet.key.flow;
+        // What kind of message it is the key has where others have ports.
+        let (kind, code, proto) = match (key.is_ipv4(), key.is_ipv6()) {
+            (true, _) => (UNREACHABLE, Some(FRAGMENTATION_NEEDED), ip_proto::ICMP),
+            (_, true) => (TOO_BIG, None, ip_proto::ICMPV6),
+            _ => return false,
+        };
+        if self.snapshot.endpoints().is_empty() || key.eth_dst != mac || key.ip_frag != 0 {
+            return false;
+        }
+        // The mask has all this since it was asked whether it is a tunnel's packet.
+        if !self.look_at_ip_dst(key).is_some_and(|dst| self.is_ours(port, dst)) {
+            return false;
+        }
+        self.mask.0.nw_proto = u8::MAX;
+        if key.nw_proto != proto {
+            return false;
+        }
+        self.mask.0.tp_src |= bits_that_tell(key.tp_src, [kind].into_iter());
+        if key.tp_src != kind {
+            return false;
+        }
+        if let Some(code) = code {
+            self.mask.0.tp_dst |= bits_that_tell(key.tp_dst, [code].into_iter());
+        }
+        code.is_none_or(|code| key.tp_dst == code)
+    }
+
+    /// Whether this may be a part of a packet that a tunnel port unwraps.
+    pub(crate) fn is_tunnels_fragment(&mut self, port: &Port, mac: Mac, packet: &Packet) -> bool {
+        let key = &packet.key.flow;
+        let endpoints = self.snapshot.endpoints();
+        if endpoints.is_empty() || key.ip_frag == 0 || key.eth_dst != mac || self.is_tagged(packet)
+        {
+            return false;
+        }
+        if !self.look_at_ip_dst(key).is_some_and(|dst| self.is_ours(port, dst)) {
+            return false;
+        }
+        self.mask.0.nw_proto = u8::MAX;
+        let is_heard = |proto: u8| {
+            endpoints.listeners().any(|(arrival, _)| match arrival {
+                Arrival::Udp(_) => proto == ip_proto::UDP,
+                Arrival::Gre => proto == ip_proto::GRE,
+                Arrival::Ipv6 => matches!(proto, ip_proto::IPV4 | ip_proto::IPV6) && key.is_ipv6(),
+            })
+        };
+        // What a later fragment of IPv6's is part of, only the first one says.
+        is_heard(key.nw_proto) || key.is_ipv6() && key.nw_proto == ip_proto::FRAGMENT
+    }
+
+    /// Whether it is an address of the host's that packets may come to on this internal port.
+    fn is_ours(&self, port: &Port, dst: IpAddr) -> bool {
+        let routes = self.tables.routes;
+        own_addresses(routes, port).any(|a| a.addr() == dst)
+            || (routes.is_own_address(dst) && means_one_host(dst))
     }
 
     /// Whether the host gets the packet with a tag: it may be the received packet's inner one.

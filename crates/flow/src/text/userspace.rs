@@ -6,10 +6,10 @@ use super::field::{HexText, parse_number};
 use super::parse::items;
 use super::push::small;
 use crate::action::{PacketIn, Protocol, SlowReason};
-use crate::key::RecircId;
+use crate::key::{DpPort, RecircId};
 
 /// The names in `slow_path(..)`.
-const SLOW: [(&str, SlowReason); 8] = [
+const SLOW: [(&str, SlowReason); 10] = [
     ("cfm", SlowReason::Protocol(Protocol::Cfm)),
     ("bfd", SlowReason::Protocol(Protocol::Bfd)),
     ("lacp", SlowReason::Protocol(Protocol::Lacp)),
@@ -17,6 +17,9 @@ const SLOW: [(&str, SlowReason); 8] = [
     ("lldp", SlowReason::Protocol(Protocol::Lldp)),
     ("action", SlowReason::Action),
     ("match", SlowReason::Match),
+    // Ours.
+    ("path_mtu", SlowReason::PathMtu),
+    ("fragment", SlowReason::Fragment(DpPort::NONE)),
     // Ours: the reference drops such packets. Which output waits is for the slow path alone.
     ("neighbour", SlowReason::Neighbour(0)),
 ];
@@ -24,6 +27,7 @@ const SLOW: [(&str, SlowReason); 8] = [
 pub(super) fn write(f: &mut fmt::Formatter<'_>, reason: SlowReason) -> fmt::Result {
     let same = |other: SlowReason| match (reason, other) {
         (SlowReason::Neighbour(_), SlowReason::Neighbour(_)) => true,
+        (SlowReason::Fragment(_), SlowReason::Fragment(_)) => true,
         (a, b) => a == b,
     };
     if let SlowReason::Controller(to) = reason {

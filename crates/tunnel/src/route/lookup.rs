@@ -69,7 +69,10 @@ impl Routes {
         if ways.is_empty() {
             ways.extend(route.target.hops());
         }
-        ways.into_iter().filter_map(|hop| self.next_hop(route, hop, src)).collect()
+        let of_path = self.paths.mtu(dst);
+        let ways = ways.into_iter().filter_map(|hop| self.next_hop(route, hop, src));
+        ways.map(|way| NextHop { mtu: [way.mtu, of_path].into_iter().flatten().min(), ..way })
+            .collect()
     }
 
     fn next_hop(&self, route: &Route, hop: &Hop, src: Option<IpAddr>) -> Option<NextHop> {

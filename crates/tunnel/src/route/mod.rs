@@ -9,11 +9,12 @@
 //! equal prefixes the lowest metric wins. The source address is found when asked for, not when the route came: addresses and
 //! routes arrive in any order. A route may have several ways; who asks gets them all, and spreads flows over them.
 //!
-//! Read in this order: [`target`], [`rules`], this file, [`links`], [`lookup`].
+//! Read in this order: [`target`], [`rules`], this file, [`links`], [`paths`], [`lookup`].
 
 pub mod commands;
 pub mod links;
 pub mod lookup;
+mod paths;
 pub mod rules;
 mod table;
 pub mod target;
@@ -26,11 +27,13 @@ use base::Version;
 
 use crate::prefix::Prefix;
 use links::Device;
+use paths::Paths;
 use rules::{Rule, Rules};
 use table::Table;
 
 pub use links::LinkState;
 pub use lookup::NextHop;
+pub use paths::MAX_PATHS;
 pub use target::{Hop, Target};
 
 /// The kernel's table of its own addresses.
@@ -98,6 +101,7 @@ pub struct Routes {
     rules: Rules,
     devices: BTreeMap<Arc<str>, Device>,
     count: usize,
+    paths: Paths,
     /// The destinations that anybody asks for, in order; `None`: any.
     watched: Option<Vec<IpAddr>>,
     version: Version,

@@ -365,7 +365,16 @@ fn packets_for_the_tunnel_are_told_from_the_hosts_own() {
     expect(&w.ask(&udp(PHY, us, 4788)), "2", whole);
     expect(&w.ask(&udp(PHY, [172, 168, 1, 7], 4789)), "2", "NORMAL nw_dst nw_proto");
     expect(&w.ask(&FlowKey { nw_proto: 6, ..udp(PHY, us, 4789) }), "2", "NORMAL nw_dst nw_proto");
-    expect(&w.ask(&FlowKey { ip_frag: 1, ..udp(PHY, us, 4789) }), "2", NORMAL);
+    // Of what a fragment is, the first one says; TCP's are no tunnel's.
+    let part = FlowKey { ip_frag: 1, ..udp(PHY, us, 4789) };
+    expect(&w.ask(&part), "userspace(Fragment(DpPort(2)))", "NORMAL nw_dst nw_proto");
+    expect(&w.ask(&FlowKey { nw_proto: 6, ..part }), "2", "NORMAL nw_dst nw_proto");
+    // What a router says of a packet, the host hears as well.
+    let told = FlowKey { nw_proto: 1, tp_src: 3, tp_dst: 4, ..udp(PHY, us, 0) };
+    expect(&w.ask(&told), "userspace(PathMtu),2", "NORMAL nw_dst nw_proto tp_src tp_dst");
+    let unreachable = FlowKey { tp_dst: 3, ..told };
+    expect(&w.ask(&unreachable), "2", "NORMAL nw_dst nw_proto tp_src tp_dst/0xfffc");
+    expect(&w.ask(&FlowKey { tp_src: 8, ..told }), "2", "NORMAL nw_dst nw_proto tp_src/0xfff8");
     expect(&w.ask(&udp(ALL, us, 4789)), "2", NORMAL);
     expect(&w.ask(&tagged(udp(PHY, us, 4789), 9, 0)), "2", NORMAL);
     expect(&w.ask(&udp(C, us, 4789)), "2", NORMAL);
