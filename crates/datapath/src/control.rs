@@ -423,6 +423,11 @@ impl Datapath {
         latch.wait(timeout)
     }
 
+    /// The number that keys of packets with these Geneve options have ([`FlowKey`]'s `tunnel.options`).
+    pub fn name_of_options(&self, options: &[u8]) -> u64 {
+        crate::act::options::name_of(&self.0.shared.option_names, options)
+    }
+
     // -- tunnels' other ends --
 
     /// The other ends of tunnels that are known to understand packets with unfinished checksums and super-packets, and the

@@ -33,10 +33,11 @@ pub enum NotPut {
 }
 
 impl SlowPath {
-    /// Puts a flow into the datapath. `key` is what listings show, and what is matched as far as `mask` goes.
+    /// Puts a flow into the datapath. `key` is what listings show, and what is matched as far as `mask` goes; `options` are those
+    /// of Geneve that it names.
     pub fn put_by_hand(
         &self,
-        key: &FlowKey,
+        (key, options): (&FlowKey, &[u8]),
         mask: &Mask,
         actions: Vec<Action>,
         put: Put,
@@ -53,8 +54,13 @@ impl SlowPath {
         // Older than anything that is in force: the next pass looks at it.
         let never = Version::default();
         let flow = shared.datapath.put_flow(masked, actions.into(), never).map_err(NotPut::Full)?;
-        flows.insert(flow, (key, Box::default()), Arc::new([]), never);
+        flows.insert(flow, (key, options.into()), Arc::new([]), never);
         Ok(())
+    }
+
+    /// The name that keys have for these Geneve options.
+    pub fn name_of_options(&self, options: &[u8]) -> u64 {
+        self.0.shared.datapath.name_of_options(options)
     }
 
     /// Takes a flow out. False when there is none.

@@ -50,8 +50,7 @@ impl OptionTable {
 
     #[inline(never)]
     fn remember(&mut self, options: &[u8]) -> u64 {
-        // 0 is taken.
-        let name = self.hasher.hash_one(options) | 1;
+        let name = name_of(&self.hasher, options);
         if self.places.is_empty() {
             let empty = Set { name: 0, seen: 0, len: 0, bytes: [0; OPTIONS_MAX] };
             self.places.resize(GROUPS * WAYS, empty);
@@ -92,6 +91,11 @@ impl OptionTable {
         let first = (name >> 32) as usize % GROUPS * WAYS;
         first..first + WAYS
     }
+}
+
+/// The number of options in all tables with that hasher; 0 for none.
+pub(crate) fn name_of(hasher: &RandomState, options: &[u8]) -> u64 {
+    if options.is_empty() { 0 } else { hasher.hash_one(options) | 1 }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ mod userspace;
 
 pub use action::{ActionsText, parse_actions};
 pub use key::FlowText;
-pub use parse::{parse_flow, parse_hex_packet};
+pub use parse::{flow_options, parse_flow, parse_hex_packet};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

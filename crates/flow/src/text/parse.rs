@@ -74,6 +74,13 @@ pub fn parse_flow(text: &str, names: &dyn PortNames) -> Result<(FlowKey, Mask), 
     Ok((key, mask))
 }
 
+/// The Geneve options that a flow names, as they are in the header: those of all its packets. In the key that [`parse_flow`] has
+/// made of the same text a 1 stands for them, until somebody gives them a name.
+pub fn flow_options(text: &str) -> Vec<u8> {
+    let named = text.split_once("geneve(").and_then(|(_, rest)| rest.split_once(')'));
+    named.and_then(|(options, _)| super::geneve::parse_options(options)).unwrap_or_default()
+}
+
 /// Attributes at one level of VLAN nesting.
 fn parse_level(
     text: &str,

@@ -305,6 +305,31 @@ fn a_tunnel_header_has_the_bytes_that_its_text_says() {
 use packet::wire::Header;
 
 #[test]
+fn geneve_options_are_read_as_they_are_written() {
+    let options = "{class=0xffff,type=0x80,len=8,0xa000b}{class=0x102,type=0x1,len=0}";
+    let text = format!(
+        "tunnel(tun_id=0x5,src=1.1.1.1,dst=2.2.2.2,geneve({options}),ttl=64,flags(key)),in_port(1),eth_type(0x0800)"
+    );
+    let (key, mask) = parse_flow(&text, &Numbers).unwrap();
+    assert_eq!((key.tunnel.options, mask.0.tunnel.options), (1, u64::MAX));
+    assert_eq!((key.tunnel.id, key.tunnel.ttl), (5, 64));
+    let bytes = flow_options(&text);
+    assert_eq!(bytes, [0xff, 0xff, 0x80, 2, 0, 0, 0, 0, 0, 0xa, 0, 0xb, 1, 2, 1, 0]);
+    let again = FlowText { options: &bytes, ..FlowText::brief(&key, &mask) }.to_string();
+    assert!(again.contains(&format!("geneve({options})")), "{again}");
+    assert_eq!(flow_options("in_port(1),eth_type(0x0800)"), [0; 0]);
+    for wrong in [
+        "{class=1}",
+        "{class=0x1,type=0x1,len=3,0x1}",
+        "{class=0x1,type=0x1,len=4,0x100000000}",
+        "x",
+    ] {
+        let text = format!("tunnel(geneve({wrong})),in_port(1),eth_type(0x0800)");
+        assert!(parse_flow(&text, &Numbers).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn several_headers_in_one_set_are_several_sets() {
     let (mut key, mut mask) = parse_flow(
         "eth(src=00:00:00:00:00:01),eth_type(0x0800),ipv4(ttl=3,proto=6),tcp(dst=80)",
@@ -332,7 +357,9 @@ fn several_headers_in_one_set_are_several_sets() {
 fn what_only_we_have_is_written_too() {
     let actions = [Action::Output(DpPort(1)), Action::Drop(DropCause::Hairpin)];
     assert_eq!(ActionsText { actions: &actions, names: &Numbers }.to_string(), "1,drop");
-    for reason in [SlowReason::Protocol(Protocol::Bfd), SlowReason::Neighbour(0)] {
+    for reason in
+        [SlowReason::Protocol(Protocol::Bfd), SlowReason::Neighbour(0), SlowReason::PathMtu]
+    {
         let actions = vec![Action::Userspace(reason)];
         let text = ActionsText { actions: &actions, names: &Numbers }.to_string();
         assert_eq!(parse_actions(&text, &Numbers).unwrap(), actions);

@@ -166,7 +166,7 @@ fn arguments(args: &str) -> Vec<&str> {
     out.into_iter().map(str::trim).filter(|a| !a.is_empty()).collect()
 }
 
-/// Reads the arguments of `tunnel(..)`.
+/// Reads the arguments of `tunnel(..)`. Of Geneve options it is only said that there are some.
 pub(super) fn parse(args: &str, k: &mut TunnelKey, m: &mut TunnelKey) -> Option<()> {
     for argument in arguments(args) {
         if let Some(inner) = argument.strip_prefix("flags(").and_then(|a| a.strip_suffix(')')) {
@@ -181,6 +181,11 @@ pub(super) fn parse(args: &str, k: &mut TunnelKey, m: &mut TunnelKey) -> Option<
                 k.set_erspan(field, value);
                 m.set_erspan(field, of);
             }
+            continue;
+        }
+        if let Some(inner) = argument.strip_prefix("geneve(").and_then(|a| a.strip_suffix(')')) {
+            let options = geneve::parse_options(inner)?;
+            (k.options, m.options) = (u64::from(!options.is_empty()), u64::MAX);
             continue;
         }
         if let Some(inner) = argument.strip_prefix("gtpu(").and_then(|a| a.strip_suffix(')')) {

@@ -1,7 +1,7 @@
 //! Flows of the datapath that people make, change, take out and look at one by one.
 
 use datapath::Ufid;
-use flow::text::{Numbers, parse_actions, parse_flow};
+use flow::text::{Numbers, flow_options, parse_actions, parse_flow};
 use flow::{FlowKey, Mask};
 use slowpath::{NotPut, Put};
 use unixctl::{Args, Registry};
@@ -53,31 +53,33 @@ fn put(daemon: &mut Daemon, args: &Args, put: Put) -> Result<String, String> {
         _ => return Err(failed("updating flow table", "Invalid argument")),
     };
     let plane = datapaths::find(daemon, name)?;
-    let (key, mask) = read(flow)?;
+    let (key, mask, options) = read(plane, flow)?;
     let before = plane.slow.find_by_key(&key, &mask);
     let mut out = String::new();
     if let Some(listed) = before.filter(|_| statistics).and_then(|ufid| plane.slow.find(ufid)) {
         out = format!("{}\n", super::flows::stats_text(&listed.flow.stats(), daemon.clock.now()));
     }
-    put_one(plane, (&key, &mask), actions, put, before.filter(|_| clear))?;
+    put_one(plane, (&key, &mask, &options), actions, put, before.filter(|_| clear))?;
     Ok(out)
 }
 
 /// A flow as it is installed: what is not said of where packets are in the datapath is matched, too.
-fn read(text: &str) -> Result<(FlowKey, Mask), String> {
-    let (key, mut mask) = parse_flow(text, &Numbers)
+fn read(plane: &Plane, text: &str) -> Result<(FlowKey, Mask, Vec<u8>), String> {
+    let (mut key, mut mask) = parse_flow(text, &Numbers)
         .map_err(|error| failed(&format!("parsing flow key ({error})"), "Invalid argument"))?;
     // No flow is for packets of all ports, or of whatever type: no actions would be right for all of them.
     if mask.0.in_port == 0 || mask.0.eth_type == 0 {
         return Err(failed("updating flow table", "Invalid argument"));
     }
     (mask.0.in_port, mask.0.eth_type, mask.0.recirc_id) = (!0, !0, !0);
-    Ok((key, mask))
+    let options = flow_options(text);
+    key.tunnel.options = plane.slow.name_of_options(&options);
+    Ok((key, mask, options))
 }
 
 fn put_one(
     plane: &Plane,
-    (key, mask): (&FlowKey, &Mask),
+    (key, mask, options): (&FlowKey, &Mask, &[u8]),
     actions: &str,
     put: Put,
     cleared: Option<Ufid>,
@@ -89,7 +91,7 @@ fn put_one(
         Some(ufid) if plane.slow.take_by_hand(ufid) => Put::AddOrChange,
         _ => put,
     };
-    let done = plane.slow.put_by_hand(key, mask, actions, put);
+    let done = plane.slow.put_by_hand((key, options), mask, actions, put);
     done.map_err(|why| {
         let why = match why {
             NotPut::Exists => "File exists",
@@ -145,7 +147,7 @@ fn delete_one(plane: &Plane, text: &str) -> Result<(), String> {
     let id = match ufid(text) {
         Some(Ok(ufid)) => Some(ufid),
         _ => {
-            let (key, mask) = read(text)?;
+            let (key, mask, _) = read(plane, text)?;
             plane.slow.find_by_key(&key, &mask)
         }
     };
@@ -195,8 +197,8 @@ fn from_file(daemon: &mut Daemon, args: &Args, usual: &str) -> Result<String, St
         let put = if verb == "add" { Put::Add } else { Put::Change };
         let (flow, actions) = flow_and_actions(rest)
             .ok_or_else(|| failed("updating flow table", "Invalid argument"))?;
-        let (key, mask) = read(flow)?;
-        put_one(plane, (&key, &mask), actions, put, None)?;
+        let (key, mask, options) = read(plane, flow)?;
+        put_one(plane, (&key, &mask, &options), actions, put, None)?;
     }
     Ok(String::new())
 }

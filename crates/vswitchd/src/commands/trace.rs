@@ -37,6 +37,8 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
 struct Subject<'a> {
     plane: &'a Plane,
     key: FlowKey,
+    /// Geneve's, of a tunnel that it came through.
+    options: Vec<u8>,
     entered: Option<Entered>,
     packet: Option<Vec<u8>>,
     ct_states: Vec<u8>,
@@ -46,11 +48,10 @@ struct Subject<'a> {
 
 fn trace(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
     let subject = subject(daemon, &strings(args))?;
-    let Subject { plane, key, entered, packet, ct_states, json } = &subject;
+    let Subject { plane, key, options, entered, packet, ct_states, json } = &subject;
     let (all, taught) = plane.slow.with(|state, now| {
         let packet = packet.as_deref();
-        let request =
-            Request { key, options: &[], packet, now, want_trace: true, entered: *entered };
+        let request = Request { key, options, packet, now, want_trace: true, entered: *entered };
         explain(&state.snapshot, &state.tables(), &request, ct_states)
     });
     // Only of a whole packet something is learned.
@@ -88,11 +89,12 @@ fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
     let (actions, rest) = words.split_last().ok_or("Syntax error")?;
     let rest: Vec<&str> = rest.iter().copied().filter(|a| !a.ends_with("-consistent")).collect();
     let actions = openflow::text::action::parse(actions)?;
-    let Subject { plane, key, entered, packet, json, .. } = subject(daemon, &rest)?;
+    let Subject { plane, key, options, entered, packet, json, .. } = subject(daemon, &rest)?;
     let at = entered.ok_or("a bridge is needed")?;
     let one = plane.slow.with(|state, now| {
         let packet = packet.as_deref();
-        let request = Request { key: &key, options: &[], packet, now, want_trace: true, entered };
+        let request =
+            Request { key: &key, options: &options, packet, now, want_trace: true, entered };
         let (bridge, registers) = (at.bridge, at.registers);
         let tables = state.tables();
         let t =
@@ -138,10 +140,12 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
         [first, flow] => (Some(*first), *flow),
         _ => return Err("Syntax error".into()),
     };
-    let (plane, mut key, entered) = match flow::text::parse_flow(flow, &Numbers) {
-        Ok((key, _)) => {
+    let (plane, mut key, options, entered) = match flow::text::parse_flow(flow, &Numbers) {
+        Ok((mut key, _)) => {
             let plane = datapaths::find(daemon, first).map_err(|_| "Cannot find the datapath")?;
-            (plane, key, None)
+            let options = flow::text::flow_options(flow);
+            key.tunnel.options = plane.slow.name_of_options(&options);
+            (plane, key, options, None)
         }
         Err(error) => {
             let Some(name) = first else {
@@ -150,7 +154,7 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
             let (bridge, plane) =
                 daemon.switch.bridge(name).ok_or_else(|| format!("{name}: unknown bridge"))?;
             let (key, registers) = of_bridge(plane, bridge.id, flow)?;
-            (plane, key, Some(Entered { bridge: bridge.id, registers }))
+            (plane, key, Vec::new(), Some(Entered { bridge: bridge.id, registers }))
         }
     };
     if generate {
@@ -160,7 +164,7 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
         let seen = flow::extract(frame, &Metadata::of(&key));
         key = seen.ok_or("Packet data too short for Ethernet")?.0;
     }
-    Ok(Subject { plane, key, entered, packet, ct_states, json })
+    Ok(Subject { plane, key, options, entered, packet, ct_states, json })
 }
 
 /// A flow in OpenFlow's words.
