@@ -15,10 +15,10 @@
 //! super-packets that the host's own tunnel devices sent: their header describes the *inner* packet, and the outer headers are
 //! described by [`Encap`].
 
-use packet::wire::ethernet::EthernetHeader;
+use packet::wire::ethernet::{EthernetHeader, eth_type};
 use packet::wire::ip_proto::{GRE, SCTP, TCP, UDP};
 use packet::wire::vlan::is_vlan;
-use packet::wire::{Fragment, Header, Located, locate, tcp, udp};
+use packet::wire::{Fragment, Header, Located, locate, locate_bare, tcp, udp};
 use packet::{Carrier, Csum, Encap, Gso, GsoKind, Offload, Packet};
 use sys::mmsg::HEAD;
 
@@ -170,10 +170,12 @@ fn make_partial(frame: &mut [u8], at: &Located, offset: u16) -> Option<Csum> {
 }
 
 /// Finds the outer headers of a packet whose inner transport header is at `start`, and the inner ones. Tunnels are told by
-/// structure, not by port number: behind the outer header must be an Ethernet frame whose transport header is just there.
+/// structure, not by port number: behind the outer header must be an Ethernet frame, or an IP packet, whose transport header is
+/// just there.
 fn tunnel(frame: &[u8], outer: &Located, csum: Csum, start: usize) -> Option<(Encap, Located)> {
     let encap = packet::gso::find_tunnel(frame, csum).or_else(|| gre(frame, outer))?;
-    let inner = locate(frame.get(usize::from(encap.inner)..)?)?;
+    let inside = frame.get(usize::from(encap.inner)..)?;
+    let inner = if encap.bare { locate_bare(inside) } else { locate(inside) }?;
     (usize::from(encap.inner) + inner.l4 == start).then_some((encap, inner))
 }
 
@@ -182,7 +184,8 @@ fn gre(frame: &[u8], outer: &Located) -> Option<Encap> {
     if outer.proto != GRE {
         return None;
     }
-    let flags = frame.get(outer.l4)?;
+    let &[flags, _, a, b] = frame.get(outer.l4..)?.first_chunk()?;
+    let carried = u16::from_be_bytes([a, b]);
     let (csum, optional) =
         (flags & 0x80 != 0, [0x80, 0x20, 0x10].iter().filter(|&bit| flags & bit != 0).count());
     let inner = u16::try_from(outer.l4 + 4 + 4 * optional).ok()?;
@@ -192,7 +195,7 @@ fn gre(frame: &[u8], outer: &Located) -> Option<Encap> {
         inner,
         carrier: Carrier::Gre,
         csum,
-        bare: false,
+        bare: [eth_type::IPV4, eth_type::IPV6].contains(&carried),
     })
 }
 

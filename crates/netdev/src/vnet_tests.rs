@@ -80,6 +80,20 @@ fn gre(inner: &[u8]) -> Vec<u8> {
     ethernet(0x0800, &ipv4(ip_proto::GRE, &g))
 }
 
+/// VXLAN with the generic protocol extension around a frame's IPv4 packet, as the kernel's device sends it.
+fn vxlan_gpe(inner: &[u8]) -> Vec<u8> {
+    let mut v = vec![0x0c, 0, 0, 1, 0, 0, 7, 0];
+    v.extend(&inner[14..]);
+    ethernet(0x0800, &ipv4(ip_proto::UDP, &udp(&v)))
+}
+
+/// GRE around a frame's IPv4 packet, as routers send it.
+fn gre_of_ip(inner: &[u8]) -> Vec<u8> {
+    let mut g = vec![0, 0, 8, 0];
+    g.extend(&inner[14..]);
+    ethernet(0x0800, &ipv4(ip_proto::GRE, &g))
+}
+
 fn partial_at(start: u16, offset: u16) -> Csum {
     Csum::Partial { start, offset }
 }
@@ -102,6 +116,7 @@ fn headers_of_true_packets() {
         let carrier = if udp { Carrier::Udp } else { Carrier::Gre };
         Some(Encap { l3, l4, inner, carrier, csum: false, bare: false })
     };
+    let bare = |inner, udp| encap(14, 34, inner, udp).map(|encap| Encap { bare: true, ..encap });
     let cases = [
         ("complete", head(0, 0, 0, 0, 0), tcp4(10), plain),
         ("verified", head(2, 0, 0, 0, 0), tcp4(10), Offload { csum: Csum::Verified, ..plain }),
@@ -131,6 +146,18 @@ fn headers_of_true_packets() {
             head(1, 1, 1390, 92, 16),
             geneve(&tcp4(4000)),
             Offload { encap: encap(14, 34, 58, true), ..super_packet(GsoKind::Tcp4, 1390, 92, 16) },
+        ),
+        (
+            "TSO in VXLAN without an Ethernet header",
+            head(1, 1, 1398, 70, 16),
+            vxlan_gpe(&tcp4(4000)),
+            Offload { encap: bare(50, true), ..super_packet(GsoKind::Tcp4, 1398, 70, 16) },
+        ),
+        (
+            "TSO in GRE without an Ethernet header",
+            head(1, 1, 1398, 58, 16),
+            gre_of_ip(&tcp4(4000)),
+            Offload { encap: bare(38, false), ..super_packet(GsoKind::Tcp4, 1398, 58, 16) },
         ),
         (
             "TSO in GRE with a key",

@@ -8,7 +8,7 @@ use crate::Packet;
 use crate::checksum::{self, Sum};
 use crate::offload::{Carrier, Csum, Encap, GsoKind, Offload};
 use crate::wire::gre::Gre;
-use crate::wire::gtpu::GtpuHeader;
+use crate::wire::gtpu::{self, GtpuHeader};
 use crate::wire::ipv4::{self, Ipv4Header, frag_bit};
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::{self, TcpHeader, flag};
@@ -302,19 +302,22 @@ pub(super) fn find_tunnel(frame: &[u8], csum: Csum) -> Option<Encap> {
         return None;
     }
     let header = outer.l4 + UdpHeader::LEN;
-    let udp_csum = UdpHeader::at(frame, outer.l4)?.csum.get();
-    // VXLAN's header is 8 bytes; Geneve's says in its first byte how many words of options follow.
+    let udp = UdpHeader::at(frame, outer.l4)?;
+    // VXLAN's header is 8 bytes; Geneve's says in its first byte how many words of options follow. VXLAN with the generic protocol
+    // extension may carry packets that begin with their IP header.
     let options = usize::from(frame.get(header)? & 0x3f) * 4;
-    let inner = [header + 8, header + 8 + options].into_iter().find(|inner| {
-        locate_from(frame, *inner, false).is_some_and(|at| at.l4 == usize::from(start))
+    let ends = [header + 8, header + 8 + options];
+    let mut places = [false, true].into_iter().flat_map(|bare| ends.map(|inner| (inner, bare)));
+    let (inner, bare) = places.find(|&(inner, bare)| {
+        locate_from(frame, inner, bare).is_some_and(|at| at.l4 == usize::from(start))
     })?;
     let offset = |at: usize| u16::try_from(at).ok();
     Some(Encap {
         l3: offset(outer.l3)?,
         l4: offset(outer.l4)?,
         inner: offset(inner)?,
-        carrier: Carrier::Udp,
-        csum: udp_csum != 0,
-        bare: false,
+        carrier: if udp.dst.get() == gtpu::PORT { Carrier::Gtpu } else { Carrier::Udp },
+        csum: udp.csum.get() != 0,
+        bare,
     })
 }
