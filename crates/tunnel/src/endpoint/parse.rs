@@ -299,8 +299,8 @@ fn ttl(v: &str) -> Result<Ttl, &'static str> {
 
 fn boolean(v: &str) -> Result<bool, &'static str> {
     match v {
-        "true" => Ok(true),
-        "false" => Ok(false),
+        _ if v.eq_ignore_ascii_case("true") => Ok(true),
+        _ if v.eq_ignore_ascii_case("false") => Ok(false),
         _ => Err("true or false"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::together::contradiction;
 use super::{Kind, Setting, interface_type, settings};
 
 /// A setting that cannot be right. Displayed, it says what is wrong and what would be right; who is wrong (table and record) the
@@ -148,10 +149,7 @@ pub fn missing_option<'a>(
             return refusal(format!("an interface of type {} needs options:{key}", ty.name));
         }
     }
-    if get("local_ip") == Some("flow") && get("remote_ip") != Some("flow") {
-        return refusal("options:local_ip=flow needs options:remote_ip=flow".to_owned());
-    }
-    None
+    contradiction(ty.name, get).and_then(refusal)
 }
 
 fn quoted(value: &str) -> String {

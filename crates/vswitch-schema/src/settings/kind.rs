@@ -96,6 +96,21 @@ fn is_endpoint(text: &str) -> bool {
     text == "flow" || text.parse().is_ok_and(unicast)
 }
 
+/// Whether one host can have the address.
+fn is_host(ip: Ipv6Addr) -> bool {
+    !ip.is_multicast() && !ip.is_unspecified()
+}
+
+/// A tunnel's key, which the switch reads as C does: octal after a zero.
+fn key(text: &str) -> Option<u64> {
+    match text.strip_prefix('0') {
+        Some(octal) if octal.bytes().all(|c| c.is_ascii_digit()) && !octal.is_empty() => {
+            u64::from_str_radix(octal, 8).ok()
+        }
+        _ => number(text).and_then(|n| n.try_into().ok()),
+    }
+}
+
 fn is_datapath_id(text: &str) -> bool {
     let digits = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => digits,
@@ -145,7 +160,7 @@ impl Kind {
             Kind::Ipv4 => value.parse::<Ipv4Addr>().is_ok(),
             Kind::Endpoint => is_endpoint(value),
             Kind::Key(bits) => {
-                value == "flow" || number(value).is_some_and(|n| n >= 0 && n >> bits == 0)
+                value == "flow" || key(value).is_some_and(|n| u128::from(n) >> bits == 0)
             }
             Kind::Tos => {
                 value == "inherit"
@@ -153,7 +168,7 @@ impl Kind {
             }
             Kind::Ipv6List(most) => {
                 value.split(',').count() <= most
-                    && value.split(',').all(|ip| ip.trim().parse::<Ipv6Addr>().is_ok())
+                    && value.split(',').all(|ip| ip.trim().parse().is_ok_and(is_host))
             }
             Kind::DatapathId => is_datapath_id(value),
             Kind::CpuMask => is_cpu_mask(value),
@@ -215,7 +230,9 @@ impl fmt::Display for Kind {
             Kind::Tos => f.write_str(
                 "a multiple of 4 from 0 to 252 (the two ECN bits must be zero), or \"inherit\"",
             ),
-            Kind::Ipv6List(most) => write!(f, "at most {most} IPv6 addresses, separated by commas"),
+            Kind::Ipv6List(most) => {
+                write!(f, "one to {most} IPv6 addresses of hosts, separated by commas")
+            }
             Kind::DatapathId => f.write_str(
                 "0x and up to 16 hexadecimal digits, or exactly 16 of them, and not zero",
             ),

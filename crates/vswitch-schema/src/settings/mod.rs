@@ -23,6 +23,7 @@ mod kind;
 mod other;
 mod port;
 mod switch;
+mod together;
 
 pub use check::{Refusal, Verdict, check, check_interface, missing_option};
 pub use interface::{INTERFACE_TYPES, InterfaceType, interface_type};

@@ -112,6 +112,36 @@ fn an_interface_needs_what_its_type_needs() {
 }
 
 #[test]
+fn options_that_contradict_each_other_are_named() {
+    let refused = |ty: &str, options: &[(&str, &str)], says: &str| {
+        let refusals = check_interface(ty, options.iter().copied());
+        let said: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+        assert!(said.len() == 1 && said[0].contains(says), "{ty} {options:?}: {said:?}");
+    };
+    let v4 = ("remote_ip", "10.0.0.2");
+    let v6 = ("remote_ip", "fd00::2");
+    refused("vxlan", &[v4, ("local_ip", "fd00::1")], "one family");
+    refused("vxlan", &[v4, ("local_ip", "10.0.0.2")], "another address");
+    refused("vxlan", &[v4, ("exts", "gbp, gpe")], "gbp or gpe, not both");
+    refused("vxlan", &[v4, ("packet_type", "legacy_l3")], "exts=gpe");
+    refused("erspan", &[v4, ("packet_type", "legacy_l3")], "carries frames alone");
+    refused("gtpu", &[v4, ("packet_type", "legacy_l2")], "without an Ethernet header");
+    refused("srv6", &[v4], "IPv6 addresses");
+    refused("srv6", &[v6, ("local_ip", "10.0.0.1")], "one family");
+    refused("srv6", &[("remote_ip", "flow"), ("local_ip", "10.0.0.1")], "IPv6 addresses");
+    refused("srv6", &[v6, ("srv6_segs", "fd00::3,fd00::2")], "must be fd00::2");
+    refused("bareudp", &[v4, ("dst_port", "1"), ("payload_type", "ip")], "kernel's alone");
+
+    let passes = |ty: &str, options: &[(&str, &str)]| {
+        assert_eq!(check_interface(ty, options.iter().copied()), vec![], "{ty} {options:?}");
+    };
+    passes("vxlan", &[v4, ("exts", "gpe"), ("packet_type", "legacy_l3")]);
+    passes("vxlan", &[v4, ("packet_type", "ptap"), ("local_ip", "10.0.0.1")]);
+    passes("gre", &[v6, ("packet_type", "legacy_l3"), ("local_ip", "fd00::1")]);
+    passes("srv6", &[("remote_ip", "flow"), ("srv6_segs", "fd00::3,fd00::2")]);
+}
+
+#[test]
 fn values_as_the_switch_reads_them() {
     let ok = |kind: Kind, value: &str| assert!(kind.accepts(value), "{kind:?} {value:?}");
     let no = |kind: Kind, value: &str| assert!(!kind.accepts(value), "{kind:?} {value:?}");
@@ -128,6 +158,16 @@ fn values_as_the_switch_reads_them() {
         no(Kind::BelowRunDir, bad);
     }
     ok(Kind::Bool, "TRUE");
+    for good in ["0", "00", "017", "0xf", "15", "flow"] {
+        ok(Kind::Key(4), good);
+    }
+    for bad in ["16", "020", "08", "-1", "+1", "", "0x", "0x10"] {
+        no(Kind::Key(4), bad);
+    }
+    ok(Kind::Ipv6List(2), "fd00::1, fd00::2");
+    for bad in ["", "::", "ff02::1", "fd00::1,,fd00::2", "::1,::2,::3", "10.0.0.1"] {
+        no(Kind::Ipv6List(2), bad);
+    }
     no(Kind::Bool, "1");
     ok(Kind::Station, "66:8e:8f:b9:1e:97");
     for bad in [
