@@ -175,6 +175,37 @@ fn addresses_and_their_routes() {
     assert!(find(&s.query.routes().unwrap(), "10.2.0.0").is_none());
 }
 
+/// Next hops that are objects of their own, by which routes lead.
+#[test]
+fn routes_by_next_hops_follow_them() {
+    let mut s = Scene::new();
+    for line in [
+        "link add va type veth peer name vb",
+        "link set va up",
+        "link set vb up",
+        "addr add 10.1.0.1/24 dev va",
+        "nexthop add id 1 via 10.1.0.2 dev va",
+        "nexthop add id 2 via 10.1.0.3 dev va",
+        "nexthop add id 10 group 1/2,3",
+    ] {
+        s.ns.ip(line).unwrap();
+    }
+    s.events(
+        &["route add 10.9.0.0/16 nhid 10"],
+        |e| matches!(e, Event::RouteAdded { route, .. } if route.dst == ip("10.9.0.0")),
+    );
+    let hops = |s: &mut Scene| -> Vec<Option<IpAddr>> {
+        let routes = s.query.routes().unwrap();
+        let route = routes.into_iter().find(|r| r.dst == ip("10.9.0.0"));
+        route.map(|r| r.hops.iter().map(|hop| hop.gateway).collect()).unwrap_or_default()
+    };
+    assert_eq!(hops(&mut s), [Some(ip("10.1.0.2")), Some(ip("10.1.0.3"))]);
+    s.events(&["nexthop replace id 10 group 2"], |e| *e == Event::RoutesStale);
+    assert_eq!(hops(&mut s), [Some(ip("10.1.0.3"))]);
+    s.events(&["nexthop del id 10"], |e| *e == Event::RoutesStale);
+    assert_eq!(hops(&mut s), []);
+}
+
 #[test]
 fn rules_and_neighbours() {
     let mut s = Scene::new();

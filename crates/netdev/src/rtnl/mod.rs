@@ -13,7 +13,7 @@
 //!
 //! Two things break the chain of changes, and the monitor says so instead of hiding it. [`Event::Overrun`]: the kernel had more
 //! to tell than the socket holds; dump everything again. [`Event::RoutesStale`]: something happened (a link went down, an
-//! address went) at which the kernel silently deletes IPv4 routes; dump the routes again.
+//! address or a next hop went) at which the kernel silently deletes IPv4 routes; dump the routes again.
 
 mod monitor;
 mod parse;

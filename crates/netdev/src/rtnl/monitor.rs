@@ -39,7 +39,8 @@ impl Interest {
             Interest::Links => 1,
             Interest::Neighbours => 1 << 2,
             Interest::Addresses => 1 << 4 | 1 << 8,
-            Interest::Routes => 1 << 6 | 1 << 10,
+            // With next hops that are objects of their own.
+            Interest::Routes => 1 << 6 | 1 << 10 | 1 << 31,
             Interest::Rules => 1 << 7 | 1 << 18,
         }
     }
@@ -49,6 +50,10 @@ impl Interest {
 const BUFFER: usize = 8 << 20;
 /// Datagrams read by one [`Monitor::poll`] at most, so that a storm of changes does not hold the caller for ever.
 const BURST: usize = 1024;
+
+// linux/rtnetlink.h
+const RTM_NEWNEXTHOP: u16 = 104;
+const RTM_DELNEXTHOP: u16 = 105;
 
 /// Hears of changes from the moment it is opened: open it first, then dump.
 pub struct Monitor {
@@ -90,6 +95,12 @@ impl Monitor {
                 Ok((len, _)) => {
                     for raw in query::messages(&self.buffer[..len]) {
                         let replaces = raw.flags & netlink_packet_core::NLM_F_REPLACE != 0;
+                        // Routes by such a next hop go or change with it, whether they are told of or not.
+                        stale |= match raw.kind {
+                            RTM_NEWNEXTHOP => replaces,
+                            RTM_DELNEXTHOP => true,
+                            _ => false,
+                        };
                         let Some(message) = raw.decode() else { continue };
                         stale |= parse::takes_routes(&message);
                         events.extend(parse::event(message, replaces));
