@@ -100,6 +100,7 @@ fn each_protocol_by_its_bytes() {
         Some(b"\xb0\0\x65\x58\0\0\0\0\0\0\0\x7b\0\0\0\0"),
     );
     check(Kind::Gtpu, &[flow], v6, Some(b"\x30\xff\0\0\0\0\0\x7b"));
+    check(Kind::Gtpu, &[flow], arp, None);
     let v1 = ("erspan_ver", "1");
     let erspan = b"\x10\0\x88\xbe\0\0\0\0\x10\0\0\x7b\0\0\0\x03";
     check(Kind::Erspan, &[v1, ("key", "123"), ("erspan_idx", "3")], None, Some(erspan));
