@@ -117,6 +117,7 @@ const KEY_DOC: &str =
 const IN_KEY_DOC: &str =
     "The key that packets must arrive with; flow takes any and shows it to flows.";
 const OUT_KEY_DOC: &str = "The key that packets leave with; flow leaves it to flows.";
+const NO_IPSEC: &str = "IPsec is the kernel's, which does not see this switch's tunnels: their packets leave unencrypted";
 const NONE: &str = "0";
 
 // One setting a line.
@@ -155,9 +156,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     OPTIONS.key_on(&["srv6"], "srv6_segs", Ipv6List(6), "remote_ip", "The segments to pass, the other end among them."),
     OPTIONS.key_on(&["srv6"], "srv6_flowlabel", Word(&["copy", "zero", "compute"]), "copy", "Flow label of the outer header."),
     OPTIONS.key_on(&["bareudp"], "payload_type", Text, "required", "What is carried: an Ethernet type, ip or mpls."),
-    OPTIONS.key_on(TUNNELS, "psk", Text, "", "Secret for IPsec."),
-    OPTIONS.key_on(TUNNELS, "remote_cert", Text, "", "File with the other end's certificate for IPsec."),
-    OPTIONS.key_on(TUNNELS, "remote_name", Text, "", "Name in the other end's certificate for IPsec."),
+    OPTIONS.key_on(TUNNELS, "psk", Obsolete(NO_IPSEC), "", "Secret for IPsec."),
+    OPTIONS.key_on(TUNNELS, "remote_cert", Obsolete(NO_IPSEC), "", "File with the other end's certificate for IPsec."),
+    OPTIONS.key_on(TUNNELS, "remote_name", Obsolete(NO_IPSEC), "", "Name in the other end's certificate for IPsec."),
     OPTIONS.key_on(TUNNELS, "ipsec_*", Text, "", "Passed on to the IPsec daemon."),
     // Patch ports.
     OPTIONS.key_on(&["patch"], "peer", Text, "required", "The Interface at the other end."),
