@@ -12,6 +12,7 @@ mod clients;
 mod conformance;
 mod controllers;
 mod dpdk;
+mod frames;
 mod guide;
 mod in_band;
 mod interop;

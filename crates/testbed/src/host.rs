@@ -102,6 +102,11 @@ impl Host {
         self.cmd("ovs-appctl", line.split_whitespace())?.ok()
     }
 
+    /// `ovs-appctl` with the words of `line`, whatever comes of it.
+    pub fn try_appctl(&self, line: &str) -> Result<crate::Output> {
+        self.cmd("ovs-appctl", line.split_whitespace())?.output()
+    }
+
     /// Database server and switch, from nothing to answering.
     pub fn start(&mut self) -> Result<()> {
         self.start_database(&[])?;

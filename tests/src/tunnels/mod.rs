@@ -1,4 +1,11 @@
-//! Every tunnel protocol, end to end: traffic between hosts, and the texts and bytes of headers beside Debian's.
+//! Every tunnel protocol, end to end: traffic between hosts, what each option and each drop shows,
+//! and the texts and bytes of headers beside Debian's.
 
+mod drops;
+mod limits;
+mod options;
+mod page;
 mod parity;
 mod traffic;
+mod wire;
+mod wrong;

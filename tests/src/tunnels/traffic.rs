@@ -4,7 +4,7 @@
 //! is collected, and all of it is named in the end.
 
 use testbed::guest::DEVICE;
-use testbed::guide::{Flavor, GUESTS, HOSTS, Plan, TwoSites};
+use testbed::guide::{CABLE, Flavor, GUESTS, HOSTS, Plan, TwoSites};
 use testbed::probe::{self, Ping};
 
 use crate::support::{ok, ours, plan, programs, reference, state};
@@ -204,5 +204,60 @@ fn extensions_of_vxlan_with_the_kernels_device() {
     ok(switch.host.shell(&script).ok());
     if let Err(why) = troubles(&two) {
         panic!("{why}\n{}", state(&two));
+    }
+}
+
+/// The kernel's device with the generic protocol extension carries packets without an Ethernet header, and leaves it to routes where
+/// they go. Its host routes between it and the guest.
+#[test]
+fn generic_vxlan_with_the_kernels_device() {
+    if !ours() {
+        return; // Debian's 3.1 does not know the packets that the kernel sends.
+    }
+    let two = ok(TwoSites::build(&Plan::between(Flavor::Switch(programs()), Flavor::kernel())));
+    let [switch, kernel] = &two.sites;
+    let macs = [switch, kernel].map(|site| ok(site.guest.ns.mac(DEVICE)));
+    let router = ok(kernel.host.ns.mac(&kernel.guest.port));
+    let [here, there] = GUESTS;
+    for (site, neighbour, mac) in [(switch, there, &macs[1]), (kernel, here, &router)] {
+        let ns = &site.guest.ns;
+        ok(ns.ip(&format!("link set {DEVICE} mtu {GUEST_MTU}")));
+        ok(ns.ip(&format!("neigh replace {neighbour} lladdr {mac} dev {DEVICE} nud permanent")));
+    }
+    ok(switch.host.ns.ip(&format!("addr add {}/64 dev br-phy nodad", HOSTS6[0])));
+    let port = &kernel.guest.port;
+    for line in [
+        "link del vxlan0".to_owned(),
+        format!("link set {port} nomaster"),
+        format!("addr add {}/64 dev {CABLE} nodad", HOSTS6[1]),
+        "link add gpe0 type vxlan dstport 4790 gpe external".to_owned(),
+        "link set gpe0 up".to_owned(),
+        format!("route add {there}/32 dev {port}"),
+        format!("neigh replace {there} lladdr {} dev {port} nud permanent", macs[1]),
+    ] {
+        ok(kernel.host.ns.ip(&line));
+    }
+    ok(kernel.host.ns.sysctl("ipv4/ip_forward", "1"));
+    for (family, ends) in
+        [("ip", HOSTS.map(|ip| ip.to_string())), ("ip6", HOSTS6.map(str::to_owned))]
+    {
+        let route =
+            format!("route replace {here}/32 encap {family} id 77 dst {} dev gpe0", ends[0]);
+        ok(kernel.host.ns.ip(&route));
+        let script = format!(
+            "set -e
+             ovs-vsctl -- --if-exists del-port vxlan0 -- --if-exists del-port t0 -- add-port br-int t0 \
+             -- set interface t0 type=vxlan ofport_request=9 options:remote_ip={} options:key=77 \
+             options:dst_port=4790 options:exts=gpe options:packet_type=legacy_l3
+             port=$(ovs-vsctl get interface tap0 ofport)
+             ovs-ofctl -OOpenFlow13 del-flows br-int
+             ovs-ofctl -OOpenFlow13 add-flow br-int \"in_port=9 actions=mod_dl_dst:{},output:$port\"
+             ovs-ofctl -OOpenFlow13 add-flow br-int \"in_port=$port,ip actions=output:9\"",
+            ends[1], macs[0]
+        );
+        ok(switch.host.shell(&script).ok());
+        if let Err(why) = troubles(&two) {
+            panic!("over {family}: {why}\n{}", state(&two));
+        }
     }
 }

@@ -5,4 +5,5 @@ mod ecmp;
 mod host;
 mod kept;
 mod mtu;
+mod page;
 mod rules;

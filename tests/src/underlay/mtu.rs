@@ -76,9 +76,10 @@ fn ping_is_told_at_every_size_around_the_limit() {
         "{shown}"
     );
     assert!(shown.contains("MTU 1450"), "{shown}");
+    // Guests that spoke before the guide was typed to its end have lost packets as well.
     let dropped = wait::until("the drops to be counted on the port", PATIENCE, || {
         let dropped = ok(a.host.vsctl("--if-exists get interface vxlan0 statistics:tx_dropped"));
-        (dropped.trim() == "4").then_some(())
+        (dropped.trim().parse::<u64>().ok()? >= 4).then_some(())
     });
     dropped
         .unwrap_or_else(|e| panic!("{e}: {:?}", a.host.vsctl("get interface vxlan0 statistics")));
