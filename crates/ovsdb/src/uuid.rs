@@ -65,15 +65,21 @@ impl Uuid {
 
     /// Writes the 36 characters of the text form to `out`.
     pub fn push_to(&self, out: &mut String) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        for (i, byte) in self.0.iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                out.push('-');
-            }
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
+        let mut text = [b'-'; 36];
+        let places = (0..text.len()).filter(|at| !matches!(at, 8 | 13 | 18 | 23));
+        for (nibble, at) in places.enumerate() {
+            let byte = self.0[nibble / 2];
+            text[at] = hex_digit(if nibble % 2 == 0 { byte >> 4 } else { byte & 15 });
         }
+        // Digits and dashes are text, so nothing is lost.
+        out.push_str(std::str::from_utf8(&text).unwrap_or_default());
     }
+}
+
+/// The hexadecimal digit for `nibble`, of which four bits count.
+pub(crate) const fn hex_digit(nibble: u8) -> u8 {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    HEX[(nibble & 15) as usize]
 }
 
 impl fmt::Display for Uuid {

@@ -13,13 +13,14 @@
 //!   and bytes that are not UTF-8 are refused.
 //!
 //! # Where
-//! [`parse`](mod@parse): incremental parser, with the reference's error texts. [`print`](mod@print): compact and pretty text.
+//! [`parse`](mod@parse): incremental parser, with the reference's error texts, and a short way for what has arrived whole. [`print`](mod@print): compact and pretty text.
 
 mod macros;
 pub mod number;
 pub mod object;
 pub mod parse;
 pub mod print;
+mod quick;
 pub mod text;
 
 use std::sync::Arc;

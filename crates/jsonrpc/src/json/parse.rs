@@ -9,7 +9,7 @@
 //! The reference accepts a lone trailing surrogate and bytes that are not UTF-8; both are refused here, for a Rust string (and
 //! RFC 7047 §1.1) has no room for them.
 
-use super::{Json, Object, number, text};
+use super::{Json, Object, number, quick, text};
 use smol_str::SmolStr;
 use std::fmt;
 
@@ -127,6 +127,15 @@ impl Parser {
     /// for the next document. After an error it must not be fed again.
     pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Json>, ParseError> {
         let piece = *input;
+        if self.is_idle()
+            && self.before == 0
+            && let Some((document, len)) =
+                quick::document(piece, &mut self.items, &mut self.members)
+        {
+            *input = piece.get(len..).unwrap_or_default();
+            self.start_over();
+            return Ok(Some(document));
+        }
         let mut pos = 0;
         while let Some(token) = self.next_token(piece, &mut pos)? {
             // `pos` stands at a string's or punctuation's last byte, but behind a keyword or number.
@@ -463,7 +472,7 @@ impl Parser {
 }
 
 /// Bytes that end a run of plain characters in a string: control characters, quote, backslash.
-static ENDS_PLAIN: [bool; 256] = {
+pub(super) static ENDS_PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0;
     while b < 0x20 {
@@ -475,7 +484,7 @@ static ENDS_PLAIN: [bool; 256] = {
     table
 };
 
-fn finish_string(body: &[u8], escapes: bool) -> Result<SmolStr, String> {
+pub(super) fn finish_string(body: &[u8], escapes: bool) -> Result<SmolStr, String> {
     let body = std::str::from_utf8(body).map_err(|_| "quoted string is not valid UTF-8")?;
     if escapes { text::unescape(body).map(Into::into) } else { Ok(body.into()) }
 }

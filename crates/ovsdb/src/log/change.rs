@@ -34,17 +34,17 @@ pub(crate) fn to_record(
         let schema = db.schema().table(table);
         let mut first = true;
         for change in rows {
-            let mut row = String::new();
-            if !write_row(change, schema, is_diff, &mut row) {
-                continue;
-            }
+            let before = out.len();
             if first {
                 begin_member(schema.name(), &mut out);
                 out.push('{');
             }
             begin_row(change.uuid, first, &mut out);
-            out.push_str(&row);
-            first = false;
+            if write_row(change, schema, is_diff, &mut out) {
+                first = false;
+            } else {
+                out.truncate(before);
+            }
         }
         if !first {
             out.push('}');
@@ -149,13 +149,17 @@ fn write_row(change: &RowChange, schema: &TableSchema, is_diff: bool, out: &mut 
         }
         (Some(old), Some(new)) => {
             let mut any = false;
+            out.push('{');
             for id in old.changed_columns(new) {
                 let column = schema.column(id);
                 if column.ephemeral {
                     continue;
                 }
-                any = true;
-                begin_member(&column.name, out);
+                if std::mem::replace(&mut any, true) {
+                    out.push(',');
+                }
+                quote_into(&column.name, out);
+                out.push(':');
                 if is_diff {
                     old.get(id).diff_to(new.get(id), &column.ty).write_json(&column.ty, out);
                 } else {

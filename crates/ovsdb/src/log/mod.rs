@@ -50,6 +50,9 @@ const COMPACT_INTERVAL_MIN: Duration = Duration::from_secs(10 * 60);
 /// A file with enough transactions is compacted after this time, whatever its size.
 const COMPACT_INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// So much room for records is kept from one batch to the next, in bytes.
+const BUFFER_KEPT: usize = 1 << 20;
+
 /// Transactions that come back, to be undone, because of an error.
 pub type Refused<S> = (Vec<Transaction<S>>, Error);
 
@@ -64,6 +67,8 @@ pub struct Log {
     /// Where the latest batch begins.
     batch: u64,
     tail: Tail,
+    /// Where records are put together; empty but for its room.
+    buffer: Vec<u8>,
     /// The length of the file right after the last compaction.
     compact_size: u64,
     commits: u64,
@@ -181,6 +186,7 @@ impl Log {
             synced: 0,
             batch: opened.end,
             tail,
+            buffer: Vec::new(),
             compact_size: 0,
             commits: opened.transactions,
             rewrites: 0,
@@ -223,7 +229,8 @@ impl Log {
             };
         }
         self.batch = self.end;
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.clear();
         let mut ends = Vec::with_capacity(batch.len());
         let mut records = 0;
         for transaction in &batch {
@@ -233,9 +240,11 @@ impl Log {
             }
             ends.push(self.end + bytes.len() as u64);
         }
-        if !bytes.is_empty()
-            && let Err(error) = self.write(&bytes)
-        {
+        let result = if bytes.is_empty() { Ok(()) } else { self.write(&bytes) };
+        if bytes.capacity() <= BUFFER_KEPT {
+            self.buffer = bytes;
+        }
+        if let Err(error) = result {
             return Err((batch, error));
         }
         self.commits += records;

@@ -6,6 +6,7 @@ use jsonrpc::Json;
 use sha1::{Digest, Sha1};
 
 use super::storage::Storage;
+use crate::uuid::hex_digit;
 use crate::{Error, ErrorKind};
 
 /// What the magic word in a file's header says it holds.
@@ -25,7 +26,7 @@ pub(crate) fn write_record(body: &str, out: &mut Vec<u8>) {
     let mut hash = Sha1::new();
     hash.update(body.as_bytes());
     hash.update(b"\n");
-    out.extend_from_slice(header(body.len() + 1, hash).as_bytes());
+    write_header(body.len() + 1, hash, out);
     out.extend_from_slice(body.as_bytes());
     out.push(b'\n');
 }
@@ -38,7 +39,9 @@ pub(crate) fn stream_record(
     let mut measure = Measure { hash: Sha1::new(), len: 0 };
     body(&mut measure)?;
     measure.write_all(b"\n")?;
-    out.write_all(header(measure.len, measure.hash).as_bytes())?;
+    let mut header = Vec::with_capacity(HEADER_MAX);
+    write_header(measure.len, measure.hash, &mut header);
+    out.write_all(&header)?;
     body(out)?;
     out.write_all(b"\n")
 }
@@ -61,13 +64,15 @@ impl Write for Measure {
     }
 }
 
-fn header(len: usize, hash: Sha1) -> String {
-    format!("OVSDB JSON {len} {}\n", hex(&hash.finalize()))
+fn write_header(len: usize, hash: Sha1, out: &mut Vec<u8>) {
+    // Writing to memory cannot fail.
+    let _ = write!(out, "OVSDB JSON {len} ");
+    out.extend(hash.finalize().iter().flat_map(hex));
+    out.push(b'\n');
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+fn hex(byte: &u8) -> [u8; 2] {
+    [hex_digit(byte >> 4), hex_digit(*byte)]
 }
 
 struct Header<'a> {
@@ -161,7 +166,7 @@ impl<'a> RecordReader<'a> {
         let start = self.offset + line.len() as u64 + 1;
         let body = self.body(start, header.body_len)?;
         let place = format!("{name}: {} bytes starting at offset {start}", body.len());
-        let actual = hex(&Sha1::digest(&body));
+        let actual: String = Sha1::digest(&body).iter().flat_map(hex).map(char::from).collect();
         if !actual.eq_ignore_ascii_case(header.hash) {
             let details =
                 format!("{place} have SHA-1 hash {actual} but should have hash {}", header.hash);

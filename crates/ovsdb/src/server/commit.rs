@@ -95,7 +95,8 @@ impl Server {
     /// change, or has waited long enough.
     pub fn commit(&mut self, time: Time) {
         self.miss_sources(time);
-        let names: Vec<Arc<str>> = self.databases.keys().cloned().collect();
+        let unsettled = self.databases.iter().filter(|(_, hosted)| hosted.is_unsettled(time.now));
+        let names: Vec<Arc<str>> = unsettled.map(|(name, _)| Arc::clone(name)).collect();
         for name in names {
             // Each round but the last completes a transaction that waited, so this ends.
             loop {
@@ -127,8 +128,8 @@ impl Server {
     fn retry(&mut self, name: &str, time: Time) -> bool {
         let Some(hosted) = self.databases.get_mut(name) else { return false };
         let changed = std::mem::take(&mut hosted.changed);
-        let due = |waiter: &Waiter| waiter.deadline.is_some_and(|deadline| deadline <= time.now);
-        if !changed && !hosted.waiters.iter().any(due) {
+        let due = |waiter: &Waiter| waiter.is_due(time.now);
+        if hosted.waiters.is_empty() || !changed && !hosted.waiters.iter().any(due) {
             return false;
         }
         let mut done = false;
@@ -186,7 +187,19 @@ fn later(since: Instant, timeout: Duration) -> Instant {
 
 type Reply = (Option<(SessionId, Json)>, Result<Json, Json>);
 
+impl Waiter {
+    fn is_due(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
 impl Hosted {
+    /// Whether a commit has anything to do here.
+    fn is_unsettled(&self, now: Instant) -> bool {
+        let due = |waiter: &Waiter| waiter.is_due(now);
+        !self.pending.is_empty() || self.changed || self.waiters.iter().any(due)
+    }
+
     /// Writes and syncs transactions; returns the replies, in order.
     fn commit(&mut self, pending: Vec<Pending>, time: Time) -> Vec<Reply> {
         let mut replies = Vec::with_capacity(pending.len());

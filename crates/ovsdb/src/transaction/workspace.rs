@@ -128,6 +128,10 @@ impl<'a> Workspace<'a> {
     /// Accounts the references of the touched row at `place`.
     pub(crate) fn account(&mut self, place: usize, unreferenced: &mut Vec<RowKey>) {
         let Some(touched) = self.touched.get_mut(place) else { return };
+        // Not to hold a row of a table that refers to nothing spares the next change of it a copy.
+        if self.db.table(touched.key.0).ref_columns.is_empty() {
+            return;
+        }
         let new = self.db.row(touched.key).cloned();
         self.db.account(touched.key, touched.accounted.as_ref(), new.as_ref(), unreferenced);
         touched.accounted = new;
