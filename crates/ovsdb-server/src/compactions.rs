@@ -10,6 +10,9 @@ use ovsdb::server::{Server as Database, Time};
 use stream::Waker;
 use unixctl::Deferred;
 
+/// How much less than clients' requests a compaction matters, as nice(1) counts.
+const NICE: i32 = 10;
+
 /// Those that are under way.
 pub(crate) struct Compactions {
     runs: Receiver<(Arc<str>, Run)>,
@@ -70,6 +73,8 @@ impl Compactions {
     fn start(&mut self, name: Arc<str>, job: Job) {
         let (sender, waker, of) = (self.sender.clone(), self.waker.clone(), Arc::clone(&name));
         let started = std::thread::Builder::new().name("compaction".to_owned()).spawn(move || {
+            // Clients come first, if the system lets us say so.
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
             // Whoever is gone needs no answer.
             let _ = sender.send((of, job.run()));
             waker.wake();

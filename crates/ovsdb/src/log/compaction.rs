@@ -4,7 +4,7 @@
 //! Log::begin     where the file ends now, and an empty replacement
 //! Job::run       in another thread: contents as they were then, synced
 //! Log::finish    what was appended since is copied: by the job again while there is much of it, then here; then the
-//!                replacement takes the file's place
+//!                replacement takes the file's place, surely with the next durable transaction
 //! ```
 //!
 //! If the log had to rewrite its file meanwhile (after a failed sync), the replacement is of no use and thrown away.
@@ -121,14 +121,18 @@ impl Log {
             let begun = Begun { end: self.end, ..begun };
             return Ok(Finished::Again(Job { replacement, what: Part::Records(records), begun }));
         }
-        let adopted = match records.is_empty() {
-            true => Ok(()),
-            false => replacement.write_all(&records).and_then(|()| replacement.sync()),
-        };
-        let remains = adopted
+        // Clients would wait for a disk that is busy with the file just written. They need not: nothing has to be surely in the new
+        // file but what surely was in the old one.
+        let was_promised = self.synced > begun.end;
+        let mut copied = replacement.write_all(&records);
+        if was_promised {
+            copied = copied.and_then(|()| replacement.sync());
+        }
+        let remains = copied
             .and_then(|()| self.storage.adopt(replacement))
             .and_then(|remains| self.rewritten().map(|()| remains))
             .map_err(|error| self.not_replaced(&error))?;
+        self.synced = 0;
         self.compacted_at = Some(now);
         Ok(Finished::Done(remains))
     }

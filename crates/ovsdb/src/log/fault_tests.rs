@@ -90,7 +90,7 @@ fn names_in(bytes: Vec<u8>) -> BTreeSet<String> {
 
 #[test]
 fn power_cuts_lose_nothing_durable() {
-    let mut cuts = 0;
+    let (mut cuts, mut undone) = (0, 0);
     let mut f = Fixture::new();
     run(&mut f, |disk, told| {
         let longest = disk.bytes().len();
@@ -103,8 +103,15 @@ fn power_cuts_lose_nothing_durable() {
             let before = told.done.iter().filter(|name| name[3..].parse::<u32>().ok() <= newest);
             assert!(before.clone().all(|name| found.contains(name)), "{extra}: {found:?}");
             cuts += 1;
+            if let Some(former) = disk.former_crash_image(extra) {
+                let found = names_in(former);
+                assert!(told.durable.is_subset(&found), "{extra}: {told:?} but {found:?}");
+                assert!(told.refused.is_disjoint(&found), "{extra}: {told:?} but {found:?}");
+                undone += 1;
+            }
         }
     });
+    assert!(undone > 0);
     assert!(cuts >= 1000, "{cuts}");
 }
 
@@ -117,8 +124,10 @@ fn a_failure_of_any_operation_loses_nothing_and_lies_to_nobody() {
         f.disk.set_faults(faults(operation));
         let told = run(&mut f, |disk, told| {
             // Also if the power is cut right after the failure.
-            let found = names_in(disk.crash_image(0));
-            assert!(told.durable.is_subset(&found), "{operation}: {told:?} but {found:?}");
+            for image in std::iter::once(disk.crash_image(0)).chain(disk.former_crash_image(0)) {
+                let found = names_in(image);
+                assert!(told.durable.is_subset(&found), "{operation}: {told:?} but {found:?}");
+            }
         });
         let present: BTreeSet<_> = f.names().into_iter().collect();
         assert_eq!(present, told.done, "operation {operation}: memory");

@@ -79,6 +79,8 @@ pub struct FileStorage {
     file: File,
     path: PathBuf,
     len: u64,
+    /// The file's name in its directory is new, and not surely on disk.
+    renamed: bool,
     /// Held while the file is open for writing.
     _lock: Option<FileLock>,
 }
@@ -99,7 +101,7 @@ impl FileStorage {
             // If it cannot be removed now, the next compaction tries again and says why.
             let _ = remove_stale(&suffixed(&real, COMPACTING));
         }
-        Ok(Self { file, path: path.to_owned(), len: metadata.len(), _lock: lock })
+        Ok(Self { file, path: path.to_owned(), len: metadata.len(), renamed: false, _lock: lock })
     }
 
     /// Creates the file, which must not exist, with what `write` writes. The file appears under its name only when it is
@@ -246,7 +248,12 @@ impl Storage for FileStorage {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        if self.renamed {
+            sync_directory(&fs::canonicalize(&self.path)?)?;
+            self.renamed = false;
+        }
+        Ok(())
     }
 
     fn replace(
@@ -256,6 +263,7 @@ impl Storage for FileStorage {
         let file = replace_file(&self.path, write)?;
         self.len = file.metadata()?.len();
         self.file = file;
+        self.renamed = false;
         Ok(())
     }
 
@@ -278,7 +286,7 @@ impl Storage for FileStorage {
         // From here on the old file has no name any more, so there is no way back.
         let old = new.file.take().map(|file| std::mem::replace(&mut self.file, file));
         self.len = len;
-        sync_directory(&new.real)?;
+        self.renamed = true;
         Ok(old.map(Remains::of).unwrap_or_default())
     }
 }

@@ -26,6 +26,8 @@ struct Disk {
     bytes: Vec<u8>,
     /// What a power cut leaves at least.
     synced: usize,
+    /// What was replaced, and how much of it was synced: a power cut may bring it back until the next sync.
+    former: Option<(Vec<u8>, usize)>,
     faults: Faults,
     syncs: u64,
 }
@@ -72,8 +74,13 @@ impl MemoryStorage {
     /// What a power cut at this moment could leave: everything synced and `extra` bytes of what follows.
     pub fn crash_image(&self, extra: usize) -> Vec<u8> {
         let disk = self.disk();
-        let end = disk.synced.saturating_add(extra).min(disk.bytes.len());
-        disk.bytes[..end.max(disk.synced.min(disk.bytes.len()))].to_vec()
+        cut(&disk.bytes, disk.synced, extra)
+    }
+
+    /// What it could leave of the contents that were replaced, if it is not sure yet that they were.
+    pub fn former_crash_image(&self, extra: usize) -> Option<Vec<u8>> {
+        let disk = self.disk();
+        disk.former.as_ref().map(|(bytes, synced)| cut(bytes, *synced, extra))
     }
 
     /// How often the log asked for a sync.
@@ -90,6 +97,10 @@ impl MemoryStorage {
     pub fn set_faults(&self, faults: Faults) {
         self.disk().faults = faults;
     }
+}
+
+fn cut(bytes: &[u8], synced: usize, extra: usize) -> Vec<u8> {
+    bytes[..synced.saturating_add(extra).min(bytes.len())].to_vec()
 }
 
 fn no_space() -> io::Error {
@@ -155,6 +166,7 @@ impl Storage for MemoryStorage {
             return Err(broken());
         }
         disk.synced = disk.bytes.len();
+        disk.former = None;
         Ok(())
     }
 
@@ -165,11 +177,17 @@ impl Storage for MemoryStorage {
         let mut new = self.begin_replacement()?;
         write(&mut new)?;
         new.sync()?;
-        self.adopt(new).map(drop)
+        self.adopt(new)?;
+        self.disk().former = None;
+        Ok(())
     }
 
     fn begin_replacement(&mut self) -> io::Result<Box<dyn Replacement>> {
-        Ok(Box::new(MemoryReplacement { bytes: Vec::new(), disk: Arc::clone(&self.disk) }))
+        Ok(Box::new(MemoryReplacement {
+            bytes: Vec::new(),
+            synced: 0,
+            disk: Arc::clone(&self.disk),
+        }))
     }
 
     fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<Remains> {
@@ -180,8 +198,10 @@ impl Storage for MemoryStorage {
         if strikes(&mut disk.faults.replace_errors) {
             return Err(broken());
         }
-        disk.synced = new.bytes.len();
-        disk.bytes = new.bytes;
+        let former = std::mem::replace(&mut disk.bytes, new.bytes);
+        let synced = std::mem::replace(&mut disk.synced, new.synced);
+        // Of two replacements without a sync in between either may be undone; the older is then the one that knows less.
+        disk.former.get_or_insert((former, synced));
         Ok(Remains::default())
     }
 }
@@ -190,6 +210,7 @@ impl Storage for MemoryStorage {
 #[derive(Debug)]
 struct MemoryReplacement {
     bytes: Vec<u8>,
+    synced: usize,
     disk: Arc<Mutex<Disk>>,
 }
 
@@ -214,6 +235,10 @@ impl Replacement for MemoryReplacement {
     fn sync(&mut self) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
         disk.operation()?;
-        if strikes(&mut disk.faults.sync_errors) { Err(broken()) } else { Ok(()) }
+        if strikes(&mut disk.faults.sync_errors) {
+            return Err(broken());
+        }
+        self.synced = self.bytes.len();
+        Ok(())
     }
 }

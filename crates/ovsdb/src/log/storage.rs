@@ -30,8 +30,9 @@ pub trait Storage: Send {
     /// Something empty that may take the place of this.
     fn begin_replacement(&mut self) -> io::Result<Box<dyn Replacement>>;
 
-    /// Puts a replacement, which must come from [`Storage::begin_replacement`] and be synced, in the place of everything: after a
-    /// crash there is either all of the old or all of the new. Returns what is left of the old.
+    /// Puts a replacement, which must come from [`Storage::begin_replacement`], in the place of everything: after a crash there is
+    /// either the old or the new, each as far as it was synced, and after the next [`Storage::sync`] only the new. Returns what is
+    /// left of the old.
     fn adopt(&mut self, replacement: Box<dyn Replacement>) -> io::Result<Remains>;
 }
 
