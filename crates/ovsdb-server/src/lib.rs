@@ -23,6 +23,7 @@ mod config;
 mod config_file;
 mod core;
 mod keys;
+mod linger;
 mod network;
 mod options;
 mod program;

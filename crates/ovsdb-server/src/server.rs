@@ -11,6 +11,7 @@ use crate::child::Child;
 use crate::commands;
 use crate::config::Config;
 use crate::core::Core;
+use crate::linger::Linger;
 
 pub(crate) const WAKER: u64 = 0;
 const CONTROL: u64 = 1;
@@ -25,6 +26,7 @@ pub struct Server {
     stop: Stop,
     vlog: Vlog,
     events: Vec<Event>,
+    linger: Linger,
 }
 
 /// Ends a server from another thread.
@@ -78,6 +80,7 @@ impl Server {
             stop,
             vlog: vlog.clone(),
             events: Vec::new(),
+            linger: Linger::default(),
         })
     }
 
@@ -128,7 +131,7 @@ impl Server {
         }
         let timeout =
             self.core.deadline().and_then(|deadline| self.core.clock.sleep_until(deadline));
-        poller.wait(timeout, &mut self.events)?;
+        self.linger.wait(poller, timeout, &mut self.events)?;
         let events = std::mem::take(&mut self.events);
         self.core.turn(&events);
         if events.iter().any(|event| event.token == CONTROL)
