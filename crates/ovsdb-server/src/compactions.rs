@@ -11,7 +11,7 @@ use stream::Waker;
 use unixctl::Deferred;
 
 /// How much less than clients' requests a compaction matters, as nice(1) counts.
-const NICE: i32 = 10;
+const NICE: i32 = 4;
 
 /// Those that are under way.
 pub(crate) struct Compactions {

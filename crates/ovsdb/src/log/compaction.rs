@@ -19,8 +19,10 @@ use super::{Log, Tail, write_compact};
 use crate::Error;
 use crate::freeze::Contents;
 
-/// More than this, in bytes, is not copied while clients wait.
-const COPIED_AT_ONCE: u64 = 256 * 1024;
+/// More than this, in bytes, is not copied while clients wait..
+pub(super) const COPIED_AT_ONCE: u64 = 2 << 20;
+/// ..unless the job has copied so often, and clients still write faster than it.
+const ROUNDS_MAX: u32 = 10;
 /// Bytes read at once.
 const BLOCK: usize = 64 * 1024;
 
@@ -33,6 +35,8 @@ pub struct Begun {
     end: u64,
     /// How often the file had been rewritten.
     rewrites: u64,
+    /// How often a job has copied since.
+    rounds: u32,
 }
 
 /// What another thread is to write.
@@ -90,7 +94,7 @@ fn write(replacement: Box<dyn Replacement>, what: &Part) -> io::Result<Box<dyn R
 impl Log {
     /// Notes where the file ends: what is appended from now on is not in the contents that are gathered now.
     pub fn begin(&self) -> Begun {
-        Begun { log: Arc::clone(&self.identity), end: self.end, rewrites: self.rewrites }
+        Begun { log: Arc::clone(&self.identity), end: self.end, rewrites: self.rewrites, rounds: 0 }
     }
 
     /// Prepares a replacement with `contents`, those of the time of `begun`.
@@ -117,8 +121,8 @@ impl Log {
         }
         let appended = self.end.saturating_sub(begun.end);
         let records = self.read(begun.end, appended).map_err(|error| self.failed(&error))?;
-        if appended > COPIED_AT_ONCE {
-            let begun = Begun { end: self.end, ..begun };
+        if appended > COPIED_AT_ONCE && begun.rounds < ROUNDS_MAX {
+            let begun = Begun { end: self.end, rounds: begun.rounds + 1, ..begun };
             return Ok(Finished::Again(Job { replacement, what: Part::Records(records), begun }));
         }
         // Clients would wait for a disk that is busy with the file just written. They need not: nothing has to be surely in the new

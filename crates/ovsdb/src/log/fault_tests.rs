@@ -191,7 +191,7 @@ fn a_compaction_beside_the_work_holds_the_contents_of_its_beginning_and_all_that
     let job = f.log.job(begun, contents.unwrap(), "compacting", 5).unwrap();
     f.insert("while it is written").unwrap();
     // More than is copied at once.
-    f.insert(&"x".repeat(300_000)).unwrap();
+    f.insert(&"x".repeat(compaction::COPIED_AT_ONCE as usize)).unwrap();
     let Ok(Finished::Again(job)) = f.log.finish(job.run(), Instant::from_millis(0)) else {
         panic!("much is to be copied")
     };
