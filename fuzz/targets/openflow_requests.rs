@@ -33,7 +33,7 @@ impl Switch for Kept {
         Ok(())
     }
 
-    fn resume(&self, _: &message::PacketIn) -> Result<(), Code> {
+    fn resume(&self, _: &message::PacketIn, _: &openflow::message::continuation::Continuation) -> Result<(), Code> {
         Ok(())
     }
 
@@ -81,7 +81,7 @@ fn packet(number: u8) -> Event {
         max_len: u16::from(number) * 3,
         metadata: Match::default(),
         userdata: vec![1; usize::from(number & 3)],
-        continuation: Vec::new(),
+        continuation: None,
     }))
 }
 

@@ -10,6 +10,7 @@ use ofproto::peer::Peer;
 use ofproto::switch::{MeterCounters, Switch};
 use ofproto::{Bridge, Kind, PeerId, Settings, Step};
 use openflow::message::bundle::{ATOMIC, BundleAdd, BundleControl, BundleStep, ORDERED};
+use openflow::message::continuation::Continuation;
 use openflow::message::flow_mod::Command;
 use openflow::message::{self, PacketOut};
 use openflow::text::flow::parse_flow;
@@ -40,7 +41,7 @@ impl Switch for Tables {
     fn packet_out(&self, _: &PacketOut) -> Result<(), Code> {
         Ok(())
     }
-    fn resume(&self, _: &message::PacketIn) -> Result<(), Code> {
+    fn resume(&self, _: &message::PacketIn, _: &Continuation) -> Result<(), Code> {
         Ok(())
     }
     fn port_stats(&self, _: Port) -> Option<message::PortStats> {

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use base::Instant;
+use openflow::message::continuation::Continuation;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Port};
 use pipeline::{BridgeId, Changes, Edit, Failed, Program};
@@ -30,7 +31,7 @@ pub trait Switch: Send + Sync {
     /// Sends a packet through actions.
     fn packet_out(&self, out: &PacketOut) -> Result<(), Code>;
     /// Lets a packet go on that was paused when it was sent to a controller.
-    fn resume(&self, packet: &message::PacketIn) -> Result<(), Code>;
+    fn resume(&self, packet: &message::PacketIn, all: &Continuation) -> Result<(), Code>;
     /// What a port has counted; `None` if it has gone.
     fn port_stats(&self, port: Port) -> Option<message::PortStats>;
     /// What a meter has counted.

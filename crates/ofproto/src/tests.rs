@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use base::Instant;
 use openflow::message::bundle::{ATOMIC, BundleAdd, BundleControl, BundleStep, ORDERED};
+use openflow::message::continuation::Continuation;
 use openflow::message::flow_mod::{Command, FlowMod};
 use openflow::message::group::{Bucket, Group, GroupCommand, GroupKind, GroupMod};
 use openflow::message::monitor::{FlowEvent, FlowUpdate, MonitorRequest};
@@ -56,8 +57,8 @@ impl Switch for Kept {
         Ok(())
     }
 
-    fn resume(&self, packet: &openflow::message::PacketIn) -> Result<(), Code> {
-        self.note(format!("resume {:?}", packet.continuation));
+    fn resume(&self, _: &openflow::message::PacketIn, all: &Continuation) -> Result<(), Code> {
+        self.note(format!("resume {all:?}"));
         Ok(())
     }
 
@@ -291,7 +292,7 @@ fn a_service_hears_of_nothing_until_it_asks_for_packets() {
             max_len: 20,
             metadata: Match::any(),
             userdata: Vec::new(),
-            continuation: Vec::new(),
+            continuation: None,
         }))
     };
     let now = Instant::from_millis(0);
@@ -345,7 +346,7 @@ fn packets_above_the_limit_wait_for_their_turn() {
         max_len: 0,
         metadata: Match::any(),
         userdata: Vec::new(),
-        continuation: Vec::new(),
+        continuation: None,
     };
     for _ in 0..100 {
         let event = Event::PacketIn(Box::new(packet.clone()));

@@ -281,17 +281,32 @@ proptest! {
 }
 
 /// As Debian's ovs-ofctl sends it: numbers that are shorter than a property's room are filled up within it.
+/// Rules as Debian's `ovs-ofctl` sends them: a number of one byte is as long as that, one of two is longer.
 #[test]
-fn a_controller_with_a_meter_is_as_the_references() {
-    let bytes = "040e006800000006000000000000000000000000000000000000000000008000\
-        ffffffffffffffffffffffff000000000001000c800000040000000100000000\
-        0004002800000000ffff002000002320002500000000000000000008006400000005000800000001";
-    let bytes: Vec<u8> = (0..bytes.len() / 2)
-        .map(|i| u8::from_str_radix(&bytes[2 * i..2 * i + 2], 16).unwrap())
-        .collect();
-    let (header, message) = decode(&bytes).expect("well-formed");
-    let Message::FlowMod(flow_mod) = &message else { panic!("{message:?}") };
-    assert_eq!(flow_mod.instructions.to_string(), "controller(max_len=100,meter_id=1)");
-    let protocol = Protocol::ALL.into_iter().find(|p| p.version() == openflow::Version::V13);
-    assert_eq!(encode(&message, protocol.expect("known"), header.xid), Ok(bytes));
+fn controllers_are_written_as_the_references() {
+    for (bytes, text) in [
+        (
+            "040e006800000006000000000000000000000000000000000000000000008000\
+             ffffffffffffffffffffffff000000000001000c800000040000000100000000\
+             0004002800000000ffff002000002320002500000000000000000008006400000005000800000001",
+            "controller(max_len=100,meter_id=1)",
+        ),
+        (
+            "040e007000000002000000000000000000000000000000000000000000008000\
+             ffffffffffffffffffffffff0000000000010004000000000004003800000000\
+             ffff0030000023200025000000000000000000080014000000010008000300000002000500000000\
+             0004000400000000",
+            "controller(max_len=20,id=3,reason=no_match,pause)",
+        ),
+    ] {
+        let bytes: Vec<u8> = (0..bytes.len() / 2)
+            .map(|i| u8::from_str_radix(&bytes[2 * i..2 * i + 2], 16).unwrap())
+            .collect();
+        let (header, message) = decode(&bytes).expect("well-formed");
+        let Message::FlowMod(flow_mod) = &message else { panic!("{message:?}") };
+        let parsed = openflow::text::action::parse(text).expect("known").instructions;
+        assert_eq!(flow_mod.instructions, parsed);
+        let protocol = Protocol::ALL.into_iter().find(|p| p.version() == openflow::Version::V13);
+        assert_eq!(encode(&message, protocol.expect("known"), header.xid), Ok(bytes));
+    }
 }

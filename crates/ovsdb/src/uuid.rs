@@ -38,6 +38,12 @@ impl Uuid {
         &self.0
     }
 
+    /// As four numbers, the most significant one first.
+    pub fn words(&self) -> [u32; 4] {
+        let number = u128::from_be_bytes(self.0);
+        [96, 64, 32, 0].map(|shift| (number >> shift) as u32)
+    }
+
     /// True for [`Uuid::ZERO`].
     pub fn is_zero(&self) -> bool {
         *self == Self::ZERO

@@ -29,6 +29,8 @@ pub struct Bridge {
     pub id: BridgeId,
     /// Its name, which is also its local port's.
     pub name: Arc<str>,
+    /// By which controllers' continuations name it: the four words of its row's UUID. Zero if it is of no database.
+    pub uuid: [u32; 4],
     /// What it does without rules.
     pub fail_mode: FailMode,
     /// VLANs on which nothing is learned and everything is flooded (`flood_vlans`).
@@ -45,6 +47,7 @@ impl Bridge {
         Self {
             id,
             name: name.into(),
+            uuid: [0; 4],
             fail_mode: FailMode::default(),
             flood_vlans: VlanSet::empty(),
             forward_bpdu: false,

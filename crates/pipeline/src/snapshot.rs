@@ -51,6 +51,11 @@ impl Snapshot {
         self.bridges.get(&id)
     }
 
+    /// The bridge with that UUID.
+    pub fn bridge_by_uuid(&self, uuid: [u32; 4]) -> Option<&Bridge> {
+        self.bridges().find(|bridge| bridge.uuid == uuid)
+    }
+
     /// The bridge of that name.
     pub fn bridge_by_name(&self, name: &str) -> Option<&Bridge> {
         self.bridges.get(self.by_name.get(name)?)

@@ -1,6 +1,7 @@
 //! What controllers are to hear of a bridge: packets for them, and what has happened to rules by itself.
 
 use openflow::Match;
+use openflow::message::continuation::Continuation;
 
 use crate::program::Changes;
 
@@ -33,5 +34,5 @@ pub struct PacketIn {
     /// What the rule's author wants to hear back.
     pub userdata: Vec<u8>,
     /// What to send back to have it go on, if it was paused.
-    pub continuation: Vec<u8>,
+    pub continuation: Option<Continuation>,
 }

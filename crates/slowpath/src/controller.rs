@@ -8,9 +8,10 @@ use flow::{FlowKey, Metadata, RecircId};
 use openflow::field::Prereq;
 use openflow::field::prereq::whole_mask;
 use openflow::message::PacketOut;
+use openflow::message::continuation::Continuation;
 use openflow::{Code, Field, Match, Port};
 use packet::Packet;
-use pipeline::{BridgeId, Event, Key, MatchKey, OfPort, PacketIn, PortRef, Registers};
+use pipeline::{BridgeId, Event, Key, MatchKey, OfPort, Options, PacketIn, PortRef, Registers};
 use xlate::{Frozen, Request, Translation, translate_packet_out};
 
 use crate::flows::Delta;
@@ -23,8 +24,9 @@ impl Shared {
     pub(crate) fn tell_controllers(&self, state: &State, miss: &Miss, id: RecircId) {
         let Some(frozen) = state.frozens.get(id) else { return };
         let Some(message) = &frozen.message else { return };
-        let continuation =
-            if message.pause { state.paused.keep(frozen.clone()) } else { Vec::new() };
+        let bridge = state.snapshot.bridge(frozen.bridge).filter(|_| message.pause);
+        let continuation = bridge.map(|bridge| frozen.to_continuation(bridge.uuid, &miss.key));
+        let options = options(state, frozen.bridge);
         let packet = PacketIn {
             packet: miss.packet.bytes().to_vec(),
             reason: message.reason,
@@ -32,7 +34,7 @@ impl Shared {
             cookie: frozen.cookie,
             controller: message.controller,
             max_len: message.max_len,
-            metadata: metadata(&miss.key, &frozen),
+            metadata: metadata(&miss.key, &frozen, &options),
             userdata: message.userdata.clone(),
             continuation,
         };
@@ -56,21 +58,21 @@ impl Shared {
     /// Lets a packet go on that a controller had been asked about; it may have changed the packet and what is known beside it.
     pub(crate) fn resume(
         &self,
-        continuation: &[u8],
+        all: &Continuation,
         bytes: &[u8],
         metadata: &Match,
     ) -> Result<(), Code> {
         self.send(|state, now| {
-            let frozen = state.paused.take(continuation).ok_or(Code::NXR_STALE)?;
+            let bridge = all.bridge.and_then(|uuid| state.snapshot.bridge_by_uuid(uuid));
+            let bridge = bridge.ok_or(Code::NXR_STALE)?.id;
             let port = openflow::message::packet_in::in_port(metadata);
-            let received = received(state, frozen.bridge, bytes, metadata, port);
-            let Some(Received { packet, key, registers }) = received else { return Ok(None) };
-            let mut frozen = Frozen::clone(&frozen);
-            frozen.message = None;
-            let actset_output = frozen.registers.actset_output;
-            frozen.registers = Registers { actset_output, ..registers };
-            frozen.tunnel = key.tunnel;
-            frozen.tunnel_set = flow::Mask::exact().0.tunnel;
+            let received = received(state, bridge, bytes, metadata, port);
+            let Some(Received { packet, mut key, registers }) = received else { return Ok(None) };
+            // By a port that is no device's it came from another bridge, and into that by a device's.
+            if key.in_port == flow::DpPort::NONE.0 {
+                key.in_port = all.datapath_port.unwrap_or(key.in_port);
+            }
+            let frozen = Frozen::of_continuation(all, bridge, &Key { flow: key, registers });
             let asked = asked(&packet, &key, now);
             let t = xlate::translate_resumed(&state.snapshot, &state.tables(), &frozen, &asked);
             Ok(Some((packet, key, t)))
@@ -133,7 +135,7 @@ fn received(
     metadata: &Match,
     port: Port,
 ) -> Option<Received> {
-    let options = state.programs.get(&bridge).map_or_else(Arc::default, |p| p.options().clone());
+    let options = options(state, bridge);
     let beside = MatchKey::new(metadata, &options)?.key;
     let known = FlowKey { in_port: dp_port(state, bridge, port), ..beside.flow };
     let packet = Packet::from_frame(bytes);
@@ -159,8 +161,13 @@ fn dp_port(state: &State, bridge: BridgeId, port: Port) -> u32 {
     own.unwrap_or(flow::DpPort::NONE).0
 }
 
-/// What is known beside a packet: what is not zero, and its port.
-fn metadata(key: &FlowKey, frozen: &Frozen) -> Match {
+/// Which options of tunnels are fields in a bridge.
+fn options(state: &State, bridge: BridgeId) -> Arc<Options> {
+    state.programs.get(&bridge).map_or_else(Arc::default, |p| p.options().clone())
+}
+
+/// What is known beside a packet: what is not zero, the tunnel's options, and its port.
+fn metadata(key: &FlowKey, frozen: &Frozen, options: &Options) -> Match {
     let mut key = Key { flow: *key, registers: frozen.registers };
     key.flow.tunnel = frozen.tunnel_of(&key.flow.tunnel);
     let mut m = Match::any();
@@ -184,6 +191,9 @@ fn metadata(key: &FlowKey, frozen: &Frozen) -> Match {
         if beside && !value.is_zero() {
             m.set(*field, &value, &whole_mask(*field));
         }
+    }
+    for field in options.present(&key) {
+        m.set(field, &options.get(&key, field), &field.ones());
     }
     m.set_exact(Field::InPort, frozen.registers.in_port);
     m

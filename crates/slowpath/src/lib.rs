@@ -42,13 +42,13 @@ mod handler;
 mod lessons;
 mod neighbours;
 mod path_mtu;
-mod paused;
 mod program;
 mod reassemble;
 mod revalidate;
 mod state;
 mod tally;
 mod too_big;
+mod under_way;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -63,6 +63,7 @@ use base::{Clock, Counter, Counters, Instant, TokenBucket};
 use datapath::Datapath;
 use l2::MacConfig;
 use openflow::message::PacketOut;
+use openflow::message::continuation::Continuation;
 use openflow::{Code, Match};
 use pipeline::{BridgeId, Changes, Edit, Event, Failed, PortRef, Snapshot};
 
@@ -278,7 +279,15 @@ impl SlowPath {
     }
 
     /// Lets a packet go on that was paused ([`pipeline::PacketIn::continuation`]), with these bytes and this beside it.
-    pub fn resume(&self, continuation: &[u8], packet: &[u8], metadata: &Match) -> Result<(), Code> {
+    ///
+    /// # Errors
+    /// `NXR_STALE` if the bridge that it names is not here.
+    pub fn resume(
+        &self,
+        continuation: &Continuation,
+        packet: &[u8],
+        metadata: &Match,
+    ) -> Result<(), Code> {
         self.0.shared.resume(continuation, packet, metadata)
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::ages::Ages;
 use crate::aside::Postponed;
 use crate::lock;
-use crate::paused::{Paused, UnderWay};
+use crate::under_way::UnderWay;
+
 use base::{Instant, Version};
 use datapath::Miss;
 use l2::{MacConfig, MacTable};
@@ -57,8 +58,6 @@ pub struct State {
     pub peers: Peers,
     /// Packets that wait for a next hop.
     pub(crate) waiting: Waiting<Miss>,
-    /// Packets that wait for a controller's word.
-    pub(crate) paused: Paused,
     /// What packets that belong to no flow will come back to.
     pub(crate) held: Mutex<UnderWay>,
     traffic: Mutex<HashMap<PortRef, Traffic>>,
@@ -89,7 +88,6 @@ impl State {
             neighbours: Neighbours::default(),
             peers: Peers::default(),
             waiting: Waiting::default(),
-            paused: Paused::default(),
             held: Mutex::default(),
             traffic: Mutex::default(),
             too_big: Mutex::default(),

@@ -128,6 +128,20 @@ const OWN_FIELDS: &[(&str, Shape)] = &[
     ("tun_src", Ipv4),
     ("tun_dst", Ipv4),
     ("tun_tos", Whole(&[0, 4])),
+    ("tun_ttl", Whole(&[0, 64])),
+    ("tun_ipv6_dst", Ipv6),
+    ("tun_gbp_id", Number(16, SMALL)),
+    ("tun_gbp_flags", Number(8, &[0, 0x40, 8])),
+    ("tun_erspan_ver", Whole(&[1, 2])),
+    ("tun_erspan_idx", Number(20, SMALL)),
+    ("tun_erspan_dir", Whole(&[0, 1])),
+    ("tun_erspan_hwid", Number(6, SMALL)),
+    ("tun_gtpu_flags", Number(8, &[0x30, 0x32])),
+    ("tun_gtpu_msgtype", Whole(&[255, 1])),
+    ("tun_metadata0", Number(32, SMALL)),
+    ("tun_metadata0", Number(32, SMALL)),
+    ("tun_metadata1", Number(64, SMALL)),
+    ("tun_flags", Whole(&[0, 1])),
 ];
 
 const IP4: &[(&str, Shape)] = &[
@@ -338,7 +352,7 @@ const ACTIONS: &[&str] = &[
 ];
 
 /// What numbers of the switch's own, made from hashes or kept beside a packet, come of: not the same in two makers' switches.
-/// `4` and `5` are a tunnel's and a wire's ports, somewhere.
+/// `4` and `5` are a tunnel's and a wire's ports, somewhere, `6` to `8` those of tunnels with options, ERSPAN's and GTP-U's.
 const OWN_ACTIONS: &[&str] = &[
     "group:2",
     "group:4",
@@ -392,7 +406,25 @@ const OWN_ACTIONS: &[&str] = &[
     "learn(table=2,priority=4,NXM_NX_REG0[0..15]=NXM_OF_IN_PORT[],NXM_OF_ETH_TYPE[],load:5->NXM_NX_REG1[0..15])",
     "learn(table=3,limit=3,result_dst=NXM_NX_REG0[0],NXM_OF_ETH_SRC[],load:NXM_OF_ETH_DST[0..15]->NXM_NX_REG7[0..15])",
     "push_pbb:0x88e7",
+    "set_field:5->tun_gbp_id,set_field:8->tun_gbp_flags,output:4",
+    "move:NXM_NX_TUN_GBP_ID[]->NXM_NX_REG1[0..15],resubmit(,2)",
+    "set_field:0x12345678->tun_metadata0,set_field:10.0.0.2->tun_dst,output:6",
+    "move:NXM_NX_TUN_METADATA0[0..15]->NXM_NX_REG1[0..15],output:NXM_NX_REG1[0..15]",
+    "move:NXM_NX_REG0[0..7]->NXM_NX_TUN_METADATA1[32..39],resubmit(,3)",
+    "push:NXM_NX_TUN_METADATA1[0..47],pop:NXM_OF_ETH_DST[],output:2",
+    "delete_field:tun_metadata1,output:6",
+    "set_field:10.0.0.2->tun_dst,ct(commit,table=2,zone=4)",
+    "set_field:7->tun_metadata0,clone(set_field:8->tun_metadata0,output:6),resubmit(,2)",
+    "set_field:2->tun_erspan_ver,set_field:3->tun_erspan_hwid,set_field:10.0.0.2->tun_dst,output:7",
+    "set_field:1->tun_erspan_dir,output:7",
+    "move:NXOXM_ET_ERSPAN_IDX[0..7]->NXM_NX_REG1[0..7],resubmit(,3)",
+    "move:NXOXM_ET_GTPU_MSGTYPE[]->NXM_NX_REG1[0..7],resubmit(,2)",
+    "set_field:10.0.0.2->tun_dst,output:8",
+    "learn(table=2,priority=5,NXM_NX_TUN_ID[],NXM_NX_TUN_IPV4_DST[]=NXM_NX_TUN_IPV4_SRC[],output:NXM_OF_IN_PORT[])",
 ];
+
+/// Which options of tunnels are fields where pipelines name them: class, type and length, number of the field.
+pub const OPTIONS: [(u16, u8, u8, u16); 2] = [(0xffff, 0, 4, 0), (0xffff, 1, 8, 1)];
 
 /// Whether rules may do what two makers' switches need not do alike: choose by hashes, number connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

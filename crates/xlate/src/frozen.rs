@@ -18,6 +18,7 @@ use pipeline::{BridgeId, Registers};
 
 use crate::packet::merge_tunnel;
 use crate::run::StepRef;
+use crate::stack::Stack;
 
 /// States at most; packets that would need one more are dropped.
 const MOST: usize = 1 << 20;
@@ -40,7 +41,7 @@ pub struct Frozen {
     /// Whether the datapath has computed a hash for it.
     pub is_hashed: bool,
     /// Numbers put by.
-    pub stack: Vec<u128>,
+    pub stack: Stack,
     /// The action set.
     pub set: Vec<Action>,
     /// What is left to do.

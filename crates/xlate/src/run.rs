@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use flow::DropCause;
-use openflow::action::Controller;
+use openflow::action::{Controller, SAME_TABLE};
 use openflow::message::packet_in::REASON_ACTION;
 use openflow::{Action, Field, Instructions, Port as OpenFlowPort, Subfield, Value};
 use pipeline::{Bridge, KeyMask, Miss, Options, Port, Program, Rule, TABLES};
@@ -19,6 +19,7 @@ use pipeline::{Bridge, KeyMask, Miss, Options, Port, Program, Rule, TABLES};
 use crate::frozen::Step;
 use crate::packet::Packet;
 use crate::request::{Met, Use};
+use crate::stack::Stack;
 use crate::trace::Kind;
 use crate::walk::{MAX_DEPTH, MAX_RESUBMITS, Walk};
 
@@ -44,7 +45,7 @@ pub(crate) struct Run<'a> {
     /// What is done when the tables are through with the packet.
     pub(crate) set: Vec<Action>,
     /// Numbers that actions have put by.
-    pub(crate) stack: Vec<u128>,
+    pub(crate) stack: Stack,
     /// The table that it is in.
     pub(crate) table: u8,
     /// The rule that is being obeyed there.
@@ -120,9 +121,27 @@ impl Entry {
 struct Frame<'a, 's> {
     steps: Steps<'a, 's>,
     at: usize,
-    table: u8,
+    place: Place<'a>,
     /// Whether it counts for [`MAX_DEPTH`].
     deepens: bool,
+}
+
+/// By whose word something is done. What is done in between, in other tables, does not change it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    table: u8,
+    rule: Option<&'a Arc<Rule>>,
+    left_cookie: Option<u64>,
+}
+
+impl<'a> Place<'a> {
+    fn of(run: &Run<'a>) -> Self {
+        Self { table: run.table, rule: run.rule, left_cookie: run.left_cookie }
+    }
+
+    fn cookie(&self) -> Option<u64> {
+        self.rule.map(|rule| rule.cookie).or(self.left_cookie)
+    }
 }
 
 /// Where the steps are.
@@ -132,7 +151,12 @@ enum Steps<'a, 's> {
     Frozen(&'s [Step]),
 }
 
-impl Frame<'_, '_> {
+impl<'a, 's> Frame<'a, 's> {
+    /// What is done by the word of which the packet's way is now.
+    fn of(run: &Run<'a>, steps: Steps<'a, 's>) -> Self {
+        Self { steps, at: 0, place: Place::of(run), deepens: false }
+    }
+
     /// The next step, if there is one.
     fn next(&mut self) -> Option<StepRef<'_>> {
         self.at += 1;
@@ -145,6 +169,15 @@ impl Frame<'_, '_> {
 
     /// What is left of it.
     fn rest(&self) -> Vec<Step> {
+        let mut rest = self.all_of_rest();
+        // What is nothing to packets is nothing to go on with.
+        rest.retain(|step| {
+            !matches!(step, Step::Action(Action::Note(_) | Action::Conjunction { .. }))
+        });
+        rest
+    }
+
+    fn all_of_rest(&self) -> Vec<Step> {
         match &self.steps {
             Steps::Rule(rule) => {
                 (self.at..).map_while(|i| step(&rule.instructions, i)).map(Step::from).collect()
@@ -169,50 +202,40 @@ enum ActionSet {
     Later,
 }
 
-/// Whether it makes a difference in which table, by which rule, a step is done.
+/// Whether it makes a difference in which table, by which rule, a step is done: controllers may be told of it.
 fn knows_its_place(step: StepRef<'_>) -> bool {
-    match step {
-        StepRef::Action(action) => !matches!(
-            action,
-            Action::SetField { .. }
-                | Action::Load { .. }
-                | Action::Move { .. }
-                | Action::Push(_)
-                | Action::Pop(_)
-                | Action::SetQueue(_)
-                | Action::PopQueue
-                | Action::PushVlan(_)
-                | Action::PopVlan
-                | Action::StripVlan
-                | Action::PushMpls(_)
-                | Action::PopMpls(_)
-                | Action::SetTunnel { .. }
-                | Action::Note(_)
-                | Action::Exit
-        ),
-        StepRef::WriteActions(_) | StepRef::ClearActions | StepRef::WriteMetadata(..) => false,
-        StepRef::Meter(_) | StepRef::GotoTable(_) | StepRef::Table(_) | StepRef::Within(..) => true,
+    let StepRef::Action(action) = step else { return false };
+    match action {
+        Action::Output { .. }
+        | Action::OutputReg { .. }
+        | Action::OutputTrunc { .. }
+        | Action::Controller(_)
+        | Action::Group(_)
+        | Action::DecTtl(_)
+        | Action::DecMplsTtl
+        | Action::DecNshTtl => true,
+        Action::Resubmit { table, .. } => *table == SAME_TABLE,
+        Action::Clone(actions) => actions.iter().any(|a| knows_its_place(StepRef::Action(a))),
+        _ => false,
     }
 }
 
 /// What is left of frames, innermost first.
-fn rest(run: &Run<'_>, frames: &[Frame<'_, '_>]) -> Vec<Step> {
+fn rest(frames: &[Frame<'_, '_>]) -> Vec<Step> {
     let mut steps = Vec::new();
     for frame in frames.iter().rev() {
         let left = frame.rest();
         if left.is_empty() {
             continue;
         }
-        let within = match &frame.steps {
-            Steps::Rule(rule) => Some(Step::Within(rule.table, Some(rule.cookie))),
-            Steps::Actions(_) => Some(Step::Within(frame.table, run.cookie())),
-            Steps::Frozen(_) => None,
-        };
         // Where the rest is from matters to what may tell controllers of it, or go on from there.
         let at = left.iter().position(|step| knows_its_place(step.as_ref()));
         let (before, after) = left.split_at(at.unwrap_or(left.len()));
+        let is_said = before.iter().any(|step| matches!(step, Step::Within(..)));
+        let within = Step::Within(frame.place.table, frame.place.cookie());
+        let within = Some(within).filter(|_| !is_said && !after.is_empty());
         steps.extend_from_slice(before);
-        steps.extend(within.filter(|_| !after.is_empty()));
+        steps.extend(within);
         steps.extend_from_slice(after);
     }
     steps
@@ -234,7 +257,7 @@ impl<'a> Run<'a> {
             options: packet.key.registers.options,
             ..pipeline::Registers::default()
         };
-        let (set, stack) = (Vec::new(), Vec::new());
+        let (set, stack) = (Vec::new(), Stack::default());
         Self {
             bridge,
             program,
@@ -294,16 +317,16 @@ impl<'a> Walk<'a> {
 
     /// These actions are done. Says whether the packet's way ends with them.
     pub(crate) fn run_actions(&mut self, run: &mut Run<'a>, actions: &[Action]) -> bool {
-        let (table, rule) = (run.table, run.rule);
-        let frame = Frame { steps: Steps::Actions(actions), at: 0, table, deepens: false };
+        let Place { table, rule, left_cookie } = Place::of(run);
+        let frame = Frame::of(run, Steps::Actions(actions));
         let ended = self.run_frames(run, frame, ActionSet::Later);
-        (run.table, run.rule) = (table, rule);
+        (run.table, run.rule, run.left_cookie) = (table, rule, left_cookie);
         ended
     }
 
     /// The packet goes on with what was left to do.
     pub(crate) fn run_steps(&mut self, run: &mut Run<'a>, steps: &[Step]) {
-        let frame = Frame { steps: Steps::Frozen(steps), at: 0, table: run.table, deepens: false };
+        let frame = Frame::of(run, Steps::Frozen(steps));
         self.run_frames(run, frame, ActionSet::Within);
     }
 
@@ -321,12 +344,13 @@ impl<'a> Walk<'a> {
                 }
                 Next::Leave => {}
                 Next::Freeze { again } => {
+                    let cookie = frames.first().and_then(|home| home.place.cookie());
                     let steps = self.unwind(run, &mut frames, again);
-                    self.freeze(run, steps);
+                    self.freeze(run, steps, cookie);
                     return true;
                 }
                 Next::Branch { len, dst } => {
-                    let steps = rest(run, &frames);
+                    let steps = rest(&frames);
                     self.branch(run, len, dst, &steps, set);
                     // The action set has been done on both branches.
                     if set != ActionSet::Later {
@@ -356,16 +380,15 @@ impl<'a> Walk<'a> {
     }
 
     fn next_step(&mut self, run: &mut Run<'a>, frame: &mut Frame<'a, '_>) -> Next {
-        if !matches!(frame.steps, Steps::Frozen(_)) {
-            run.table = frame.table;
-        }
-        if let Steps::Rule(rule) = frame.steps {
-            run.rule = Some(rule);
-        }
-        match frame.next() {
+        let Place { table, rule, left_cookie } = frame.place;
+        (run.table, run.rule, run.left_cookie) = (table, rule, left_cookie);
+        let next = match frame.next() {
             Some(step) => self.step(run, step),
             None => Next::Leave,
-        }
+        };
+        // A step of what was frozen says by whose word the next ones are.
+        frame.place = Place::of(run);
+        next
     }
 
     /// Leaves all frames, and says what is left of them.
@@ -373,7 +396,7 @@ impl<'a> Walk<'a> {
         if let Some(frame) = frames.last_mut().filter(|_| again) {
             frame.at -= 1;
         }
-        let steps = rest(run, frames);
+        let steps = rest(frames);
         while let Some(frame) = frames.pop() {
             self.leave(Some(frame));
         }
@@ -391,8 +414,7 @@ impl<'a> Walk<'a> {
             walk.write(&mut run, dst.field, &bit, &dst.mask());
             walk.done = done;
             walk.deeper(|walk| {
-                let frame =
-                    Frame { steps: Steps::Frozen(steps), at: 0, table: run.table, deepens: false };
+                let frame = Frame::of(&run, Steps::Frozen(steps));
                 walk.run_frames(&mut run, frame, set);
                 if set == ActionSet::Behind {
                     walk.run_action_set(&mut run);
@@ -453,7 +475,8 @@ impl<'a> Walk<'a> {
             self.note(Kind::Action, || "drop".into());
         }
         self.depth += u32::from(deepens);
-        Some(Frame { steps: Steps::Rule(rule), at: 0, table, deepens })
+        (run.table, run.rule) = (table, Some(rule));
+        Some(Frame { deepens, ..Frame::of(run, Steps::Rule(rule)) })
     }
 
     /// The rule that the packet meets in a table.
@@ -507,7 +530,7 @@ impl<'a> Walk<'a> {
         } else if self.resubmits >= MAX_RESUBMITS {
             let why = || format!("over {MAX_RESUBMITS} resubmit actions");
             self.fail(DropCause::TooManyResubmits, why);
-        } else if std::mem::size_of_val(run.stack.as_slice()) >= MAX_STACK {
+        } else if run.stack.size() >= MAX_STACK {
             let why = || "resubmits yielded over 64 kB of stack".into();
             self.fail(DropCause::StackTooDeep, why);
         }

@@ -61,11 +61,7 @@ impl<'a> Monitor<'a> {
         let text = self.said();
         // A switch that is busy elsewhere may come to ask whether its peer still lives.
         let is_probe = |line: &str| line.starts_with("OFPT_ECHO_REQUEST");
-        // What it remembers of a packet that it paused is a switch's own affair.
-        let is_memory = |line: &str| {
-            line.starts_with(" continuation.") && !line.starts_with(" continuation.bridge=")
-        };
-        let kept = |line: &&str| !is_probe(line) && !is_memory(line);
+        let kept = |line: &&str| !is_probe(line);
         let text: String = text.lines().filter(kept).map(|line| format!("{line}\n")).collect();
         normal::text(&text, self.side.dir())
     }

@@ -63,7 +63,7 @@ pub(crate) fn carry_out(bridge: &mut Bridge, request: &Request, message: Message
         Message::IpfixBridgeRequest | Message::IpfixFlowRequest => Err(Code::NXST_NOT_CONFIGURED),
         Message::CtFlush(_) => Ok(Step::Done), // nothing is tracked yet
         Message::PacketOut(out) => packets::out(bridge, &out),
-        Message::Resume(packet) => packets::resume(bridge, request, *packet),
+        Message::Resume(packet) => packets::resume(bridge, request, &packet),
         Message::PortMod(change) => ports::change(bridge, request.from, &change),
         Message::PortDescRequest(port) => ports::descriptions(bridge, request, port),
         Message::PortStatsRequest(port) => ports::statistics(bridge, request, port),

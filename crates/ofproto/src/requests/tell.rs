@@ -12,7 +12,7 @@ use openflow::{Port, Protocol, Version};
 use pipeline::{Change, Edit, Options, Removed, Rule};
 
 use super::flows::{duration, priority};
-use super::packets::continuation;
+use super::packets::continuation_bytes;
 use super::tables::describe_one;
 use crate::bridge::{Bridge, Outgoing, Request};
 use crate::peer::{Peer, PeerId, Unasked};
@@ -181,19 +181,19 @@ fn reason(reason: u8, version: Version) -> u8 {
 
 /// The packet as this peer gets it.
 fn packet_in(packet: &PacketIn, peer: &Peer) -> message::PacketIn {
-    // Where a paused packet was is told when it goes on.
-    let is_paused = !packet.continuation.is_empty();
+    let version = peer.version();
+    let continuation = packet.continuation.as_ref();
     message::PacketIn {
         // Whole, whatever was asked for: no part of it is kept, so the rest could not be had.
         packet: packet.packet.clone(),
         total_len: u32::try_from(packet.packet.len()).unwrap_or(u32::MAX),
         buffer: None,
         reason: reason(packet.reason, peer.version()),
-        table: Some(packet.table).filter(|_| !is_paused),
-        cookie: Some(packet.cookie.filter(|_| !is_paused).unwrap_or(u64::MAX)),
+        table: Some(packet.table),
+        cookie: Some(packet.cookie.unwrap_or(u64::MAX)),
         metadata: packet.metadata.clone(),
         userdata: packet.userdata.clone(),
-        continuation: continuation(&packet.continuation, peer.version()),
+        continuation: continuation.map(|all| continuation_bytes(all, version)).unwrap_or_default(),
         form: peer.form,
     }
 }

@@ -148,6 +148,43 @@ impl Value {
             }
         }
     }
+
+    /// The bits from `from` on, as a value of a field of `count` bits.
+    #[must_use]
+    pub fn part(&self, from: u32, count: u32) -> Value {
+        if count <= 128 {
+            return Value::Int(self.bits(from, count));
+        }
+        let mut value = Value::zero(count);
+        (0..count).filter(|i| self.bit(from + i)).for_each(|i| value.set_bit(i));
+        value
+    }
+
+    /// This number, `from` bits up, in a field of `bits` bits. What does not fit is left out.
+    #[must_use]
+    pub fn placed(&self, bits: u32, from: u32) -> Value {
+        match self {
+            Value::Int(number) => Value::shifted(bits, *number, from),
+            Value::Bytes(_) => {
+                let mut value = Value::zero(bits);
+                let fit = 0..bits.saturating_sub(from);
+                fit.filter(|i| self.bit(*i)).for_each(|i| value.set_bit(i + from));
+                value
+            }
+        }
+    }
+
+    fn set_bit(&mut self, bit: u32) {
+        match self {
+            Value::Int(n) => *n |= 1u128.checked_shl(bit).unwrap_or(0),
+            Value::Bytes(bytes) => {
+                let at = (WIDEST - 1).wrapping_sub(bit as usize / 8);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte |= 1 << (bit % 8);
+                }
+            }
+        }
+    }
 }
 
 /// The last sixteen bytes, and nothing before them.

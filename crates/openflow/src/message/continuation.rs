@@ -3,7 +3,7 @@
 //! To a controller it is a row of bytes ([`PacketIn::continuation`](super::PacketIn)), which comes back as it went
 //! ([`Message::Resume`](super::Message)). A switch reads it by [`wire::continuation`](crate::wire::continuation).
 
-use crate::action::Action;
+use crate::action::{Action, Instructions};
 
 /// Actions that were left when the pipeline paused, and the rule that they are of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,15 @@ pub struct Rest {
     pub cookie: u64,
     /// What is still to be done.
     pub actions: Vec<Action>,
+    /// What is to be done behind that, and no action says.
+    pub instructions: Instructions,
+}
+
+impl Rest {
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.instructions.is_empty()
+    }
 }
 
 /// Where a packet paused.

@@ -1,9 +1,13 @@
 //! Continuations as bytes: properties in the property of a packet-in that holds them.
+//!
+//! The properties are Open vSwitch's, in its order, but for one that it does not have and steps over: what the connection's version
+//! has no action for (to write into the action set, to clear it; meters before OpenFlow 1.5). Open vSwitch leaves such things out,
+//! or puts them among the actions so that it cannot read them again.
 
 use super::action::{self, Context};
 use super::property::{self, Property, PropertyKind};
 use super::{Reader, Writer};
-use crate::action::Action;
+use crate::action::{Action, Instructions};
 use crate::error::{Code, Result};
 use crate::message::continuation::{Continuation, LONGEST, Rest};
 use crate::version::Version;
@@ -19,7 +23,12 @@ mod part {
     pub(super) const ACTIONS: u16 = 0x8006;
     pub(super) const ACTION_SET: u16 = 0x8007;
     pub(super) const DATAPATH_PORT: u16 = 0x8008;
+    /// Ours: instructions as in the version that has most, whatever the connection's.
+    pub(super) const INSTRUCTIONS: u16 = 0x80f0;
 }
+
+/// The version of [`part::INSTRUCTIONS`].
+const OURS: Version = Version::V15;
 
 /// Reads what [`write`] writes, from the first byte behind the padding that precedes it.
 ///
@@ -51,7 +60,25 @@ pub fn read(mut r: Reader<'_>, version: Version) -> Result<Continuation> {
             part::COOKIE => cookie = property.u64()?,
             part::ACTIONS => {
                 let actions = read_actions(&property, version)?;
-                all.rest.push(Rest { table, cookie, actions });
+                let instructions = Instructions::default();
+                all.rest.push(Rest { table, cookie, actions, instructions });
+            }
+            part::INSTRUCTIONS => {
+                let mut body = property.body;
+                body.take(4, Code::OFPBPC_BAD_LEN)?;
+                let mut instructions = action::read_instructions(body, OURS)?;
+                let actions = std::mem::take(&mut instructions.apply);
+                match all.rest.last_mut() {
+                    // They go on where the actions before them end.
+                    Some(rest)
+                        if (rest.table, rest.cookie) == (table, cookie)
+                            && rest.instructions.is_empty() =>
+                    {
+                        rest.actions.extend(actions);
+                        rest.instructions = instructions;
+                    }
+                    _ => all.rest.push(Rest { table, cookie, actions, instructions }),
+                }
             }
             part::ACTION_SET => all.action_set.extend(read_actions(&property, version)?),
             part::DATAPATH_PORT => all.datapath_port = Some(property.u32()?),
@@ -89,6 +116,12 @@ pub fn write(w: &mut Writer, all: &Continuation, version: Version) {
     if all.conntracked {
         property::write(w, part::CONNTRACKED, |_| ());
     }
+    // A set that this version cannot say is written anew, before anything else happens.
+    let is_split = !all.action_set.iter().all(|action| fits(action, version));
+    if is_split {
+        let write_actions = Some(all.action_set.clone());
+        write_ours(w, &Instructions { write_actions, ..Instructions::default() });
+    }
     let (mut table, mut cookie) = (0, 0);
     for rest in &all.rest {
         if std::mem::replace(&mut table, rest.table) != rest.table {
@@ -100,14 +133,43 @@ pub fn write(w: &mut Writer, all: &Continuation, version: Version) {
                 w.u64(rest.cookie);
             });
         }
-        actions(w, part::ACTIONS, &rest.actions);
+        for run in rest.actions.chunk_by(|a, b| fits(a, version) == fits(b, version)) {
+            if run.iter().any(|action| fits(action, version)) {
+                actions(w, part::ACTIONS, run);
+            } else {
+                write_ours(w, &Instructions::apply(run.to_vec()));
+            }
+        }
+        if rest.is_empty() {
+            actions(w, part::ACTIONS, &[]);
+        }
+        if !rest.instructions.is_empty() {
+            write_ours(w, &rest.instructions);
+        }
     }
-    if !all.action_set.is_empty() {
+    if !is_split && !all.action_set.is_empty() {
         actions(w, part::ACTION_SET, &all.action_set);
     }
     if let Some(port) = all.datapath_port {
         property::write(w, part::DATAPATH_PORT, |w| w.u32(port));
     }
+}
+
+/// Whether a version has a way to say that.
+fn fits(action: &Action, version: Version) -> bool {
+    if let Action::Clone(inner) = action {
+        return inner.iter().all(|action| fits(action, version));
+    }
+    let mut w = Writer::new();
+    action::write(&mut w, std::slice::from_ref(action), Context::any(version));
+    w.len() > 0
+}
+
+fn write_ours(w: &mut Writer, instructions: &Instructions) {
+    property::write(w, part::INSTRUCTIONS, |w| {
+        w.zeros(4);
+        action::write_instructions(w, instructions, Context::any(OURS));
+    });
 }
 
 #[cfg(test)]
@@ -118,14 +180,22 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let output = |port: u16| vec![Action::Output { port: Port(port), max_len: 0 }];
+        let set = Instructions {
+            clear_actions: true,
+            write_actions: Some(output(4)),
+            ..Instructions::default()
+        };
         let all = Continuation {
             bridge: Some([1, 2, 3, 4]),
             stack: vec![vec![5], vec![], vec![0; LONGEST]],
             mirrors: 6,
             conntracked: true,
             rest: vec![
-                Rest { table: 7, cookie: 8, actions: output(9) },
-                Rest { table: 7, cookie: 10, actions: vec![] },
+                Rest { table: 7, cookie: 8, actions: output(9), ..Rest::default() },
+                Rest { table: 7, cookie: 10, ..Rest::default() },
+                Rest { actions: output(9), instructions: set.clone(), ..Rest::default() },
+                Rest { instructions: set.clone(), ..Rest::default() },
+                Rest { instructions: set, ..Rest::default() },
             ],
             action_set: output(11),
             datapath_port: Some(12),

@@ -91,7 +91,13 @@ pub(crate) fn is_icmp(protocol: u8) -> bool {
 }
 
 fn write_tuple(w: &mut Writer, number: u16, tuple: &CtTuple, protocol: u8) {
-    if *tuple == CtTuple::default() {
+    // Only what this protocol's tuples say.
+    let numbers = if is_icmp(protocol) {
+        [tuple.icmp_id, tuple.icmp_type.into(), tuple.icmp_code.into()]
+    } else {
+        [tuple.source_port, tuple.destination_port, 0]
+    };
+    if (tuple.source, tuple.destination, numbers) == (None, None, [0; 3]) {
         return;
     }
     property::write(w, number, |w| {
@@ -129,4 +135,13 @@ pub(super) fn write(w: &mut Writer, flush: &CtFlush) {
     if let Some(zone) = flush.zone {
         property::write(w, ZONE, |w| w.u16(zone));
     }
+}
+
+/// What is said of a tuple that only connections of other protocols have leaves nothing to write.
+#[test]
+fn a_tuple_of_another_protocol_is_not_written() {
+    let reply = CtTuple { icmp_id: 5, icmp_type: 8, icmp_code: 1, ..CtTuple::default() };
+    let mut w = Writer::new();
+    write(&mut w, &CtFlush { reply, ..CtFlush::default() });
+    assert_eq!(w.into_bytes(), [0; 8]);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base::Instant;
 use openflow::message::PacketOut;
+use openflow::message::continuation::Continuation;
 use openflow::message::flow_mod::Command;
 use openflow::message::meter::{Band, BandKind, Meter, MeterCommand, MeterFlags, MeterMod};
 use openflow::text::action::parse;
@@ -159,12 +160,21 @@ fn a_paused_packet_goes_on_when_it_is_told_to() {
     let heard = w.packet_ins();
     let mut metadata = heard[0].metadata.clone();
     metadata.set_exact(Field::Reg1, 9u32);
+    let continuation = heard[0].continuation.clone().unwrap();
     for _ in 0..2 {
-        w.slow.resume(&heard[0].continuation, &frame(1, 4), &metadata).unwrap();
+        w.slow.resume(&continuation, &frame(1, 4), &metadata).unwrap();
         let [two, three] = [2, 3].map(|n| w.sent(n));
         assert_eq!((two[0][..6].to_vec(), three.len()), (mac(4).to_vec(), 1));
     }
-    assert!(w.slow.resume(&[1], &frame(1, 4), &metadata).is_err());
+    // All that it must know it has from the controller.
+    let other = world(&["in_port=1,actions=drop"]);
+    other.slow.resume(&continuation, &frame(1, 4), &metadata).unwrap();
+    assert_eq!(other.sent(2).len(), 1);
+    let elsewhere = Continuation { bridge: Some([9; 4]), ..continuation };
+    for stale in [elsewhere, Continuation::default()] {
+        let outcome = w.slow.resume(&stale, &frame(1, 4), &metadata);
+        assert_eq!(outcome, Err(openflow::Code::NXR_STALE));
+    }
 }
 
 #[test]

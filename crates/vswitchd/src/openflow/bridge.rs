@@ -8,6 +8,7 @@ use base::{Clock, Instant};
 use netdev::Device;
 use netdev::rtnl::{Neighbour, Query};
 use ofproto::switch::{Event, Events, MeterCounters, NextHop, Switch};
+use openflow::message::continuation::Continuation;
 use openflow::message::stats;
 use openflow::message::{self, PacketOut};
 use openflow::{Code, Port};
@@ -82,8 +83,8 @@ impl Switch for BridgeSwitch {
         self.slow.packet_out(self.id, out)
     }
 
-    fn resume(&self, packet: &message::PacketIn) -> Result<(), Code> {
-        self.slow.resume(&packet.continuation, &packet.packet, &packet.metadata)
+    fn resume(&self, packet: &message::PacketIn, all: &Continuation) -> Result<(), Code> {
+        self.slow.resume(all, &packet.packet, &packet.metadata)
     }
 
     fn port_stats(&self, port: Port) -> Option<stats::PortStats> {

@@ -115,6 +115,7 @@ fn add_bridge(
     touched: &mut BTreeSet<String>,
 ) {
     let mut bridge = Bridge::new(live.id, wanted.name.as_str());
+    bridge.uuid = wanted.row.words();
     bridge.fail_mode = wanted.fail_mode;
     bridge.forward_bpdu = wanted.forward_bpdu;
     bridge.flood_vlans = wanted.flood_vlans.iter().filter_map(|v| Vid::new(*v)).collect();

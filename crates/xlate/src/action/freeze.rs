@@ -10,6 +10,7 @@ use crate::frozen::{Frozen, Message, Step};
 use crate::packet::Packet;
 use crate::request::Use;
 use crate::run::{Next, REASON_EXPLICIT_MISS, Run};
+use crate::stack::Stack;
 use crate::trace::Kind;
 use crate::walk::Walk;
 
@@ -55,7 +56,7 @@ impl<'a> Walk<'a> {
             tunnel: packet.own_tunnel(),
             tunnel_set: packet.tunnel_set,
             is_hashed: false,
-            stack: Vec::new(),
+            stack: Stack::default(),
             set: Vec::new(),
             steps: Vec::new(),
             message: None,
@@ -68,10 +69,12 @@ impl<'a> Walk<'a> {
     }
 
     /// The packet goes round through the datapath, and on with these steps.
-    pub(crate) fn freeze(&mut self, run: &mut Run<'a>, steps: Vec<Step>) {
+    /// `cookie` is that of the rule by whose word all of them are.
+    pub(crate) fn freeze(&mut self, run: &mut Run<'a>, steps: Vec<Step>, cookie: Option<u64>) {
         let pause = run.pause.take();
         let message = pause.as_deref().map(|c| message(run, c));
-        let frozen = self.state(run, steps, message);
+        let mut frozen = self.state(run, steps, message);
+        (frozen.table, frozen.cookie) = (0, cookie);
         // What is put by goes with it.
         run.set.clear();
         run.stack.clear();

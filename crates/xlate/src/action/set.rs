@@ -40,12 +40,17 @@ impl<'a> Walk<'a> {
 
 /// Rules can see where the set sends the packet.
 fn note_output(run: &mut Run<'_>) {
-    let output = run.set.iter().rev().find_map(|action| match action {
+    run.packet.key.registers.actset_output = output_of(&run.set);
+}
+
+/// The port that an action set sends packets to.
+pub(crate) fn output_of(set: &[Action]) -> u16 {
+    let output = set.iter().rev().find_map(|action| match action {
         Action::Output { port, .. } => Some(port.0),
         _ => None,
     });
-    let grouped = run.set.iter().any(|action| matches!(action, Action::Group(_)));
-    run.packet.key.registers.actset_output = output.filter(|_| !grouped).unwrap_or(Port::UNSET.0);
+    let grouped = set.iter().any(|action| matches!(action, Action::Group(_)));
+    output.filter(|_| !grouped).unwrap_or(Port::UNSET.0)
 }
 
 /// Whether of two actions with one place only the later counts: all but those that set different fields.

@@ -1,6 +1,6 @@
 //! Numbers put by and taken back.
 
-use openflow::{Subfield, Value};
+use openflow::Subfield;
 
 use crate::run::Run;
 use crate::trace::Kind;
@@ -8,16 +8,16 @@ use crate::walk::Walk;
 
 impl<'a> Walk<'a> {
     pub(crate) fn push_stack(&mut self, run: &mut Run<'a>, src: Subfield) {
-        let value = self.read(run, src);
-        run.stack.push(value);
+        self.look_at(run, src.field, &src.mask());
+        let value = run.value(src.field);
+        run.stack.push(&value, src);
     }
 
     pub(crate) fn pop_stack(&mut self, run: &mut Run<'a>, dst: Subfield) {
-        let Some(value) = run.stack.pop() else {
+        let Some(value) = run.stack.pop(dst) else {
             return self.note(Kind::Error, || "stack underflow".into());
         };
-        let shifted = Value::shifted(dst.field.row().width, value, dst.from).and(&dst.mask());
-        self.write(run, dst.field, &shifted, &dst.mask());
+        self.write(run, dst.field, &value.and(&dst.mask()), &dst.mask());
         self.say_subfield(run, dst);
     }
 }

@@ -40,7 +40,7 @@ fn tables_that_fan_out_are_too_many_resubmits() {
 
 #[test]
 fn what_is_put_by_is_bounded() {
-    let push = "push:NXM_NX_REG0[],".repeat(1500);
+    let push = "push:NXM_NX_XXREG0[],".repeat(1500);
     let rules: Vec<_> =
         (0..4).map(|n| format!("table={n} actions={push}resubmit(,{})", n + 1)).collect();
     let w = world(&rules.iter().map(String::as_str).collect::<Vec<_>>());

@@ -1,18 +1,19 @@
 //! The mask is not too wide, whatever rules there are: random pipelines on the worlds of `property`, and random packets.
 //!
 //! Whatever agrees with a packet on the bits that its translation has looked at must translate to the same. A hundred thousand
-//! such comparisons are made; ten million if the environment has `FERROSWITCH_NIGHTLY`.
+//! such comparisons are made; ten million if the environment has `FERROSWITCH_NIGHTLY`, or as many as that says if it is a number.
 
 use flow::{FlowKey, Mask, WORDS};
 use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::message::meter::{Band, BandKind, Meter, MeterCommand, MeterFlags, MeterMod};
+use openflow::message::tlv::{TlvCommand, TlvMap, TlvTableMod};
 use openflow::text::flow::parse_flow;
 use openflow::text::group::{GroupVerb, parse_group};
 use pipeline::{BridgeId, Program};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError, TestRunner};
-use testbed::pipelines::{Dice, GROUPS, OWN_GROUPS, Span, last_rules, rule};
+use testbed::pipelines::{Dice, GROUPS, OPTIONS, OWN_GROUPS, Span, last_rules, rule};
 
 use super::outcome::outcome;
 use super::property::{alike, packet, world};
@@ -21,7 +22,10 @@ use crate::Use;
 
 /// How many comparisons are made.
 fn checks() -> usize {
-    if std::env::var_os("FERROSWITCH_NIGHTLY").is_some() { 10_000_000 } else { 100_000 }
+    match std::env::var("FERROSWITCH_NIGHTLY") {
+        Ok(asked) => asked.parse().ok().filter(|n| *n > 1).unwrap_or(10_000_000),
+        Err(_) => 100_000,
+    }
 }
 
 /// Packets of each pipeline, packets that each is compared with.
@@ -75,6 +79,9 @@ pub(super) fn put(
         let add = MeterMod { command: MeterCommand::Add, meter };
         program.meter_mod(&add, base::Instant::default()).unwrap();
         world.meters.insert((*id, 1), id.0 + 1);
+        let maps = OPTIONS.map(|(class, kind, len, index)| TlvMap { class, kind, len, index });
+        let maps = maps.to_vec();
+        program.tlv_mod(&TlvTableMod { command: TlvCommand::Add, maps }).unwrap();
         for group in GROUPS.into_iter().chain(OWN_GROUPS) {
             let parsed = parse_group(group, GroupVerb::Add).unwrap();
             program.group_mod(&parsed.change, base::Instant::default()).unwrap();
@@ -220,7 +227,7 @@ fn whatever_the_mask_covers_meets_the_same_rules() {
 /// The test above would find a bit that nobody has looked at: here one is left out, of each field in turn.
 #[test]
 fn a_bit_left_out_is_found() {
-    let faults: [fn(&mut Mask); 11] = [
+    let faults: [fn(&mut Mask); 15] = [
         |m| m.0.eth_dst[5] &= 0xfe,
         |m| m.0.eth_src[5] &= 0xfd,
         |m| m.0.nw_dst &= !1,
@@ -232,6 +239,10 @@ fn a_bit_left_out_is_found() {
         |m| m.0.ipv6_exthdr = 0,
         |m| m.0.ipv6_label = 0,
         |m| m.0.mpls[1] &= !0xff,
+        |m| m.0.tunnel.gbp_id &= !1,
+        |m| m.0.tunnel.options = 0,
+        |m| m.0.tunnel.erspan = 0,
+        |m| m.0.tunnel.gtpu_msgtype = 0,
     ];
     for (i, fault) in faults.into_iter().enumerate() {
         let mut runner = runner(2000, 0);

@@ -2,9 +2,10 @@
 
 use ::packet::wire::ethernet::eth_type;
 use flow::nsh::NshKey;
-use flow::{FlowKey, TunnelKey, Vlan, WORDS, tunnel_flag};
+use flow::{FlowKey, TunnelKey, Vlan, WORDS, erspan_bits, tunnel_flag};
 use pipeline::{PortSpec, PriorityTags, VlanMode};
 use proptest::prelude::*;
+use tunnel::Kind;
 
 use super::world::*;
 
@@ -27,6 +28,9 @@ const TYPES: [u16; 7] = [
     eth_type::MPLS,
     eth_type::PBB,
 ];
+
+/// The datapath's ports of tunnels: VXLAN, Geneve, ERSPAN, GTP-U.
+const TUNNELS: [u32; 4] = [4789, 6081, 6082, 6083];
 
 fn vlan_mode() -> impl Strategy<Value = VlanMode> {
     let mode = prop_oneof![
@@ -52,8 +56,8 @@ fn port() -> impl Strategy<Value = (VlanMode, PriorityTags, bool, u8)> {
 
 /// Two bridges with a wire and ports of all kinds; the first is the tunnels' underlay.
 pub(super) fn world() -> impl Strategy<Value = World> {
-    let tunnel = (any::<bool>(), any::<bool>());
-    (prop::collection::vec(port(), 8), tunnel, any::<bool>()).prop_map(
+    let inherited = (any::<bool>(), any::<bool>());
+    (prop::collection::vec(port(), 12), inherited, any::<bool>()).prop_map(
         |(ports, (tos, ttl), known)| {
             let mut ports = ports.into_iter();
             let mut dress = |spec: PortSpec| {
@@ -65,6 +69,7 @@ pub(super) fn world() -> impl Strategy<Value = World> {
             let inherit = |on| if on { "inherit" } else { "32" };
             let vx3 = [("remote_ip", "10.0.0.2"), ("tos", inherit(tos)), ("ttl", inherit(ttl))];
             let vx4 = [("remote_ip", "flow"), ("key", "flow")];
+            let erspan = [("remote_ip", "flow"), ("key", "flow"), ("erspan_ver", "flow")];
             let br0 = vec![
                 dress(local("br0", 100, MACS[2])),
                 dress(device(1, 1)),
@@ -77,6 +82,10 @@ pub(super) fn world() -> impl Strategy<Value = World> {
                 dress(patch("b", 2, "a")),
                 dress(vxlan(3, &vx3)),
                 dress(vxlan(4, &vx4)),
+                dress(vxlan(5, &[("remote_ip", "10.0.0.3"), ("exts", "gbp")])),
+                dress(tunnel(Kind::Geneve, TUNNELS[1], 6, &vx4)),
+                dress(tunnel(Kind::Erspan, TUNNELS[2], 7, &erspan)),
+                dress(tunnel(Kind::Gtpu, TUNNELS[3], 8, &vx4)),
             ];
             let mut w = World::new(snapshot(vec![("br0", br0), ("br1", br1)]));
             for address in ["10.0.0.1/24", "2001:db8::1/64"] {
@@ -111,8 +120,12 @@ fn ipv6() -> impl Strategy<Value = [u8; 16]> {
 }
 
 fn key() -> impl Strategy<Value = FlowKey> {
-    let link =
-        (one_of(&[1u32, 2, 3, 100, 101, 4789, 77]), one_of(&MACS), one_of(&MACS), one_of(&TYPES));
+    let link = (
+        one_of(&[1u32, 2, 3, 100, 101, 4789, 4789, 6081, 6082, 6083, 77]),
+        one_of(&MACS),
+        one_of(&MACS),
+        one_of(&TYPES),
+    );
     let tags = (tag(), tag());
     let network = (
         one_of(&IPS),
@@ -124,6 +137,9 @@ fn key() -> impl Strategy<Value = FlowKey> {
     let deep = (one_of(&[0u8, 1, 3]), one_of(&[8u16, 135, 136]), one_of(&[0u16, 53, 4789, 4788]));
     let six = (ipv6(), ipv6(), ipv6(), one_of(&MACS), one_of(&MACS));
     let tunnel = (one_of(&[0u64, 5]), one_of(&IPS), one_of(&[0, IPS[0]]), 0u8..4);
+    // What each kind of tunnel has beside that.
+    let more = (one_of(&[0u8, 64]), one_of(&[0u16, 1, 5]), any::<u64>());
+    let tunnel = (tunnel, more);
     (link, tags, network, deep, six, tunnel).prop_map(|(link, tags, network, deep, six, tunnel)| {
         let mut k = ethernet(link.0, link.1, link.2, link.3);
         if tags.0.is_present() {
@@ -144,9 +160,21 @@ fn key() -> impl Strategy<Value = FlowKey> {
         }
         (k.ipv6_src, k.ipv6_dst, k.nd_target) = (six.0, six.1, six.2);
         (k.arp_sha, k.arp_tha) = (mac(six.3), mac(six.4));
-        if k.in_port == 4789 {
-            let (id, ip_src, ip_dst, tos) = tunnel;
-            k.tunnel = TunnelKey { id, ip_src, ip_dst, tos, flags: tunnel_flag::KEY, ..k.tunnel };
+        if TUNNELS.contains(&k.in_port) {
+            let ((id, ip_src, ip_dst, tos), (ttl, number, any)) = tunnel;
+            let flags = tunnel_flag::KEY;
+            k.tunnel = TunnelKey { id, ip_src, ip_dst, tos, ttl, flags, ..k.tunnel };
+            let t = &mut k.tunnel;
+            match k.in_port {
+                4789 => (t.gbp_id, t.gbp_flags) = (number, if any & 1 == 1 { 0x40 } else { 8 }),
+                6081 => t.options = any,
+                6082 => {
+                    t.set_erspan(erspan_bits::VERSION, 1 + (any as u32 & 1));
+                    t.set_erspan(erspan_bits::INDEX, number.into());
+                    t.set_erspan(erspan_bits::DIRECTION, any as u32 >> 1);
+                }
+                _ => (t.gtpu_flags, t.gtpu_msgtype) = (0x30, if any & 1 == 1 { 255 } else { 1 }),
+            }
         }
         k
     })
@@ -200,7 +228,7 @@ pub(super) fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> Flo
         (m.ct_state, m.ct_zone, m.ct_mark, m.ct_proto) = (u8::MAX, u16::MAX, u32::MAX, u8::MAX);
         m.ct_label = [u8::MAX; 16];
     }
-    if !crate::walk::has_tunnel(p) && (p.in_port != 4789 || p.recirc_id != 0) {
+    if !crate::walk::has_tunnel(p) && (!TUNNELS.contains(&p.in_port) || p.recirc_id != 0) {
         mask.0.tunnel = flow::Mask::exact().0.tunnel;
     }
     for ((q, m), noise) in q.words_mut().iter_mut().zip(mask.0.words()).zip(noise) {

@@ -90,8 +90,9 @@ impl World {
     }
 
     fn translate(&self, key: &FlowKey, want_trace: bool) -> Translation {
+        let options = options_of(key);
         let request =
-            Request { key, options: &[], packet: None, now: self.now, want_trace, entered: None };
+            Request { key, options, packet: None, now: self.now, want_trace, entered: None };
         translate(&self.snapshot, &self.tables(), &request)
     }
 
@@ -130,10 +131,32 @@ pub(super) fn patch(name: &str, ofport: u16, peer: &str) -> PortSpec {
 }
 
 pub(super) fn vxlan(ofport: u16, options: &[(&str, &str)]) -> PortSpec {
-    let name = format!("vx{ofport}");
-    let endpoint = Endpoint::parse(&name, Kind::Vxlan, options.iter().copied()).unwrap();
-    let kind = PortSpecKind::Tunnel { dp: DpPort(4789), endpoint: Arc::new(endpoint) };
+    tunnel(Kind::Vxlan, 4789, ofport, options)
+}
+
+pub(super) fn tunnel(kind: Kind, dp: u32, ofport: u16, options: &[(&str, &str)]) -> PortSpec {
+    let name = if kind == Kind::Vxlan { format!("vx{ofport}") } else { format!("tun{ofport}") };
+    let endpoint = Endpoint::parse(&name, kind, options.iter().copied()).unwrap();
+    let kind = PortSpecKind::Tunnel { dp: DpPort(dp), endpoint: Arc::new(endpoint) };
     PortSpec::new(name, OfPort(ofport), kind)
+}
+
+/// Options as a Geneve header has them: of those that are fields in [`testbed::pipelines::OPTIONS`] none, one, the other, both;
+/// and such as nobody knows, which may be passed over, or may not.
+const OPTIONS: [&[u8]; 8] = [
+    &[],
+    b"\xff\xff\x00\x01\x00\x00\x00\x05",
+    b"\xff\xff\x00\x01\x00\x00\x00\x02",
+    b"\xff\xff\x01\x02\x00\x00\x00\x00\x00\x00\x00\x10",
+    b"\xff\xff\x01\x02\x00\x00\x00\x01\x00\x00\x00\x05\xff\xff\x00\x01\x00\x00\x00\x00",
+    b"\xff\xff\x00\x01\x00\x00\x00\x05\xff\xff\x01\x02\x00\x00\x00\x00\x00\x00\x00\x10",
+    b"\x12\x34\x05\x01\x00\x00\x00\x05\xff\xff\x00\x01\x00\x00\x00\x05",
+    b"\x12\x34\x85\x01\x00\x00\x00\x05",
+];
+
+/// The options that a key names.
+fn options_of(key: &FlowKey) -> &'static [u8] {
+    OPTIONS[key.tunnel.options as usize % OPTIONS.len()]
 }
 
 pub(super) fn with_vlan(mut spec: PortSpec, vlan: VlanMode) -> PortSpec {

@@ -150,6 +150,9 @@ fn continuation(out: &mut String, all: &Continuation, names: &Names) {
         if !rest.actions.is_empty() {
             let _ = write!(out, ",{}", Named(&rest.actions[..], names));
         }
+        if !rest.instructions.is_empty() {
+            let _ = write!(out, ",{}", Named(&rest.instructions, names));
+        }
     }
     if !all.rest.is_empty() {
         out.push('\n');

@@ -402,19 +402,10 @@ fn read_controller2(mut item: Item<'_>) -> Result<Action> {
         r.take((8 - len % 8) % 8, Code::OFPBPC_BAD_LEN)?;
         let fixed = |body_len: usize| if body == body_len { Ok(()) } else { Err(bad_len()) };
         match number {
-            // Numbers fill their property up to eight bytes.
-            0 => {
-                fixed(4)?;
-                controller.max_len = property.u16()?;
-            }
-            1 => {
-                fixed(4)?;
-                controller.id = property.u16()?;
-            }
-            2 => {
-                fixed(4)?;
-                controller.reason = property.u8()?;
-            }
+            // What follows a short number says nothing.
+            0 => controller.max_len = property.u16().map_err(|_| bad_len())?,
+            1 => controller.id = property.u16().map_err(|_| bad_len())?,
+            2 => controller.reason = property.u8().map_err(|_| bad_len())?,
             3 => controller.userdata = property.take_rest().to_vec(),
             4 => controller.pause = true,
             5 => {

@@ -222,7 +222,7 @@ fn write_controller(w: &mut Writer, c: &Controller) {
     let start = begin(w, kind::CONTROLLER2);
     w.zeros(6);
     let default = Controller::default();
-    // Numbers fill their property up to eight bytes.
+    // Numbers of two bytes, but not those of one, fill their property up to eight.
     let word = |number: u16| (u32::from(number) << 16).to_be_bytes();
     let mut property = |number: u16, body: &[u8]| {
         let start = w.len();
@@ -238,7 +238,7 @@ fn write_controller(w: &mut Writer, c: &Controller) {
         property(1, &word(c.id));
     }
     if c.reason != default.reason {
-        property(2, &[c.reason, 0, 0, 0]);
+        property(2, &[c.reason]);
     }
     if !c.userdata.is_empty() {
         property(3, &c.userdata);
