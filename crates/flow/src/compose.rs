@@ -23,8 +23,16 @@ use zerocopy::IntoBytes;
 use crate::key::{FlowKey, frag, tcp_flag};
 use crate::text::{Numbers, SyntaxError, parse_flow, parse_hex_packet};
 
-/// Bytes of payload when no length is asked for.
-const PAYLOAD: usize = 64;
+/// The payload when no other is asked for.
+const COUNTING: [u8; 64] = {
+    let mut bytes = [0; 64];
+    let mut i = 0;
+    while i < bytes.len() {
+        bytes[i] = i as u8;
+        i += 1;
+    }
+    bytes
+};
 
 /// Longest frame that can be asked for.
 const MAX_LEN: usize = 65_535;
@@ -70,6 +78,15 @@ pub fn frame_from_text(text: &str, len: Option<usize>) -> Result<Vec<u8>, Compos
 
 /// A frame with this key.
 pub fn compose(key: &FlowKey, len: Option<usize>) -> Result<Vec<u8>, ComposeError> {
+    frame(key, len, &COUNTING)
+}
+
+/// The same, with that in place of what packets of some protocols usually carry.
+pub fn compose_around(key: &FlowKey, payload: &[u8]) -> Result<Vec<u8>, ComposeError> {
+    frame(key, None, payload)
+}
+
+fn frame(key: &FlowKey, len: Option<usize>, payload: &[u8]) -> Result<Vec<u8>, ComposeError> {
     let is_length = key.eth_type == 0 || key.eth_type == eth_type::NONE;
     if key.eth_type < eth_type::MIN && !is_length {
         return Err(ComposeError::EthType(key.eth_type));
@@ -81,7 +98,7 @@ pub fn compose(key: &FlowKey, len: Option<usize>) -> Result<Vec<u8>, ComposeErro
     }
     frame.extend(key.eth_type.to_be_bytes());
     let fill = match len {
-        None => Fill::Counting,
+        None => Fill::Usual(payload),
         Some(len) if len > MAX_LEN => return Err(ComposeError::TooLarge),
         Some(len) => Fill::Zeros(len.checked_sub(frame.len()).ok_or(ComposeError::TooSmall)?),
     };
@@ -98,28 +115,28 @@ pub fn compose(key: &FlowKey, len: Option<usize>) -> Result<Vec<u8>, ComposeErro
 
 /// What a payload is made of.
 #[derive(Clone, Copy)]
-enum Fill {
-    /// 0, 1, 2 .. where the protocol usually carries something.
-    Counting,
+enum Fill<'a> {
+    /// This where the protocol usually carries something.
+    Usual(&'a [u8]),
     /// As many zeros as make the layer this long.
     Zeros(usize),
 }
 
-impl Fill {
+impl<'a> Fill<'a> {
     /// The payload behind headers of `header` bytes. `usual`: whether this kind of packet carries something of itself.
     fn payload(self, header: usize, usual: bool) -> Result<Vec<u8>, ComposeError> {
         match self {
-            Fill::Counting if usual => Ok((0..PAYLOAD as u8).collect()),
-            Fill::Counting => Ok(vec![]),
+            Fill::Usual(payload) if usual => Ok(payload.to_vec()),
+            Fill::Usual(_) => Ok(vec![]),
             Fill::Zeros(room) => {
                 Ok(vec![0; room.checked_sub(header).ok_or(ComposeError::TooSmall)?])
             }
         }
     }
 
-    fn behind(self, header: usize) -> Result<Fill, ComposeError> {
+    fn behind(self, header: usize) -> Result<Self, ComposeError> {
         match self {
-            Fill::Counting => Ok(Fill::Counting),
+            Fill::Usual(_) => Ok(self),
             Fill::Zeros(room) => {
                 Ok(Fill::Zeros(room.checked_sub(header).ok_or(ComposeError::TooSmall)?))
             }
@@ -127,7 +144,7 @@ impl Fill {
     }
 }
 
-fn network_layer(key: &FlowKey, fill: Fill) -> Result<Vec<u8>, ComposeError> {
+fn network_layer(key: &FlowKey, fill: Fill<'_>) -> Result<Vec<u8>, ComposeError> {
     let body = match key.eth_type {
         eth_type::IPV4 => return ipv4(key, fill),
         eth_type::IPV6 => return ipv6(key, fill),
@@ -161,7 +178,7 @@ fn mpls(key: &FlowKey) -> Vec<u8> {
     bytes
 }
 
-fn ipv4(key: &FlowKey, fill: Fill) -> Result<Vec<u8>, ComposeError> {
+fn ipv4(key: &FlowKey, fill: Fill<'_>) -> Result<Vec<u8>, ComposeError> {
     let pseudo = |len| Sum::pseudo_v4(key.nw_src, key.nw_dst, key.nw_proto, len);
     let payload = transport(key, fill.behind(Ipv4Header::LEN)?, pseudo)?;
     let (src, dst) = (Ipv4Addr::from_bits(key.nw_src), Ipv4Addr::from_bits(key.nw_dst));
@@ -177,7 +194,7 @@ fn ipv4(key: &FlowKey, fill: Fill) -> Result<Vec<u8>, ComposeError> {
     Ok([ip.as_bytes(), &payload].concat())
 }
 
-fn ipv6(key: &FlowKey, fill: Fill) -> Result<Vec<u8>, ComposeError> {
+fn ipv6(key: &FlowKey, fill: Fill<'_>) -> Result<Vec<u8>, ComposeError> {
     let pseudo = |len| Sum::pseudo_v6(&key.ipv6_src, &key.ipv6_dst, key.nw_proto, len);
     let payload = transport(key, fill.behind(Ipv6Header::LEN)?, pseudo)?;
     let (src, dst) = (Ipv6Addr::from(key.ipv6_src), Ipv6Addr::from(key.ipv6_dst));
@@ -190,7 +207,7 @@ fn ipv6(key: &FlowKey, fill: Fill) -> Result<Vec<u8>, ComposeError> {
 /// The transport header with its payload, checksum computed.
 fn transport(
     key: &FlowKey,
-    fill: Fill,
+    fill: Fill<'_>,
     pseudo: impl Fn(usize) -> Sum,
 ) -> Result<Vec<u8>, ComposeError> {
     if key.ip_frag & frag::LATER != 0 {

@@ -1,7 +1,7 @@
 //! NORMAL: forward like an ordinary VLAN-aware learning bridge (IEEE 802.1Q; ovs-actions(7), "the OVS normal pipeline").
 
 use flow::{DropCause, Vlan};
-use packet::wire::ethernet::{Mac, eth_type, is_multicast, is_reserved};
+use packet::wire::ethernet::{Mac, MacText, eth_type, is_multicast, is_reserved};
 use pipeline::{Bridge, Port, PortRef, PriorityTags, Vid};
 
 use crate::packet::Packet;
@@ -9,23 +9,28 @@ use crate::request::{Effect, Learn, Use};
 use crate::walk::Walk;
 
 impl<'a> Walk<'a> {
-    /// Admits the packet, learns its source, and sends it to its destination's port or to all.
-    pub(crate) fn normal(&mut self, bridge: &'a Bridge, from: &'a Port, packet: Packet) {
+    /// Admits the packet, learns its source, and sends it to its destination's port or to all. What came in by no port, for a
+    /// controller has made it, is of the VLAN that its tag says, and teaches nothing.
+    pub(crate) fn normal(&mut self, bridge: &'a Bridge, from: Option<&'a Port>, packet: Packet) {
         self.mask.0.eth_src = [u8::MAX; 6];
         self.mask.0.eth_dst = [u8::MAX; 6];
         let vid = match self.admit(bridge, from, &packet) {
             Ok(vid) => vid,
             Err(cause) => return self.give_up(cause),
         };
-        self.learn(bridge, from, vid, packet.key.flow.eth_src);
+        if let Some(from) = from {
+            self.learn(bridge, from, vid, packet.key.flow.eth_src);
+        }
         match self.station(bridge, vid, packet.key.flow.eth_dst) {
-            Some(to) if to.ofport == from.ofport => {
-                self.say(|| "learned port is input port".into());
+            Some(to) if from.is_some_and(|from| from.ofport == to.ofport) => {
+                self.say(|| "learned port is input port, dropping".into());
                 self.give_up(DropCause::Hairpin);
             }
-            Some(to) if from.protected && to.protected => self.give_up(DropCause::PortDisabled),
+            Some(to) if from.is_some_and(|from| from.protected) && to.protected => {
+                self.give_up(DropCause::PortDisabled);
+            }
             Some(to) => {
-                self.say(|| format!("forwarding to learned port {}", to.name));
+                self.say(|| "forwarding to learned port".into());
                 self.output_vlan(bridge, to, vid, packet);
             }
             None => {
@@ -36,14 +41,20 @@ impl<'a> Walk<'a> {
     }
 
     /// The VLAN that the packet belongs to, if it may come in.
-    fn admit(&mut self, bridge: &Bridge, from: &Port, packet: &Packet) -> Result<Vid, DropCause> {
+    fn admit(
+        &mut self,
+        bridge: &Bridge,
+        from: Option<&Port>,
+        packet: &Packet,
+    ) -> Result<Vid, DropCause> {
         packet.look_at_vid(&mut self.mask);
         if packet.has_unread_tag() {
             self.say(|| "VLAN header cut short, or one too many".into());
             return Err(DropCause::VlanNotAllowed);
         }
         let tag_vid = packet.tag().and_then(|t| Vid::new(t.vid())).unwrap_or(Vid::NONE);
-        let vid = from.vlan.ingress(tag_vid).ok_or(DropCause::VlanNotAllowed)?;
+        let vid = from.map_or(Some(tag_vid), |from| from.vlan.ingress(tag_vid));
+        let vid = vid.ok_or(DropCause::VlanNotAllowed)?;
         if !bridge.forward_bpdu && is_control(&packet.key.flow.eth_dst) {
             self.say(|| "packet has reserved destination MAC, dropping".into());
             return Err(DropCause::ReservedMulticast);
@@ -56,6 +67,15 @@ impl<'a> Walk<'a> {
             return;
         }
         let learn = Learn { bridge: bridge.id, vlan: vid.get(), mac, port: from.ofport };
+        // Without a packet nothing will be learned.
+        if self.is_traced() && self.has_packet {
+            let table = self.tables.macs.get(&bridge.id);
+            let known = table.and_then(|table| table.lookup(vid.get(), mac, self.now));
+            if known != Some(from.ofport) {
+                let (mac, vid) = (MacText(&mac), vid.get());
+                self.say(|| format!("learned that {mac} is on port {} in VLAN {vid}", from.name));
+            }
+        }
         self.effects.push(Effect::Learn(learn));
         self.uses.push(Use::Learn(learn));
     }
@@ -70,12 +90,11 @@ impl<'a> Walk<'a> {
         port.vlan.carries(vid).then_some(port)
     }
 
-    fn flood(&mut self, bridge: &'a Bridge, from: &Port, vid: Vid, packet: Packet) {
+    fn flood(&mut self, bridge: &'a Bridge, from: Option<&Port>, vid: Vid, packet: Packet) {
         for to in bridge.flood_ports() {
-            let wanted = to.ofport != from.ofport
-                && !to.config.no_flood
-                && !(from.protected && to.protected)
-                && to.vlan.carries(vid);
+            let may = from
+                .is_none_or(|from| to.ofport != from.ofport && !(from.protected && to.protected));
+            let wanted = may && !to.config.no_flood && to.vlan.carries(vid);
             if wanted {
                 self.output_vlan(bridge, to, vid, packet);
             }

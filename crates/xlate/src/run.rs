@@ -345,7 +345,7 @@ impl<'a> Walk<'a> {
                 Next::Leave => {}
                 Next::Freeze { again } => {
                     let cookie = frames.first().and_then(|home| home.place.cookie());
-                    let steps = self.unwind(run, &mut frames, again);
+                    let steps = self.unwind(&mut frames, again);
                     self.freeze(run, steps, cookie);
                     return true;
                 }
@@ -392,7 +392,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Leaves all frames, and says what is left of them.
-    fn unwind(&mut self, run: &Run<'a>, frames: &mut Vec<Frame<'a, '_>>, again: bool) -> Vec<Step> {
+    fn unwind(&mut self, frames: &mut Vec<Frame<'a, '_>>, again: bool) -> Vec<Step> {
         if let Some(frame) = frames.last_mut().filter(|_| again) {
             frame.at -= 1;
         }

@@ -1,10 +1,10 @@
 //! Packets from controllers.
 
-use openflow::Version;
 use openflow::error::Code;
 use openflow::message::continuation::Continuation;
 use openflow::message::{PacketIn, PacketOut};
 use openflow::wire::{Reader, Writer, continuation};
+use openflow::{Instructions, Version};
 
 use super::Outcome;
 use crate::bridge::{Bridge, Request, Step};
@@ -13,6 +13,10 @@ pub(super) fn out(bridge: &mut Bridge, out: &PacketOut) -> Outcome {
     if out.buffer.is_some() {
         return Err(Code::OFPBRC_BUFFER_UNKNOWN); // none are kept
     }
+    let instructions = Instructions::apply(out.actions.clone());
+    let mut missing = Ok(());
+    bridge.switch.program(&mut |program, _| missing = program.check(&instructions));
+    missing.map_err(|error| error.code)?;
     bridge.switch.packet_out(out)?;
     Ok(Step::Done)
 }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use flow::text::{Numbers, parse_hex_packet};
 use flow::{DpPort, FlowKey, Metadata};
 use jsonrpc::{Json, json};
-use openflow::message::flow_mod::Command;
-use openflow::text::flow::parse_flow;
-use openflow::{Field, Port};
+use openflow::text::action::parse_instructions;
+use openflow::text::key_value::pairs;
+use openflow::text::names::Names;
+use openflow::{Action, Field, Instructions, Match, Port};
+use packet::wire::ethernet::eth_type;
 use pipeline::{MatchKey, OfPort};
 use unixctl::{Args, Registry, Reply};
-use xlate::{Entered, Explained, Request, describe, explain, options_of, translate_packet_out};
+use xlate::{
+    Entered, Explained, Request, Taught, describe, explain, options_of, translate_packet_out,
+};
 
 use super::{datapaths, strings};
 use crate::daemon::Daemon;
@@ -88,26 +92,74 @@ fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
     let words = strings(args);
     let (actions, rest) = words.split_last().ok_or("Syntax error")?;
     let rest: Vec<&str> = rest.iter().copied().filter(|a| !a.ends_with("-consistent")).collect();
-    let actions = openflow::text::action::parse(actions)?;
+    let actions = actions_alone(actions)?;
     let Subject { plane, key, options, entered, packet, json, .. } = subject(daemon, &rest)?;
     let at = entered.ok_or("a bridge is needed")?;
-    let one = plane.slow.with(|state, now| {
+    let missing = plane.slow.with(|state, _| {
+        let all = Instructions::apply(actions.clone());
+        state.programs.get(&at.bridge).and_then(|program| program.check(&all).err())
+    });
+    if let Some(error) = missing {
+        return Err(format!("Bad actions: {}", error.code));
+    }
+    let (one, taught) = plane.slow.with(|state, now| {
         let packet = packet.as_deref();
         let request =
             Request { key: &key, options: &options, packet, now, want_trace: true, entered };
         let (bridge, registers) = (at.bridge, at.registers);
         let tables = state.tables();
-        let t =
+        let mut t =
             translate_packet_out(&state.snapshot, &tables, bridge, registers, &actions, &request);
-        describe(&t, &request, options_of(&tables, &t))
+        let taught = Taught { uses: t.uses.clone(), effects: std::mem::take(&mut t.effects) };
+        (describe(&t, &request, options_of(&tables, &t)), taught)
     });
+    if packet.is_some() {
+        plane.slow.teach(taught);
+    }
     Ok(reply(&[one], json || args.wants_json()))
 }
+
+/// Actions, without instructions.
+fn actions_alone(text: &str) -> Result<Vec<Action>, String> {
+    const INSTRUCTIONS: [&str; 5] =
+        ["meter", "clear_actions", "write_actions", "write_metadata", "goto_table"];
+    let mut all = parse_instructions(text)?.instructions;
+    let apply = std::mem::take(&mut all.apply);
+    if all.is_empty() {
+        return Ok(apply);
+    }
+    let said = INSTRUCTIONS.iter().filter_map(|name| Some((text.find(name)?, name)));
+    let first = said.min().map_or("", |(_, name)| name);
+    Err(format!("{first} instruction not allowed here"))
+}
+
+/// Bytes in hexadecimal.
+fn payload(text: &str) -> Result<Vec<u8>, String> {
+    let digits = text.as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+    let bytes = digits.chunks(2).map(|pair| byte(pair).filter(|_| is_hex && pair.len() == 2));
+    bytes.collect::<Option<_>>().ok_or_else(|| "Trailing garbage in packet data".into())
+}
+
+/// So many bytes that count up. What follows the number says nothing.
+fn counting(text: &str) -> Result<Vec<u8>, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let len = if text.starts_with('-') { None } else { text[..end].parse().ok() };
+    match len.or_else(|| (end == 0 && !text.starts_with('-')).then_some(0)) {
+        Some(len) if len <= MOST_PAYLOAD => Ok((0..len).map(|n| n as u8).collect()),
+        _ => Err(format!("{text}: too much L7 data")),
+    }
+}
+
+/// Bytes that a packet can be told to carry.
+const MOST_PAYLOAD: usize = 64_000;
 
 /// Understands the arguments, which say of a packet what the reference's do.
 fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String> {
     let (mut generate, mut json) = (false, false);
     let mut ct_states = Vec::new();
+    let mut carried = None;
     let mut named = Vec::new();
     let mut args = args.iter().copied();
     while let Some(arg) = args.next() {
@@ -119,7 +171,9 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
                 ct_states.push(ct_state(state)?);
             }
             "--l7" | "--l7-len" => {
-                args.next().ok_or_else(|| format!("Missing argument for option {arg}"))?;
+                let said = args.next();
+                let said = said.ok_or_else(|| format!("Missing argument for option {arg}"))?;
+                carried = Some(if arg == "--l7" { payload(said)? } else { counting(said)? });
             }
             _ if arg.starts_with('-') => return Err(format!("{arg}: unknown option")),
             _ if named.len() >= 3 => return Err("too many arguments".into()),
@@ -143,6 +197,15 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
     let (plane, mut key, options, entered) = match flow::text::parse_flow(flow, &Numbers) {
         Ok((mut key, _)) => {
             let plane = datapaths::find(daemon, first).map_err(|_| "Cannot find the datapath")?;
+            if key.eth_type == 0 && key.packet_type == 0 {
+                key.eth_type = eth_type::NONE;
+            }
+            let port = DpPort(key.in_port);
+            let is_fresh = key.recirc_id == 0 && !key.tunnel.is_set();
+            let known = plane.slow.with(|state, _| state.snapshot.port_of_dp(port).is_some());
+            if is_fresh && !known {
+                return Err(format!("no OpenFlow port for datapath port {}", port.0));
+            }
             let options = flow::text::flow_options(flow);
             key.tunnel.options = plane.slow.name_of_options(&options);
             (plane, key, options, None)
@@ -158,13 +221,41 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
         }
     };
     if generate {
-        packet = Some(flow::compose::compose(&key, None).map_err(|e| e.to_string())?);
+        let composed = match &carried {
+            Some(payload) => flow::compose::compose_around(&key, payload),
+            None => flow::compose::compose(&key, None),
+        };
+        packet = Some(composed.map_err(|e| e.to_string())?);
     }
     if let Some(frame) = &packet {
         let seen = flow::extract(frame, &Metadata::of(&key));
         key = seen.ok_or("Packet data too short for Ethernet")?.0;
     }
     Ok(Subject { plane, key, options, entered, packet, ct_states, json })
+}
+
+/// Reads a flow that is one packet's: nothing but fields, each once, whole, and of a protocol that was named before.
+fn exact_flow(text: &str, names: &Names) -> Result<Match, String> {
+    let mut all = Match::any();
+    for pair in pairs(text) {
+        let (key, value) = (pair.key, pair.value);
+        // What rules have beside fields is unknown here.
+        let usable = all.parse_field_named(key, value, names);
+        let usable = usable.ok_or_else(|| format!("{text}: unknown field {key}"))?;
+        let bad = |why: String| format!("{text}: bad value for {key} ({why})");
+        usable.map_err(bad)?;
+        let Some(field) = Field::ALL.iter().copied().find(|field| field.name() == key) else {
+            continue;
+        };
+        let is_partial = all.get(field).is_some_and(|(_, mask)| mask != field.ones());
+        if is_partial && value.contains(['/', '+', '-']) && field != Field::CtState {
+            return Err(bad(format!("{value}: wildcards not allowed here")));
+        }
+        if !field.row().prereq.is_met(&all) {
+            return Err(format!("{text}: prerequisites not met for setting {key}"));
+        }
+    }
+    Ok(all)
 }
 
 /// A flow in OpenFlow's words.
@@ -174,7 +265,14 @@ fn of_bridge(
     text: &str,
 ) -> Result<(FlowKey, pipeline::Registers), String> {
     let bad = |e: String| format!("Bad openflow flow syntax: {e}");
-    let mut matching = parse_flow(text, Command::Delete).map_err(bad)?.flow.matching;
+    let names = plane.slow.with(|state, _| {
+        let mut names = Names::default();
+        for port in state.snapshot.bridge(id).into_iter().flat_map(|bridge| bridge.ports()) {
+            names.add_port(Port(port.ofport.0), &port.name);
+        }
+        names
+    });
+    let mut matching = exact_flow(text, &names).map_err(bad)?;
     if matching.is_ethernet() {
         matching.clear(Field::PacketType);
     }

@@ -47,9 +47,15 @@ impl<'a> Walk<'a> {
     }
 
     fn normal_action(&mut self, run: &Run<'a>) {
+        let port = OpenFlowPort(run.packet.key.registers.in_port);
         match run.from() {
-            Some(from) => self.normal(run.bridge, from, run.packet),
-            None => self.note(Kind::Warning, || "no input bundle, dropping".into()),
+            None if !matches!(port, OpenFlowPort::NONE | OpenFlowPort::CONTROLLER) => {
+                self.mask.0.eth_src = [u8::MAX; 6];
+                self.mask.0.eth_dst = [u8::MAX; 6];
+                self.note(Kind::Error, || format!("received packet on unknown port {}", port.0));
+                self.note(Kind::Warning, || "no input bundle, dropping".into());
+            }
+            from => self.normal(run.bridge, from, run.packet),
         }
     }
 
