@@ -43,7 +43,7 @@ use crate::profile::Profile;
 use crate::report::Report;
 
 const USAGE: &str = "\
-Usage: bench [NAME]... [--only KEY]... [--variant NAME=SETTINGS]... [--rounds N] [--seconds N] [--profile NAME] [--bin DIR] [--out DIR]
+Usage: bench [NAME]... [--only KEY]... [--variant NAME=SETTINGS]... [--rounds N] [--seconds N] [--small] [--profile NAME] [--bin DIR] [--out DIR]
        bench --list
 
 NAME        what to measure, as --list shows (default: all that the speed table needs)
@@ -51,6 +51,7 @@ NAME        what to measure, as --list shows (default: all that the speed table 
 --variant   one more ferroswitch, with SETTINGS as `ovs-vsctl set Open_vSwitch .` takes them; its key is ferro-NAME
 --rounds    how often each contender is built and measured (default 3)
 --seconds   how long a rate is measured (default 3)
+--small     a tenth of the million rules and rows, and of the 10,000 tunnels: to see that it runs, not what it costs
 --profile   record ferroswitch by perf during this measure, and print the symbols at the top
 --bin       folder of ferroswitch's programs (default: the folder of this program)
 --out       where every figure is kept (default: the folder bench beside that of this program)
@@ -67,6 +68,7 @@ struct Options {
     variants: Vec<Variant>,
     rounds: u32,
     seconds: u32,
+    small: bool,
     profile: Option<String>,
     bin: Option<String>,
     out: PathBuf,
@@ -91,6 +93,7 @@ fn options() -> Result<Options, lexopt::Error> {
         variants: Vec::new(),
         rounds: 3,
         seconds: 3,
+        small: false,
         profile: None,
         bin: None,
         out: record::folder(),
@@ -103,6 +106,7 @@ fn options() -> Result<Options, lexopt::Error> {
             Arg::Long("variant") => options.variants.push(args.value()?.parse()?),
             Arg::Long("rounds") => options.rounds = args.value()?.parse::<u32>()?.max(1),
             Arg::Long("seconds") => options.seconds = args.value()?.parse::<u32>()?.max(1),
+            Arg::Long("small") => options.small = true,
             Arg::Long("profile") => options.profile = Some(args.value()?.string()?),
             Arg::Long("bin") => options.bin = Some(args.value()?.string()?),
             Arg::Long("out") => options.out = args.value()?.into(),
@@ -211,6 +215,7 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
         let mut session = Session {
             round,
             seconds: options.seconds,
+            share: if options.small { 10 } else { 1 },
             wanted: &wanted,
             profile: profile.as_ref(),
             report: &mut *report,

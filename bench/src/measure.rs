@@ -68,6 +68,8 @@ pub(crate) struct Session<'a> {
     pub(crate) round: u32,
     /// How long a rate is measured.
     pub(crate) seconds: u32,
+    /// Of very many of something, one in so many is made.
+    pub(crate) share: u32,
     /// Which measures are wanted.
     pub(crate) wanted: &'a dyn Fn(&str) -> bool,
     /// What is to be profiled, if anything.

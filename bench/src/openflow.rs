@@ -54,6 +54,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) programs: &'a Programs,
     /// How long a rate is to be measured.
     pub(crate) seconds: u32,
+    /// As in [`Session`].
+    pub(crate) share: u32,
     key: &'a str,
     profile: Option<&'a Profile>,
 }
@@ -82,8 +84,9 @@ pub(crate) fn round(
         eprintln!("  {}", contender.name);
         for part in parts() {
             let profile = session.profile.filter(|_| contender.is_ours());
-            let seconds = session.seconds;
-            match (part.take)(&Subject { programs, seconds, key: &contender.key, profile }) {
+            let (seconds, share) = (session.seconds, session.share);
+            let subject = Subject { programs, seconds, share, key: &contender.key, profile };
+            match (part.take)(&subject) {
                 Err(e) => session.fail(part.names[0], &contender.key, e)?,
                 Ok(values) => {
                     for (name, value) in values {
@@ -275,7 +278,8 @@ fn million(of: &Subject<'_>) -> Result<Values> {
     let mut values = Values::new();
     let before = switch.resident();
     let mut seconds = 0.0;
-    let pieces = MILLION / LISTED;
+    let rules = MILLION / of.share;
+    let pieces = rules / LISTED;
     for piece in 0..pieces {
         let ids = piece * LISTED..(piece + 1) * LISTED;
         let adds = flow_mods(&mut switch, ids.map(|i| rule(i, Command::Add)));
@@ -290,8 +294,8 @@ fn million(of: &Subject<'_>) -> Result<Values> {
         }
     }
     let grown = switch.resident().saturating_sub(before);
-    values.push(("of-million", f64::from(MILLION) / seconds / 1000.0));
-    values.push(("of-memory", grown as f64 / f64::from(MILLION)));
+    values.push(("of-million", f64::from(rules) / seconds / 1000.0));
+    values.push(("of-memory", grown as f64 / f64::from(rules)));
     Ok(values)
 }
 

@@ -269,6 +269,7 @@ impl Connection {
 }
 
 fn many(of: &Subject<'_>) -> Result<Values> {
+    let [all_of_them, few] = [MANY, FEW].map(|n| n / of.share);
     let mut rig = Rig::build(of)?;
     rig.configure(&added(0..1))?;
     rig.rules(&[
@@ -279,25 +280,25 @@ fn many(of: &Subject<'_>) -> Result<Values> {
         (0..CONNECTIONS).map(|number| Connection { number, remote: FAR }).collect();
     let [push, pop] = rig.rates(of, &connections, 1)?;
 
-    let mut add = rig.add(1..FEW)?;
-    let [few_added, few_changed] = [add, rig.change(0..FEW, 32)?].map(|s| s / f64::from(FEW));
-    add += rig.add(FEW..MANY)?;
-    rig.expect(MANY)?;
+    let mut add = rig.add(1..few)?;
+    let [few_added, few_changed] = [add, rig.change(0..few, 32)?].map(|s| s / f64::from(few));
+    add += rig.add(few..all_of_them)?;
+    rig.expect(all_of_them)?;
     let [push_among, pop_among] = rig.rates(of, &connections, 1)?;
     let mut ones = Vec::new();
     for i in 0..CHANGES {
-        ones.push(rig.configure(&changed(MANY / 2, 100 + i as u8))? * 1e3);
+        ones.push(rig.configure(&changed(all_of_them / 2, 100 + i as u8))? * 1e3);
     }
     ones.sort_by(f64::total_cmp);
-    let [add, all, restart] =
-        [add, rig.change(0..MANY, 33)?, rig.restart()?].map(|seconds| seconds / f64::from(MANY));
-    rig.expect(MANY)?;
+    let [add, all, restart] = [add, rig.change(0..all_of_them, 33)?, rig.restart()?]
+        .map(|seconds| seconds / f64::from(all_of_them));
+    rig.expect(all_of_them)?;
     drop(rig);
 
     // A start has a part that does not depend on how much there is: 1,000 are measured by a switch of their own.
     let mut rig = Rig::build(of)?;
-    rig.add(0..FEW)?;
-    let few_restarted = rig.restart()? / f64::from(FEW);
+    rig.add(0..few)?;
+    let few_restarted = rig.restart()? / f64::from(few);
     let linear = [add / few_added, all / few_changed, restart / few_restarted];
     eprintln!(
         "    x {:.2} to add, x {:.2} to change, x {:.2} to start",
@@ -318,7 +319,8 @@ fn many(of: &Subject<'_>) -> Result<Values> {
 /// others: a rule copies its address.
 fn far(of: &Subject<'_>) -> Result<Values> {
     let mut rates = Vec::new();
-    for places in [1, PLACES] {
+    let all = PLACES / of.share;
+    for places in [1, all] {
         let mut rig = Rig::build(of)?;
         rig.host.vsctl(&format!(
             "add-port br0 far -- set interface far type=vxlan ofport_request={TUNNEL} options:remote_ip=flow options:key={KEY}"
@@ -333,10 +335,10 @@ fn far(of: &Subject<'_>) -> Result<Values> {
                 "in_port={TUNNEL},ip,actions=move:NXM_OF_IP_SRC[]->NXM_NX_REG2[],output:{GUEST}"
             ),
         ])?;
-        let connections: Vec<_> = (0..PLACES)
+        let connections: Vec<_> = (0..all)
             .map(|number| Connection { number, remote: FAR + if places == 1 { 0 } else { number } })
             .collect();
-        rates.push(rig.rates(of, &connections, PLACES)?);
+        rates.push(rig.rates(of, &connections, all)?);
     }
     let of_one = |way: usize| rates[1][way] / rates[0][way] * 100.0;
     Ok(vec![("tun-far-push", of_one(0)), ("tun-far-pop", of_one(1))])

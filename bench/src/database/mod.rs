@@ -153,14 +153,15 @@ fn million(of: &Subject<'_>) -> Result<Values> {
     let programs = of.programs;
     let dir = Folder::new()?;
     let file = dir.path().join("db");
-    content::write(&file, MILLION, CHANGES).map_err(Error::io("cannot write a database"))?;
+    let rows = MILLION / of.share;
+    content::write(&file, rows, CHANGES).map_err(Error::io("cannot write a database"))?;
     let (server, open) = Server::start(programs, dir.path())?;
     let mut values = vec![("db-open", open)];
 
     let mut client = server.connect()?;
     let mut times = Vec::new();
     for i in 0..SELECTS {
-        let wanted = content::name(i * (MILLION / SELECTS));
+        let wanted = content::name(i * (rows / SELECTS));
         let start = wait::now();
         client.call(
             "transact",
@@ -175,7 +176,7 @@ fn million(of: &Subject<'_>) -> Result<Values> {
     }
     values.push(("db-select", median(times)));
     values.push(("db-pause", pause(&server)? * 1000.0));
-    values.push(("db-memory", server.resident()? / f64::from(MILLION)));
+    values.push(("db-memory", server.resident()? / f64::from(rows)));
 
     let start = wait::now();
     client.send("monitor_cond", r#"["Bench","m",{"Port":{}}]"#)?;
