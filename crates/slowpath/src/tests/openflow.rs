@@ -191,6 +191,34 @@ fn packets_go_out_as_controllers_want() {
     assert_eq!(w.counted(4), 1);
 }
 
+/// What controllers send as of no port, or as of themselves, NORMAL floods; and learns nothing from it.
+#[test]
+fn normal_takes_packets_of_no_port() {
+    let w = world(&["in_port=3,actions=NORMAL"]);
+    for port in [0xfffd, 0xffff] {
+        w.packet_out(port, "NORMAL", frame(8, 9));
+        assert_eq!([1, 2, 3].map(|n| w.sent(n).len()), [1, 1, 1], "{port:#x}");
+    }
+    w.packet_out(77, "NORMAL", frame(8, 9));
+    assert_eq!([1, 2, 3].map(|n| w.sent(n).len()), [0, 0, 0], "there is no such port");
+    w.send(3, &[frame(7, 8)]);
+    assert_eq!([1, 2, 3].map(|n| w.sent(n).len()), [1, 1, 0], "8 is not known");
+}
+
+/// What is done behind a copy's way through other tables is by the word of the rule that made the copy.
+#[test]
+fn controllers_hear_whose_rule_sent_a_packet() {
+    let w = world(&[
+        "cookie=1,in_port=1,actions=clone(resubmit(,1),controller(userdata=01)),controller(userdata=02)",
+        "cookie=2,table=1,actions=set_field:1->reg1,resubmit(,2),controller(userdata=03)",
+        "cookie=3,table=2,actions=controller(userdata=04)",
+    ]);
+    w.send(1, &[frame(1, 2)]);
+    let heard: Vec<_> = w.packet_ins().iter().map(|p| (p.userdata[0], p.table, p.cookie)).collect();
+    let right = [(4, 2, Some(3)), (3, 1, Some(2)), (1, 0, Some(1)), (2, 0, Some(1))];
+    assert_eq!(heard, right);
+}
+
 #[test]
 fn rules_go_when_their_time_has_come() {
     let w = world(&[

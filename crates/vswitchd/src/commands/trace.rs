@@ -121,10 +121,11 @@ fn trace_packet_out(daemon: &mut Daemon, args: &Args) -> Result<Reply, String> {
 
 /// Actions, without instructions.
 fn actions_alone(text: &str) -> Result<Vec<Action>, String> {
-    const INSTRUCTIONS: [&str; 5] =
-        ["meter", "clear_actions", "write_actions", "write_metadata", "goto_table"];
+    const INSTRUCTIONS: [&str; 4] =
+        ["clear_actions", "write_actions", "write_metadata", "goto_table"];
     let mut all = parse_instructions(text)?.instructions;
-    let apply = std::mem::take(&mut all.apply);
+    let meter = all.meter.take().map(Action::Meter);
+    let apply = meter.into_iter().chain(std::mem::take(&mut all.apply)).collect();
     if all.is_empty() {
         return Ok(apply);
     }
@@ -244,9 +245,7 @@ fn exact_flow(text: &str, names: &Names) -> Result<Match, String> {
         let usable = usable.ok_or_else(|| format!("{text}: unknown field {key}"))?;
         let bad = |why: String| format!("{text}: bad value for {key} ({why})");
         usable.map_err(bad)?;
-        let Some(field) = Field::ALL.iter().copied().find(|field| field.name() == key) else {
-            continue;
-        };
+        let Some(field) = Field::by_name(key) else { continue };
         let is_partial = all.get(field).is_some_and(|(_, mask)| mask != field.ones());
         if is_partial && value.contains(['/', '+', '-']) && field != Field::CtState {
             return Err(bad(format!("{value}: wildcards not allowed here")));
