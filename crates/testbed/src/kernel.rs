@@ -26,7 +26,6 @@ pub fn bridge_with_tunnel(
     remote: Ipv4Addr,
     options: Options,
 ) -> Result<()> {
-    ns.configure(CABLE, local, 24)?;
     let checksum = if options.udp_checksum { "" } else { "noudpcsum" };
     let link = format!(
         "link add vxlan0 type vxlan id 0 remote {remote} dstport {VXLAN_PORT} dev {CABLE} {checksum}"
@@ -39,5 +38,6 @@ pub fn bridge_with_tunnel(
     for device in [port, "vxlan0", "br0"] {
         ns.ip(&format!("link set {device} up"))?;
     }
-    Ok(())
+    // Last: whoever waits for this host to answer sends as soon as it does.
+    ns.configure(CABLE, local, 24)
 }
