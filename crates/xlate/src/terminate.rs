@@ -76,6 +76,9 @@ impl Walk<'_> {
         if self.snapshot.endpoints().is_empty() || key.eth_dst != mac || key.ip_frag != 0 {
             return false;
         }
+        if self.is_tagged(packet) {
+            return false;
+        }
         // The mask has all this since it was asked whether it is a tunnel's packet.
         if !self.look_at_ip_dst(key).is_some_and(|dst| self.is_ours(port, dst)) {
             return false;
