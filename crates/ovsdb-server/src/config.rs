@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use base::Clock;
 use jsonrpc::Limits;
+use ovsdb::log::change::ChangedValues;
 
 use crate::keys::KeyOptions;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The other server of an active-backup pair.
     pub sync: SyncOptions,
+    /// What records of database files say of changed columns.
+    pub changed_values: ChangedValues,
 }
 
 impl Config {
@@ -56,6 +59,7 @@ impl Config {
             run: None,
             file: None,
             sync: SyncOptions::default(),
+            changed_values: ChangedValues::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base::{Clock, Instant};
 use observe::coverage::Coverage;
 use ovsdb::log::Log;
+use ovsdb::log::change::ChangedValues;
 use ovsdb::server::{Server as Database, Time};
 use ovsdb::{Error, ErrorKind, monitor::history::Position};
 use stream::{Event, Keys};
@@ -46,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) rundir: PathBuf,
     /// Database files by the database's name.
     files: BTreeMap<Arc<str>, PathBuf>,
+    changed_values: ChangedValues,
     key_options: KeyOptions,
     keys: Keys,
     /// The databases that list remotes or name keys, as they were when last looked at.
@@ -90,6 +92,7 @@ impl Core {
             exiting: false,
             rundir: config.rundir.clone(),
             files: BTreeMap::new(),
+            changed_values: config.changed_values,
             key_options: config.keys.clone(),
             keys,
             seen: Vec::new(),
@@ -199,6 +202,7 @@ impl Core {
         }
         let database = Arc::clone(opened.database.schema().name());
         let time = self.time();
+        let log = log.with_changed_values(self.changed_values);
         self.db.add_database(opened.database, Some(log), time)?;
         self.files.insert(Arc::clone(&database), real);
         self.remotes_changed = true;

@@ -7,6 +7,7 @@ use base::Clock;
 use observe::daemon::{self, DaemonOptions};
 use observe::options::{COMMON, Opt, Options};
 use observe::{Vlog, dirs, version};
+use ovsdb::log::change::ChangedValues;
 
 use crate::{Config, PROGRAM};
 
@@ -18,6 +19,8 @@ const OWN: &[Opt] = &[
     Opt::value("sync-exclude-tables"),
     Opt::flag("active"),
     Opt::flag("disable-file-column-diff"),
+    Opt::optional("record"),
+    Opt::optional("replay"),
 ];
 
 /// What a command line asks for.
@@ -48,8 +51,13 @@ pub(crate) fn parse(
             "sync-from" => config.sync.from = Some(option.arg().to_owned()),
             "sync-exclude-tables" => option.arg().clone_into(&mut config.sync.exclude_tables),
             "active" => config.sync.active = true,
-            // Differences are part of the file format since Open vSwitch 2.15; nobody needs a file without.
-            "disable-file-column-diff" => {}
+            "disable-file-column-diff" => config.changed_values = ChangedValues::Whole,
+            "record" | "replay" => {
+                return Err(format!(
+                    "--{} is Open vSwitch's own way to find its bugs, and not built here",
+                    option.name
+                ));
+            }
             name if config.keys.take(name, option.arg())? => {}
             _ => {
                 daemon.take(&option, vlog)?;
@@ -99,6 +107,7 @@ fn usage() -> String {
          \x20 --sync-exclude-tables=DB:TABLE,...  do not copy these tables\n\
          \x20 --active                with --sync-from, start as the active server\n\
          Other options:\n\
+         \x20 --disable-file-column-diff  write changed columns to files whole\n\
          \x20 --run COMMAND           run COMMAND as subprocess then exit\n\
          \x20 -h, --help              display this help message\n\
          \x20 -V, --version           display version information\n",

@@ -51,6 +51,10 @@ fn errors_at_start_say_what_is_wrong() {
             vec![junk.display().to_string()],
             format!("ovsdb error: {}: unexpected file format", junk.display()),
         ),
+        (
+            vec!["--replay=x".to_owned()],
+            "--replay is Open vSwitch's own way to find its bugs, and not built here".to_owned(),
+        ),
         (vec!["--foo".to_owned()], "unrecognized option '--foo'".to_owned()),
         (vec!["relay:T".to_owned()], "ovsdb error: relay:T: invalid syntax".to_owned()),
     ] {

@@ -20,16 +20,27 @@ use crate::transaction::{Changes, RowChange};
 use crate::types::UNLIMITED;
 use crate::{Datum, Error, ErrorKind, Uuid};
 
+/// How a record says what a column with several elements has changed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChangedValues {
+    /// By the difference, where Open vSwitch reads that.
+    #[default]
+    Differences,
+    /// By the new value, which versions of Open vSwitch before 2.15 read, too.
+    Whole,
+}
+
 /// The record's body, or `None` if nothing of `changes` belongs on disk. `date` is in milliseconds since 1970.
 pub(crate) fn to_record(
     changes: &Changes,
     db: &Database,
+    values: ChangedValues,
     comment: &str,
     date: i64,
 ) -> Option<String> {
     let mut out = String::new();
-    let is_diff =
-        changes.rows.iter().all(|change| diffs_fit(change, db.schema().table(change.table)));
+    let is_diff = values == ChangedValues::Differences
+        && changes.rows.iter().all(|change| diffs_fit(change, db.schema().table(change.table)));
     for (table, rows) in changes.by_table() {
         let schema = db.schema().table(table);
         let mut first = true;

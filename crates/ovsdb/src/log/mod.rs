@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use base::Instant;
 
-use self::change::{Fit, apply_record, to_record, write_snapshot};
+use self::change::{ChangedValues, Fit, apply_record, to_record, write_snapshot};
 use self::file::FileStorage;
 use self::record::{FileKind, RecordReader, stream_record, write_record};
 use self::storage::Storage;
@@ -67,6 +67,7 @@ pub struct Log {
     /// Where the latest batch begins.
     batch: u64,
     tail: Tail,
+    changed_values: ChangedValues,
     /// Where records are put together; empty but for its room.
     buffer: Vec<u8>,
     /// The length of the file right after the last compaction.
@@ -186,6 +187,7 @@ impl Log {
             synced: 0,
             batch: opened.end,
             tail,
+            changed_values: ChangedValues::default(),
             buffer: Vec::new(),
             compact_size: 0,
             commits: opened.transactions,
@@ -194,6 +196,13 @@ impl Log {
             compacted_at: None,
         };
         Ok((log, opened))
+    }
+
+    /// The same log, whose records are to say what has changed in this way.
+    #[must_use]
+    pub fn with_changed_values(mut self, values: ChangedValues) -> Self {
+        self.changed_values = values;
+        self
     }
 
     /// What the user calls the file.
@@ -234,7 +243,13 @@ impl Log {
         let mut ends = Vec::with_capacity(batch.len());
         let mut records = 0;
         for transaction in &batch {
-            if let Some(body) = to_record(transaction.changes(), db, transaction.comment(), date) {
+            if let Some(body) = to_record(
+                transaction.changes(),
+                db,
+                self.changed_values,
+                transaction.comment(),
+                date,
+            ) {
                 write_record(&body, &mut bytes);
                 records += 1;
             }

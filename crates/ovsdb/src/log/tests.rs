@@ -175,6 +175,18 @@ fn differences_too_large_for_open_vswitch_are_not_written() {
 }
 
 #[test]
+fn differences_are_left_out_for_those_who_cannot_read_them() {
+    let mut f = Fixture::new();
+    f.log = f.log.with_changed_values(ChangedValues::Whole);
+    f.commit(r#"{"op":"insert","table":"W","row":{"is":["set",[1,2]]}}"#).unwrap();
+    f.commit(r#"{"op":"update","table":"W","where":[],"row":{"is":["set",[2,3]]}}"#).unwrap();
+    let text = String::from_utf8(f.disk.bytes()).unwrap();
+    let body = text.lines().last().unwrap();
+    assert!(body.contains(r#"{"is":["set",[2,3]]}}"#) && !body.contains("_is_diff"), "{body}");
+    assert_eq!(contents(&Fixture::open(f.disk.bytes()).db), contents(&f.db));
+}
+
+#[test]
 fn a_file_cut_anywhere_keeps_every_whole_record() {
     let mut f = Fixture::new();
     let mut ends = vec![f.disk.bytes().len()];
