@@ -91,8 +91,9 @@ impl Chunk {
 
 /// Small messages are joined in chunks up to about this size, to be sent by one system call.
 const CHUNK: usize = 64 << 10;
-/// Bytes asked from the kernel first, and then, if there were so many: most messages are small.
-const READ_FIRST: usize = 2 << 10;
+/// Bytes asked from the kernel first, and then, if there were so many: most messages are small. (What a peer has sent and nobody has
+/// read when its connection is closed, because it is no JSON, turns its end of file into a reset.)
+const READ_FIRST: usize = 8 << 10;
 const READ_MORE: usize = 64 << 10;
 /// Chunks that one system call sends.
 const CHUNKS_AT_ONCE: usize = 16;
