@@ -244,7 +244,9 @@ pub fn flow_text(key: &Key, options: &Options) -> String {
             set(&mut m, key, *field);
         }
     }
-    m.set_exact(Field::InPort, key.registers.in_port);
+    if key.registers.in_port != 0 {
+        m.set_exact(Field::InPort, key.registers.in_port);
+    }
     if key.flow.packet_type == 0 {
         for field in [Field::EthSrc, Field::EthDst, Field::EthType, Field::VlanTci] {
             set(&mut m, key, field);

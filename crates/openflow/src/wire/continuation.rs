@@ -162,7 +162,7 @@ fn fits(action: &Action, version: Version) -> bool {
     }
     let mut w = Writer::new();
     action::write(&mut w, std::slice::from_ref(action), Context::any(version));
-    w.len() > 0
+    !w.is_empty()
 }
 
 fn write_ours(w: &mut Writer, instructions: &Instructions) {

@@ -24,7 +24,12 @@ impl<'a> Walk<'a> {
         let key = run.packet.key.flow;
         self.commit(&run.packet);
         match (kind, key.packet_type) {
-            (ETHERNET, ETHERNET) => return,
+            (ETHERNET, ETHERNET) => {
+                return self.refuse(|| {
+                    "Dropping packet as encap(ethernet) is not supported for packet type ethernet."
+                        .into()
+                });
+            }
             (ETHERNET, _) => {
                 self.push(Datapath::PushEth { src: [0; 6], dst: [0; 6] });
                 let flow = &mut run.packet.key.flow;

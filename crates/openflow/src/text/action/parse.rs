@@ -305,7 +305,10 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
             writable(dst.field)?;
             let source: u64 = num("value", source)?;
             if dst.bits < 64 && source >> dst.bits != 0 {
-                return Err(format!("{value}: value {source} does not fit into {} bits", dst.bits));
+                return Err(format!(
+                    "{value}: value {source:#x} does not fit into {} bits",
+                    dst.bits
+                ));
             }
             Action::Load { dst, value: source }
         }
@@ -515,7 +518,7 @@ fn parse_conjunction(text: &str) -> Result<Action, String> {
 
 /// Bytes in hexadecimal, with or without dots between; padded to what fills an action.
 fn parse_note(text: &str) -> Result<Vec<u8>, String> {
-    let bad = || format!("{text}: bad hex digits in note");
+    let bad = || "bad hex digit in `note' argument".to_owned();
     let mut bytes = Vec::new();
     for part in text.split('.').filter(|part| !part.is_empty()) {
         if !part.len().is_multiple_of(2) || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
