@@ -38,7 +38,7 @@ fn what_they_make_comes_out_of_the_tunnel() {
     all.rotate_left(1); // the first comes last
     for piece in &all {
         assert_eq!(w.sent(1), [[]; 0]);
-        w.send(4, &[piece.clone()]);
+        w.send(4, std::slice::from_ref(piece));
     }
     assert_eq!(w.sent(1), [inner]);
     assert_eq!(w.sent(5), [[]; 0], "the host hears nothing of it");

@@ -76,7 +76,7 @@ fn liars_are_not_believed() {
         lie(16, &[2, 0]),            // as short as that it fits
     ];
     for (told, told_lies) in lies.iter().zip(1..) {
-        w.send(4, &[told.clone()]);
+        w.send(4, std::slice::from_ref(told));
         assert_eq!(w.counter("tunnel_path_mtu_refused"), told_lies);
     }
     let mut damaged = fit::answer(&wrapped, 800).unwrap();

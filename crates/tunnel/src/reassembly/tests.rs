@@ -92,7 +92,7 @@ proptest! {
                 let header = FragmentHeader {
                     next: ip_proto::UDP,
                     reserved: 0,
-                    offset_more: (offset * 8 | u16::from(more)).into(),
+                    offset_more: ((offset * 8) | u16::from(more)).into(),
                     id: u32::from(id).into(),
                 };
                 frame[20] = ip_proto::FRAGMENT;
