@@ -52,6 +52,10 @@ impl<'a> Walk<'a> {
     pub(crate) fn look_at(&mut self, run: &Run<'a>, field: Field, mask: &Value) {
         let mut looked = KeyMask::any();
         looked.add(field, mask);
+        if let Some(index) = field.tun_metadata_index() {
+            // Where an option lies in a key is the bridge's affair; that it is looked at is all that counts.
+            looked.0.registers.options_present |= 1 << index;
+        }
         run.packet.look(&looked, &mut self.mask);
     }
 
