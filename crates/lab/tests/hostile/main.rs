@@ -249,6 +249,7 @@ fn tunnel_packets_that_lie() {
                 (flooded(side, &inner[..len.min(inner.len())]), vec![])
             }
             End::Host => (Out::from([("br-phy", vec![hostile.clone()])]), vec![]),
+            End::Kept => (Out::new(), vec![]),
             End::Dropped(name) => (Out::new(), vec![(name, 1)]),
         };
         attack(side, &hostile, &expected, &drops, &good, case.name);

@@ -220,6 +220,8 @@ pub(crate) struct Outer {
 /// Where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
+    /// Waits for the rest of its packet.
+    Kept,
     /// Unwrapped and delivered.
     Inside,
     /// Not for the tunnel: the host gets it as it is.
@@ -228,7 +230,7 @@ pub(crate) enum End {
     Dropped(&'static str),
 }
 
-use End::{Dropped, Host, Inside};
+use End::{Dropped, Host, Inside, Kept};
 
 /// The whole frame inside.
 pub(crate) const WHOLE: usize = usize::MAX;
@@ -301,8 +303,8 @@ pub(crate) const OUTER: &[Outer] = &[
     outer("IPv4 length without UDP", &[At(16, &[0, 20]), FixIpv4(14)], Host),
     outer("cut in the IPv4 header", &[Cut(30)], Host),
     outer("cut in the VXLAN header", &[Cut(46)], Host),
-    outer("a first fragment", &[At(20, &[0x20, 0]), FixIpv4(14)], Host),
-    outer("a later fragment", &[At(20, &[0, 1]), FixIpv4(14)], Host),
+    outer("a first fragment", &[At(20, &[0x20, 0]), FixIpv4(14)], Kept),
+    outer("a later fragment", &[At(20, &[0, 1]), FixIpv4(14)], Kept),
     outer("protocol 0", &[At(23, &[0]), FixIpv4(14)], Host),
     outer("TCP", &[At(23, &[6]), FixIpv4(14)], Host),
     outer("to another address", &[At(33, &[99]), FixIpv4(14)], Host),
