@@ -56,8 +56,13 @@ fn packet_out(port: Port, mut metadata: Match, actions: Vec<Action>, packet: Vec
 
 /// A list of actions, and who can say it. Instructions are refused.
 fn read_actions(text: &str, names: &Names) -> Result<(Vec<Action>, Protocols), String> {
-    let Parsed { mut instructions, protocols } = parse_instructions_named(text, names)?;
-    let actions = std::mem::take(&mut instructions.apply);
+    let Parsed { mut instructions, mut protocols } = parse_instructions_named(text, names)?;
+    let mut actions = std::mem::take(&mut instructions.apply);
+    // In OpenFlow 1.5 it is an action.
+    if let Some(meter) = instructions.meter.take() {
+        actions.insert(0, Action::Meter(meter));
+        protocols = protocols.and(Protocols::OF15_UP);
+    }
     if instructions == Instructions::default() {
         Ok((actions, protocols))
     } else {
