@@ -17,8 +17,9 @@ const CABLE: usize = 1500;
 /// Sizes on each side of the limit.
 const AROUND: usize = 4;
 
-/// Tunnels, what rules do before, and the longest packet that fits: 1500 less the outer headers and the inner Ethernet header.
-const TUNNELS: [(&str, &str, usize); 16] = [
+/// Tunnels, what rules do before, and the longest packet that fits: 1500 less the outer headers and the inner Ethernet header, if
+/// that travels.
+const TUNNELS: [(&str, &str, usize); 21] = [
     ("vxlan remote_ip=10.0.0.2", "", 1450),
     ("vxlan remote_ip=fd00::2", "", 1430),
     ("vxlan remote_ip=10.0.0.2 exts=gpe", "", 1450),
@@ -39,6 +40,11 @@ const TUNNELS: [(&str, &str, usize); 16] = [
     ("erspan remote_ip=10.0.0.2 erspan_ver=1", "", 1450),
     ("erspan remote_ip=10.0.0.2 erspan_ver=2", "", 1446),
     ("erspan remote_ip=fd00::2 erspan_ver=2", "", 1426),
+    ("gre remote_ip=10.0.0.2 packet_type=legacy_l3", "", 1476),
+    ("gtpu remote_ip=10.0.0.2", "", 1464),
+    ("gtpu remote_ip=fd00::2", "", 1444),
+    ("srv6 remote_ip=fd00::2", "", 1436),
+    ("srv6 remote_ip=fd00::2 srv6_segs=fd00::2,fd00::9", "", 1420),
 ];
 
 const ECHO: &str = "eth(src=02:00:00:00:01:01,dst=02:00:00:00:01:02),eth_type(0x0800),\

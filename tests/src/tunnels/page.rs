@@ -111,8 +111,6 @@ fn each_section_connects_the_guides_guests() {
         assert_eq!(ok(host.vsctl("get interface srv6 error")).trim(), "[]");
         ok(host.vsctl("remove interface srv6 options srv6_segs"));
         ok(host.ns.ip(&format!("addr add fd00::{}/64 dev br-phy nodad", i + 1)));
-        // What is around packets here is longer than what the guide leaves room for.
-        ok(two.sites[i].guest.ns.ip(&format!("link set {DEVICE} mtu 1436")));
     }
     type_block(&two, &rules.replace("gre0", "srv6"));
     assert_up(&two, "srv6");
