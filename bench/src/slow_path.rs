@@ -240,41 +240,27 @@ pub(crate) fn rate_for(
     (warm, how_long): (Duration, Duration),
     mut meanwhile: impl FnMut() -> Result<()>,
 ) -> Result<f64> {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|s| {
-        s.spawn(|| {
-            let mut batches = frames.chunks(BATCH).cycle();
-            while !stop.load(Ordering::Relaxed)
-                && let Some(batch) = batches.next()
-            {
-                from.send(batch);
+    send_until(from, frames, || {
+        let mut until = |end| -> Result<()> {
+            while wait::now() < end {
+                meanwhile()?;
             }
-        });
-        let mut measure = || {
-            let mut until = |end| -> Result<()> {
-                while wait::now() < end {
-                    meanwhile()?;
-                }
-                Ok(())
-            };
-            until(wait::now() + warm)?;
-            let (start, before) = (wait::now(), to.arrived());
-            until(start + how_long)?;
-            let arrived = to.arrived() - before;
-            Ok(arrived as f64 / wait::now().since(start).as_secs_f64() / 1e3)
+            Ok(())
         };
-        let rate = measure();
-        stop.store(true, Ordering::Relaxed);
-        rate
+        until(wait::now() + warm)?;
+        let (start, before) = (wait::now(), to.arrived());
+        until(start + how_long)?;
+        let arrived = to.arrived() - before;
+        Ok(arrived as f64 / wait::now().since(start).as_secs_f64() / 1e3)
     })
 }
 
 /// Sends frames, again and again, until that is enough.
-pub(crate) fn send_until(
+pub(crate) fn send_until<T>(
     from: &mut Line,
     frames: &[Vec<u8>],
-    mut enough: impl FnMut() -> Result<()>,
-) -> Result<()> {
+    enough: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let stop = AtomicBool::new(false);
     std::thread::scope(|s| {
         s.spawn(|| {
