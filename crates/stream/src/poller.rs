@@ -7,6 +7,7 @@ use crate::byte_stream::timespec;
 use rustix::event::{EventfdFlags, epoll};
 use rustix::io::Errno;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,17 +118,17 @@ impl Poller {
     /// Sleeps until something is ready or the timeout (`None`: for ever) has passed, and replaces the content of `events` with
     /// what is ready. A signal ends the sleep early. The timeout is rounded up to whole milliseconds.
     pub fn wait(&self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
-        const NO_EVENT: epoll::Event =
-            epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) };
         events.clear();
-        let mut ready = [NO_EVENT; EVENTS_MAX];
+        // Not filled with anything before the kernel does: there are callers for whom that would be most of the work.
+        let mut space = [const { MaybeUninit::uninit() }; EVENTS_MAX];
         let timeout = timeout.map(|t| timespec(t.min(DAY)));
-        let n = match epoll::wait(&self.epoll, &mut ready[..], timeout.as_ref()) {
-            Ok(n) => n,
-            Err(Errno::INTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        events.extend(ready.iter().take(n).map(|e| {
+        let ready: &[epoll::Event] =
+            match epoll::wait(&self.epoll, &mut space[..], timeout.as_ref()) {
+                Ok((ready, _)) => ready,
+                Err(Errno::INTR) => &[],
+                Err(error) => return Err(error.into()),
+            };
+        events.extend(ready.iter().map(|e| {
             let flags = e.flags;
             let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
             Event {
