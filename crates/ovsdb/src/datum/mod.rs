@@ -49,15 +49,20 @@ impl PartialEq for Repr {
         match (self, other) {
             (Self::Empty, Self::Empty) => true,
             (Self::One(a), Self::One(b)) => a == b,
-            (Self::Set(a), Self::Set(b)) => a == b,
-            (Self::Large(a), Self::Large(b)) => a == b,
+            (Self::Set(a), Self::Set(b)) => same(a, b),
+            (Self::Large(a), Self::Large(b)) => same(a, b),
             (Self::Large(large), Self::Set(set)) | (Self::Set(set), Self::Large(large)) => {
                 large.len() == set.len() && large.chunks().flatten().eq(set.iter())
             }
-            (Self::Map(a), Self::Map(b)) => a == b,
+            (Self::Map(a), Self::Map(b)) => same(a, b),
             _ => false,
         }
     }
+}
+
+/// A row's versions share what has not changed, so that most of what is compared need not be looked at.
+fn same<T: PartialEq + ?Sized>(a: &Arc<T>, b: &Arc<T>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
 }
 
 impl Eq for Repr {}
