@@ -5,7 +5,7 @@ use packet::wire::ethernet::eth_type;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Masks in use at one time: each costs a packet a probe.
-pub(crate) const MASKS_MAX: usize = 8;
+pub(crate) const MASKS_MAX: usize = 16;
 
 /// A packet's headers. Arrays are as in the packet, numbers in the machine's order. Members are placed so that the filter can
 /// copy each by aligned words.
