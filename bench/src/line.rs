@@ -37,7 +37,9 @@ impl Line {
 
     /// The same of another bridge; numbers are the host's.
     pub(crate) fn plug_into(bed: &Testbed, host: &Host, bridge: &str, number: u16) -> Result<Self> {
-        let ns = bed.netns(&format!("end{number}"))?;
+        // A bed may have several hosts.
+        let of = host.dir().file_name().unwrap_or_default().to_string_lossy();
+        let ns = bed.netns(&format!("{of}-end{number}"))?;
         let name = format!("p{number}");
         for quiet in [&host.ns, &ns] {
             quiet.sysctl("ipv6/conf/default/disable_ipv6", "1")?;

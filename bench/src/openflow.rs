@@ -18,6 +18,7 @@ use testbed::guide::Flavor;
 use testbed::{Error, Host, Programs, Result, Testbed, wait};
 
 use crate::contender::{Contender, OURS, PEER};
+use crate::database::median;
 use crate::measure::{Measure, Session, row};
 use crate::profile::{Profile, Recording};
 
@@ -149,6 +150,26 @@ impl Switch {
         }
     }
 
+    /// Microseconds until the switch has done this one thing and said so. Waits without sleeping, so that it is the switch that is
+    /// timed, and not how soon the kernel wakes us.
+    pub(crate) fn command_one(&mut self, message: &[u8]) -> Result<f64> {
+        let barrier = self.encode(&Message::BarrierRequest);
+        let start = wait::now();
+        self.client.connection().queue(message).map_err(broken)?;
+        self.client.send(&barrier).map_err(broken)?;
+        loop {
+            let Some(answer) = self.client.try_recv().map_err(broken)? else { continue };
+            let took = wait::now().since(start).as_secs_f64() * 1e6;
+            let [_, kind, _, _, xid @ ..] = answer.as_slice() else { continue };
+            if *kind == 1 {
+                return Err(Error::Missing(format!("the switch refuses: {answer:02x?}")));
+            }
+            if xid.starts_with(&self.xid.to_be_bytes()) {
+                return Ok(took);
+            }
+        }
+    }
+
     /// Seconds to list all rules, and how many there are.
     fn list(&mut self) -> Result<(f64, usize)> {
         let request = self.encode(&Message::FlowStatsRequest(Box::default()));
@@ -267,10 +288,9 @@ fn barriers(switch: &mut Switch) -> Result<f64> {
     let mut times = Vec::new();
     for i in 0..BARRIERS as u32 {
         let one = flow_mods(switch, [rule(i, Command::Add)].into_iter());
-        times.push(switch.command(one)? * 1e6);
+        times.push(switch.command_one(&one[0])?);
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    Ok(median(times))
 }
 
 fn million(of: &Subject<'_>) -> Result<Values> {

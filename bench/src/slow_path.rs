@@ -13,6 +13,7 @@ use openflow::message::flow_mod::Command;
 use openflow::text::flow::parse_flow;
 use testbed::{Error, Result, wait};
 
+use crate::database::median;
 use crate::line::{BATCH, Datagram, Line};
 use crate::measure::{Measure, row};
 use crate::openflow::{Part, RULES, Subject, Switch, Values, bundle, flow_mods, rule};
@@ -138,7 +139,7 @@ fn fresh(family: u8, number: u32) -> Datagram {
 
 /// New connections a second, in thousands: so many under way at once that nobody is waited for.
 fn new_connections(family: u8, from: &mut Line, to: &mut Line) -> f64 {
-    const UNDER_WAY: usize = 2 * BATCH;
+    const UNDER_WAY: usize = 4 * BATCH;
     let (mut sent, mut arrived) = (0u32, 0u32);
     let start = wait::now();
     while wait::now().since(start) < RATE {
@@ -175,11 +176,9 @@ fn connections(of: &Subject<'_>) -> Result<Values> {
     let mut times = Vec::new();
     for i in 0..BARRIERS {
         let one = flow_mods(&mut rig.switch, [rule(i * 40 + 20, Command::Add)].into_iter());
-        times.push(rig.switch.command(one)? * 1e6);
+        times.push(rig.switch.command_one(&one[0])?);
     }
-    times.sort_by(f64::total_cmp);
-    let median = times[times.len() / 2];
-    Ok(vec![("new", alone), ("new-2", both), ("barrier-busy", median)])
+    Ok(vec![("new", alone), ("new-2", both), ("barrier-busy", median(times))])
 }
 
 fn probes(of: &Subject<'_>) -> Result<Values> {

@@ -5,17 +5,20 @@
 //! done when the switch says that it has seen it (`cur_cfg`), as `ovs-vsctl` waits for it.
 //!
 //! Rates are of the same frames, in the same caches, with nothing changed but what the row is about: the other tunnels that
-//! are configured beside the one in use; or whether the connections of a tunnel go to as many places, or all to one. All places
-//! are behind one router, whose address is known.
+//! are configured beside the one in use; or whether the connections of a tunnel go to as many places, or all to one. Both cases
+//! are there at once, as switches of their own that go on in turns ([`in_turns`]). All places are behind one router, whose
+//! address is known.
 
 use std::fmt::Write as _;
+use std::rc::Rc;
 use std::time::Duration;
 
 use packet::checksum::checksum;
+use rustix::process::Signal;
 use testbed::bed::Sharing;
 use testbed::{Error, Host, Result, Testbed, wait};
 
-use crate::database::server::Client;
+use crate::database::{median, server::Client};
 use crate::line::{Datagram, Line};
 use crate::measure::{Measure, row};
 use crate::openflow::{Part, Subject, Values};
@@ -41,18 +44,8 @@ pub(crate) const MEASURES: &[Measure] = &[
 
 /// What is measured together.
 pub(crate) const PARTS: &[Part] = &[
-    Part {
-        names: &[
-            "tun-add",
-            "tun-one",
-            "tun-all",
-            "tun-restart",
-            "tun-linear",
-            "tun-push",
-            "tun-pop",
-        ],
-        take: many,
-    },
+    Part { names: &["tun-add", "tun-one", "tun-all", "tun-restart", "tun-linear"], take: many },
+    Part { names: &["tun-push", "tun-pop"], take: beside_many },
     Part { names: &["tun-far-push", "tun-far-pop"], take: far },
 ];
 
@@ -68,6 +61,9 @@ const PLACES: u32 = 100_000;
 /// OpenFlow's numbers of the guest's port and of the tunnel in use.
 const GUEST: u16 = 1;
 const TUNNEL: u16 = 10;
+/// A rate is measured in so many turns, each of which begins with a moment that does not count.
+const TURNS: u32 = 20;
+const WARM: Duration = Duration::from_millis(100);
 /// The underlay's addresses: ours and the router's.
 const OWN: u32 = 0xac1f_0001;
 const ROUTER: &str = "172.31.0.2";
@@ -87,28 +83,27 @@ struct Rig {
     /// Configurations asked for so far.
     asked: u64,
     host: Host,
-    _bed: Testbed,
+    _bed: Rc<Testbed>,
 }
 
 impl Rig {
-    fn build(of: &Subject<'_>) -> Result<Self> {
-        let bed = Testbed::new(Sharing::Alone)?;
-        let mut host = bed.host("host1", of.programs)?;
+    fn build(of: &Subject<'_>, bed: &Rc<Testbed>, name: &str) -> Result<Self> {
+        let mut host = bed.host(name, of.programs)?;
         host.start()?;
         host.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev fail_mode=secure")?;
         host.vsctl("add-br br-phy -- set bridge br-phy datapath_type=netdev")?;
         host.ns.ip("address add 172.31.0.1/24 dev br-phy")?;
         host.ns.ip("link set br-phy up")?;
         host.ns.ip(&format!("route add default via {ROUTER}"))?;
-        let guest = Line::plug(&bed, &host, GUEST)?;
-        let underlay = Line::plug_into(&bed, &host, "br-phy", 2)?;
+        let guest = Line::plug(bed, &host, GUEST)?;
+        let underlay = Line::plug_into(bed, &host, "br-phy", 2)?;
         host.appctl(&format!("tnl/neigh/set br-phy {ROUTER} {ROUTER_MAC}"))?;
         let mac = parse_mac(&host.ns.mac("br-phy")?)
             .ok_or_else(|| Error::Missing("br-phy has no address".to_owned()))?;
         let database = Client::of(&host.socket())?;
         let asked = host.vsctl("get Open_vSwitch . next_cfg")?;
         let asked = asked.trim().parse().map_err(|_| Error::Missing(asked))?;
-        Ok(Self { guest, underlay, mac, database, asked, host, _bed: bed })
+        Ok(Self { guest, underlay, mac, database, asked, host, _bed: bed.clone() })
     }
 
     /// Has these operations done, and asks for a configuration.
@@ -183,36 +178,102 @@ impl Rig {
         self.host.cmd("ovs-ofctl", ["add-flows", "br0", "-"])?.stdin(rules).ok().map(drop)
     }
 
-    /// Frames a second, in thousands, into the tunnel and out of it, by these connections, of which the switch makes so many
-    /// flows.
-    fn rates(
-        &mut self,
-        of: &Subject<'_>,
-        connections: &[Connection],
-        flows: u32,
-    ) -> Result<[f64; 2]> {
-        let inside: Vec<_> = connections.iter().map(Connection::inside).collect();
-        let outside: Vec<_> = connections.iter().map(|c| c.outside(self.mac)).collect();
-        let how_long = Duration::from_secs(of.seconds.into());
+    /// Stops the switch, or lets it go on.
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.host.switch.as_mut().map_or(Ok(()), |switch| switch.signal(signal))
+    }
+}
+
+fn new_bed() -> Result<Rc<Testbed>> {
+    Testbed::new(Sharing::Alone).map(Rc::new)
+}
+
+/// Which way frames go.
+#[derive(Clone, Copy)]
+enum Way {
+    /// From the guest into the tunnel.
+    Push,
+    /// Out of it to the guest.
+    Pop,
+}
+
+impl Way {
+    /// Where frames go in, and where they come out.
+    fn ends<'a>(self, guest: &'a mut Line, underlay: &'a mut Line) -> (&'a mut Line, &'a Line) {
+        match self {
+            Self::Push => (guest, underlay),
+            Self::Pop => (underlay, guest),
+        }
+    }
+}
+
+/// A switch with its traffic; between turns it is stopped.
+struct Loaded {
+    rig: Rig,
+    /// Of all connections, by the way they go.
+    frames: [Vec<Vec<u8>>; 2],
+    /// What the switch makes of them.
+    flows: u32,
+}
+
+impl Loaded {
+    fn new(mut rig: Rig, connections: &[Connection], flows: u32) -> Result<Self> {
+        let inside = connections.iter().map(Connection::inside).collect();
+        let outside = connections.iter().map(|c| c.outside(rig.mac)).collect();
+        rig.signal(Signal::STOP)?;
+        Ok(Self { rig, frames: [inside, outside], flows })
+    }
+
+    /// Sends until each connection has its flow: every flow's first packet takes the slow path, which is not measured.
+    fn prepare(&mut self, way: Way) -> Result<()> {
+        self.rig.signal(Signal::CONT)?;
+        let Rig { guest, underlay, host, .. } = &mut self.rig;
+        // There is room for the flows of one way.
+        host.appctl("dpctl/del-flows")?;
+        let (from, _) = way.ends(guest, underlay);
+        send_until(from, &self.frames[way as usize], || has_flows(host, self.flows))?;
+        self.rig.signal(Signal::STOP)
+    }
+
+    /// Frames a second, in thousands, in a turn.
+    fn turn(&mut self, way: Way, how_long: Duration) -> Result<f64> {
+        self.rig.signal(Signal::CONT)?;
+        let Rig { guest, underlay, .. } = &mut self.rig;
+        let (from, to) = way.ends(guest, underlay);
         let idle = || {
             std::thread::sleep(Duration::from_millis(10));
             Ok(())
         };
-        let times = (Duration::from_secs(1), how_long);
-        let Self { guest, underlay, host, .. } = self;
-        // Every flow's first packet takes the slow path: they are not what is measured.
-        send_until(guest, &inside, || has_flows(host, flows))?;
-        let push = rate_for(guest, underlay, &inside, times, idle)?;
-        // There is room for one of both.
-        host.appctl("dpctl/del-flows")?;
-        send_until(underlay, &outside, || has_flows(host, flows))?;
-        let pop = rate_for(underlay, guest, &outside, times, idle)?;
-        if push <= 0.0 || pop <= 0.0 {
-            return Err(Error::Missing("not one frame went through the tunnel".to_owned()));
+        let rate = rate_for(from, to, &self.frames[way as usize], (WARM, how_long), idle)?;
+        self.rig.signal(Signal::STOP)?;
+        if rate > 0.0 {
+            return Ok(rate);
         }
-        eprintln!("    {push:.0} kpps into the tunnel, {pop:.0} out of it");
-        Ok([push, pop])
+        Err(Error::Missing("not one frame went through the tunnel".to_owned()))
     }
+}
+
+/// Of the first one's rate, what the second has, in percent, for frames into the tunnel and out of it: the median of turns, in
+/// each of which one is measured right after the other, every other time the second before the first. So what disturbs the
+/// machine for longer than a turn disturbs both alike.
+fn in_turns(of: &Subject<'_>, both: &mut [Loaded; 2]) -> Result<[f64; 2]> {
+    let how_long = Duration::from_secs(of.seconds.into()) / TURNS;
+    let mut shares = [0.0; 2];
+    for (way, share) in [Way::Push, Way::Pop].into_iter().zip(&mut shares) {
+        both.iter_mut().try_for_each(|loaded| loaded.prepare(way))?;
+        let [mut rates, mut ratios] = [Vec::new(), Vec::new()];
+        for turn in 0..TURNS as usize {
+            let mut pair = [0.0; 2];
+            for which in [turn % 2, 1 - turn % 2] {
+                pair[which] = both[which].turn(way, how_long)?;
+            }
+            rates.push(pair[0]);
+            ratios.push(pair[1] / pair[0] * 100.0);
+        }
+        *share = median(ratios);
+        eprintln!("    {:.0} kpps, of which {share:.0} % are left", median(rates));
+    }
+    Ok(shares)
 }
 
 /// Until the switch has cached so many flows.
@@ -268,23 +329,25 @@ impl Connection {
     }
 }
 
-fn many(of: &Subject<'_>) -> Result<Values> {
-    let [all_of_them, few] = [MANY, FEW].map(|n| n / of.share);
-    let mut rig = Rig::build(of)?;
+/// A switch with one tunnel.
+fn one(of: &Subject<'_>, bed: &Rc<Testbed>, name: &str) -> Result<Rig> {
+    let mut rig = Rig::build(of, bed, name)?;
     rig.configure(&added(0..1))?;
     rig.rules(&[
         format!("in_port={GUEST},actions=output:{TUNNEL}"),
         format!("in_port={TUNNEL},actions=output:{GUEST}"),
     ])?;
-    let connections: Vec<_> =
-        (0..CONNECTIONS).map(|number| Connection { number, remote: FAR }).collect();
-    let [push, pop] = rig.rates(of, &connections, 1)?;
+    Ok(rig)
+}
 
+fn many(of: &Subject<'_>) -> Result<Values> {
+    let [all_of_them, few] = [MANY, FEW].map(|n| n / of.share);
+    let bed = new_bed()?;
+    let mut rig = one(of, &bed, "host1")?;
     let mut add = rig.add(1..few)?;
     let [few_added, few_changed] = [add, rig.change(0..few, 32)?].map(|s| s / f64::from(few));
     add += rig.add(few..all_of_them)?;
     rig.expect(all_of_them)?;
-    let [push_among, pop_among] = rig.rates(of, &connections, 1)?;
     let mut ones = Vec::new();
     for i in 0..CHANGES {
         ones.push(rig.configure(&changed(all_of_them / 2, 100 + i as u8))? * 1e3);
@@ -296,10 +359,11 @@ fn many(of: &Subject<'_>) -> Result<Values> {
     drop(rig);
 
     // A start has a part that does not depend on how much there is: 1,000 are measured by a switch of their own.
-    let mut rig = Rig::build(of)?;
+    let mut rig = Rig::build(of, &bed, "host2")?;
     rig.add(0..few)?;
     let few_restarted = rig.restart()? / f64::from(few);
     let linear = [add / few_added, all / few_changed, restart / few_restarted];
+    drop(rig);
     eprintln!(
         "    x {:.2} to add, x {:.2} to change, x {:.2} to start",
         linear[0], linear[1], linear[2]
@@ -310,18 +374,29 @@ fn many(of: &Subject<'_>) -> Result<Values> {
         ("tun-all", all * 1e6),
         ("tun-restart", restart * 1e6),
         ("tun-linear", linear.into_iter().fold(0.0, f64::max)),
-        ("tun-push", push_among / push * 100.0),
-        ("tun-pop", pop_among / pop * 100.0),
     ])
+}
+
+/// The tunnel in use is the only one, or one of very many.
+fn beside_many(of: &Subject<'_>) -> Result<Values> {
+    let connections: Vec<_> =
+        (0..CONNECTIONS).map(|number| Connection { number, remote: FAR }).collect();
+    let bed = new_bed()?;
+    let alone = Loaded::new(one(of, &bed, "host1")?, &connections, 1)?;
+    let mut among = one(of, &bed, "host2")?;
+    among.add(1..MANY / of.share)?;
+    among.expect(MANY / of.share)?;
+    let [push, pop] = in_turns(of, &mut [alone, Loaded::new(among, &connections, 1)?])?;
+    Ok(vec![("tun-push", push), ("tun-pop", pop)])
 }
 
 /// One tunnel that goes where rules say. In both cases there are as many connections, each of which the switch tells from all
 /// others: a rule copies its address.
 fn far(of: &Subject<'_>) -> Result<Values> {
-    let mut rates = Vec::new();
     let all = PLACES / of.share;
-    for places in [1, all] {
-        let mut rig = Rig::build(of)?;
+    let bed = new_bed()?;
+    let to = |places: u32, name: &str| {
+        let rig = Rig::build(of, &bed, name)?;
         rig.host.vsctl(&format!(
             "add-port br0 far -- set interface far type=vxlan ofport_request={TUNNEL} options:remote_ip=flow options:key={KEY}"
         ))?;
@@ -338,10 +413,10 @@ fn far(of: &Subject<'_>) -> Result<Values> {
         let connections: Vec<_> = (0..all)
             .map(|number| Connection { number, remote: FAR + if places == 1 { 0 } else { number } })
             .collect();
-        rates.push(rig.rates(of, &connections, all)?);
-    }
-    let of_one = |way: usize| rates[1][way] / rates[0][way] * 100.0;
-    Ok(vec![("tun-far-push", of_one(0)), ("tun-far-pop", of_one(1))])
+        Loaded::new(rig, &connections, all)
+    };
+    let [push, pop] = in_turns(of, &mut [to(1, "host1")?, to(all, "host2")?])?;
+    Ok(vec![("tun-far-push", push), ("tun-far-pop", pop)])
 }
 
 // --- operations on the database, each with a comma behind it

@@ -1,14 +1,16 @@
 //! The database server alone: small transactions, one change for a thousand clients, and a table of a million rows.
 //!
-//! Clients look at no more of an answer than that it is there, so that it is the server that is timed. All ports are rows of one
-//! table with an index on their names ([`content`]); every server gets files of its own.
+//! Clients look at no more of an answer than that it is there, and never sleep, so that it is the server that is timed, and not how
+//! soon the kernel wakes them. All ports are rows of one table with an index on their names ([`content`]); every server gets
+//! files of its own.
 
 mod content;
 pub(crate) mod server;
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, epoll, poll};
 use testbed::{Error, Result, wait};
 
 use self::server::{Client, Folder, Server};
@@ -53,6 +55,8 @@ const FANNED: u32 = 20;
 const SELECTS: u32 = 200;
 /// How long a rate is measured.
 const RATE: Duration = Duration::from_secs(2);
+/// The longest that an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn broken(error: rustix::io::Errno) -> Error {
     Error::io("cannot wait for the database")(std::io::Error::from(error))
@@ -84,11 +88,16 @@ fn small(of: &Subject<'_>) -> Result<Values> {
 
 /// Transactions per second of clients that send the next when they have the answer to the last.
 fn rate(server: &Server, clients: usize, durable: bool) -> Result<f64> {
-    let mut clients: Vec<Client> = (0..clients).map(|_| server.connect()).collect::<Result<_>>()?;
+    let mut clients = Crowd::gather((0..clients).map(|_| server.connect()))?;
     let mut sent = 0;
-    for client in &mut clients {
-        client.send("transact", &update(sent, sent, durable))?;
+    let mut prepare = |client: &mut Client| {
+        client.prepare("transact", &update(sent, sent, durable));
         sent += 1;
+    };
+    for client in &mut clients.all {
+        prepare(client);
+        client.post()?;
+        prepare(client);
     }
     let mut buffer = [0; 4096];
     let start = wait::now();
@@ -98,50 +107,73 @@ fn rate(server: &Server, clients: usize, durable: bool) -> Result<f64> {
         if took >= RATE {
             return Ok(f64::from(done) / took.as_secs_f64());
         }
-        for at in readable(&clients)? {
-            clients[at].read(&mut buffer)?;
-            clients[at].send("transact", &update(sent, sent, durable))?;
-            sent += 1;
+        clients.await_some(|client| {
+            client.read(&mut buffer)?;
+            client.post()?;
+            // While the server is at it.
+            prepare(client);
             done += 1;
-        }
+            Ok(())
+        })?;
     }
 }
 
-/// Which clients have something to read; waits for the first.
-fn readable(clients: &[Client]) -> Result<Vec<usize>> {
-    let mut fds: Vec<_> = clients.iter().map(|client| PollFd::new(client, PollFlags::IN)).collect();
-    let limit = rustix::time::Timespec { tv_sec: 60, tv_nsec: 0 };
-    if poll(&mut fds, Some(&limit)).map_err(broken)? == 0 {
-        return Err(Error::Missing("the database does not answer".to_owned()));
+/// Clients that are waited for together.
+struct Crowd {
+    all: Vec<Client>,
+    set: OwnedFd,
+}
+
+impl Crowd {
+    fn gather(clients: impl Iterator<Item = Result<Client>>) -> Result<Self> {
+        let all = clients.collect::<Result<Vec<_>>>()?;
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken)?;
+        for (at, client) in all.iter().enumerate() {
+            let data = epoll::EventData::new_u64(at as u64);
+            epoll::add(&set, client, data, epoll::EventFlags::IN).map_err(broken)?;
+        }
+        Ok(Self { all, set })
     }
-    Ok((0..fds.len()).filter(|at| !fds[*at].revents().is_empty()).collect())
+
+    /// Does something with those that have something to read, when there are any.
+    fn await_some(&mut self, mut each: impl FnMut(&mut Client) -> Result<()>) -> Result<()> {
+        const AT_ONCE: usize = 64;
+        let start = wait::now();
+        let mut ready = Vec::with_capacity(AT_ONCE);
+        while ready.is_empty() {
+            if wait::now().since(start) > PATIENCE {
+                return Err(Error::Missing("the database does not answer".to_owned()));
+            }
+            let space = rustix::buffer::spare_capacity(&mut ready);
+            epoll::wait(&self.set, space, Some(&rustix::time::Timespec::default()))
+                .map_err(broken)?;
+        }
+        ready.iter().try_for_each(|event| each(&mut self.all[event.data.u64() as usize]))
+    }
 }
 
 /// Seconds from a change to the last client's knowing of it: the median.
 fn fan_out(server: &Server) -> Result<f64> {
     const MONITOR: &str = r#"["Bench","m",{"Port":{"columns":["n","name"]}}]"#;
-    let mut watchers = Vec::with_capacity(WATCHERS);
-    for _ in 0..WATCHERS {
+    let mut watchers = Crowd::gather((0..WATCHERS).map(|_| {
         let mut client = server.connect()?;
         client.call("monitor_cond", MONITOR)?;
         // What is left of the answer.
         client.call("list_dbs", "[]")?;
-        watchers.push(client);
-    }
+        Ok(client)
+    }))?;
     let mut writer = server.connect()?;
     let mut buffer = [0; 4096];
     let mut times = Vec::new();
     for change in 0..FANNED {
         let start = wait::now();
         let id = writer.send("transact", &update(change, 1_000_000 + change, false))?;
-        let mut waiting: Vec<Client> = std::mem::take(&mut watchers);
-        while !waiting.is_empty() {
-            let mut ready = readable(&waiting)?;
-            while let Some(at) = ready.pop() {
-                let mut client = waiting.swap_remove(at);
-                client.read(&mut buffer)?;
-                watchers.push(client);
-            }
+        let mut know = 0;
+        while know < WATCHERS {
+            watchers.await_some(|client| {
+                know += 1;
+                client.read(&mut buffer).map(drop)
+            })?;
         }
         times.push(wait::now().since(start).as_secs_f64());
         writer.wait_for(id)?;
@@ -220,7 +252,7 @@ fn raise_file_limit() -> Result<()> {
     setrlimit(Resource::Nofile, wanted).map_err(broken)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::INFINITY)
 }

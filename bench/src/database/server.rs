@@ -97,6 +97,8 @@ impl Drop for Server {
 pub(crate) struct Client {
     stream: UnixStream,
     next: u64,
+    /// The request `next`, if it is not sent yet.
+    prepared: String,
 }
 
 impl Client {
@@ -105,14 +107,26 @@ impl Client {
         let failed = || Error::io(format!("cannot connect to {}", socket.display()));
         let stream = UnixStream::connect(socket).map_err(failed())?;
         stream.set_read_timeout(Some(LIMIT)).map_err(failed())?;
-        Ok(Self { stream, next: 0 })
+        Ok(Self { stream, next: 0, prepared: String::new() })
+    }
+
+    /// Puts together the request that [`Client::post`] sends.
+    pub(crate) fn prepare(&mut self, method: &str, params: &str) {
+        self.next += 1;
+        self.prepared =
+            format!("{{\"id\":{},\"method\":\"{method}\",\"params\":{params}}}", self.next);
+    }
+
+    /// Sends what was prepared.
+    pub(crate) fn post(&mut self) -> Result<()> {
+        let sent = self.stream.write_all(self.prepared.as_bytes());
+        sent.map_err(Error::io("cannot send to the database"))
     }
 
     /// Sends a request; returns its number.
     pub(crate) fn send(&mut self, method: &str, params: &str) -> Result<u64> {
-        self.next += 1;
-        let text = format!("{{\"id\":{},\"method\":\"{method}\",\"params\":{params}}}", self.next);
-        self.stream.write_all(text.as_bytes()).map_err(Error::io("cannot send to the database"))?;
+        self.prepare(method, params);
+        self.post()?;
         Ok(self.next)
     }
 
