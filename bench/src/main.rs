@@ -27,6 +27,7 @@ mod report;
 mod slow_path;
 mod storm;
 mod tunnels;
+mod turns;
 mod vhost;
 mod vsctl_rate;
 
@@ -239,6 +240,11 @@ fn rounds(contenders: &[Contender], options: &Options, report: &mut Report) -> R
         if vhost::MEASURES.iter().any(|m| wanted(m.name)) {
             eprintln!("{progress}: guests by vhost-user");
             vhost::round(&mut session, contenders)?;
+        }
+        for (what, together) in
+            [("the slow path", slow_path::TOGETHER), ("the database", database::TOGETHER)]
+        {
+            turns::round(&mut session, contenders, &format!("{progress}: {what}"), together)?;
         }
         for (what, parts) in [
             ("OpenFlow", openflow::PARTS),

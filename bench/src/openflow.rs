@@ -57,8 +57,28 @@ pub(crate) struct Subject<'a> {
     pub(crate) seconds: u32,
     /// As in [`Session`].
     pub(crate) share: u32,
+    /// Of its testbeds.
+    sharing: Sharing,
     key: &'a str,
     profile: Option<&'a Profile>,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn new(
+        session: &Session<'a>,
+        programs: &'a Programs,
+        contender: &'a Contender,
+        sharing: Sharing,
+    ) -> Self {
+        let profile = session.profile.filter(|_| contender.is_ours());
+        let (seconds, share) = (session.seconds, session.share);
+        Subject { programs, seconds, share, sharing, key: &contender.key, profile }
+    }
+
+    /// Who it is.
+    pub(crate) fn key(&self) -> &str {
+        self.key
+    }
 }
 
 /// These.
@@ -84,9 +104,7 @@ pub(crate) fn round(
         let Flavor::Switch(programs) = &contender.flavor else { continue };
         eprintln!("  {}", contender.name);
         for part in parts() {
-            let profile = session.profile.filter(|_| contender.is_ours());
-            let (seconds, share) = (session.seconds, session.share);
-            let subject = Subject { programs, seconds, share, key: &contender.key, profile };
+            let subject = Subject::new(session, programs, contender, Sharing::Alone);
             match (part.take)(&subject) {
                 Err(e) => session.fail(part.names[0], &contender.key, e)?,
                 Ok(values) => {
@@ -115,7 +133,7 @@ pub(crate) struct Switch {
 impl Switch {
     /// One of which these are measured.
     pub(crate) fn start(of: &Subject<'_>, measures: &[&str]) -> Result<Self> {
-        let bed = Testbed::new(Sharing::Alone)?;
+        let bed = Testbed::new(of.sharing)?;
         let mut host = bed.host("host1", of.programs)?;
         host.start()?;
         host.vsctl(

@@ -11,12 +11,14 @@ use std::time::Duration;
 use openflow::message::FlowMod;
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::parse_flow;
+use rustix::process::Signal;
 use testbed::{Error, Result, wait};
 
 use crate::database::median;
 use crate::line::{BATCH, Datagram, Line};
 use crate::measure::{Measure, row};
 use crate::openflow::{Part, RULES, Subject, Switch, Values, bundle, flow_mods, rule};
+use crate::turns::{Side, Together};
 
 /// The measures.
 pub(crate) const MEASURES: &[Measure] = &[
@@ -52,22 +54,30 @@ pub(crate) const MEASURES: &[Measure] = &[
 const RATE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_millis(2);
-/// Barriers that are timed.
-const BARRIERS: u32 = 300;
+/// Barriers that are timed in a turn.
+const BARRIERS: u32 = 25;
 
 /// What is taken together.
 pub(crate) const PARTS: &[Part] = &[
-    Part { names: &["new", "new-2", "barrier-busy"], take: connections },
     Part { names: &["probe", "probe-bundle"], take: probes },
     Part { names: &["change"], take: changes },
     Part { names: &["masks-1", "masks-10", "masks-100", "masks-1000"], take: masks },
     Part { names: &["attack"], take: attack },
 ];
 
+/// What is measured in turns.
+pub(crate) const TOGETHER: &[Together] =
+    &[Together { names: NEW, build: |of| Ok(Box::new(Rig::build(of, NEW, &ten_tables())?)) }];
+const NEW: &[&str] = &["new", "new-2", "barrier-busy"];
+
 /// A bridge with ports 1 to 4.
 struct Rig {
     switch: Switch,
     lines: [Line; 4],
+    /// New frames of the first port and of the third.
+    numbers: [Numbers; 2],
+    /// Rules that were added behind barriers.
+    rules: u32,
 }
 
 impl Rig {
@@ -78,7 +88,8 @@ impl Rig {
         let rules: Vec<FlowMod> = rules.iter().map(|text| parsed(text)).collect();
         let messages = flow_mods(&mut switch, rules.into_iter());
         switch.command(messages)?;
-        let mut rig = Self { switch, lines };
+        let numbers = [1, 2].map(|family| Numbers { family, next: 0 });
+        let mut rig = Self { switch, lines, numbers, rules: 0 };
         rig.wake()?;
         Ok(rig)
     }
@@ -138,53 +149,102 @@ fn fresh(family: u8, number: u32) -> Datagram {
 }
 
 /// New connections a second, in thousands: so many under way at once that nobody is waited for.
-fn new_connections(family: u8, from: &mut Line, to: &mut Line) -> f64 {
+fn new_connections(
+    numbers: &mut Numbers,
+    from: &mut Line,
+    to: &mut Line,
+    how_long: Duration,
+) -> f64 {
     const UNDER_WAY: usize = 4 * BATCH;
-    let (mut sent, mut arrived) = (0u32, 0u32);
+    let (mut under_way, mut arrived) = (0, 0);
     let start = wait::now();
-    while wait::now().since(start) < RATE {
-        while (sent - arrived) as usize + BATCH <= UNDER_WAY {
-            let frames: Vec<_> = (sent..).take(BATCH).map(|n| fresh(family, n).frame()).collect();
-            sent += from.send(&frames) as u32;
+    while wait::now().since(start) < how_long {
+        while under_way + BATCH <= UNDER_WAY {
+            let frames: Vec<_> =
+                (numbers.next..).take(BATCH).map(|n| fresh(numbers.family, n).frame()).collect();
+            let sent = from.send(&frames);
+            numbers.next += sent as u32;
+            under_way += sent;
         }
-        match to.receive(Duration::from_millis(100)).len() as u32 {
+        match to.receive(Duration::from_millis(100)).len() {
             // Lost ones are not waited for.
-            0 => sent = arrived,
-            more => arrived += more,
+            0 => under_way = 0,
+            more => {
+                under_way = under_way.saturating_sub(more);
+                arrived += more;
+            }
         }
     }
-    f64::from(arrived) / wait::now().since(start).as_secs_f64() / 1e3
+    let took = wait::now().since(start);
+    // The rest is not to be taken for the next turn's.
+    while under_way > 0 {
+        match to.receive(Duration::from_millis(100)).len() {
+            0 => break,
+            more => under_way = under_way.saturating_sub(more),
+        }
+    }
+    arrived as f64 / took.as_secs_f64() / 1e3
 }
 
-fn connections(of: &Subject<'_>) -> Result<Values> {
-    let mut rig = Rig::build(of, PARTS[0].names, &ten_tables())?;
-    let [one, two, three, four] = &mut rig.lines;
-    let alone = new_connections(1, one, two);
-    rig.switch.host.vsctl("set Open_vSwitch . other_config:n-handler-threads=2")?;
-    let both = std::thread::scope(|s| {
-        let other = s.spawn(|| new_connections(2, three, four));
-        let first = new_connections(3, one, two);
-        first + other.join().unwrap_or(0.0)
-    });
-    // The flows of before go; what is timed now has 500.
-    rig.switch.host.appctl("dpctl/del-flows")?;
-    let frames: Vec<_> = (0..500).map(|n| fresh(4, n).frame()).collect();
-    for some in frames.chunks(BATCH) {
-        one.send(some);
-        while !two.receive(Duration::from_millis(20)).is_empty() {}
+/// Of frames that no other is like.
+struct Numbers {
+    family: u8,
+    next: u32,
+}
+
+impl Side for Rig {
+    fn prepare(&mut self, measure: usize) -> Result<()> {
+        self.switch.host.appctl("dpctl/del-flows")?;
+        match measure {
+            1 => {
+                let handlers = "set Open_vSwitch . other_config:n-handler-threads=2";
+                self.switch.host.vsctl(handlers)?;
+            }
+            2 => {
+                let [one, two, ..] = &mut self.lines;
+                let frames: Vec<_> = (0..500).map(|n| fresh(4, n).frame()).collect();
+                for some in frames.chunks(BATCH) {
+                    one.send(some);
+                    while !two.receive(Duration::from_millis(20)).is_empty() {}
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
-    let mut times = Vec::new();
-    for i in 0..BARRIERS {
-        let one = flow_mods(&mut rig.switch, [rule(i * 40 + 20, Command::Add)].into_iter());
-        times.push(rig.switch.command_one(&one[0])?);
+
+    fn turn(&mut self, measure: usize, how_long: Duration) -> Result<f64> {
+        let [one, two, three, four] = &mut self.lines;
+        let [a, b] = &mut self.numbers;
+        match measure {
+            0 => Ok(new_connections(a, one, two, how_long)),
+            1 => Ok(std::thread::scope(|s| {
+                let other = s.spawn(|| new_connections(b, three, four, how_long));
+                new_connections(a, one, two, how_long) + other.join().unwrap_or(0.0)
+            })),
+            _ => {
+                let mut times = Vec::new();
+                for _ in 0..BARRIERS {
+                    let number = self.rules;
+                    self.rules += 1;
+                    let one = [rule(number * 40 + 20, Command::Add)];
+                    let one = flow_mods(&mut self.switch, one.into_iter());
+                    times.push(self.switch.command_one(&one[0])?);
+                }
+                Ok(median(times))
+            }
+        }
     }
-    Ok(vec![("new", alone), ("new-2", both), ("barrier-busy", median(times))])
+
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.switch.host.switch.as_mut().map_or(Ok(()), |switch| switch.signal(signal))
+    }
 }
 
 fn probes(of: &Subject<'_>) -> Result<Values> {
     // Of all rules that are loaded, those of table 0 are what a probe has to be compared with.
     let rules = [format!("table=0,priority=30000,udp,tp_dst=9,actions={TELL_APART},output:2")];
-    let mut rig = Rig::build(of, PARTS[1].names, &rules)?;
+    let mut rig = Rig::build(of, PARTS[0].names, &rules)?;
     let adds = flow_mods(&mut rig.switch, (0..RULES).map(|i| rule(i, Command::Add)));
     let all = bundle(&mut rig.switch, adds.clone());
     let slowest = probed(&mut rig, 1, adds)?;
@@ -195,7 +255,7 @@ fn probes(of: &Subject<'_>) -> Result<Values> {
 /// The slowest probe's time, in milliseconds, while the switch does all that these messages ask. A lost one takes for ever.
 fn probed(rig: &mut Rig, family: u8, messages: Vec<Vec<u8>>) -> Result<f64> {
     let done = AtomicBool::new(false);
-    let Rig { switch, lines: [from, to, ..] } = rig;
+    let Rig { switch, lines: [from, to, ..], .. } = rig;
     std::thread::scope(|s| {
         let probe = s.spawn(|| {
             let (mut slowest, mut number) = (Duration::ZERO, 0);
@@ -283,9 +343,9 @@ fn idle() -> Result<()> {
 }
 
 fn changes(of: &Subject<'_>) -> Result<Values> {
-    let mut rig = Rig::build(of, PARTS[2].names, &ten_tables())?;
+    let mut rig = Rig::build(of, PARTS[1].names, &ten_tables())?;
     let frames: Vec<_> = (0..32).map(|n| fresh(1, n).frame()).collect();
-    let Rig { switch, lines: [from, to, ..] } = &mut rig;
+    let Rig { switch, lines: [from, to, ..], .. } = &mut rig;
     let mut next = 0;
     let rate = rate(from, to, &frames, || {
         // Ten rules of the first tables, every ten milliseconds: some are in the flows' way.
@@ -349,7 +409,7 @@ fn attack(of: &Subject<'_>) -> Result<Values> {
         "table=0,priority=100,in_port=3,udp,tp_dst=80,actions=output:4",
         "table=0,priority=0,actions=drop",
     ];
-    let mut rig = Rig::build(of, PARTS[4].names, &rules.map(str::to_owned))?;
+    let mut rig = Rig::build(of, PARTS[3].names, &rules.map(str::to_owned))?;
     let victim: Vec<_> = (0..20_000).map(|n| fresh(1, n).frame()).collect();
     let bad = |n: u32| {
         let (i, j, k) = (n % 32, n / 32 % 16, n / 512 % 16);

@@ -11,11 +11,13 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, epoll, poll};
+use rustix::process::Signal;
 use testbed::{Error, Result, wait};
 
 use self::server::{Client, Folder, Server};
 use crate::measure::{Measure, row};
 use crate::openflow::{Part, Subject, Values};
+use crate::turns::{Side, Together};
 
 /// The measures.
 pub(crate) const MEASURES: &[Measure] = &[
@@ -36,13 +38,16 @@ pub(crate) const MEASURES: &[Measure] = &[
 ];
 
 /// What is measured together.
-pub(crate) const PARTS: &[Part] = &[
-    Part { names: &["db-one", "db-32", "db-durable", "db-fan-out"], take: small },
-    Part {
-        names: &["db-open", "db-snapshot", "db-select", "db-pause", "db-memory"],
-        take: million,
-    },
-];
+pub(crate) const PARTS: &[Part] = &[Part {
+    names: &["db-open", "db-snapshot", "db-select", "db-pause", "db-memory"],
+    take: million,
+}];
+
+/// What is measured in turns.
+pub(crate) const TOGETHER: &[Together] = &[Together {
+    names: &["db-one", "db-32", "db-durable", "db-fan-out"],
+    build: |of| Ok(Box::new(Small::build(of)?)),
+}];
 
 /// Rows of the small table.
 const FEW: u32 = 1000;
@@ -50,11 +55,8 @@ const MILLION: u32 = 1_000_000;
 /// How often each row of the million has changed: as often as makes a file of 500 MB.
 const CHANGES: u32 = 2;
 const WATCHERS: usize = 1000;
-/// Changes for the watchers, and looks at single rows.
-const FANNED: u32 = 20;
+/// Looks at single rows.
 const SELECTS: u32 = 200;
-/// How long a rate is measured.
-const RATE: Duration = Duration::from_secs(2);
 /// The longest that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,51 +72,111 @@ fn update(row: u32, n: u32, durable: bool) -> String {
     )
 }
 
-fn small(of: &Subject<'_>) -> Result<Values> {
-    let programs = of.programs;
-    let dir = Folder::new()?;
-    content::write(&dir.path().join("db"), FEW, 0).map_err(Error::io("cannot write a database"))?;
-    raise_file_limit()?;
-    let (server, _) = Server::start(programs, dir.path())?;
-    let mut values = Vec::new();
-    for (name, clients, durable) in
-        [("db-one", 1, false), ("db-32", 32, false), ("db-durable", 32, true)]
-    {
-        values.push((name, rate(&server, clients, durable)? / 1000.0));
-    }
-    values.push(("db-fan-out", fan_out(&server)? * 1000.0));
-    Ok(values)
+/// A server with few rows, and the clients of what is measured.
+struct Small {
+    clients: Crowd,
+    /// Rows that were changed so far.
+    changed: u32,
+    server: Server,
+    _dir: Folder,
 }
 
-/// Transactions per second of clients that send the next when they have the answer to the last.
-fn rate(server: &Server, clients: usize, durable: bool) -> Result<f64> {
-    let mut clients = Crowd::gather((0..clients).map(|_| server.connect()))?;
-    let mut sent = 0;
-    let mut prepare = |client: &mut Client| {
-        client.prepare("transact", &update(sent, sent, durable));
-        sent += 1;
-    };
-    for client in &mut clients.all {
-        prepare(client);
-        client.post()?;
-        prepare(client);
+impl Small {
+    fn build(of: &Subject<'_>) -> Result<Self> {
+        let dir = Folder::new(of.key())?;
+        let file = dir.path().join("db");
+        content::write(&file, FEW, 0).map_err(Error::io("cannot write a database"))?;
+        raise_file_limit()?;
+        let (server, _) = Server::start(of.programs, dir.path())?;
+        Ok(Self { clients: Crowd::gather(Vec::new())?, changed: 0, server, _dir: dir })
     }
-    let mut buffer = [0; 4096];
-    let start = wait::now();
-    let mut done = 0u32;
-    loop {
-        let took = wait::now().since(start);
-        if took >= RATE {
-            return Ok(f64::from(done) / took.as_secs_f64());
-        }
-        clients.await_some(|client| {
-            client.read(&mut buffer)?;
-            client.post()?;
-            // While the server is at it.
+
+    /// Transactions a second, in thousands, of clients that send the next when they have the answer to the last.
+    fn rate(&mut self, durable: bool, how_long: Duration) -> Result<f64> {
+        let Self { clients, changed, .. } = self;
+        let mut prepare = |client: &mut Client| {
+            *changed += 1;
+            client.prepare("transact", &update(*changed, *changed, durable));
+        };
+        clients.all.iter_mut().try_for_each(|client| {
             prepare(client);
-            done += 1;
+            client.post()?;
+            prepare(client);
             Ok(())
         })?;
+        let mut buffer = [0; 4096];
+        let start = wait::now();
+        let mut done = 0u32;
+        let mut took = Duration::ZERO;
+        while took < how_long {
+            clients.await_some(|client| {
+                client.read(&mut buffer)?;
+                client.post()?;
+                // While the server is at it.
+                prepare(client);
+                done += 1;
+                Ok(())
+            })?;
+            took = wait::now().since(start);
+        }
+        let mut left = clients.all.len();
+        while left > 0 {
+            clients.await_some(|client| {
+                left -= 1;
+                client.read(&mut buffer).map(drop)
+            })?;
+        }
+        Ok(f64::from(done) / took.as_secs_f64() / 1e3)
+    }
+
+    /// Milliseconds from a change to the last client's knowing of it.
+    fn fan_out(&mut self) -> Result<f64> {
+        let mut writer = self.server.connect()?;
+        self.changed += 1;
+        let mut buffer = [0; 4096];
+        let start = wait::now();
+        let change = update(self.changed, self.changed, false);
+        let id = writer.send("transact", &change)?;
+        let mut know = 0;
+        while know < WATCHERS {
+            self.clients.await_some(|client| {
+                know += 1;
+                client.read(&mut buffer).map(drop)
+            })?;
+        }
+        let took = wait::now().since(start);
+        writer.wait_for(id)?;
+        Ok(took.as_secs_f64() * 1e3)
+    }
+}
+
+impl Side for Small {
+    fn prepare(&mut self, measure: usize) -> Result<()> {
+        const MONITOR: &str = r#"["Bench","m",{"Port":{"columns":["n","name"]}}]"#;
+        let (count, watch) = [(1, false), (32, false), (32, false), (WATCHERS, true)][measure];
+        let connect = |_| {
+            let mut client = self.server.connect()?;
+            if watch {
+                client.call("monitor_cond", MONITOR)?;
+                // What is left of the answer.
+                client.call("list_dbs", "[]")?;
+            }
+            Ok(client)
+        };
+        self.clients = Crowd::gather((0..count).map(connect).collect::<Result<_>>()?)?;
+        Ok(())
+    }
+
+    fn turn(&mut self, measure: usize, how_long: Duration) -> Result<f64> {
+        match measure {
+            0 | 1 => self.rate(false, how_long),
+            2 => self.rate(true, how_long),
+            _ => self.fan_out(),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.server.signal(signal)
     }
 }
 
@@ -125,8 +187,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn gather(clients: impl Iterator<Item = Result<Client>>) -> Result<Self> {
-        let all = clients.collect::<Result<Vec<_>>>()?;
+    fn gather(all: Vec<Client>) -> Result<Self> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken)?;
         for (at, client) in all.iter().enumerate() {
             let data = epoll::EventData::new_u64(at as u64);
@@ -152,38 +213,9 @@ impl Crowd {
     }
 }
 
-/// Seconds from a change to the last client's knowing of it: the median.
-fn fan_out(server: &Server) -> Result<f64> {
-    const MONITOR: &str = r#"["Bench","m",{"Port":{"columns":["n","name"]}}]"#;
-    let mut watchers = Crowd::gather((0..WATCHERS).map(|_| {
-        let mut client = server.connect()?;
-        client.call("monitor_cond", MONITOR)?;
-        // What is left of the answer.
-        client.call("list_dbs", "[]")?;
-        Ok(client)
-    }))?;
-    let mut writer = server.connect()?;
-    let mut buffer = [0; 4096];
-    let mut times = Vec::new();
-    for change in 0..FANNED {
-        let start = wait::now();
-        let id = writer.send("transact", &update(change, 1_000_000 + change, false))?;
-        let mut know = 0;
-        while know < WATCHERS {
-            watchers.await_some(|client| {
-                know += 1;
-                client.read(&mut buffer).map(drop)
-            })?;
-        }
-        times.push(wait::now().since(start).as_secs_f64());
-        writer.wait_for(id)?;
-    }
-    Ok(median(times))
-}
-
 fn million(of: &Subject<'_>) -> Result<Values> {
     let programs = of.programs;
-    let dir = Folder::new()?;
+    let dir = Folder::new(of.key())?;
     let file = dir.path().join("db");
     let rows = MILLION / of.share;
     content::write(&file, rows, CHANGES).map_err(Error::io("cannot write a database"))?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use testbed::{Error, Programs, Result, wait};
 
 /// The longest that anything may take.
@@ -22,8 +23,10 @@ pub(crate) struct Server {
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("bench-database-{}", std::process::id()));
+    /// `of`: whose it is.
+    pub(crate) fn new(of: &str) -> Result<Self> {
+        let name = format!("bench-database-{}-{of}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path)
             .map_err(Error::io(format!("cannot make {}", path.display())))?;
         Ok(Self(path))
@@ -73,6 +76,11 @@ impl Server {
         let mut client = Client::of(&self.dir.join("ctl"))?;
         client.send(method, "[]")?;
         Ok(client)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let sent = kill_process(Pid::from_child(&self.child), signal);
+        sent.map_err(|e| Error::io("cannot signal the database")(std::io::Error::from(e)))
     }
 
     /// Resident memory, in bytes.
