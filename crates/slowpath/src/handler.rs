@@ -24,6 +24,7 @@ use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, RecircId, SlowReason};
 use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
 
 use crate::flows::Delta;
+use crate::path_mtu::News;
 use crate::state::State;
 use crate::tally::Tally;
 use crate::{Shared, lock};
@@ -170,9 +171,10 @@ impl Shared {
                     Fate::Controller(message.state)
                 }
                 MissReason::Action(SlowReason::PathMtu) => match access {
-                    Access::Read(state) if self.path_news(state, miss).is_some() => return None,
-                    Access::Read(_) => Fate::Nothing,
-                    Access::Write(_) => Fate::PathMtu,
+                    Access::Read(state) if matches!(state.path_news(miss), News::Narrower(..)) => {
+                        return None;
+                    }
+                    Access::Read(_) | Access::Write(_) => Fate::PathMtu,
                 },
                 MissReason::Action(SlowReason::Fragment(host)) => Fate::Fragment(host),
                 MissReason::TooBig { .. } => Fate::TooBig,
@@ -266,7 +268,8 @@ impl Shared {
                     self.reassemble(access.state(), &miss, host, now);
                 }
                 (Fate::PathMtu, Access::Write(state)) => self.learn_path(state, &miss, now),
-                (Fate::Neighbour(_) | Fate::PathMtu | Fate::Nothing, _) => {}
+                (Fate::PathMtu, Access::Read(state)) => self.hear_path(state, &miss),
+                (Fate::Neighbour(_) | Fate::Nothing, _) => {}
             }
         }
         tally.write(access.state());

@@ -15,29 +15,50 @@ use tunnel::Arrival;
 use crate::Shared;
 use crate::state::State;
 
+/// What is to be thought of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// No tunnel has sent what it quotes.
+    Lie,
+    /// It is known.
+    Old,
+    /// So many bytes fit on the way to this end, and no more.
+    Narrower(IpAddr, u32),
+}
+
 impl Shared {
-    /// What a report teaches: how long packets to an end may be.
-    pub(crate) fn path_news(&self, state: &State, miss: &Miss) -> Option<(IpAddr, u32)> {
-        let Some(told) = report(miss.packet.bytes()).filter(|told| state.may_have_sent(told))
-        else {
-            self.count.path_mtu_refused.inc();
-            return None;
-        };
-        state.routes.has_narrower(told.to, told.mtu).then_some((told.to, told.mtu))
+    /// Learns what a report tells, if it is believed.
+    pub(crate) fn learn_path(&self, state: &mut State, miss: &Miss, now: Instant) {
+        match state.path_news(miss) {
+            News::Narrower(to, mtu) if state.routes.learn_mtu(to, mtu, now) => {
+                self.count.path_mtu_learned.inc();
+                log::info!(target: "tunnel", "{mtu} bytes fit on the way to {to}, says a router");
+            }
+            News::Narrower(..) | News::Old => {}
+            News::Lie => self.count.path_mtu_refused.inc(),
+        }
     }
 
-    /// Learns it.
-    pub(crate) fn learn_path(&self, state: &mut State, miss: &Miss, now: Instant) {
-        if let Some((to, mtu)) = self.path_news(state, miss)
-            && state.routes.learn_mtu(to, mtu, now)
-        {
-            self.count.path_mtu_learned.inc();
-            log::info!(target: "tunnel", "{mtu} bytes fit on the way to {to}, says a router");
+    /// A report that tells nothing new, as was seen before.
+    pub(crate) fn hear_path(&self, state: &State, miss: &Miss) {
+        if state.path_news(miss) == News::Lie {
+            self.count.path_mtu_refused.inc();
         }
     }
 }
 
 impl State {
+    /// What a report tells.
+    pub(crate) fn path_news(&self, miss: &Miss) -> News {
+        match report(miss.packet.bytes()).filter(|told| self.may_have_sent(told)) {
+            None => News::Lie,
+            Some(told) if self.routes.has_narrower(told.to, told.mtu) => {
+                News::Narrower(told.to, told.mtu)
+            }
+            Some(_) => News::Old,
+        }
+    }
+
     /// Whether a tunnel may have sent the packet that is reported.
     fn may_have_sent(&self, told: &Report) -> bool {
         let arrival = match (told.proto, told.ports) {

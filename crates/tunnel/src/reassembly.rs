@@ -1,8 +1,9 @@
 //! Tunnel packets that come in fragments, put together again (RFC 791, 3.2; RFC 8200, 4.5).
 //!
 //! Only the first fragment tells whether the packet is a tunnel's: fragments that come before it are kept; those of other packets
-//! go on, and the host puts them together. Fragments that overlap are an attack, and all of their packet is dropped (RFC 5722);
-//! the very same one once more is not. Memory, the number of packets and the time that they may take are bounded: where there is
+//! go on, and the host puts them together. Fragments of IPv6 that overlap are an attack, and all of their packet is dropped
+//! (RFC 5722). Of IPv4 they may be of the next packet with that number: what was kept is dropped, and it is begun anew. The very
+//! same one once more is nothing. Memory, the number of packets and the time that they may take are bounded: where there is
 //! no room, the oldest gives way.
 
 use std::collections::HashMap;
@@ -59,6 +60,13 @@ struct Kept {
     frame: Vec<u8>,
 }
 
+impl Kept {
+    fn new(piece: &Piece<'_>, frame: &[u8]) -> Self {
+        let (start, end) = (piece.start, piece.start + piece.payload.len());
+        Self { start, end, frame: frame.to_vec() }
+    }
+}
+
 /// What is known of a packet.
 #[derive(Clone, Debug)]
 enum Packet {
@@ -108,11 +116,17 @@ impl Reassembly {
             }
             self.packets.insert(piece.id, (Packet::Waiting(Vec::new()), now + PATIENCE));
         }
-        if piece.start == 0 && !is_tunnels(&piece.id.dst, piece.next.1, piece.payload) {
+        let is_first = piece.start == 0;
+        let is_foreign = is_first && !is_tunnels(&piece.id.dst, piece.next.1, piece.payload);
+        if is_foreign {
             taken.foreign =
                 self.settle(piece.id, Packet::Foreign).into_iter().map(|k| k.frame).collect();
         }
-        let Some((packet, _)) = self.packets.get_mut(&piece.id) else { return taken };
+        let Some((packet, until)) = self.packets.get_mut(&piece.id) else { return taken };
+        if is_first && !is_foreign && matches!(packet, Packet::Foreign) {
+            // The number is in use again.
+            (*packet, *until) = (Packet::Waiting(Vec::new()), now + PATIENCE);
+        }
         let kept = match packet {
             Packet::Foreign => {
                 taken.foreign.push(frame.to_vec());
@@ -126,13 +140,19 @@ impl Reassembly {
         };
         match place(kept, &piece) {
             Place::Known => return taken,
-            Place::Contradicts => {
+            Place::Contradicts if piece.id.dst.is_ipv6() => {
                 taken.dropped += 1 + self.settle(piece.id, Packet::Dead).len();
                 return taken;
             }
+            Place::Contradicts => {
+                taken.dropped += self.forget(piece.id);
+                let anew = Packet::Waiting(vec![Kept::new(&piece, frame)]);
+                self.packets.insert(piece.id, (anew, now + PATIENCE));
+                self.bytes += frame.len() + OVERHEAD;
+                return taken;
+            }
             Place::At(at) => {
-                let (start, end) = (piece.start, piece.start + piece.payload.len());
-                kept.insert(at, Kept { start, end, frame: frame.to_vec() });
+                kept.insert(at, Kept::new(&piece, frame));
                 self.bytes += frame.len() + OVERHEAD;
             }
         }

@@ -3,6 +3,7 @@
 
 mod drops;
 mod limits;
+mod narrow;
 mod options;
 mod page;
 mod parity;

@@ -79,6 +79,8 @@ pub(crate) struct Executor {
     pub(crate) tally: Tally,
     /// On their way to the miss queue.
     pub(crate) misses: Vec<Miss>,
+    /// The same of fragments that may be a tunnel's, and where in their round they were.
+    fragments: Vec<(u16, Miss)>,
     /// What tunnels' other ends show of themselves.
     pub(crate) ears: Ears,
     rounds: VecDeque<Round>,
@@ -122,6 +124,7 @@ impl Executor {
             buffers: Buffers::default(),
             tally: Tally::default(),
             misses: Vec::new(),
+            fragments: Vec::new(),
             ears: Ears::default(),
             rounds: VecDeque::new(),
             reentering: 0,
@@ -357,6 +360,18 @@ impl Executor {
             if let Some(miss) = self.misses.last_mut().filter(|_| limit.is_some()) {
                 miss.packet = cut(std::mem::take(&mut miss.packet), limit);
             }
+            if matches!(reason, SlowReason::Fragment(_)) {
+                self.fragments.extend(self.misses.pop().map(|miss| (w.key, miss)));
+            }
+        }
+    }
+
+    /// A round is over. A packet's first fragment is of another flow than the others; to whoever puts them together they go in the
+    /// order in which they came, for there are senders that give all packets one number (Open vSwitch 3.1: 0).
+    pub(crate) fn close_fragments(&mut self) {
+        if !self.fragments.is_empty() {
+            self.fragments.sort_by_key(|(at, _)| *at);
+            self.misses.extend(self.fragments.drain(..).map(|(_, miss)| miss));
         }
     }
 

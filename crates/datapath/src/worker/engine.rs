@@ -109,6 +109,7 @@ impl Engine {
         self.exec.now = self.shared.clock.now();
         let mut group = vec![Work { packet, key: 0 }];
         self.exec.act(actions, &mut group, &mut vec![key], 0);
+        self.exec.close_fragments();
     }
 
     /// Works off all rounds, sends everything, and publishes misses and counts.
@@ -211,6 +212,7 @@ impl Engine {
             cell.count(group.works.len() as u64, group.bytes, group.tcp_flags, now);
             exec.act(actions, &mut group.works, &mut round.keys, round.depth);
         }
+        exec.close_fragments();
         self.found = found;
         self.meter.mark(Stage::Act);
     }

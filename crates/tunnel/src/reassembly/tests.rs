@@ -130,33 +130,67 @@ proptest! {
 
 #[test]
 fn what_overlaps_is_dropped_altogether() {
-    for v6 in [false, true] {
-        let mut reassembly = Reassembly::default();
-        let narrow = pieces(&datagram(v6, 3000, 7), 1280, 7);
-        let wide = pieces(&datagram(v6, 3000, 7), 1400, 7);
-        assert_eq!(reassembly.take(&narrow[0], ours, NOW), Taken::default());
-        let taken = reassembly.take(&wide[1], ours, NOW);
-        assert_eq!(taken, Taken::default(), "there may be something between");
-        let taken = reassembly.take(&narrow[1], ours, NOW);
-        assert_eq!((taken.dropped, taken.whole), (3, None));
-        // What comes later of it is dropped as well, until its time is over.
-        for piece in &narrow {
-            assert_eq!(reassembly.take(piece, ours, NOW).dropped, 1);
-        }
-        let later = NOW + PATIENCE;
-        let wholes: Vec<_> =
-            narrow.iter().filter_map(|piece| reassembly.take(piece, ours, later).whole).collect();
-        assert_eq!(wholes, [datagram(v6, 3000, 7)]);
+    let mut reassembly = Reassembly::default();
+    let narrow = pieces(&datagram(true, 3000, 7), 1280, 7);
+    let wide = pieces(&datagram(true, 3000, 7), 1400, 7);
+    assert_eq!(reassembly.take(&narrow[0], ours, NOW), Taken::default());
+    let taken = reassembly.take(&wide[1], ours, NOW);
+    assert_eq!(taken, Taken::default(), "there may be something between");
+    let taken = reassembly.take(&narrow[1], ours, NOW);
+    assert_eq!((taken.dropped, taken.whole), (3, None));
+    // What comes later of it is dropped as well, until its time is over.
+    for piece in &narrow {
+        assert_eq!(reassembly.take(piece, ours, NOW).dropped, 1);
     }
+    let later = NOW + PATIENCE;
+    let wholes: Vec<_> =
+        narrow.iter().filter_map(|piece| reassembly.take(piece, ours, later).whole).collect();
+    assert_eq!(wholes, [datagram(true, 3000, 7)]);
+}
+
+/// Over IPv4 there are senders that give all their packets one number: a fragment that is lost is no end of them.
+#[test]
+fn packets_of_one_number_are_told_apart_by_their_order() {
+    let mut reassembly = Reassembly::default();
+    let all: Vec<_> =
+        [2000, 2400, 2008].map(|len| (pieces(&datagram(false, len, 0), 1280, 0), len)).into();
+    let mut take = |piece: &[u8]| reassembly.take(piece, ours, NOW);
+    for (pieces, len) in &all {
+        assert_eq!(take(&pieces[0]), Taken::default());
+        assert_eq!(take(&pieces[1]).whole, Some(datagram(false, *len, 0)));
+    }
+    // The second half of the first is lost.
+    assert_eq!(take(&all[0].0[0]), Taken::default());
+    let mut other = all[1].0[0].clone();
+    other[100] ^= 1;
+    assert_eq!(take(&other).dropped, 1);
+    assert!(take(&all[1].0[1]).whole.is_some());
+    assert_eq!((reassembly.packets.len(), reassembly.bytes), (0, 0));
 }
 
 #[test]
 fn the_same_place_with_other_bytes_is_an_attack() {
-    let mut reassembly = Reassembly::default();
-    let mut all = pieces(&datagram(false, 3000, 7), 1280, 7);
-    reassembly.take(&all[1], ours, NOW);
-    all[1][100] ^= 1;
-    assert_eq!(reassembly.take(&all[1], ours, NOW).dropped, 2);
+    for (v6, lost) in [(false, 1), (true, 2)] {
+        let mut reassembly = Reassembly::default();
+        let mut all = pieces(&datagram(v6, 3000, 7), 1280, 7);
+        reassembly.take(&all[1], ours, NOW);
+        all[1][100] ^= 1;
+        assert_eq!(reassembly.take(&all[1], ours, NOW).dropped, lost);
+    }
+}
+
+/// Who else fragments between the same hosts counts on: numbers come again.
+#[test]
+fn a_number_of_somebody_elses_packet_is_used_again() {
+    for v6 in [false, true] {
+        let mut reassembly = Reassembly::default();
+        let whole = datagram(v6, 2000, 7);
+        let all = pieces(&whole, 1280, 7);
+        assert_eq!(reassembly.take(&all[0], others, NOW).foreign.len(), 1);
+        assert_eq!(reassembly.take(&all[1], others, NOW).foreign.len(), 1);
+        assert_eq!(reassembly.take(&all[0], ours, NOW), Taken::default());
+        assert_eq!(reassembly.take(&all[1], ours, NOW).whole, Some(whole));
+    }
 }
 
 #[test]
