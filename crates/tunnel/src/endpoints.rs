@@ -12,6 +12,9 @@ use std::sync::Arc;
 use flow::{DpPort, TunnelKey, TunnelProtocol, erspan_bits};
 
 use crate::endpoint::{Arrival, Carries, Endpoint, InKey, Key, Local, Remote};
+use known::Known;
+
+mod known;
 
 /// Names an endpoint of one [`Endpoints`] table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +76,8 @@ pub struct Endpoints {
     listeners: BTreeMap<Arrival, Vec<Listener>>,
     /// How packets come to datapath ports.
     arrivals: BTreeMap<DpPort, Arrival>,
+    /// What endpoints ask of packets that come so.
+    known: BTreeMap<Arrival, Known>,
 }
 
 impl Endpoints {
@@ -101,6 +106,7 @@ impl Endpoints {
         let id = EndpointId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         self.by_pattern.insert(pattern, id);
         self.arrivals.insert(dp, arrival);
+        self.known.entry(arrival).or_default().add(key, endpoint.remote);
         self.sends.insert((arrival, endpoint.remote));
         let listeners = self.listeners.entry(arrival).or_default();
         match listeners.iter_mut().find(|l| l.dp == dp) {
@@ -174,6 +180,15 @@ impl Endpoints {
     }
 }
 
+impl Endpoints {
+    /// For a packet that [`Endpoints::find`] knows no endpoint for: the bits of its key and addresses that are enough to say so.
+    /// Whoever tries one key after the other, or one address, so meets a few flows, and not one for each.
+    pub fn bits_that_tell(&self, dp: DpPort, tunnel: &TunnelKey) -> TunnelKey {
+        let known = self.arrivals.get(&dp).and_then(|arrival| self.known.get(arrival));
+        known.map(|known| known.bits_that_tell(tunnel)).unwrap_or_default()
+    }
+}
+
 /// Where a tunnel packet came from and went to.
 fn ends(t: &TunnelKey) -> Option<(IpAddr, IpAddr)> {
     if !t.is_set() {
@@ -187,6 +202,8 @@ fn ends(t: &TunnelKey) -> Option<(IpAddr, IpAddr)> {
 
 #[cfg(test)]
 mod tests {
+    use flow::{FlowKey, Mask};
+
     use super::*;
     use crate::endpoint::{Kind, OutKey};
 
@@ -267,6 +284,57 @@ mod tests {
         );
         t.insert(endpoint("c", &[("remote_ip", "flow")]), DP).unwrap();
         assert!(sends(&t, 4789, "1.1.1.3"));
+    }
+
+    /// Whoever tries all keys, or all senders, meets few flows; and nobody meets them who would be let in.
+    #[test]
+    fn few_bits_tell_that_a_packet_is_nobodys() {
+        let ports: [&[&[(&str, &str)]]; 5] = [
+            &[&[("remote_ip", "1.1.1.1"), ("key", "7")]],
+            &[&[("remote_ip", "1.1.1.1"), ("key", "flow")]],
+            &[&[("remote_ip", "flow"), ("key", "7")]],
+            &[&[("remote_ip", "1.1.1.1"), ("key", "7")], &[("remote_ip", "fd00::1"), ("key", "9")]],
+            &[&[("remote_ip", "1.1.1.1"), ("key", "flow")], &[("remote_ip", "flow"), ("key", "9")]],
+        ];
+        for ports in ports {
+            let mut t = Endpoints::default();
+            for (i, options) in ports.iter().enumerate() {
+                t.insert(endpoint(&format!("t{i}"), options), DP).unwrap();
+            }
+            let mut seed = 1u64;
+            let mut random = || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                seed >> 40
+            };
+            let mut packets: Vec<_> = (0..3000)
+                .map(|i| {
+                    let id = if i % 3 == 0 { random() % 16 } else { random() };
+                    let from = if i % 2 == 0 { 0x0101_0101 } else { random() as u32 * 37 };
+                    TunnelKey { id, ip_src: from, ip_dst: 0x0909_0909, ..TunnelKey::default() }
+                })
+                .collect();
+            for key in 0..16 {
+                packets.push(came(key, "1.1.1.1", "9.9.9.9"));
+                let [mut from, mut to] = [[0; 16]; 2];
+                (from[0], from[1], from[15], to[0]) = (0xfd, 0, 1, 0xfd);
+                let v6 =
+                    TunnelKey { id: key, ipv6_src: from, ipv6_dst: to, ..TunnelKey::default() };
+                packets.push(v6);
+            }
+            let key = |tunnel: &TunnelKey| FlowKey { tunnel: *tunnel, ..FlowKey::default() };
+            let mut flows = HashSet::new();
+            for packet in packets.iter().filter(|p| t.find(DP, p, true).is_none()) {
+                let mask = Mask(key(&t.bits_that_tell(DP, packet)));
+                flows.insert((mask.apply(&key(packet)).tunnel, mask.0.tunnel));
+            }
+            assert!(flows.len() < 200, "{}", flows.len());
+            for packet in packets.iter().filter(|p| t.find(DP, p, true).is_some()) {
+                let met = flows
+                    .iter()
+                    .any(|(value, mask)| Mask(key(mask)).apply(&key(packet)).tunnel == *value);
+                assert!(!met, "{packet:?} of {ports:?}");
+            }
+        }
     }
 
     /// As in Open vSwitch 3.1, but that there ERSPAN is deaf beside GRE.

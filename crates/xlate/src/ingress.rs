@@ -1,6 +1,6 @@
 //! From the datapath's port, or the tunnel header, to the bridge's port that a packet belongs to.
 
-use flow::{Action, DpPort, DropCause, FlowKey, erspan_bits, tunnel_flag};
+use flow::{Action, DpPort, DropCause, FlowKey, TunnelKey, erspan_bits, tunnel_flag};
 use pipeline::{Options, PortRef};
 use tunnel::ecn::{self, Decap};
 use tunnel::{Arrival, Carries};
@@ -45,18 +45,22 @@ impl Walk<'_> {
             m.ipv6_dst = [u8::MAX; 16];
             return Err(DropCause::UnknownPort);
         }
-        m.id = u64::MAX;
-        m.flags = tunnel_flag::KEY | tunnel_flag::GBP | tunnel_flag::GPE | tunnel_flag::CRITICAL;
         if endpoints.arrival(dp) == Some(Arrival::Gre) {
             m.set_erspan(erspan_bits::VERSION, u32::MAX);
         }
+        let is_frame = key.packet_type == 0;
+        let Some(id) = endpoints.find(dp, &key.tunnel, is_frame) else {
+            let erspan = std::mem::take(&mut m.erspan);
+            *m = TunnelKey { erspan, ..endpoints.bits_that_tell(dp, &key.tunnel) };
+            return Err(DropCause::UnknownTunnel);
+        };
+        m.id = u64::MAX;
+        m.flags = tunnel_flag::KEY | tunnel_flag::GBP | tunnel_flag::GPE | tunnel_flag::CRITICAL;
         if key.tunnel.ip_dst != 0 {
             (m.ip_src, m.ip_dst) = (u32::MAX, u32::MAX);
         } else {
             (m.ipv6_src, m.ipv6_dst) = ([u8::MAX; 16], [u8::MAX; 16]);
         }
-        let is_frame = key.packet_type == 0;
-        let id = endpoints.find(dp, &key.tunnel, is_frame).ok_or(DropCause::UnknownTunnel)?;
         let (endpoint, _) = endpoints.get(id).ok_or(DropCause::UnknownTunnel)?;
         let extended = |bit: u8| key.tunnel.flags & bit != 0;
         if extended(tunnel_flag::GBP) && !endpoint.exts.gbp
