@@ -2,6 +2,8 @@
 //! and the texts and bytes of headers beside Debian's.
 
 mod drops;
+mod floods;
+mod hostile;
 mod limits;
 mod narrow;
 mod options;

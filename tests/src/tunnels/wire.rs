@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use packet::wire::ipv4::fix_checksum;
 use testbed::bed::Sharing;
 use testbed::netns::cable;
 use testbed::{Host, Netns, Result, Testbed};
@@ -111,14 +112,22 @@ fn is_for_a_station(frame: &[u8]) -> bool {
     frame.first().is_some_and(|byte| byte & 1 == 0)
 }
 
-/// A tunnel's packet as if the other end had sent it: from there to here. Sums stay what they are.
+/// A tunnel's packet as if the other end, a stranger that cannot take unfinished checksums, had sent it: from there to here, without
+/// our mark.
 pub(super) fn reflected(frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
-    let (addresses, len) =
-        if frame.get(12..14) == Some(&[0x86, 0xdd]) { (22, 16) } else { (26, 4) };
+    let is_v6 = frame.get(12..14) == Some(&[0x86, 0xdd]);
+    let (addresses, len) = if is_v6 { (22, 16) } else { (26, 4) };
     for (start, len) in [(0, 6), (addresses, len)] {
         let (one, other) = frame[start..start + 2 * len].split_at_mut(len);
         one.swap_with_slice(other);
+    }
+    if is_v6 {
+        frame[15] &= 0xf0;
+        frame[16..18].fill(0);
+    } else {
+        frame[18..20].fill(0);
+        fix_checksum(&mut frame[14..34]);
     }
     frame
 }
