@@ -444,5 +444,7 @@ mod kind;
 mod parse;
 mod text;
 
+pub use text::Listed;
+
 #[cfg(test)]
 mod tests;

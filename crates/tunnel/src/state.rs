@@ -73,6 +73,11 @@ pub enum Reason {
         /// The route's device.
         dev: Arc<str>,
     },
+    /// Its options make no tunnel, or something else keeps it from being there.
+    Misconfigured {
+        /// What, in words.
+        why: Arc<str>,
+    },
 }
 
 impl Reason {
@@ -131,6 +136,7 @@ impl Reason {
             Self::NoLocalAddress { .. } => "no-local-address",
             Self::RemoteIsOwn { .. } => "remote-is-own",
             Self::NoBridge { .. } => "no-bridge",
+            Self::Misconfigured { .. } => "misconfigured",
         }
     }
 
@@ -139,7 +145,7 @@ impl Reason {
         use Reason::{Idle, NoBridge, NoLocalAddress, NoNeighbour, NoRoute, PerFlow, RemoteIsOwn};
         match self {
             NoNeighbour { .. } | NoRoute { .. } | NoLocalAddress { .. } => true,
-            RemoteIsOwn { .. } | NoBridge { .. } => true,
+            RemoteIsOwn { .. } | NoBridge { .. } | Self::Misconfigured { .. } => true,
             Self::Up { .. } | Self::TooBig { .. } => false,
             PerFlow | Idle { .. } | Self::Resolving { .. } => false,
         }
@@ -178,6 +184,7 @@ impl fmt::Display for Reason {
             Self::RemoteIsOwn { remote } => {
                 write!(f, "remote_ip {remote} is an address of this host")
             }
+            Self::Misconfigured { why } => f.write_str(why),
             Self::NoBridge { remote, dev } => {
                 write!(
                     f,

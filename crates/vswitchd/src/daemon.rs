@@ -348,7 +348,7 @@ impl Runner {
         let touched = std::mem::take(&mut daemon.touched);
         // A tunnel that is new is to have a state from the first.
         let is_touched = |name: &str| touched.contains(name);
-        report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, is_touched, now);
+        report::observe_tunnels(&daemon.switch, &daemon.rows, &mut daemon.tunnels, is_touched, now);
         let known = report::Known {
             switch: &daemon.switch,
             rows: &daemon.rows,
@@ -434,7 +434,8 @@ impl Runner {
             return;
         }
         daemon.tunnels_seen = news;
-        let changed = report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, |_| true, now);
+        let Daemon { switch, rows, tunnels, .. } = daemon;
+        let changed = report::observe_tunnels(switch, rows, tunnels, |_| true, now);
         if !changed.is_empty() {
             daemon.touched.extend(changed);
             self.report(Scope::Touched);

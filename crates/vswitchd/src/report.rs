@@ -3,6 +3,7 @@
 //! Values that the database has already are not sent (the transaction drops them), so a round costs what has changed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::Instant;
@@ -62,6 +63,7 @@ impl Writer<'_> {
 /// Notes how the tunnels stand that were asked about. Says which have changed.
 pub fn observe_tunnels(
     switch: &Switch,
+    rows: &Rows,
     states: &mut TunnelStates,
     asked: impl Fn(&str) -> bool,
     now: Instant,
@@ -70,37 +72,58 @@ pub fn observe_tunnels(
     let mut touched = Vec::new();
     for (name, bridge) in &switch.applied().bridges {
         let Some((live, plane)) = switch.bridge(name) else { continue };
-        let endpoints = bridge.interfaces().filter_map(|i| match &i.kind {
-            InterfaceKind::Tunnel(endpoint) => Some(endpoint).filter(|e| asked(&e.name)),
-            _ => None,
-        });
         plane.slow.with(|state, _| {
-            for endpoint in endpoints {
-                let bridge_of = |dev: &str| state.snapshot.bridge_of_device(dev);
-                let port = live.interfaces.get(&*endpoint.name).and_then(|l| l.as_ref().ok());
-                let port = port.map(|l| PortRef { bridge: live.id, port: l.ofport });
-                let too_big = port.and_then(|port| state.too_big_for(port));
-                let lately = too_big.filter(|seen| now.since(seen.at) < TOO_BIG_LATELY);
-                let reason = Reason::of(endpoint, &state.routes, &state.neighbours, bridge_of, now)
-                    .with_too_big(lately.map(|seen| seen.mtu));
-                if states.update(&endpoint.name, reason, now) {
-                    changed.push(endpoint.name.to_string());
+            for interface in bridge.interfaces().filter(|i| asked(&i.name)) {
+                let port = live.interfaces.get(&interface.name);
+                let refused = match port {
+                    Some(Ok(port)) => port.excluded.as_ref(),
+                    Some(Err(why)) => Some(why),
+                    None => None,
+                };
+                let (reason, mtu) = match (refused, &interface.kind) {
+                    (Some(why), _) if is_tunnel(rows, interface) => {
+                        (Reason::Misconfigured { why: why.as_str().into() }, None)
+                    }
+                    (None, InterfaceKind::Tunnel(endpoint)) => {
+                        let bridge_of = |dev: &str| state.snapshot.bridge_of_device(dev);
+                        let port = port.and_then(|l| l.as_ref().ok());
+                        let port = port.map(|l| PortRef { bridge: live.id, port: l.ofport });
+                        let too_big = port.and_then(|port| state.too_big_for(port));
+                        let lately = too_big.filter(|seen| now.since(seen.at) < TOO_BIG_LATELY);
+                        let (routes, neighbours) = (&state.routes, &state.neighbours);
+                        let reason = Reason::of(endpoint, routes, neighbours, bridge_of, now)
+                            .with_too_big(lately.map(|seen| seen.mtu));
+                        (reason, tunnel::state::mtu(endpoint, routes))
+                    }
+                    _ => continue,
+                };
+                let name: Arc<str> = interface.name.as_str().into();
+                if states.update(&name, reason, now) {
+                    changed.push(name.to_string());
                 }
-                if states.set_mtu(&endpoint.name, tunnel::state::mtu(endpoint, &state.routes)) {
-                    touched.push(endpoint.name.to_string());
+                if states.set_mtu(&name, mtu) {
+                    touched.push(name.to_string());
                 }
             }
         });
     }
     states.retain(|name| !asked(name) || switch.interface(name).is_some());
     for name in &changed {
-        if let Some(state) = states.get(name) {
+        // What is wrong with options was said when they were read.
+        let is_new = |state: &&TunnelState| !matches!(state.reason, Reason::Misconfigured { .. });
+        if let Some(state) = states.get(name).filter(is_new) {
             let level = if state.reason.is_error() { log::Level::Warn } else { log::Level::Info };
             log::log!(target: "tunnel", level, "{name}: {}", state.reason);
         }
     }
     changed.append(&mut touched);
     changed
+}
+
+/// Whether an interface is, or was to be, a tunnel.
+fn is_tunnel(rows: &Rows, interface: &Interface) -> bool {
+    let row = rows.interfaces.get(&interface.row);
+    row.is_some_and(|row| tunnel::Kind::from_name(&row.kind).is_some())
 }
 
 /// What there is to report.
@@ -149,7 +172,13 @@ pub fn transaction(
                     Some(Ok(port)) => {
                         interface_up(&mut w, switch, name, interface, port, tunnels, all)
                     }
-                    Some(Err(why)) => interface_failed(&mut w, interface.row, why),
+                    Some(Err(why)) => {
+                        let mut status = StringMap::new();
+                        if let Some(state) = tunnels.get(&interface.name) {
+                            tunnel_status(&mut status, switch, state);
+                        }
+                        interface_failed(&mut w, interface.row, why, &status);
+                    }
                     None => {}
                 }
             }
@@ -219,7 +248,7 @@ fn iface_types(dummy: DummyMode) -> Vec<String> {
     types.into_iter().map(str::to_owned).collect()
 }
 
-fn interface_failed(w: &mut Writer<'_>, row: Uuid, why: &str) {
+fn interface_failed(w: &mut Writer<'_>, row: Uuid, why: &str, status: &StringMap) {
     w.put("Interface", row, "error", &Some(why.to_owned()));
     w.put("Interface", row, "ofport", &Some(-1_i64));
     let empty = Datum::default();
@@ -235,7 +264,7 @@ fn interface_failed(w: &mut Writer<'_>, row: Uuid, why: &str) {
     ] {
         w.set("Interface", row, column, empty.clone());
     }
-    w.put("Interface", row, "status", &StringMap::new());
+    w.put("Interface", row, "status", status);
     w.put("Interface", row, "statistics", &IntMap::new());
 }
 
@@ -295,10 +324,15 @@ fn status(switch: &Switch, live: &Live, tunnel: Option<&TunnelState>) -> StringM
     if let Some(mtu) = state.mtu {
         map.insert("tunnel_mtu".into(), mtu.to_string());
     }
+    tunnel_status(&mut map, switch, state);
+    map
+}
+
+/// How a tunnel stands, why, and since when.
+fn tunnel_status(map: &mut StringMap, switch: &Switch, state: &TunnelState) {
     map.insert("tunnel_state".into(), state.reason.word().into());
     map.insert("tunnel_state_reason".into(), state.reason.to_string());
     map.insert("tunnel_state_since".into(), since_text(switch, state.since));
-    map
 }
 
 /// A moment as a date, to the second.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use flow::TunnelProtocol;
+use flow::{DpPort, TunnelProtocol};
 
 use super::{Endpoint, ErspanSettings, FlowLabel, InKey, Local, OutKey, Remote, Setting, Tos, Ttl};
 
@@ -64,6 +64,50 @@ impl Endpoint {
         put("ttl", ttl(self.ttl));
         s
     }
+}
+
+/// An endpoint as `ofproto/list-tunnels` shows it, behind this datapath port: what it asks of packets, and what it sends.
+pub struct Listed<'a>(pub &'a Endpoint, pub DpPort);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(endpoint, DpPort(dp)) = self;
+        let Endpoint { name, kind, carries, .. } = endpoint;
+        let from = local(endpoint.local).unwrap_or_else(|| "::".into());
+        let to = remote(endpoint.remote);
+        let in_key = match endpoint.in_key {
+            InKey::Absent => number(0),
+            InKey::Exact(key) => number(key.get()),
+            InKey::Flow => "flow".into(),
+        };
+        write!(f, "port {dp}: {name} ({}: {from}->{to}, key={in_key}, ", kind.name())?;
+        write!(f, "{}, dp port={dp}", carries.name())?;
+        let is_one = match (endpoint.in_key, endpoint.out_key) {
+            (InKey::Absent, OutKey::Absent) | (InKey::Flow, OutKey::Flow) => true,
+            (InKey::Exact(a), OutKey::Exact(b)) => a == b,
+            _ => false,
+        };
+        match endpoint.out_key {
+            _ if is_one => {}
+            OutKey::Absent => f.write_str(", out_key=none")?,
+            OutKey::Exact(key) => write!(f, ", out_key={}", number(key.get()))?,
+            OutKey::Flow => f.write_str(", out_key=flow")?,
+        }
+        match endpoint.ttl {
+            Ttl::Value(ttl) => write!(f, ", ttl={ttl}")?,
+            Ttl::Inherit => f.write_str(", ttl=inherit")?,
+        }
+        if let Some(tos) = tos(endpoint.tos) {
+            write!(f, ", tos={tos}")?;
+        }
+        f.write_str(if endpoint.df { "" } else { ", df=false" })?;
+        f.write_str(if endpoint.csum == Some(true) { ", csum=true)" } else { ")" })
+    }
+}
+
+/// In hexadecimal, but for 0.
+fn number(n: u32) -> String {
+    if n == 0 { "0".into() } else { format!("{n:#x}") }
 }
 
 fn setting<T: Copy>(setting: Setting<T>, text: impl Fn(T) -> String) -> String {

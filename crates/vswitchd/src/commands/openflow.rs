@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use pipeline::{Options, Rule};
+use tunnel::endpoint::Listed;
 use unixctl::{Args, Registry};
 
 use crate::daemon::Daemon;
@@ -73,7 +74,17 @@ fn reconnect(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     Ok(String::new())
 }
 
-/// Tunnels to which the datapath sends without the switch's own ports' help: there are none but those that have ports.
-fn list_tunnels(_: &mut Daemon, _: &Args) -> Result<String, String> {
-    Ok(String::new())
+/// The tunnel ports that packets can belong to, by their datapath's port.
+fn list_tunnels(daemon: &mut Daemon, _: &Args) -> Result<String, String> {
+    let mut out = String::new();
+    for (_, plane) in daemon.switch.planes() {
+        plane.slow.with(|state, _| {
+            let mut all: Vec<_> = state.snapshot.endpoints().iter().collect();
+            all.sort_by_key(|(_, endpoint, dp)| (*dp, endpoint.name.clone()));
+            for (_, endpoint, dp) in all {
+                let _ = writeln!(out, "{}", Listed(endpoint, dp));
+            }
+        });
+    }
+    Ok(out)
 }

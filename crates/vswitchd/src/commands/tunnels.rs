@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use jsonrpc::{Json, Object};
+use tunnel::TunnelState;
 use tunnel::neighbour::commands as neighbours;
 use unixctl::{Args, Registry, Reply};
 use xlate::show_listeners;
@@ -95,13 +96,18 @@ fn egress_port_range(daemon: &mut Daemon, args: &Args) -> Result<String, String>
 /// Ours: how each tunnel stands, why, and since when.
 fn show(daemon: &mut Daemon, args: &Args) -> Reply {
     let now = daemon.clock.now();
-    crate::report::observe_tunnels(&daemon.switch, &mut daemon.tunnels, |_| true, now);
+    let Daemon { switch, rows, tunnels, .. } = daemon;
+    let changed = crate::report::observe_tunnels(switch, rows, tunnels, |_| true, now);
+    // Who looks first does not keep it from the database.
+    changed.iter().for_each(|name| daemon.touch(name));
     let mut text = String::new();
     let mut json = Vec::new();
     let wanted = args.arg(0);
-    let interfaces = daemon.switch.bridges().values().flat_map(|b| &b.interfaces);
-    for (name, live) in interfaces.filter(|(name, _)| wanted.is_none_or(|w| w == name.as_str())) {
-        let Some(standing) = Standing::of(daemon, name, live.as_ref().err()) else { continue };
+    let interfaces = daemon.switch.bridges().values().flat_map(|b| b.interfaces.keys());
+    for name in interfaces.filter(|name| wanted.is_none_or(|w| w == name.as_str())) {
+        let Some(state) = daemon.tunnels.get(name) else { continue };
+        let since = since_text(&daemon.switch, state.since);
+        let standing = Standing { state, since };
         let _ = writeln!(text, "{name}: {standing}");
         json.push(standing.json(name));
     }
@@ -113,61 +119,32 @@ fn show(daemon: &mut Daemon, args: &Args) -> Reply {
 }
 
 /// How a tunnel stands, in words.
-struct Standing {
-    word: &'static str,
-    reason: String,
-    since: Option<String>,
-    mtu: Option<u32>,
+struct Standing<'a> {
+    state: &'a TunnelState,
+    since: String,
 }
 
-impl Standing {
-    /// `None`: it is no tunnel. `refused`: why it is not there at all.
-    fn of(daemon: &Daemon, name: &str, refused: Option<&String>) -> Option<Self> {
-        let switch = &daemon.switch;
-        if let Some(why) = refused {
-            let is_tunnel = daemon
-                .rows
-                .interfaces
-                .values()
-                .any(|row| row.name == name && tunnel::Kind::from_name(&row.kind).is_some());
-            let reason = why.clone();
-            return is_tunnel.then_some(Self {
-                word: "misconfigured",
-                reason,
-                since: None,
-                mtu: None,
-            });
-        }
-        let state = daemon.tunnels.get(name)?;
-        Some(Self {
-            word: state.reason.word(),
-            reason: state.reason.to_string(),
-            since: Some(since_text(switch, state.since)),
-            mtu: state.mtu,
-        })
-    }
-
+impl Standing<'_> {
     fn json(&self, name: &str) -> Json {
-        let fields = [
-            ("name", Some(name.to_owned())),
-            ("state", Some(self.word.to_owned())),
-            ("reason", Some(self.reason.clone())),
-            ("since", self.since.clone()),
+        let reason = self.state.reason.to_string();
+        let texts = [
+            ("name", name),
+            ("state", self.state.reason.word()),
+            ("reason", &reason),
+            ("since", &self.since),
         ];
-        let texts = fields.into_iter().filter_map(|(k, v)| Some((k, Json::from(v?.as_str()))));
-        let mtu = self.mtu.map(|mtu| ("mtu", Json::from(i64::from(mtu))));
+        let texts = texts.into_iter().map(|(k, v)| (k, Json::from(v)));
+        let mtu = self.state.mtu.map(|mtu| ("mtu", Json::from(i64::from(mtu))));
         let all = texts.chain(mtu).map(|(k, v)| (k.to_owned(), v));
         Json::Object(all.collect::<Object>())
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for Standing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.word, self.reason)?;
-        if let Some(since) = &self.since {
-            write!(f, " since {since}")?;
-        }
-        match self.mtu {
+        let TunnelState { reason, mtu, .. } = self.state;
+        write!(f, "{} ({reason}) since {}", reason.word(), self.since)?;
+        match mtu {
             Some(mtu) => write!(f, ", MTU {mtu}"),
             None => Ok(()),
         }

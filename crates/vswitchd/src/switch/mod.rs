@@ -123,6 +123,8 @@ pub struct Live {
     pub status: Status,
     /// Why it has no part in forwarding although it is here (two tunnels that cannot be told apart).
     pub excluded: Option<String>,
+    /// Whether it has a place among the tunnels, which no newer one takes from it.
+    is_placed: bool,
     /// Since when it is there.
     pub since: Instant,
     /// What controllers forbid, as bits of OpenFlow's port configuration.
@@ -361,6 +363,7 @@ impl Switch {
             device,
             status,
             excluded: None,
+            is_placed: false,
             since: self.clock.now(),
             forbidden: 0,
         };
@@ -391,6 +394,8 @@ impl Switch {
                     self.remove_interface(bridge, &wanted.name);
                     self.add_interface(bridge, wanted);
                 } else {
+                    // What it asks of packets may be another tunnel's by now.
+                    live.is_placed &= self.kind_of(bridge, wanted) == Some(&wanted.kind);
                     set_up_device(&mut live, wanted, wanted.name == bridge);
                     if let (Some(dp), Some((_, plane))) = (live.dp, self.bridge(bridge)) {
                         plane.datapath.set_affinity(dp, &wanted.affinity);
@@ -408,13 +413,14 @@ impl Switch {
         }
     }
 
+    /// What an interface has been until now.
+    fn kind_of(&self, bridge: &str, wanted: &Interface) -> Option<&InterfaceKind> {
+        let interface = self.applied.bridges.get(bridge)?.interface(&wanted.name)?;
+        Some(&interface.kind)
+    }
+
     fn needs_reopening(&self, bridge: &str, wanted: &Interface) -> bool {
-        let was = self
-            .applied
-            .bridges
-            .get(bridge)
-            .and_then(|b| b.interface(&wanted.name))
-            .map(|i| &i.kind);
+        let was = self.kind_of(bridge, wanted);
         match (was, &wanted.kind) {
             (
                 Some(InterfaceKind::Dummy { options: a, .. }),

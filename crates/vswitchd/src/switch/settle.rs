@@ -85,19 +85,29 @@ impl Switch {
             let mut builder = SnapshotBuilder::new(self.version, plane.name.as_str());
             builder.source_ports(self.source_ports);
             let mut macs = BTreeMap::new();
-            for (name, live) in self.bridges.iter_mut().filter(|(_, b)| b.kind == *kind) {
-                let Some(wanted) = self.applied.bridges.get(name) else { continue };
-                macs.insert(
-                    live.id,
-                    MacConfig { aging: wanted.mac_aging, max_entries: wanted.mac_table_size },
-                );
-                add_bridge(&mut builder, wanted, live, &mut self.touched);
+            // Of two tunnels that cannot be told apart the one that was there first stays.
+            for with_new in [false, true] {
+                for (name, live) in self.bridges.iter_mut().filter(|(_, b)| b.kind == *kind) {
+                    let Some(wanted) = self.applied.bridges.get(name) else { continue };
+                    if !with_new {
+                        macs.insert(
+                            live.id,
+                            MacConfig {
+                                aging: wanted.mac_aging,
+                                max_entries: wanted.mac_table_size,
+                            },
+                        );
+                        add_bridge(&mut builder, wanted, live);
+                    }
+                    add_ports(&mut builder, wanted, live, &mut self.touched, with_new);
+                }
             }
             let snapshot = builder.build();
             let ends = tunnel_ends(&snapshot);
             plane.slow.with(|state, _| state.routes.watch(Some(ends.clone())));
             plane.slow.publish(snapshot, &macs);
         }
+        place(&mut self.bridges);
     }
 }
 
@@ -108,12 +118,7 @@ fn lowest_mac(wanted: &desired::Bridge, bridge: &LiveBridge) -> Option<Mac> {
     real.filter_map(device_mac).filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6]).min()
 }
 
-fn add_bridge(
-    builder: &mut SnapshotBuilder,
-    wanted: &desired::Bridge,
-    live: &mut LiveBridge,
-    touched: &mut BTreeSet<String>,
-) {
+fn add_bridge(builder: &mut SnapshotBuilder, wanted: &desired::Bridge, live: &LiveBridge) {
     let mut bridge = Bridge::new(live.id, wanted.name.as_str());
     bridge.uuid = wanted.row.words();
     bridge.fail_mode = wanted.fail_mode;
@@ -121,11 +126,24 @@ fn add_bridge(
     bridge.flood_vlans = wanted.flood_vlans.iter().filter_map(|v| Vid::new(*v)).collect();
     if let Err(error) = builder.bridge(bridge) {
         log::error!(target: LOG, "bridge {}: {error}", wanted.name);
-        return;
     }
+}
+
+/// Adds a bridge's new tunnels, or all its other ports.
+fn add_ports(
+    builder: &mut SnapshotBuilder,
+    wanted: &desired::Bridge,
+    live: &mut LiveBridge,
+    touched: &mut BTreeSet<String>,
+    new_tunnels: bool,
+) {
     let mac = live.mac;
     for interface in wanted.interfaces() {
         let Some(Ok(port)) = live.interfaces.get_mut(&interface.name) else { continue };
+        let is_new = matches!(interface.kind, InterfaceKind::Tunnel(_)) && !port.is_placed;
+        if is_new != new_tunnels {
+            continue;
+        }
         let Some(spec) = spec(wanted, interface, port, mac) else { continue };
         let added = builder.port(live.id, spec);
         let excluded = added.err().map(|why| {
@@ -138,6 +156,13 @@ fn add_bridge(
             }
         }
         port.excluded = excluded;
+    }
+}
+
+/// All tunnels that are not excluded have their place by now.
+fn place(bridges: &mut BTreeMap<String, LiveBridge>) {
+    for live in bridges.values_mut().flat_map(|b| b.interfaces.values_mut()).flatten() {
+        live.is_placed = live.excluded.is_none();
     }
 }
 
