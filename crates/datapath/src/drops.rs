@@ -47,7 +47,7 @@ drop_reasons! {
     RecircError = "datapath_drop_recirc_error",
     /// Output to a port that does not exist.
     InvalidPort = "datapath_drop_invalid_port",
-    /// Output to a bond that does not exist.
+    /// Output to a bond none of whose members may send.
     InvalidBond = "datapath_drop_invalid_bond",
     /// To be decapsulated for a tunnel port that does not exist.
     InvalidTnlPort = "datapath_drop_invalid_tnl_port",
@@ -125,6 +125,8 @@ drop_reasons! {
     ReservedMulticast = "drop_action_reserved_multicast",
     /// Would go out where it came in.
     Hairpin = "drop_action_hairpin",
+    /// Came in by a member of a bond that does not take it.
+    BondRefused = "drop_action_bond_refused",
     /// Came in on a port that the switch does not know.
     UnknownPort = "drop_action_unknown_port",
 }
@@ -150,6 +152,8 @@ impl From<DropCause> for DropReason {
             DropCause::PortDisabled => DropReason::PortDown,
             DropCause::ReservedMulticast => DropReason::ReservedMulticast,
             DropCause::Hairpin => DropReason::Hairpin,
+            DropCause::BondRefused => DropReason::BondRefused,
+            DropCause::BondWithoutMember => DropReason::InvalidBond,
             DropCause::UnknownPort => DropReason::UnknownPort,
             DropCause::InvalidEcn => DropReason::Congestion,
         }

@@ -207,6 +207,10 @@ pub enum DropCause {
     ReservedMulticast,
     /// Output to the port it came from (hairpin) is the only choice (`drop_action_hairpin`).
     Hairpin,
+    /// Came in by a member of a bond that does not take it (`drop_action_bond_refused`).
+    BondRefused,
+    /// Output to a bond none of whose members may send (`datapath_drop_invalid_bond`).
+    BondWithoutMember,
     /// The flow arrived on a port that the switch does not know (`drop_action_unknown_port`).
     UnknownPort,
     /// ECN marks that RFC 6040 forbids to combine (`drop_action_ecn`).

@@ -55,8 +55,7 @@ impl<P: Copy + Ord> Bundle<P> {
     /// One that is to be so.
     pub fn new(config: &Config<P>, now: Instant) -> Self {
         let (carriers, past) = (BTreeMap::new(), Version::default());
-        let mut bundle =
-            Self { name: config.name.clone(), bond: None, lacp: None, carriers, past };
+        let mut bundle = Self { name: config.name.clone(), bond: None, lacp: None, carriers, past };
         bundle.configure(config, now);
         bundle
     }

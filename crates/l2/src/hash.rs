@@ -17,6 +17,15 @@ impl Murmur {
         self.0 = (self.0 ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
     }
 
+    /// Adds bytes as words of a little-endian machine, the last filled up with zeros.
+    pub fn add_bytes(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(4) {
+            let mut word = [0; 4];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            self.add(u32::from_le_bytes(word));
+        }
+    }
+
     /// The hash; `salt` is the number of bytes as a rule.
     pub fn finish(self, salt: u32) -> u32 {
         let hash = self.0 ^ salt;

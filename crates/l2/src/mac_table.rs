@@ -52,6 +52,9 @@ impl MacConfig {
 /// By so much an entry may seem older than it is.
 pub const REFRESH: Duration = Duration::from_millis(100);
 
+/// So long a station is not taken to have moved behind a bond by what it said everywhere.
+const ANNOUNCED: Duration = Duration::from_secs(5);
+
 /// What came of [`MacTable::learn`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned {
@@ -92,6 +95,8 @@ pub struct MacEntry<P> {
     pub heard: Option<Instant>,
     /// Order of use among those heard at one time; unique.
     stamp: u64,
+    /// Until when it said by itself where it is: what comes back of that by a bond does not move it.
+    announced_until: Option<Instant>,
 }
 
 impl<P> MacEntry<P> {
@@ -247,13 +252,27 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
         }
     }
 
+    /// A station has told everybody where it is, by gratuitous ARP, and not through a bond.
+    pub fn announce(&mut self, vlan: u16, mac: Mac, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&(vlan, mac)) {
+            entry.announced_until = Some(now + ANNOUNCED);
+        }
+    }
+
+    /// Whether a station told that a moment ago.
+    pub fn has_announced(&self, vlan: u16, mac: Mac, now: Instant) -> bool {
+        let entry = self.entries.get(&(vlan, mac));
+        entry.and_then(|entry| entry.announced_until).is_some_and(|until| now < until)
+    }
+
     fn next_stamp(&mut self) -> u64 {
         self.next_stamp += 1;
         self.next_stamp
     }
 
     fn link(&mut self, key: (u16, Mac), port: P, now: Instant) {
-        let entry = MacEntry { port, heard: Some(now), stamp: self.next_stamp() };
+        let entry =
+            MacEntry { port, heard: Some(now), stamp: self.next_stamp(), announced_until: None };
         self.entries.insert(key, entry);
         self.by_port.entry(port).or_default().insert(entry.age_order(), key);
     }
@@ -330,7 +349,7 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
             None => {}
         }
         let stamp = self.next_stamp();
-        self.entries.insert(key, MacEntry { port, heard: None, stamp });
+        self.entries.insert(key, MacEntry { port, heard: None, stamp, announced_until: None });
         self.changed();
         SetStatic::Changed
     }

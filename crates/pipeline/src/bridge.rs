@@ -22,6 +22,9 @@ pub enum FailMode {
     Secure,
 }
 
+/// What a port of several interfaces, or one on which LACP is spoken, is to be.
+pub type Bundle = l2::bundle::Config<OfPort>;
+
 /// A bridge with its ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
@@ -39,6 +42,7 @@ pub struct Bridge {
     pub forward_bpdu: bool,
     pub(crate) ports: BTreeMap<OfPort, Port>,
     pub(crate) flood_order: Vec<OfPort>,
+    pub(crate) bundles: BTreeMap<OfPort, Arc<Bundle>>,
 }
 
 impl Bridge {
@@ -53,6 +57,7 @@ impl Bridge {
             forward_bpdu: false,
             ports: BTreeMap::new(),
             flood_order: Vec::new(),
+            bundles: BTreeMap::new(),
         }
     }
 
@@ -69,6 +74,22 @@ impl Bridge {
     /// All ports in the order in which floods visit them.
     pub fn flood_ports(&self) -> impl Iterator<Item = &Port> {
         self.flood_order.iter().filter_map(|p| self.ports.get(p))
+    }
+
+    /// What the bundle with that number is to be.
+    pub fn bundle(&self, home: OfPort) -> Option<&Arc<Bundle>> {
+        self.bundles.get(&home)
+    }
+
+    /// All bundles, each with its number.
+    pub fn bundles(&self) -> impl Iterator<Item = (OfPort, &Arc<Bundle>)> {
+        self.bundles.iter().map(|(home, bundle)| (*home, bundle))
+    }
+
+    /// Whether frames of its own may come back to it, by another member of a bond whose other end knows nothing of the bond.
+    pub fn may_hear_itself(&self) -> bool {
+        let mut bonds = self.bundles.values().filter_map(|bundle| bundle.bond.as_ref());
+        bonds.any(|bond| bond.mode == l2::bond::Mode::BalanceSlb)
     }
 
     /// The hardware address of the local port.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use base::Instant;
 use classifier::Pattern;
 use datapath::{Answers, Miss, MissReason, Resolver};
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, RecircId, SlowReason};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, Protocol, RecircId, SlowReason};
 use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
 
 use crate::flows::Delta;
@@ -103,6 +103,8 @@ enum Fate {
     PathMtu,
     /// It is a part of a packet that may be a tunnel's.
     Fragment(DpPort),
+    /// It is for the bundle that it came in by.
+    Bundle,
     /// Nothing.
     Nothing,
 }
@@ -177,6 +179,10 @@ impl Shared {
                     Access::Read(_) | Access::Write(_) => Fate::PathMtu,
                 },
                 MissReason::Action(SlowReason::Fragment(host)) => Fate::Fragment(host),
+                MissReason::Action(SlowReason::Protocol(Protocol::Lacp)) => match access {
+                    Access::Read(_) => return None,
+                    Access::Write(_) => Fate::Bundle,
+                },
                 MissReason::TooBig { .. } => Fate::TooBig,
                 MissReason::Action(_) => Fate::Nothing, // nothing asks for these yet
             };
@@ -269,7 +275,8 @@ impl Shared {
                 }
                 (Fate::PathMtu, Access::Write(state)) => self.learn_path(state, &miss, now),
                 (Fate::PathMtu, Access::Read(state)) => self.hear_path(state, &miss),
-                (Fate::Neighbour(_) | Fate::Nothing, _) => {}
+                (Fate::Bundle, Access::Write(state)) => self.tell_bundle(state, &miss, now),
+                (Fate::Neighbour(_) | Fate::Bundle | Fate::Nothing, _) => {}
             }
         }
         tally.write(access.state());

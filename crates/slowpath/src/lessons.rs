@@ -37,10 +37,9 @@ impl State {
         uses.iter().any(|used| match used {
             Use::LearnRule(learn) => self.wants_rule(learn, now),
             Use::Shorten(_) => ends(delta),
-            Use::Learn(learn) => self
-                .macs
-                .get(&learn.bridge)
-                .is_none_or(|table| table.has_news(learn.vlan, learn.mac, learn.port, now)),
+            Use::Learn(learn) => self.macs.get(&learn.bridge).is_none_or(|table| {
+                learn.announces || table.has_news(learn.vlan, learn.mac, learn.port, now)
+            }),
             Use::Neighbour(n) => self.neighbours.has_use(&n.bridge, n.ip, n.asker, now),
             Use::NeighbourSeen(seen) => self.neighbours.has_news(seen, now),
             Use::Rx(_)
@@ -50,6 +49,7 @@ impl State {
             | Use::Table(..)
             | Use::Group(_)
             | Use::Grown(_)
+            | Use::Bucket(..)
             | Use::Frozen(..) => false,
         })
     }
@@ -57,10 +57,9 @@ impl State {
     /// Whether [`Shared::apply`] would write.
     pub(crate) fn has_effect(&self, effects: &[Effect], now: Instant) -> bool {
         effects.iter().any(|effect| match effect {
-            Effect::Learn(learn) => self
-                .macs
-                .get(&learn.bridge)
-                .is_none_or(|table| table.has_news(learn.vlan, learn.mac, learn.port, now)),
+            Effect::Learn(learn) => self.macs.get(&learn.bridge).is_none_or(|table| {
+                learn.announces || table.has_news(learn.vlan, learn.mac, learn.port, now)
+            }),
             Effect::NeighbourSeen(seen) => self.neighbours.has_news(seen, now),
             Effect::Resolve(_) => true,
         })
@@ -94,6 +93,7 @@ impl Shared {
                 Use::TxDrop(port, _) => {
                     state.count_traffic(*port, |t| t.tx_dropped += delta.packets);
                 }
+                Use::Bucket(at, bucket) => state.bundles.count(*at, *bucket, delta.bytes),
                 Use::Met(met) => tally.add(state, met, delta, at),
                 Use::Group(grouped) => {
                     let usage = &grouped.group.usage;
@@ -137,6 +137,7 @@ impl Shared {
                 | Use::Group(_)
                 | Use::Shorten(_)
                 | Use::Grown(_)
+                | Use::Bucket(..)
                 | Use::Frozen(..) => {}
             }
         }

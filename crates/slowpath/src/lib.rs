@@ -33,6 +33,7 @@
 mod ages;
 mod aside;
 mod barrier;
+mod bundles;
 mod by_hand;
 mod control;
 mod controller;
@@ -223,7 +224,10 @@ impl SlowPath {
     /// A new configuration takes effect: translations from now on use it, and flows made from the last one are checked. Where
     /// these are few, that is done when this returns.
     pub fn publish(&self, snapshot: Snapshot, macs: &BTreeMap<BridgeId, MacConfig>) {
-        self.with(|state, now| state.publish(snapshot, macs, now));
+        self.with(|state, now| {
+            state.publish(snapshot, macs, now);
+            self.0.shared.run_bundles(state, now);
+        });
         self.0.shared.settle_all();
     }
 
@@ -237,6 +241,15 @@ impl SlowPath {
         shared.release_ready(&mut state, now);
         shared.release(state);
         result
+    }
+
+    /// Does something to bundles, and what follows from it.
+    pub fn with_bundles<R>(&self, use_state: impl FnOnce(&mut State, Instant) -> R) -> R {
+        self.with(|state, now| {
+            let result = use_state(state, now);
+            self.0.shared.run_bundles(state, now);
+            result
+        })
     }
 
     /// Does all that these messages ask, or nothing; `None` if there is no such bridge. Packets are answered meanwhile.

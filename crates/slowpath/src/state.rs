@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::ages::Ages;
 use crate::aside::Postponed;
+use crate::bundles::Bundles;
 use crate::lock;
 use crate::under_way::UnderWay;
 
@@ -50,6 +51,8 @@ pub struct State {
     pub frozens: Frozens,
     /// Stations, per bridge.
     pub macs: MacTables,
+    /// Ports of several interfaces.
+    pub(crate) bundles: Bundles,
     /// Routes and own addresses.
     pub routes: Routes,
     /// Next hops.
@@ -72,7 +75,7 @@ pub struct State {
     /// Bridges may have got other programs since `version` was last raised.
     is_published: bool,
     /// The versions of all parts when `version` was last raised.
-    parts: [Version; 6],
+    parts: [Version; 7],
 }
 
 impl State {
@@ -84,6 +87,7 @@ impl State {
             meters: BTreeMap::new(),
             frozens: Frozens::default(),
             macs: MacTables::new(),
+            bundles: Bundles::default(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
             peers: Peers::default(),
@@ -96,7 +100,7 @@ impl State {
             ages: Ages::default(),
             aside: None,
             is_published: false,
-            parts: [Version::default(); 6],
+            parts: [Version::default(); 7],
         }
     }
 
@@ -107,6 +111,7 @@ impl State {
             frozens: &self.frozens,
             meters: &self.meter_ids,
             macs: &self.macs,
+            bundles: &self.bundles.all,
             routes: &self.routes,
             neighbours: &self.neighbours,
             peers: &self.peers,
@@ -147,7 +152,7 @@ impl State {
                 let same = snapshot
                     .bridge(*id)
                     .and_then(|b| b.port(port.ofport))
-                    .is_some_and(|new| new.name == port.name && new.vlan == port.vlan);
+                    .is_some_and(|new| is_same_place(new, port));
                 if !same {
                     table.forget_port(port.ofport);
                 }
@@ -164,6 +169,7 @@ impl State {
         }
         lock(&self.traffic).retain(|port, _| snapshot.port(*port).is_some());
         lock(&self.too_big).retain(|port, _| snapshot.port(*port).is_some());
+        self.bundles.configure(&snapshot, &self.frozens, now);
         self.is_published = true;
         self.mac_configs = macs.clone();
         self.snapshot = Arc::new(snapshot);
@@ -171,7 +177,11 @@ impl State {
 
     /// A station was heard.
     pub(crate) fn learn(&mut self, learn: &Learn, now: Instant) {
-        self.mac_table(learn.bridge).learn(learn.vlan, learn.mac, learn.port, now);
+        let table = self.mac_table(learn.bridge);
+        table.learn(learn.vlan, learn.mac, learn.port, now);
+        if learn.announces {
+            table.announce(learn.vlan, learn.mac, now);
+        }
     }
 
     /// A flow whose source is this station has had packets, the last at `now`. If it was heard elsewhere since, it has moved
@@ -203,6 +213,7 @@ impl State {
             self.routes.version(),
             self.neighbours.version(),
             self.peers.version(),
+            self.bundles.version(),
             Version(macs),
             Version(programs),
         ];
@@ -224,6 +235,11 @@ impl State {
         self.parts = parts;
         if is_beyond { Change::Anything } else { Change::Rules }
     }
+}
+
+/// Whether stations known at the one are at the other.
+fn is_same_place(new: &pipeline::Port, old: &pipeline::Port) -> bool {
+    new.name == old.name && new.vlan == old.vlan && new.home() == old.home()
 }
 
 /// A number that nobody outside can guess.

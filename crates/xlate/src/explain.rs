@@ -5,7 +5,9 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use flow::ct::{Nat, NatSide};
-use flow::{Action, FlowKey, Mask, SlowReason, TunnelKey, Vlan, erspan_bits, tunnel_flag};
+use flow::{
+    Action, FlowKey, Mask, Protocol, SlowReason, TunnelKey, Vlan, erspan_bits, tunnel_flag,
+};
 use openflow::field::Prereq;
 use openflow::{Field, Match};
 use packet::wire::ethernet::eth_type;
@@ -228,6 +230,9 @@ fn unsent(actions: &mut Vec<Action>) {
 /// Why packets of the flow keep going to the slow path.
 fn slow(t: &Translation) -> Vec<&'static str> {
     let reason = |action: &Action| match action {
+        Action::Userspace(SlowReason::Protocol(Protocol::Lacp)) => {
+            Some("Consists of LACP packets.")
+        }
         Action::Userspace(SlowReason::Action) => Some("Uses action(s) not supported by datapath."),
         _ => None,
     };

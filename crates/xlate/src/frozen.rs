@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use flow::{RecircId, TunnelKey};
 use openflow::Action;
-use pipeline::{BridgeId, Registers};
+use pipeline::{BridgeId, OfPort, Registers};
 
 use crate::packet::merge_tunnel;
 use crate::run::StepRef;
@@ -48,6 +48,8 @@ pub struct Frozen {
     pub steps: Vec<Step>,
     /// What a controller is told, if it is to be told of the packet.
     pub message: Option<Message>,
+    /// The bundle of the bridge that it is about to leave by, in the bucket that its hash names; there is nothing else to do.
+    pub leaves_by: Option<OfPort>,
 }
 
 /// Something left to do.

@@ -1,33 +1,7 @@
 //! The two hash functions by which the reference chooses: Austin Appleby's MurmurHash3 for 32 bits, and Bob Jenkins's lookup3
 //! (both in the public domain). They are not for tables of our own; a pair of switches, one of each make, must choose alike.
 
-/// MurmurHash3, word by word.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Murmur(u32);
-
-impl Murmur {
-    pub(crate) fn new(basis: u32) -> Self {
-        Self(basis)
-    }
-
-    pub(crate) fn add(&mut self, word: u32) {
-        let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
-        self.0 = (self.0 ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
-    }
-
-    /// Bytes as words of a little-endian machine, the last filled up with zeros.
-    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
-        words(bytes).for_each(|word| self.add(word));
-    }
-
-    /// The hash; `salt` is the number of bytes as a rule.
-    pub(crate) fn finish(self, salt: u32) -> u32 {
-        let hash = self.0 ^ salt;
-        let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
-        let hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
-        hash ^ hash >> 16
-    }
-}
+pub(crate) use l2::hash::Murmur;
 
 /// Of bytes.
 pub(crate) fn bytes(bytes: &[u8], basis: u32) -> u32 {

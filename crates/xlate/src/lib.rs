@@ -22,6 +22,7 @@
 //! `terminate` (tunnels in), [`frozen`] (packets that come back), `explain` (for people).
 
 mod action;
+mod bundle;
 mod commit;
 mod explain;
 mod fit;
@@ -44,12 +45,13 @@ mod view;
 mod walk;
 mod ways;
 
+pub use bundle::hashed;
 pub use explain::{Explained, Resumed, Taught, describe, explain, flow_text, options_of};
 pub use frozen::{Frozen, Frozens};
 pub use inject::{translate_packet_out, translate_resumed};
 pub use request::{
-    Effect, Entered, Fork, Grouped, Learn, LearnRule, MacTables, Met, MeterIds, Needed, Programs,
-    Request, Resolve, Shorten, Tables, Translation, Use, Wait,
+    Bundles, Effect, Entered, Fork, Grouped, Learn, LearnRule, MacTables, Met, MeterIds, Needed,
+    Programs, Request, Resolve, Shorten, Tables, Translation, Use, Wait,
 };
 pub use run::REASON_EXPLICIT_MISS;
 pub use terminate::show_listeners;

@@ -2,7 +2,7 @@
 
 use flow::{DropCause, Vlan};
 use packet::wire::ethernet::{Mac, MacText, eth_type, is_multicast, is_reserved};
-use pipeline::{Bridge, Port, PortRef, PriorityTags, Vid};
+use pipeline::{Bridge, OfPort, Port, PortRef, PriorityTags, Vid};
 
 use crate::packet::Packet;
 use crate::request::{Effect, Learn, Use};
@@ -18,11 +18,15 @@ impl<'a> Walk<'a> {
             Ok(vid) => vid,
             Err(cause) => return self.give_up(cause),
         };
+        let announces = bridge.may_hear_itself() && self.is_gratuitous_arp(&packet);
         if let Some(from) = from {
-            self.learn(bridge, from, vid, packet.key.flow.eth_src);
+            if let Err(cause) = self.admit_to_bundle(bridge, from, vid, &packet, announces) {
+                return self.give_up(cause);
+            }
+            self.learn(bridge, from, vid, packet.key.flow.eth_src, announces);
         }
         match self.station(bridge, vid, packet.key.flow.eth_dst) {
-            Some(to) if from.is_some_and(|from| from.ofport == to.ofport) => {
+            Some(to) if from.is_some_and(|from| from.home() == to.home()) => {
                 self.say(|| "learned port is input port, dropping".into());
                 self.give_up(DropCause::Hairpin);
             }
@@ -62,22 +66,40 @@ impl<'a> Walk<'a> {
         Ok(vid)
     }
 
-    fn learn(&mut self, bridge: &Bridge, from: &Port, vid: Vid, mac: Mac) {
+    fn learn(&mut self, bridge: &Bridge, from: &Port, vid: Vid, mac: Mac, announces: bool) {
         if is_multicast(&mac) || !bridge.learns(vid) {
             return;
         }
-        let learn = Learn { bridge: bridge.id, vlan: vid.get(), mac, port: from.ofport };
+        let is_bonded = bridge.bundle(from.home()).is_some_and(|b| b.bond.is_some());
+        if announces && is_bonded && self.has_announced(bridge, vid, mac) {
+            return;
+        }
+        let announces = announces && !is_bonded;
+        let port = from.home();
+        let learn = Learn { bridge: bridge.id, vlan: vid.get(), mac, port, announces };
         // Without a packet nothing will be learned.
         if self.is_traced() && self.has_packet {
             let table = self.tables.macs.get(&bridge.id);
             let known = table.and_then(|table| table.lookup(vid.get(), mac, self.now));
-            if known != Some(from.ofport) {
+            if known != Some(port) {
                 let (mac, vid) = (MacText(&mac), vid.get());
-                self.say(|| format!("learned that {mac} is on port {} in VLAN {vid}", from.name));
+                let name = bridge.bundle(port).map_or(&from.name, |bundle| &bundle.name);
+                self.say(|| format!("learned that {mac} is on port {name} in VLAN {vid}"));
             }
         }
         self.effects.push(Effect::Learn(learn));
         self.uses.push(Use::Learn(learn));
+    }
+
+    /// Whether a station told everybody a moment ago where it is.
+    pub(crate) fn has_announced(&self, bridge: &Bridge, vid: Vid, mac: Mac) -> bool {
+        let table = self.tables.macs.get(&bridge.id);
+        table.is_some_and(|table| table.has_announced(vid.get(), mac, self.now))
+    }
+
+    /// The number under which a station is known.
+    pub(crate) fn home_of(&self, bridge: &Bridge, vid: Vid, mac: Mac) -> Option<OfPort> {
+        self.tables.macs.get(&bridge.id)?.lookup(vid.get(), mac, self.now)
     }
 
     /// The port of a station, if it is known and the port is still there and of this VLAN.
@@ -85,16 +107,15 @@ impl<'a> Walk<'a> {
         if is_multicast(&mac) || !bridge.learns(vid) {
             return None;
         }
-        let table = self.tables.macs.get(&bridge.id)?;
-        let port = bridge.port(table.lookup(vid.get(), mac, self.now)?)?;
+        let port = bridge.port(self.home_of(bridge, vid, mac)?)?;
         port.vlan.carries(vid).then_some(port)
     }
 
     fn flood(&mut self, bridge: &'a Bridge, from: Option<&Port>, vid: Vid, packet: Packet) {
         for to in bridge.flood_ports() {
             let may = from
-                .is_none_or(|from| to.ofport != from.ofport && !(from.protected && to.protected));
-            let wanted = may && !to.config.no_flood && to.vlan.carries(vid);
+                .is_none_or(|from| to.home() != from.home() && !(from.protected && to.protected));
+            let wanted = may && to.is_home() && !to.config.no_flood && to.vlan.carries(vid);
             if wanted {
                 self.output_vlan(bridge, to, vid, packet);
             }
@@ -102,11 +123,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Sends the packet, which belongs to VLAN `vid`, out of a port with the tag that the port wants.
-    fn output_vlan(&mut self, bridge: &Bridge, to: &'a Port, vid: Vid, mut packet: Packet) {
+    fn output_vlan(&mut self, bridge: &'a Bridge, to: &'a Port, vid: Vid, mut packet: Packet) {
         let tag = self.egress_tag(to, vid, &packet);
         if tag != packet.tag() {
             packet.look_at_pcp(&mut self.mask);
             packet.set_tag(tag);
+        }
+        if to.bundle.is_some() {
+            return self.output_bundle(bridge, to, vid, &packet);
         }
         self.output(PortRef { bridge: bridge.id, port: to.ofport }, to, &packet);
     }

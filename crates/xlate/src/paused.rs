@@ -47,6 +47,7 @@ impl Frozen {
             set: all.action_set.clone(),
             steps: steps(&all.rest),
             message: None,
+            leaves_by: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::Instant;
 use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId};
-use l2::MacTable;
+use l2::{Bundle, MacTable};
 use openflow::message::FlowMod;
 use packet::wire::ethernet::Mac;
 use pipeline::{BridgeId, Group, Key, OfPort, PortRef, Program, Registers, Rule};
@@ -19,6 +19,9 @@ use crate::view::View;
 
 /// The MAC table of each bridge that has learned anything.
 pub type MacTables = BTreeMap<BridgeId, MacTable<OfPort>>;
+
+/// Each bundle, by its bridge and number.
+pub type Bundles = BTreeMap<PortRef, Bundle<OfPort>>;
 
 /// What controllers have programmed into each bridge.
 pub type Programs = BTreeMap<BridgeId, Program>;
@@ -37,6 +40,8 @@ pub struct Tables<'a> {
     pub frozens: &'a Frozens,
     /// Stations.
     pub macs: &'a MacTables,
+    /// Ports of several interfaces.
+    pub bundles: &'a Bundles,
     /// Routes and own addresses.
     pub routes: &'a Routes,
     /// Next hops.
@@ -127,8 +132,10 @@ pub struct Learn {
     pub vlan: u16,
     /// Its address.
     pub mac: Mac,
-    /// Where.
+    /// Where: a port, or a bundle ([`pipeline::Port::home`]).
     pub port: OfPort,
+    /// It says so to everybody, of its own accord.
+    pub announces: bool,
 }
 
 /// A neighbour's hardware address is wanted.
@@ -191,6 +198,8 @@ pub enum Use {
     Group(Grouped),
     /// They come back, or go to a controller, with this number.
     Frozen(RecircId, Arc<Frozen>),
+    /// They leave by a bundle, in this bucket.
+    Bucket(PortRef, u8),
     /// Their source station is alive.
     Learn(Learn),
     /// They need this neighbour.

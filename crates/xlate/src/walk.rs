@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use flow::{Action, DropCause, FlowKey, Mask, RecircId, TunnelKey};
+use flow::{Action, DropCause, FlowKey, Mask, Protocol, RecircId, SlowReason, TunnelKey};
 use pipeline::{BridgeId, Key, OfPort, PortKind, PortRef, Program, Snapshot};
 
 use crate::packet::Packet;
@@ -246,7 +246,11 @@ impl<'a> Walk<'a> {
                 run.is_first = walk.depth == 1;
                 run.is_home = walk.in_port.is_some_and(|home| home.bridge == at.bridge);
                 let came = run.packet;
-                walk.run_tables(&mut run);
+                if walk.is_for_bundle(bridge, at.port, &came) {
+                    walk.push(Action::Userspace(SlowReason::Protocol(Protocol::Lacp)));
+                } else {
+                    walk.run_tables(&mut run);
+                }
                 if run.is_first && program.is_some_and(Program::is_in_band) {
                     walk.deliver_dhcp(bridge, &came);
                 }

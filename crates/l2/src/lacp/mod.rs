@@ -399,8 +399,7 @@ impl<P: Copy + Ord> Lacp<P> {
 }
 
 /// Of a partner's belief, what makes it a wrong one (802.1AX, "update_NTT").
-const LASTING: u8 =
-    state::ACTIVITY | state::TIMEOUT | state::AGGREGATION | state::SYNCHRONIZED;
+const LASTING: u8 = state::ACTIVITY | state::TIMEOUT | state::AGGREGATION | state::SYNCHRONIZED;
 
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,8 @@ fn at(ms: u64) -> Instant {
 }
 
 fn system(n: u8, active: bool) -> Lacp<u16> {
-    let settings = Settings {
-        active,
-        sys_id: [2, 0, 0, 0, 0, n],
-        sys_priority: 65534,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { active, sys_id: [2, 0, 0, 0, 0, n], sys_priority: 65534, ..Settings::default() };
     let mut lacp = Lacp::new("bond0".into(), settings);
     for port in [1, 2] {
         let name = format!("p{port}").into();

@@ -33,11 +33,12 @@ impl<'a> Walk<'a> {
             set: run.set.clone(),
             steps,
             message,
+            leaves_by: None,
         }
     }
 
     /// The number of a state, for as long as the flow that comes of this translation lasts.
-    fn number(&mut self, frozen: Frozen) -> Option<RecircId> {
+    pub(crate) fn number(&mut self, frozen: Frozen) -> Option<RecircId> {
         let Some((id, frozen)) = self.tables.frozens.id(frozen) else {
             self.fail(DropCause::NoRecirculationContext, || "no recirculation id is left".into());
             return None;
@@ -60,6 +61,7 @@ impl<'a> Walk<'a> {
             set: Vec::new(),
             steps: Vec::new(),
             message: None,
+            leaves_by: None,
         })?;
         if id.0 >> 24 != 0 {
             self.fail(DropCause::NoRecirculationContext, || "no number is left".into());
@@ -144,6 +146,9 @@ impl<'a> Walk<'a> {
         };
         let program = self.tables.programs.get(&bridge.id);
         let mut packet = Packet::new(key);
+        if let Some(home) = frozen.leaves_by {
+            return self.leave_hashed(bridge, home, packet);
+        }
         packet.key.flow.tunnel = frozen.tunnel_of(&key.tunnel);
         packet.set_tunnel(&frozen.tunnel_set);
         let mut run = Run::new(bridge, program, 0, packet);

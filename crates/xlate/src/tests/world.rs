@@ -14,7 +14,8 @@ use pipeline::{
 use tunnel::{Endpoint, Kind, Neighbours, Peers, Routes};
 
 use crate::{
-    Effect, Frozens, MacTables, MeterIds, Programs, Request, Tables, Translation, translate,
+    Bundles, Effect, Frozens, MacTables, MeterIds, Programs, Request, Tables, Translation,
+    translate,
 };
 
 pub(super) fn mac(s: &str) -> Mac {
@@ -26,6 +27,7 @@ pub(super) fn mac(s: &str) -> Mac {
 pub(super) struct World {
     pub(super) snapshot: Snapshot,
     pub(super) macs: MacTables,
+    pub(super) bundles: Bundles,
     pub(super) routes: Routes,
     pub(super) neighbours: Neighbours,
     pub(super) peers: Peers,
@@ -48,6 +50,7 @@ impl World {
         Self {
             snapshot,
             macs: MacTables::new(),
+            bundles: Bundles::new(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
             peers: Peers::default(),
@@ -64,6 +67,7 @@ impl World {
             frozens: &self.frozens,
             meters: &self.meters,
             macs: &self.macs,
+            bundles: &self.bundles,
             routes: &self.routes,
             neighbours: &self.neighbours,
             peers: &self.peers,
