@@ -121,8 +121,11 @@ impl Replication {
         }
     }
 
-    /// Becomes active.
+    /// Becomes active. What the other server has said is heard first, for it may have answered its clients and died.
     pub(crate) fn disconnect(&mut self, db: &mut Database, time: Time) {
+        for source in self.sources.values_mut() {
+            source.drain(db, time);
+        }
         self.role = Role::Active;
         db.set_backup(false);
         self.sources.clear();

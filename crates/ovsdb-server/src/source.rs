@@ -15,6 +15,9 @@ use crate::remotes::Settings;
 /// Messages taken from a source in one turn, so that a flood of updates keeps nobody from being served.
 const MESSAGES_PER_TURN: usize = 500;
 
+/// Turns that are taken in a row to hear the last words of a source.
+const TURNS_OF_DRAINING: usize = 200;
+
 /// How to reach the servers that have a database.
 #[derive(Clone, Debug)]
 pub(crate) struct Remotes {
@@ -150,6 +153,17 @@ impl Source {
         }
         self.follow_session(db, time);
         self.flush(db, time.now);
+    }
+
+    /// Takes in all that has arrived, to be what the source was when nothing more came. A source that goes on talking is heard for
+    /// a while only.
+    pub(crate) fn drain(&mut self, db: &mut Database, time: Time) {
+        for _ in 0..TURNS_OF_DRAINING {
+            self.run(db, time);
+            if !self.more {
+                break;
+            }
+        }
     }
 
     fn give_up(&mut self, trouble: Trouble, db: &mut Database, time: Time) {
