@@ -144,7 +144,8 @@ impl Drop for Deferred {
 type Handler<C> = Box<dyn Fn(&mut C, &Args) -> Reply + Send>;
 
 struct Command<C> {
-    usage: &'static str,
+    /// Arguments, for the list of commands; none if it is not in there.
+    usage: Option<&'static str>,
     min_args: usize,
     max_args: usize,
     handler: Handler<C>,
@@ -176,7 +177,25 @@ impl<C> Registry<C> {
         R: Into<Reply>,
     {
         let handler: Handler<C> = Box::new(move |context, args| handler(context, args).into());
+        let usage = Some(usage);
         self.commands.insert(name, Command { usage, min_args, max_args, handler });
+    }
+
+    /// Adds a command that `list-commands` does not name: an older name of another.
+    pub fn add_unlisted<F, R>(
+        &mut self,
+        name: &'static str,
+        min_args: usize,
+        max_args: usize,
+        handler: F,
+    ) where
+        F: Fn(&mut C, &Args) -> R + Send + 'static,
+        R: Into<Reply>,
+    {
+        self.add(name, "", min_args, max_args, handler);
+        if let Some(command) = self.commands.get_mut(name) {
+            command.usage = None;
+        }
     }
 
     /// The names of all commands, in order.
@@ -210,7 +229,8 @@ impl<C> Registry<C> {
     }
 
     fn list(&self, format: Format) -> Reply {
-        let lines = self.commands.iter().map(|(name, command)| (*name, command.usage));
+        let lines =
+            self.commands.iter().filter_map(|(name, command)| Some((*name, command.usage?)));
         match format {
             Format::Json => Reply::Json(Json::Object(lines.collect::<Object>())),
             Format::Text => {

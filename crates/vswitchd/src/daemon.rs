@@ -22,13 +22,13 @@ use unixctl::Server;
 
 use crate::commands::turn_log::TurnLog;
 use crate::desired::Problem;
-use crate::desired::{DummyMode, Memo, desired};
+use crate::desired::{DummyMode, Memo, desired, parse_unicast};
 use crate::kept::Kept;
 use crate::kernel::{Kernel, News, RouteChange, change_routes};
 use crate::openflow::{self, Mailbox, Wanted};
 use crate::report::{self, Scope};
 use crate::rows::{self, Rows};
-use crate::switch::{Setup, Switch, Tuning};
+use crate::switch::{BundleStatus, Setup, Switch, Tuning};
 
 /// What the daemon is told when it starts.
 #[derive(Clone, Debug)]
@@ -83,6 +83,10 @@ pub struct Daemon {
     pub openflow_wanted: BTreeMap<String, Wanted>,
     /// How controllers stood when last reported.
     statuses: BTreeMap<String, Status>,
+    /// How ports of several interfaces were when last looked at.
+    bundles: BTreeMap<String, BundleStatus>,
+    /// When links are to be looked at that nobody tells of.
+    next_link_look: Option<Instant>,
     /// For TLS: as given at the start, and as used now.
     given_keys: tls::Settings,
     keys: Keys,
@@ -170,6 +174,8 @@ impl Runner {
             openflow,
             openflow_wanted: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            next_link_look: None,
             given_keys: options.tls,
             keys,
             run_dir: options.setup.run_dir.clone(),
@@ -349,11 +355,13 @@ impl Runner {
         // A tunnel that is new is to have a state from the first.
         let is_touched = |name: &str| touched.contains(name);
         report::observe_tunnels(&daemon.switch, &daemon.rows, &mut daemon.tunnels, is_touched, now);
+        daemon.bundles = daemon.switch.bundles();
         let known = report::Known {
             switch: &daemon.switch,
             rows: &daemon.rows,
             tunnels: &daemon.tunnels,
             controllers: &daemon.statuses,
+            bundles: &daemon.bundles,
             dummy: daemon.dummy,
         };
         let prepared = report::transaction(self.database.begin(), known, is_touched, scope);
@@ -416,12 +424,28 @@ impl Runner {
             let Daemon { switch, turn_log, .. } = &mut self.daemon;
             turn_log.look(switch.planes().map(|(_, plane)| &plane.datapath));
             self.look_at_tunnels(now);
+            self.look_at_bundles();
         }
+        let Daemon { switch, next_link_look, .. } = &mut self.daemon;
+        switch.look_at_links(now, next_link_look);
         if now >= self.daemon.next_statistics {
             self.daemon.next_statistics = now + report::interval(&self.daemon.rows);
             self.daemon.cells = self.daemon.count_cells(&self.database);
             self.report(Scope::All);
         }
+    }
+
+    /// Looks how ports of several interfaces are.
+    fn look_at_bundles(&mut self) {
+        let daemon = &mut self.daemon;
+        let bundles = daemon.switch.bundles();
+        if bundles == daemon.bundles {
+            return;
+        }
+        let changed = bundles.iter().filter(|(name, is)| daemon.bundles.get(*name) != Some(is));
+        let members = changed.clone().flat_map(|(_, bundle)| bundle.current.keys());
+        daemon.touched.extend(changed.map(|(name, _)| name).chain(members).cloned());
+        self.report(Scope::Touched);
     }
 
     /// Looks how tunnels stand, if anything that they depend on is not as it was.
@@ -461,6 +485,7 @@ impl Runner {
             self.daemon.next_statistics,
             self.daemon.coverage.deadline(),
         ];
+        let timers = timers.into_iter().chain(self.daemon.next_link_look);
         let deadline = self.database.deadline(now).into_iter().chain(timers).min();
         Ok(deadline.and_then(|d| self.daemon.clock.sleep_until(d)))
     }
@@ -499,6 +524,7 @@ impl Daemon {
             text,
         }));
         self.switch.apply(wanted);
+        self.next_link_look = self.switch.looked_at().1.map(|_| self.clock.now());
         self.switch.keep(kept);
         let mut tuning = Tuning::default();
         if let Some(ms) = setting("max-idle").and_then(|ms| ms.parse().ok()) {
@@ -525,6 +551,11 @@ impl Daemon {
         let rows = &self.rows;
         for bridge in rows.bridges.values() {
             let ports = bridge.ports.iter().filter_map(|id| rows.ports.get(id));
+            for port in ports.clone() {
+                if let Some(mac) = port.bond_active_slave.as_deref().and_then(parse_unicast) {
+                    self.switch.remember_active(&bridge.name, &port.name, mac);
+                }
+            }
             for interface in
                 ports.flat_map(|p| &p.interfaces).filter_map(|id| rows.interfaces.get(id))
             {

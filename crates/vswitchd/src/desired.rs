@@ -8,6 +8,7 @@
 //!
 //! The one exception are VLANs: a port whose VLANs are not understood carries nothing.
 
+mod bond;
 mod guest;
 mod host;
 mod parts;
@@ -28,8 +29,12 @@ use vswitch_schema::{settings, tables};
 use crate::rows::{Map, Rows};
 
 mod memo;
+mod words;
+pub use bond::{Bonding, Lacp};
 pub use memo::Memo;
 pub use parts::Ports;
+use words::{Config, parse_bool, parse_dpid};
+pub use words::{parse_mac, parse_unicast};
 
 /// An Ethernet address.
 pub type Mac = [u8; 6];
@@ -118,6 +123,8 @@ pub struct Port {
     pub priority_tags: PriorityTags,
     /// `protected`.
     pub protected: bool,
+    /// How its interfaces are used together.
+    pub bonding: Bonding,
     /// The interfaces of the port; more than one makes a bond.
     pub interfaces: Vec<Interface>,
 }
@@ -139,6 +146,8 @@ pub struct Interface {
     pub mtu_request: Option<u32>,
     /// `other_config:pmd-rxq-affinity`: processors by number of receive queue.
     pub affinity: BTreeMap<usize, usize>,
+    /// How it speaks LACP, if its port does.
+    pub lacp: l2::lacp::PortSettings,
 }
 
 /// `type` and the options that belong to it.
@@ -261,6 +270,7 @@ impl Port {
             vlan: VlanMode::trunk_all(),
             priority_tags: PriorityTags::default(),
             protected: false,
+            bonding: Bonding::default(),
             interfaces: vec![interface],
         }
     }
@@ -277,6 +287,7 @@ impl Interface {
             mac: None,
             mtu_request: None,
             affinity: BTreeMap::new(),
+            lacp: Default::default(),
         }
     }
 }
@@ -520,7 +531,7 @@ impl<'a> Reader<'a> {
         let refused = vlan.as_ref().err().map(|why| format!("{}: {why}", row.name));
         let mut interfaces = Vec::new();
         for row_of in rows_of {
-            let mut interface = self.interface(bridge, row_of, row.interfaces.len() > 1);
+            let mut interface = self.interface(bridge, row_of);
             if let Some(why) = &refused {
                 interface.kind = InterfaceKind::Refused(why.clone());
             }
@@ -539,6 +550,7 @@ impl<'a> Reader<'a> {
                 row.other_config.get("priority-tags").map(String::as_str),
             ),
             protected: row.protected,
+            bonding: self.bonding(&bridge.name, row),
             interfaces,
         }
     }
@@ -564,13 +576,8 @@ impl<'a> Reader<'a> {
         true
     }
 
-    fn interface(&mut self, bridge: &Bridge, row: &tables::Interface, bonded: bool) -> Interface {
-        let kind = if bonded {
-            let why = "bonds (ports with several interfaces) are not supported yet";
-            InterfaceKind::Refused(why.into())
-        } else {
-            self.kind_or_as_it_was(bridge, row)
-        };
+    fn interface(&mut self, bridge: &Bridge, row: &tables::Interface) -> Interface {
+        let kind = self.kind_or_as_it_was(bridge, row);
         let mac = row.mac.as_deref().and_then(|text| {
             let mac = parse_unicast(text);
             if mac.is_none() {
@@ -587,6 +594,7 @@ impl<'a> Reader<'a> {
             mac,
             mtu_request: self.mtu(row),
             affinity: self.affinity(bridge, row),
+            lacp: self.lacp_of(&bridge.name, row),
         }
     }
 
@@ -715,77 +723,6 @@ fn refuse_type(name: &str, kind: &str) -> String {
             "could not create {name}: unknown interface type \"{kind}\" (Address family not supported by protocol)"
         ),
     }
-}
-
-/// Reads keys of one row's `other_config`.
-struct Config<'a> {
-    problems: &'a mut Vec<Problem>,
-    table: &'static str,
-    row: Uuid,
-    name: &'a str,
-    map: &'a BTreeMap<String, String>,
-}
-
-impl Config<'_> {
-    /// The key's value; without one the first of `otherwise`, with one that makes no sense the second.
-    fn read<T>(
-        &mut self,
-        key: &str,
-        right: &str,
-        parse: impl Fn(&str) -> Option<T>,
-        otherwise: (T, T),
-    ) -> T {
-        let Some(text) = self.map.get(key) else { return otherwise.0 };
-        if let Some(value) = parse(text) {
-            return value;
-        }
-        self.problems.push(Problem {
-            table: self.table,
-            row: self.row,
-            name: self.name.to_owned(),
-            text: format!("other_config:{key}=\"{text}\" is ignored: it must be {right}"),
-        });
-        otherwise.1
-    }
-}
-
-fn parse_bool(s: &str) -> Option<bool> {
-    match s {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    }
-}
-
-fn parse_dpid(s: &str) -> Option<u64> {
-    let digits = s.strip_prefix("0x").unwrap_or(s);
-    let valid = if s.starts_with("0x") {
-        !digits.is_empty() && digits.len() <= 16
-    } else {
-        digits.len() == 16
-    };
-    u64::from_str_radix(digits, 16).ok().filter(|n| valid && is_hex(digits) && *n != 0)
-}
-
-/// Whether there are digits only: parsing takes a sign as well.
-fn is_hex(s: &str) -> bool {
-    s.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// An Ethernet address that a station can have: neither a group address nor zero.
-pub fn parse_unicast(s: &str) -> Option<Mac> {
-    parse_mac(s).filter(|m| m[0] & 1 == 0 && *m != [0; 6])
-}
-
-/// Six hexadecimal numbers joined by colons.
-pub fn parse_mac(s: &str) -> Option<Mac> {
-    let mut mac = [0; 6];
-    let mut parts = s.split(':');
-    for byte in &mut mac {
-        let part = parts.next().filter(|p| (1..=2).contains(&p.len()) && is_hex(p))?;
-        *byte = u8::from_str_radix(part, 16).ok()?;
-    }
-    parts.next().is_none().then_some(mac)
 }
 
 mod workers;

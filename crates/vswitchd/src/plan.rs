@@ -151,8 +151,8 @@ fn same_settings(old: &Bridge, new: &Bridge) -> bool {
         ports: _,
     } = old;
     let settings = |port: &Port| {
-        let Port { row, vlan, priority_tags, protected, interfaces: _ } = port;
-        (*row, vlan.clone(), *priority_tags, *protected)
+        let Port { row, vlan, priority_tags, protected, bonding, interfaces: _ } = port;
+        (*row, vlan.clone(), *priority_tags, *protected, bonding.clone())
     };
     // By interface, for one may have gone from port to port.
     let same_port = |i: &Interface| match (old.port_of(&i.name), new.port_of(&i.name)) {

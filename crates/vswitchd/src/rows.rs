@@ -64,9 +64,13 @@ pub fn interest() -> Result<Interest, UnknownName> {
                 "fake_bridge",
                 "other_config",
                 "mac",
+                "bond_mode",
+                "bond_updelay",
+                "bond_downdelay",
+                "lacp",
             ],
         )?
-        .quietly("Port", &["status"])?
+        .quietly("Port", &["status", "bond_active_slave"])?
         .watch(
             "Interface",
             &["name", "type", "options", "mac", "ofport_request", "mtu_request", "other_config"],
@@ -84,6 +88,7 @@ pub fn interest() -> Result<Interest, UnknownName> {
             ],
         )?
         .quietly("Interface", &["link_resets", "link_speed", "duplex", "mtu", "error"])?
+        .quietly("Interface", &["lacp_current"])?
         .watch(
             "Controller",
             &[

@@ -16,7 +16,7 @@ impl<P: Copy + Ord> Bond<P> {
     /// `bond/show`; `recirc` is the number under which packets come back that the datapath has hashed.
     pub fn show(&self, recirc: Option<u32>, now: Instant) -> String {
         let s = &self.settings;
-        let may_recirculate = s.mode == Mode::BalanceTcp && !s.lb_output;
+        let may_recirculate = s.mode == Mode::BalanceTcp;
         let number = |is_so: bool| match recirc.filter(|_| is_so) {
             Some(id) => id.to_string(),
             None => "-1".into(),

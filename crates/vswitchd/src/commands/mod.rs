@@ -1,5 +1,6 @@
 //! What `ovs-appctl` can ask of the daemon: one table, one function per command, grouped by what they are about.
 
+mod bonds;
 mod bridges;
 mod by_hand;
 mod datapaths;
@@ -25,6 +26,7 @@ pub fn registry() -> Registry<Daemon> {
     let mut registry = Registry::new();
     process::add(&mut registry);
     bridges::add(&mut registry);
+    bonds::add(&mut registry);
     datapaths::add(&mut registry);
     flows::add(&mut registry);
     by_hand::add(&mut registry);

@@ -66,7 +66,6 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
         },
     );
     registry.add("dpif-netlink/dispatch-mode", "", 0, 0, |_: &mut Daemon, _: &Args| ());
-    registry.add("dpif-netdev/bond-show", "[dp]", 0, 1, |_: &mut Daemon, _: &Args| ());
 }
 
 fn choose(

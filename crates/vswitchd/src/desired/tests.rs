@@ -456,17 +456,64 @@ fn an_interface_has_one_place() {
 }
 
 #[test]
-fn bonds_are_refused_clearly() {
+fn a_port_of_several_interfaces_is_a_bond() {
     let mut db = guide();
     db.bond("bond0", &[("m1", "", &[]), ("m2", "", &[])]);
     let d = db.read();
-    for member in ["m1", "m2"] {
-        assert_eq!(
-            refusal(&d, member),
-            "bonds (ports with several interfaces) are not supported yet"
-        );
-    }
-    assert_eq!(find(&d, "eth0").kind, InterfaceKind::System(HostOptions::default()));
+    let system = InterfaceKind::System(HostOptions::default());
+    assert_eq!((&find(&d, "m1").kind, &find(&d, "m2").kind), (&system, &system));
+    let bonding = |d: &Desired| d.bridges["br0"].ports["bond0"].bonding.clone();
+    assert_eq!(bonding(&d), Bonding::default());
+    assert_eq!(d.problems, []);
+    let row = db.edit_port("bond0");
+    row.bond_mode = Some(tables::BondMode::BalanceSlb);
+    row.lacp = Some(tables::Lacp::Active);
+    (row.bond_updelay, row.bond_downdelay) = (100, 0);
+    let config = [
+        ("bond-hash-basis", "-1"),
+        ("bond-rebalance-interval", "0"),
+        ("bond-primary", "m2"),
+        ("lacp-fallback-ab", "true"),
+        ("lacp-time", "fast"),
+        ("lacp-system-id", "02:00:00:00:00:07"),
+        ("lacp-system-priority", "9"),
+        ("bond-detect-mode", "miimon"),
+        ("bond-miimon-interval", "50"),
+    ];
+    row.other_config = config.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    let ours = [("lacp-port-id", "5"), ("lacp-port-priority", "6"), ("lacp-aggregation-key", "7")];
+    db.edit("m1").other_config = ours.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    let second = db.after(&d);
+    assert_eq!(second.problems, []);
+    let Bonding { bond, lacp, miimon } = bonding(&second);
+    assert_eq!(
+        (bond.mode, bond.basis, bond.rebalance),
+        (l2::bond::Mode::BalanceSlb, u32::MAX, None)
+    );
+    assert_eq!((bond.updelay, bond.primary.as_deref()), (Duration::from_millis(100), Some("m2")));
+    let system_id = Some([2, 0, 0, 0, 0, 7]);
+    let all = Lacp { active: true, fast: true, system_id, system_priority: 9 };
+    assert_eq!((lacp, miimon), (Some(all), Some(Duration::from_millis(50))));
+    let of_port = l2::lacp::PortSettings { id: Some(5), priority: 6, key: Some(7) };
+    assert_eq!(find(&second, "m1").lacp, of_port);
+    // What makes no sense is said, and stays as it was.
+    let row = db.edit_port("bond0");
+    row.bond_downdelay = -5;
+    let wrong = [
+        ("bond-hash-basis", "x"),
+        ("bond-rebalance-interval", "often"),
+        ("lacp-time", "soon"),
+        ("lacp-system-priority", "0"),
+        ("lacp-system-id", "01:00:00:00:00:07"),
+        ("lacp-fallback-ab", "perhaps"),
+    ];
+    row.other_config.extend(wrong.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+    db.edit("m1").other_config.insert("lacp-port-id".into(), "0".into());
+    let third = db.after(&second);
+    assert_eq!(bonding(&third), bonding(&second));
+    assert_eq!(find(&third, "m1").lacp, of_port);
+    let of = |table| third.problems.iter().filter(|p| p.table == table).count();
+    assert_eq!((of("Port"), of("Interface")), (7, 1), "{:?}", third.problems);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use proptest::collection::btree_map;
 use proptest::prelude::*;
 
 use super::*;
-use crate::desired::{DatapathKind, InterfaceKind, Ports};
+use crate::desired::{Bonding, DatapathKind, InterfaceKind, Ports};
 
 /// What a switch has made of steps: bridges' settings, and interfaces with their ports' settings.
 type Running = BTreeMap<String, (Bridge, BTreeMap<String, (Interface, Port)>)>;
@@ -108,6 +108,7 @@ fn port() -> impl Strategy<Value = Port> {
         row: Uuid::from_bytes([row; 16]),
         vlan: vlan.expect("small VLANs"),
         priority_tags: if always { PriorityTags::Always } else { PriorityTags::Never },
+        bonding: Bonding::default(),
         protected,
         interfaces: Vec::new(),
     })

@@ -3,6 +3,7 @@
 //! A step that fails leaves its interface in place with an error (and OpenFlow port -1), and nothing else disturbed. A device
 //! that was missing is tried again when the kernel says that one of its name has come.
 
+mod bonds;
 mod openflow;
 mod plane;
 mod settle;
@@ -27,6 +28,7 @@ use crate::kept::Kept;
 use crate::numbers::OfPorts;
 use crate::openflow::{BridgeSwitch, Mailbox};
 use crate::plan::{Step, plan};
+pub use bonds::BundleStatus;
 pub use plane::Plane;
 use sockets::socket_dir;
 
@@ -85,6 +87,8 @@ pub struct Switch {
     dpdk_asked: bool,
     /// OpenFlow port numbers of the last run, by bridge: (interface, number).
     remembered: BTreeMap<String, Vec<(String, u16)>>,
+    /// Addresses of bonds' active members of the last run, by bridge and port.
+    remembered_active: BTreeMap<String, BTreeMap<String, Mac>>,
     /// Interfaces whose rows may no longer say how they are.
     touched: BTreeSet<String>,
     /// What controllers ask for.
@@ -104,6 +108,8 @@ pub struct LiveBridge {
     /// Its hardware address.
     pub mac: Mac,
     ofports: OfPorts,
+    /// Addresses of the members that were active in bonds when the switch last ran, by port.
+    last_active: BTreeMap<String, Mac>,
     /// The bridge as controllers' connections see it.
     openflow: Option<Arc<BridgeSwitch>>,
     /// By name: an error, or what runs.
@@ -154,6 +160,7 @@ impl Switch {
             kept: Kept::default(),
             touched: BTreeSet::new(),
             remembered: BTreeMap::new(),
+            remembered_active: BTreeMap::new(),
             mailbox: Mailbox::new(|| {}),
             openflow_stale: false,
             reconfigured: false,
@@ -278,8 +285,9 @@ impl Switch {
         for (port, n) in self.remembered.remove(name).into_iter().flatten() {
             ofports.remember(&port, n);
         }
-        let live =
-            LiveBridge { id, kind, mac, ofports, openflow: None, interfaces: BTreeMap::new() };
+        let last_active = self.remembered_active.remove(name).unwrap_or_default();
+        let (openflow, interfaces) = (None, BTreeMap::new());
+        let live = LiveBridge { id, kind, mac, ofports, last_active, openflow, interfaces };
         self.bridges.insert(name.to_owned(), live);
         if !self.planes.contains_key(&kind) {
             match Plane::start(
@@ -509,7 +517,7 @@ impl Switch {
             }
         }
         if links_changed {
-            // Groups choose buckets by their ports' links.
+            // Groups choose buckets, and bonds members, by their ports' links.
             self.publish();
         }
     }
