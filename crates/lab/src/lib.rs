@@ -28,7 +28,7 @@ use packet::Packet;
 use packet::wire::Header;
 use packet::wire::ethernet::EthernetHeader;
 use tunnel::{Prefix, Route, route::Target};
-use vswitchd::desired::{Bridge, DatapathKind, Desired, Interface, InterfaceKind, Port};
+use vswitchd::desired::{Bonding, Bridge, DatapathKind, Desired, Interface, InterfaceKind, Port};
 use vswitchd::switch::{Plane, Setup, Switch};
 
 /// Names a switch of the lab.
@@ -239,6 +239,13 @@ impl Lab {
         }
     }
 
+    /// Takes a port's link up or down, at its own end only; the link goes on carrying what is sent.
+    pub fn set_up(&mut self, (host, port): End, up: bool) {
+        self.device(host, port).set_up(up).expect("a dummy can be put up and down");
+        self.switch(host).refresh(&[port.to_owned()].into());
+        self.run_until_idle();
+    }
+
     /// A packet arrives at a port, from outside the lab.
     pub fn send(&mut self, end: End, packet: Packet) {
         self.send_all(end, [packet]);
@@ -405,6 +412,12 @@ pub fn bridge(name: &str, ports: &[(&str, InterfaceKind)]) -> Bridge {
         bridge.ports.insert(port.to_owned(), Arc::new(Port::single(Interface::named(port, kind))));
     }
     bridge
+}
+
+/// A bond of dummies, to be added to a bridge under a name of its own.
+pub fn bond(members: &[&str], bonding: Bonding) -> Arc<Port> {
+    let interfaces = members.iter().map(|name| Interface::named(name, dummy())).collect();
+    Arc::new(Port { bonding, interfaces, ..Port::single(Interface::named("", dummy())) })
 }
 
 /// A dummy device.

@@ -97,7 +97,7 @@ impl<P: Copy + Ord> Bond<P> {
     /// Says how many buckets have moved.
     pub fn rebalance(&mut self, now: Instant) -> usize {
         let due = self.next_rebalance.is_some_and(|at| now >= at);
-        if !due || !self.settings.mode.is_balanced() {
+        if !due || !self.balances() {
             return 0;
         }
         let interval = self.settings.rebalance.unwrap_or(MIN_INTERVAL).max(MIN_INTERVAL);

@@ -301,23 +301,35 @@ impl<P: Copy + Ord> Bond<P> {
         self.choose_active();
         let Self { members, buckets, .. } = self;
         if self.settings.mode.is_balanced() && buckets.assign(members) {
+            self.must_announce = true;
             self.changed();
         }
     }
 
     fn run_member(&mut self, member: P, now: Instant) {
-        let Settings { updelay, downdelay, .. } = self.settings;
-        // With LACP the ends have agreed, and it is no use to wait.
-        let updelay = if self.lacp == LacpStatus::Off { updelay } else { Duration::ZERO };
         let Some(m) = self.members.get_mut(&member) else { return };
-        if m.usable == m.enabled {
+        let Member { name, usable, enabled, changes_at, .. } = m.clone();
+        let (link, fate) = if usable { ("up", "enabled") } else { ("down", "disabled") };
+        if usable == enabled {
             m.changes_at = None;
+            if changes_at.is_some() {
+                let not = if enabled { "disabled" } else { "enabled" };
+                self.tell(format!("member {name}: link state {link}"));
+                self.tell(format!("member {name}: will not be {not}"));
+            }
             return;
         }
-        let delay = if m.usable { updelay } else { downdelay };
-        let at = *m.changes_at.get_or_insert(now + delay);
+        let delay = if usable { self.settings.updelay } else { self.settings.downdelay };
+        let at = changes_at.unwrap_or(now + delay);
+        m.changes_at = Some(at);
+        if changes_at.is_none() {
+            self.tell(format!("member {name}: link state {link}"));
+            if !delay.is_zero() {
+                let ms = delay.as_millis();
+                self.tell(format!("member {name}: will be {fate} if it stays {link} for {ms} ms"));
+            }
+        }
         if now >= at {
-            let usable = m.usable;
             self.enable(member, usable);
         }
     }
@@ -347,8 +359,11 @@ impl<P: Copy + Ord> Bond<P> {
             let name = chosen.and_then(|member| self.members.get(&member)).map(|m| m.name.clone());
             self.tell(match name {
                 Some(name) => format!("bond {}: active member is now {name}", self.name),
-                None => format!("bond {}: all members are disabled", self.name),
+                None => format!("bond {}: all members disabled", self.name),
             });
+            if chosen.is_none() {
+                self.active_mac = Mac::default();
+            }
         }
         self.recalls_primary = false;
         if let Some(m) = chosen.and_then(|member| self.members.get(&member)) {
@@ -378,7 +393,7 @@ impl<P: Copy + Ord> Bond<P> {
     /// When [`Bond::run`] or [`Bond::rebalance`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let members = self.members.values().filter_map(|m| m.changes_at);
-        members.chain(self.next_rebalance.filter(|_| self.settings.mode.is_balanced())).min()
+        members.chain(self.next_rebalance.filter(|_| self.balances())).min()
     }
 
     /// Whether stations of ours are to be announced, once: frames with their addresses are to be sent through the bond, so that
@@ -386,6 +401,16 @@ impl<P: Copy + Ord> Bond<P> {
     pub fn take_announcement(&mut self) -> bool {
         // With LACP the other end knows the bond as one port.
         std::mem::take(&mut self.must_announce) && self.lacp == LacpStatus::Off
+    }
+
+    /// Whether it works as active-backup while there is no partner.
+    fn falls_back(&self) -> bool {
+        self.lacp == LacpStatus::Configured && self.settings.lacp_fallback_ab
+    }
+
+    /// Whether it has buckets now.
+    fn balances(&self) -> bool {
+        self.settings.mode.is_balanced() && !self.falls_back()
     }
 
     /// Which mode counts now; none if nothing may pass.

@@ -16,7 +16,7 @@ impl<P: Copy + Ord> Bond<P> {
     /// `bond/show`; `recirc` is the number under which packets come back that the datapath has hashed.
     pub fn show(&self, recirc: Option<u32>, now: Instant) -> String {
         let s = &self.settings;
-        let may_recirculate = s.mode == Mode::BalanceTcp;
+        let may_recirculate = s.mode == Mode::BalanceTcp && !self.falls_back();
         let number = |is_so: bool| match recirc.filter(|_| is_so) {
             Some(id) => id.to_string(),
             None => "-1".into(),
@@ -38,7 +38,7 @@ impl<P: Copy + Ord> Bond<P> {
         }
         let _ = writeln!(out, "updelay: {} ms", s.updelay.as_millis());
         let _ = writeln!(out, "downdelay: {} ms", s.downdelay.as_millis());
-        if let Some(at) = self.next_rebalance.filter(|_| s.mode.is_balanced()) {
+        if let Some(at) = self.next_rebalance.filter(|_| self.balances()) {
             let _ = writeln!(out, "next rebalance: {} ms", until(at, now));
         }
         let status = match self.lacp {
@@ -70,7 +70,7 @@ impl<P: Copy + Ord> Bond<P> {
                 let _ = writeln!(out, "  {what} expires in {} ms", until(at, now));
             }
             let _ = writeln!(out, "  may_enable: {}", m.usable);
-            if !s.mode.is_balanced() {
+            if !self.balances() {
                 continue;
             }
             for bucket in self.buckets.of(*id) {

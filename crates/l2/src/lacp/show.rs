@@ -7,7 +7,7 @@ use packet::wire::ethernet::MacText;
 use super::pdu::{End, state};
 use super::{Lacp, Link};
 
-/// The bits of a state by name.
+/// The bits of a state by name, each after a blank.
 fn words(bits: u8) -> String {
     const WORDS: [(u8, &str); 8] = [
         (state::ACTIVITY, "activity"),
@@ -20,7 +20,7 @@ fn words(bits: u8) -> String {
         (state::EXPIRED, "expired"),
     ];
     let set = WORDS.iter().filter(|(bit, _)| bits & bit != 0);
-    set.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
+    set.map(|(_, word)| format!(" {word}")).collect()
 }
 
 fn end(out: &mut String, who: &str, end: &End) {
@@ -29,7 +29,7 @@ fn end(out: &mut String, who: &str, end: &End) {
     let _ = writeln!(out, "  {who} port_id: {}", end.port_id);
     let _ = writeln!(out, "  {who} port_priority: {}", end.port_priority);
     let _ = writeln!(out, "  {who} key: {}", end.key);
-    let _ = writeln!(out, "  {who} state: {}", words(end.state));
+    let _ = writeln!(out, "  {who} state:{}", words(end.state));
 }
 
 impl<P: Copy + Ord> Lacp<P> {
