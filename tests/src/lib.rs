@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod afxdp;
+mod bond;
 mod bridge;
 mod clients;
 mod conformance;
