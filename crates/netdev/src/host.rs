@@ -113,6 +113,15 @@ impl Host {
     pub(crate) fn set_up(&self, up: bool) -> io::Result<()> {
         ifreq::set_up(self.query().as_fd(), &self.name, up)
     }
+
+    /// See [`crate::Device::answer_for_itself`]. What somebody has set stays.
+    pub(crate) fn answer_for_itself(&self) -> io::Result<()> {
+        let file = format!("/proc/sys/net/ipv4/conf/{}/arp_ignore", self.name);
+        match std::fs::read_to_string(&file)?.trim() {
+            "0" => std::fs::write(&file, "1"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a kernel interface accepts. Checksums and segmentation that its driver lacks are done by the kernel on the way, which

@@ -134,6 +134,11 @@ pub trait Device: Send + Sync {
     fn set_mtu(&self, mtu: u32) -> io::Result<()>;
     /// Sets the device administratively up or down.
     fn set_up(&self, up: bool) -> io::Result<()>;
+    /// Has the kernel answer ARP that comes in by this device for this device's addresses only, not for all that the host has:
+    /// else each member of a bond would claim the bridge's address.
+    fn answer_for_itself(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Looks anew at what the device accepts. For whoever hears of changes to its link (an MTU, an offload): `accepts()` of the
     /// transmit queues must not ask the system.
     fn refresh(&self) -> io::Result<()> {

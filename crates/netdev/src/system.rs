@@ -241,6 +241,10 @@ impl Device for System {
     fn set_up(&self, up: bool) -> io::Result<()> {
         self.shared.host.set_up(up)
     }
+
+    fn answer_for_itself(&self) -> io::Result<()> {
+        self.shared.host.answer_for_itself()
+    }
 }
 
 struct Rx {

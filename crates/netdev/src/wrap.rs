@@ -82,6 +82,10 @@ impl Device for Wrapped {
         self.device.set_up(up)
     }
 
+    fn answer_for_itself(&self) -> io::Result<()> {
+        self.device.answer_for_itself()
+    }
+
     fn refresh(&self) -> io::Result<()> {
         self.device.refresh()
     }

@@ -67,9 +67,6 @@ fn slb_neither_loops_nor_doubles() {
     pair.assert_connected();
     // A broadcast of each: one question, one answer.
     let [a, b] = &pair.guests;
-    for guest in [a, b] {
-        ok(guest.without_ipv6());
-    }
     let (before_a, before_b) = (counts(a), counts(b));
     for n in 0..20 {
         ok(a.ns.ip("neigh flush all"));

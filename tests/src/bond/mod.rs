@@ -45,10 +45,21 @@ impl Pair {
     #[track_caller]
     fn build(programs: [Programs; 2], between: Between) -> Self {
         let bed = ok(Testbed::new(Sharing::Shared));
+        let all_ours = programs.iter().all(Programs::are_ours);
         let mut hosts = [0, 1].map(|i| ok(bed.host(&format!("host{i}"), &programs[i])));
-        hosts.iter_mut().for_each(|host| ok(host.start()));
+        for host in &mut hosts {
+            // Nobody speaks who is not asked.
+            ok(host.ns.sysctl("ipv6/conf/all/disable_ipv6", "1"));
+            ok(host.ns.sysctl("ipv6/conf/default/disable_ipv6", "1"));
+            if !all_ours {
+                // Ours sees to it by itself, for its own host.
+                ok(host.ns.sysctl("ipv4/conf/all/arp_ignore", "1"));
+            }
+            ok(host.start());
+        }
         let switch = (between == Between::Switch).then(|| {
             let mut switch = ok(bed.host("switch", &crate::support::programs()));
+            ok(switch.ns.sysctl("ipv6/conf/default/disable_ipv6", "1"));
             ok(switch.start());
             ok(switch.vsctl("add-br net -- set bridge net datapath_type=netdev"));
             switch
@@ -70,7 +81,9 @@ impl Pair {
         let guests = [0, 1].map(|i| {
             let (name, ns) = (format!("vm{i}"), &hosts[i].ns);
             let guest = ok(Guest::new(&bed, ns, &name, GUEST_PORT, GUESTS[i], Wire::Veth));
-            if !programs[i].are_ours() {
+            ok(guest.without_ipv6());
+            if !all_ours {
+                // What one guest leaves unfinished comes to the other through Debian's switch.
                 ok(guest.offloads_off());
             }
             guest

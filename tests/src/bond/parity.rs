@@ -132,15 +132,35 @@ fn ask(bed: &Testbed, name: &str, programs: &Programs) -> Vec<String> {
 /// Without what is another moment's, and numbers that each switch counts in its own way.
 fn without_moments(said: &str) -> String {
     let line = |line: &str| {
+        // Who hears of a state that is over hears that it is, or does not.
+        let line = line.trim_end_matches(" expired");
+        if let Some(actions) = line.strip_prefix("Datapath actions: ") {
+            return flooded(actions);
+        }
+        // Dummies have addresses of their own.
+        if let Some((_, name)) = line.split_once("active member mac: ") {
+            return name.split_once('(').map_or(name, |(_, name)| name).to_owned();
+        }
         let head = |mark: &str| line.split_once(mark).map(|(head, _)| format!("{head}{mark} .."));
         head("next rebalance:")
             .or_else(|| head("expires in"))
             .or_else(|| head("Recirc-ID :").filter(|_| line.contains(": yes")))
             .or_else(|| head("PDUs:"))
-            .or_else(|| head(",recirc("))
             .unwrap_or_else(|| line.to_owned())
     };
     said.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Each in the order of its own: where a flood goes first does not matter, nor which member has which bucket.
+fn flooded(actions: &str) -> String {
+    let (ports, hashed) = match actions.split_once(",hash(") {
+        Some((ports, rest)) => (ports, rest.split_once(",recirc(").map(|(hash, _)| hash)),
+        None => (actions, None),
+    };
+    let slb = |port: &str| if matches!(port, "3" | "4") { "slb".into() } else { port.to_owned() };
+    let mut ports: Vec<String> = ports.split(',').map(slb).collect();
+    ports.sort();
+    format!("Datapath actions: {ports:?} {hashed:?}")
 }
 
 #[test]

@@ -343,7 +343,7 @@ impl<P: Copy + Ord> Lacp<P> {
 
     /// The bundle's own key.
     fn key(&self) -> Option<u16> {
-        self.links.values().next().map(Link::id)
+        self.links.values().next().map(|first| first.settings.key.unwrap_or(first.id()))
     }
 
     /// Who is served first: links with somebody behind them, then as the end with the lower system priority and address has it.

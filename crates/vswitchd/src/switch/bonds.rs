@@ -9,7 +9,7 @@ use l2::bundle::Member;
 use l2::{Bundle, lacp};
 use pipeline::{OfPort, SnapshotBuilder};
 
-use super::{LiveBridge, Switch, is_down};
+use super::{LiveBridge, Switch, is_down, warn};
 use crate::desired::{self, Mac};
 
 /// What the database is told of a bundle.
@@ -83,6 +83,25 @@ impl Switch {
             });
         }
         all
+    }
+
+    /// Members of bonds are not to speak for the bridge's own port: the kernel would answer, on each with an address of its own.
+    pub(super) fn silence_members(&self) {
+        for (name, bridge) in &self.applied.bridges {
+            let Some(live) = self.bridges.get(name) else { continue };
+            let bonds = bridge.ports.values().filter(|port| port.is_bond());
+            for interface in bonds.flat_map(|port| &port.interfaces).filter(|i| i.name != *name) {
+                if let Some(Ok(up)) = live.interfaces.get(&interface.name)
+                    && let Some(device) = &up.device
+                {
+                    warn(
+                        &interface.name,
+                        "keep from answering ARP for others",
+                        device.answer_for_itself(),
+                    );
+                }
+            }
+        }
     }
 
     /// The devices whose links are to be looked at, and how often at least.

@@ -16,6 +16,7 @@ impl Switch {
     pub(super) fn settle(&mut self) {
         self.choose_macs();
         self.choose_mtus();
+        self.silence_members();
         self.publish();
         let bridges = &self.bridges;
         self.planes.retain(|kind, plane| {
