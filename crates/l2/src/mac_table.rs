@@ -95,8 +95,6 @@ pub struct MacEntry<P> {
     pub heard: Option<Instant>,
     /// Order of use among those heard at one time; unique.
     stamp: u64,
-    /// Until when it said by itself where it is: what comes back of that by a bond does not move it.
-    announced_until: Option<Instant>,
 }
 
 impl<P> MacEntry<P> {
@@ -128,6 +126,8 @@ pub struct MacTable<P> {
     entries: HashMap<(u16, Mac), MacEntry<P>>,
     /// Learned entries per port, the longest unheard first. Static ones are not here: nothing evicts them.
     by_port: HashMap<P, ByAge>,
+    /// Until when stations count as having told by themselves where they are; no more of them than entries.
+    announced: HashMap<(u16, Mac), Instant>,
     next_stamp: u64,
     version: Version,
     stats: FdbStats,
@@ -139,6 +139,7 @@ impl<P> Default for MacTable<P> {
             config: MacConfig::default(),
             entries: HashMap::new(),
             by_port: HashMap::new(),
+            announced: HashMap::new(),
             next_stamp: 0,
             version: Version::default(),
             stats: FdbStats::default(),
@@ -254,15 +255,14 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
 
     /// A station has told everybody where it is, by gratuitous ARP, and not through a bond.
     pub fn announce(&mut self, vlan: u16, mac: Mac, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(&(vlan, mac)) {
-            entry.announced_until = Some(now + ANNOUNCED);
+        if self.entries.contains_key(&(vlan, mac)) {
+            self.announced.insert((vlan, mac), now + ANNOUNCED);
         }
     }
 
-    /// Whether a station told that a moment ago.
+    /// Whether a station told that a moment ago: what comes back of it by a bond does not move the station.
     pub fn has_announced(&self, vlan: u16, mac: Mac, now: Instant) -> bool {
-        let entry = self.entries.get(&(vlan, mac));
-        entry.and_then(|entry| entry.announced_until).is_some_and(|until| now < until)
+        self.announced.get(&(vlan, mac)).is_some_and(|until| now < *until)
     }
 
     fn next_stamp(&mut self) -> u64 {
@@ -271,10 +271,15 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
     }
 
     fn link(&mut self, key: (u16, Mac), port: P, now: Instant) {
-        let entry =
-            MacEntry { port, heard: Some(now), stamp: self.next_stamp(), announced_until: None };
+        let entry = MacEntry { port, heard: Some(now), stamp: self.next_stamp() };
         self.entries.insert(key, entry);
         self.by_port.entry(port).or_default().insert(entry.age_order(), key);
+    }
+
+    /// Removes an entry for good.
+    fn forget(&mut self, key: (u16, Mac)) {
+        self.announced.remove(&key);
+        self.unlink(key);
     }
 
     fn unlink(&mut self, key: (u16, Mac)) -> Option<MacEntry<P>> {
@@ -301,7 +306,7 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
             else {
                 return false;
             };
-            self.unlink(victim);
+            self.forget(victim);
             self.stats.evicted += 1;
             self.changed();
         }
@@ -321,10 +326,12 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
             .copied()
             .collect();
         for key in &dead {
-            self.unlink(*key);
+            self.forget(*key);
         }
         self.stats.expired += dead.len() as u64;
-        if !dead.is_empty() {
+        let announced = self.announced.len();
+        self.announced.retain(|_, until| now < *until);
+        if !dead.is_empty() || self.announced.len() != announced {
             self.changed();
         }
         !dead.is_empty()
@@ -349,7 +356,7 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
             None => {}
         }
         let stamp = self.next_stamp();
-        self.entries.insert(key, MacEntry { port, heard: None, stamp, announced_until: None });
+        self.entries.insert(key, MacEntry { port, heard: None, stamp });
         self.changed();
         SetStatic::Changed
     }
@@ -379,7 +386,7 @@ impl<P: Copy + Eq + Hash + Ord> MacTable<P> {
         let gone: Vec<_> =
             self.entries.iter().filter(|(_, e)| !keep(e)).map(|(key, _)| *key).collect();
         for key in &gone {
-            self.unlink(*key);
+            self.forget(*key);
         }
         if !gone.is_empty() {
             self.changed();

@@ -67,6 +67,7 @@ pub fn interest() -> Result<Interest, UnknownName> {
                 "bond_mode",
                 "bond_updelay",
                 "bond_downdelay",
+                "bond_fake_iface",
                 "lacp",
             ],
         )?

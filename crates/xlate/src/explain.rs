@@ -197,6 +197,8 @@ pub fn describe(t: &Translation, request: &Request<'_>, options: &Options) -> Ex
         end == begin && !is_sent
     });
     let mut actions = t.actions.clone();
+    // What the switch itself takes goes no further.
+    actions.retain(|action| !matches!(action, Action::Userspace(SlowReason::Protocol(_))));
     if request.packet.is_none() {
         unsent(&mut actions);
     }

@@ -157,3 +157,23 @@ fn indexes_agree_after_any_history() {
         }
     });
 }
+
+#[test]
+fn what_a_station_announces_holds_for_a_while_and_no_longer() {
+    let mut t = table(10);
+    t.announce(0, mac(1), at(0));
+    assert!(!t.has_announced(0, mac(1), at(0)), "nobody knows it");
+    t.learn(0, mac(1), 1, at(0));
+    t.announce(0, mac(1), at(0));
+    t.learn(0, mac(1), 1, at(1));
+    assert!(t.has_announced(0, mac(1), at(4)), "whatever else it says");
+    assert!(!t.has_announced(1, mac(1), at(4)) && !t.has_announced(0, mac(1), at(5)));
+    let before = t.version();
+    t.expire(at(4));
+    assert_eq!(t.version(), before);
+    t.expire(at(5));
+    assert!(t.version() > before, "flows are to be looked at again");
+    t.announce(0, mac(1), at(6));
+    t.forget_port(1);
+    assert!(!t.has_announced(0, mac(1), at(6)));
+}

@@ -23,7 +23,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     PORT.key("bond-miimon-interval", Int(0, MAX), "200", "Milliseconds between looks at a link's state."),
     PORT.key("bond-rebalance-interval", Int(0, i32::MAX as i64), "10000", "Milliseconds between shifts of load; 0 means never."),
     PORT.key("lacp-system-id", Station, "the bridge's address", "Address that names this end in LACP."),
-    PORT.key("lacp-system-priority", Int(1, 65_535), "65535", "The end with the lower number decides."),
+    PORT.key("lacp-system-priority", Int(1, 65_535), "65534", "The end with the lower number decides."),
     PORT.key("lacp-time", Word(&["fast", "slow"]), "slow", "Ask for a message each second, or every 30."),
     PORT.key("lacp-fallback-ab", Bool, "false", "Work as active-backup while the partner does not speak LACP."),
     PORT.key("lacp-force-aggregatable", Obsolete("it has no effect"), "", "Does nothing."),

@@ -146,6 +146,10 @@ impl Reader<'_> {
                 self.problem("Port", row.uuid, &row.name, text);
             }
         }
+        if row.bond_fake_iface {
+            let text = "bond_fake_iface is not supported: there is no interface of the bond's name";
+            self.problem("Port", row.uuid, &row.name, text.into());
+        }
         Bonding { bond, lacp, miimon }
     }
 
