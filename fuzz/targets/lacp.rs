@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base::Instant;
 use l2::bond::{Choice, Mode};
-use l2::bundle::{Config, Member};
-use l2::{Bundle, bond, lacp};
+use l2::aggregate::{Config, Member};
+use l2::{Aggregate, bond, lacp};
 use libfuzzer_sys::fuzz_target;
 
 /// What happens: a moment passes, a link changes or is spoken on.
@@ -50,8 +50,8 @@ fuzz_target!(|input: (u8, Vec<Event<'_>>)| {
     let (settings, events) = input;
     let mut config = config(settings);
     let mut now = Instant::from_millis(1);
-    let mut bundle = Bundle::new(&config, now);
-    bundle.run(now);
+    let mut aggregate = Aggregate::new(&config, now);
+    aggregate.run(now);
     for (pause, link, carrier, said) in events {
         now = now + Duration::from_millis(pause.into());
         let link = u16::from(link % 4);
@@ -60,14 +60,14 @@ fuzz_target!(|input: (u8, Vec<Event<'_>>)| {
                 if let Some(member) = config.members.get_mut(&link) {
                     member.has_carrier = up;
                 }
-                bundle.configure(&config, now);
+                aggregate.configure(&config, now);
             }
-            None => bundle.receive(link, said, now),
+            None => aggregate.receive(link, said, now),
         }
-        let sent = bundle.run(now);
+        let sent = aggregate.run(now);
         assert!((1..=3).all(|n| sent.iter().filter(|(to, _)| *to == n).count() <= 1));
-        assert!(bundle.run(now).is_empty(), "nothing is new");
-        let Some(bond) = &mut bundle.bond else { continue };
+        assert!(aggregate.run(now).is_empty(), "nothing is new");
+        let Some(bond) = &mut aggregate.bond else { continue };
         bond.rebalance(now);
         if let Choice::Member(member) = bond.choose() {
             assert!(bond.is_enabled(member));
@@ -76,7 +76,7 @@ fuzz_target!(|input: (u8, Vec<Event<'_>>)| {
         bond.admit(link, &DST);
         bond.take_news();
     }
-    if let Some(lacp) = &bundle.lacp {
+    if let Some(lacp) = &aggregate.lacp {
         assert!(!lacp.show().is_empty() && !lacp.show_stats().is_empty());
     }
 });

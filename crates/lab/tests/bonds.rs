@@ -167,7 +167,7 @@ fn tcp_spreads_connections_once_both_ends_agree() {
         }
         lab.send_all((hosts[0], "vm"), connections(1000, (1, 2), 64));
         assert_eq!(lab.received((hosts[1], "vm")).len(), 64);
-        let bonds = lab.switch(hosts[0]).bundles();
+        let bonds = lab.switch(hosts[0]).aggregates();
         assert!(bonds["bond0"].current.values().all(|current| *current), "{bonds:?}");
         // A member dies without a word: in three seconds the other end is known to be silent there.
         lab.set_link((hosts[0], "m1"), DEAD);
@@ -210,7 +210,7 @@ fn load_is_shifted_to_the_idle_member() {
     let slow = lab.plane(host).slow.clone();
     let member_of = |n: u8| {
         slow.with(|state, _| {
-            let bond = state.bundle("bond0").unwrap().1.bond.as_ref().unwrap();
+            let bond = state.aggregate("bond0").unwrap().1.bond.as_ref().unwrap();
             bond.of_bucket(l2::bond::slb_hash(&vm_mac(n), 0, 0) as u8).unwrap()
         })
     };

@@ -23,7 +23,7 @@ pub enum FailMode {
 }
 
 /// What a port of several interfaces, or one on which LACP is spoken, is to be.
-pub type Bundle = l2::bundle::Config<OfPort>;
+pub type Aggregate = l2::aggregate::Config<OfPort>;
 
 /// A bridge with its ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Bridge {
     pub forward_bpdu: bool,
     pub(crate) ports: BTreeMap<OfPort, Port>,
     pub(crate) flood_order: Vec<OfPort>,
-    pub(crate) bundles: BTreeMap<OfPort, Arc<Bundle>>,
+    pub(crate) aggregates: BTreeMap<OfPort, Arc<Aggregate>>,
 }
 
 impl Bridge {
@@ -57,7 +57,7 @@ impl Bridge {
             forward_bpdu: false,
             ports: BTreeMap::new(),
             flood_order: Vec::new(),
-            bundles: BTreeMap::new(),
+            aggregates: BTreeMap::new(),
         }
     }
 
@@ -76,19 +76,19 @@ impl Bridge {
         self.flood_order.iter().filter_map(|p| self.ports.get(p))
     }
 
-    /// What the bundle with that number is to be.
-    pub fn bundle(&self, home: OfPort) -> Option<&Arc<Bundle>> {
-        self.bundles.get(&home)
+    /// What the aggregate with that number is to be.
+    pub fn aggregate(&self, home: OfPort) -> Option<&Arc<Aggregate>> {
+        self.aggregates.get(&home)
     }
 
-    /// All bundles, each with its number.
-    pub fn bundles(&self) -> impl Iterator<Item = (OfPort, &Arc<Bundle>)> {
-        self.bundles.iter().map(|(home, bundle)| (*home, bundle))
+    /// All aggregates, each with its number.
+    pub fn aggregates(&self) -> impl Iterator<Item = (OfPort, &Arc<Aggregate>)> {
+        self.aggregates.iter().map(|(home, aggregate)| (*home, aggregate))
     }
 
     /// Whether frames of its own may come back to it, by another member of a bond whose other end knows nothing of the bond.
     pub fn may_hear_itself(&self) -> bool {
-        let mut bonds = self.bundles.values().filter_map(|bundle| bundle.bond.as_ref());
+        let mut bonds = self.aggregates.values().filter_map(|aggregate| aggregate.bond.as_ref());
         bonds.any(|bond| bond.mode == l2::bond::Mode::BalanceSlb)
     }
 

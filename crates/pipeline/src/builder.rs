@@ -10,7 +10,7 @@ use flow::DpPort;
 use packet::wire::ethernet::Mac;
 use tunnel::{DuplicateEndpoint, Endpoint, Endpoints, SourcePorts};
 
-use crate::bridge::{Bridge, BridgeId, Bundle};
+use crate::bridge::{Aggregate, Bridge, BridgeId};
 use crate::port::{OfPort, Port, PortConfig, PortKind, PortRef};
 use crate::snapshot::Snapshot;
 use crate::vlan::{PriorityTags, VlanMode};
@@ -159,7 +159,7 @@ impl SnapshotBuilder {
         }
         bridge.ports.clear();
         bridge.flood_order.clear();
-        bridge.bundles.clear();
+        bridge.aggregates.clear();
         s.by_name.insert(bridge.name.clone(), bridge.id);
         s.bridges.insert(bridge.id, bridge);
         Ok(())
@@ -178,27 +178,27 @@ impl SnapshotBuilder {
         }
         self.names.insert(spec.name.clone(), at);
         let PortSpec { name, ofport, vlan, priority_tags, protected, config, is_down, .. } = spec;
-        let bundle = None;
+        let aggregate = None;
         let port =
-            Port { name, ofport, kind, vlan, priority_tags, protected, config, is_down, bundle };
+            Port { name, ofport, kind, vlan, priority_tags, protected, config, is_down, aggregate };
         if let Some(bridge) = self.snapshot.bridges.get_mut(&bridge) {
             bridge.ports.insert(ofport, port);
         }
         Ok(())
     }
 
-    /// Makes a bundle of ports that were added before; members that were not, or that another has, are left out.
-    pub fn bundle(&mut self, bridge: BridgeId, mut bundle: Bundle) {
+    /// Makes an aggregate of ports that were added before; members that were not, or that another has, are left out.
+    pub fn aggregate(&mut self, bridge: BridgeId, mut aggregate: Aggregate) {
         let Some(bridge) = self.snapshot.bridges.get_mut(&bridge) else { return };
-        let is_free = |port: &Port| port.bundle.is_none();
-        bundle.members.retain(|member, _| bridge.ports.get(member).is_some_and(is_free));
-        let Some(home) = bundle.members.keys().next().copied() else { return };
-        for member in bundle.members.keys() {
+        let is_free = |port: &Port| port.aggregate.is_none();
+        aggregate.members.retain(|member, _| bridge.ports.get(member).is_some_and(is_free));
+        let Some(home) = aggregate.members.keys().next().copied() else { return };
+        for member in aggregate.members.keys() {
             if let Some(port) = bridge.ports.get_mut(member) {
-                port.bundle = Some(home);
+                port.aggregate = Some(home);
             }
         }
-        bridge.bundles.insert(home, Arc::new(bundle));
+        bridge.aggregates.insert(home, Arc::new(aggregate));
     }
 
     fn check(&self, at: PortRef, spec: &PortSpec) -> Result<(), BuildError> {

@@ -39,7 +39,7 @@ mod written;
 
 pub use classifier::Sparse;
 
-pub use bridge::{Bridge, BridgeId, Bundle, FailMode};
+pub use bridge::{Aggregate, Bridge, BridgeId, FailMode};
 pub use builder::{BuildError, PortSpec, PortSpecKind, SnapshotBuilder};
 pub use group::{Group, GroupUsage};
 pub use hashing::{Seeded, Words};

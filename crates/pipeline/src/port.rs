@@ -137,17 +137,17 @@ pub struct Port {
     pub config: PortConfig,
     /// Nothing can be sent there now: its device has no link, or was put down.
     pub is_down: bool,
-    /// The bundle that it is a member of, by the lowest number of its members. See [`crate::Bridge::bundle`].
-    pub bundle: Option<OfPort>,
+    /// The aggregate that it is a member of, by the lowest number of its members. See [`crate::Bridge::aggregate`].
+    pub aggregate: Option<OfPort>,
 }
 
 impl Port {
-    /// Under which number stations behind it are known: that of its bundle, which is one port to a learning bridge.
+    /// Under which number stations behind it are known: that of its aggregate, which is one port to a learning bridge.
     pub fn home(&self) -> OfPort {
-        self.bundle.unwrap_or(self.ofport)
+        self.aggregate.unwrap_or(self.ofport)
     }
 
-    /// Whether it stands for itself, or for its bundle, where each is to be met once.
+    /// Whether it stands for itself, or for its aggregate, where each is to be met once.
     pub fn is_home(&self) -> bool {
         self.home() == self.ofport
     }

@@ -103,8 +103,8 @@ enum Fate {
     PathMtu,
     /// It is a part of a packet that may be a tunnel's.
     Fragment(DpPort),
-    /// It is for the bundle that it came in by.
-    Bundle,
+    /// It is for the aggregate that it came in by.
+    Aggregate,
     /// Nothing.
     Nothing,
 }
@@ -181,7 +181,7 @@ impl Shared {
                 MissReason::Action(SlowReason::Fragment(host)) => Fate::Fragment(host),
                 MissReason::Action(SlowReason::Protocol(Protocol::Lacp)) => match access {
                     Access::Read(_) => return None,
-                    Access::Write(_) => Fate::Bundle,
+                    Access::Write(_) => Fate::Aggregate,
                 },
                 MissReason::TooBig { .. } => Fate::TooBig,
                 MissReason::Action(_) => Fate::Nothing, // nothing asks for these yet
@@ -275,8 +275,8 @@ impl Shared {
                 }
                 (Fate::PathMtu, Access::Write(state)) => self.learn_path(state, &miss, now),
                 (Fate::PathMtu, Access::Read(state)) => self.hear_path(state, &miss),
-                (Fate::Bundle, Access::Write(state)) => self.tell_bundle(state, &miss, now),
-                (Fate::Neighbour(_) | Fate::Bundle | Fate::Nothing, _) => {}
+                (Fate::Aggregate, Access::Write(state)) => self.tell_aggregate(state, &miss, now),
+                (Fate::Neighbour(_) | Fate::Aggregate | Fate::Nothing, _) => {}
             }
         }
         tally.write(access.state());

@@ -93,7 +93,7 @@ impl Shared {
                 Use::TxDrop(port, _) => {
                     state.count_traffic(*port, |t| t.tx_dropped += delta.packets);
                 }
-                Use::Bucket(at, bucket) => state.bundles.count(*at, *bucket, delta.bytes),
+                Use::Bucket(at, bucket) => state.aggregates.count(*at, *bucket, delta.bytes),
                 Use::Met(met) => tally.add(state, met, delta, at),
                 Use::Group(grouped) => {
                     let usage = &grouped.group.usage;

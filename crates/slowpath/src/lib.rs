@@ -31,9 +31,9 @@
 //! Lock order: editing, state, then flows. None is ever held while waiting for the datapath.
 
 mod ages;
+mod aggregates;
 mod aside;
 mod barrier;
-mod bundles;
 mod by_hand;
 mod control;
 mod controller;
@@ -226,7 +226,7 @@ impl SlowPath {
     pub fn publish(&self, snapshot: Snapshot, macs: &BTreeMap<BridgeId, MacConfig>) {
         self.with(|state, now| {
             state.publish(snapshot, macs, now);
-            self.0.shared.run_bundles(state, now);
+            self.0.shared.run_aggregates(state, now);
         });
         self.0.shared.settle_all();
     }
@@ -243,11 +243,11 @@ impl SlowPath {
         result
     }
 
-    /// Does something to bundles, and what follows from it.
-    pub fn with_bundles<R>(&self, use_state: impl FnOnce(&mut State, Instant) -> R) -> R {
+    /// Does something to aggregates, and what follows from it.
+    pub fn with_aggregates<R>(&self, use_state: impl FnOnce(&mut State, Instant) -> R) -> R {
         self.with(|state, now| {
             let result = use_state(state, now);
-            self.0.shared.run_bundles(state, now);
+            self.0.shared.run_aggregates(state, now);
             result
         })
     }

@@ -61,8 +61,8 @@ pub(crate) fn run(shared: &Shared) {
             let state = shared.read();
             let rules = shared.rule_deadline(&state);
             expires = rules;
-            let bundles = shared.bundle_deadline(&state);
-            let sooner = [shared.neighbour_deadline(&state), rules, bundles];
+            let aggregates = shared.aggregate_deadline(&state);
+            let sooner = [shared.neighbour_deadline(&state), rules, aggregates];
             sooner.into_iter().flatten().fold(next_pass, Instant::min)
         };
         let kicked = match shared.control.sleep(shared.clock.sleep_until(deadline)) {
@@ -74,7 +74,7 @@ pub(crate) fn run(shared: &Shared) {
         {
             let mut state = shared.write();
             shared.solicit(&mut state, now);
-            shared.run_bundles(&mut state, now);
+            shared.run_aggregates(&mut state, now);
             shared.note_change(&mut state);
         }
         if kicked || now >= next_pass || expires.is_some_and(|at| at <= now) {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::ages::Ages;
+use crate::aggregates::Aggregates;
 use crate::aside::Postponed;
-use crate::bundles::Bundles;
 use crate::lock;
 use crate::under_way::UnderWay;
 
@@ -52,7 +52,7 @@ pub struct State {
     /// Stations, per bridge.
     pub macs: MacTables,
     /// Ports of several interfaces.
-    pub(crate) bundles: Bundles,
+    pub(crate) aggregates: Aggregates,
     /// Routes and own addresses.
     pub routes: Routes,
     /// Next hops.
@@ -87,7 +87,7 @@ impl State {
             meters: BTreeMap::new(),
             frozens: Frozens::default(),
             macs: MacTables::new(),
-            bundles: Bundles::default(),
+            aggregates: Aggregates::default(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
             peers: Peers::default(),
@@ -111,7 +111,7 @@ impl State {
             frozens: &self.frozens,
             meters: &self.meter_ids,
             macs: &self.macs,
-            bundles: &self.bundles.all,
+            aggregates: &self.aggregates.all,
             routes: &self.routes,
             neighbours: &self.neighbours,
             peers: &self.peers,
@@ -169,7 +169,7 @@ impl State {
         }
         lock(&self.traffic).retain(|port, _| snapshot.port(*port).is_some());
         lock(&self.too_big).retain(|port, _| snapshot.port(*port).is_some());
-        self.bundles.configure(&snapshot, &self.frozens, now);
+        self.aggregates.configure(&snapshot, &self.frozens, now);
         self.is_published = true;
         self.mac_configs = macs.clone();
         self.snapshot = Arc::new(snapshot);
@@ -213,7 +213,7 @@ impl State {
             self.routes.version(),
             self.neighbours.version(),
             self.peers.version(),
-            self.bundles.version(),
+            self.aggregates.version(),
             Version(macs),
             Version(programs),
         ];

@@ -28,7 +28,7 @@ use crate::kernel::{Kernel, News, RouteChange, change_routes};
 use crate::openflow::{self, Mailbox, Wanted};
 use crate::report::{self, Scope};
 use crate::rows::{self, Rows};
-use crate::switch::{BundleStatus, Setup, Switch, Tuning};
+use crate::switch::{AggregateStatus, Setup, Switch, Tuning};
 
 /// What the daemon is told when it starts.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ pub struct Daemon {
     /// How controllers stood when last reported.
     statuses: BTreeMap<String, Status>,
     /// How ports of several interfaces were when last looked at.
-    bundles: BTreeMap<String, BundleStatus>,
+    aggregates: BTreeMap<String, AggregateStatus>,
     /// When links are to be looked at that nobody tells of.
     next_link_look: Option<Instant>,
     /// For TLS: as given at the start, and as used now.
@@ -174,7 +174,7 @@ impl Runner {
             openflow,
             openflow_wanted: BTreeMap::new(),
             statuses: BTreeMap::new(),
-            bundles: BTreeMap::new(),
+            aggregates: BTreeMap::new(),
             next_link_look: None,
             given_keys: options.tls,
             keys,
@@ -355,13 +355,13 @@ impl Runner {
         // A tunnel that is new is to have a state from the first.
         let is_touched = |name: &str| touched.contains(name);
         report::observe_tunnels(&daemon.switch, &daemon.rows, &mut daemon.tunnels, is_touched, now);
-        daemon.bundles = daemon.switch.bundles();
+        daemon.aggregates = daemon.switch.aggregates();
         let known = report::Known {
             switch: &daemon.switch,
             rows: &daemon.rows,
             tunnels: &daemon.tunnels,
             controllers: &daemon.statuses,
-            bundles: &daemon.bundles,
+            aggregates: &daemon.aggregates,
             dummy: daemon.dummy,
         };
         let prepared = report::transaction(self.database.begin(), known, is_touched, scope);
@@ -424,7 +424,7 @@ impl Runner {
             let Daemon { switch, turn_log, .. } = &mut self.daemon;
             turn_log.look(switch.planes().map(|(_, plane)| &plane.datapath));
             self.look_at_tunnels(now);
-            self.look_at_bundles();
+            self.look_at_aggregates();
         }
         let Daemon { switch, next_link_look, .. } = &mut self.daemon;
         switch.look_at_links(now, next_link_look);
@@ -436,14 +436,15 @@ impl Runner {
     }
 
     /// Looks how ports of several interfaces are.
-    fn look_at_bundles(&mut self) {
+    fn look_at_aggregates(&mut self) {
         let daemon = &mut self.daemon;
-        let bundles = daemon.switch.bundles();
-        if bundles == daemon.bundles {
+        let aggregates = daemon.switch.aggregates();
+        if aggregates == daemon.aggregates {
             return;
         }
-        let changed = bundles.iter().filter(|(name, is)| daemon.bundles.get(*name) != Some(is));
-        let members = changed.clone().flat_map(|(_, bundle)| bundle.current.keys());
+        let changed =
+            aggregates.iter().filter(|(name, is)| daemon.aggregates.get(*name) != Some(is));
+        let members = changed.clone().flat_map(|(_, aggregate)| aggregate.current.keys());
         daemon.touched.extend(changed.map(|(name, _)| name).chain(members).cloned());
         self.report(Scope::Touched);
     }

@@ -20,7 +20,7 @@ use vswitch_schema::{Column, IntMap, StringMap};
 
 use crate::desired::{Bridge, DummyMode, Interface, InterfaceKind};
 use crate::rows::Rows;
-use crate::switch::{BundleStatus, Live, LiveBridge, Switch};
+use crate::switch::{AggregateStatus, Live, LiveBridge, Switch};
 
 /// The version of Open vSwitch whose behaviour this is.
 pub const OVS_VERSION: &str = "4.0.0";
@@ -138,7 +138,7 @@ pub struct Known<'a> {
     /// How controllers stand, by their rows.
     pub controllers: &'a BTreeMap<String, Status>,
     /// How ports of several interfaces are.
-    pub bundles: &'a BTreeMap<String, BundleStatus>,
+    pub aggregates: &'a BTreeMap<String, AggregateStatus>,
     /// Test devices.
     pub dummy: DummyMode,
 }
@@ -150,7 +150,7 @@ pub fn transaction(
     is_touched: impl Fn(&str) -> bool,
     scope: Scope,
 ) -> Prepared {
-    let Known { switch, rows, tunnels, controllers, bundles, dummy } = known;
+    let Known { switch, rows, tunnels, controllers, aggregates, dummy } = known;
     let mut w = Writer { txn };
     let all = scope == Scope::All;
     let is_due = |name: &str| all || is_touched(name);
@@ -168,10 +168,10 @@ pub fn transaction(
             let mut due = port.interfaces.iter().filter(|i| is_due(&i.name)).peekable();
             if due.peek().is_some() || is_due(port_name) {
                 w.put("Port", port.row, "status", &problems(switch, "Port", port.row));
-                let active = bundles.get(port_name).and_then(|b| b.active);
+                let active = aggregates.get(port_name).and_then(|b| b.active);
                 w.put("Port", port.row, "bond_active_slave", &active.map(mac_text));
             }
-            let heard = bundles.get(port_name).map(|b| &b.current);
+            let heard = aggregates.get(port_name).map(|b| &b.current);
             for interface in due {
                 let current = heard.and_then(|heard| heard.get(&interface.name)).copied();
                 w.put("Interface", interface.row, "lacp_current", &current);

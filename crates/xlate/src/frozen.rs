@@ -48,7 +48,7 @@ pub struct Frozen {
     pub steps: Vec<Step>,
     /// What a controller is told, if it is to be told of the packet.
     pub message: Option<Message>,
-    /// The bundle of the bridge that it is about to leave by, in the bucket that its hash names; there is nothing else to do.
+    /// The aggregate of the bridge that it is about to leave by, in the bucket that its hash names; there is nothing else to do.
     pub leaves_by: Option<OfPort>,
 }
 

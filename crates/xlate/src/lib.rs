@@ -22,7 +22,7 @@
 //! `terminate` (tunnels in), [`frozen`] (packets that come back), `explain` (for people).
 
 mod action;
-mod bundle;
+mod aggregate;
 mod commit;
 mod explain;
 mod fit;
@@ -45,12 +45,12 @@ mod view;
 mod walk;
 mod ways;
 
-pub use bundle::hashed;
+pub use aggregate::hashed;
 pub use explain::{Explained, Resumed, Taught, describe, explain, flow_text, options_of};
 pub use frozen::{Frozen, Frozens};
 pub use inject::{translate_packet_out, translate_resumed};
 pub use request::{
-    Bundles, Effect, Entered, Fork, Grouped, Learn, LearnRule, MacTables, Met, MeterIds, Needed,
+    Aggregates, Effect, Entered, Fork, Grouped, Learn, LearnRule, MacTables, Met, MeterIds, Needed,
     Programs, Request, Resolve, Shorten, Tables, Translation, Use, Wait,
 };
 pub use run::REASON_EXPLICIT_MISS;

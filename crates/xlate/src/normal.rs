@@ -20,7 +20,7 @@ impl<'a> Walk<'a> {
         };
         let announces = bridge.may_hear_itself() && self.is_gratuitous_arp(&packet);
         if let Some(from) = from {
-            if let Err(cause) = self.admit_to_bundle(bridge, from, vid, &packet, announces) {
+            if let Err(cause) = self.admit_to_aggregate(bridge, from, vid, &packet, announces) {
                 return self.give_up(cause);
             }
             self.learn(bridge, from, vid, packet.key.flow.eth_src, announces);
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
         if is_multicast(&mac) || !bridge.learns(vid) {
             return;
         }
-        let is_bonded = bridge.bundle(from.home()).is_some_and(|b| b.bond.is_some());
+        let is_bonded = bridge.aggregate(from.home()).is_some_and(|b| b.bond.is_some());
         if announces && is_bonded && self.has_announced(bridge, vid, mac) {
             return;
         }
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
             let known = table.and_then(|table| table.lookup(vid.get(), mac, self.now));
             if known != Some(port) {
                 let (mac, vid) = (MacText(&mac), vid.get());
-                let name = bridge.bundle(port).map_or(&from.name, |bundle| &bundle.name);
+                let name = bridge.aggregate(port).map_or(&from.name, |aggregate| &aggregate.name);
                 self.say(|| format!("learned that {mac} is on port {name} in VLAN {vid}"));
             }
         }
@@ -129,8 +129,8 @@ impl<'a> Walk<'a> {
             packet.look_at_pcp(&mut self.mask);
             packet.set_tag(tag);
         }
-        if to.bundle.is_some() {
-            return self.output_bundle(bridge, to, vid, &packet);
+        if to.aggregate.is_some() {
+            return self.output_aggregate(bridge, to, vid, &packet);
         }
         self.output(PortRef { bridge: bridge.id, port: to.ofport }, to, &packet);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::Instant;
 use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId};
-use l2::{Bundle, MacTable};
+use l2::{Aggregate, MacTable};
 use openflow::message::FlowMod;
 use packet::wire::ethernet::Mac;
 use pipeline::{BridgeId, Group, Key, OfPort, PortRef, Program, Registers, Rule};
@@ -20,8 +20,8 @@ use crate::view::View;
 /// The MAC table of each bridge that has learned anything.
 pub type MacTables = BTreeMap<BridgeId, MacTable<OfPort>>;
 
-/// Each bundle, by its bridge and number.
-pub type Bundles = BTreeMap<PortRef, Bundle<OfPort>>;
+/// Each aggregate, by its bridge and number.
+pub type Aggregates = BTreeMap<PortRef, Aggregate<OfPort>>;
 
 /// What controllers have programmed into each bridge.
 pub type Programs = BTreeMap<BridgeId, Program>;
@@ -41,7 +41,7 @@ pub struct Tables<'a> {
     /// Stations.
     pub macs: &'a MacTables,
     /// Ports of several interfaces.
-    pub bundles: &'a Bundles,
+    pub aggregates: &'a Aggregates,
     /// Routes and own addresses.
     pub routes: &'a Routes,
     /// Next hops.
@@ -132,7 +132,7 @@ pub struct Learn {
     pub vlan: u16,
     /// Its address.
     pub mac: Mac,
-    /// Where: a port, or a bundle ([`pipeline::Port::home`]).
+    /// Where: a port, or an aggregate ([`pipeline::Port::home`]).
     pub port: OfPort,
     /// It says so to everybody, of its own accord.
     pub announces: bool,
@@ -198,7 +198,7 @@ pub enum Use {
     Group(Grouped),
     /// They come back, or go to a controller, with this number.
     Frozen(RecircId, Arc<Frozen>),
-    /// They leave by a bundle, in this bucket.
+    /// They leave by an aggregate, in this bucket.
     Bucket(PortRef, u8),
     /// Their source station is alive.
     Learn(Learn),

@@ -246,7 +246,7 @@ impl<'a> Walk<'a> {
                 run.is_first = walk.depth == 1;
                 run.is_home = walk.in_port.is_some_and(|home| home.bridge == at.bridge);
                 let came = run.packet;
-                if walk.is_for_bundle(bridge, at.port, &came) {
+                if walk.is_for_aggregate(bridge, at.port, &came) {
                     walk.push(Action::Userspace(SlowReason::Protocol(Protocol::Lacp)));
                 } else {
                     walk.run_tables(&mut run);

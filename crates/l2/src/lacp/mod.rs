@@ -1,7 +1,7 @@
 //! LACP: the two ends of several links agree to use them as one (IEEE 802.1AX-2008, chapter 5).
 //!
 //! # What
-//! A [`Lacp`] speaks for all links of a bundle. It sends on each what it is and what it has heard, at the pace that the other
+//! A [`Lacp`] speaks for all links of an aggregate. It sends on each what it is and what it has heard, at the pace that the other
 //! end asks for, and at once when something has changed; and judges by what it hears which links lead to the same
 //! partner: those are *attached*, and may be used once the partner says that it has attached them too ([`Lacp::may_use`]).
 //!
@@ -31,7 +31,7 @@ const SLOW: Duration = Duration::from_secs(30);
 /// So many may be lost.
 const PATIENCE: u32 = 3;
 
-/// Settings of a bundle.
+/// Settings of an aggregate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Speaks first (`lacp`: "active").
@@ -53,7 +53,7 @@ pub struct PortSettings {
     pub id: Option<u16>,
     /// `other_config:lacp-port-priority`.
     pub priority: u16,
-    /// `other_config:lacp-aggregation-key`; if there is none, the id of the bundle's first link.
+    /// `other_config:lacp-aggregation-key`; if there is none, the id of the aggregate's first link.
     pub key: Option<u16>,
 }
 
@@ -135,7 +135,7 @@ impl Link {
     }
 }
 
-/// The links of a bundle, and who is behind them. See the module.
+/// The links of an aggregate, and who is behind them. See the module.
 #[derive(Clone, Debug)]
 pub struct Lacp<P> {
     name: Arc<str>,
@@ -341,7 +341,7 @@ impl<P: Copy + Ord> Lacp<P> {
         })
     }
 
-    /// The bundle's own key.
+    /// The aggregate's own key.
     fn key(&self) -> Option<u16> {
         self.links.values().next().map(|first| first.settings.key.unwrap_or(first.id()))
     }
@@ -359,7 +359,7 @@ impl<P: Copy + Ord> Lacp<P> {
 
     /// Finds the partner of the link that is served first, and the links that lead to it.
     fn attach(&mut self) {
-        // A link that leads back to this very bundle has no partner.
+        // A link that leads back to this very aggregate has no partner.
         let has_partner = |link: &Link| {
             link.heard != Heard::Defaulted && link.partner.sys_id != self.settings.sys_id
         };

@@ -32,12 +32,13 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
 
 const NO_BOND: &str = "no such bond";
 
-/// What `about` says of each bundle, in order of their names.
+/// What `about` says of each aggregate, in order of their names.
 fn each<R>(daemon: &Daemon, about: impl Fn(&mut State, Instant, &str) -> Option<R>) -> Vec<R> {
     let mut all = Vec::new();
     for (_, plane) in daemon.switch.planes() {
         plane.slow.with(|state, now| {
-            let names: Vec<_> = state.bundles().map(|(_, bundle)| bundle.name().clone()).collect();
+            let names: Vec<_> =
+                state.aggregates().map(|(_, aggregate)| aggregate.name().clone()).collect();
             for name in names {
                 all.extend(about(state, now, &name).map(|said| (name, said)));
             }
@@ -54,9 +55,9 @@ fn change<R>(
     change: impl Fn(&mut Bond<OfPort>) -> Result<R, &'static str>,
 ) -> Result<R, String> {
     for (_, plane) in daemon.switch.planes() {
-        let result = plane.slow.with_bundles(|state, _| {
-            let (_, bundle) = state.bundle(name)?;
-            bundle.bond.as_mut().map(&change)
+        let result = plane.slow.with_aggregates(|state, _| {
+            let (_, aggregate) = state.aggregate(name)?;
+            aggregate.bond.as_mut().map(&change)
         });
         if let Some(result) = result {
             return result.map_err(str::to_owned);
@@ -67,9 +68,9 @@ fn change<R>(
 
 fn list(daemon: &mut Daemon, _: &Args) -> String {
     let line = |state: &mut State, _, name: &str| {
-        let (at, bundle) = state.bundle(name)?;
-        let bond = bundle.bond.clone()?;
-        Some(bond.list_line(state.number_of_bundle(at)))
+        let (at, aggregate) = state.aggregate(name)?;
+        let bond = aggregate.bond.clone()?;
+        Some(bond.list_line(state.number_of_aggregate(at)))
     };
     format!("bond\ttype\trecircID\tmembers\n{}", each(daemon, line).concat())
 }
@@ -77,10 +78,10 @@ fn list(daemon: &mut Daemon, _: &Args) -> String {
 fn show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let wanted = args.arg(0);
     let text = |state: &mut State, now, name: &str| {
-        let (at, bundle) = state.bundle(name)?;
-        let bond = bundle.bond.clone()?;
+        let (at, aggregate) = state.aggregate(name)?;
+        let bond = aggregate.bond.clone()?;
         let is_wanted = wanted.is_none_or(|wanted| wanted == name);
-        is_wanted.then(|| bond.show(state.number_of_bundle(at), now))
+        is_wanted.then(|| bond.show(state.number_of_aggregate(at), now))
     };
     let all = each(daemon, text);
     if wanted.is_some() && all.is_empty() { Err(NO_BOND.to_owned()) } else { Ok(all.concat()) }
@@ -138,8 +139,8 @@ fn lacp(
 ) -> Result<String, String> {
     let wanted = args.arg(0);
     let text = |state: &mut State, _, name: &str| {
-        let (_, bundle) = state.bundle(name)?;
-        let lacp = bundle.lacp.as_ref()?;
+        let (_, aggregate) = state.aggregate(name)?;
+        let lacp = aggregate.lacp.as_ref()?;
         wanted.is_none_or(|wanted| wanted == name).then(|| say(lacp))
     };
     let all = each(daemon, text);
@@ -160,8 +161,9 @@ fn datapath_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let plane = find(daemon, args.arg(0))?;
     Ok(plane.slow.with(|state, _| {
         let mut out = String::new();
-        for (at, bundle) in state.bundles() {
-            let Some(bond) = bundle.bond.as_ref().filter(|bond| bond.settings().lb_output) else {
+        for (at, aggregate) in state.aggregates() {
+            let Some(bond) = aggregate.bond.as_ref().filter(|bond| bond.settings().lb_output)
+            else {
                 continue;
             };
             if bond.settings().mode != Mode::BalanceTcp {
@@ -170,7 +172,7 @@ fn datapath_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
             if out.is_empty() {
                 out.push_str("Bonds:\n");
             }
-            let number = state.number_of_bundle(at).unwrap_or_default();
+            let number = state.number_of_aggregate(at).unwrap_or_default();
             let _ = writeln!(out, "  bond-id {number}:");
             for bucket in 0..=u8::MAX {
                 let member = bond.of_bucket(bucket);

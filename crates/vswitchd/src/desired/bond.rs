@@ -205,7 +205,7 @@ impl Port {
     }
 
     /// Whether there is anything to be done for it beside passing frames.
-    pub fn is_bundle(&self) -> bool {
+    pub fn is_aggregate(&self) -> bool {
         self.is_bond() || self.bonding.lacp.is_some()
     }
 }

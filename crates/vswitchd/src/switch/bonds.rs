@@ -5,29 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Instant;
-use l2::bundle::Member;
-use l2::{Bundle, lacp};
+use l2::aggregate::Member;
+use l2::{Aggregate, lacp};
 use pipeline::{OfPort, SnapshotBuilder};
 
 use super::{LiveBridge, Switch, is_down, warn};
 use crate::desired::{self, Mac};
 
-/// What the database is told of a bundle.
+/// What the database is told of an aggregate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BundleStatus {
+pub struct AggregateStatus {
     /// `Port.bond_active_slave`.
     pub active: Option<Mac>,
     /// `Interface.lacp_current`, by name.
     pub current: BTreeMap<String, bool>,
 }
 
-/// Adds the bundles of a bridge whose ports are there.
-pub(super) fn add_bundles(
+/// Adds the aggregates of a bridge whose ports are there.
+pub(super) fn add_aggregates(
     builder: &mut SnapshotBuilder,
     wanted: &desired::Bridge,
     live: &LiveBridge,
 ) {
-    for (name, port) in wanted.ports.iter().filter(|(_, port)| port.is_bundle()) {
+    for (name, port) in wanted.ports.iter().filter(|(_, port)| port.is_aggregate()) {
         let members: BTreeMap<OfPort, Member> = port
             .interfaces
             .iter()
@@ -55,7 +55,10 @@ pub(super) fn add_bundles(
             fallback_ab: bond.lacp_fallback_ab,
         });
         let bond = port.is_bond().then_some(bond);
-        builder.bundle(live.id, pipeline::Bundle { name: Arc::from(&**name), bond, lacp, members });
+        builder.aggregate(
+            live.id,
+            pipeline::Aggregate { name: Arc::from(&**name), bond, lacp, members },
+        );
     }
 }
 
@@ -65,20 +68,20 @@ impl Switch {
         self.remembered_active.entry(bridge.to_owned()).or_default().insert(port.to_owned(), mac);
     }
 
-    /// How each bundle is, by its name.
-    pub fn bundles(&self) -> BTreeMap<String, BundleStatus> {
+    /// How each aggregate is, by its name.
+    pub fn aggregates(&self) -> BTreeMap<String, AggregateStatus> {
         let mut all = BTreeMap::new();
         let has_any = |kind| {
             let mut bridges = self.applied.bridges.values().filter(|b| b.datapath == kind);
-            bridges.any(|bridge| bridge.ports.values().any(|port| port.is_bundle()))
+            bridges.any(|bridge| bridge.ports.values().any(|port| port.is_aggregate()))
         };
         for (_, plane) in self.planes.iter().filter(|(kind, _)| has_any(**kind)) {
             plane.slow.with(|state, _| {
-                for (at, bundle) in state.bundles() {
-                    let named = state.snapshot.bridge(at.bridge).and_then(|b| b.bundle(at.port));
+                for (at, aggregate) in state.aggregates() {
+                    let named = state.snapshot.bridge(at.bridge).and_then(|b| b.aggregate(at.port));
                     let members = named.into_iter().flat_map(|config| &config.members);
-                    let status = status(bundle, members);
-                    all.insert(bundle.name().to_string(), status);
+                    let status = status(aggregate, members);
+                    all.insert(aggregate.name().to_string(), status);
                 }
             });
         }
@@ -139,13 +142,13 @@ impl Switch {
 }
 
 fn status<'a>(
-    bundle: &Bundle<OfPort>,
+    aggregate: &Aggregate<OfPort>,
     members: impl Iterator<Item = (&'a OfPort, &'a Member)>,
-) -> BundleStatus {
-    let lacp = bundle.lacp.as_ref();
+) -> AggregateStatus {
+    let lacp = aggregate.lacp.as_ref();
     let current = members.filter_map(|(at, m)| Some((m.name.to_string(), lacp?.is_current(*at)?)));
-    BundleStatus {
-        active: bundle.bond.as_ref().map(|b| b.active_mac()),
+    AggregateStatus {
+        active: aggregate.bond.as_ref().map(|b| b.active_mac()),
         current: current.collect(),
     }
 }

@@ -28,7 +28,7 @@ use crate::kept::Kept;
 use crate::numbers::OfPorts;
 use crate::openflow::{BridgeSwitch, Mailbox};
 use crate::plan::{Step, plan};
-pub use bonds::BundleStatus;
+pub use bonds::AggregateStatus;
 pub use plane::Plane;
 use sockets::socket_dir;
 

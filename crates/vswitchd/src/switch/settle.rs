@@ -158,7 +158,7 @@ fn add_ports(
         }
         port.excluded = excluded;
     }
-    super::bonds::add_bundles(builder, wanted, live);
+    super::bonds::add_aggregates(builder, wanted, live);
 }
 
 /// All tunnels that are not excluded have their place by now.

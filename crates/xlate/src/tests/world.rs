@@ -14,7 +14,7 @@ use pipeline::{
 use tunnel::{Endpoint, Kind, Neighbours, Peers, Routes};
 
 use crate::{
-    Bundles, Effect, Frozens, MacTables, MeterIds, Programs, Request, Tables, Translation,
+    Aggregates, Effect, Frozens, MacTables, MeterIds, Programs, Request, Tables, Translation,
     translate,
 };
 
@@ -27,7 +27,7 @@ pub(super) fn mac(s: &str) -> Mac {
 pub(super) struct World {
     pub(super) snapshot: Snapshot,
     pub(super) macs: MacTables,
-    pub(super) bundles: Bundles,
+    pub(super) aggregates: Aggregates,
     pub(super) routes: Routes,
     pub(super) neighbours: Neighbours,
     pub(super) peers: Peers,
@@ -50,7 +50,7 @@ impl World {
         Self {
             snapshot,
             macs: MacTables::new(),
-            bundles: Bundles::new(),
+            aggregates: Aggregates::new(),
             routes: Routes::default(),
             neighbours: Neighbours::default(),
             peers: Peers::default(),
@@ -67,7 +67,7 @@ impl World {
             frozens: &self.frozens,
             meters: &self.meters,
             macs: &self.macs,
-            bundles: &self.bundles,
+            aggregates: &self.aggregates,
             routes: &self.routes,
             neighbours: &self.neighbours,
             peers: &self.peers,

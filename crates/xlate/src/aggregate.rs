@@ -1,6 +1,6 @@
 //! Ports of several interfaces: which frames that come in by one of them are taken, and by which one of them frames leave.
 //!
-//! To NORMAL a bundle is one port, known by the lowest number of its members ([`pipeline::Port::home`]); rules see its members,
+//! To NORMAL an aggregate is one port, known by the lowest number of its members ([`pipeline::Port::home`]); rules see its members,
 //! each a port of its own. What is decided here follows [`l2::Bond`], whose version is part of what flows are checked against.
 //!
 //! Connections are spread by a hash that the datapath computes: the frame comes back with it, to a flow that looks at no more of
@@ -20,7 +20,7 @@ use crate::request::Use;
 use crate::stack::Stack;
 use crate::walk::Walk;
 
-/// The state of frames that the datapath hashes, to leave by a bundle.
+/// The state of frames that the datapath hashes, to leave by an aggregate.
 pub fn hashed(bridge: BridgeId, home: OfPort) -> Frozen {
     Frozen {
         bridge,
@@ -38,17 +38,17 @@ pub fn hashed(bridge: BridgeId, home: OfPort) -> Frozen {
     }
 }
 
-/// A bundle's bucket is the low byte of a hash.
+/// An aggregate's bucket is the low byte of a hash.
 const BUCKET: u32 = 0xff;
 
 impl<'a> Walk<'a> {
-    /// Whether a frame that came in by this port is the bundle's own, and of no concern to anybody behind it.
-    pub(crate) fn is_for_bundle(&self, bridge: &Bridge, port: OfPort, packet: &Packet) -> bool {
+    /// Whether a frame that came in by this port is the aggregate's own, and of no concern to anybody behind it.
+    pub(crate) fn is_for_aggregate(&self, bridge: &Bridge, port: OfPort, packet: &Packet) -> bool {
         packet.key.flow.eth_type == ETH_TYPE
             && bridge
                 .port(port)
-                .and_then(|port| bridge.bundle(port.home()))
-                .is_some_and(|bundle| bundle.lacp.is_some())
+                .and_then(|port| bridge.aggregate(port.home()))
+                .is_some_and(|aggregate| aggregate.lacp.is_some())
     }
 
     /// Whether a station tells everybody where it is, without being asked.
@@ -69,7 +69,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether a frame that came in by a port is taken, if the port is a member of a bond.
-    pub(crate) fn admit_to_bundle(
+    pub(crate) fn admit_to_aggregate(
         &mut self,
         bridge: &Bridge,
         from: &Port,
@@ -77,9 +77,11 @@ impl<'a> Walk<'a> {
         packet: &Packet,
         announces: bool,
     ) -> Result<(), DropCause> {
-        let Some(home) = from.bundle else { return Ok(()) };
-        let bundle = self.tables.bundles.get(&PortRef { bridge: bridge.id, port: home });
-        let Some(bond) = bundle.and_then(|bundle| bundle.bond.as_ref()) else { return Ok(()) };
+        let Some(home) = from.aggregate else { return Ok(()) };
+        let aggregate = self.tables.aggregates.get(&PortRef { bridge: bridge.id, port: home });
+        let Some(bond) = aggregate.and_then(|aggregate| aggregate.bond.as_ref()) else {
+            return Ok(());
+        };
         match bond.admit(from.ofport, &packet.key.flow.eth_dst) {
             Admit::Yes => Ok(()),
             Admit::No => {
@@ -100,8 +102,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The packet leaves by the bundle of `to`, tagged as that wants it; it belongs to VLAN `vid`.
-    pub(crate) fn output_bundle(
+    /// The packet leaves by the aggregate of `to`, tagged as that wants it; it belongs to VLAN `vid`.
+    pub(crate) fn output_aggregate(
         &mut self,
         bridge: &'a Bridge,
         to: &'a Port,
@@ -109,8 +111,8 @@ impl<'a> Walk<'a> {
         packet: &Packet,
     ) {
         let at = PortRef { bridge: bridge.id, port: to.home() };
-        let bundle = self.tables.bundles.get(&at);
-        let Some(bond) = bundle.and_then(|bundle| bundle.bond.as_ref()) else {
+        let aggregate = self.tables.aggregates.get(&at);
+        let Some(bond) = aggregate.and_then(|aggregate| aggregate.bond.as_ref()) else {
             return self.output(PortRef { bridge: bridge.id, port: to.ofport }, to, packet);
         };
         match bond.choose() {
@@ -136,8 +138,8 @@ impl<'a> Walk<'a> {
     pub(crate) fn leave_hashed(&mut self, bridge: &'a Bridge, home: OfPort, packet: Packet) {
         let at = PortRef { bridge: bridge.id, port: home };
         self.in_port = self.snapshot.port_of_dp(flow::DpPort(packet.key.flow.in_port));
-        let bundle = self.tables.bundles.get(&at);
-        let Some(bond) = bundle.and_then(|bundle| bundle.bond.as_ref()) else {
+        let aggregate = self.tables.aggregates.get(&at);
+        let Some(bond) = aggregate.and_then(|aggregate| aggregate.bond.as_ref()) else {
             return self.give_up(DropCause::NoRecirculationContext);
         };
         self.mask.0.dp_hash |= BUCKET;

@@ -10,7 +10,7 @@ use crate::bond::{self, Bond, LacpStatus};
 use crate::lacp::pdu::Pdu;
 use crate::lacp::{self, Lacp};
 
-/// What a bundle is to be.
+/// What an aggregate is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config<P> {
     /// The port's name.
@@ -23,7 +23,7 @@ pub struct Config<P> {
     pub members: BTreeMap<P, Member>,
 }
 
-/// An interface of a bundle.
+/// An interface of an aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its name.
@@ -38,9 +38,9 @@ pub struct Member {
     pub lacp: lacp::PortSettings,
 }
 
-/// A running bundle; `P` names an interface.
+/// A running aggregate; `P` names an interface.
 #[derive(Clone, Debug)]
-pub struct Bundle<P> {
+pub struct Aggregate<P> {
     name: Arc<str>,
     /// Its bond, if it has several interfaces.
     pub bond: Option<Bond<P>>,
@@ -51,13 +51,14 @@ pub struct Bundle<P> {
     past: Version,
 }
 
-impl<P: Copy + Ord> Bundle<P> {
+impl<P: Copy + Ord> Aggregate<P> {
     /// One that is to be so.
     pub fn new(config: &Config<P>, now: Instant) -> Self {
         let (carriers, past) = (BTreeMap::new(), Version::default());
-        let mut bundle = Self { name: config.name.clone(), bond: None, lacp: None, carriers, past };
-        bundle.configure(config, now);
-        bundle
+        let mut aggregate =
+            Self { name: config.name.clone(), bond: None, lacp: None, carriers, past };
+        aggregate.configure(config, now);
+        aggregate
     }
 
     /// The port's name.
@@ -119,7 +120,7 @@ impl<P: Copy + Ord> Bundle<P> {
         pdus
     }
 
-    /// When [`Bundle::run`] has something to do.
+    /// When [`Aggregate::run`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let bond = self.bond.as_ref().and_then(Bond::next_deadline);
         bond.into_iter().chain(self.lacp.as_ref().and_then(Lacp::next_deadline)).min()
