@@ -61,6 +61,10 @@ impl<C> Server<C> {
 
     /// Serves: accepts callers, runs their commands on `context`, sends answers.
     pub fn run(&mut self, context: &mut C) {
+        if self.waker.is_none() {
+            // Nobody could be told yet that a deferred answer has come.
+            return;
+        }
         self.accept();
         self.deliver();
         let ids: Vec<u64> = self.callers.keys().copied().collect();

@@ -130,6 +130,31 @@ fn deferred_answers_come_when_they_come() {
     });
 }
 
+/// A daemon that runs before it has slept for the first time hears of an answer to what was asked until then.
+#[test]
+fn who_asks_before_the_first_sleep_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ctl");
+    let mut server = Server::open(&path, registry()).unwrap();
+    let (poller, mut events, mut daemon) = (Poller::new().unwrap(), Vec::new(), Daemon::default());
+    let mut socket = UnixStream::connect(&path).unwrap();
+    socket.write_all(b"{\"id\":1,\"method\":\"hold\",\"params\":[]}").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let mut answer = [0; 200];
+    loop {
+        server.run(&mut daemon);
+        server.watch(&poller, 1).unwrap();
+        // As if it came while the daemon was about to sleep.
+        daemon.held.drain(..).for_each(|held| held.reply("released"));
+        if let Ok(n) = socket.read(&mut answer) {
+            assert!(String::from_utf8_lossy(&answer[..n]).contains("released"));
+            break;
+        }
+        poller.wait(Some(Duration::from_secs(10)), &mut events).unwrap();
+        assert!(!events.is_empty(), "nobody woke the daemon");
+    }
+}
+
 #[test]
 fn hostile_callers_lose_their_connection_and_nobody_elses() {
     with_daemon(|path| {
