@@ -111,6 +111,8 @@ pub enum SlowReason {
     Protocol(Protocol),
     /// A controller asked for it.
     Controller(PacketIn),
+    /// A sample of a flow, for collectors.
+    Sample(FlowSample),
     /// The packet, edited up to this point, waits for a tunnel neighbour's address. The number says which tunnel output
     /// waits; only the slow path knows what it means.
     Neighbour(u64),
@@ -156,6 +158,35 @@ pub struct PacketIn {
     pub controller_id: u16,
     /// Bytes of the packet at most.
     pub max_len: u16,
+}
+
+/// What a sample is taken with. The text has all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowSample {
+    /// How many of 65535 packets are taken.
+    pub probability: u16,
+    /// Which set of collectors.
+    pub collectors: u32,
+    /// Observation domain (RFC 7011, 2).
+    pub domain: u32,
+    /// Observation point.
+    pub point: u32,
+    /// The port that the rule's author named, or [`DpPort::NONE`].
+    pub output: DpPort,
+    /// Which way the packet goes there.
+    pub direction: Direction,
+}
+
+/// Which way a packet goes through a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// Not said.
+    #[default]
+    Default,
+    /// Into the switch.
+    Ingress,
+    /// Out of it.
+    Egress,
 }
 
 /// What is hashed.

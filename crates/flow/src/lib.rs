@@ -14,7 +14,9 @@ pub mod nsh;
 pub mod push;
 pub mod text;
 
-pub use action::{Action, DropCause, HashMethod, PacketIn, Protocol, SlowReason};
+pub use action::{
+    Action, Direction, DropCause, FlowSample, HashMethod, PacketIn, Protocol, SlowReason,
+};
 pub use ct::Ct;
 pub use extract::{Layers, Metadata, extract, extract_into, extract_with};
 pub use key::{

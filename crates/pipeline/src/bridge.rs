@@ -40,6 +40,8 @@ pub struct Bridge {
     pub flood_vlans: VlanSet,
     /// Whether reserved group addresses are forwarded like others (`other_config:forward-bpdu`).
     pub forward_bpdu: bool,
+    /// Whether somebody collects samples of flows.
+    pub has_collectors: bool,
     pub(crate) ports: BTreeMap<OfPort, Port>,
     pub(crate) flood_order: Vec<OfPort>,
     pub(crate) aggregates: BTreeMap<OfPort, Arc<Aggregate>>,
@@ -55,6 +57,7 @@ impl Bridge {
             fail_mode: FailMode::default(),
             flood_vlans: VlanSet::empty(),
             forward_bpdu: false,
+            has_collectors: false,
             ports: BTreeMap::new(),
             flood_order: Vec::new(),
             aggregates: BTreeMap::new(),

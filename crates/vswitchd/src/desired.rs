@@ -108,6 +108,8 @@ pub struct Bridge {
     pub forward_bpdu: bool,
     /// `flood_vlans`.
     pub flood_vlans: BTreeSet<u16>,
+    /// Whether somebody collects samples of its flows.
+    pub has_collectors: bool,
     /// Shared with the state before, where nothing has changed.
     pub ports: Ports,
 }
@@ -257,6 +259,7 @@ impl Bridge {
             mac_table_size: MAC_TABLE_SIZE,
             forward_bpdu: false,
             flood_vlans: BTreeSet::new(),
+            has_collectors: false,
             ports: Ports::default(),
         }
     }
@@ -436,6 +439,7 @@ impl<'a> Reader<'a> {
                 (false, was.forward_bpdu),
             ),
             flood_vlans: row.flood_vlans.iter().copied().collect(),
+            has_collectors: self.rows.has_collectors(row),
             ..Bridge::named(&row.name)
         };
         for port in row.ports.iter().filter_map(|id| self.rows.ports.get(id)) {

@@ -148,6 +148,7 @@ fn same_settings(old: &Bridge, new: &Bridge) -> bool {
         mac_table_size,
         forward_bpdu,
         flood_vlans,
+        has_collectors,
         ports: _,
     } = old;
     let settings = |port: &Port| {
@@ -164,6 +165,7 @@ fn same_settings(old: &Bridge, new: &Bridge) -> bool {
         && (datapath_id, mac_aging, mac_table_size)
             == (&new.datapath_id, &new.mac_aging, &new.mac_table_size)
         && (forward_bpdu, flood_vlans) == (&new.forward_bpdu, &new.flood_vlans)
+        && *has_collectors == new.has_collectors
         && changed_interfaces(old, Some(new)).all(same_port)
 }
 

@@ -49,6 +49,7 @@ pub fn interest() -> Result<Interest, UnknownName> {
                 "controller",
                 "protocols",
                 "flow_tables",
+                "ipfix",
             ],
         )?
         .quietly("Bridge", &["datapath_id", "datapath_version", "status"])?
@@ -108,6 +109,7 @@ pub fn interest() -> Result<Interest, UnknownName> {
         .watch("SSL", &["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"])?
         .quietly("Controller", &["is_connected", "role", "status"])?
         .watch("Flow_Table", &["name", "flow_limit", "overflow_policy", "groups", "prefixes"])?
+        .watch("Flow_Sample_Collector_Set", &["bridge", "ipfix"])?
         .watch("Datapath", &[])?
         .quietly("Datapath", &["capabilities", "datapath_version"])
 }
@@ -134,6 +136,8 @@ pub struct Rows {
     pub ssl: Map<Uuid, tables::Ssl>,
     /// Flow_Table rows.
     pub flow_tables: Map<Uuid, tables::FlowTable>,
+    /// Flow_Sample_Collector_Set rows.
+    pub collectors: Map<Uuid, tables::FlowSampleCollectorSet>,
     /// What was made of an interface's options, until its row changes.
     pub(crate) options: RefCell<Map<Uuid, Arc<Options>>>,
 }
@@ -174,10 +178,17 @@ impl Rows {
         follow::<tables::Manager, _>(&mut self.managers, replica, changes);
         follow::<tables::Ssl, _>(&mut self.ssl, replica, changes);
         follow::<tables::FlowTable, _>(&mut self.flow_tables, replica, changes);
+        follow::<tables::FlowSampleCollectorSet, _>(&mut self.collectors, replica, changes);
         let options = self.options.get_mut();
         for change in changes.table("Interface") {
             options.remove(&change.uuid());
         }
+    }
+
+    /// Whether somebody collects samples of a bridge's flows.
+    pub(crate) fn has_collectors(&self, bridge: &tables::Bridge) -> bool {
+        let mut sets = self.collectors.values();
+        bridge.ipfix.is_some() || sets.any(|set| set.bridge == bridge.uuid && set.ipfix.is_some())
     }
 
     /// What an interface's options say; worked out once as long as the row stays as it is.

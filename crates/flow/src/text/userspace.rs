@@ -5,7 +5,7 @@ use std::fmt;
 use super::field::{HexText, parse_number};
 use super::parse::items;
 use super::push::small;
-use crate::action::{PacketIn, Protocol, SlowReason};
+use crate::action::{Direction, FlowSample, PacketIn, Protocol, SlowReason};
 use crate::key::{DpPort, RecircId};
 
 /// The names in `slow_path(..)`.
@@ -24,6 +24,10 @@ const SLOW: [(&str, SlowReason); 10] = [
     ("neighbour", SlowReason::Neighbour(0)),
 ];
 
+/// What the end of a sample's text says.
+const DIRECTIONS: [(&str, Direction); 2] =
+    [("ingress", Direction::Ingress), ("egress", Direction::Egress)];
+
 pub(super) fn write(f: &mut fmt::Formatter<'_>, reason: SlowReason) -> fmt::Result {
     let same = |other: SlowReason| match (reason, other) {
         (SlowReason::Neighbour(_), SlowReason::Neighbour(_)) => true,
@@ -37,6 +41,15 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, reason: SlowReason) -> fmt::Resu
         write!(f, "recirc_id={},rule_cookie={},", to.state.0, HexText(to.cookie.into()))?;
         return write!(f, "controller_id={},max_len={}))", to.controller_id, to.max_len);
     }
+    if let SlowReason::Sample(sample) = reason {
+        let FlowSample { probability, collectors, domain, point, output, direction } = sample;
+        write!(f, "userspace(pid=0,flow_sample(probability={probability},")?;
+        write!(f, "collector_set_id={collectors},obs_domain_id={domain},obs_point_id={point},")?;
+        write!(f, "output_port={}", output.0)?;
+        let way = DIRECTIONS.iter().find(|(_, other)| *other == direction);
+        way.map_or(Ok(()), |(name, _)| write!(f, ",{name}"))?;
+        return f.write_str("))");
+    }
     let name = SLOW.iter().find(|(_, other)| same(*other)).map_or("0", |(name, _)| name);
     write!(f, "userspace(pid=0,slow_path({name}))")
 }
@@ -47,6 +60,20 @@ pub(super) fn parse(args: &str) -> Option<SlowReason> {
     let part = |name: &str| list.iter().find(|item| item.name == name)?.args;
     if let Some(name) = part("slow_path") {
         return SLOW.iter().find(|(n, _)| *n == name.trim()).map(|(_, reason)| *reason);
+    }
+    if let Some(args) = part("flow_sample") {
+        let is_said = |name: &str| args.split(',').any(|part| part.trim() == name);
+        return Some(SlowReason::Sample(FlowSample {
+            probability: small(args, "probability")?,
+            collectors: small(args, "collector_set_id")?,
+            domain: small(args, "obs_domain_id")?,
+            point: small(args, "obs_point_id")?,
+            output: DpPort(small(args, "output_port")?),
+            direction: DIRECTIONS
+                .iter()
+                .find(|(name, _)| is_said(name))
+                .map_or(Direction::Default, |(_, way)| *way),
+        }));
     }
     let args = part("controller")?;
     let flag = |name| Some(small::<u8>(args, name)? != 0);

@@ -121,6 +121,7 @@ fn bridge() -> impl Strategy<Value = Bridge> {
         fail_mode: if secure { FailMode::Secure } else { FailMode::Standalone },
         mac_aging: Duration::from_secs(aging),
         forward_bpdu: bpdu,
+        has_collectors: bpdu && dummy,
         flood_vlans: BTreeSet::from([u16::from(secure)]),
         hwaddr: hwaddr.then_some([2, 0, 0, 0, 0, 1]),
         ..Bridge::named("")

@@ -124,6 +124,7 @@ fn add_bridge(builder: &mut SnapshotBuilder, wanted: &desired::Bridge, live: &Li
     bridge.uuid = wanted.row.words();
     bridge.fail_mode = wanted.fail_mode;
     bridge.forward_bpdu = wanted.forward_bpdu;
+    bridge.has_collectors = wanted.has_collectors;
     bridge.flood_vlans = wanted.flood_vlans.iter().filter_map(|v| Vid::new(*v)).collect();
     if let Err(error) = builder.bridge(bridge) {
         log::error!(target: LOG, "bridge {}: {error}", wanted.name);

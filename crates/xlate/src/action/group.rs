@@ -13,6 +13,7 @@ use openflow::message::group::{Bucket, GroupKind, Selection, SelectionMethod};
 use openflow::{Field, Port as OpenFlowPort};
 use pipeline::{Group, KeyMask, OfPort, Shares};
 
+use crate::action::set;
 use crate::hash::{bytes, long, pair};
 use crate::request::{Grouped, Use};
 use crate::run::{Next, REASON_GROUP, Run};
@@ -53,9 +54,13 @@ impl<'a> Walk<'a> {
         let mut copy = run.clone();
         copy.reason = REASON_GROUP;
         copy.set.clear();
+        let actions = set::of_bucket(&bucket.actions);
+        if actions.is_empty() {
+            self.note(Kind::Action, || "drop".into());
+        }
         self.on_copy(|walk| {
             walk.deeper(|walk| {
-                walk.run_actions(&mut copy, &bucket.actions);
+                walk.run_actions(&mut copy, &actions);
             });
         });
         self.close();

@@ -11,6 +11,7 @@ mod learn;
 pub(crate) mod mpls;
 mod output;
 mod pbb;
+mod sample;
 pub(crate) mod set;
 mod stack;
 mod vlan;
@@ -117,8 +118,7 @@ impl<'a> Walk<'a> {
             Action::Exit => return Next::Exit,
             // What a rule is for is not done to packets.
             Action::Note(_) | Action::Conjunction { .. } => {}
-            // There are no collectors of samples.
-            Action::Sample(_) => {}
+            Action::Sample(sample) => self.sample(run, sample),
             Action::DeleteField(field) => {
                 run.options().delete(&mut run.packet.key, *field);
                 self.say(|| format!("delete {}", field.name()));

@@ -12,14 +12,7 @@ const MOST_CHANGES: usize = 1024;
 impl<'a> Walk<'a> {
     /// Of each kind of action the last written counts.
     pub(crate) fn write_actions(&mut self, run: &mut Run<'a>, actions: &[Action]) {
-        for action in actions {
-            // All changes of fields are done, in order; but one cannot fill memory with those that will not be seen.
-            let is_change = place(action) == Place::Set && run.set.len() < MOST_CHANGES;
-            if !is_change {
-                run.set.retain(|old| place(old) != place(action) || !replaces(action, old));
-            }
-            run.set.push(action.clone());
-        }
+        actions.iter().for_each(|action| write(&mut run.set, action));
         note_output(run);
         self.say_set(run, "is");
     }
@@ -36,6 +29,22 @@ impl<'a> Walk<'a> {
             set => format!("action set {verb}: {}", openflow::text::action::Actions(&set)),
         });
     }
+}
+
+fn write(set: &mut Vec<Action>, action: &Action) {
+    // All changes of fields are done, in order; but one cannot fill memory with those that will not be seen.
+    let is_change = place(action) == Place::Set && set.len() < MOST_CHANGES;
+    if !is_change {
+        set.retain(|old| place(old) != place(action) || !replaces(action, old));
+    }
+    set.push(action.clone());
+}
+
+/// What a group's bucket does: its actions are a set like any other (OpenFlow 1.3, 5.6).
+pub(crate) fn of_bucket(actions: &[Action]) -> Vec<Action> {
+    let mut set = Vec::new();
+    actions.iter().for_each(|action| write(&mut set, action));
+    in_order(&set)
 }
 
 /// Rules can see where the set sends the packet.
@@ -89,7 +98,6 @@ enum Place {
     DecNshTtl,
     Set,
     Queue,
-    Ct,
     Last,
     Never,
 }
@@ -110,8 +118,7 @@ fn place(action: &Action) -> Place {
         Action::DecMplsTtl => Place::DecMplsTtl,
         Action::DecNshTtl => Place::DecNshTtl,
         Action::SetQueue(_) => Place::Queue,
-        Action::Ct(_) => Place::Ct,
-        Action::Group(_) | Action::Output { .. } | Action::OutputReg { .. } => Place::Last,
+        action if rank(action).is_some() => Place::Last,
         Action::SetField { .. }
         | Action::Load { .. }
         | Action::Move { .. }
@@ -134,12 +141,23 @@ fn place(action: &Action) -> Place {
     }
 }
 
+/// What sends the packet on: the one of the least rank that there is does so, and no other. (Those of buckets alone are the
+/// reference's.)
+fn rank(action: &Action) -> Option<u8> {
+    match action {
+        Action::Group(_) => Some(0),
+        Action::Output { .. } => Some(1),
+        Action::Resubmit { .. } => Some(2),
+        Action::Ct(_) => Some(3),
+        _ => None,
+    }
+}
+
 /// The set as a list of actions. Without somewhere to send the packet there is nothing to do; a group takes precedence over a
 /// port.
 pub(crate) fn in_order(set: &[Action]) -> Vec<Action> {
-    let group = set.iter().rev().find(|a| matches!(a, Action::Group(_)));
-    let output = set.iter().rev().find(|a| place(a) == Place::Last);
-    let Some(last) = group.or(output) else { return Vec::new() };
+    let ways = set.iter().rev().filter_map(|action| Some((rank(action)?, action)));
+    let Some((_, last)) = ways.min_by_key(|(rank, _)| *rank) else { return Vec::new() };
     let mut list: Vec<_> = set.iter().filter(|a| place(a) < Place::Last).cloned().collect();
     list.sort_by_key(place);
     list.push(last.clone());
