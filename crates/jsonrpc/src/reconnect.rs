@@ -63,8 +63,10 @@ pub struct Reconnect {
     patience: Duration,
     /// How many more attempts; `None`: for ever.
     tries_left: Option<u32>,
-    /// Attempts that need not wait, for instance one per remote of a list.
+    /// Attempts that need not wait, for instance one per remote of a list: after each connection that was of use,
     free_tries: u32,
+    /// and how many of them are left.
+    free_tries_left: u32,
     last_activity: Instant,
     last_attempt_to_receive: Instant,
     last_connected: Option<Instant>,
@@ -94,6 +96,7 @@ impl Reconnect {
             patience: Duration::from_secs(1),
             tries_left: None,
             free_tries: 0,
+            free_tries_left: 0,
             last_activity: now,
             last_attempt_to_receive: now,
             last_connected: None,
@@ -143,9 +146,9 @@ impl Reconnect {
         self.tries_left = tries;
     }
 
-    /// How many attempts after a loss need not wait.
+    /// How many attempts need not wait: at first, and after the loss of a connection that stood for longer than the shortest back-off.
     pub fn set_free_tries(&mut self, tries: u32) {
-        self.free_tries = tries;
+        (self.free_tries, self.free_tries_left) = (tries, tries);
     }
 
     /// Starts to want a connection, the first attempt at once.
@@ -208,6 +211,9 @@ impl Reconnect {
             || (self.state == State::Dropping && self.last_connected > self.last_disconnected);
         if was_up {
             self.last_disconnected = Some(now);
+            if self.last_connected.is_some_and(|since| now.since(since) >= self.backoff_min) {
+                self.free_tries_left = self.free_tries;
+            }
         }
         if !self.may_try() {
             return self.enter(State::Void, now);
@@ -222,8 +228,8 @@ impl Reconnect {
     }
 
     fn back_off(&mut self, afresh: bool) {
-        if self.free_tries > 0 {
-            self.free_tries -= 1;
+        if self.free_tries_left > 0 {
+            self.free_tries_left -= 1;
             self.backoff = Duration::ZERO;
             return;
         }

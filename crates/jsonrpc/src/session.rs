@@ -43,9 +43,7 @@ impl Session {
     /// A session that connects, and connects again, to one of `remotes`.
     pub fn new(remotes: Vec<Endpoint>, limits: Limits, now: Instant) -> Session {
         let mut session = Session::with(remotes, limits, now);
-        session.reconnect.set_free_tries(
-            u32::try_from(session.remotes.len()).unwrap_or(u32::MAX).saturating_sub(1),
-        );
+        session.reconnect.set_free_tries(session.other_remotes());
         session.reconnect.enable(now);
         session
     }
@@ -107,6 +105,15 @@ impl Session {
     /// The name of the peer.
     pub fn name(&self) -> &str {
         self.reconnect.name()
+    }
+
+    /// The peers that it may connect to.
+    pub fn remotes(&self) -> &[Endpoint] {
+        &self.remotes
+    }
+
+    fn other_remotes(&self) -> u32 {
+        u32::try_from(self.remotes.len()).unwrap_or(u32::MAX).saturating_sub(1)
     }
 
     /// Whether messages can pass.

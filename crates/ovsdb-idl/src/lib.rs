@@ -10,6 +10,7 @@
 //! - [`Protocol`] is the whole conversation without I/O: it takes received messages and yields messages to send. It monitors with the
 //!   best method that the server knows (`monitor_cond_since`, `monitor_cond`, `monitor`), and after a reconnect asks only for what
 //!   it missed.
+//! - Of several servers that have a database it chooses one that leads and is up to date, and leaves it when that ends.
 //! - Two drivers move its messages: [`blocking`] for command-line programs, [`polled`] for daemons with a poll loop.
 //! - The client brings the schema it was written for, so that no round trip is needed to learn it. Only if the server objects
 //!   (an older or newer database), its schema is fetched and what it lacks is left out; missing columns read as absent.

@@ -11,7 +11,7 @@ use stream::Poller;
 
 use crate::changes::Changes;
 use crate::outcome::Outcome;
-use crate::protocol::{CommitId, Protocol};
+use crate::protocol::{CommitId, Protocol, ProtocolError};
 use crate::replica::Replica;
 use crate::txn::{Prepared, Txn};
 
@@ -29,7 +29,10 @@ pub struct Database {
 
 impl Database {
     /// A database reached by `session`.
-    pub fn new(session: Session, protocol: Protocol) -> Self {
+    pub fn new(session: Session, mut protocol: Protocol) -> Self {
+        if session.remotes().len() == 1 {
+            protocol.expect_one_server();
+        }
         Self { session, protocol, seqno: 0, more: false }
     }
 
@@ -48,15 +51,29 @@ impl Database {
             let Some(message) = self.session.recv(now) else { break };
             moved = true;
             if let Err(error) = self.protocol.receive(message) {
-                log::warn!("{}: {error}; connecting again", self.session.name());
-                self.session.force_reconnect(now);
-                self.protocol.disconnected();
+                self.leave(&error, now);
                 break;
             }
         }
         moved |= self.follow_session();
         self.flush(now);
         moved || self.protocol.updates() != updates
+    }
+
+    /// Gives this server up for the next, or for the same one later.
+    fn leave(&mut self, error: &ProtocolError, now: Instant) {
+        let name = self.session.name();
+        match error {
+            ProtocolError::Unfit(why) => {
+                log::info!(target: "ovsdb_cs", "{name}: {why}; trying another server");
+            }
+            ProtocolError::Broken(why) => log::warn!("{name}: {why}; connecting again"),
+        }
+        self.session.force_reconnect(now);
+        self.protocol.disconnected();
+        // Dropped now, the next server is called in this turn if it need not wait.
+        self.seqno = 0;
+        self.session.run(now);
     }
 
     /// Tells the protocol of connections that came or went. Returns whether one did.

@@ -1,17 +1,22 @@
 //! The conversation with the server, without I/O.
 //!
 //! # States
-//! Not connected; waiting for the server's schema (only after it refused our monitor); waiting for the monitor's initial
-//! contents; live. Requests that are under way when the connection breaks end as [`Outcome::TryAgain`]: whether the server
-//! carried them out is not known, and the replica will show it after the reconnect.
+//! Not connected; waiting for what the server says of itself; waiting for the server's schema (only after it refused our monitor);
+//! waiting for the monitor's initial contents; live. Requests that are under way when the connection breaks end as
+//! [`Outcome::TryAgain`]: whether the server carried them out is not known, and the replica will show it after the reconnect.
+//!
+//! # Which server
+//! A clustered database has several servers. One will do if it is connected to its cluster, does not lag behind what was seen
+//! before on another, and, unless [`Protocol::set_leader_only`] says otherwise, leads. A server that will not do, or does no longer,
+//! is a [`ProtocolError::Unfit`]: the driver tries the next. What the server says of itself is asked first, so that nobody sends a
+//! large database in vain; with [`Protocol::expect_one_server`] it is asked together with the contents, which saves the wait.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::Arc;
 
 use jsonrpc::{Json, Message, json};
-use ovsdb::follow::Shape;
+use ovsdb::follow::{Demands, Description, Newest, Shape};
 use ovsdb::{ColumnId, Schema, TableId, Uuid, UuidSource};
 
 use crate::changes::Changes;
@@ -20,8 +25,11 @@ use crate::outcome::{Outcome, judge};
 use crate::replica::Replica;
 use crate::txn::{Prepared, Txn};
 
-/// The name of our one monitor.
+/// The name of our monitor of the database.
 const MONITOR: &str = "monitor";
+
+/// The name of our monitor of what the server says of itself.
+const SERVER_MONITOR: &str = "server";
 
 /// How to monitor, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +64,8 @@ impl Method {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Disconnected,
+    /// Nothing is asked before it is known whether the server will do.
+    Server,
     /// The request with this id will tell the server's schema.
     Schema(i64),
     /// The request with this id will bring the contents.
@@ -69,11 +79,18 @@ pub struct CommitId(i64);
 
 /// The server says something that makes going on pointless on this connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProtocolError(String);
+pub enum ProtocolError {
+    /// This server will not do, or does no longer; another may.
+    Unfit(String),
+    /// What it says makes no sense, or it refuses what we need.
+    Broken(String),
+}
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            ProtocolError::Unfit(why) | ProtocolError::Broken(why) => f.write_str(why),
+        }
     }
 }
 
@@ -87,9 +104,25 @@ struct Lock {
     held: bool,
 }
 
+/// The choice of the server.
+#[derive(Debug)]
+struct Choice {
+    demands: Demands,
+    /// Ask for everything at once, for there is no other server anyway.
+    at_once: bool,
+    newest: Newest,
+    /// What this server says of the database.
+    description: Description,
+    /// The request that will tell it.
+    request: Option<i64>,
+    /// This server will do.
+    accepted: bool,
+}
+
 /// A client's side of the conversation.
 pub struct Protocol {
     database: String,
+    choice: Choice,
     interest: Interest,
     replica: Replica,
     phase: Phase,
@@ -118,11 +151,17 @@ struct UnderWay {
 const OUTCOMES_KEPT: usize = 1024;
 
 /// The tables and columns that the server does not have.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Absent {
     known: bool,
     tables: BTreeSet<TableId>,
     columns: BTreeSet<(TableId, ColumnId)>,
+}
+
+impl Absent {
+    fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.columns.is_empty()
+    }
 }
 
 impl Protocol {
@@ -130,6 +169,14 @@ impl Protocol {
     pub fn new(database: &str, interest: Interest, seed: [u8; 32]) -> Self {
         Self {
             database: database.to_owned(),
+            choice: Choice {
+                demands: Demands { leader: true, cluster: None },
+                at_once: false,
+                newest: Newest::default(),
+                description: Description::default(),
+                request: None,
+                accepted: false,
+            },
             replica: Replica::new(&interest),
             interest,
             phase: Phase::Disconnected,
@@ -146,6 +193,22 @@ impl Protocol {
         }
     }
 
+    /// Whether only the leader of a cluster will do, and no relay; at first that is so. Another server of the cluster may answer with
+    /// what was true a moment ago, but there may be many of them.
+    pub fn set_leader_only(&mut self, leader_only: bool) {
+        self.choice.demands.leader = leader_only;
+    }
+
+    /// Only servers of this cluster will do.
+    pub fn set_cluster(&mut self, cluster: Uuid) {
+        self.choice.demands.cluster = Some(cluster);
+    }
+
+    /// There is one server to choose from: to wait for what it says of itself before asking for the contents gains nothing.
+    pub fn expect_one_server(&mut self) {
+        self.choice.at_once = true;
+    }
+
     // --- what the client does with it
 
     /// The contents so far.
@@ -160,7 +223,7 @@ impl Protocol {
 
     /// Whether the contents are complete and updates are coming.
     pub fn is_live(&self) -> bool {
-        self.phase == Phase::Live
+        self.phase == Phase::Live && self.choice.accepted
     }
 
     /// Counts the messages that changed the replica.
@@ -186,7 +249,7 @@ impl Protocol {
         }
         if txn.is_empty() {
             self.done.insert(CommitId(id), Outcome::Unchanged);
-        } else if self.phase != Phase::Live {
+        } else if !self.is_live() {
             self.done.insert(CommitId(id), Outcome::TryAgain);
         } else if self.lock.as_ref().is_some_and(|lock| !lock.held) {
             self.done.insert(CommitId(id), Outcome::NotLocked);
@@ -217,14 +280,14 @@ impl Protocol {
     /// Asks for a lock now and after every reconnect; transactions are sent only while it is held.
     pub fn set_lock(&mut self, name: &str) {
         self.lock = Some(Lock { name: name.to_owned(), request: None, held: false });
-        if self.phase == Phase::Live {
+        if self.is_live() {
             self.ask_for_lock();
         }
     }
 
     /// Whether the lock was asked for and somebody else has it.
     pub fn is_lock_contended(&self) -> bool {
-        self.phase == Phase::Live
+        self.is_live()
             && self.lock.as_ref().is_some_and(|lock| !lock.held && lock.request.is_none())
     }
 
@@ -243,13 +306,20 @@ impl Protocol {
     /// There is a new connection.
     pub fn connected(&mut self) {
         self.disconnected();
-        self.ask_for_contents();
-        self.ask_for_lock();
+        self.ask("set_db_change_aware", vec![Json::Bool(true)]);
+        let about = Description::request(SERVER_MONITOR, &self.database, false);
+        self.choice.request = Some(self.ask("monitor_cond", about));
+        self.phase = Phase::Server;
+        if self.choice.at_once {
+            self.begin_conversation();
+        }
     }
 
     /// The connection is gone.
     pub fn disconnected(&mut self) {
         self.phase = Phase::Disconnected;
+        self.choice.description = Description::default();
+        (self.choice.request, self.choice.accepted) = (None, false);
         self.outbox.clear();
         let lost = std::mem::take(&mut self.under_way);
         self.done.extend(lost.into_keys().map(|id| (CommitId(id), Outcome::TryAgain)));
@@ -281,7 +351,48 @@ impl Protocol {
         self.next_id
     }
 
+    fn ask(&mut self, method: &str, params: Vec<Json>) -> i64 {
+        let id = self.fresh_id();
+        self.outbox.push_back(Message::request(id, method, params));
+        id
+    }
+
+    // --- the choice of the server
+
+    fn begin_conversation(&mut self) {
+        // A server that lacked something may have got it since. Only then is its schema worth a question.
+        if self.absent.is_empty() {
+            self.ask_for_contents();
+        } else {
+            self.ask_for_schema();
+        }
+        self.ask_for_lock();
+    }
+
+    /// Judges the server by what it says of itself now.
+    fn judge_server(&mut self) -> Result<(), ProtocolError> {
+        let Choice { demands, newest, description, .. } = &mut self.choice;
+        if let Some(why) = description.deficiency(&self.database, demands, newest) {
+            return Err(ProtocolError::Unfit(why));
+        }
+        newest.see(description);
+        self.accept_server();
+        Ok(())
+    }
+
+    fn accept_server(&mut self) {
+        self.choice.accepted = true;
+        if self.phase == Phase::Server {
+            self.begin_conversation();
+        }
+    }
+
     // --- monitoring
+
+    fn ask_for_schema(&mut self) {
+        let params = vec![Json::from(&self.database)];
+        self.phase = Phase::Schema(self.ask("get_schema", params));
+    }
 
     fn ask_for_contents(&mut self) {
         let tables =
@@ -305,9 +416,7 @@ impl Protocol {
         if self.method == Method::Since {
             params.push(Json::from(self.last_id.unwrap_or_default().to_string()));
         }
-        let id = self.fresh_id();
-        self.phase = Phase::Contents(id);
-        self.outbox.push_back(Message::request(id, self.method.name(), params));
+        self.phase = Phase::Contents(self.ask(self.method.name(), params));
     }
 
     fn contents_arrived(&mut self, result: &Json) -> Result<(), ProtocolError> {
@@ -342,20 +451,18 @@ impl Protocol {
                 Ok(())
             }
             _ if !is_unknown_method && !self.absent.known => {
-                let id = self.fresh_id();
-                self.phase = Phase::Schema(id);
-                let params = [Json::from(&self.database)];
-                self.outbox.push_back(Message::request(id, "get_schema", params));
+                self.ask_for_schema();
                 Ok(())
             }
-            _ => Err(ProtocolError(format!("the server refuses to be monitored: {error}"))),
+            _ => Err(ProtocolError::Broken(format!("the server refuses to be monitored: {error}"))),
         }
     }
 
     fn schema_arrived(&mut self, result: &Json) -> Result<(), ProtocolError> {
         let schema = Schema::from_json(result)
-            .map_err(|error| ProtocolError(format!("schema of the server: {error}")))?;
-        self.absent = Absent { known: true, ..Absent::default() };
+            .map_err(|error| ProtocolError::Broken(format!("schema of the server: {error}")))?;
+        let former = std::mem::take(&mut self.absent);
+        self.absent.known = true;
         for (table, columns) in self.interest.tables() {
             let ours = self.interest.schema().table(table);
             let Some(theirs) = schema.table_named(ours.name()) else {
@@ -371,6 +478,10 @@ impl Protocol {
                 }
             }
         }
+        if former.known && former != self.absent {
+            // What is new to us did not change on the server: to go on from where we were would miss it.
+            self.last_id = None;
+        }
         self.ask_for_contents();
         Ok(())
     }
@@ -380,7 +491,7 @@ impl Protocol {
         applied.map_err(|problem| {
             // The copy is not to be trusted: have everything sent again.
             self.last_id = None;
-            ProtocolError(format!("update from the server: {problem}"))
+            ProtocolError::Broken(format!("update from the server: {problem}"))
         })
     }
 
@@ -388,6 +499,19 @@ impl Protocol {
 
     fn notified(&mut self, method: &str, params: &[Json]) -> Result<(), ProtocolError> {
         match (method, params) {
+            ("update2", [id, updates]) if id.as_str() == Some(SERVER_MONITOR) => {
+                self.choice.description.update(updates, &self.database);
+                self.judge_server()
+            }
+            // The database was removed, of which its description tells, or converted to another schema.
+            ("monitor_canceled", [id]) => {
+                if id.as_str() == Some(MONITOR) && self.is_live() {
+                    self.last_id = None;
+                    self.absent = Absent::default();
+                    self.ask_for_contents();
+                }
+                Ok(())
+            }
             ("update", [_, updates]) => {
                 let applied = self.replica.apply(updates, Shape::Values);
                 self.updated(applied)
@@ -409,7 +533,7 @@ impl Protocol {
                 Ok(())
             }
             ("update" | "update2" | "update3" | "locked" | "stolen", _) => {
-                Err(ProtocolError(format!("malformed {method} notification")))
+                Err(ProtocolError::Broken(format!("malformed {method} notification")))
             }
             // A server may have more to tell than we know of.
             _ => Ok(()),
@@ -432,6 +556,20 @@ impl Protocol {
                 result.is_ok_and(|reply| reply.get("locked").and_then(Json::as_bool) == Some(true));
             return Ok(());
         }
+        if self.choice.request == Some(id) {
+            self.choice.request = None;
+            return match result {
+                Ok(rows) => {
+                    self.choice.description.update(&rows, &self.database);
+                    self.judge_server()
+                }
+                // A server from before 2.9, or another implementation, says nothing of itself.
+                Err(_) => {
+                    self.accept_server();
+                    Ok(())
+                }
+            };
+        }
         match self.phase {
             Phase::Contents(wanted) if wanted == id => match result {
                 Ok(contents) => self.contents_arrived(&contents),
@@ -446,7 +584,7 @@ impl Protocol {
                         .and_then(Json::as_str)
                         .map(str::to_owned);
                     let why = why.unwrap_or_else(|| error.to_string());
-                    Err(ProtocolError(format!("no database {} here: {why}", self.database)))
+                    Err(ProtocolError::Broken(format!("no database {} here: {why}", self.database)))
                 }
             },
             _ => Ok(()),
@@ -454,14 +592,14 @@ impl Protocol {
     }
 
     fn ask_for_lock(&mut self) {
-        let id = self.fresh_id();
-        if let Some(lock) = &mut self.lock {
-            lock.request = Some(id);
-            let params: Arc<[Json]> = [Json::from(&lock.name)].into();
-            self.outbox.push_back(Message::request(id, "lock", params));
+        if let Some(name) = self.lock.as_ref().map(|lock| Json::from(&lock.name)) {
+            let id = self.ask("lock", vec![name]);
+            self.lock.iter_mut().for_each(|lock| lock.request = Some(id));
         }
     }
 }
 
+#[cfg(test)]
+mod choice_tests;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use base::Clock;
-use jsonrpc::{Client, Limits, Session};
+use jsonrpc::{Client, Json, Limits, Session};
 use ovsdb::{Atom, Datum};
 use ovsdb_idl::{Interest, Outcome, Protocol, blocking, polled};
 use stream::{Endpoint, Poller};
@@ -83,7 +83,7 @@ impl Drop for Server {
 }
 
 fn protocol() -> Protocol {
-    let schema = ovsdb::Schema::from_json(&jsonrpc::Json::parse(SCHEMA).unwrap()).unwrap();
+    let schema = ovsdb::Schema::from_json(&Json::parse(SCHEMA).unwrap()).unwrap();
     Protocol::new("D", Interest::everything(schema.into()), [3; 32])
 }
 
@@ -235,9 +235,18 @@ fn a_daemon_follows_and_survives_the_server() {
         Some(7)
     );
 
+    // The schema changes under way: the contents are read again, on the same connection.
+    let seqno = daemon.session().seqno();
+    let wider = SCHEMA.replace(r#""columns": {"#, r#""columns": {"extra": {"type": "string"},"#);
+    let mut other = Client::connect(&Endpoint::Unix(server.socket()), &clock, None).unwrap();
+    other.transact("convert", [Json::from("D"), Json::parse(&wider).unwrap()]).unwrap();
+    add(&mut blocking(&server), "two");
+    turn_until(&mut daemon, &mut |daemon| daemon.is_live() && daemon.replica().len("T") == 2);
+    assert_eq!(daemon.session().seqno(), seqno);
+
     // The server goes: the last contents stay until it is back.
     daemon.take_changes();
     drop(server);
     turn_until(&mut daemon, &mut |daemon| !daemon.is_live());
-    assert_eq!(daemon.replica().len("T"), 1, "the last contents stay");
+    assert_eq!(daemon.replica().len("T"), 2, "the last contents stay");
 }

@@ -40,7 +40,7 @@ pub(super) fn connect(command: &Command, call: &mut Call<'_>) -> Result<(), Stri
         if command.needs != Needs::Database || !call.settings.leader_only || is_leader(call)? {
             return Ok(());
         }
-        log::warn!(target: "ovsdb_client", "{remote}: not the leader of its cluster; trying another server");
+        log::warn!(target: "ovsdb_client", "{remote}: not the leader; trying another server");
         (call.client, call.args) = (None, saved);
     }
     Err("no servers were available".to_owned())
@@ -119,11 +119,11 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Whether the server may answer for the database: always, unless the database is clustered and another server leads.
+/// Whether the server may answer for the database: always, unless it is a relay, or another server of the cluster leads.
 fn is_leader(call: &mut Call<'_>) -> Result<bool, String> {
     let database = call.database.clone();
     let select = json!({
-        "op": "select", "table": "Database", "where": [["name", "==", database]], "columns": ["leader", "model"]
+        "op": "select", "table": "Database", "where": [["name", "==", database]], "columns": ["leader"]
     });
     let reply = match call.client()?.transact("transact", vec![json!("_Server"), select]) {
         Ok(reply) => reply,
@@ -131,7 +131,5 @@ fn is_leader(call: &mut Call<'_>) -> Result<bool, String> {
         Err(error) => return Err(format!("transaction failed ({error})")),
     };
     let row = reply.at(0).and_then(|r| r.get("rows")).and_then(|rows| rows.at(0));
-    let says = |name: &str| row.and_then(|row| row.get(name));
-    Ok(says("model").and_then(Json::as_str) != Some("clustered")
-        || says("leader") == Some(&Json::Bool(true)))
+    Ok(row.and_then(|row| row.get("leader")) != Some(&Json::Bool(false)))
 }

@@ -41,6 +41,10 @@ pub(super) struct Global {
     /// Do what the checks of settings would refuse.
     pub(super) force: bool,
     pub(super) retry: bool,
+    /// Of a database with several servers, only the one that leads will do.
+    pub(super) leader_only: bool,
+    /// Of several servers, any may be tried first.
+    pub(super) shuffle_remotes: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) tls: stream::tls::Settings,
     pub(super) style: Style,
@@ -80,6 +84,8 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Re
         oneline: false,
         force: false,
         retry: false,
+        leader_only: true,
+        shuffle_remotes: true,
         timeout: timeout_from_environment(),
         tls: stream::tls::Settings::default(),
         style: Style::new(Format::List),
@@ -99,8 +105,10 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Re
             "commands" => return Ok(Line::Print(help::command_list())),
             "options" => return Ok(Line::Print(help::option_list(&known))),
             "version" => return Ok(Line::Print(help::version())),
-            // There is one server, and it leads.
-            "leader-only" | "no-leader-only" | "shuffle-remotes" | "no-shuffle-remotes" => {}
+            "leader-only" => global.leader_only = true,
+            "no-leader-only" => global.leader_only = false,
+            "shuffle-remotes" => global.shuffle_remotes = true,
+            "no-shuffle-remotes" => global.shuffle_remotes = false,
             _ if daemon::take_vlog_option(&option, vlog).map_err(Fatal::new)? => {}
             _ if global.style.take(&option).map_err(Fatal::new)? => {}
             name if global.tls.take(name, option.arg()).map_err(Fatal::new)? => {}

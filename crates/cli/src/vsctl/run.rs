@@ -12,7 +12,7 @@ use observe::vlog::{Destination, Level};
 use observe::{Vlog, alarm, dirs};
 use ovsdb::{Uuid, UuidSource};
 use ovsdb_idl::blocking::{Database, Error as DatabaseError};
-use ovsdb_idl::{Interest, Outcome, Prepared, Protocol};
+use ovsdb_idl::{Interest, Outcome, Prepared, Protocol, ProtocolError};
 use stream::{Endpoint, Keys};
 
 use super::command::{self, Call, Needs};
@@ -114,7 +114,10 @@ fn connect(global: &Global, interest: Interest, clock: &base::Clock) -> Result<D
             .map(|endpoint| endpoint.in_dir(&dirs::rundir()))
             .map_err(|error| Fatal::new(error.to_string()))
     });
-    let remotes = remotes.collect::<Result<Vec<_>, _>>()?;
+    let mut remotes = remotes.collect::<Result<Vec<_>, _>>()?;
+    if global.shuffle_remotes && remotes.len() > 1 {
+        shuffle(&mut remotes);
+    }
     let keys = Keys::new(global.tls.clone(), clock);
     loop {
         let mut last_error = String::new();
@@ -126,10 +129,16 @@ fn connect(global: &Global, interest: Interest, clock: &base::Clock) -> Result<D
                     continue;
                 }
             };
-            let protocol = Protocol::new(vswitch_schema::DATABASE, interest.clone(), seed());
+            let mut protocol = Protocol::new(vswitch_schema::DATABASE, interest.clone(), seed());
+            protocol.set_leader_only(global.leader_only);
+            if remotes.len() == 1 {
+                protocol.expect_one_server();
+            }
             match Database::open(client, protocol) {
                 Ok(database) => return Ok(database),
-                Err(DatabaseError::Protocol(error)) => return fatal!("{}: {error}", global.db),
+                Err(DatabaseError::Protocol(ProtocolError::Broken(why))) => {
+                    return fatal!("{}: {why}", global.db);
+                }
                 Err(error) => last_error = error.to_string(),
             }
         }
@@ -137,6 +146,15 @@ fn connect(global: &Global, interest: Interest, clock: &base::Clock) -> Result<D
             return Err(connection_failed(global, &last_error));
         }
         std::thread::sleep(RETRY);
+    }
+}
+
+/// Any order, so that many clients are spread over the servers.
+fn shuffle(remotes: &mut [Endpoint]) {
+    let seed = seed();
+    for (i, random) in (1..remotes.len()).zip(seed.chunks_exact(4).cycle()) {
+        let random = random.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
+        remotes.swap(i, random % (i + 1));
     }
 }
 

@@ -8,9 +8,9 @@ use ovsdb::{Atom, Datum, Schema, Uuid};
 use super::*;
 use crate::changes::ChangeKind;
 
-const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
-const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
-const TXN: &str = "cccccccc-0000-4000-8000-000000000003";
+pub(super) const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+pub(super) const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
+pub(super) const TXN: &str = "cccccccc-0000-4000-8000-000000000003";
 
 fn schema() -> Arc<Schema> {
     let text = r#"{"name": "D", "version": "1.0.0", "tables": {
@@ -25,7 +25,7 @@ fn schema() -> Arc<Schema> {
     Arc::new(Schema::from_json(&Json::parse(text).unwrap()).unwrap())
 }
 
-fn protocol() -> Protocol {
+pub(super) fn protocol() -> Protocol {
     let interest = Interest::none(schema())
         .watch("Root", &["next", "rows"])
         .and_then(|i| i.watch("T", &["name", "tag", "config"]))
@@ -33,7 +33,7 @@ fn protocol() -> Protocol {
     Protocol::new("D", interest.unwrap(), [7; 32])
 }
 
-fn request(protocol: &mut Protocol) -> (Json, String, Json) {
+pub(super) fn request(protocol: &mut Protocol) -> (Json, String, Json) {
     match protocol.next_outgoing() {
         Some(Message::Request { id, method, params }) => {
             (id, method.to_string(), Json::Array(params))
@@ -42,8 +42,33 @@ fn request(protocol: &mut Protocol) -> (Json, String, Json) {
     }
 }
 
-fn reply(protocol: &mut Protocol, id: Json, result: Json) {
+pub(super) fn reply(protocol: &mut Protocol, id: Json, result: Json) {
     protocol.receive(Message::Reply { id, result }).unwrap();
+}
+
+/// What a server says of the database, as a row that is new.
+pub(super) fn description(rest: Json) -> Json {
+    let rest = rest.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.clone()));
+    let row = rest.chain([("name".into(), json!("D"))]);
+    json!({"Database": {(A): {"initial": (Json::object(row))}}})
+}
+
+/// A connection was made, and the server says of the database what this says.
+pub(super) fn asked_for_server(protocol: &mut Protocol) -> Json {
+    protocol.connected();
+    let (_, method, params) = request(protocol);
+    assert_eq!((method.as_str(), params), ("set_db_change_aware", json!([true])));
+    let (id, method, params) = request(protocol);
+    assert_eq!((method.as_str(), params.at(0)), ("monitor_cond", Some(&json!("_Server"))));
+    id
+}
+
+/// A connection to a server that will do was made.
+pub(super) fn connect(protocol: &mut Protocol) {
+    let id = asked_for_server(protocol);
+    assert!(protocol.next_outgoing().is_none(), "first it is seen whether the server will do");
+    let standalone = json!({"model": "standalone", "connected": true, "leader": true});
+    reply(protocol, id, description(standalone));
 }
 
 fn uuid(text: &str) -> Uuid {
@@ -51,9 +76,9 @@ fn uuid(text: &str) -> Uuid {
 }
 
 /// A protocol that has one row in each table.
-fn live() -> Protocol {
+pub(super) fn live() -> Protocol {
     let mut protocol = protocol();
-    protocol.connected();
+    connect(&mut protocol);
     let (id, method, params) = request(&mut protocol);
     assert_eq!(method, "monitor_cond_since");
     assert_eq!(params.at(3).unwrap().as_str(), Some("00000000-0000-0000-0000-000000000000"));
@@ -70,7 +95,7 @@ fn live() -> Protocol {
     protocol
 }
 
-fn columns(protocol: &Protocol, names: &[&str]) -> (TableId, Vec<ColumnId>) {
+pub(super) fn columns(protocol: &Protocol, names: &[&str]) -> (TableId, Vec<ColumnId>) {
     let schema = protocol.replica().schema();
     let table = schema.table_id("T").unwrap();
     (table, names.iter().map(|name| schema.table(table).column_id(name).unwrap()).collect())
@@ -140,7 +165,7 @@ fn an_update_that_cannot_be_applied_starts_over_from_nothing() {
         assert!(protocol.receive(message).is_err());
     }
     assert!(protocol.receive(Message::notify("update3", [])).is_err());
-    protocol.connected();
+    connect(&mut protocol);
     assert_eq!(
         request(&mut protocol).2.at(3).unwrap().as_str(),
         Some("00000000-0000-0000-0000-000000000000")
@@ -156,13 +181,13 @@ fn an_update_that_cannot_be_applied_starts_over_from_nothing() {
 fn a_reconnect_asks_for_what_was_missed_or_compares() {
     let mut protocol = live();
     protocol.take_changes();
-    protocol.connected();
+    connect(&mut protocol);
     let (id, _, params) = request(&mut protocol);
     assert_eq!(params.at(3).unwrap().as_str(), Some(TXN));
     reply(&mut protocol, id, json!([true, TXN, {"T": {(B): {"modify": {"name": "two"}}}}]));
     assert!(protocol.take_changes().table("T").next().unwrap().touches("name"));
     // The server does not know that transaction any more and sends everything.
-    protocol.connected();
+    connect(&mut protocol);
     let (id, _, _) = request(&mut protocol);
     reply(&mut protocol, id, json!([false, TXN, {"Root": {(A): {"initial": {"next": 3}}}}]));
     let changes = protocol.take_changes();
@@ -174,7 +199,7 @@ fn a_reconnect_asks_for_what_was_missed_or_compares() {
 #[test]
 fn an_old_server_is_monitored_as_it_can() {
     let mut protocol = protocol();
-    protocol.connected();
+    connect(&mut protocol);
     for method in ["monitor_cond_since", "monitor_cond"] {
         let (id, asked, _) = request(&mut protocol);
         assert_eq!(asked, method);
@@ -197,7 +222,7 @@ fn an_old_server_is_monitored_as_it_can() {
 #[test]
 fn what_the_servers_schema_lacks_is_left_out() {
     let mut protocol = protocol();
-    protocol.connected();
+    connect(&mut protocol);
     let (id, _, _) = request(&mut protocol);
     protocol.receive(Message::Error { id, error: json!({"error": "syntax error"}) }).unwrap();
     let (id, asked, _) = request(&mut protocol);
@@ -209,7 +234,7 @@ fn what_the_servers_schema_lacks_is_left_out() {
     reply(&mut protocol, id, json!([false, TXN, {"T": {(B): {"initial": {}}}}]));
     assert!(protocol.is_live());
     // Refused again although only what exists was asked for: no third try.
-    protocol.connected();
+    connect(&mut protocol);
     let (id, _, _) = request(&mut protocol);
     assert!(protocol.receive(Message::Error { id, error: json!({"error": "no"}) }).is_err());
 }
@@ -382,8 +407,32 @@ mod hostile {
 
     fn word() -> impl Strategy<Value = Json> {
         const WORDS: &[&str] = &[
-            A, B, TXN, "T", "Root", "name", "tag", "config", "rows", "set", "map", "uuid",
-            "modify", "insert", "initial", "delete", "old", "new", "error", "locked", "",
+            A,
+            B,
+            TXN,
+            "T",
+            "Root",
+            "name",
+            "tag",
+            "config",
+            "rows",
+            "set",
+            "map",
+            "uuid",
+            "modify",
+            "insert",
+            "initial",
+            "delete",
+            "old",
+            "new",
+            "error",
+            "locked",
+            "",
+            "server",
+            "monitor",
+            "D",
+            "clustered",
+            "relay",
         ];
         prop_oneof![
             Just(Json::Null),
@@ -397,8 +446,26 @@ mod hostile {
     fn anything() -> impl Strategy<Value = Json> {
         word().prop_recursive(5, 40, 4, |inner| {
             let names = [
-                A, B, "T", "Root", "name", "tag", "config", "rows", "stats", "modify", "insert",
-                "initial", "old", "new",
+                A,
+                B,
+                "T",
+                "Root",
+                "name",
+                "tag",
+                "config",
+                "rows",
+                "stats",
+                "modify",
+                "insert",
+                "initial",
+                "old",
+                "new",
+                "Database",
+                "leader",
+                "connected",
+                "index",
+                "cid",
+                "model",
             ];
             let members = prop::collection::vec(
                 (proptest::sample::select(names.to_vec()), inner.clone()),
@@ -412,8 +479,16 @@ mod hostile {
     }
 
     fn message() -> impl Strategy<Value = Message> {
-        const METHODS: &[&str] =
-            &["update", "update2", "update3", "locked", "stolen", "echo", "other"];
+        const METHODS: &[&str] = &[
+            "update",
+            "update2",
+            "update3",
+            "locked",
+            "stolen",
+            "echo",
+            "monitor_canceled",
+            "other",
+        ];
         let call = || (proptest::sample::select(METHODS), prop::collection::vec(anything(), 0..4));
         prop_oneof![
             call().prop_map(|(method, params)| Message::notify(method, params)),

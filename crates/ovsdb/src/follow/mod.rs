@@ -23,6 +23,7 @@
 //!
 //! [`Database`]: crate::Database
 
+mod description;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 
 use jsonrpc::{Json, Message, json};
 
-use self::source::Description;
+pub use self::description::{Demands, Description, Newest};
 pub use self::update::{RowUpdate, Shape, Update};
 use crate::{Schema, Uuid};
 
@@ -142,8 +143,8 @@ pub struct Follower {
     last_id: Option<Uuid>,
     /// What the source says of its database.
     description: Description,
-    /// The newest cluster index that was seen, on whatever server.
-    newest_index: i64,
+    /// The newest state of a cluster that was seen, on whatever server.
+    newest: Newest,
     outbox: VecDeque<Message>,
     next_id: i64,
     /// The current monitor's number: what an older one says is of no interest.
@@ -163,7 +164,7 @@ impl Follower {
             schema_text: String::new(),
             last_id: None,
             description: Description::default(),
-            newest_index: 0,
+            newest: Newest::default(),
             outbox: VecDeque::new(),
             next_id: 0,
             monitor: 0,

@@ -405,7 +405,7 @@ fn a_removed_database_is_looked_for_elsewhere() {
     pair.connect();
     pair.settle().unwrap();
     pair.source.server.remove_database("T", TIME);
-    let why = "server does not have T database".to_owned();
+    let why = "server does not have T database; trying another server".to_owned();
     assert_eq!(pair.settle(), Err(Trouble::Retry(why)));
 }
 
