@@ -12,7 +12,7 @@ use stream::{Interest, Poller, Stream, strerror};
 /// What a peer may make us hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of one incoming message.
+    /// Bytes of one incoming message. In memory it may take four times as much, for small values take more room than their text.
     pub message: usize,
     /// Bytes waiting to be sent. One message alone is always taken, however large.
     pub backlog: usize,
@@ -95,6 +95,8 @@ const CHUNK: usize = 64 << 10;
 /// read when its connection is closed, because it is no JSON, turns its end of file into a reset.)
 const READ_FIRST: usize = 8 << 10;
 const READ_MORE: usize = 64 << 10;
+/// Bytes that who takes turns reads of a message in one.
+const TURN: usize = 512 << 10;
 /// Chunks that one system call sends.
 const CHUNKS_AT_ONCE: usize = 16;
 
@@ -110,6 +112,8 @@ pub struct Connection {
     is_flowing: bool,
     /// The last reading took everything.
     is_drained: bool,
+    /// Whoever owns this has others to serve.
+    takes_turns: bool,
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that are sent.
     sent: usize,
@@ -128,11 +132,23 @@ impl Connection {
             parsed: 0,
             is_flowing: false,
             is_drained: false,
+            takes_turns: false,
             chunks: VecDeque::new(),
             sent: 0,
             backlog: 0,
             received: 0,
         }
+    }
+
+    /// From now on [`Connection::recv`] reads so much at most, as long as it finds no message, that somebody else's turn should come
+    /// then: `None` means only that nothing more has arrived if [`Connection::is_drained`] says so, too.
+    pub fn take_turns(&mut self) {
+        self.takes_turns = true;
+    }
+
+    /// About how many bytes of memory a message takes that has not arrived in full.
+    pub fn held(&self) -> usize {
+        self.parser.held()
     }
 
     /// Who the peer is.
@@ -241,6 +257,7 @@ impl Connection {
 
     /// The next message, or `None` if it has not arrived in full.
     pub fn recv(&mut self) -> Result<Option<Message>, ConnectionError> {
+        let before = self.received;
         let mut has_read = false;
         loop {
             if self.has_unparsed() {
@@ -256,7 +273,8 @@ impl Connection {
             }
             self.unparsed.clear();
             self.parsed = 0;
-            if has_read && self.is_drained || !self.read()? {
+            let is_others_turn = self.takes_turns && self.received - before >= TURN as u64;
+            if has_read && self.is_drained || is_others_turn || !self.read()? {
                 return Ok(None);
             }
             has_read = true;
@@ -377,6 +395,65 @@ mod tests {
         }
         assert_eq!(got, [large, small]);
         assert_eq!(connection.backlog(), 0);
+    }
+
+    #[test]
+    fn a_large_message_is_read_in_turns() {
+        let (mut connection, mut peer) = pair(Limits::default());
+        connection.take_turns();
+        let text = Message::notify("x", [json!("y".repeat(3 * TURN))]).to_string();
+        let sender = std::thread::spawn(move || {
+            let mut rest = text.as_bytes();
+            while !rest.is_empty() {
+                match peer.send(rest) {
+                    Ok(n) => rest = &rest[n..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        peer.wait(Interest::WRITABLE, None).unwrap();
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        loop {
+            let before = connection.received();
+            let message = connection.recv().unwrap();
+            assert!(connection.received() - before <= (TURN + READ_MORE) as u64);
+            if let Some(message) = message {
+                assert_eq!(connection.held(), 0);
+                assert!(matches!(message, Message::Notify { .. }));
+                break;
+            }
+            assert!(connection.held() as u64 >= connection.received());
+            if connection.is_drained() {
+                connection.stream_mut().wait(Interest::READABLE, None).unwrap();
+            }
+        }
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn small_values_cannot_take_much_more_memory_than_their_text() {
+        let (mut connection, mut peer) = pair(Limits { message: 16 << 20, backlog: 1000 });
+        let sender = std::thread::spawn(move || {
+            let text = "[".to_owned() + &"0,".repeat(4 << 20);
+            let mut rest = text.as_bytes();
+            while !rest.is_empty() && peer.wait(Interest::WRITABLE, None).is_ok() {
+                match peer.send(rest) {
+                    Ok(n) => rest = &rest[n..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => break,
+                }
+            }
+        });
+        let error = loop {
+            match connection.recv() {
+                Ok(_) => connection.stream_mut().wait(Interest::READABLE, None).unwrap(),
+                Err(error) => break error,
+            };
+        };
+        assert!(error.to_string().contains("takes more than 67108864 bytes of memory"), "{error}");
+        drop(connection);
+        sender.join().unwrap();
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub struct Session {
     last_error: Option<String>,
     next_id: i64,
     hands_over_echoes: bool,
+    takes_turns: bool,
 }
 
 impl Session {
@@ -78,6 +79,15 @@ impl Session {
         self
     }
 
+    /// The same for owners who serve others, too, see [`Connection::take_turns`].
+    pub fn taking_turns(mut self) -> Session {
+        self.takes_turns = true;
+        if let Link::Up(connection) = &mut self.link {
+            connection.take_turns();
+        }
+        self
+    }
+
     fn with(remotes: Vec<Endpoint>, limits: Limits, now: Instant) -> Session {
         let name = remotes.first().map(|r| r.to_string()).unwrap_or_default();
         let reconnect = Reconnect::new(name, now);
@@ -94,6 +104,7 @@ impl Session {
             last_error: None,
             next_id: 0,
             hands_over_echoes: false,
+            takes_turns: false,
         }
     }
 
@@ -144,6 +155,16 @@ impl Session {
     /// Bytes that wait to be sent.
     pub fn backlog(&self) -> usize {
         if let Link::Up(connection) = &self.link { connection.backlog() } else { 0 }
+    }
+
+    /// About how many bytes of memory a message takes that has not arrived in full.
+    pub fn held(&self) -> usize {
+        if let Link::Up(connection) = &self.link { connection.held() } else { 0 }
+    }
+
+    /// Whether [`Session::recv`] stopped although there may be more, because it is somebody else's turn.
+    pub fn is_interrupted(&self) -> bool {
+        self.is_connected() && !self.is_drained()
     }
 
     /// Drops the connection and makes a new one.
@@ -244,7 +265,11 @@ impl Session {
 
     fn up(&mut self, now: Instant) {
         if let Link::Connecting(stream) = std::mem::replace(&mut self.link, Link::None) {
-            self.link = Link::Up(Box::new(Connection::new(stream, self.limits)));
+            let mut connection = Connection::new(stream, self.limits);
+            if self.takes_turns {
+                connection.take_turns();
+            }
+            self.link = Link::Up(Box::new(connection));
             self.seqno += 1;
             self.reconnect.connected(now);
         }

@@ -33,7 +33,7 @@ impl Database {
         if session.remotes().len() == 1 {
             protocol.expect_one_server();
         }
-        Self { session, protocol, seqno: 0, more: false }
+        Self { session: session.taking_turns(), protocol, seqno: 0, more: false }
     }
 
     /// Moves messages and reconnects. Returns whether the replica, the connection or an outcome may be different.
@@ -48,7 +48,10 @@ impl Database {
                 self.more = true;
                 break;
             }
-            let Some(message) = self.session.recv(now) else { break };
+            let Some(message) = self.session.recv(now) else {
+                self.more = self.session.is_interrupted();
+                break;
+            };
             moved = true;
             if let Err(error) = self.protocol.receive(message) {
                 self.leave(&error, now);

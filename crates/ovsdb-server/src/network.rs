@@ -18,6 +18,8 @@ use crate::remotes::{Settings, Target};
 const MESSAGES_PER_TURN: usize = 500;
 /// Connections accepted from one listener per turn.
 const ACCEPTS_PER_TURN: usize = 64;
+/// So many bytes the messages of all clients may take that have not arrived in full.
+const HELD_MAX: usize = 2 << 30;
 /// The first token of listeners and of connections to other servers; smaller ones are the loop's own. The tokens of clients
 /// are their [`ClientId`]s, which are greater than 32 bits can say.
 const FIRST_TOKEN: u64 = 16;
@@ -51,6 +53,8 @@ struct Client {
     alarm: Alarm,
     /// What the database was last told: it has not read what was sent before.
     backlogged: bool,
+    /// Bytes that a message takes that has not arrived in full, as last counted.
+    held: usize,
 }
 
 /// The state of a remote, for its row in the database.
@@ -79,6 +83,8 @@ pub(crate) struct Network {
     /// Clients that may have something to read although the poller does not say so.
     ready: Vec<ClientId>,
     alarms: Alarms<ClientId>,
+    /// Bytes that the messages take that have not arrived in full.
+    held: usize,
 }
 
 impl Network {
@@ -93,6 +99,7 @@ impl Network {
             by_session: SecondaryMap::new(),
             ready: Vec::new(),
             alarms: Alarms::new(),
+            held: 0,
         })
     }
 
@@ -134,9 +141,10 @@ impl Network {
 
     fn add(&mut self, session: Session, target: Target, settings: Settings) {
         // The database answers requests when what it did is on disk; an echo behind one comes back behind its answer.
-        let session = session.with_echoes_handed_over();
-        let (id, seqno, alarm, backlogged) = (None, 0, Alarm::default(), false);
-        let client = Client { session, target, id, seqno, settings, alarm, backlogged };
+        let session = session.with_echoes_handed_over().taking_turns();
+        let (id, seqno, alarm) = (None, 0, Alarm::default());
+        let (backlogged, held) = (false, 0);
+        let client = Client { session, target, id, seqno, settings, alarm, backlogged, held };
         let client = self.clients.insert(client);
         self.ready.push(client);
     }
@@ -255,13 +263,16 @@ impl Network {
         Self::follow_connection(client, id, &mut self.by_session, db);
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = client.session.recv(time.now) else {
-                return self.settle(id, db);
+                if client.session.is_interrupted() {
+                    self.ready.push(id);
+                }
+                return self.settle(id, db, time.now);
             };
             if let Some(id) = client.id {
                 db.handle(id, message, time);
             }
             if client.session.is_drained() {
-                return self.settle(id, db);
+                return self.settle(id, db, time.now);
             }
         }
         self.ready.push(id);
@@ -294,11 +305,17 @@ impl Network {
     }
 
     /// After something was read from or sent to a client: forgets it if it is gone, else sees to what it waits for.
-    fn settle(&mut self, id: ClientId, db: &mut Database) {
+    fn settle(&mut self, id: ClientId, db: &mut Database, now: Instant) {
         let Some(client) = self.clients.get_mut(id) else { return };
         Self::follow_connection(client, id, &mut self.by_session, db);
         if !client.session.is_alive() {
             return self.remove(id, db);
+        }
+        let held = client.session.held();
+        self.held = self.held - std::mem::replace(&mut client.held, held) + held;
+        if self.held > HELD_MAX {
+            self.relieve(db, now);
+            return self.settle(id, db, now);
         }
         let backlogged = client.session.backlog() > 0;
         if let Some(session) = client.id
@@ -313,8 +330,23 @@ impl Network {
         }
     }
 
+    /// Clients together send more than there is room for: whoever holds most of it has to go.
+    fn relieve(&mut self, db: &mut Database, now: Instant) {
+        let Some((id, client)) = self.clients.iter().max_by_key(|(_, client)| client.held) else {
+            return;
+        };
+        let (name, bytes, total) = (client.session.name(), client.held, self.held);
+        log::warn!(
+            target: "ovsdb_jsonrpc_server",
+            "{name}: disconnecting, its message takes {bytes} bytes so far, and those of all clients together {total}"
+        );
+        self.hang_up(id, db, now);
+    }
+
     fn remove(&mut self, id: ClientId, db: &mut Database) {
-        if let Some(session) = self.clients.remove(id).and_then(|client| client.id) {
+        let Some(client) = self.clients.remove(id) else { return };
+        self.held -= client.held;
+        if let Some(session) = client.id {
             self.by_session.remove(session);
             db.disconnect(session);
         }
@@ -325,7 +357,7 @@ impl Network {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.force_reconnect(now);
         client.session.run(now);
-        self.settle(id, db);
+        self.settle(id, db, now);
     }
 
     /// Sends what the database has for its clients.
@@ -346,7 +378,7 @@ impl Network {
                 }
             });
             for id in to_settle.drain(..) {
-                self.settle(id, db);
+                self.settle(id, db, now);
             }
             for id in to_hang_up.drain(..) {
                 self.hang_up(id, db, now);

@@ -93,7 +93,8 @@ impl Source {
         token: u64,
         now: Instant,
     ) -> Self {
-        let session = Session::new(remotes.endpoints.clone(), limits, now).with_keys(keys);
+        let session =
+            Session::new(remotes.endpoints.clone(), limits, now).with_keys(keys).taking_turns();
         let mut source = Self {
             database: Arc::clone(database),
             token,
@@ -137,7 +138,10 @@ impl Source {
                 self.more = true;
                 break;
             }
-            let Some(message) = self.session.recv(time.now) else { break };
+            let Some(message) = self.session.recv(time.now) else {
+                self.more = self.session.is_interrupted();
+                break;
+            };
             let heard = match self.follower.receive(message) {
                 Ok(None) => Ok(()),
                 Ok(Some(news)) => db.hear(&self.database, news, time).map_err(|why| {

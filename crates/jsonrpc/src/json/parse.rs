@@ -19,6 +19,13 @@ pub const MAX_DEPTH: usize = 1000;
 /// No keyword is longer than this; a longer one is refused at once instead of being collected.
 const KEYWORD_MAX: usize = 64;
 
+/// A value takes about so many bytes in memory besides its text: "0," is two bytes long, and a name and its value are two.
+const VALUE_BYTES: usize = 32;
+
+/// So many times a document's greatest length it may take in memory, but never less than is given to any.
+const MEMORY_FACTOR: usize = 4;
+const MEMORY_LEAST: usize = 64 << 20;
+
 /// How large a buffer for a token, and for finished parts, is kept from one document to the next.
 const BYTES_KEPT: usize = 64 << 10;
 const PARTS_KEPT: usize = 1 << 10;
@@ -101,6 +108,8 @@ pub struct Parser {
     partial: Vec<u8>,
     /// Bytes of this document before the piece being fed.
     before: usize,
+    /// Values and names of this document so far.
+    values: usize,
     line: usize,
     line_start: usize,
     max_bytes: usize,
@@ -117,6 +126,7 @@ impl Parser {
             lex: Lex::Between,
             partial: Vec::new(),
             before: 0,
+            values: 0,
             line: 0,
             line_start: 0,
             max_bytes,
@@ -155,7 +165,18 @@ impl Parser {
                 format!("document exceeds maximum size of {} bytes", self.max_bytes),
             ));
         }
+        let max_memory = self.max_bytes.saturating_mul(MEMORY_FACTOR).max(MEMORY_LEAST);
+        if self.held() > max_memory {
+            return Err(
+                self.error_at(0, format!("document takes more than {max_memory} bytes of memory"))
+            );
+        }
         Ok(None)
+    }
+
+    /// About how many bytes of memory the document takes that is not complete yet.
+    pub fn held(&self) -> usize {
+        self.values.saturating_mul(VALUE_BYTES).saturating_add(self.before)
     }
 
     /// Whether the parser is between documents, no byte of the next seen (white space does not count).
@@ -185,7 +206,7 @@ impl Parser {
 
     fn start_over(&mut self) {
         self.expect = Expect::Document;
-        (self.before, self.line, self.line_start) = (0, 0, 0);
+        (self.before, self.values, self.line, self.line_start) = (0, 0, 0, 0);
         // A large document's buffers are given back.
         if self.partial.capacity() > BYTES_KEPT {
             self.partial = Vec::new();
@@ -369,6 +390,7 @@ impl Parser {
                 if let Some(Frame::Object { name, .. }) = self.open.last_mut() {
                     *name = Some(s);
                 }
+                self.values += 1;
                 self.then(Expect::Colon)
             }
             (Expect::FirstName | Expect::Name, _) => {
@@ -418,6 +440,7 @@ impl Parser {
 
     /// Puts a finished value into the innermost open container; a value outside of all is the document.
     fn put(&mut self, value: Json) -> Option<Json> {
+        self.values += 1;
         match self.open.last_mut() {
             None => return Some(value),
             Some(Frame::Array { .. }) => {
