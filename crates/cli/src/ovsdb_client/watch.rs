@@ -21,7 +21,8 @@ pub(super) struct Control<'a> {
 /// Becomes a daemon if that is asked for. To be called before anything is printed.
 pub(super) fn start(call: &Call<'_>) -> Result<Daemon, String> {
     let settings = call.settings;
-    let daemon = settings.daemon.start(&settings.vlog)?;
+    let mut daemon = settings.daemon.start(&settings.vlog)?;
+    daemon.keep_stdout();
     if settings.daemon.detaches()
         && let Some(timeout) = alarm::timeout(settings.timeout)
     {

@@ -433,6 +433,51 @@ fn monitors_print_what_debians_print() {
     }
 }
 
+/// In the background a monitor goes on to print.
+#[test]
+fn monitors_in_the_background_print_what_debians_print() {
+    let Some(daemon) = Daemon::start() else { return };
+    let printed = ["/usr/bin/ovsdb-client", env!("CARGO_BIN_EXE_ovsdb-client")].map(|program| {
+        let output = daemon.dir.path().join("output");
+        let started = command(Path::new(program), "ovsdb-client", daemon.dir.path())
+            .args(["--detach", "--no-chdir", "--pidfile=monitor.pid", "-vconsole:off"])
+            .args(["monitor-cond", "[[\"tag\",\"==\",1]]", "Port", "name,tag"])
+            .stdout(std::fs::File::create(&output).unwrap())
+            .status();
+        assert!(started.unwrap().success(), "{program}");
+        let pid = std::fs::read_to_string(daemon.dir.path().join("monitor.pid")).unwrap();
+        for tag in [1, 2, 1] {
+            let change = format!(
+                r#"["Open_vSwitch",{{"op":"update","table":"Port","where":[],"row":{{"tag":{tag}}}}}]"#
+            );
+            daemon.run(Path::new(program), "ovsdb-client", &["transact", &change]);
+        }
+        let said = || std::fs::read_to_string(&output).unwrap();
+        for _ in 0..2000 {
+            if said().matches("insert").count() == 2 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5)); // another program's file: nothing to wait on
+        }
+        let killed = Command::new("kill").arg(pid.trim()).status().unwrap();
+        assert!(killed.success());
+        for _ in 0..2000 {
+            if !daemon.dir.path().join("monitor.pid").exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5)); // as above
+        }
+        daemon.run(
+            Path::new(program),
+            "ovsdb-client",
+            &["transact", r#"["Open_vSwitch",{"op":"update","table":"Port","where":[],"row":{"tag":5}}]"#],
+        );
+        said()
+    });
+    assert_eq!(printed[0].matches("delete").count(), 1, "{}", printed[0]);
+    assert_eq!(printed[1], printed[0], "left: ours");
+}
+
 /// A backup by either program restores by the other.
 #[test]
 fn backups_are_exchanged_with_debians() {

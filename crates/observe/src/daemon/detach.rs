@@ -95,7 +95,7 @@ impl Background<'_> {
                 Child::Ready => {
                     if let Some(above) = above.take() {
                         above.tell();
-                        leave(self.vlog, self.chdir)?;
+                        leave(self.vlog, self.chdir, false)?;
                     }
                     await_end(child)
                 }
@@ -190,8 +190,9 @@ fn describe(end: End) -> String {
     }
 }
 
-/// Leaves the terminal and the working directory that the daemon was started from.
-pub(super) fn leave(vlog: &Vlog, chdir: bool) -> Result<(), String> {
+/// Leaves the terminal and the working directory that the daemon was started from, but for standard output if the daemon is there to
+/// print something.
+pub(super) fn leave(vlog: &Vlog, chdir: bool, prints: bool) -> Result<(), String> {
     silence_console(vlog);
     if chdir {
         std::env::set_current_dir("/").map_err(|e| format!("/: {}", stream::strerror(&e)))?;
@@ -199,7 +200,9 @@ pub(super) fn leave(vlog: &Vlog, chdir: bool) -> Result<(), String> {
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .and_then(|null| {
             rustix::stdio::dup2_stdin(&null)?;
-            rustix::stdio::dup2_stdout(&null)?;
+            if !prints {
+                rustix::stdio::dup2_stdout(&null)?;
+            }
             rustix::stdio::dup2_stderr(&null)
         });
     null.map_err(|e| format!("/dev/null: {}", stream::strerror(&e.into())))

@@ -156,6 +156,7 @@ impl DaemonOptions {
             vlog: vlog.clone(),
             detach: self.detach,
             chdir: !self.no_chdir,
+            prints: false,
         })
     }
 
@@ -212,16 +213,22 @@ pub struct Daemon {
     vlog: Vlog,
     detach: bool,
     chdir: bool,
+    prints: bool,
 }
 
 impl Daemon {
+    /// In the background, too, standard output is where it was.
+    pub fn keep_stdout(&mut self) {
+        self.prints = true;
+    }
+
     /// The daemon serves now: lets the foreground process exit, and leaves the terminal and the working directory.
     pub fn ready(&mut self) -> Result<(), String> {
         if let Some(readiness) = self.readiness.take() {
             readiness.tell();
         }
         if std::mem::take(&mut self.detach) {
-            detach::leave(&self.vlog, self.chdir)?;
+            detach::leave(&self.vlog, self.chdir, self.prints)?;
         }
         Ok(())
     }
