@@ -55,6 +55,8 @@ struct Client {
     backlogged: bool,
     /// Bytes that a message takes that has not arrived in full, as last counted.
     held: usize,
+    /// It is among those who are [`Network::ready`].
+    ready: bool,
 }
 
 /// The state of a remote, for its row in the database.
@@ -136,17 +138,37 @@ impl Network {
     ) {
         let mut session = Session::new(vec![endpoint], self.limits, now).with_keys(&self.keys);
         settings.apply(&mut session, target);
-        self.add(session, target.clone(), settings.clone());
+        let client = self.add(session, target.clone(), settings.clone());
+        self.serve_again(client);
     }
 
-    fn add(&mut self, session: Session, target: Target, settings: Settings) {
+    fn add(&mut self, session: Session, target: Target, settings: Settings) -> ClientId {
         // The database answers requests when what it did is on disk; an echo behind one comes back behind its answer.
         let session = session.with_echoes_handed_over().taking_turns();
         let (id, seqno, alarm) = (None, 0, Alarm::default());
-        let (backlogged, held) = (false, 0);
-        let client = Client { session, target, id, seqno, settings, alarm, backlogged, held };
-        let client = self.clients.insert(client);
-        self.ready.push(client);
+        let (backlogged, held, ready) = (false, 0, false);
+        let client =
+            Client { session, target, id, seqno, settings, alarm, backlogged, held, ready };
+        self.clients.insert(client)
+    }
+
+    /// There is more to do for a client than it could be given: it gets another turn, once everybody had one.
+    fn serve_again(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id)
+            && !std::mem::replace(&mut client.ready, true)
+        {
+            self.ready.push(id);
+        }
+    }
+
+    /// Gives a turn to each client that was promised one.
+    fn serve_ready(&mut self, db: &mut Database, time: Time) {
+        for id in std::mem::take(&mut self.ready) {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.ready = false;
+                self.serve(id, db, time);
+            }
+        }
     }
 
     /// Changes the settings of a remote and of its connections.
@@ -218,13 +240,14 @@ impl Network {
 
     /// Accepts, connects and reads: hands every message to `db`.
     pub(crate) fn receive(&mut self, events: &[Event], db: &mut Database, time: Time) {
-        for id in std::mem::take(&mut self.ready) {
-            self.serve(id, db, time);
-        }
+        self.serve_ready(db, time);
+        let mut newcomers = Vec::new();
         for token in events.iter().map(|event| event.token) {
             if self.listeners.contains_key(&token) {
-                self.accept(token, time.now);
-            } else if let Some(id) = ClientId::of(token) {
+                self.accept(token, time.now, &mut newcomers);
+            } else if let Some(id) = ClientId::of(token)
+                && self.clients.get(id).is_some_and(|client| !client.ready)
+            {
                 self.serve(id, db, time);
             }
         }
@@ -233,13 +256,13 @@ impl Network {
                 self.serve(id, db, time);
             }
         }
-        // Newly accepted connections usually have their first request waiting.
-        for id in std::mem::take(&mut self.ready) {
+        // They usually have their first request waiting.
+        for id in newcomers {
             self.serve(id, db, time);
         }
     }
 
-    fn accept(&mut self, token: u64, now: Instant) {
+    fn accept(&mut self, token: u64, now: Instant, newcomers: &mut Vec<ClientId>) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some((target, settings, listener)) = self.listeners.get_mut(&token) else { return };
             let stream = match listener.accept() {
@@ -253,7 +276,7 @@ impl Network {
             let (target, settings) = (target.clone(), settings.clone());
             let mut session = Session::accepted(stream, self.limits, now);
             settings.apply(&mut session, &target);
-            self.add(session, target, settings);
+            newcomers.push(self.add(session, target, settings));
         }
     }
 
@@ -264,7 +287,7 @@ impl Network {
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = client.session.recv(time.now) else {
                 if client.session.is_interrupted() {
-                    self.ready.push(id);
+                    self.serve_again(id);
                 }
                 return self.settle(id, db, time.now);
             };
@@ -275,7 +298,7 @@ impl Network {
                 return self.settle(id, db, time.now);
             }
         }
-        self.ready.push(id);
+        self.serve_again(id);
     }
 
     /// Tells the database about a connection that was made or lost.
