@@ -58,11 +58,18 @@ fn marks(lab: &mut Lab, port: End) -> Vec<u8> {
 fn fail(lab: &mut Lab, host: Host, member: &'static str) {
     lab.set_link((host, member), DEAD);
     lab.set_up((host, member), false);
+    settle(lab);
 }
 
 fn heal(lab: &mut Lab, host: Host, member: &'static str) {
     lab.set_link((host, member), Link::default());
     lab.set_up((host, member), true);
+    settle(lab);
+}
+
+/// Flows follow what has been announced.
+fn settle(lab: &mut Lab) {
+    lab.warp(STEP, STEP);
 }
 
 #[test]
