@@ -110,10 +110,8 @@ impl Plan {
             vswitchd::program::serve(endpoint, self.switch, &self.daemon, process, clock, vlog);
         stop.stop();
         match thread.join() {
-            Ok(Ok(_)) => ran,
-            Ok(Err(error)) => {
-                Err(format!("the database server ended: {}", stream::strerror(&error)))
-            }
+            Ok(Ok(())) => ran,
+            Ok(Err(error)) => Err(format!("the database server ended: {error}")),
             Err(_) => Err("the database server has panicked".to_owned()),
         }
     }

@@ -1,12 +1,14 @@
 //! `--run`: a shell command that the server lives as long as.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use stream::Waker;
 
 /// A running command.
 pub(crate) struct Child {
+    command: String,
     end: Receiver<std::io::Result<ExitStatus>>,
 }
 
@@ -23,15 +25,28 @@ impl Child {
             let _ = sender.send(child.wait());
             waker.wake();
         });
-        Ok(Self { end })
+        Ok(Self { command: command.to_owned(), end })
     }
 
-    /// Whether the command has ended, and if so, whether well.
-    pub(crate) fn ended(&self) -> Option<bool> {
-        match self.end.try_recv() {
-            Ok(Ok(status)) => Some(status.success()),
-            Ok(Err(_)) | Err(std::sync::mpsc::TryRecvError::Disconnected) => Some(false),
-            Err(std::sync::mpsc::TryRecvError::Empty) => None,
-        }
+    /// Whether the command has ended, and if not well, how.
+    pub(crate) fn ended(&self) -> Option<Result<(), String>> {
+        let how = match self.end.try_recv() {
+            Ok(Ok(status)) if status.success() => return Some(Ok(())),
+            Ok(Ok(status)) => describe(status),
+            Ok(Err(error)) => stream::strerror(&error),
+            Err(TryRecvError::Disconnected) => "nobody knows how".to_owned(),
+            Err(TryRecvError::Empty) => return None,
+        };
+        Some(Err(format!("{}: child exited, {how}", self.command)))
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(9)) => "killed (Killed)".to_owned(),
+        (None, Some(15)) => "killed (Terminated)".to_owned(),
+        (None, Some(signal)) => format!("killed (signal {signal})"),
+        (None, None) => status.to_string(),
     }
 }

@@ -70,12 +70,12 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
 }
 
 fn set_traced(core: &mut Core, args: &Args) -> Result<(), &'static str> {
-    let (database, table) = argument(args).split_once(':').ok_or("invalid DB:TABLE argument")?;
     let on = match args.arg(1) {
         Some("on") => true,
         Some("off") => false,
         _ => return Err("invalid command argument"),
     };
+    let (database, table) = argument(args).split_once(':').ok_or("invalid DB:TABLE argument")?;
     core.db.set_traced(database, table, on)
 }
 

@@ -109,6 +109,8 @@ impl Core {
         }
         if core.followed.is_some() {
             core.reload()?;
+        } else {
+            core.key_options.check(&core.db)?;
         }
         core.apply_remotes();
         if config.sync.from.is_some() && !config.sync.active {

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use stream::tls::{Settings, Trust};
 
+use crate::remotes::find_column;
+
 /// Options about keys as they were given. A file's name may be `db:DATABASE,TABLE,COLUMN`: then it is in that column.
 #[derive(Clone, Debug, Default)]
 pub struct KeyOptions {
@@ -40,6 +42,17 @@ impl KeyOptions {
         Ok(true)
     }
 
+    /// An error if an option refers to a column that is not there.
+    pub(crate) fn check(&self, db: &Database) -> Result<(), String> {
+        let columns = self.names().filter(|name| name.starts_with("db:"));
+        columns.map(|name| find_column(name, db).map(drop)).collect()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let ca_cert = self.ca_cert.as_ref().map(|(text, _)| text);
+        self.private_key.iter().chain(&self.certificate).chain(ca_cert).map(String::as_str)
+    }
+
     /// The files at present.
     pub(crate) fn settings(&self, db: &Database) -> Settings {
         let name = |option: &Option<String>| option.as_deref().and_then(|text| look_up(text, db));
@@ -57,8 +70,7 @@ impl KeyOptions {
 
     /// The databases that are asked.
     pub(crate) fn databases(&self) -> BTreeSet<Arc<str>> {
-        let ca_cert = self.ca_cert.as_ref().map(|(text, _)| text);
-        let all = self.private_key.iter().chain(&self.certificate).chain(ca_cert);
+        let all = self.names();
         all.filter_map(|text| Some(text.strip_prefix("db:")?.split(',').next()?.into())).collect()
     }
 }

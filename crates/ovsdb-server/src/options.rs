@@ -18,6 +18,7 @@ const OWN: &[Opt] = &[
     Opt::value("sync-from"),
     Opt::value("sync-exclude-tables"),
     Opt::flag("active"),
+    Opt::flag("no-dbs"),
     Opt::flag("disable-file-column-diff"),
     Opt::optional("record"),
     Opt::optional("replay"),
@@ -41,6 +42,7 @@ pub(crate) fn parse(
     let mut options = Options::new(&tables, args);
     let mut config = Config::new(Vec::new(), clock.clone());
     let mut daemon = DaemonOptions::default();
+    let mut no_databases = false;
     while let Some(option) = options.next()? {
         match option.name {
             "help" => return Ok(CommandLine::Print(usage())),
@@ -51,6 +53,7 @@ pub(crate) fn parse(
             "sync-from" => config.sync.from = Some(option.arg().to_owned()),
             "sync-exclude-tables" => option.arg().clone_into(&mut config.sync.exclude_tables),
             "active" => config.sync.active = true,
+            "no-dbs" => no_databases = true,
             "disable-file-column-diff" => config.changed_values = ChangedValues::Whole,
             "record" | "replay" => {
                 return Err(format!(
@@ -64,7 +67,11 @@ pub(crate) fn parse(
             }
         }
     }
-    config.databases = options.operands();
+    for database in options.operands() {
+        if !config.databases.contains(&database) {
+            config.databases.push(database);
+        }
+    }
     if config.file.is_some() {
         let others = [
             (!config.databases.is_empty(), "databases on the command line"),
@@ -76,7 +83,7 @@ pub(crate) fn parse(
         if let Some((_, other)) = others.iter().find(|(given, _)| *given) {
             return Err(format!("--config-file and {other} are mutually exclusive"));
         }
-    } else if config.databases.is_empty() {
+    } else if config.databases.is_empty() && !no_databases {
         config.databases.push(dirs::dbdir().join("conf.db").display().to_string());
     }
     Ok(CommandLine::Serve(Box::new((config, daemon))))
@@ -108,6 +115,7 @@ fn usage() -> String {
          \x20 --active                with --sync-from, start as the active server\n\
          Other options:\n\
          \x20 --disable-file-column-diff  write changed columns to files whole\n\
+         \x20 --no-dbs                serve no DATABASE at first, not even the default one\n\
          \x20 --run COMMAND           run COMMAND as subprocess then exit\n\
          \x20 -h, --help              display this help message\n\
          \x20 -V, --version           display version information\n",

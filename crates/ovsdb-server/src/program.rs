@@ -23,8 +23,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => Err(error),
     };
     match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{PROGRAM}: {error}");
             ExitCode::FAILURE
@@ -32,12 +31,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn serve(mut config: Config, options: &DaemonOptions, vlog: &Vlog) -> Result<bool, String> {
+fn serve(mut config: Config, options: &DaemonOptions, vlog: &Vlog) -> Result<(), String> {
     let mut daemon = options.start(vlog)?;
     config.unixctl = options.unixctl_path(vlog);
     let mut server = Server::new(&config, vlog)?;
     server.catch_signals()?;
     daemon.ready()?;
     log::info!(target: "ovsdb_server", "{}", version::line(PROGRAM));
-    server.serve().map_err(|error| stream::strerror(&error))
+    server.serve()
 }

@@ -231,14 +231,14 @@ impl Remotes {
 }
 
 /// A column that lists remotes.
-struct RemoteColumn {
+pub(crate) struct RemoteColumn {
     database: Arc<str>,
     table: TableId,
     column: ColumnId,
 }
 
 /// Reads `db:DATABASE,TABLE,COLUMN`.
-fn find_column(remote: &str, db: &Database) -> Result<RemoteColumn, String> {
+pub(crate) fn find_column(remote: &str, db: &Database) -> Result<RemoteColumn, String> {
     let words: Vec<&str> = remote.strip_prefix("db:").unwrap_or_default().split(',').collect();
     let [database, table, column] = words.as_slice() else {
         return Err(format!("\"{remote}\": invalid syntax"));

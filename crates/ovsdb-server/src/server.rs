@@ -95,19 +95,19 @@ impl Server {
         self.stop.clone()
     }
 
-    /// Serves until told to stop, by [`Stop`], by a signal, by the command `exit`, or by the end of the `run` command.
-    /// Returns whether that command, if there was one, ended well.
-    pub fn serve(mut self) -> io::Result<bool> {
-        let mut well = true;
+    /// Serves until told to stop, by [`Stop`], by a signal, by the command `exit`, or by the end of the `run` command. It is an error
+    /// if that command does not end well.
+    pub fn serve(mut self) -> Result<(), String> {
+        let mut outcome = Ok(());
         loop {
             if let Some(ended) = self.child.as_ref().and_then(Child::ended) {
-                well = ended;
+                outcome = ended;
                 break;
             }
             if self.core.exiting || self.stop.asked.load(Ordering::Acquire) {
                 break;
             }
-            self.turn()?;
+            self.turn().map_err(|error| strerror(&error))?;
             // Asking costs system calls, so only when there was one.
             if self.events.iter().any(|event| event.token == SIGNALS) && self.terminated() {
                 break;
@@ -118,7 +118,7 @@ impl Server {
         if let Some(control) = self.control {
             control.finish();
         }
-        Ok(well)
+        outcome
     }
 
     fn turn(&mut self) -> io::Result<()> {

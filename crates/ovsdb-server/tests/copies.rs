@@ -168,6 +168,7 @@ fn conversation(program: &str) -> String {
         "tlog-set T on",
         "tlog-set Z:I on",
         "tlog-set T:I maybe",
+        "tlog-set T maybe",
         "add-db relay:Q",
         "get-db-storage-status T",
         "get-db-storage-status Q",

@@ -57,6 +57,14 @@ fn errors_at_start_say_what_is_wrong() {
         ),
         (vec!["--foo".to_owned()], "unrecognized option '--foo'".to_owned()),
         (vec!["relay:T".to_owned()], "ovsdb error: relay:T: invalid syntax".to_owned()),
+        (
+            vec!["--no-dbs".to_owned(), "--private-key=db:x".to_owned()],
+            "\"db:x\": invalid syntax".to_owned(),
+        ),
+        (
+            vec!["--no-dbs".to_owned(), "--ca-cert=db:x,y,z".to_owned()],
+            "\"db:x,y,z\": no database named x".to_owned(),
+        ),
     ] {
         let (code, text) = output(Command::new(OURS).args(&args).env("OVS_RUNDIR", dir.path()));
         assert_eq!(code, Some(1), "{args:?}");
@@ -68,13 +76,23 @@ fn errors_at_start_say_what_is_wrong() {
 fn it_lives_as_long_as_its_command_and_ends_as_it_does() {
     let dir = tempfile::tempdir().unwrap();
     create_database(&dir.path().join("t.db"));
-    for (command, want) in [("true", Some(0)), ("exit 7", Some(1))] {
+    for (command, want, text) in [
+        ("true", Some(0), ""),
+        ("exit 7", Some(1), "ovsdb-server: exit 7: child exited, exit status 7\n"),
+        ("kill -9 $$", Some(1), "ovsdb-server: kill -9 $$: child exited, killed (Killed)\n"),
+    ] {
         let mut server = Command::new(OURS);
         server
             .arg(dir.path().join("t.db"))
             .arg(format!("--run={command}"))
             .env("OVS_RUNDIR", dir.path());
-        assert_eq!(output(server.arg("-vconsole:off")), (want, String::new()));
+        assert_eq!(output(server.arg("-vconsole:off")), (want, text.to_owned()));
+    }
+    // The same file twice is one database; without any there is none, not even the default one.
+    for args in [["t.db", "t.db"], ["--no-dbs", "--remote=punix:s"]] {
+        let mut server = Command::new(OURS);
+        server.args(args).args(["-vconsole:off", "--run=true"]).current_dir(dir.path());
+        assert_eq!(output(server.env("OVS_RUNDIR", dir.path())), (Some(0), String::new()));
     }
     let mut server = Command::new(OURS);
     server.arg(dir.path().join("t.db")).args(["--remote=ptcp:0:127.0.0.1", "--run=true"]);

@@ -41,7 +41,8 @@ impl Normalizer {
                 rest = &rest[c.len_utf8()..];
             }
         }
-        out
+        // Members are sorted by their names, which were random before.
+        Json::parse(&out).map_or(out, |json| json.to_string())
     }
 }
 
