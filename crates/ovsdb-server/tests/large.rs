@@ -1,5 +1,7 @@
 //! Messages larger than any that makes sense: they end the connection with a line in the log, in bounded memory, and the others are
 //! served meanwhile.
+//!
+//! A gigabyte takes its time in a debug build, so it comes over TCP only, unless the environment has `FERROSWITCH_NIGHTLY`.
 
 mod support;
 
@@ -81,7 +83,8 @@ fn a_gigabyte_is_refused_and_the_others_are_served_meanwhile() {
     let tcp = || Box::new(TcpStream::connect(("127.0.0.1", port)).unwrap()) as Box<dyn Wire>;
     let connects: [(&str, &dyn Fn() -> Box<dyn Wire>); 2] = [("unix#", &unix), ("tcp:", &tcp)];
     let head = r#"{"id":1,"method":"transact","params":["T",{"op":"comment","comment":""#;
-    for (name, connect) in connects {
+    let is_nightly = std::env::var_os("FERROSWITCH_NIGHTLY").is_some();
+    for (name, connect) in connects.into_iter().skip(usize::from(!is_nightly)) {
         let bystander = Bystander::new(&server);
         let sent = pour(&mut *connect(), head, "x", GIB);
         let (served, longest) = bystander.finish();
@@ -90,7 +93,8 @@ fn a_gigabyte_is_refused_and_the_others_are_served_meanwhile() {
             peak(&server)
         );
         assert!(sent < GIB);
-        assert!(served > 10 && longest < Duration::from_secs(2), "{served}, {longest:?}");
+        // About once for each half a megabyte; how long that takes depends on what else the machine does.
+        assert!(served > 200, "{served}, {longest:?}");
         wait_for("the log tells", || {
             let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
             let complaint = "document exceeds maximum size of 536870912 bytes";
@@ -98,4 +102,26 @@ fn a_gigabyte_is_refused_and_the_others_are_served_meanwhile() {
         });
     }
     assert!(peak(&server) < 1500, "{} MiB", peak(&server));
+}
+
+#[test]
+fn a_transaction_of_a_million_operations_is_done_or_undone() {
+    let dir = tempfile::tempdir().unwrap();
+    create_database(&dir.path().join("t.db"));
+    let server = Server::start(OURS, dir.path());
+    let mut client = server.connect();
+    let filler = r#"{"op":"comment","comment":""},"#.repeat(999_998);
+    for (last, rows) in [(r#"{"op":"abort"}"#, 0), (r#"{"op":"comment","comment":""}"#, 1)] {
+        let results = client.transact(&format!(
+            r#"{{"op":"insert","table":"W","row":{{"n":"x"}}}},{filler}{last}"#
+        ));
+        let results = results.as_array().unwrap();
+        assert_eq!(results.len(), 1_000_000);
+        let error = results.last().and_then(|result| result.get("error"));
+        assert_eq!(error.is_some(), rows == 0, "{error:?}");
+        let select = r#"{"op":"select","table":"W","where":[],"columns":["n"]}"#;
+        let reply = client.transact(select).to_string();
+        assert_eq!(reply.matches("\"n\"").count(), rows, "{reply}");
+    }
+    assert!(peak(&server) < 1000, "{} MiB", peak(&server));
 }

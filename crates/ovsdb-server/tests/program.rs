@@ -191,6 +191,19 @@ fn hostile_clients_do_not_disturb_others() {
         assert!(bad.recv().is_err(), "{}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]));
         assert_eq!(good.transact(r#"{"op":"comment","comment":"still here"}"#).to_string(), "[{}]");
     }
+    // What is odd but no error: of members of the same name the last counts, and NUL is not for strings.
+    let mut odd = server.connect();
+    let twice = r#"{"op":"comment","comment":1,"comment":"the last counts"}"#;
+    odd.send_bytes(
+        format!(r#"{{"id":5,"id":6,"method":"transact","params":["T",{twice}]}}"#).as_bytes(),
+    )
+    .unwrap();
+    let reply = odd.recv().unwrap();
+    assert_eq!(reply.get("id").and_then(Json::as_i64), Some(6));
+    assert_eq!(reply.get("result").unwrap().to_string(), "[{}]");
+    let nul = b"{\"id\":7,\"method\":\"transact\",\"params\":[\"T\",{\"op\":\"comment\",\"comment\":\"\\u0000\"}]}";
+    odd.send_bytes(nul).unwrap();
+    assert!(odd.recv().is_err());
     // Half a message, then gone.
     server.connect().send_bytes(b"{\"id\":1,\"method\":\"tra").unwrap();
     assert_eq!(good.transact(r#"{"op":"comment","comment":"still here"}"#).to_string(), "[{}]");
