@@ -200,7 +200,7 @@ impl Walk<'_> {
             }
             Action::Encap { packet_type, .. } => self.encap(*packet_type)?,
             Action::Decap { packet_type } => self.decap(*packet_type)?,
-            Action::DecNshTtl if !Prereq::Nsh.is_met(&self.packet) => return INCONSISTENT,
+            Action::DecNshTtl => self.should(Prereq::Nsh),
             _ => {}
         }
         Ok(())

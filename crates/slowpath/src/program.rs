@@ -124,7 +124,7 @@ impl State {
 
 /// Whether packets pass such a meter in the datapath: one of those for rules, or of what is sent to controllers.
 fn is_metered(id: u32) -> bool {
-    id <= LAST_METER || id == pipeline::meter::CONTROLLER
+    id <= LAST_METER || pipeline::meter::is_virtual(id)
 }
 
 /// A meter as the datapath has it.

@@ -111,7 +111,8 @@ impl Walk<'_> {
     /// The outermost label. One that has just been pushed is pushed as it is wanted.
     fn commit_label(&mut self, want: &FlowKey, labels_off: usize) {
         let entry = want.mpls[0];
-        if let Some(Action::PushMpls { entry: pushed, .. }) = self.actions.last_mut()
+        if let Some(Action::PushMpls { entry: pushed, .. } | Action::AddMpls { entry: pushed, .. }) =
+            self.actions.last_mut()
             && *pushed == self.done.mpls[0]
         {
             *pushed = entry;

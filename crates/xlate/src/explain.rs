@@ -9,6 +9,7 @@ use flow::{
     Action, FlowKey, Mask, Protocol, SlowReason, TunnelKey, Vlan, erspan_bits, tunnel_flag,
 };
 use openflow::field::Prereq;
+use openflow::text::unmatched::{unmatched, with_inner_tag};
 use openflow::{Field, Match};
 use packet::wire::ethernet::eth_type;
 use packet::wire::ip_proto;
@@ -262,9 +263,9 @@ pub fn flow_text(key: &Key, options: &Options) -> String {
         set(&mut m, key, Field::PacketType);
     }
     header_fields(&key.flow).iter().for_each(|field| set(&mut m, key, *field));
-    let shown = with_inner_tag(m.to_string(), &key.flow.vlans, true);
+    let shown = with_inner_tag(m.to_string(), &key.flow.vlans);
     let shown = with_tunnel(shown, key, options);
-    shown + igmp_ports(&key.flow) + &inner_labels(&key.flow) + &service_header(&key.flow)
+    shown + &unmatched(&key.flow)
 }
 
 /// The tunnel that the packet came through, as the reference shows it: whole, with all that other kinds of tunnels have.
@@ -323,53 +324,6 @@ fn tunnel_header(tunnel: &TunnelKey) -> String {
         tunnel.gtpu_flags,
         tunnel.gtpu_msgtype,
     )
-}
-
-/// The network service header, and what the reference takes such packets to have besides.
-fn service_header(key: &FlowKey) -> String {
-    if !key.is_nsh() {
-        return String::new();
-    }
-    let nsh = key.nsh();
-    let mut text = format!(
-        ",nsh_flags={},nsh_ttl={},nsh_mdtype={},nsh_np={},nsh_spi={:#x},nsh_si={}",
-        nsh.flags,
-        nsh.ttl,
-        nsh.mdtype,
-        nsh.np,
-        nsh.spi(),
-        nsh.si()
-    );
-    if nsh.mdtype == 1 {
-        for (i, word) in nsh.context.iter().enumerate() {
-            let _ = write!(text, ",nsh_c{}={word:#x}", i + 1);
-        }
-    }
-    text + ",nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no"
-}
-
-/// The reference sees ports in IGMP, of which our keys have none.
-fn igmp_ports(key: &FlowKey) -> &'static str {
-    let is_igmp = key.is_ipv4() && key.nw_proto == ip_proto::IGMP;
-    if is_igmp && key.ip_frag & flow::frag::LATER == 0 { ",tp_src=0,tp_dst=0" } else { "" }
-}
-
-/// Matches know of one label; packets are shown with up to three.
-fn inner_labels(key: &FlowKey) -> String {
-    if !crate::action::mpls::is_mpls(key) {
-        return String::new();
-    }
-    let is_last = |entry: &u32| entry & 0x100 != 0;
-    let mut text = String::new();
-    for (i, pair) in key.mpls.windows(2).take(2).enumerate() {
-        if let [outer, inner] = pair {
-            if is_last(outer) {
-                break;
-            }
-            let _ = write!(text, ",mpls_lse{}={inner}", i + 1);
-        }
-    }
-    text
 }
 
 fn set(m: &mut Match, key: &Key, field: Field) {
@@ -447,7 +401,10 @@ fn megaflow_text(key: &Key, mask: &Mask) -> String {
         let bits = looked.0.get(*field);
         m.set(*field, &key.get(*field).and(&bits), &bits);
     }
-    let text = with_inner_tag(m.to_string(), &key.flow.vlans, mask.0.vlans[1] != Vlan::default());
+    let text = match mask.0.vlans[1] == Vlan::default() {
+        true => m.to_string(),
+        false => with_inner_tag(m.to_string(), &key.flow.vlans),
+    };
     let text = with_label_mask(text);
     let is_icmp = text.contains("icmp");
     if is_icmp { with_wide_icmp(text, [key.flow.tp_src, key.flow.tp_dst], mask) } else { text }
@@ -472,19 +429,4 @@ fn with_wide_icmp(mut text: String, numbers: [u16; 2], mask: &Mask) -> String {
         }
     }
     text
-}
-
-/// Matches know of one tag; what is printed shows two.
-fn with_inner_tag(text: String, vlans: &[Vlan; 2], shown: bool) -> String {
-    let [outer, inner] = vlans;
-    if !outer.is_present() || !shown {
-        return text;
-    }
-    let inner = if inner.is_present() {
-        format!(",dl_vlan1={},dl_vlan_pcp1={}", inner.vid(), inner.pcp())
-    } else {
-        ",vlan_tci1=0x0000".into()
-    };
-    let after = format!("dl_vlan_pcp={}", outer.pcp());
-    text.replacen(&after, &format!("{after}{inner}"), 1)
 }

@@ -376,6 +376,7 @@ pub(crate) fn without_idle_end(mut actions: Vec<Action>) -> Vec<Action> {
         | Set(_)
         | PushMpls { .. }
         | PopMpls { .. }
+        | AddMpls { .. }
         | PushPbb { .. }
         | CopyTtlOut
         | CopyTtlIn

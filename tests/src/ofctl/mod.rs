@@ -5,6 +5,7 @@
 //! switch; and ours on ours. A command that does something else to its switch shows in what is dumped later. What no two runs
 //! share is replaced first, see [`normal`]. Debian's program on our switch is tried by the module `openflow`.
 
+mod continuations;
 mod monitors;
 mod normal;
 mod script;

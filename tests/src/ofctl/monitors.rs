@@ -12,7 +12,7 @@ use super::normal;
 use super::sides::Side;
 
 /// A monitor that runs in the background, until it is told to exit.
-struct Monitor<'a> {
+pub(super) struct Monitor<'a> {
     side: &'a Side,
 }
 
@@ -20,7 +20,7 @@ const PACKET: &str =
     "505400000001505400000002080045000028000000004006f97cc0a80001c0a800020000000000000000";
 
 impl<'a> Monitor<'a> {
-    fn start(side: &'a Side, args: &[&str]) -> Self {
+    pub(super) fn start(side: &'a Side, args: &[&str]) -> Self {
         let daemon = ["--detach", "--no-chdir", "--pidfile=m.pid", "--unixctl=m.ctl"];
         let args: Vec<String> = args.iter().chain(&daemon).map(|arg| (*arg).to_owned()).collect();
         let errors = File::create(side.dir().join("m.err")).expect("a file");
@@ -32,7 +32,7 @@ impl<'a> Monitor<'a> {
     }
 
     /// What the control socket answers, and whether it is an error.
-    fn tell(&self, words: &[&str]) -> (bool, String) {
+    pub(super) fn tell(&self, words: &[&str]) -> (bool, String) {
         let output = Command::new("/usr/bin/ovs-appctl")
             .arg("--target")
             .arg(self.side.dir().join("m.ctl"))
@@ -44,17 +44,17 @@ impl<'a> Monitor<'a> {
         (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
     }
 
-    fn said(&self) -> String {
+    pub(super) fn said(&self) -> String {
         std::fs::read_to_string(self.side.dir().join("m.err")).unwrap_or_default()
     }
 
     /// Waits until it has printed `count` messages of a kind.
-    fn await_messages(&self, kind: &str, count: usize) {
+    pub(super) fn await_messages(&self, kind: &str, count: usize) {
         wait_for(&format!("{count} {kind}"), || self.said().matches(kind).count() >= count);
     }
 
     /// Ends it; returns what it printed.
-    fn finish(self) -> String {
+    pub(super) fn finish(self) -> String {
         assert!(self.tell(&["exit"]).0);
         let pidfile = self.side.dir().join("m.pid");
         wait_for("the monitor to exit", || !pidfile.exists());

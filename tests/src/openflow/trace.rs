@@ -21,6 +21,8 @@ const MARK: &str = "=-=-= next";
 #[derive(Debug, Default)]
 struct Case {
     name: String,
+    /// What is typed first.
+    typed: Vec<String>,
     groups: Vec<String>,
     rules: Vec<String>,
     packets: Vec<String>,
@@ -38,7 +40,7 @@ fn random(seed: u64) -> Case {
     rules.extend(pipelines::last_rules());
     let packets = (0..10).map(|_| pipelines::packet(&mut dice)).collect();
     let groups = pipelines::GROUPS.map(String::from).to_vec();
-    Case { name: format!("seed {seed}"), groups, rules, packets }
+    Case { name: format!("seed {seed}"), groups, rules, packets, ..Case::default() }
 }
 
 /// A host with a bridge of dummy ports.
@@ -100,6 +102,9 @@ fn ask(host: &Host, clients: &Programs, case: &Case) -> (String, Vec<String>) {
         "ovs-ofctl -OOpenFlow15 del-flows br0; ovs-ofctl -OOpenFlow15 del-groups br0\n\
          ovs-ofctl -OOpenFlow15 del-meters br0\n"
             .to_owned();
+    for line in &case.typed {
+        let _ = writeln!(script, "{line} > /dev/null");
+    }
     for group in &case.groups {
         let what = if group.starts_with("group") { "group" } else { "meter" };
         let _ = writeln!(script, "ovs-ofctl -OOpenFlow15 add-{what} br0 '{group}'");
@@ -330,7 +335,7 @@ fn compare(cases: &[Case], with_underlay: bool) -> Outcome {
 }
 
 /// Rules with everything of `features`, one by one: `= NAME` starts a case, `< FLOW OPTIONS` asks, `> FIELDS` asks about the
-/// packet before it when it comes back, what else there is are meters, groups and rules.
+/// packet before it when it comes back, `$ COMMAND` is typed at a shell, what else there is are meters, groups and rules.
 fn by_hand(script: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for line in script.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -341,6 +346,7 @@ fn by_hand(script: &str) -> Vec<Case> {
         let Some(case) = cases.last_mut() else { continue };
         match line.strip_prefix("< ") {
             Some(packet) => case.packets.push(packet.into()),
+            None if line.starts_with("$ ") => case.typed.push(line[2..].into()),
             None if line.starts_with("group_id=") || line.starts_with("meter=") => {
                 case.groups.push(line.into());
             }

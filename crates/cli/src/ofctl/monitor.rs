@@ -218,10 +218,12 @@ impl<'a, 'b> Monitor<'a, 'b> {
     }
 
     /// Sends a packet that waits for it on its way.
-    fn resume(&mut self, packet: PacketIn) -> End {
+    fn resume(&mut self, mut packet: PacketIn) -> End {
         if packet.continuation.is_empty() {
             return Ok(());
         }
+        // That was for whoever reads it.
+        packet.userdata.clear();
         let resume = self.switch.encode(self.context, &Message::Resume(Box::new(packet)))?;
         let text = names::show(self.context, &self.switch.name, &resume, 2)?;
         self.write(&format!("send: {text}"));

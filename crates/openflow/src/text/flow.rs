@@ -6,6 +6,7 @@ use super::names::Names;
 use super::number::parse;
 use crate::consistency;
 use crate::error::Code;
+use crate::field::{Field, Prereq};
 use crate::message::flow_mod::{ALL_TABLES, Command, FlowMod};
 use crate::version::Protocols;
 
@@ -43,6 +44,10 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
     let strict = matches!(command, Command::ModifyStrict | Command::DeleteStrict);
     // What deletes has no actions: the word is but an unknown one.
     let (head, actions) = if deletes { (text, None) } else { split_actions(text)? };
+    if actions.is_none() && !deletes {
+        return Err("must specify an action".to_owned());
+    }
+    let mut names_network = false;
     for pair in pairs(head) {
         let (key, value) = (pair.key, pair.value);
         if FLAGS.contains(&key) {
@@ -68,6 +73,7 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
         }
         if let Some(usable) = flow.matching.parse_field_named(key, value, names) {
             protocols = protocols.and(usable?);
+            names_network |= Field::by_name(key).is_some_and(is_of_network);
             continue;
         }
         if value.is_empty() {
@@ -106,12 +112,14 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
             _ => return Err(format!("unknown keyword {key}")),
         }
     }
+    // OpenFlow 1.0 has these fields for IPv4; of IPv6 it knows the words of one piece, as `tcp6`.
+    if names_network && Prereq::Ipv6.is_met(&flow.matching) {
+        protocols = protocols.and(Protocols::NXM.or(Protocols::OXM));
+    }
     if let Some(actions) = actions {
         let Parsed { instructions, protocols: usable } = parse_instructions_named(actions, names)?;
         flow.instructions = instructions;
         protocols = protocols.and(usable);
-    } else if !deletes {
-        return Err("must specify an action".to_owned());
     }
     let table = Some(flow.table).filter(|table| *table != ALL_TABLES && *table != 0);
     match consistency::check(&flow.instructions, &flow.matching, table) {
@@ -128,6 +136,11 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
     let before = flow.matching.clone();
     let normalized = flow.matching.normalize().then_some(before);
     Ok(ParsedFlow { flow, protocols, normalized })
+}
+
+/// Whether versions of IP share the field.
+fn is_of_network(field: Field) -> bool {
+    matches!(field, Field::NwProto | Field::NwTos | Field::IpDscp | Field::NwEcn)
 }
 
 fn inconsistent(code: Code) -> String {

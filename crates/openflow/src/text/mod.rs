@@ -14,4 +14,5 @@ pub mod number;
 pub mod oxm;
 pub mod subfield;
 pub mod table;
+pub mod unmatched;
 pub mod value;

@@ -26,12 +26,12 @@ pub fn parse_field(name: &str) -> Option<Field> {
 
 /// Reads a part of a field and gives what follows.
 pub fn take(text: &str) -> Result<(Subfield, &str), String> {
-    let end = text.find('[').ok_or_else(|| format!("{text}: missing [ looking for field name"))?;
+    let end = text.find(['[', '-']).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let field = parse_field(name).ok_or_else(|| format!("{text}: unknown field `{name}'"))?;
-    let close = rest.find(']').ok_or_else(|| format!("{text}: missing ] in {rest}"))?;
-    let (range, rest) = (&rest[1..close], &rest[close + 1..]);
-    let syntax = || format!("{text}: syntax error expecting [], [<bit>], or [<start>..<end>]");
+    let Some(range) = rest.strip_prefix('[') else { return Ok((Subfield::whole(field), rest)) };
+    let syntax = || format!("{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]");
+    let (range, rest) = range.split_once(']').ok_or_else(syntax)?;
     let (from, to) = match range.split_once("..") {
         _ if range.is_empty() => (0, field.row().bits - 1),
         Some((from, to)) => (parse(from).ok_or_else(syntax)?, parse(to).ok_or_else(syntax)?),
@@ -58,7 +58,7 @@ pub fn parse_subfield(text: &str) -> Result<Subfield, String> {
     if !text.contains('[') {
         return parse_field(text)
             .map(Subfield::whole)
-            .ok_or_else(|| format!("{text}: missing [ looking for field name"));
+            .ok_or_else(|| format!("{text}: unknown field `{text}'"));
     }
     match take(text)? {
         (subfield, "") => Ok(subfield),

@@ -1,10 +1,11 @@
-//! Headers around packets and off them again: Ethernet, and network service headers (RFC 8300; OpenFlow 1.5's EXT-382).
+//! Headers around packets and off them again: Ethernet, labels, and network service headers (RFC 8300; OpenFlow 1.5's EXT-382).
 
 use flow::nsh::next;
 use flow::{Action as Datapath, DropCause, FlowKey, NshKey, NshPush};
 use openflow::action::{Controller, EncapProperty};
 use packet::wire::ethernet::eth_type;
 
+use crate::action::mpls;
 use crate::run::{Next, REASON_INVALID_TTL, Run};
 use crate::trace::Kind;
 use crate::walk::Walk;
@@ -12,6 +13,8 @@ use crate::walk::Walk;
 /// Packet types (OpenFlow 1.5, 7.2.3.11).
 const ETHERNET: u32 = 0;
 const NSH: u32 = 0x1_894f;
+const MPLS: u32 = 0x1_8847;
+const MPLS_MULTICAST: u32 = 0x1_8848;
 /// The Ethernet type of network service headers.
 const NSH_TYPE: u16 = 0x894f;
 /// What a new header begins with (RFC 8300, 2.2 and 2.3).
@@ -54,6 +57,7 @@ impl<'a> Walk<'a> {
                 run.packet.key.flow = beside;
                 run.packet.key.flow.set_nsh(&header.key);
             }
+            (MPLS | MPLS_MULTICAST, _) => return self.encap_mpls(run, kind),
             _ => {
                 return self.refuse(|| {
                     let kind = packet_type_text(kind);
@@ -61,6 +65,27 @@ impl<'a> Walk<'a> {
                 });
             }
         }
+        self.done = run.packet.key.flow;
+    }
+
+    /// A label in front of all that there is, an Ethernet header included. It is the bottom of a stack, but in front of labels.
+    fn encap_mpls(&mut self, run: &mut Run<'a>, kind: u32) {
+        let key = run.packet.key.flow;
+        let [a, b, ..] = key.mpls;
+        let is_labelled = matches!(key.packet_type, MPLS | MPLS_MULTICAST);
+        if is_labelled && mpls::is_full(&key) {
+            return self.abandon(DropCause::TooManyMplsLabels);
+        }
+        let (entry, behind) = match is_labelled {
+            true => (mpls::DEFAULT_TTL, [a, b]),
+            false => (mpls::DEFAULT_TTL | mpls::BOS, [0; 2]),
+        };
+        // The lower half of such a packet type is the Ethernet type.
+        let eth_type = kind as u16;
+        self.push(Datapath::AddMpls { entry, eth_type });
+        let [first, second] = behind;
+        let mpls = [entry, first, second, 0];
+        run.packet.key.flow = FlowKey { packet_type: kind, eth_type, mpls, ..beside(&key) };
         self.done = run.packet.key.flow;
     }
 

@@ -13,19 +13,24 @@ use crate::trace::Kind;
 use crate::walk::Walk;
 
 /// The bottom of the stack.
-const BOS: u32 = 0x100;
+pub(crate) const BOS: u32 = 0x100;
 /// Hops left.
 const TTL: u32 = 0xff;
 /// Labels that say what is behind them (RFC 3032, 2.1).
 const IPV4_NULL: u32 = 0;
 const IPV6_NULL: u32 = 2 << 12;
 /// Hops for packets that do not say.
-const DEFAULT_TTL: u32 = 64;
+pub(crate) const DEFAULT_TTL: u32 = 64;
 /// Labels that keys hold.
 const MOST_LABELS: usize = 3;
 
 pub(crate) fn is_mpls(key: &FlowKey) -> bool {
     matches!(key.eth_type, eth_type::MPLS | eth_type::MPLS_MULTICAST)
+}
+
+/// Whether it has no room for another label.
+pub(crate) fn is_full(key: &FlowKey) -> bool {
+    depth(key) >= MOST_LABELS
 }
 
 /// How many labels there are, as far as the key tells.

@@ -62,79 +62,117 @@ pub(super) fn parse_at(
     }
     let mut all = Instructions::default();
     let mut protocols = Protocols::ANY;
-    let mut stage = 0;
-    let mut dropped = false;
-    let mut any = false;
+    let mut last = None;
+    let (mut drops, mut does) = (false, false);
     for pair in pairs(text) {
         let Pair { key, value, .. } = pair;
-        if dropped {
-            return Err(
-                "\"drop\" must not be accompanied by any other action or instruction".to_owned()
-            );
-        }
-        // Instructions act in this order, and so they are to be written.
-        let at = |stage: &mut u8, number: u8, name: &str| {
-            if number <= *stage && !(number == 1 && *stage == 1) {
-                return Err(format!(
-                    "{name} is out of order: instructions are meter, actions, clear_actions, \
-                     write_actions, write_metadata, goto_table, each once"
-                ));
-            }
-            *stage = number;
-            Ok(())
-        };
-        match key {
-            "drop" if !any => dropped = true,
+        let kind = match key {
             "drop" => {
-                return Err("\"drop\" must not be accompanied by any other action or instruction"
-                    .to_owned());
+                drops = true;
+                continue;
             }
             "clear_actions" => {
-                at(&mut stage, 2, key)?;
                 all.clear_actions = true;
+                Kind::ClearActions
             }
             "write_actions" => {
-                at(&mut stage, 3, key)?;
                 let inner = parse_at(value, names, depth + 1, false)?;
                 let Instructions { ref apply, .. } = inner.instructions;
-                if inner.instructions != Instructions::apply(apply.clone()) {
-                    return Err("instructions are not allowed inside write_actions".to_owned());
-                }
+                refuse_instructions(&inner.instructions)?;
                 if let Some(other) = apply.iter().find(|action| !is_in_sets(action)) {
                     return Err(format!("{other} is not allowed inside write_actions"));
                 }
                 protocols = protocols.and(inner.protocols);
                 all.write_actions = Some(inner.instructions.apply);
+                Kind::WriteActions
             }
             "write_metadata" => {
-                at(&mut stage, 4, key)?;
                 protocols = protocols.and(Protocols::NXM.or(Protocols::OXM).or(Protocols::OF11));
                 all.write_metadata = Some(parse_write_metadata(value)?);
+                Kind::WriteMetadata
             }
             "goto_table" => {
-                at(&mut stage, 5, key)?;
                 let bad = || format!("unknown table \"{value}\"");
                 all.goto_table = Some(names.parse_table(value).ok_or_else(bad)?);
+                Kind::GotoTable
             }
             "meter" => {
                 protocols = protocols.and(Protocols::OF13_UP);
-                let id = number(value).ok_or_else(|| format!("invalid meter {value:?}"))?;
-                if !all.apply.is_empty() || all.meter.is_some() || stage > 0 || depth > 0 {
-                    return Err("meter must come first, and once".to_owned());
-                }
-                all.meter = Some(id);
+                all.meter = Some(long(value)?);
+                Kind::Meter
             }
             _ => {
-                at(&mut stage, 1, "an action")?;
                 let (action, usable) = parse_action(&pair, names, depth)?;
                 check_place(&action, in_ct)?;
                 protocols = protocols.and(usable);
                 all.apply.push(action);
+                Kind::ApplyActions
             }
-        }
-        any = true;
+        };
+        kind.follow(&mut last)?;
+        does = true;
+    }
+    if drops && (does || pairs(text).count() > 1) {
+        return Err(
+            "\"drop\" must not be accompanied by any other action or instruction".to_owned()
+        );
     }
     Ok(Parsed { instructions: all, protocols })
+}
+
+/// Kinds of instructions, in the order in which they act. So they are to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Meter,
+    ApplyActions,
+    ClearActions,
+    WriteActions,
+    WriteMetadata,
+    GotoTable,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Meter => "meter",
+            Kind::ApplyActions => "apply_actions",
+            Kind::ClearActions => "clear_actions",
+            Kind::WriteActions => "write_actions",
+            Kind::WriteMetadata => "write_metadata",
+            Kind::GotoTable => "goto_table",
+        }
+    }
+
+    /// Whether it may stand behind the last one, which it is from now on.
+    fn follow(self, last: &mut Option<Kind>) -> Result<(), String> {
+        const WHY: &str = "for OpenFlow 1.1+ compatibility";
+        let (name, before) = (self.name(), last.replace(self));
+        match before {
+            Some(before) if before == self && self != Kind::ApplyActions => {
+                Err(format!("duplicate {name} instruction not allowed, {WHY}"))
+            }
+            Some(before) if before > self => {
+                let before = before.name();
+                Err(format!(
+                    "invalid instruction ordering: {name} must appear before {before}, {WHY}"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where only actions may stand.
+fn refuse_instructions(all: &Instructions) -> Result<(), String> {
+    let refuse = |kind: Kind| Err(format!("{} instruction not allowed here", kind.name()));
+    match all {
+        Instructions { meter: Some(_), .. } => refuse(Kind::Meter),
+        Instructions { clear_actions: true, .. } => refuse(Kind::ClearActions),
+        Instructions { write_actions: Some(_), .. } => refuse(Kind::WriteActions),
+        Instructions { write_metadata: Some(_), .. } => refuse(Kind::WriteMetadata),
+        Instructions { goto_table: Some(_), .. } => refuse(Kind::GotoTable),
+        _ => Ok(()),
+    }
 }
 
 /// Connections' fields are set in `ct` alone, and nothing else is set there.
@@ -154,12 +192,19 @@ fn check_place(action: &Action, in_ct: bool) -> Result<(), String> {
 }
 
 fn parse_write_metadata(text: &str) -> Result<(u64, u64), String> {
-    let bad = || format!("{text}: bad metadata");
     let (value, mask) = match text.split_once('/') {
-        Some((value, mask)) => (value, number(mask).ok_or_else(bad)?),
+        Some((value, mask)) => (value, long(mask)?),
         None => (text, u64::MAX),
     };
-    Ok((number(value).ok_or_else(bad)?, mask))
+    Ok((long(value)?, mask))
+}
+
+/// A number of 32 or 64 bits, of which the reference does not say what it is for.
+fn long<T: TryFrom<u128>>(text: &str) -> Result<T, String> {
+    number(text).ok_or_else(|| match text {
+        "" => "missing required numeric argument".to_owned(),
+        _ => format!("invalid numeric format {text}"),
+    })
 }
 
 fn num<T: TryFrom<u128>>(what: &str, text: &str) -> Result<T, String> {
@@ -187,14 +232,16 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
                 "\"enqueue\" syntax is \"enqueue:PORT:QUEUE\" or \"enqueue(PORT,QUEUE)\"".to_owned()
             };
             let (to, queue) = value.split_once([':', ',']).ok_or_else(bad)?;
-            Action::Enqueue { port: port(to, names)?, queue: num("queue", queue)? }
+            let port =
+                names.parse_port(to).ok_or_else(|| format!("{to}: enqueue to unknown port"))?;
+            Action::Enqueue { port, queue: long(queue)? }
         }
-        "group" => Action::Group(num("group", value)?),
+        "group" => Action::Group(long(value)?),
         "bundle" => Action::Bundle(Box::new(select::parse_bundle(value, names, false)?)),
         "bundle_load" => Action::Bundle(Box::new(select::parse_bundle(value, names, true)?)),
         "multipath" => Action::Multipath(Box::new(select::parse_multipath(value)?)),
         "mod_vlan_vid" | "set_vlan_vid" => {
-            let vid = num("VLAN id", value)?;
+            let vid = num("VLAN VID", value)?;
             if vid > 0xfff {
                 return Err(format!("{value}: not a valid VLAN VID"));
             }
@@ -211,20 +258,19 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
         "pop_vlan" => Action::PopVlan,
         "push_vlan" => {
             protocols = Protocols::OXM.or(Protocols::OF11);
-            let eth_type = num("Ethernet type", value)?;
+            let eth_type = num("ethertype", value)?;
             if ![0x8100, 0x88a8].contains(&eth_type) {
                 return Err(format!("{value}: not a valid VLAN ethertype"));
             }
             Action::PushVlan(eth_type)
         }
         "mod_dl_src" | "mod_dl_dst" => {
-            let mac =
-                parse_mac(value).ok_or_else(|| format!("{value}: invalid Ethernet address"))?;
+            let mac = parse_mac(value).ok_or_else(|| format!("invalid mac address {value}"))?;
             if lower == "mod_dl_src" { Action::SetEthSrc(mac) } else { Action::SetEthDst(mac) }
         }
         "mod_nw_src" | "mod_nw_dst" => {
             let address: Ipv4Addr =
-                value.parse().map_err(|_| format!("{value}: invalid IP address"))?;
+                value.parse().map_err(|_| format!("{value}: could not convert to IP address"))?;
             let address = address.to_bits();
             if lower == "mod_nw_src" {
                 Action::SetIpSrc(address)
@@ -259,14 +305,14 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
             Action::DecTtl(ids)
         }
         "set_mpls_label" => {
-            let label = num("MPLS label", value)?;
+            let label = long(value)?;
             if label >= 1 << 20 {
                 return Err(format!("{value}: not a valid MPLS label"));
             }
             Action::SetMplsLabel(label)
         }
         "set_mpls_tc" => {
-            let tc = num("MPLS traffic class", value)?;
+            let tc = num("MPLS TC", value)?;
             if tc > 7 {
                 return Err(format!("{value}: not a valid MPLS TC"));
             }
@@ -275,13 +321,13 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
         "set_mpls_ttl" => Action::SetMplsTtl(num("MPLS TTL", value)?),
         "dec_mpls_ttl" => Action::DecMplsTtl,
         "push_mpls" => {
-            let eth_type = num("Ethernet type", value)?;
+            let eth_type = num("push_mpls", value)?;
             if ![0x8847, 0x8848].contains(&eth_type) {
                 return Err(format!("{value}: not a valid MPLS ethertype"));
             }
             Action::PushMpls(eth_type)
         }
-        "pop_mpls" => Action::PopMpls(num("Ethernet type", value)?),
+        "pop_mpls" => Action::PopMpls(num("pop_mpls", value)?),
         "copy_ttl_out" | "copy_ttl_in" => {
             protocols = Protocols::OXM.or(Protocols::OF11);
             if lower == "copy_ttl_in" { Action::CopyTtlIn } else { Action::CopyTtlOut }
@@ -331,25 +377,26 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
             Action::Pop(part)
         }
         "delete_field" => {
-            let field = parse_field(value).ok_or_else(|| format!("{value}: unknown field"))?;
+            let field = parse_field(value).ok_or_else(|| format!("unknown field `{value}'"))?;
             if field.tun_metadata_index().is_none() {
                 return Err(format!("{value}: only tunnel metadata can be deleted"));
             }
             Action::DeleteField(field)
         }
         "set_tunnel" | "set_tunnel64" => {
-            let id: u64 = num("tunnel id", value)?;
+            let id: u64 = long(value)?;
             Action::SetTunnel { id, wide: lower == "set_tunnel64" || id > u32::MAX.into() }
         }
-        "set_queue" => Action::SetQueue(num("queue", value)?),
+        "set_queue" => Action::SetQueue(long(value)?),
         "pop_queue" => Action::PopQueue,
         "resubmit" => parse_resubmit(value, names)?,
         "clone" => {
             let inner = parse_at(value, names, depth + 1, false)?;
             protocols = inner.protocols;
-            if inner.instructions != Instructions::apply(inner.instructions.apply.clone()) {
-                return Err("instructions are not allowed inside clone".to_owned());
+            if inner.instructions.meter.is_some() {
+                return Err("clone action doesn't support nested action meter".to_owned());
             }
+            refuse_instructions(&inner.instructions)?;
             Action::Clone(inner.instructions.apply)
         }
         "exit" => Action::Exit,
@@ -393,11 +440,10 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
         }
         "decap" => parse_decap(value)?,
         "dec_nsh_ttl" => Action::DecNshTtl,
+        "nat" => return Err("Cannot have NAT action outside of \"ct\" action".to_owned()),
         _ => {
-            let port = names
-                .parse_port(key)
-                .filter(|_| value.is_empty())
-                .ok_or_else(|| format!("unknown action {key}"))?;
+            // What stands behind a port, nobody reads.
+            let port = names.parse_port(key).ok_or_else(|| format!("unknown action {key}"))?;
             output(port)?
         }
     };
@@ -424,7 +470,10 @@ fn parse_output(text: &str, names: &Names) -> Result<Action, String> {
         let (mut to, mut max_len) = (None, None);
         for pair in pairs(text) {
             match pair.key {
-                "port" => to = Some(port(pair.value, names)?),
+                "port" => {
+                    let bad = || format!("output to unknown truncate port: {}", pair.value);
+                    to = Some(names.parse_port(pair.value).ok_or_else(bad)?);
+                }
                 "max_len" => max_len = Some(num("max_len", pair.value)?),
                 key => return Err(format!("invalid key '{key}' in output_trunc argument")),
             }
@@ -500,10 +549,11 @@ fn parse_resubmit(text: &str, names: &Names) -> Result<Action, String> {
 }
 
 fn parse_conjunction(text: &str) -> Result<Action, String> {
-    let syntax = || format!("{text}: syntax is \"conjunction(ID,CLAUSE/CLAUSES)\"");
+    let syntax = || "\"conjunction\" syntax is \"conjunction(id,i/n)\"".to_owned();
     let (id, rest) = text.split_once(',').ok_or_else(syntax)?;
     let (clause, clauses) = rest.split_once('/').ok_or_else(syntax)?;
-    let (clause, clauses): (u8, u8) = (num("clause", clause)?, num("number of clauses", clauses)?);
+    let clause: u8 = number(clause).ok_or_else(syntax)?;
+    let clauses: u8 = number(clauses).ok_or_else(syntax)?;
     if clauses < 2 {
         return Err("conjunction must have at least 2 clauses".to_owned());
     }
@@ -513,7 +563,7 @@ fn parse_conjunction(text: &str) -> Result<Action, String> {
     if !(1..=clauses).contains(&clause) {
         return Err(format!("clause index must be between 1 and {clauses}"));
     }
-    Ok(Action::Conjunction { id: num("conjunction id", id)?, clause, clauses })
+    Ok(Action::Conjunction { id: number(id).ok_or_else(syntax)?, clause, clauses })
 }
 
 /// Bytes in hexadecimal, with or without dots between; padded to what fills an action.
@@ -631,7 +681,7 @@ fn parse_decap(text: &str) -> Result<Action, String> {
         let (mut ns, mut kind) = (0u32, 0u32);
         for part in pairs(pair.value) {
             match part.key {
-                "ns" => ns = num::<u8>("namespace", part.value)?.into(),
+                "ns" => ns = num::<u8>("ns", part.value)?.into(),
                 "type" => kind = num::<u16>("type", part.value)?.into(),
                 key => return Err(format!("Invalid packet_type argument: {key}")),
             }

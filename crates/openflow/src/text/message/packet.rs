@@ -3,10 +3,12 @@
 use std::fmt::Write;
 
 use flow::{DpPort, FlowKey, Metadata};
+use packet::wire::ethernet::eth_type;
 use packet::wire::ip_proto;
 
 use super::super::action::Dotted;
 use super::super::names::{Named, Names};
+use super::super::unmatched::{unmatched, with_inner_tag};
 use super::Verbosity;
 use crate::field::{Field, Value};
 use crate::matching::Match;
@@ -66,6 +68,13 @@ fn match_of(key: &FlowKey) -> Match {
             m.set(Field::TcpFlags, &flags, &Value::Int(0xfff));
         }
     }
+    if matches!(key.eth_type, eth_type::MPLS | eth_type::MPLS_MULTICAST) {
+        let entry = key.mpls[0];
+        m.set_exact(Field::MplsLabel, entry >> 12);
+        m.set_exact(Field::MplsTc, entry >> 9 & 7);
+        m.set_exact(Field::MplsTtl, entry & 0xff);
+        m.set_exact(Field::MplsBos, entry >> 8 & 1);
+    }
     if crate::field::Prereq::Nd.is_met(&m) {
         m.set_exact(Field::NdTarget, bytes(&key.nd_target));
         m.set_exact(Field::NdSll, bytes(&key.arp_sha));
@@ -94,7 +103,8 @@ fn describe(out: &mut String, packet: &[u8]) {
         m.set_exact(Field::EthDst, 0u8);
         m.set_exact(Field::EthType, 0u8);
     }
-    let _ = write!(out, "{m}");
+    out.push_str(&with_inner_tag(m.to_string(), &key.vlans));
+    out.push_str(&unmatched(&key));
     // The checksum as it stands there, by the protocol that has it.
     let at = |offset: usize| {
         let at = behind_ip(&frame, usize::from(layers.l3?), &key)? + offset;
