@@ -46,6 +46,8 @@ struct Plan {
     tunnel: &'static str,
     /// What else the peer's port has.
     peers: &'static str,
+    /// Whether our address stays on the card, and the tunnel goes by that.
+    by_card: bool,
     /// The longest inner packet that the narrow link takes.
     fits: u32,
     /// The longest that guests send.
@@ -203,13 +205,21 @@ fn switch(host: &Host, plan: &Plan, n: usize, tunnel: &str) {
     let options: String = words.map(|word| format!(" options:{word}")).collect();
     let (own, remote, via) = (address(v6, n), address(v6, 3 - n), router(v6, n));
     let mac = ok(host.ns.mac("eth1"));
+    let (dev, underlay) = match plan.by_card && n == 1 {
+        false => (
+            "br-phy",
+            format!(
+                "-- add-br br-phy -- set bridge br-phy datapath_type=netdev other_config:hwaddr={mac} \
+                 -- add-port br-phy eth1"
+            ),
+        ),
+        true => ("eth1", "-- set open_vswitch . other_config:host-underlay=eth1".to_owned()),
+    };
     let script = format!(
         "set -e
-         ovs-vsctl add-br br-int -- set bridge br-int datapath_type=netdev -- add-port br-int tap0 \
-         -- add-br br-phy -- set bridge br-phy datapath_type=netdev other_config:hwaddr={mac} \
-         -- add-port br-phy eth1
-         ip addr add {own}/{} dev br-phy nodad
-         ip link set br-phy up
+         ovs-vsctl add-br br-int -- set bridge br-int datapath_type=netdev -- add-port br-int tap0 {underlay}
+         ip addr add {own}/{} dev {dev} nodad
+         ip link set {dev} up
          ip link set eth1 up
          ip route add default via {via}
          ovs-vsctl add-port br-int t2 -- set interface t2 type={kind} options:remote_ip={remote}{options}",
@@ -242,13 +252,14 @@ const VXLAN: Plan = Plan {
     v6: false,
     tunnel: "vxlan key=7",
     peers: "",
+    by_card: false,
     fits: NARROW - 50,
     mtu: 1450,
 };
 
 // A way a line. Debian's is told not to forbid cutting: it hears of no narrow link.
 #[rustfmt::skip]
-const PLANS: [Plan; 9] = [
+const PLANS: [Plan; 11] = [
     VXLAN,
     Plan { v6: true, fits: NARROW - 70, mtu: 1430, ..VXLAN },
     Plan { peer: Peer::Debian, peers: "df_default=false", ..VXLAN },
@@ -258,17 +269,21 @@ const PLANS: [Plan; 9] = [
     Plan { peer: Peer::Ours, tunnel: "gre key=7", v6: true, fits: NARROW - 62, mtu: 1430, ..VXLAN },
     Plan { peer: Peer::Ours, tunnel: "erspan erspan_ver=1", fits: NARROW - 50, ..VXLAN },
     Plan { peer: Peer::Ours, tunnel: "gre key=7 packet_type=ptap", fits: NARROW - 42, ..VXLAN },
+    Plan { by_card: true, ..VXLAN },
+    Plan { by_card: true, peer: Peer::Ours, tunnel: "geneve key=7", v6: true, fits: NARROW - 70, mtu: 1430, ..VXLAN },
 ];
 
 // The same for packets that are cut by routers, and over IPv6 by whoever sends them.
 #[rustfmt::skip]
-const PIECES: [Plan; 6] = [
+const PIECES: [Plan; 8] = [
     PLANS[0],
     PLANS[2],
     PLANS[3],
     PLANS[4],
     Plan { peers: "df_default=false", ..PLANS[5] },
     Plan { peers: "df_default=false", ..PLANS[6] },
+    PLANS[9],
+    Plan { peers: "df_default=false", ..PLANS[10] },
 ];
 
 /// vm1 sends what is too long for the narrow link: the switch is told by the router, tells the guest, and everything passes.

@@ -42,7 +42,9 @@ enum Label {
     /// The next instruction.
     Next,
     V4,
+    V4Icmp,
     V6,
+    V6Fragment,
     V6Udp,
     Discovery,
     Ports,
@@ -71,9 +73,11 @@ fn at(label: Label, step: Step) -> Step {
     Step { label: Some(label), ..step }
 }
 
-/// Lets untagged frames pass that are ARP, neighbour discovery, or whole UDP datagrams to one of these ports.
+/// Lets untagged frames pass that are ARP, neighbour discovery, or UDP datagrams to one of these ports; fragments of any UDP
+/// datagram, for only the first one has ports; and what routers say of packets that are too long.
 pub(super) fn program(ports: &BTreeSet<u16>) -> Vec<Instruction> {
-    use Label::{Accept, Discovery, Drop, Next, Ports, V4, V6, V6Udp};
+    use Label::{Accept, Discovery, Drop, Next, Ports, V4, V4Icmp, V6, V6Fragment, V6Udp};
+    let for_tunnels = if ports.is_empty() { Drop } else { Accept };
     let mut steps = vec![
         step(LOAD_WORD, VLAN_PRESENT),
         branch(IF_EQUAL, 0, Next, Drop),
@@ -82,18 +86,28 @@ pub(super) fn program(ports: &BTreeSet<u16>) -> Vec<Instruction> {
         branch(IF_EQUAL, 0x0800, V4, Next),
         branch(IF_EQUAL, 0x86dd, V6, Drop),
         at(V4, step(LOAD_BYTE, IP + 9)),
-        branch(IF_EQUAL, 17, Next, Drop),
+        branch(IF_EQUAL, 17, Next, V4Icmp),
         step(LOAD_HALF, IP + 6),
-        branch(IF_ANY_BIT, 0x3fff, Drop, Next), // a fragment
+        branch(IF_ANY_BIT, 0x3fff, for_tunnels, Next), // a fragment
         step(LOAD_HEADER_LEN, IP),
         step(LOAD_HALF_AT_X, IP + 2),
         branch(JUMP, 0, Ports, Ports),
+        at(V4Icmp, branch(IF_EQUAL, 1, Next, Drop)),
+        step(LOAD_HALF, IP + 6),
+        branch(IF_ANY_BIT, 0x3fff, Drop, Next),
+        step(LOAD_HEADER_LEN, IP),
+        step(LOAD_HALF_AT_X, IP),
+        branch(IF_EQUAL, 0x0304, for_tunnels, Drop), // fragmentation needed
         at(V6, step(LOAD_BYTE, IP + 6)),
         branch(IF_EQUAL, 17, V6Udp, Next),
+        branch(IF_EQUAL, 44, V6Fragment, Next),
         branch(IF_EQUAL, 58, Discovery, Drop),
+        at(V6Fragment, step(LOAD_BYTE, IP + 40)),
+        branch(IF_EQUAL, 17, for_tunnels, Drop),
         at(Discovery, step(LOAD_BYTE, IP + 40)),
         branch(IF_EQUAL, 135, Accept, Next),
-        branch(IF_EQUAL, 136, Accept, Drop),
+        branch(IF_EQUAL, 136, Accept, Next),
+        branch(IF_EQUAL, 2, for_tunnels, Drop), // packet too big
         at(V6Udp, step(LOAD_HALF, IP + 40 + 2)),
     ];
     let first = steps.len();
@@ -230,6 +244,12 @@ mod tests {
         f
     }
 
+    fn icmp(kind: u8, code: u8, options: usize) -> Vec<u8> {
+        let mut f = v4(1, 0x4000, options, 0);
+        f[34 + options..36 + options].copy_from_slice(&[kind, code]);
+        f
+    }
+
     fn v6(next: u8, word: u32) -> Vec<u8> {
         let mut f = vec![0; 14 + 40 + 8];
         f[12..14].copy_from_slice(&[0x86, 0xdd]);
@@ -249,8 +269,17 @@ mod tests {
             (v4(17, 0, 8, 6081), true),
             (v4(17, 0, 0, 53), false),
             (v4(6, 0, 0, 4789), false),
-            (v4(17, 0x2000, 0, 4789), false),
-            (v4(17, 5, 0, 4789), false),
+            (v4(17, 0x2000, 0, 53), true),
+            (v4(17, 5, 0, 4789), true),
+            (v4(6, 0x2000, 0, 4789), false),
+            (icmp(3, 4, 0), true),
+            (icmp(3, 4, 12), true),
+            (icmp(3, 3, 0), false),
+            (icmp(8, 0, 0), false),
+            (v6(44, 17 << 24), true),
+            (v6(44, 6 << 24), false),
+            (v6(58, 2 << 24), true),
+            (v6(58, 1 << 24), false),
             (v6(17, 4789), true),
             (v6(17, 53), false),
             (v6(58, 135 << 24), true),
@@ -261,7 +290,8 @@ mod tests {
             (v4(17, 0, 0, 4789)[..30].to_vec(), false),
         ] {
             assert_eq!(passes(&some, &frame), want, "{frame:x?}");
-            let is_tunnel = frame.get(23) == Some(&17) || frame.get(20) == Some(&17);
+            let is_for_both = frame[12..14] == [8, 6] || matches!(frame.get(54), Some(135 | 136));
+            let is_tunnel = !is_for_both;
             assert_eq!(passes(&none, &frame), want && !is_tunnel, "{frame:x?}");
         }
     }
