@@ -44,8 +44,8 @@ impl KeyOptions {
 
     /// An error if an option refers to a column that is not there.
     pub(crate) fn check(&self, db: &Database) -> Result<(), String> {
-        let columns = self.names().filter(|name| name.starts_with("db:"));
-        columns.map(|name| find_column(name, db).map(drop)).collect()
+        let mut columns = self.names().filter(|name| name.starts_with("db:"));
+        columns.try_for_each(|name| find_column(name, db).map(drop))
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
