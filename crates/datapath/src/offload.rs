@@ -80,6 +80,8 @@ struct Running {
     /// Where we count for the flow, as a worker would.
     cell: Arc<StatsCell>,
     credited: Counts,
+    /// When its counts were last looked at.
+    looked: Option<Instant>,
     /// Packets that had been counted at the last pass, and how many passes there were no more.
     seen: u64,
     idle: u32,
@@ -330,6 +332,7 @@ impl Offload {
                     cell: flow.new_cell(),
                     flow: flow.clone(),
                     credited: Counts::default(),
+                    looked: None,
                     seen: 0,
                     idle: 0,
                 };
@@ -450,12 +453,15 @@ impl Running {
         out || self.flow.key().key().in_port == port.0
     }
 
-    /// Credits what is new, and says how many packets that is. `now`: when it was, at the latest.
+    /// Credits what is new, and says how many packets that is. `now`: when it was, at the latest. It counts as having been when
+    /// counts were last looked at, at the earliest: a station that has told since that it is elsewhere has not come back.
     fn credit(&mut self, counts: Counts, now: Option<Instant>) -> u64 {
         let packets = counts.packets.saturating_sub(self.credited.packets);
         let bytes = counts.bytes.saturating_sub(self.credited.bytes);
+        let looked = self.looked;
+        self.looked = now.or(looked);
         if packets > 0 {
-            let used = now.or(self.flow.stats().used).unwrap_or_default();
+            let used = looked.max(self.flow.stats().used).or(now).unwrap_or_default();
             self.cell.count(packets, bytes, counts.tcp_flags, used);
         }
         self.credited = counts;
