@@ -150,7 +150,7 @@ fn networks_between_the_same_hosts_stay_apart() {
 }
 
 #[test]
-fn unknown_networks_cost_one_named_drop_a_packet_and_one_upcall_each() {
+fn unknown_networks_cost_one_named_drop_a_packet_and_few_upcalls() {
     let (mut lab, [a, b]) = guide(Link::default(), &[("key", "flow"), ("in_key", "0")]);
     lab.send((a, "vm1"), vm_frame(1, None, 1));
     lab.send((b, "vm1"), vm_frame(2, Some(1), 2));
@@ -166,7 +166,8 @@ fn unknown_networks_cost_one_named_drop_a_packet_and_one_upcall_each() {
     flood(&mut lab);
     lab.assert_drops(a, &before, &[("drop_action_unknown_tunnel", 200)], "first");
     let first = lab.upcalls(a) - upcalls;
-    assert!((200..=201).contains(&first), "{first} upcalls"); // one for the underlay's flow, if that is new
+    // The flows say only the bits that tell these networks from the one that there is; and one is the underlay's, if that is new.
+    assert!((2..=40).contains(&first), "{first} upcalls");
     // The drop is a flow like any other: as long as it is used, it stays, and nobody is asked again.
     for _ in 0..20 {
         lab.warp(Duration::from_secs(1), Duration::from_secs(1));

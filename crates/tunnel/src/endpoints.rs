@@ -325,7 +325,13 @@ mod tests {
             let mut flows = HashSet::new();
             for packet in packets.iter().filter(|p| t.find(DP, p, true).is_none()) {
                 let mask = Mask(key(&t.bits_that_tell(DP, packet)));
-                flows.insert((mask.apply(&key(packet)).tunnel, mask.0.tunnel));
+                let value = mask.apply(&key(packet)).tunnel;
+                // A flow is looked at again by what it says alone: still something that came by a tunnel, and nobody's.
+                assert!(ends(&value).is_some(), "{packet:?} of {ports:?}");
+                assert_eq!(t.find(DP, &value, true), None, "{packet:?} of {ports:?}");
+                let again = Mask(key(&t.bits_that_tell(DP, &value)));
+                assert_eq!(mask.apply(&again.0).tunnel, again.0.tunnel, "{packet:?} of {ports:?}");
+                flows.insert((value, mask.0.tunnel));
             }
             assert!(flows.len() < 200, "{}", flows.len());
             for packet in packets.iter().filter(|p| t.find(DP, p, true).is_some()) {

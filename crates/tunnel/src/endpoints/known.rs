@@ -69,22 +69,27 @@ impl Known {
     pub(super) fn bits_that_tell(&self, tunnel: &TunnelKey) -> TunnelKey {
         let mut bits = TunnelKey::default();
         let Some((from, _)) = super::ends(tunnel) else { return bits };
+        // Our own addresses are few, and tell which family it is.
+        if tunnel.ip_dst != 0 {
+            bits.ip_dst = u32::MAX;
+        } else {
+            bits.ipv6_dst = [u8::MAX; 16];
+        }
+        // Whoever asks again, with these bits and no others, must come the same way: so the key is said where it was asked.
         let key = of_key(tunnel.id);
         let key_bits = (self.keys.bits_that_tell(key) >> 64) as u64;
-        if self.keys.excludes(key) {
+        let remotes = &self.remotes[family(from)];
+        if !self.keys.any || !remotes.excludes(of_address(from)) {
             bits.id = key_bits;
+        }
+        if self.keys.excludes(key) {
             return bits;
         }
-        let remotes = &self.remotes[family(from)];
-        if !remotes.excludes(of_address(from)) {
-            bits.id = key_bits;
-        }
-        // Our own addresses are few, and tell which family it is.
         let from = remotes.bits_that_tell(of_address(from));
         if tunnel.ip_dst != 0 {
-            (bits.ip_src, bits.ip_dst) = ((from >> 96) as u32, u32::MAX);
+            bits.ip_src = (from >> 96) as u32;
         } else {
-            (bits.ipv6_src, bits.ipv6_dst) = (from.to_be_bytes(), [u8::MAX; 16]);
+            bits.ipv6_src = from.to_be_bytes();
         }
         bits
     }

@@ -407,7 +407,7 @@ fn unwrapped_packets_belong_to_their_endpoint() {
     assert!(matches!(t.uses[0], Use::Rx(at) if at.port.0 == 3));
     // The reference drops these, too, but tells its datapath nothing and so is asked again for each packet. Here few flows are
     // enough for all keys.
-    let unknown = "tun_id/0xfffffffffffffffc";
+    let unknown = "tun_id/0xfffffffffffffffc tun_dst";
     expect(&w.ask(&unwrapped(0, 0, 5)), "drop(UnknownTunnel)", unknown);
     let lost = FlowKey { tunnel: TunnelKey::default(), ..unwrapped(0, 0, 0) };
     expect(&w.ask(&lost), "drop(UnknownPort)", "tun_dst tun_ipv6_dst");
