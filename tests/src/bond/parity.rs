@@ -24,8 +24,8 @@ ovs-vsctl add-bond br0 ab p1 p2 bond_mode=active-backup \
 ovs-vsctl add-bond br0 slb p3 p4 bond_mode=balance-slb bond_updelay=100 bond_downdelay=60000 \
   -- set interface p3 ofport_request=3 mac='\"00:00:00:00:01:03\"' -- set interface p4 ofport_request=4 mac='\"00:00:00:00:01:04\"'
 ovs-vsctl add-bond br0 tcp p5 p6 bond_mode=balance-tcp lacp=active other_config:bond-hash-basis=7 other_config:lacp-time=fast \
-  -- set interface p5 type=dummy options:pstream=punix:$D/p5.sock ofport_request=5 mac='\"00:00:00:00:01:05\"' \
-  -- set interface p6 type=dummy options:pstream=punix:$D/p6.sock ofport_request=6 mac='\"00:00:00:00:01:06\"'
+  -- set interface p5 type=dummy options:pstream=punix:$D/p5.sock ofport_request=5 mac='\"00:00:00:00:01:05\"' other_config:lacp-aggregation-key=5 \
+  -- set interface p6 type=dummy options:pstream=punix:$D/p6.sock ofport_request=6 mac='\"00:00:00:00:01:06\"' other_config:lacp-aggregation-key=5
 ovs-vsctl add-bond br1 peer p7 p8 bond_mode=balance-tcp lacp=passive other_config:lacp-system-priority=5 \
   -- set interface p7 type=dummy options:stream=unix:$D/p5.sock ofport_request=7 mac='\"00:00:00:00:01:07\"' \
      other_config:lacp-port-id=17 other_config:lacp-port-priority=27 other_config:lacp-aggregation-key=37 \
