@@ -20,7 +20,10 @@ use pipeline::{
 };
 use testbed::pipelines::{Dice, GROUPS, OWN_GROUPS, Span, last_rules, rule};
 use tunnel::{Endpoint, Kind, Neighbours, Peers, Routes};
-use xlate::{Frozens, MacTables, MeterIds, Programs, Request, Tables, Translation, Use, translate};
+use xlate::{
+    Aggregates, Frozens, MacTables, MeterIds, Programs, Request, Tables, Translation, Use,
+    translate,
+};
 
 /// Rules and packets at most, and how often a packet may come back.
 const RULES: usize = 24;
@@ -35,6 +38,7 @@ struct World {
     routes: Routes,
     neighbours: Neighbours,
     peers: Peers,
+    aggregates: Aggregates,
     programs: Programs,
     frozens: Frozens,
     meters: MeterIds,
@@ -86,6 +90,7 @@ fn world(dice: &mut Dice) -> Option<World> {
         routes: Routes::default(),
         neighbours: Neighbours::default(),
         peers: Peers::default(),
+        aggregates: Aggregates::new(),
         programs: Programs::new(),
         frozens: Frozens::default(),
         meters: MeterIds::new(),
@@ -160,6 +165,7 @@ impl World {
             routes: &self.routes,
             neighbours: &self.neighbours,
             peers: &self.peers,
+            aggregates: &self.aggregates,
         };
         let now = Instant::default();
         let request = Request { key, options: &[], packet: None, now, want_trace, entered: None };
