@@ -1,5 +1,6 @@
 //! Messages over one byte stream, without blocking, within bounds.
 
+use crate::json::parse::Fed;
 use crate::json::{ParseError, Parser};
 use crate::message::{Message, MessageError};
 use std::collections::VecDeque;
@@ -262,11 +263,9 @@ impl Connection {
         loop {
             if self.has_unparsed() {
                 let mut rest = self.unparsed.get(self.parsed..).unwrap_or_default();
-                let document = self.parser.feed(&mut rest).map_err(ConnectionError::Json)?;
+                let message = next_message(&mut self.parser, &mut rest);
                 self.parsed = self.unparsed.len() - rest.len();
-                if let Some(document) = document {
-                    let message =
-                        Message::from_json(&document).map_err(ConnectionError::Message)?;
+                if let Some(message) = message? {
                     log::debug!(target: "jsonrpc", "{}: received {}", self.name(), message.describe());
                     return Ok(Some(message));
                 }
@@ -330,6 +329,19 @@ impl Connection {
     pub fn stream_mut(&mut self) -> &mut Stream {
         &mut self.stream
     }
+}
+
+/// Consumes bytes from the front of `input` until a message is complete or the input is used up, as [`Parser::feed`] does.
+pub fn next_message(
+    parser: &mut Parser,
+    input: &mut &[u8],
+) -> Result<Option<Message>, ConnectionError> {
+    let fed = parser.feed_members(input, Message::MEMBERS).map_err(ConnectionError::Json)?;
+    let message = fed.map(|fed| match fed {
+        Fed::Document(document) => Message::from_json(&document),
+        Fed::Members(members) => Message::from_members(members),
+    });
+    message.transpose().map_err(ConnectionError::Message)
 }
 
 impl AsFd for Connection {

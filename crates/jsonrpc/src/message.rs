@@ -66,40 +66,49 @@ impl Message {
         Message::Notify { method: method.into(), params: params.into() }
     }
 
+    /// The members that a message may have.
+    pub(crate) const MEMBERS: [&str; 5] = ["id", "method", "params", "result", "error"];
+
     /// Reads a message.
     pub fn from_json(json: &Json) -> Result<Message, MessageError> {
-        let fail = |text: &str| Err(MessageError(text.to_owned()));
-        let Some(object) = json.as_object() else { return fail("message is not a JSON object") };
-        let known = |name: &str| matches!(name, "method" | "params" | "result" | "error" | "id");
-        if let Some(name) = object.keys().find(|name| !known(name)) {
+        let Some(object) = json.as_object() else {
+            return Err(MessageError("message is not a JSON object".to_owned()));
+        };
+        if let Some(name) = object.keys().find(|name| !Self::MEMBERS.contains(&name.as_str())) {
             return Err(MessageError(format!("message has unexpected member \"{name}\"")));
         }
-        let present = |name: &str| object.get(name).filter(|value| !value.is_null());
-        let id = present("id");
-        if let Some(method) = object.get("method") {
+        Self::from_members(Self::MEMBERS.map(|name| object.get(name).cloned()))
+    }
+
+    /// The message that has these of its [`Message::MEMBERS`].
+    pub(crate) fn from_members(members: [Option<Json>; 5]) -> Result<Message, MessageError> {
+        let fail = |text: &str| Err(MessageError(text.to_owned()));
+        let [id, method, params, result, error] = members;
+        let present = |value: &Json| !value.is_null();
+        let (id, error) = (id.filter(present), error.filter(present));
+        if let Some(method) = method {
             let Json::String(method) = method else { return fail("method is not a JSON string") };
-            let Some(Json::Array(params)) = object.get("params") else {
+            let Some(Json::Array(params)) = params else {
                 return fail("\"params\" must be JSON array");
             };
-            if present("result").is_some() || present("error").is_some() {
+            if result.is_some_and(|result| !result.is_null()) || error.is_some() {
                 return fail("a request must not have \"result\" or \"error\"");
             }
-            let (method, params) = (method.clone(), params.clone());
             return Ok(match id {
-                Some(id) => Message::Request { id: id.clone(), method, params },
+                Some(id) => Message::Request { id, method, params },
                 None => Message::Notify { method, params },
             });
         }
-        if object.contains_key("params") {
+        if params.is_some() {
             return fail("\"params\" without \"method\"");
         }
-        let Some(id) = id.cloned() else { return fail("a reply must have an \"id\"") };
-        match (present("error"), object.get("result")) {
+        let Some(id) = id else { return fail("a reply must have an \"id\"") };
+        match (error, result) {
             (Some(_), Some(result)) if !result.is_null() => {
                 fail("a reply must not have both \"result\" and \"error\"")
             }
-            (Some(error), _) => Ok(Message::Error { id, error: error.clone() }),
-            (None, Some(result)) => Ok(Message::Reply { id, result: result.clone() }),
+            (Some(error), _) => Ok(Message::Error { id, error }),
+            (None, Some(result)) => Ok(Message::Reply { id, result }),
             (None, None) => fail("message has neither \"method\" nor \"result\" nor \"error\""),
         }
     }

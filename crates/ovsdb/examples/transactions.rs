@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use base::{Clock, Instant};
-use jsonrpc::Message;
+use jsonrpc::connection::next_message;
 use jsonrpc::json::Parser;
 use ovsdb::log::memory::MemoryStorage;
 use ovsdb::log::{Log, write_compact};
@@ -46,8 +46,8 @@ impl Rig {
     /// One turn of a server's loop, with one request.
     fn serve(&mut self, session: SessionId, text: &str) -> Result<(), Box<dyn std::error::Error>> {
         let time = Time { now: self.now, wall_ms: 1_700_000_000_000 };
-        let document = self.parser.feed(&mut text.as_bytes())?.ok_or("half a message")?;
-        self.server.handle(session, Message::from_json(&document)?, time);
+        let message = next_message(&mut self.parser, &mut text.as_bytes())?;
+        self.server.handle(session, message.ok_or("half a message")?, time);
         self.server.commit(time);
         let out = &mut self.out;
         self.server.hand_out(|_, outputs| {

@@ -1,5 +1,7 @@
 //! Which rows an operation or a monitor is about: `<condition>` of RFC 7047 section 5.1.
 
+use std::borrow::Cow;
+
 use jsonrpc::Json;
 
 use crate::datum::json::NamedUuids;
@@ -127,20 +129,19 @@ impl Clause {
 }
 
 /// The type of the constant that a column of type `ty` is compared with; `None` if it cannot be.
-fn operand_type(function: Function, ty: &ColumnType) -> Option<ColumnType> {
+fn operand_type(function: Function, ty: &ColumnType) -> Option<Cow<'_, ColumnType>> {
     let numeric = matches!(ty.key.atom, AtomType::Integer | AtomType::Real);
-    match function {
-        Function::Equal | Function::NotEqual => Some(ty.clone()),
+    Some(match function {
+        Function::Equal | Function::NotEqual => Cow::Borrowed(ty),
+        Function::Includes | Function::Excludes if ty.is_scalar() => Cow::Borrowed(ty),
         // A part may have fewer elements than the whole.
-        Function::Includes if ty.is_scalar() => Some(ty.clone()),
-        Function::Includes => Some(ty.relaxed(0, ty.n_max)),
-        Function::Excludes if ty.is_scalar() => Some(ty.clone()),
-        Function::Excludes => Some(ty.relaxed(0, UNLIMITED)),
+        Function::Includes => Cow::Owned(ty.relaxed(0, ty.n_max)),
+        Function::Excludes => Cow::Owned(ty.relaxed(0, UNLIMITED)),
         _ if function.is_ordering() && numeric && (ty.is_scalar() || ty.is_optional_scalar()) => {
-            Some(ty.relaxed(1, 1))
+            Cow::Owned(ty.relaxed(1, 1))
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 /// An empty column compares false with everything.

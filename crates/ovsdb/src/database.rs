@@ -18,6 +18,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use crate::freeze::{Contents, Freeze};
 use crate::row::Row;
 use crate::schema::{ColumnId, Schema, TableId, TableSchema};
+use crate::transaction::RowChange;
 use crate::types::RefType;
 use crate::{Atom, Datum, Error, Uuid};
 
@@ -220,9 +221,9 @@ impl Database {
         self.table(table).get(uuid)
     }
 
-    /// The strong references to the row at `key`.
-    pub(crate) fn strong_refs(&self, (table, uuid): RowKey) -> u32 {
-        self.table(table).rows.get(&uuid).map_or(0, |entry| entry.strong_refs)
+    /// The row at `key`, and the strong references to it.
+    pub(crate) fn referred(&self, (table, uuid): RowKey) -> Option<(&Row, u32)> {
+        self.table(table).rows.get(&uuid).map(|entry| (&entry.row, entry.strong_refs))
     }
 
     /// The rows that refer weakly to `key`, some perhaps several times.
@@ -409,31 +410,47 @@ impl Database {
         }
     }
 
-    /// Brings the unique indexes up to date with `changes`, (key, old row) of rows that already have their new value.
-    /// The indexes follow the rows even into a conflict, so that the same call with the roles exchanged takes it back.
-    pub(crate) fn reindex(&mut self, changes: &[(RowKey, Option<Row>)]) -> Option<IndexConflict> {
-        for ((table, uuid), old) in changes {
+    /// Brings the unique indexes up to date with `changes`, of rows that already have their new value; `old` says which that
+    /// was not. The indexes follow the rows even into a conflict, so that the same call the other way round takes it back.
+    pub(crate) fn reindex(
+        &mut self,
+        changes: &[RowChange],
+        old: impl Fn(&RowChange) -> Option<&Row>,
+    ) -> Option<IndexConflict> {
+        let mut same = true;
+        for change in changes {
+            let RowChange { table, uuid, .. } = change;
             let table = &mut self.tables[table.index()];
+            if table.indexes.is_empty() {
+                continue;
+            }
+            let Some(old) = old(change) else {
+                same = false;
+                continue;
+            };
             let new = table.rows.get(uuid).map(|entry| &entry.row);
             for index in &mut table.indexes {
-                let Some(old) = old else { continue };
                 if new.is_some_and(|new| same_key(&index.columns, old, new)) {
                     continue;
                 }
+                same = false;
                 let hash = hash_key(&table.hasher, &index.columns, old);
                 if let Ok(entry) = index.rows.find_entry(hash, |u| u == uuid) {
                     entry.remove();
                 }
             }
         }
+        if same {
+            return None;
+        }
         let mut conflict = None;
-        for ((table_id, uuid), old) in changes {
-            let table_id = *table_id;
+        for change in changes {
+            let RowChange { table: table_id, uuid, .. } = change;
             let Table { rows, indexes, hasher, .. } = &mut self.tables[table_id.index()];
             let Some(new) = rows.get(uuid).map(|entry| &entry.row) else { continue };
             for index in indexes {
                 let Index { columns, rows: by_key } = index;
-                if old.as_ref().is_some_and(|old| same_key(columns, old, new)) {
+                if old(change).is_some_and(|old| same_key(columns, old, new)) {
                     continue;
                 }
                 let key_of = |u: &Uuid| rows.get(u).map(|entry| &entry.row);
@@ -448,7 +465,7 @@ impl Database {
                         let rows = [*entry.get(), *uuid];
                         by_key.insert_unique(hash, *uuid, rehash);
                         conflict.get_or_insert(IndexConflict {
-                            table: table_id,
+                            table: *table_id,
                             columns: columns.clone(),
                             rows,
                         });

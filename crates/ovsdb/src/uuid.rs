@@ -51,19 +51,20 @@ impl Uuid {
 
     /// Parses the UUID that `text` begins with, and returns what follows it.
     pub fn parse_prefix(text: &str) -> Option<(Self, &str)> {
-        let head = text.as_bytes().get(..36)?;
+        let head = text.as_bytes().first_chunk::<36>()?;
+        if DASHES.iter().any(|at| head[*at] != b'-') {
+            return None;
+        }
         let mut bytes = [0; 16];
-        let mut nibbles = 0;
-        for (i, c) in head.iter().enumerate() {
-            if matches!(i, 8 | 13 | 18 | 23) {
-                if *c != b'-' {
-                    return None;
-                }
-                continue;
-            }
-            let digit = char::from(*c).to_digit(16)? as u8;
-            bytes[nibbles / 2] = bytes[nibbles / 2] << 4 | digit;
-            nibbles += 1;
+        // What is no digit has bits that no digit has, so one look at all of them together is enough.
+        let mut seen = 0;
+        for (byte, at) in bytes.iter_mut().zip(PAIRS) {
+            let (high, low) = (digit_value(head[at]), digit_value(head[at + 1]));
+            seen |= high | low;
+            *byte = high << 4 | low & 15;
+        }
+        if seen > 15 {
+            return None;
         }
         // 36 ASCII bytes were accepted, so this is a character boundary.
         Some((Self(bytes), &text[36..]))
@@ -72,14 +73,35 @@ impl Uuid {
     /// Writes the 36 characters of the text form to `out`.
     pub fn push_to(&self, out: &mut String) {
         let mut text = [b'-'; 36];
-        let places = (0..text.len()).filter(|at| !matches!(at, 8 | 13 | 18 | 23));
-        for (nibble, at) in places.enumerate() {
-            let byte = self.0[nibble / 2];
-            text[at] = hex_digit(if nibble % 2 == 0 { byte >> 4 } else { byte & 15 });
+        for (byte, at) in self.0.iter().zip(PAIRS) {
+            text[at] = hex_digit(byte >> 4);
+            text[at + 1] = hex_digit(*byte);
         }
         // Digits and dashes are text, so nothing is lost.
         out.push_str(std::str::from_utf8(&text).unwrap_or_default());
     }
+}
+
+/// Where the dashes of the text form are.
+const DASHES: [usize; 4] = [8, 13, 18, 23];
+/// Where the two digits of each byte are.
+const PAIRS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+/// What a hexadecimal digit means; more than 15 if it is none.
+const fn digit_value(digit: u8) -> u8 {
+    const NONE: u8 = 0xf0;
+    const VALUES: [u8; 256] = {
+        let mut values = [NONE; 256];
+        let mut n = 0;
+        while n < 16 {
+            let digit = hex_digit(n);
+            values[digit as usize] = n;
+            values[digit.to_ascii_uppercase() as usize] = n;
+            n += 1;
+        }
+        values
+    };
+    VALUES[digit as usize]
 }
 
 /// The hexadecimal digit for `nibble`, of which four bits count.

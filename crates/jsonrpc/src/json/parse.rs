@@ -95,6 +95,13 @@ enum Token {
     String(SmolStr),
 }
 
+/// A document: as such, or as the members of an object that were asked for.
+pub(crate) enum Fed<const N: usize> {
+    Document(Json),
+    /// In the order in which they were asked for.
+    Members([Option<Json>; N]),
+}
+
 /// An incremental parser for a sequence of documents.
 ///
 /// All open containers share two stacks of finished parts, so that a container costs one allocation, made when it is complete
@@ -136,16 +143,35 @@ impl Parser {
     /// Consumes bytes from the front of `input` until a document is complete or the input is used up. The parser is then ready
     /// for the next document. After an error it must not be fed again.
     pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Json>, ParseError> {
+        match self.feed_members(input, [])? {
+            Some(Fed::Document(document)) => Ok(Some(document)),
+            // An object is not taken apart for nothing.
+            Some(Fed::Members([])) | None => Ok(None),
+        }
+    }
+
+    /// As [`Parser::feed`], but an object may come as its members instead: only one that has no others but `names`, which there
+    /// must be. That is quicker than to make an object and take it apart again.
+    pub(crate) fn feed_members<const N: usize>(
+        &mut self,
+        input: &mut &[u8],
+        names: [&str; N],
+    ) -> Result<Option<Fed<N>>, ParseError> {
         let piece = *input;
         if self.is_idle()
             && self.before == 0
-            && let Some((document, len)) =
-                quick::document(piece, &mut self.items, &mut self.members)
+            && let Some((fed, len)) =
+                quick::document(piece, names, &mut self.items, &mut self.members)
         {
             *input = piece.get(len..).unwrap_or_default();
             self.start_over();
-            return Ok(Some(document));
+            return Ok(Some(fed));
         }
+        Ok(self.feed_piece(input)?.map(Fed::Document))
+    }
+
+    fn feed_piece(&mut self, input: &mut &[u8]) -> Result<Option<Json>, ParseError> {
+        let piece = *input;
         let mut pos = 0;
         while let Some(token) = self.next_token(piece, &mut pos)? {
             // `pos` stands at a string's or punctuation's last byte, but behind a keyword or number.
@@ -342,12 +368,15 @@ impl Parser {
             }
         };
         let body = piece.get(start..end).unwrap_or_default();
-        let result = if self.partial.is_empty() {
-            finish_string(body, escapes)
+        let whole = if self.partial.is_empty() {
+            body
         } else {
             self.partial.extend_from_slice(body);
-            finish_string(&self.partial, escapes)
+            &self.partial
         };
+        let result = std::str::from_utf8(whole)
+            .map_err(|_| "quoted string is not valid UTF-8".to_owned())
+            .and_then(|body| finish_string(body, escapes));
         self.partial.clear();
         self.lex = Lex::Between;
         let string = result.map_err(|e| self.error_at(end, e))?;
@@ -507,7 +536,6 @@ pub(super) static ENDS_PLAIN: [bool; 256] = {
     table
 };
 
-pub(super) fn finish_string(body: &[u8], escapes: bool) -> Result<SmolStr, String> {
-    let body = std::str::from_utf8(body).map_err(|_| "quoted string is not valid UTF-8")?;
+pub(super) fn finish_string(body: &str, escapes: bool) -> Result<SmolStr, String> {
     if escapes { text::unescape(body).map(Into::into) } else { Ok(body.into()) }
 }

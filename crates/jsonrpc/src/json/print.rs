@@ -10,7 +10,7 @@ impl Json {
             Json::Null => out.push_str("null"),
             Json::Bool(true) => out.push_str("true"),
             Json::Bool(false) => out.push_str("false"),
-            Json::Integer(n) => write_integer(*n, out),
+            Json::Integer(n) => out.push_str(itoa::Buffer::new().format(*n)),
             Json::Real(r) if r.is_finite() => out.push_str(&number::format_real(*r)),
             Json::Real(_) => out.push_str("null"),
             Json::String(s) => text::quote_into(s, out),
@@ -80,24 +80,6 @@ fn new_line(index: usize, indent: usize, out: &mut String) {
     }
     out.push('\n');
     out.extend(std::iter::repeat_n(' ', indent));
-}
-
-fn write_integer(n: i64, out: &mut String) {
-    let mut digits = [0u8; 20];
-    let mut rest = n.unsigned_abs();
-    let mut start = digits.len();
-    loop {
-        start -= 1; // 20 digits hold any u64
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if n < 0 {
-        out.push('-');
-    }
-    out.extend(digits[start..].iter().map(|d| char::from(*d)));
 }
 
 /// The compact text; `{:#}` gives the pretty one.

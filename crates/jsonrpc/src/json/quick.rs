@@ -2,7 +2,7 @@
 //!
 //! Whatever is unusual (an error, an end, great depth) is left to the long way, which starts over and is the one that knows errors.
 
-use super::parse::{ENDS_PLAIN, finish_string};
+use super::parse::{ENDS_PLAIN, Fed, finish_string};
 use super::{Json, Object, number};
 use smol_str::SmolStr;
 
@@ -10,41 +10,75 @@ use smol_str::SmolStr;
 const DEPTH_MAX: usize = 32;
 /// Integers of so many digits fit whatever they are.
 const DIGITS_FEW: usize = 18;
+/// Most documents are no longer, and to look for where text ceases to be UTF-8 in what follows them would be in vain.
+const SHORT: usize = 1 << 10;
 
-/// Takes the document that `text` begins with, and the number of its bytes. `items` and `members` are for finished parts, and are
-/// left as they were.
-pub(super) fn document(
+/// Takes the document that `text` begins with, and the number of its bytes. An object that has no members but `names`, and none of
+/// them twice, comes as its members, in the order of `names`, if there are any `names`. `items` and `members` are for finished parts,
+/// and are left as they were.
+pub(super) fn document<const N: usize>(
     text: &[u8],
+    names: [&str; N],
     items: &mut Vec<Json>,
     members: &mut Vec<(SmolStr, Json)>,
-) -> Option<(Json, usize)> {
-    let (items_before, members_before) = (items.len(), members.len());
-    let mut quick = Quick { rest: text, items, members };
-    let document = match quick.next()? {
-        b'[' => quick.array(DEPTH_MAX),
-        b'{' => quick.object(DEPTH_MAX),
-        _ => None,
-    };
-    let len = text.len() - quick.rest.len();
-    items.truncate(items_before);
-    members.truncate(members_before);
-    Some((document?, len))
+) -> Option<(Fed<N>, usize)> {
+    let looks = [Some(SHORT), None].into_iter();
+    looks.filter(|most| most.is_none_or(|most| most < text.len())).find_map(|most| {
+        let text = utf8(text.get(..most.unwrap_or(text.len()))?);
+        let (items_before, members_before) = (items.len(), members.len());
+        let mut quick = Quick { text, at: 0, items, members };
+        let document = quick.document(names);
+        let len = quick.at;
+        items.truncate(items_before);
+        members.truncate(members_before);
+        Some((document?, len))
+    })
+}
+
+/// As much as is UTF-8.
+fn utf8(text: &[u8]) -> &str {
+    std::str::from_utf8(text).unwrap_or_else(|error| {
+        let valid = text.get(..error.valid_up_to()).unwrap_or_default();
+        std::str::from_utf8(valid).unwrap_or_default()
+    })
 }
 
 struct Quick<'a> {
-    rest: &'a [u8],
+    text: &'a str,
+    at: usize,
     items: &'a mut Vec<Json>,
     members: &'a mut Vec<(SmolStr, Json)>,
 }
 
-impl Quick<'_> {
+impl<'a> Quick<'a> {
+    fn document<const N: usize>(&mut self, names: [&str; N]) -> Option<Fed<N>> {
+        let first = self.next()?;
+        if N > 0 && first == b'{' {
+            let begin = self.at;
+            if let Some(members) = self.members_of(names) {
+                return Some(Fed::Members(members));
+            }
+            self.at = begin;
+        }
+        let document = match first {
+            b'[' => self.array(DEPTH_MAX),
+            b'{' => self.object(DEPTH_MAX),
+            _ => None,
+        };
+        document.map(Fed::Document)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
     /// The next byte that is no white space.
     fn next(&mut self) -> Option<u8> {
         loop {
-            let (first, rest) = self.rest.split_first()?;
-            self.rest = rest;
-            if !matches!(first, b' ' | b'\t' | b'\r' | b'\n') {
-                return Some(*first);
+            let byte = self.peek()?;
+            self.at += 1;
+            if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+                return Some(byte);
             }
         }
     }
@@ -55,10 +89,10 @@ impl Quick<'_> {
             b'"' => self.string().map(Json::String),
             b'[' => self.array(depth.checked_sub(1)?),
             b'{' => self.object(depth.checked_sub(1)?),
-            b'-' | b'0'..=b'9' => self.number(first),
-            b't' => self.keyword(b"rue", Json::Bool(true)),
-            b'f' => self.keyword(b"alse", Json::Bool(false)),
-            b'n' => self.keyword(b"ull", Json::Null),
+            b'-' | b'0'..=b'9' => self.number(),
+            b't' => self.keyword("rue", Json::Bool(true)),
+            b'f' => self.keyword("alse", Json::Bool(false)),
+            b'n' => self.keyword("ull", Json::Null),
             _ => None,
         }
     }
@@ -82,13 +116,8 @@ impl Quick<'_> {
         let start = self.members.len();
         let mut first = self.next()?;
         while first != b'}' || self.members.len() > start {
-            if first != b'"' {
-                return None;
-            }
-            let name = self.string()?;
-            if self.next()? != b':' {
-                return None;
-            }
+            let name = self.name(first)?;
+            let name = finish_string(name.body, name.escapes).ok()?;
             let first_of_value = self.next()?;
             let value = self.value(first_of_value, depth)?;
             self.members.push((name, value));
@@ -101,46 +130,96 @@ impl Quick<'_> {
         Some(Json::Object(Object::from_tail(self.members, start)))
     }
 
-    /// What stands behind the opening quote.
+    /// The members of an object that has no others but these, and none twice.
+    fn members_of<const N: usize>(&mut self, names: [&str; N]) -> Option<[Option<Json>; N]> {
+        let mut values = [const { None }; N];
+        let mut first = self.next()?;
+        loop {
+            let name = self.name(first)?;
+            let place = names.iter().position(|known| *known == name.body)?;
+            let first_of_value = self.next()?;
+            let value = self.value(first_of_value, DEPTH_MAX - 1)?;
+            if values.get_mut(place)?.replace(value).is_some() {
+                return None;
+            }
+            match self.next()? {
+                b'}' => return Some(values),
+                b',' => first = self.next()?,
+                _ => return None,
+            }
+        }
+    }
+
+    /// A name, which begins with `first`, and the colon behind it.
+    fn name(&mut self, first: u8) -> Option<Literal<'a>> {
+        if first != b'"' {
+            return None;
+        }
+        let name = self.literal()?;
+        (self.next()? == b':').then_some(name)
+    }
+
     fn string(&mut self) -> Option<SmolStr> {
-        let mut len = 0;
+        let literal = self.literal()?;
+        finish_string(literal.body, literal.escapes).ok()
+    }
+
+    /// A string as it is written, behind its opening quote.
+    fn literal(&mut self) -> Option<Literal<'a>> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let mut end = start;
         let mut escapes = false;
         loop {
-            let byte = *self.rest.get(len)?;
+            let byte = *bytes.get(end)?;
             if !ENDS_PLAIN[usize::from(byte)] {
-                len += 1;
+                end += 1;
             } else if byte == b'"' {
                 break;
-            } else if byte == b'\\' && *self.rest.get(len + 1)? >= 0x20 {
+            } else if byte == b'\\' && *bytes.get(end + 1)? >= 0x20 {
                 escapes = true;
-                len += 2;
+                end += 2;
             } else {
                 return None;
             }
         }
-        let (body, rest) = self.rest.split_at(len);
-        self.rest = rest.get(1..)?;
-        finish_string(body, escapes).ok()
+        self.at = end + 1;
+        Some(Literal { body: self.text.get(start..end)?, escapes })
     }
 
-    fn number(&mut self, first: u8) -> Option<Json> {
-        let part_of_number = |b: &u8| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
-        let len = self.rest.iter().position(|b| !part_of_number(b))?;
-        let (behind, rest) = self.rest.split_at(len);
-        self.rest = rest;
-        if matches!(first, b'1'..=b'9') && len < DIGITS_FEW && behind.iter().all(u8::is_ascii_digit)
-        {
-            let add = |n: i64, digit: &u8| n * 10 + i64::from(digit - b'0');
-            return Some(Json::Integer(behind.iter().fold(i64::from(first - b'0'), add)));
+    /// A number, of which the first byte has been read.
+    fn number(&mut self) -> Option<Json> {
+        let start = self.at - 1;
+        let rest = self.text.as_bytes().get(start..)?;
+        let mut n = 0;
+        for (len, byte) in rest.iter().enumerate() {
+            match byte {
+                // A number that begins with zero has an end there, or is none.
+                b'0'..=b'9' if len < DIGITS_FEW && (n > 0 || *byte != b'0') => {
+                    n = n * 10 + i64::from(byte - b'0');
+                }
+                b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' => break,
+                _ => {
+                    self.at = start + len;
+                    return Some(Json::Integer(n));
+                }
+            }
         }
-        let mut word = vec![first];
-        word.extend_from_slice(behind);
-        number::parse(std::str::from_utf8(&word).ok()?).ok()
+        let part_of_number = |b: &u8| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+        let len = rest.iter().position(|b| !part_of_number(b))?;
+        self.at = start + len;
+        number::parse(self.text.get(start..self.at)?).ok()
     }
 
-    fn keyword(&mut self, behind: &[u8], value: Json) -> Option<Json> {
-        let rest = self.rest.strip_prefix(behind)?;
-        self.rest = rest;
-        (!rest.first()?.is_ascii_lowercase()).then_some(value)
+    fn keyword(&mut self, behind: &str, value: Json) -> Option<Json> {
+        let rest = self.text.get(self.at..)?.strip_prefix(behind)?;
+        self.at += behind.len();
+        (!rest.as_bytes().first()?.is_ascii_lowercase()).then_some(value)
     }
+}
+
+/// A string's inside as it is written.
+struct Literal<'a> {
+    body: &'a str,
+    escapes: bool,
 }

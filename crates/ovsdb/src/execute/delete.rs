@@ -11,8 +11,10 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
     let table = run.table(members)?;
 
     let condition = run.condition(where_json, table)?;
-    run.check_role(table, Deed::Delete, run.matching(table, &condition))?;
     let keys = run.matching_keys(table, &condition);
+    if let Some(caller) = run.caller() {
+        caller.check(run.work.db, table, Deed::Delete, run.rows(&keys))?;
+    }
     for key in &keys {
         run.work.delete(*key);
     }

@@ -41,7 +41,9 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
     for (column, value) in values {
         row.set(column, value);
     }
-    run.check_role(table, Deed::Insert, [&row])?;
+    if let Some(caller) = run.caller() {
+        caller.check(run.work.db, table, Deed::Insert, [&row])?;
+    }
     run.work.put((table, uuid), row);
     Ok(Json::object([("uuid", uuid_to_json(uuid))]))
 }

@@ -25,9 +25,9 @@ use std::time::Duration;
 use jsonrpc::Json;
 
 use crate::condition::Condition;
-use crate::database::Database;
+use crate::database::{Database, RowKey};
 use crate::members::{Members, id};
-use crate::rbac::{Caller, Deed};
+use crate::rbac::Caller;
 use crate::row::Row;
 use crate::schema::TableId;
 use crate::transaction::settle::settle;
@@ -116,7 +116,7 @@ const OPERATIONS: [(&str, bool, Operation); 10] = [
 impl Transaction<Parsed> {
     /// Runs the operations against `db`.
     pub fn execute(&self, db: &mut Database, context: Context<'_>) -> Outcome {
-        let operations = &self.state.operations;
+        let operations = self.operations();
         let mut results = Vec::with_capacity(operations.len() + 1);
         if operations.len() > OPERATIONS_MAX {
             let details = format!(
@@ -215,20 +215,17 @@ impl Run<'_, '_> {
         Condition::from_json(json, schema.table(table), Some(&mut self.work.names))
     }
 
-    /// Refuses what the session's role may not do to these rows.
-    fn check_role<'r>(
-        &self,
-        table: TableId,
-        deed: Deed<'_>,
-        rows: impl IntoIterator<Item = &'r Row>,
-    ) -> Result<(), Error> {
-        match &self.access {
-            Access::Role(caller) => caller.check(self.work.db, table, deed, rows),
-            Access::ReadWrite | Access::ReadOnlySession | Access::ReadOnlyDatabase => Ok(()),
-        }
+    /// Who is to be asked whether they may, if the session has a role.
+    fn caller(&self) -> Option<&Caller> {
+        if let Access::Role(caller) = &self.access { Some(caller) } else { None }
     }
 
-    /// The rows of `table` that match.
+    /// The rows called `keys`.
+    fn rows(&self, keys: &[RowKey]) -> impl Iterator<Item = &Row> {
+        keys.iter().filter_map(|key| self.work.db.row(*key))
+    }
+
+    /// The rows of the table that match.
     fn matching(&self, id: TableId, condition: &Condition) -> Vec<&Row> {
         let table = self.work.table(id);
         let matching = |uuid: Uuid| table.get(uuid).filter(|row| condition.matches_all(row));
@@ -250,7 +247,7 @@ impl Run<'_, '_> {
     }
 
     /// The names of the rows of `table` that match.
-    fn matching_keys(&self, table: TableId, condition: &Condition) -> Vec<(TableId, Uuid)> {
+    fn matching_keys(&self, table: TableId, condition: &Condition) -> Vec<RowKey> {
         self.matching(table, condition).iter().map(|row| (table, row.uuid())).collect()
     }
 }

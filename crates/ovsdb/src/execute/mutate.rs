@@ -20,9 +20,11 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
         mutations.iter().map(|json| Mutation::from_json(json, schema, Some(&mut run.work.names)));
     let mutations = mutations.collect::<Result<Vec<_>, _>>()?;
     let condition = run.condition(where_json, table)?;
-    let columns: Vec<_> = mutations.iter().map(Mutation::column).collect();
-    run.check_role(table, Deed::Mutate(&columns), run.matching(table, &condition))?;
     let keys = run.matching_keys(table, &condition);
+    if let Some(caller) = run.caller() {
+        let columns: Vec<_> = mutations.iter().map(Mutation::column).collect();
+        caller.check(run.work.db, table, Deed::Mutate(&columns), run.rows(&keys))?;
+    }
     for key in &keys {
         let result =
             run.work.modify(*key, |row| mutations.iter().try_for_each(|m| m.apply(row, schema)));

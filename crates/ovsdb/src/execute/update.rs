@@ -28,9 +28,11 @@ pub(super) fn run(run: &mut Run<'_, '_>, members: &mut Members<'_>) -> Result<Js
             .into());
     }
     let condition = run.condition(where_json, table)?;
-    let columns: Vec<_> = values.iter().map(|(column, _)| *column).collect();
-    run.check_role(table, Deed::Update(&columns), run.matching(table, &condition))?;
     let keys = run.matching_keys(table, &condition);
+    if let Some(caller) = run.caller() {
+        let columns: Vec<_> = values.iter().map(|(column, _)| *column).collect();
+        caller.check(run.work.db, table, Deed::Update(&columns), run.rows(&keys))?;
+    }
     for key in &keys {
         run.work.modify(*key, |row| {
             for (column, value) in &values {

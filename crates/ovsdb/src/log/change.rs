@@ -5,7 +5,6 @@
 //! writes but does not read: one that has more elements than the column may have, and one to a default value that is not
 //! empty, which it takes for the new value. A record with such a difference goes without differences here.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
@@ -30,15 +29,16 @@ pub enum ChangedValues {
     Whole,
 }
 
-/// The record's body, or `None` if nothing of `changes` belongs on disk. `date` is in milliseconds since 1970.
-pub(crate) fn to_record(
+/// Writes the record's body to `out`, which is empty and stays so if nothing of `changes` belongs on disk. `date` is in
+/// milliseconds since 1970.
+pub(crate) fn write_change(
     changes: &Changes,
     db: &Database,
     values: ChangedValues,
     comment: &str,
     date: i64,
-) -> Option<String> {
-    let mut out = String::new();
+    out: &mut String,
+) {
     let is_diff = values == ChangedValues::Differences
         && changes.rows.iter().all(|change| diffs_fit(change, db.schema().table(change.table)));
     for (table, rows) in changes.by_table() {
@@ -47,11 +47,11 @@ pub(crate) fn to_record(
         for change in rows {
             let before = out.len();
             if first {
-                begin_member(schema.name(), &mut out);
+                begin_member(schema.name(), out);
                 out.push('{');
             }
-            begin_row(change.uuid, first, &mut out);
-            if write_row(change, schema, is_diff, &mut out) {
+            begin_row(change.uuid, first, out);
+            if write_row(change, schema, is_diff, out) {
                 first = false;
             } else {
                 out.truncate(before);
@@ -61,11 +61,9 @@ pub(crate) fn to_record(
             out.push('}');
         }
     }
-    if out.is_empty() {
-        return None;
+    if !out.is_empty() {
+        write_members(comment, date, is_diff, out);
     }
-    write_members(comment, date, is_diff, &mut out);
-    Some(out)
 }
 
 /// True if Open vSwitch reads every difference as it is meant.
@@ -135,8 +133,8 @@ fn write_members(comment: &str, date: i64, is_diff: bool, out: &mut String) {
     if !out.ends_with('{') {
         out.push(',');
     }
-    // Writing to a string cannot fail.
-    let _ = write!(out, "\"_date\":{date}");
+    out.push_str("\"_date\":");
+    out.push_str(itoa::Buffer::new().format(date));
     if is_diff {
         out.push_str(",\"_is_diff\":true");
     }

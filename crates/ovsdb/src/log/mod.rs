@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use base::Instant;
 
-use self::change::{ChangedValues, Fit, apply_record, to_record, write_snapshot};
+use self::change::{ChangedValues, Fit, apply_record, write_change, write_snapshot};
 use self::file::FileStorage;
 use self::record::{FileKind, RecordReader, stream_record, write_record};
 use self::storage::Storage;
@@ -68,8 +68,9 @@ pub struct Log {
     batch: u64,
     tail: Tail,
     changed_values: ChangedValues,
-    /// Where records are put together; empty but for its room.
+    /// Where records are put together, and the body of each before that; empty but for their room.
     buffer: Vec<u8>,
+    body: String,
     /// The length of the file right after the last compaction.
     compact_size: u64,
     commits: u64,
@@ -189,6 +190,7 @@ impl Log {
             tail,
             changed_values: ChangedValues::default(),
             buffer: Vec::new(),
+            body: String::new(),
             compact_size: 0,
             commits: opened.transactions,
             rewrites: 0,
@@ -238,26 +240,24 @@ impl Log {
             };
         }
         self.batch = self.end;
-        let mut bytes = std::mem::take(&mut self.buffer);
+        let (mut bytes, mut body) =
+            (std::mem::take(&mut self.buffer), std::mem::take(&mut self.body));
         bytes.clear();
         let mut ends = Vec::with_capacity(batch.len());
         let mut records = 0;
         for transaction in &batch {
-            if let Some(body) = to_record(
-                transaction.changes(),
-                db,
-                self.changed_values,
-                transaction.comment(),
-                date,
-            ) {
+            body.clear();
+            let (changes, comment) = (transaction.changes(), transaction.comment());
+            write_change(changes, db, self.changed_values, comment, date, &mut body);
+            if !body.is_empty() {
                 write_record(&body, &mut bytes);
                 records += 1;
             }
             ends.push(self.end + bytes.len() as u64);
         }
         let result = if bytes.is_empty() { Ok(()) } else { self.write(&bytes) };
-        if bytes.capacity() <= BUFFER_KEPT {
-            self.buffer = bytes;
+        if bytes.capacity().max(body.capacity()) <= BUFFER_KEPT {
+            (self.buffer, self.body) = (bytes, body);
         }
         if let Err(error) = result {
             return Err((batch, error));

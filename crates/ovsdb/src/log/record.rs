@@ -65,10 +65,14 @@ impl Write for Measure {
 }
 
 fn write_header(len: usize, hash: Sha1, out: &mut Vec<u8>) {
-    // Writing to memory cannot fail.
-    let _ = write!(out, "OVSDB JSON {len} ");
-    out.extend(hash.finalize().iter().flat_map(hex));
-    out.push(b'\n');
+    out.extend_from_slice(b"OVSDB JSON ");
+    out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());
+    let mut end = [b' '; 1 + 40 + 1];
+    for (digits, byte) in end[1..].chunks_exact_mut(2).zip(hash.finalize()) {
+        digits.copy_from_slice(&hex(&byte));
+    }
+    end[41] = b'\n';
+    out.extend_from_slice(&end);
 }
 
 fn hex(byte: &u8) -> [u8; 2] {

@@ -21,12 +21,19 @@ const WEIGHT_KEPT: usize = 2 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(u64);
 
+/// A transaction and what keeping it costs.
+#[derive(Debug)]
+struct Kept {
+    changes: Arc<Changes>,
+    weight: usize,
+}
+
 /// The latest transactions.
 #[derive(Debug, Default)]
 pub struct History {
     /// Before the oldest kept transaction.
     start: Position,
-    kept: VecDeque<Arc<Changes>>,
+    kept: VecDeque<Kept>,
     weight: usize,
     merged: Option<(Position, Arc<Changes>)>,
 }
@@ -44,19 +51,20 @@ impl History {
 
     /// The newest transaction, or zero if none is kept.
     pub fn last_id(&self) -> Uuid {
-        self.kept.back().map_or(Uuid::ZERO, |changes| changes.id)
+        self.kept.back().map_or(Uuid::ZERO, |kept| kept.changes.id)
     }
 
     /// The position behind the transaction `id`.
     pub fn find(&self, id: Uuid) -> Option<Position> {
-        let at = self.kept.iter().rposition(|changes| changes.id == id)?;
+        let at = self.kept.iter().rposition(|kept| kept.changes.id == id)?;
         Some(Position(self.start.0 + at as u64 + 1))
     }
 
     /// Adds a transaction.
     pub fn push(&mut self, changes: Arc<Changes>) {
-        self.weight += weight(&changes);
-        self.kept.push_back(changes);
+        let weight = weight(&changes);
+        self.weight += weight;
+        self.kept.push_back(Kept { changes, weight });
         self.merged = None;
     }
 
@@ -70,7 +78,7 @@ impl History {
             if is_needed || is_cheap {
                 break;
             }
-            self.weight -= weight(oldest);
+            self.weight -= oldest.weight;
             self.kept.pop_front();
             self.start.0 += 1;
         }
@@ -83,14 +91,15 @@ impl History {
             return None;
         }
         if behind <= 1 {
-            return Some(self.kept.back().filter(|_| behind == 1).cloned().unwrap_or_default());
+            let latest = self.kept.back().filter(|_| behind == 1);
+            return Some(latest.map(|kept| Arc::clone(&kept.changes)).unwrap_or_default());
         }
         if let Some((position, merged)) = &self.merged
             && *position == from
         {
             return Some(Arc::clone(merged));
         }
-        let merged = Arc::new(merge(self.kept.iter().skip(self.kept.len() - behind)));
+        let merged = Arc::new(merge(self.kept.iter().skip(self.kept.len() - behind).map(|kept| &kept.changes)));
         self.merged = Some((from, Arc::clone(&merged)));
         Some(merged)
     }

@@ -30,7 +30,7 @@ impl Server {
                 None => self.forward(&name, "transact", request),
             };
         }
-        let transaction = Transaction::<Parsed>::new(&request.params[1..]);
+        let transaction = Transaction::from_params(request.params);
         match self.execute(&name, request.session, &transaction, Duration::ZERO) {
             None => {}
             Some(Outcome::Waiting(timeout)) => {

@@ -19,7 +19,7 @@ use super::{Server, SessionId, Time};
 use crate::database::Database;
 use crate::execute::{Access, Outcome, is_change};
 use crate::follow::{Forward, News, Ticket};
-use crate::transaction::{Checked, Parsed, Transaction};
+use crate::transaction::{Checked, Transaction};
 use crate::{Error, ErrorKind, Schema};
 
 /// So many requests may be on their way to the source, or wait for it.
@@ -224,7 +224,7 @@ impl Server {
     /// not its clients, so this is the place to look.
     pub(super) fn refused_by_role(&mut self, name: &str, request: &Request<'_>) -> Option<Json> {
         self.sessions.get(request.session)?.caller.as_ref()?;
-        let trial = Transaction::<Parsed>::new(&request.params[1..]);
+        let trial = Transaction::from_params(request.params);
         match self.execute(name, request.session, &trial, Duration::ZERO)? {
             Outcome::Waiting(_) => None,
             Outcome::Checked(done) => {

@@ -74,15 +74,16 @@ impl Changes {
                 &mut ignored,
             );
         }
-        let back: Vec<_> = self.rows.iter().map(|c| ((c.table, c.uuid), c.new.clone())).collect();
-        db.reindex(&back);
+        db.reindex(&self.rows, |change| change.new.as_ref());
     }
 }
 
 /// The operations are known, nothing is done yet.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    pub(crate) operations: Vec<Json>,
+    params: Arc<[Json]>,
+    /// Where among `params` the operations begin.
+    first: usize,
 }
 
 /// Done in memory; every constraint holds.
@@ -116,7 +117,17 @@ pub struct Transaction<S> {
 impl Transaction<Parsed> {
     /// A transaction of `operations`.
     pub fn new(operations: &[Json]) -> Self {
-        Self { state: Parsed { operations: operations.to_vec() } }
+        Self { state: Parsed { params: operations.into(), first: 0 } }
+    }
+
+    /// The transaction that the parameters of `transact` describe: the name of a database, and operations.
+    pub fn from_params(params: &Arc<[Json]>) -> Self {
+        Self { state: Parsed { params: Arc::clone(params), first: 1 } }
+    }
+
+    /// The operations.
+    pub fn operations(&self) -> &[Json] {
+        self.state.params.get(self.state.first..).unwrap_or_default()
     }
 }
 

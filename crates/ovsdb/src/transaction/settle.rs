@@ -15,11 +15,6 @@ use crate::{Atom, Datum, Error, ErrorKind, Uuid};
 
 /// Makes the changes of `work` final, or takes them back and says why.
 pub(crate) fn settle(mut work: Workspace<'_>) -> Result<Changes, Error> {
-    for place in 0..work.touched.len() {
-        let Touched { key, old, .. } = &work.touched[place];
-        let changed = old.as_ref().zip(work.db.row(*key)).is_none_or(|(old, new)| differ(old, new));
-        work.touched[place].changed = changed;
-    }
     if let Err(error) = settle_references(&mut work) {
         work.roll_back();
         return Err(error);
@@ -43,35 +38,30 @@ pub(crate) fn accept(mut work: Workspace<'_>, id: Option<Uuid>) -> Result<Change
 
 /// The last step: the unique indexes follow, or everything is taken back.
 fn index(work: Workspace<'_>, changes: Vec<RowChange>, id: Uuid) -> Result<Changes, Error> {
-    let before: Vec<_> =
-        changes.iter().map(|change| ((change.table, change.uuid), change.old.clone())).collect();
-    if let Some(conflict) = work.db.reindex(&before) {
+    if let Some(conflict) = work.db.reindex(&changes, |change| change.old.as_ref()) {
         let error = describe_conflict(&work, &conflict);
-        let after: Vec<_> =
-            changes.into_iter().map(|change| ((change.table, change.uuid), change.new)).collect();
-        work.roll_back().reindex(&after);
+        work.roll_back().reindex(&changes, |change| change.new.as_ref());
         return Err(error);
     }
     Ok(Changes { id, rows: changes })
 }
 
 fn settle_references(work: &mut Workspace<'_>) -> Result<(), Error> {
-    let mut unreferenced = Vec::new();
+    let (mut unreferenced, mut deleted) = (Vec::new(), Vec::new());
     for place in 0..work.touched.len() {
         work.account(place, &mut unreferenced);
-        // A row inserted without any reference never loses its last one.
-        let key = work.touched[place].key;
-        if work.db.row(key).is_some() && work.db.strong_refs(key) == 0 {
-            unreferenced.push(key);
+        let Touched { key, old, .. } = &work.touched[place];
+        let (key, new) = (*key, work.db.referred(*key));
+        let changed = old.as_ref().zip(new).is_none_or(|(old, (new, _))| differ(old, new));
+        match new {
+            None => deleted.push(key),
+            // A row inserted without any reference never loses its last one.
+            Some((_, 0)) if !work.table_schema(key.0).is_root() => unreferenced.push(key),
+            Some(_) => {}
         }
+        work.touched[place].changed = changed;
     }
     refuse_unknown_targets(work)?;
-    let mut deleted: Vec<_> = work
-        .touched
-        .iter()
-        .map(|touched| touched.key)
-        .filter(|key| work.db.row(*key).is_none())
-        .collect();
     collect_garbage(work, &mut unreferenced, &mut deleted);
     refuse_missed_rows(work)?;
     check_max_rows(work)?;
@@ -98,8 +88,8 @@ fn collect_garbage(
     deleted: &mut Vec<RowKey>,
 ) {
     while let Some(key) = unreferenced.pop() {
-        let exists = work.db.row(key).is_some();
-        if exists && work.db.strong_refs(key) == 0 && !work.table_schema(key.0).is_root() {
+        let is_bare = matches!(work.db.referred(key), Some((_, 0)));
+        if is_bare && !work.table_schema(key.0).is_root() {
             work.delete(key);
             let place = work.place(key);
             work.account(place, unreferenced);
@@ -231,24 +221,23 @@ fn differ(old: &Row, new: &Row) -> bool {
 fn changed_rows(work: &mut Workspace<'_>) -> Vec<RowChange> {
     let mut changes = Vec::with_capacity(work.touched.len());
     for place in 0..work.touched.len() {
-        let key = work.touched[place].key;
-        let old = work.touched[place].old.clone();
-        let version = match (&old, work.db.row(key)) {
-            (None, None) => continue,
-            (Some(_), None) => None,
-            (Some(old), Some(new)) if !work.touched[place].changed && !differ(old, new) => {
-                work.db.replace(key, Some(old.clone()));
-                continue;
+        let Touched { key, old, changed, .. } = &work.touched[place];
+        let names = &mut work.names;
+        let new = work.db.modify(*key, |row| match old {
+            Some(old) if !changed && !differ(old, row) => {
+                row.clone_from(old);
+                None
             }
-            (_, Some(_)) => Some(work.names.fresh()),
-        };
-        let new = version.and_then(|version| {
-            work.db.modify(key, |row| {
-                row.set(ColumnId::VERSION, version.into());
-                row.clone()
-            })
+            _ => {
+                row.set(ColumnId::VERSION, names.fresh().into());
+                Some(row.clone())
+            }
         });
-        changes.push(RowChange { table: key.0, uuid: key.1, old, new });
+        let new = match (old, new) {
+            (None, None) | (Some(_), Some(None)) => continue,
+            (_, new) => new.flatten(),
+        };
+        changes.push(RowChange { table: key.0, uuid: key.1, old: old.clone(), new });
     }
     changes.sort_by_key(|change| change.table);
     changes

@@ -63,8 +63,12 @@ pub(crate) struct Workspace<'a> {
     pub(crate) db: &'a mut Database,
     pub(crate) names: Names<'a>,
     pub(crate) touched: Vec<Touched>,
+    /// Where rows are in `touched`, once they are more than [`FEW`].
     places: HashMap<RowKey, usize>,
 }
+
+/// Among so many touched rows one is found by looking at them all.
+const FEW: usize = 8;
 
 impl<'a> Workspace<'a> {
     pub(crate) fn new(db: &'a mut Database, uuids: &'a mut UuidSource) -> Self {
@@ -91,16 +95,35 @@ impl<'a> Workspace<'a> {
 
     /// The row at `key` before the transaction; `None` also if the transaction has not touched it.
     pub(crate) fn touched(&self, key: RowKey) -> Option<&Touched> {
-        self.places.get(&key).and_then(|place| self.touched.get(*place))
+        self.find(key).and_then(|place| self.touched.get(place))
     }
 
-    /// Remembers the row at `key` before it changes.
-    fn touch(&mut self, key: RowKey) {
-        if !self.places.contains_key(&key) {
-            let old = self.db.row(key).cloned();
-            self.places.insert(key, self.touched.len());
-            self.touched.push(Touched { key, accounted: old.clone(), old, changed: false });
+    /// Where the row at `key` is in `touched`.
+    fn find(&self, key: RowKey) -> Option<usize> {
+        match self.touched.len() {
+            0..=FEW => self.touched.iter().position(|touched| touched.key == key),
+            _ => self.places.get(&key).copied(),
         }
+    }
+
+    /// Remembers the row at `key` before it changes; its place.
+    fn touch(&mut self, key: RowKey) -> usize {
+        self.find(key).unwrap_or_else(|| self.remember(key, self.db.row(key).cloned()))
+    }
+
+    /// Remembers that the row at `key`, not touched yet, was `old`; its place.
+    fn remember(&mut self, key: RowKey, old: Option<Row>) -> usize {
+        let place = self.touched.len();
+        self.touched.push(Touched { key, accounted: old.clone(), old, changed: false });
+        match place {
+            0..FEW => {}
+            FEW => {
+                let all = self.touched.iter().enumerate();
+                self.places = all.map(|(place, touched)| (touched.key, place)).collect();
+            }
+            _ => drop(self.places.insert(key, place)),
+        }
+        place
     }
 
     /// Inserts `row`, or changes the row that has its key.
@@ -121,8 +144,16 @@ impl<'a> Workspace<'a> {
         key: RowKey,
         change: impl FnOnce(&mut Row) -> T,
     ) -> Option<T> {
-        self.touch(key);
-        self.db.modify(key, change)
+        if self.find(key).is_some() {
+            return self.db.modify(key, change);
+        }
+        let mut old = None;
+        let result = self.db.modify(key, |row| {
+            old = Some(row.clone());
+            change(row)
+        });
+        self.remember(key, old);
+        result
     }
 
     /// Accounts the references of the touched row at `place`.
@@ -139,8 +170,7 @@ impl<'a> Workspace<'a> {
 
     /// The place of the row at `key` in `touched`, putting it there if need be.
     pub(crate) fn place(&mut self, key: RowKey) -> usize {
-        self.touch(key);
-        self.places.get(&key).copied().unwrap_or(0)
+        self.touch(key)
     }
 
     /// Takes every change back, all but the unique indexes.
