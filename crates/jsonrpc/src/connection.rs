@@ -3,6 +3,7 @@
 use crate::json::parse::Fed;
 use crate::json::{ParseError, Parser};
 use crate::message::{Message, MessageError};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -92,10 +93,16 @@ impl Chunk {
 
 /// Small messages are joined in chunks up to about this size, to be sent by one system call.
 const CHUNK: usize = 64 << 10;
-/// Bytes asked from the kernel first, and then, if there were so many: most messages are small. (What a peer has sent and nobody has
-/// read when its connection is closed, because it is no JSON, turns its end of file into a reset.)
-const READ_FIRST: usize = 8 << 10;
-const READ_MORE: usize = 64 << 10;
+/// Room for what most messages are: short.
+const CHUNK_LEAST: usize = 256;
+/// Bytes asked from the kernel at once. (What a peer has sent and nobody has read when its connection is closed, because it is no
+/// JSON, turns its end of file into a reset.)
+const READ: usize = 64 << 10;
+thread_local! {
+    /// Where connections read to, one at a time; what is between two readings is nobody's.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
 /// Bytes that who takes turns reads of a message in one.
 const TURN: usize = 512 << 10;
 /// Chunks that one system call sends.
@@ -109,8 +116,6 @@ pub struct Connection {
     /// Received but not parsed yet: what followed a complete message.
     unparsed: Vec<u8>,
     parsed: usize,
-    /// The last reading filled its buffer.
-    is_flowing: bool,
     /// The last reading took everything.
     is_drained: bool,
     /// Whoever owns this has others to serve.
@@ -131,7 +136,6 @@ impl Connection {
             parser: Parser::new(limits.message),
             unparsed: Vec::new(),
             parsed: 0,
-            is_flowing: false,
             is_drained: false,
             takes_turns: false,
             chunks: VecDeque::new(),
@@ -193,7 +197,7 @@ impl Connection {
         log::debug!(target: "jsonrpc", "{}: send {}", self.name(), message.describe());
         let room = matches!(self.chunks.back(), Some(Chunk::Owned(last)) if last.len() < CHUNK);
         if !room {
-            self.chunks.push_back(Chunk::Owned(String::new()));
+            self.chunks.push_back(Chunk::Owned(String::with_capacity(CHUNK_LEAST)));
         }
         if let Some(Chunk::Owned(last)) = self.chunks.back_mut() {
             let before = last.len();
@@ -288,25 +292,18 @@ impl Connection {
 
     /// Reads some of what has arrived; false if nothing has.
     fn read(&mut self) -> Result<bool, ConnectionError> {
-        let (mut few, mut many);
-        let buffer: &mut [u8] = if self.is_flowing {
-            many = vec![0; READ_MORE];
-            &mut many
-        } else {
-            few = [0; READ_FIRST];
-            &mut few
-        };
-        let n = match self.stream.recv(buffer) {
-            Ok(0) => return Err(ConnectionError::Closed),
-            Ok(n) => n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error.into()),
-        };
-        self.is_flowing = n == buffer.len();
-        self.is_drained = n == 0 || !self.is_flowing && self.stream.fills_buffers();
-        self.received += n as u64;
-        self.unparsed.extend_from_slice(buffer.get(..n).unwrap_or_default());
-        Ok(n > 0)
+        BUFFER.with_borrow_mut(|buffer| {
+            let n = match self.stream.recv(buffer) {
+                Ok(0) => return Err(ConnectionError::Closed),
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error.into()),
+            };
+            self.is_drained = n == 0 || n < buffer.len() && self.stream.fills_buffers();
+            self.received += n as u64;
+            self.unparsed.extend_from_slice(buffer.get(..n).unwrap_or_default());
+            Ok(n > 0)
+        })
     }
 
     /// What to wait for: reading, and writing while something waits to be sent.
@@ -429,7 +426,7 @@ mod tests {
         loop {
             let before = connection.received();
             let message = connection.recv().unwrap();
-            assert!(connection.received() - before <= (TURN + READ_MORE) as u64);
+            assert!(connection.received() - before <= (TURN + READ) as u64);
             if let Some(message) = message {
                 assert_eq!(connection.held(), 0);
                 assert!(matches!(message, Message::Notify { .. }));

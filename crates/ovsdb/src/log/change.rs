@@ -69,9 +69,9 @@ pub(crate) fn write_change(
 /// True if Open vSwitch reads every difference as it is meant.
 fn diffs_fit(change: &RowChange, schema: &TableSchema) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else { return true };
-    old.changed_columns(new).all(|id| {
-        let ty = &schema.column(id).ty;
-        let (old, new) = (old.get(id), new.get(id));
+    change.columns().iter().all(|id| {
+        let ty = &schema.column(*id).ty;
+        let (old, new) = (old.get(*id), new.get(*id));
         let fits = |n: usize| n as u64 <= u64::from(ty.n_max);
         let from_default = !old.is_empty() && ty.is_default(old);
         !ty.is_composite()
@@ -159,7 +159,7 @@ fn write_row(change: &RowChange, schema: &TableSchema, is_diff: bool, out: &mut 
         (Some(old), Some(new)) => {
             let mut any = false;
             out.push('{');
-            for id in old.changed_columns(new) {
+            for id in change.columns().iter().copied() {
                 let column = schema.column(id);
                 if column.ephemeral {
                     continue;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::transaction::{Changes, RowChange};
+use crate::row::Row;
+use crate::schema::TableId;
 use crate::{Datum, Uuid};
 
 /// At least so many transactions are kept for clients that ask what happened since one of them.
@@ -116,7 +118,7 @@ fn row_weight(change: &RowChange) -> usize {
     let own = |value: &Datum| if value.shares_memory() { 0 } else { value.heap_size() };
     // Columns that did not change share their values with the old version.
     let held: usize = match &change.old {
-        Some(old) => old.changed_columns(new).map(|id| own(new.get(id))).sum(),
+        Some(_) => change.columns().iter().map(|id| own(new.get(*id))).sum(),
         None => new.values().iter().map(own).sum(),
     };
     std::mem::size_of_val(new.values()) + held
@@ -124,7 +126,7 @@ fn row_weight(change: &RowChange) -> usize {
 
 /// Several transactions as one: each row from its first old to its last new version.
 fn merge<'a>(transactions: impl Iterator<Item = &'a Arc<Changes>>) -> Changes {
-    let mut rows: Vec<RowChange> = Vec::new();
+    let mut rows: Vec<(TableId, Uuid, Option<Row>, Option<Row>)> = Vec::new();
     let mut places = HashMap::new();
     let mut id = Uuid::ZERO;
     for changes in transactions {
@@ -132,12 +134,15 @@ fn merge<'a>(transactions: impl Iterator<Item = &'a Arc<Changes>>) -> Changes {
         for change in &changes.rows {
             let place = *places.entry((change.table, change.uuid)).or_insert(rows.len());
             match rows.get_mut(place) {
-                Some(row) => row.new.clone_from(&change.new),
-                None => rows.push(change.clone()),
+                Some((_, _, _, new)) => new.clone_from(&change.new),
+                None => {
+                    rows.push((change.table, change.uuid, change.old.clone(), change.new.clone()));
+                }
             }
         }
     }
-    rows.retain(|row| row.old.is_some() || row.new.is_some());
-    rows.sort_by_key(|row| row.table);
-    Changes { id, rows }
+    rows.retain(|(_, _, old, new)| old.is_some() || new.is_some());
+    rows.sort_by_key(|(table, ..)| *table);
+    let change = |(table, uuid, old, new)| RowChange::new(table, uuid, old, new);
+    Changes { id, rows: rows.into_iter().map(change).collect() }
 }

@@ -29,7 +29,7 @@ fn row(schema: &Schema, name: u8, value: i64) -> Row {
 fn change(schema: &Schema, id: u8, name: u8, old: Option<i64>, new: Option<i64>) -> Arc<Changes> {
     let table = schema.table_id("W").unwrap();
     let make = |value: Option<i64>| value.map(|value| row(schema, name, value));
-    let rows = vec![RowChange { table, uuid: uuid(name), old: make(old), new: make(new) }];
+    let rows = vec![RowChange::new(table, uuid(name), make(old), make(new))];
     Arc::new(Changes { id: uuid(id), rows })
 }
 

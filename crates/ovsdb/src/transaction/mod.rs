@@ -20,9 +20,10 @@ pub(crate) mod workspace;
 use std::sync::Arc;
 
 use jsonrpc::Json;
+use smallvec::SmallVec;
 
 use crate::row::Row;
-use crate::schema::TableId;
+use crate::schema::{ColumnId, TableId};
 use crate::{Database, Error, Uuid};
 
 /// How one row changed.
@@ -36,6 +37,32 @@ pub struct RowChange {
     pub old: Option<Row>,
     /// What it is; `None` if it was deleted.
     pub new: Option<Row>,
+    /// The columns in which the two differ, if there are two.
+    columns: Columns,
+}
+
+/// Some columns of a table, mostly few.
+type Columns = SmallVec<[ColumnId; 6]>;
+
+/// In which columns two versions of a row differ.
+fn changed_columns(old: &Row, new: &Row) -> Columns {
+    if old.is_same(new) { Columns::default() } else { old.changed_columns(new).collect() }
+}
+
+impl RowChange {
+    /// How the row called `uuid` of `table` has changed from `old` to `new`.
+    pub fn new(table: TableId, uuid: Uuid, old: Option<Row>, new: Option<Row>) -> Self {
+        let columns = match (&old, &new) {
+            (Some(old), Some(new)) => changed_columns(old, new),
+            _ => Columns::default(),
+        };
+        Self { table, uuid, old, new, columns }
+    }
+
+    /// The columns that have changed, `_version` aside, of a row that was there and is.
+    pub fn columns(&self) -> &[ColumnId] {
+        &self.columns
+    }
 }
 
 /// What a transaction changed, shared by the log, the monitors and their history.

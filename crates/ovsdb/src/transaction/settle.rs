@@ -6,7 +6,7 @@
 //! as they began are forgotten; unique indexes are checked.
 
 use super::workspace::{Touched, Workspace};
-use super::{Changes, RowChange};
+use super::{Changes, Columns, RowChange, changed_columns};
 use crate::database::{IndexConflict, RefColumn, RowKey};
 use crate::row::Row;
 use crate::schema::ColumnId;
@@ -52,7 +52,12 @@ fn settle_references(work: &mut Workspace<'_>) -> Result<(), Error> {
         work.account(place, &mut unreferenced);
         let Touched { key, old, .. } = &work.touched[place];
         let (key, new) = (*key, work.db.referred(*key));
-        let changed = old.as_ref().zip(new).is_none_or(|(old, (new, _))| differ(old, new));
+        // Whose weak references may yet go.
+        let changed = work.table(key.0).ref_columns.iter().any(|c| c.ref_type == RefType::Weak)
+            && old
+                .as_ref()
+                .zip(new)
+                .is_none_or(|(old, (new, _))| !changed_columns(old, new).is_empty());
         match new {
             None => deleted.push(key),
             // A row inserted without any reference never loses its last one.
@@ -211,10 +216,6 @@ fn refuse_missed_rows(work: &Workspace<'_>) -> Result<(), Error> {
     Err(Error::new(ErrorKind::ReferentialIntegrityViolation, details))
 }
 
-/// True if two versions of a row hold different values.
-fn differ(old: &Row, new: &Row) -> bool {
-    !old.is_same(new) && old.changed_columns(new).next().is_some()
-}
 
 /// The touched rows that really changed, with a new version each, sorted by table. The others get their old version back. A
 /// row that was only given weak references to nothing counts as changed, as Open vSwitch has it.
@@ -223,21 +224,26 @@ fn changed_rows(work: &mut Workspace<'_>) -> Vec<RowChange> {
     for place in 0..work.touched.len() {
         let Touched { key, old, changed, .. } = &work.touched[place];
         let names = &mut work.names;
-        let new = work.db.modify(*key, |row| match old {
-            Some(old) if !changed && !differ(old, row) => {
+        let new = work.db.modify(*key, |row| {
+            let columns = old.as_ref().map(|old| changed_columns(old, row)).unwrap_or_default();
+            if let Some(old) = old
+                && !changed
+                && columns.is_empty()
+            {
                 row.clone_from(old);
-                None
+                return None;
             }
-            _ => {
-                row.set(ColumnId::VERSION, names.fresh().into());
-                Some(row.clone())
-            }
+            row.set(ColumnId::VERSION, names.fresh().into());
+            Some((row.clone(), columns))
         });
-        let new = match (old, new) {
-            (None, None) | (Some(_), Some(None)) => continue,
-            (_, new) => new.flatten(),
+        let (new, columns) = match new {
+            // As it was, or never there.
+            Some(None) => continue,
+            None if old.is_none() => continue,
+            None => (None, Columns::default()),
+            Some(Some((new, columns))) => (Some(new), columns),
         };
-        changes.push(RowChange { table: key.0, uuid: key.1, old: old.clone(), new });
+        changes.push(RowChange { table: key.0, uuid: key.1, old: old.clone(), new, columns });
     }
     changes.sort_by_key(|change| change.table);
     changes
