@@ -1,12 +1,15 @@
 //! A database server with nothing else, and clients that look at no more of its answers than they must.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use memchr::memmem;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use rustix::process::{Pid, Signal, kill_process};
 use testbed::{Error, Programs, Result, wait};
 
@@ -161,26 +164,37 @@ impl Client {
         self.wait_for(id).map(drop)
     }
 
-    /// Whether what has come has this in it. Answers a server that asks whether we are there.
-    pub(crate) fn hear(&mut self, buffer: &mut [u8], what: &[u8]) -> Result<bool> {
-        let n = self.read(buffer)?;
-        if find(&buffer[..n], b"\"echo\"") {
+    /// Whether `heard` has this in it. Answers a server that asks whether we are there.
+    pub(crate) fn answer(&mut self, heard: &[u8], what: &[u8]) -> Result<bool> {
+        if find(heard, what) {
+            return Ok(true);
+        }
+        if find(heard, b"\"echo\"") {
             let here = br#"{"id":"echo","result":[],"error":null}"#;
             self.stream.write_all(here).map_err(Error::io("cannot answer the database"))?;
         }
-        Ok(find(&buffer[..n], what))
+        accept(heard).map(|()| false)
     }
 
-    /// What has come; refuses an end.
+    /// What has come; refuses an end, and a refusal.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        match self.stream.read(buffer) {
-            Ok(0) => Err(Error::Missing("the database hung up".to_owned())),
-            Ok(n) if find(&buffer[..n.min(4096)], b"\"details\"") => {
-                let text = String::from_utf8_lossy(&buffer[..n.min(400)]).into_owned();
-                Err(Error::Missing(format!("the database refuses: {text}")))
+        let n = self.hear(buffer, RecvFlags::empty())?.unwrap_or(0);
+        accept(&buffer[..n]).map(|()| n)
+    }
+
+    /// What has come, if anything has; refuses an end.
+    pub(crate) fn hear_now(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        self.hear(buffer, RecvFlags::DONTWAIT)
+    }
+
+    fn hear(&mut self, buffer: &mut [u8], how: RecvFlags) -> Result<Option<usize>> {
+        match recv(&self.stream, &mut *buffer, how) {
+            Ok((0, _)) => Err(Error::Missing("the database hung up".to_owned())),
+            Ok((n, _)) => Ok(Some(n)),
+            Err(Errno::AGAIN) if how.contains(RecvFlags::DONTWAIT) => Ok(None),
+            Err(e) => {
+                Err(Error::io("cannot hear from the database")(std::io::Error::from(e)))
             }
-            Ok(n) => Ok(n),
-            Err(e) => Err(Error::io("cannot hear from the database")(e)),
         }
     }
 }
@@ -191,7 +205,17 @@ impl AsFd for Client {
     }
 }
 
+/// Refuses an answer that is a refusal.
+pub(crate) fn accept(answer: &[u8]) -> Result<()> {
+    let start = &answer[..answer.len().min(4096)];
+    if !find(start, b"\"details\"") {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&start[..start.len().min(400)]).into_owned();
+    Err(Error::Missing(format!("the database refuses: {text}")))
+}
+
 /// Whether `bytes` has `part` in it.
 fn find(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+    memmem::find(bytes, part).is_some()
 }

@@ -261,8 +261,9 @@ impl Core {
         .min()
     }
 
-    /// One turn: reads, commits, sends.
-    pub(crate) fn turn(&mut self, events: &[Event]) {
+    /// One turn: reads, commits, sends. All of it happens at the time that is returned: what the clock costs is much where one
+    /// small transaction is a turn.
+    pub(crate) fn turn(&mut self, events: &[Event]) -> Time {
         self.counters.turns += 1;
         self.counters.wakeups += u64::from(!events.is_empty());
         let time = self.time();
@@ -273,7 +274,7 @@ impl Core {
             self.stop_replication();
         }
         self.status.run(&self.remotes, &mut self.network, &mut self.db, time.now);
-        self.db.commit(self.time());
+        self.db.commit(time);
         self.network.send(&mut self.db, time.now);
         let stale =
             || self.seen.iter().any(|(name, generation)| self.db.generation(name) != *generation);
@@ -290,6 +291,7 @@ impl Core {
             self.db.compact_if_due(time);
         }
         self.compactions.run(&mut self.db, time);
+        time
     }
 }
 

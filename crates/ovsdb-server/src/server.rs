@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use observe::{Signals, Vlog};
+use ovsdb::server::Time;
 use stream::{Event, Waker, strerror};
 
 use crate::child::Child;
@@ -133,13 +134,12 @@ impl Server {
             self.core.deadline().and_then(|deadline| self.core.clock.sleep_until(deadline));
         self.linger.wait(poller, timeout, &mut self.events)?;
         let events = std::mem::take(&mut self.events);
-        self.core.turn(&events);
+        let Time { now, .. } = self.core.turn(&events);
         if events.iter().any(|event| event.token == CONTROL)
             && let Some(control) = &mut self.control
         {
             control.run(&mut self.core);
         }
-        let now = self.core.clock.now();
         if now >= self.core.coverage.deadline() {
             let counters = self.core.counters();
             self.core.coverage.sample(now, counters);
