@@ -2,8 +2,9 @@
 //! read it can print and read again.
 #![no_main]
 
-use jsonrpc::Json;
+use jsonrpc::connection::next_message;
 use jsonrpc::json::Parser;
+use jsonrpc::{Json, Message};
 use libfuzzer_sys::fuzz_target;
 
 /// Messages until the end or the first error.
@@ -28,6 +29,12 @@ fuzz_target!(|input: (u16, &[u8])| {
     let (head, tail) = bytes.split_at(usize::from(cut).min(bytes.len()));
     let whole = messages(&[bytes]);
     assert_eq!(whole, messages(&[head, tail]));
+    // The short way to a message leads where the long one does.
+    if let (Some(document), Ok(message)) =
+        (whole.0.first(), next_message(&mut Parser::new(1 << 20), &mut { bytes }))
+    {
+        assert_eq!(message, Message::from_json(document).ok());
+    }
     for message in whole.0 {
         // Reals are printed with 15 digits, as Open vSwitch does, so only the second text must be the last.
         let read = |text: &str| Json::parse(text).expect("what was printed can be read");

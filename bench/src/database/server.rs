@@ -192,9 +192,7 @@ impl Client {
             Ok((0, _)) => Err(Error::Missing("the database hung up".to_owned())),
             Ok((n, _)) => Ok(Some(n)),
             Err(Errno::AGAIN) if how.contains(RecvFlags::DONTWAIT) => Ok(None),
-            Err(e) => {
-                Err(Error::io("cannot hear from the database")(std::io::Error::from(e)))
-            }
+            Err(e) => Err(Error::io("cannot hear from the database")(std::io::Error::from(e))),
         }
     }
 }

@@ -169,8 +169,13 @@ impl fmt::Display for Message {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::ConnectionError;
+    use crate::connection::next_message;
     use crate::json;
+    use crate::json::Parser;
 
     #[test]
     fn messages_survive_the_wire() {
@@ -204,6 +209,52 @@ mod tests {
         ] {
             let error = Message::from_json(&Json::parse(text).unwrap()).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    /// The members of a message as somebody may write them: in any order, twice, with escapes, and others.
+    fn any_members() -> impl Strategy<Value = String> {
+        let name = prop::sample::select(vec![
+            "\"id\"",
+            "\"method\"",
+            "\"params\"",
+            "\"result\"",
+            "\"error\"",
+            "\"x\"",
+            "\"i\\u0064\"",
+        ]);
+        let value = prop::sample::select(vec![
+            "null",
+            "1",
+            "\"transact\"",
+            "[]",
+            "[1,{\"a\":[]}]",
+            "{\"b\":1,\"a\":2,\"b\":3}",
+            "\"\\n\u{e9}\"",
+            "tru",
+        ]);
+        let member = (name, value, prop::sample::select(vec!["", " ", "\n"]));
+        let member =
+            member.prop_map(|(name, value, space)| format!("{name}{space}:{space}{value}"));
+        prop::collection::vec(member, 0..6).prop_map(|members| format!("{{{}}}", members.join(",")))
+    }
+
+    proptest! {
+        /// Taking a message's members is as good as making an object of them.
+        #[test]
+        fn the_short_way_leads_to_the_same_message(text in any_members()) {
+            let short = next_message(&mut Parser::new(1 << 20), &mut text.as_bytes());
+            match Json::parse(&text) {
+                Err(error) => {
+                    prop_assert!(matches!(short, Err(ConnectionError::Json(e)) if e == error), "{}", text);
+                }
+                Ok(json) => match Message::from_json(&json) {
+                    Err(error) => {
+                        prop_assert!(matches!(short, Err(ConnectionError::Message(e)) if e == error), "{}", text);
+                    }
+                    Ok(message) => prop_assert_eq!(short.unwrap(), Some(message), "{}", text),
+                },
+            }
         }
     }
 }

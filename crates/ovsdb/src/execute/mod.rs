@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonrpc::Json;
+use smallvec::SmallVec;
 
 use crate::condition::Condition;
 use crate::database::{Database, RowKey};
@@ -247,7 +248,16 @@ impl Run<'_, '_> {
     }
 
     /// The names of the rows of `table` that match.
-    fn matching_keys(&self, table: TableId, condition: &Condition) -> Vec<RowKey> {
+    fn matching_keys(&self, table: TableId, condition: &Condition) -> SmallVec<[RowKey; 1]> {
+        // Most changes are of one row, and name it.
+        if let Some(uuid) = condition.only_row() {
+            let row = self.work.table(table).get(uuid);
+            return row
+                .filter(|row| condition.matches_all(row))
+                .map(|_| (table, uuid))
+                .into_iter()
+                .collect();
+        }
         self.matching(table, condition).iter().map(|row| (table, row.uuid())).collect()
     }
 }

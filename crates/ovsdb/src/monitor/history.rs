@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::transaction::{Changes, RowChange};
 use crate::row::Row;
 use crate::schema::TableId;
+use crate::transaction::{Changes, RowChange};
 use crate::{Datum, Uuid};
 
 /// At least so many transactions are kept for clients that ask what happened since one of them.
@@ -101,7 +101,9 @@ impl History {
         {
             return Some(Arc::clone(merged));
         }
-        let merged = Arc::new(merge(self.kept.iter().skip(self.kept.len() - behind).map(|kept| &kept.changes)));
+        let merged = Arc::new(merge(
+            self.kept.iter().skip(self.kept.len() - behind).map(|kept| &kept.changes),
+        ));
         self.merged = Some((from, Arc::clone(&merged)));
         Some(merged)
     }

@@ -203,8 +203,8 @@ impl Hosted {
     /// Writes and syncs transactions; returns the replies, in order.
     fn commit(&mut self, pending: Vec<Pending>, time: Time) -> Vec<Reply> {
         let mut replies = Vec::with_capacity(pending.len());
-        let mut batch = Vec::new();
-        let mut places = Vec::new();
+        let mut batch = Vec::with_capacity(pending.len());
+        let mut places = Vec::with_capacity(pending.len());
         for Pending { client, fate } in pending {
             match fate {
                 Fate::Answer(reply) => replies.push((client, reply)),

@@ -216,7 +216,6 @@ fn refuse_missed_rows(work: &Workspace<'_>) -> Result<(), Error> {
     Err(Error::new(ErrorKind::ReferentialIntegrityViolation, details))
 }
 
-
 /// The touched rows that really changed, with a new version each, sorted by table. The others get their old version back. A
 /// row that was only given weak references to nothing counts as changed, as Open vSwitch has it.
 fn changed_rows(work: &mut Workspace<'_>) -> Vec<RowChange> {
