@@ -227,27 +227,26 @@ impl Reconnect {
         self.enter(State::Backoff, now);
     }
 
+    /// Chooses how long to wait. The first wait after a success is too short to speak of, and the longest is spoken of once.
     fn back_off(&mut self, afresh: bool) {
         if self.free_tries_left > 0 {
             self.free_tries_left -= 1;
             self.backoff = Duration::ZERO;
-            return;
-        }
-        if afresh {
-            self.backoff = if self.passive { Duration::ZERO } else { self.backoff_min };
-        } else {
-            let was_silent = self.backoff >= self.backoff_max;
-            self.backoff = (self.backoff * 2).clamp(self.backoff_min, self.backoff_max);
-            if self.backoff >= self.backoff_max && !was_silent {
-                let what = if self.passive { "trying to listen" } else { "trying to connect" };
-                let name = &self.name;
-                log::info!(target: "reconnect", "{name}: continuing {what} in the background but suppressing further logging");
-                return;
-            }
-        }
-        if !self.backoff.is_zero() {
+        } else if afresh && self.passive {
+            self.backoff = Duration::ZERO;
+        } else if afresh || self.backoff < self.backoff_min {
+            self.backoff = self.backoff_min;
+        } else if self.backoff * 2 < self.backoff_max {
+            self.backoff *= 2;
             let what = if self.passive { "trying to listen again" } else { "reconnect" };
             report!(self, "waiting {} seconds before {what}", self.backoff.as_secs_f64());
+        } else {
+            if self.backoff < self.backoff_max {
+                let what = if self.passive { "try to listen" } else { "reconnect" };
+                let name = &self.name;
+                log::info!(target: "reconnect", "{name}: continuing to {what} in the background but suppressing further logging");
+            }
+            self.backoff = self.backoff_max;
         }
     }
 

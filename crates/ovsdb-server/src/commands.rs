@@ -54,10 +54,13 @@ pub(crate) fn registry(vlog: &Vlog) -> Registry<Core> {
     });
     registry.add("ovsdb-server/memory-trim-on-compaction", "on|off", 1, 1, |_: &mut Core, args| {
         // The allocator gives memory back by itself; the command is there for the scripts that use it.
-        match argument(args) {
-            "on" | "off" => Ok(()),
-            _ => Err("invalid argument"),
-        }
+        let to_be = match argument(args) {
+            "on" => "enabled",
+            "off" => "disabled",
+            _ => return Err("invalid argument"),
+        };
+        log::info!(target: "ovsdb_server", "memory trimming after compaction {to_be}.");
+        Ok(())
     });
     registry.add("ovsdb-server/disable-monitor-cond", "", 0, 0, |core: &mut Core, _| {
         core.db.monitor_plainly();
@@ -75,7 +78,10 @@ fn set_traced(core: &mut Core, args: &Args) -> Result<(), &'static str> {
         Some("off") => false,
         _ => return Err("invalid command argument"),
     };
-    let (database, table) = argument(args).split_once(':').ok_or("invalid DB:TABLE argument")?;
+    let (database, table) = argument(args)
+        .split_once(':')
+        .filter(|(_, table)| !table.is_empty() && !table.contains(':'))
+        .ok_or("invalid DB:TABLE argument")?;
     core.db.set_traced(database, table, on)
 }
 

@@ -35,6 +35,8 @@ pub struct Config {
     pub clock: Clock,
     /// What a client may make the server hold.
     pub limits: Limits,
+    /// Bytes that the messages of all clients together may take that have not arrived in full.
+    pub held_max: usize,
     /// A shell command to run; the server ends with it.
     pub run: Option<String>,
     /// A file that says what to serve, instead of `databases`, `remotes` and `sync`.
@@ -56,6 +58,7 @@ impl Config {
             rundir: observe::dirs::rundir(),
             clock,
             limits: Limits { message: 512 << 20, backlog: 64 << 20 },
+            held_max: 2 << 30,
             run: None,
             file: None,
             sync: SyncOptions::default(),

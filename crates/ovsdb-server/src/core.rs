@@ -73,8 +73,8 @@ impl Core {
             .map_err(|error| format!("no random numbers ({})", stream::strerror(&error)))?;
         let now = config.clock.now();
         let keys = Keys::new(stream::tls::Settings::default(), &config.clock);
-        let network =
-            Network::new(config.limits, &keys).map_err(|error| stream::strerror(&error))?;
+        let network = Network::new(config.limits, config.held_max, &keys)
+            .map_err(|error| stream::strerror(&error))?;
         let waker = network.poller().waker(WAKER).map_err(|error| stream::strerror(&error))?;
         let mut core = Self {
             clock: config.clock.clone(),

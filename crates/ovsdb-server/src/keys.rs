@@ -45,7 +45,10 @@ impl KeyOptions {
     /// An error if an option refers to a column that is not there.
     pub(crate) fn check(&self, db: &Database) -> Result<(), String> {
         let mut columns = self.names().filter(|name| name.starts_with("db:"));
-        columns.try_for_each(|name| find_column(name, db).map(drop))
+        columns.try_for_each(|name| match find_column(name, db)?.is_text(db) {
+            true => Ok(()),
+            false => Err(not_text(name)),
+        })
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -73,6 +76,13 @@ impl KeyOptions {
         let all = self.names();
         all.filter_map(|text| Some(text.strip_prefix("db:")?.split(',').next()?.into())).collect()
     }
+}
+
+/// The complaint about a column that cannot hold a file's name.
+fn not_text(option: &str) -> String {
+    let mut words = option.splitn(3, ',').skip(1);
+    let (table, column) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    format!("\"{option}\": table \"{table}\" column \"{column}\" is not string or set of strings")
 }
 
 /// The value of an option with a file's name made absolute: the server will not stay in the directory it was started in.

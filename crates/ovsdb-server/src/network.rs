@@ -18,8 +18,6 @@ use crate::remotes::{Settings, Target};
 const MESSAGES_PER_TURN: usize = 500;
 /// Connections accepted from one listener per turn.
 const ACCEPTS_PER_TURN: usize = 64;
-/// So many bytes the messages of all clients may take that have not arrived in full.
-const HELD_MAX: usize = 2 << 30;
 /// The first token of listeners and of connections to other servers; smaller ones are the loop's own. The tokens of clients
 /// are their [`ClientId`]s, which are greater than 32 bits can say.
 const FIRST_TOKEN: u64 = 16;
@@ -87,13 +85,16 @@ pub(crate) struct Network {
     alarms: Alarms<ClientId>,
     /// Bytes that the messages take that have not arrived in full.
     held: usize,
+    /// The most that they may take.
+    held_max: usize,
 }
 
 impl Network {
-    pub(crate) fn new(limits: Limits, keys: &Keys) -> io::Result<Self> {
+    pub(crate) fn new(limits: Limits, held_max: usize, keys: &Keys) -> io::Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
             limits,
+            held_max,
             keys: keys.clone(),
             next_token: FIRST_TOKEN,
             clients: SlotMap::with_key(),
@@ -336,7 +337,7 @@ impl Network {
         }
         let held = client.session.held();
         self.held = self.held - std::mem::replace(&mut client.held, held) + held;
-        if self.held > HELD_MAX {
+        if self.held > self.held_max {
             self.relieve(db, now);
             return self.settle(id, db, now);
         }

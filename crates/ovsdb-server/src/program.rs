@@ -37,6 +37,9 @@ fn serve(mut config: Config, options: &DaemonOptions, vlog: &Vlog) -> Result<(),
     let mut server = Server::new(&config, vlog)?;
     server.catch_signals()?;
     daemon.ready()?;
-    log::info!(target: "ovsdb_server", "{}", version::line(PROGRAM));
+    // What lives as long as a command is a tool of that command; nobody looks for its version in a log.
+    if config.run.is_none() {
+        log::info!(target: "ovsdb_server", "{}", version::line(PROGRAM));
+    }
     server.serve()
 }

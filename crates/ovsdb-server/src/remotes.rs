@@ -257,6 +257,13 @@ pub(crate) fn find_column(remote: &str, db: &Database) -> Result<RemoteColumn, S
 }
 
 impl RemoteColumn {
+    /// Whether it holds nothing but text.
+    pub(crate) fn is_text(&self, db: &Database) -> bool {
+        let Some(contents) = db.database(&self.database) else { return false };
+        let ty = &contents.schema().table(self.table).column(self.column).ty;
+        ty.key.atom == AtomType::String && ty.value.is_none()
+    }
+
     fn collect(&self, db: &Database, wanted: &mut BTreeMap<Target, Wanted>) {
         let Some(contents) = db.database(&self.database) else { return };
         let base = &contents.schema().table(self.table).column(self.column).ty.key;

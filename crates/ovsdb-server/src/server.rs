@@ -139,6 +139,8 @@ impl Server {
             && let Some(control) = &mut self.control
         {
             control.run(&mut self.core);
+            // Commands too have consequences for clients, and nothing else may happen for a long time.
+            self.core.turn(&[]);
         }
         if now >= self.core.coverage.deadline() {
             let counters = self.core.counters();

@@ -42,6 +42,8 @@ fn errors_at_start_say_what_is_wrong() {
     let none = dir.path().join("none.db");
     let junk = dir.path().join("junk.db");
     std::fs::write(&junk, "hello\n").unwrap();
+    let good = dir.path().join("t.db");
+    create_database(&good);
     for (args, want) in [
         (
             vec![none.display().to_string()],
@@ -64,6 +66,14 @@ fn errors_at_start_say_what_is_wrong() {
         (
             vec!["--no-dbs".to_owned(), "--ca-cert=db:x,y,z".to_owned()],
             "\"db:x,y,z\": no database named x".to_owned(),
+        ),
+        (
+            vec![good.display().to_string(), "--private-key=db:T,R,i".to_owned()],
+            "\"db:T,R,i\": table \"R\" column \"i\" is not string or set of strings".to_owned(),
+        ),
+        (
+            vec![good.display().to_string(), "--ca-cert=db:T,R,sm".to_owned()],
+            "\"db:T,R,sm\": table \"R\" column \"sm\" is not string or set of strings".to_owned(),
         ),
     ] {
         let (code, text) = output(Command::new(OURS).args(&args).env("OVS_RUNDIR", dir.path()));
@@ -89,9 +99,10 @@ fn it_lives_as_long_as_its_command_and_ends_as_it_does() {
         assert_eq!(output(server.arg("-vconsole:off")), (want, text.to_owned()));
     }
     // The same file twice is one database; without any there is none, not even the default one.
+    // Nor does it introduce itself to whoever only wants the command.
     for args in [["t.db", "t.db"], ["--no-dbs", "--remote=punix:s"]] {
         let mut server = Command::new(OURS);
-        server.args(args).args(["-vconsole:off", "--run=true"]).current_dir(dir.path());
+        server.args(args).arg("--run=true").current_dir(dir.path());
         assert_eq!(output(server.env("OVS_RUNDIR", dir.path())), (Some(0), String::new()));
     }
     let mut server = Command::new(OURS);
@@ -132,6 +143,16 @@ fn the_control_socket_obeys() {
         Err("Cannot remove reserved database.".to_owned())
     );
     assert_eq!(ask("ovsdb-server/remove-remote", &["x"]), Err("no such remote".to_owned()));
+    for (what, want) in [
+        ("T:R", Ok(String::new())),
+        ("T:Nope", Err("no such table".to_owned())),
+        ("Nope:R", Err("no such database".to_owned())),
+        ("T", Err("invalid DB:TABLE argument".to_owned())),
+        ("T:", Err("invalid DB:TABLE argument".to_owned())),
+        ("T:R:W", Err("invalid DB:TABLE argument".to_owned())),
+    ] {
+        assert_eq!(ask("ovsdb-server/tlog-set", &[what, "off"]), want);
+    }
     assert_eq!(
         ask("ovsdb-server/add-remote", &["db:T,W,zz"]),
         Err("\"db:T,W,zz\": table \"W\" has no column \"zz\"".to_owned())
