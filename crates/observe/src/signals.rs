@@ -2,7 +2,10 @@
 //!
 //! The handler only writes a byte into a socket; what the signal means is decided in the daemon's loop.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::signal::{
+    SIGABRT, SIGALRM, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV,
+    SIGTERM, SIGTRAP, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ,
+};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use stream::{Interest, Poller, Watch};
@@ -12,6 +15,8 @@ use stream::{Interest, Poller, Watch};
 pub struct Pending {
     /// SIGTERM or SIGINT: end in good order.
     pub terminate: bool,
+    /// The signal that asks for that.
+    pub by: Option<i32>,
     /// SIGHUP: open the log file anew.
     pub reopen: bool,
 }
@@ -56,12 +61,50 @@ impl Signals {
             while matches!(source.socket.read(&mut buf), Ok(n) if n > 0) {
                 match source.signal {
                     SIGHUP => pending.reopen = true,
-                    _ => pending.terminate = true,
+                    signal => (pending.terminate, pending.by) = (true, Some(signal)),
                 }
             }
         }
         pending
     }
+}
+
+/// The name of a signal, as the C library has it.
+pub fn name(signal: i32) -> String {
+    let name = match signal {
+        SIGHUP => "Hangup",
+        SIGINT => "Interrupt",
+        SIGQUIT => "Quit",
+        SIGILL => "Illegal instruction",
+        SIGTRAP => "Trace/breakpoint trap",
+        SIGABRT => "Aborted",
+        SIGBUS => "Bus error",
+        SIGFPE => "Floating point exception",
+        SIGKILL => "Killed",
+        SIGUSR1 => "User defined signal 1",
+        SIGSEGV => "Segmentation fault",
+        SIGUSR2 => "User defined signal 2",
+        SIGPIPE => "Broken pipe",
+        SIGALRM => "Alarm clock",
+        SIGTERM => "Terminated",
+        SIGXCPU => "CPU time limit exceeded",
+        SIGXFSZ => "File size limit exceeded",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
+}
+
+/// Says in the log that the process ends because of `signal`.
+pub fn report(signal: i32) {
+    log::warn!(target: "fatal_signal", "terminating with signal {signal} ({})", name(signal));
+}
+
+/// Ends the process by `signal` as if nobody had caught it, so that whoever started it sees why. What is to be tidied up has to be
+/// tidied up before.
+pub fn die_by(signal: i32) -> ! {
+    report(signal);
+    let _ = signal_hook::low_level::emulate_default_handler(signal); // fails only for numbers that are no signals
+    std::process::exit(1)
 }
 
 #[cfg(test)]
@@ -79,7 +122,7 @@ mod tests {
         let mut events = Vec::new();
         poller.wait(Some(std::time::Duration::from_secs(10)), &mut events).unwrap();
         assert_eq!(events.first().map(|e| e.token), Some(3));
-        assert_eq!(signals.take(), Pending { terminate: false, reopen: true });
+        assert_eq!(signals.take(), Pending { reopen: true, ..Pending::default() });
         assert_eq!(signals.take(), Pending::default());
     }
 }

@@ -44,9 +44,7 @@ impl Child {
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
-        (None, Some(9)) => "killed (Killed)".to_owned(),
-        (None, Some(15)) => "killed (Terminated)".to_owned(),
-        (None, Some(signal)) => format!("killed (signal {signal})"),
+        (None, Some(signal)) => format!("killed ({})", observe::signals::name(signal)),
         (None, None) => status.to_string(),
     }
 }

@@ -158,9 +158,7 @@ impl Server {
         {
             log::warn!(target: "vlog", "{error}");
         }
-        if pending.terminate {
-            log::warn!(target: "fatal_signal", "terminating with signal 15 (Terminated)");
-        }
+        pending.by.into_iter().for_each(observe::signals::report);
         pending.terminate
     }
 }

@@ -26,14 +26,20 @@ pub(super) fn connect(command: &Command, call: &mut Call<'_>) -> Result<(), Stri
     let server = call.server.clone();
     let remotes = split_remotes(&server);
     if let [only] = remotes.as_slice() {
-        call.client = Some(open(only, call)?);
+        call.client = Some(open(only, call).map_err(|why| refusal(only, &why))?);
         return find_database(command, call);
     }
     for remote in &remotes {
         log::info!(target: "reconnect", "{remote}: connecting...");
         match open(remote, call) {
-            Err(_) => continue, // it is logged
-            Ok(client) => call.client = Some(client),
+            Err(why) => {
+                log::info!(target: "reconnect", "{remote}: connection attempt failed ({why})");
+                continue;
+            }
+            Ok(client) => {
+                log::info!(target: "reconnect", "{remote}: connected");
+                call.client = Some(client);
+            }
         }
         let saved = call.args.clone();
         find_database(command, call)?;
@@ -63,22 +69,24 @@ fn split_remotes(text: &str) -> Vec<&str> {
     remotes
 }
 
+/// Connects to one server, or says why not.
 fn open(remote: &str, call: &Call<'_>) -> Result<Client, String> {
-    let malformed = strerror(&stream::EndpointError::errno());
-    let refused = |why: String| {
-        log::debug!(target: "reconnect", "{remote}: connection attempt failed ({why})");
-        // A name that makes no sense could have been meant either way.
-        let or_listen = if why == malformed { " or listen" } else { "" };
-        format!("failed to connect{or_listen} to \"{remote}\" ({why})")
-    };
-    let endpoint: Endpoint = remote
-        .parse()
-        .map_err(|e: stream::EndpointError| refused(strerror(&io::Error::from(e))))?;
+    let endpoint: Endpoint =
+        remote.parse().map_err(|e: stream::EndpointError| strerror(&io::Error::from(e)))?;
     let endpoint = endpoint.in_dir(&dirs::rundir());
     let clock = &call.settings.clock;
     let keys = Keys::new(call.settings.daemon.tls(), clock);
-    let connected = Client::connect_with(&endpoint, &keys, clock, None);
-    connected.map_err(|e| refused(connect_failure(&e)))
+    if endpoint.is_passive() {
+        log::info!(target: "ovsdb_client", "{remote}: waiting for connection...");
+    }
+    Client::connect_with(&endpoint, &keys, clock, None).map_err(|e| connect_failure(&e))
+}
+
+fn refusal(remote: &str, why: &str) -> String {
+    // A name that makes no sense could have been meant either way.
+    let or_listen =
+        if why == strerror(&stream::EndpointError::errno()) { " or listen" } else { "" };
+    format!("failed to connect{or_listen} to \"{remote}\" ({why})")
 }
 
 /// Takes the database's name from the front of the arguments, if it is one, or chooses the default.

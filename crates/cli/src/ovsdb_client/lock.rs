@@ -28,7 +28,7 @@ fn run(call: &mut Call<'_>, method: &str) -> Result<(), String> {
     for method in ["lock", "steal", "unlock"] {
         add(&mut registry, method);
     }
-    watch::run(call, &mut client, registry, &mut |call, message| match message {
+    watch::run(call, &mut client, daemon, registry, &mut |call, message| match message {
         Message::Notify { method, params } if matches!(&*method, "locked" | "stolen") => {
             call.print(&format!("{method}\n"))?;
             call.print_json(&Json::Array(params))

@@ -31,6 +31,8 @@ const OWN_OPTIONS: &[Opt] = &[
     Opt::flag("force"),
     Opt::flag("leader-only"),
     Opt::flag("no-leader-only"),
+    Opt::flag("db-change-aware"),
+    Opt::flag("no-db-change-aware"),
     Opt::value("timeout").short('t'),
 ];
 
@@ -110,6 +112,8 @@ struct Settings {
     timestamp: bool,
     force: bool,
     leader_only: bool,
+    /// Whether the server is to tell monitors when their database goes away, instead of ending the connection.
+    db_change_aware: bool,
     timeout: Option<std::time::Duration>,
     daemon: DaemonOptions,
     vlog: Vlog,
@@ -187,6 +191,7 @@ fn execute(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Res
         timestamp: false,
         force: false,
         leader_only: true,
+        db_change_aware: true,
         timeout: None,
         daemon: DaemonOptions::default(),
         vlog: Vlog::install(PROGRAM, &clock),
@@ -263,6 +268,8 @@ impl Settings {
             "force" => self.force = true,
             "leader-only" => self.leader_only = true,
             "no-leader-only" => self.leader_only = false,
+            "db-change-aware" => self.db_change_aware = true,
+            "no-db-change-aware" => self.db_change_aware = false,
             "timeout" => self.timeout = Some(alarm::parse(option.arg(), 't')?),
             _ if self.style.take(option)? => {}
             _ => {
@@ -300,6 +307,7 @@ fn usage() -> String {
          \x20 -t, --timeout=SECS      give up after SECS seconds\n\
          \x20 --force                 \"restore\" even if the schemas differ\n\
          \x20 --no-leader-only        accept any member of a cluster\n\
+         \x20 --no-db-change-aware    monitors end with their connection when databases come and go\n\
          \x20 -h, --help              display this help message\n\
          \x20 -V, --version           display version information\n",
         commands.collect::<String>(),

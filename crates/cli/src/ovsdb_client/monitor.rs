@@ -47,7 +47,7 @@ pub(super) fn monitor(call: &mut Call<'_>) -> Result<(), String> {
     let schema = schema::fetch(call)?;
     let (name, groups) = call.args.split_first().ok_or("no table is named")?;
     if name == "ALL" && schema.table_named(name).is_none() {
-        let all = |table| watch_table(&schema, table, &[], None, &call.server);
+        let all = |table| watch_table(&schema, table, groups, None, &call.server);
         let (watched, requests): (Vec<_>, Vec<_>) =
             schema.tables().iter().map(all).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         return run(call, Version::Plain, watched, requests, None);
@@ -158,6 +158,14 @@ fn run(
     last: Option<Uuid>,
 ) -> Result<(), String> {
     let mut daemon = watch::start(call)?;
+    daemon.keep_stderr(); // it may have to say why it ends
+    if call.settings.db_change_aware {
+        match call.client()?.transact("set_db_change_aware", [Json::Bool(true)]) {
+            // A server that does not know this ends the connection instead.
+            Ok(_) | Err(ClientError::Refused(_)) => {}
+            Err(other) => return Err(format!("{}: receive failed ({other})", call.server)),
+        }
+    }
     let by_table = Json::object(watched.iter().map(|w| w.table.clone()).zip(requests));
     let mut params = vec![json!(call.database.clone()), Json::Null, by_table];
     params.extend(last.map(|id| json!(id.to_string())));
@@ -172,19 +180,26 @@ fn run(
 
     let mut client = call.client.take().ok_or("not connected")?;
     let mut registry = watch::registry(call);
-    add_commands(&mut registry, &call.database);
-    watch::run(call, &mut client, registry, &mut |call, message| match message {
+    add_commands(&mut registry);
+    watch::run(call, &mut client, daemon, registry, &mut |call, message| match message {
         Message::Notify { method, params } if *method == *version.update() => {
             show.update(call, &params)
+        }
+        Message::Notify { method, .. } if &*method == "monitor_canceled" => {
+            Err(format!("{}: {} database was removed", call.server, call.database))
         }
         _ => Ok(()),
     })
 }
 
 /// What testers do to a running monitor.
-fn add_commands(registry: &mut Registry<watch::Control<'_>>, _database: &str) {
-    registry.add("ovsdb-client/block", "", 0, 0, |control, _| control.blocked = true);
-    registry.add("ovsdb-client/unblock", "", 0, 0, |control, _| control.blocked = false);
+fn add_commands(registry: &mut Registry<watch::Control<'_>>) {
+    registry.add("ovsdb-client/block", "", 0, 0, |control, _| {
+        if std::mem::replace(&mut control.blocked, true) { "already blocking" } else { "" }
+    });
+    registry.add("ovsdb-client/unblock", "", 0, 0, |control, _| {
+        if std::mem::replace(&mut control.blocked, false) { "" } else { "already unblocked" }
+    });
     registry.add(
         "ovsdb-client/cond_change",
         "TABLE COND",

@@ -95,7 +95,7 @@ impl Background<'_> {
                 Child::Ready => {
                     if let Some(above) = above.take() {
                         above.tell();
-                        leave(self.vlog, self.chdir, false)?;
+                        leave(self.vlog, self.chdir, Kept::default())?;
                     }
                     await_end(child)
                 }
@@ -185,14 +185,20 @@ fn is_crash(end: End) -> bool {
 fn describe(end: End) -> String {
     match end {
         End::Exit(code) => format!("exit status {code}"),
-        End::Signal(signal) => format!("killed by signal {signal}"),
+        End::Signal(signal) => format!("killed ({})", crate::signals::name(signal)),
         End::Unknown => "ended".to_owned(),
     }
 }
 
-/// Leaves the terminal and the working directory that the daemon was started from, but for standard output if the daemon is there to
-/// print something.
-pub(super) fn leave(vlog: &Vlog, chdir: bool, prints: bool) -> Result<(), String> {
+/// What a daemon goes on to write to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+}
+
+/// Leaves the terminal and the working directory that the daemon was started from, but for what it is there to print to.
+pub(super) fn leave(vlog: &Vlog, chdir: bool, kept: Kept) -> Result<(), String> {
     silence_console(vlog);
     if chdir {
         std::env::set_current_dir("/").map_err(|e| format!("/: {}", stream::strerror(&e)))?;
@@ -200,10 +206,13 @@ pub(super) fn leave(vlog: &Vlog, chdir: bool, prints: bool) -> Result<(), String
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .and_then(|null| {
             rustix::stdio::dup2_stdin(&null)?;
-            if !prints {
+            if !kept.stdout {
                 rustix::stdio::dup2_stdout(&null)?;
             }
-            rustix::stdio::dup2_stderr(&null)
+            if !kept.stderr {
+                rustix::stdio::dup2_stderr(&null)?;
+            }
+            Ok(())
         });
     null.map_err(|e| format!("/dev/null: {}", stream::strerror(&e.into())))
 }

@@ -14,7 +14,7 @@ pub mod pidfile;
 use crate::dirs;
 use crate::options::{Opt, Parsed};
 use crate::vlog::{Destination, Level, Vlog};
-use detach::Readiness;
+use detach::{Kept, Readiness};
 use pidfile::Pidfile;
 use std::path::{Path, PathBuf};
 
@@ -156,7 +156,7 @@ impl DaemonOptions {
             vlog: vlog.clone(),
             detach: self.detach,
             chdir: !self.no_chdir,
-            prints: false,
+            kept: Kept::default(),
         })
     }
 
@@ -213,13 +213,18 @@ pub struct Daemon {
     vlog: Vlog,
     detach: bool,
     chdir: bool,
-    prints: bool,
+    kept: Kept,
 }
 
 impl Daemon {
     /// In the background, too, standard output is where it was.
     pub fn keep_stdout(&mut self) {
-        self.prints = true;
+        self.kept.stdout = true;
+    }
+
+    /// In the background, too, standard error is where it was.
+    pub fn keep_stderr(&mut self) {
+        self.kept.stderr = true;
     }
 
     /// The daemon serves now: lets the foreground process exit, and leaves the terminal and the working directory.
@@ -228,7 +233,7 @@ impl Daemon {
             readiness.tell();
         }
         if std::mem::take(&mut self.detach) {
-            detach::leave(&self.vlog, self.chdir, self.prints)?;
+            detach::leave(&self.vlog, self.chdir, self.kept)?;
         }
         Ok(())
     }

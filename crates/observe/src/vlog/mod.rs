@@ -245,6 +245,9 @@ impl Vlog {
 
     /// Switches the limits of log lines off or on, for some modules or all.
     pub fn set_rate_limits(&self, enabled: bool, modules: &[&str]) -> Result<(), String> {
+        // "any" says what no name at all says.
+        let modules =
+            if modules.iter().any(|m| m.eq_ignore_ascii_case("any")) { &[] } else { modules };
         let named: Option<Vec<String>> = modules.iter().map(|m| self.module_named(m)).collect();
         let mut named = named.ok_or("unknown module")?;
         if named.is_empty() {

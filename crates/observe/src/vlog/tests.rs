@@ -50,6 +50,7 @@ fn mistakes_read_as_the_references() {
         assert_eq!(vlog.set(spec).unwrap_err(), error, "{spec}");
     }
     assert_eq!(vlog.set_rate_limits(true, &["foo"]).unwrap_err(), "unknown module");
+    assert_eq!(vlog.set_rate_limits(true, &["ANY"]), Ok(()));
     assert_eq!(vlog.reopen().unwrap_err(), "Logging to file not configured");
     assert_eq!(vlog.set_syslog_method("foo").unwrap_err(), "unsupported syslog method 'foo'");
     vlog.set("FACILITY:local3").unwrap();
