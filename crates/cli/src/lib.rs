@@ -10,6 +10,7 @@ pub mod ofctl;
 pub mod ovsdb_client;
 pub mod ovsdb_tool;
 pub mod pki;
+mod schema_file;
 pub mod table;
 pub mod testcontroller;
 pub mod vsctl;

@@ -1,11 +1,10 @@
 //! Commands about databases and their schemas.
 
 use super::{Call, connect};
+use crate::schema_file;
 use crate::table::{Cell, Table};
-use jsonrpc::{Json, json};
+use jsonrpc::json;
 use ovsdb::{ColumnSchema, Schema};
-use std::io;
-use stream::strerror;
 
 pub(super) fn list_dbs(call: &mut Call<'_>) -> Result<(), String> {
     let names = connect::list(call)?;
@@ -66,28 +65,12 @@ pub(super) fn list_columns(call: &mut Call<'_>) -> Result<(), String> {
 }
 
 pub(super) fn convert(call: &mut Call<'_>) -> Result<(), String> {
-    let schema = read_schema(call.arg(0))?;
+    let schema = schema_file::read(call.arg(0))?;
     call.request("convert", vec![json!(schema.name()), schema.to_json()]).map(drop)
 }
 
 pub(super) fn needs_conversion(call: &mut Call<'_>) -> Result<(), String> {
-    let wanted = read_schema(call.arg(0))?;
+    let wanted = schema_file::read(call.arg(0))?;
     let present = fetch_named(call, wanted.name())?;
     call.print(if present == wanted { "no\n" } else { "yes\n" })
-}
-
-/// Reads a schema from a file.
-fn read_schema(path: &str) -> Result<Schema, String> {
-    let unreadable = |why: String| {
-        format!("failed to read schema: \"{path}\" could not be read as JSON ({why})")
-    };
-    let text = std::fs::read(path).map_err(|e| match e.kind() {
-        io::ErrorKind::IsADirectory => {
-            unreadable(format!("error reading JSON stream: {}", strerror(&e)))
-        }
-        _ => unreadable(format!("error opening \"{path}\": {}", strerror(&e))),
-    })?;
-    let json = Json::parse_bytes(&text).map_err(|e| unreadable(e.to_string()))?;
-    Schema::from_json(&json)
-        .map_err(|e| e.context(&format!("failed to parse \"{path}\" as ovsdb schema")).to_string())
 }

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use jsonrpc::Json;
 use observe::version::OVS_VERSION;
 use ovsdb::log::file::{FileLock, FileStorage, replace_file};
 use ovsdb::log::record::{FileKind, RecordReader};
@@ -14,20 +13,9 @@ use ovsdb::schema::SchemaVersion;
 use ovsdb::{Database, Schema, UuidSource};
 use stream::strerror;
 
-use super::{Args, Context, End, PROGRAM};
+use crate::schema_file;
 
-/// Reads a schema file.
-fn schema_file(name: &str) -> Result<Schema, String> {
-    let unreadable = |why: String| {
-        format!("failed to read schema: \"{name}\" could not be read as JSON ({why})")
-    };
-    let bytes = std::fs::read(name)
-        .map_err(|error| unreadable(format!("error opening \"{name}\": {}", strerror(&error))))?;
-    let json = Json::parse_bytes(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    Schema::from_json(&json).map_err(|error| {
-        error.context(&format!("failed to parse \"{name}\" as ovsdb schema")).to_string()
-    })
-}
+use super::{Args, Context, End, PROGRAM};
 
 /// Reads the schema that a database file begins with.
 fn database_schema(name: &str) -> Result<Schema, String> {
@@ -52,7 +40,7 @@ pub(super) fn read_database(name: &str) -> Result<Database, String> {
 
 pub(super) fn create(_: &mut Context<'_>, args: &Args) -> Result<End, String> {
     let (database, schema) = (args.database(0), args.schema(1));
-    let schema = schema_file(&schema)?;
+    let schema = schema_file::read(&schema)?;
     log::create(Path::new(&database), &database, &schema).map_err(text)?;
     Ok(End::Yes)
 }
@@ -63,7 +51,7 @@ pub(super) fn compact(context: &mut Context<'_>, args: &Args) -> Result<End, Str
 }
 
 pub(super) fn convert(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
-    let schema = Arc::new(schema_file(&args.schema(1))?);
+    let schema = Arc::new(schema_file::read(&args.schema(1))?);
     let comment = format!("converted by {PROGRAM} {OVS_VERSION}");
     rewrite(context, &args.database(0), args.get(2), &comment, |database| {
         // No row is made here, so the source of names may be any.
@@ -107,7 +95,7 @@ fn rewrite(
 }
 
 pub(super) fn needs_conversion(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
-    let schema = schema_file(&args.schema(1))?;
+    let schema = schema_file::read(&args.schema(1))?;
     let same = database_schema(&args.database(0))? == schema;
     context.print(if same { "no\n" } else { "yes\n" })
 }
@@ -132,17 +120,17 @@ pub(super) fn db_cksum(context: &mut Context<'_>, args: &Args) -> Result<End, St
 }
 
 pub(super) fn schema_name(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
-    let schema = schema_file(&args.schema(0))?;
+    let schema = schema_file::read(&args.schema(0))?;
     context.print(&format!("{}\n", schema.name()))
 }
 
 pub(super) fn schema_version(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
-    let schema = schema_file(&args.schema(0))?;
+    let schema = schema_file::read(&args.schema(0))?;
     context.print(&format!("{}\n", schema.version()))
 }
 
 pub(super) fn schema_cksum(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
-    let schema = schema_file(&args.schema(0))?;
+    let schema = schema_file::read(&args.schema(0))?;
     context.print(&format!("{}\n", schema.cksum()))
 }
 

@@ -39,6 +39,7 @@ pub(super) fn help(context: &mut Context<'_>, _: &Args) -> Result<End, String> {
 }
 
 pub(super) fn list_commands(context: &mut Context<'_>, _: &Args) -> Result<End, String> {
-    let names: String = COMMANDS.iter().map(|command| format!("{}\n", command.name)).collect();
-    context.print(&names)
+    let line = |command: &super::Command| format!("  {:<23} {}\n", command.name, command.usage);
+    let lines: String = COMMANDS.iter().map(line).collect();
+    context.print(&format!("The available commands are:\n{lines}"))
 }

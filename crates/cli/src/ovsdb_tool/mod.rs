@@ -24,6 +24,7 @@ use base::Clock;
 use observe::options::{COMMON, HasArg, Opt, Options};
 use observe::vlog::{Destination, Level};
 use observe::{Vlog, daemon, dirs, version};
+use ovsdb::Uuid;
 
 const PROGRAM: &str = "ovsdb-tool";
 
@@ -82,37 +83,41 @@ type Run = fn(&mut Context<'_>, &Args) -> Result<End, String>;
 
 struct Command {
     name: &'static str,
+    /// What `list-commands` says of the arguments.
+    usage: &'static str,
     min: usize,
     max: usize,
     run: Run,
 }
 
+/// In the reference's order, which `list-commands` shows.
+#[rustfmt::skip] // a table
 const COMMANDS: &[Command] = &[
-    Command { name: "create", min: 0, max: 2, run: files::create },
-    Command { name: "create-cluster", min: 3, max: 3, run: files::refuse_clusters },
-    Command { name: "join-cluster", min: 4, max: usize::MAX, run: files::refuse_clusters },
-    Command { name: "compact", min: 0, max: 2, run: files::compact },
-    Command { name: "convert", min: 0, max: 3, run: files::convert },
-    Command { name: "needs-conversion", min: 0, max: 2, run: files::needs_conversion },
-    Command { name: "db-name", min: 0, max: 1, run: files::db_name },
-    Command { name: "db-version", min: 0, max: 1, run: files::db_version },
-    Command { name: "db-cksum", min: 0, max: 1, run: files::db_cksum },
-    Command { name: "db-cid", min: 1, max: 1, run: cluster::db_cid },
-    Command { name: "db-sid", min: 1, max: 1, run: cluster::db_sid },
-    Command { name: "db-local-address", min: 1, max: 1, run: cluster::db_local_address },
-    Command { name: "db-is-clustered", min: 1, max: 1, run: files::is_clustered },
-    Command { name: "db-is-standalone", min: 1, max: 1, run: files::is_standalone },
-    Command { name: "schema-name", min: 0, max: 1, run: files::schema_name },
-    Command { name: "schema-version", min: 0, max: 1, run: files::schema_version },
-    Command { name: "schema-cksum", min: 0, max: 1, run: files::schema_cksum },
-    Command { name: "compare-versions", min: 3, max: 3, run: files::compare_versions },
-    Command { name: "query", min: 1, max: 2, run: transact::query },
-    Command { name: "transact", min: 1, max: 2, run: transact::transact },
-    Command { name: "show-log", min: 0, max: 1, run: show_log::show_log },
-    Command { name: "check-cluster", min: 1, max: usize::MAX, run: files::refuse_clusters },
-    Command { name: "cluster-to-standalone", min: 2, max: 2, run: files::refuse_clusters },
-    Command { name: "help", min: 0, max: usize::MAX, run: help::help },
-    Command { name: "list-commands", min: 0, max: usize::MAX, run: help::list_commands },
+    Command { name: "create", usage: "[db [schema]]", min: 0, max: 2, run: files::create },
+    Command { name: "create-cluster", usage: "db contents local", min: 3, max: 3, run: files::refuse_clusters },
+    Command { name: "join-cluster", usage: "db name local remote...", min: 4, max: usize::MAX, run: files::refuse_clusters },
+    Command { name: "compact", usage: "[db [dst]]", min: 0, max: 2, run: files::compact },
+    Command { name: "convert", usage: "[db [schema [dst]]]", min: 0, max: 3, run: files::convert },
+    Command { name: "needs-conversion", usage: "", min: 0, max: 2, run: files::needs_conversion },
+    Command { name: "db-name", usage: "[db]", min: 0, max: 1, run: files::db_name },
+    Command { name: "db-version", usage: "[db]", min: 0, max: 1, run: files::db_version },
+    Command { name: "db-cksum", usage: "[db]", min: 0, max: 1, run: files::db_cksum },
+    Command { name: "db-cid", usage: "db", min: 1, max: 1, run: cluster::db_cid },
+    Command { name: "db-sid", usage: "db", min: 1, max: 1, run: cluster::db_sid },
+    Command { name: "db-local-address", usage: "db", min: 1, max: 1, run: cluster::db_local_address },
+    Command { name: "db-is-clustered", usage: "db", min: 1, max: 1, run: files::is_clustered },
+    Command { name: "db-is-standalone", usage: "db", min: 1, max: 1, run: files::is_standalone },
+    Command { name: "schema-name", usage: "[schema]", min: 0, max: 1, run: files::schema_name },
+    Command { name: "schema-version", usage: "[schema]", min: 0, max: 1, run: files::schema_version },
+    Command { name: "schema-cksum", usage: "[schema]", min: 0, max: 1, run: files::schema_cksum },
+    Command { name: "query", usage: "[db] trns", min: 1, max: 2, run: transact::query },
+    Command { name: "transact", usage: "[db] trns", min: 1, max: 2, run: transact::transact },
+    Command { name: "show-log", usage: "[db]", min: 0, max: 1, run: show_log::show_log },
+    Command { name: "check-cluster", usage: "db...", min: 1, max: usize::MAX, run: files::refuse_clusters },
+    Command { name: "compare-versions", usage: "a op b", min: 3, max: 3, run: files::compare_versions },
+    Command { name: "help", usage: "", min: 0, max: usize::MAX, run: help::help },
+    Command { name: "list-commands", usage: "", min: 0, max: usize::MAX, run: help::list_commands },
+    Command { name: "cluster-to-standalone", usage: "db clusterdb", min: 2, max: 2, run: files::refuse_clusters },
 ];
 
 /// Runs the program; `args` are the command line's without the program's name.
@@ -149,6 +154,14 @@ fn execute(
             "more" => context.verbosity += 1,
             // There is no access control here to be subject to.
             "rbac-role" => {}
+            // Of use for clusters alone, which are refused below.
+            "cid" if option.arg().parse::<Uuid>().is_err() => {
+                return Err(format!("{}: not a valid UUID", option.arg()));
+            }
+            "election-timer" if !is_election_timer(option.arg()) => {
+                return Err("ovsdb error: election timer must be between 100 and 600000, in msec."
+                    .to_owned());
+            }
             "cid" | "election-timer" => {}
             "help" => return help::help(context, &Args(Vec::new())),
             "version" => return context.print(&version::text(PROGRAM)),
@@ -170,6 +183,10 @@ fn execute(
         return Err(format!("'{name}' command takes at most {} arguments", command.max));
     }
     (command.run)(context, &args)
+}
+
+fn is_election_timer(text: &str) -> bool {
+    text.parse::<u32>().is_ok_and(|ms| (100..=600_000).contains(&ms))
 }
 
 impl Context<'_> {

@@ -126,10 +126,9 @@ impl<'a> RecordReader<'a> {
             return problem("cannot identify file type");
         }
         let line = reader.line()?;
-        match line.as_deref() {
-            Some(line) if line.starts_with("OVSDB JSON ") => Ok((reader, FileKind::Standalone)),
-            Some(line) if line.starts_with("OVSDB CLUSTER ") => Ok((reader, FileKind::Clustered)),
-            _ => problem("unexpected file format"),
+        match line.as_deref().and_then(parse_header) {
+            Some(header) => Ok((reader, header.kind)),
+            None => problem("unexpected file format"),
         }
     }
 
