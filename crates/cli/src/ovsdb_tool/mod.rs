@@ -50,6 +50,8 @@ struct Context<'a> {
     clock: Clock,
     /// How often `-m` was given.
     verbosity: usize,
+    /// The role that transactions have to be allowed to; without one everything is.
+    role: Option<String>,
 }
 
 /// The arguments of a command.
@@ -129,7 +131,7 @@ pub fn run(
     let clock = Clock::real();
     let vlog = Vlog::install(PROGRAM, &clock);
     vlog.set_level(None, Some(Destination::Console), Level::Warn);
-    let mut context = Context { out, err, clock, verbosity: 0 };
+    let mut context = Context { out, err, clock, verbosity: 0, role: None };
     let result = execute(&mut context, args, &vlog);
     // A reader that has gone away is no reason to complain.
     let _ = context.out.flush();
@@ -152,8 +154,9 @@ fn execute(
     while let Some(option) = options.next()? {
         match option.name {
             "more" => context.verbosity += 1,
-            // There is no access control here to be subject to.
-            "rbac-role" => {}
+            "rbac-role" => {
+                context.role = Some(option.arg().to_owned()).filter(|role| !role.is_empty());
+            }
             // Of use for clusters alone, which are refused below.
             "cid" if option.arg().parse::<Uuid>().is_err() => {
                 return Err(format!("{}: not a valid UUID", option.arg()));

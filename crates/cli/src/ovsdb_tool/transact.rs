@@ -1,11 +1,13 @@
 //! `query` and `transact`: a transaction on a file that no server has open.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonrpc::Json;
 use ovsdb::execute::{Access, Context as Surroundings, Outcome};
 use ovsdb::log::Log;
+use ovsdb::rbac::Caller;
 use ovsdb::transaction::Parsed;
 use ovsdb::{Database, Error, ErrorKind, Transaction, UuidSource};
 
@@ -15,7 +17,7 @@ use super::{Args, Context, End};
 pub(super) fn query(context: &mut Context<'_>, args: &Args) -> Result<End, String> {
     let (name, request) = arguments(args)?;
     let mut database = read_database(&name)?;
-    let reply = match execute(&mut database, &request)? {
+    let reply = match execute(context, &mut database, &request)? {
         Executed::Reply(reply) => reply,
         // What it changed ends with this process.
         Executed::Checked(transaction) => transaction.results(),
@@ -31,7 +33,7 @@ pub(super) fn transact(context: &mut Context<'_>, args: &Args) -> Result<End, St
         return Err(damage.to_string());
     }
     let mut database = opened.database;
-    let reply = match execute(&mut database, &request)? {
+    let reply = match execute(context, &mut database, &request)? {
         Executed::Reply(reply) => reply,
         Executed::Checked(transaction) => {
             let written = log.append(vec![transaction], &database, context.date());
@@ -59,7 +61,11 @@ enum Executed {
     Checked(Transaction<ovsdb::transaction::Checked>),
 }
 
-fn execute(database: &mut Database, request: &Json) -> Result<Executed, String> {
+fn execute(
+    context: &Context<'_>,
+    database: &mut Database,
+    request: &Json,
+) -> Result<Executed, String> {
     let refuse = |details: &str| Ok(Executed::Reply(Error::syntax(request, details).to_json()));
     let Some(params) = request.as_array() else { return refuse("array expected") };
     let operations = match params.split_first() {
@@ -69,7 +75,10 @@ fn execute(database: &mut Database, request: &Json) -> Result<Executed, String> 
     let mut uuids = random_uuids()?;
     let surroundings = Surroundings {
         uuids: &mut uuids,
-        access: Access::ReadWrite,
+        access: match &context.role {
+            Some(role) => Access::Role(Arc::new(Caller { role: role.clone(), name: None })),
+            None => Access::ReadWrite,
+        },
         holds_lock: &|_| false,
         waited: Duration::ZERO,
     };

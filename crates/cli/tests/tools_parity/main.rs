@@ -292,7 +292,17 @@ fn ovsdb_tool_does_what_debians_does() {
     // Files that both get: Debian's, with a history; clustered ones, which ours tells of as far as it can; broken ones.
     let narrow = r#"{"name":"T","version":"2.0.0","tables":{"A":{"columns":{"n":{"type":"integer"}},"isRoot":true}}}"#;
     let wide = r#"{"name":"T","version":"1.9.9","cksum":"1 2","tables":{"A":{"columns":{"n":{"type":"integer"},"s":{"type":"string"}},"isRoot":true}}}"#;
+    let roles = r#"{"name":"T","version":"1.0.0","tables":{"A":{"columns":{"n":{"type":"integer"}},"isRoot":true},
+        "RBAC_Role":{"isRoot":true,"columns":{"name":{"type":"string"},"permissions":{"type":{"key":"string",
+            "value":{"type":"uuid","refTable":"P","refType":"weak"},"min":0,"max":"unlimited"}}}},
+        "P":{"isRoot":true,"columns":{"table":{"type":"string"},"insert_delete":{"type":"boolean"},
+            "authorization":{"type":{"key":"string","min":0,"max":"unlimited"}},
+            "update":{"type":{"key":"string","min":0,"max":"unlimited"}}}}}}"#;
+    let rules = r#"["T",{"op":"insert","table":"P","uuid-name":"p","row":{"table":"A","insert_delete":false,"authorization":"",
+        "update":"n"}},{"op":"insert","table":"RBAC_Role","row":{"name":"worker","permissions":["map",[["A",["named-uuid","p"]]]]}},
+        {"op":"insert","table":"A","row":{"n":1}}]"#;
     for (name, text) in [
+        ("roles", roles),
         ("narrow", narrow),
         ("wide", wide),
         ("bad", "{\"name\":5}"),
@@ -306,6 +316,8 @@ fn ovsdb_tool_does_what_debians_does() {
         "transact\nmade.db\n[\"T\",{\"op\":\"insert\",\"table\":\"A\",\"row\":{\"n\":1,\"s\":\"x\"},\"uuid\":\"11111111-1111-4111-8111-111111111111\"},{\"op\":\"comment\",\"comment\":\"first\"}]",
         "transact\nmade.db\n[\"T\",{\"op\":\"update\",\"table\":\"A\",\"where\":[],\"row\":{\"n\":2}}]",
         "transact\nmade.db\n[\"T\",{\"op\":\"delete\",\"table\":\"A\",\"where\":[]},{\"op\":\"comment\",\"comment\":\"last\"}]",
+        "create roles.db roles",
+        &format!("transact\nroles.db\n{}", rules.replace('\n', " ")),
         "create-cluster cluster.db narrow unix:r.sock",
         "join-cluster joining.db T tcp:127.0.0.1:9 tcp:127.0.0.1:8",
     ] {
@@ -370,6 +382,10 @@ fn ovsdb_tool_does_what_debians_does() {
         "compare-versions 1.2.3",
         "query\nmade.db\n[\"T\",{\"op\":\"select\",\"table\":\"A\",\"where\":[],\"columns\":[\"n\"]}]",
         "query\nmade.db\n[\"T\"",
+        "--rbac-role=worker\nquery\nroles.db\n[\"T\",{\"op\":\"insert\",\"table\":\"A\",\"row\":{}}]",
+        "--rbac-role=worker\ntransact\nroles.db\n[\"T\",{\"op\":\"update\",\"table\":\"A\",\"where\":[],\"row\":{\"n\":2}}]",
+        "--rbac-role=nobody\ntransact\nroles.db\n[\"T\",{\"op\":\"update\",\"table\":\"A\",\"where\":[],\"row\":{\"n\":3}}]",
+        "--rbac-role=\ntransact\nroles.db\n[\"T\",{\"op\":\"delete\",\"table\":\"A\",\"where\":[]}]",
         "query\nmade.db\n[\"U\"]",
         "query\ncluster.db\n[\"T\"]",
         "transact\nnone.db\n[\"T\"]",
