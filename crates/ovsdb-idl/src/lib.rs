@@ -15,7 +15,12 @@
 //! - The client brings the schema it was written for, so that no round trip is needed to learn it. Only if the server objects
 //!   (an older or newer database), its schema is fetched and what it lacks is left out; missing columns read as absent.
 //!
-//! Read in this order: [`interest`], [`replica`], [`changes`], [`txn`], [`outcome`], [`protocol`], then a driver.
+//! Read in this order: [`interest`], [`replica`], [`changes`], [`txn`], [`outcome`], [`protocol`], then a driver. Whoever wants to see it work
+//! first finds a program in [`blocking`], a daemon in [`polled`], and a conversation without a server in [`protocol`].
+//!
+//! # What it does not do
+//! There is no authentication here but that of the connection ([`stream::tls`]). A value that the schema forbids is found by the server,
+//! not by [`Txn`]. A transaction that ends as [`Outcome::TryAgain`] has to be built anew by the client, from the replica as it is then.
 
 pub mod blocking;
 pub mod changes;
@@ -26,6 +31,14 @@ pub mod protocol;
 pub mod replica;
 pub mod txn;
 mod update;
+
+/// The crates whose types appear here.
+pub use {base, jsonrpc, ovsdb, stream};
+
+/// The examples in the README are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use changes::{Change, ChangeKind, Changes};
 pub use interest::{Interest, UnknownName};

@@ -2,6 +2,40 @@
 //!
 //! Each turn of the loop calls [`Database::run`], looks at [`Database::take_changes`] and at outcomes, commits, calls
 //! [`Database::watch`] and sleeps until the poller or [`Database::deadline`] wakes it.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use ovsdb_idl::ovsdb::Schema;
+//! use ovsdb_idl::polled::Database;
+//! use ovsdb_idl::{ChangeKind, Interest, Protocol, base, jsonrpc, stream};
+//!
+//! /// Tells of chassis that come and go, whichever server of the cluster leads.
+//! fn follow(schema: Arc<Schema>) -> Result<(), Box<dyn std::error::Error>> {
+//!     let clock = base::Clock::real();
+//!     let servers = ["tcp:192.0.2.1:6642", "tcp:192.0.2.2:6642", "tcp:192.0.2.3:6642"];
+//!     let servers = servers.iter().map(|server| server.parse()).collect::<Result<Vec<_>, _>>()?;
+//!     let session = jsonrpc::Session::new(servers, jsonrpc::Limits::default(), clock.now());
+//!     let interest = Interest::none(schema).watch("Chassis", &["name", "hostname"])?;
+//!     let protocol = Protocol::new("OVN_Southbound", interest, [0; 32]);
+//!     let mut database = Database::new(session, protocol);
+//!     let poller = stream::Poller::new()?;
+//!     let mut events = Vec::new();
+//!     loop {
+//!         database.run(clock.now());
+//!         for change in database.take_changes().table("Chassis") {
+//!             match change.kind() {
+//!                 ChangeKind::Deleted => println!("{} is gone", change.uuid()),
+//!                 _ => println!("{} is new or different", change.uuid()),
+//!             }
+//!         }
+//!         database.watch(&poller, 0)?;
+//!         let now = clock.now();
+//!         let timeout = database.deadline(now).map(|deadline| deadline.since(now));
+//!         poller.wait(timeout, &mut events)?;
+//!     }
+//! }
+//! ```
 
 use std::io;
 

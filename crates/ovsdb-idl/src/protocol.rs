@@ -10,6 +10,68 @@
 //! before on another, and, unless [`Protocol::set_leader_only`] says otherwise, leads. A server that will not do, or does no longer,
 //! is a [`ProtocolError::Unfit`]: the driver tries the next. What the server says of itself is asked first, so that nobody sends a
 //! large database in vain; with [`Protocol::expect_one_server`] it is asked together with the contents, which saves the wait.
+//!
+//! # A driver of one's own
+//! A driver says when a connection is there ([`Protocol::connected`]) and when it is gone ([`Protocol::disconnected`]), sends what
+//! [`Protocol::next_outgoing`] yields, and hands over what comes ([`Protocol::receive`]). Here the server's part is played by hand:
+//!
+//! ```
+//! use ovsdb_idl::jsonrpc::{Json, Message, json};
+//! use ovsdb_idl::ovsdb::{Datum, Schema};
+//! use ovsdb_idl::{Interest, Outcome, Protocol};
+//!
+//! fn answer(request: Message) -> Option<Message> {
+//!     let Message::Request { id, method, params } = request else { return None };
+//!     let row = "7f1e2b3c-0000-4000-8000-000000000001";
+//!     let result = match &*method {
+//!         "set_db_change_aware" => json!({}),
+//!         // What the server says of itself..
+//!         "monitor_cond" => json!({"Database": {"7f1e2b3c-0000-4000-8000-000000000002": {"initial":
+//!             {"name": "D", "model": "standalone", "connected": true, "leader": true}}}}),
+//!         // ..and the contents: whether they are only what was missed, the last transaction, the rows.
+//!         "monitor_cond_since" => json!([false, "7f1e2b3c-0000-4000-8000-000000000003",
+//!             {"Host": {(row): {"initial": {"name": "one"}}}}]),
+//!         "transact" => {
+//!             let update = params.get(1)?;
+//!             assert_eq!(update.get("op").and_then(Json::as_str), Some("update"));
+//!             json!([{"count": 1}])
+//!         }
+//!         _ => return Some(Message::Error { id, error: json!("unknown method") }),
+//!     };
+//!     Some(Message::Reply { id, result })
+//! }
+//!
+//! fn talk(protocol: &mut Protocol) -> Result<(), ovsdb_idl::ProtocolError> {
+//!     while let Some(request) = protocol.next_outgoing() {
+//!         answer(request).map_or(Ok(()), |reply| protocol.receive(reply))?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let schema = Json::parse(r#"{"name": "D", "version": "1.0.0", "tables":
+//!     {"Host": {"isRoot": true, "columns": {"name": {"type": "string"}}}}}"#)?;
+//! let interest = Interest::everything(Schema::from_json(&schema)?.into());
+//! let mut protocol = Protocol::new("D", interest, [0; 32]);
+//! protocol.connected();
+//! talk(&mut protocol)?;
+//! assert!(protocol.is_live());
+//! let host = protocol.replica().only_row("Host").ok_or("no host")?;
+//! assert_eq!(host.text("name"), "one");
+//!
+//! let (uuid, schema) = (host.uuid(), protocol.replica().schema().clone());
+//! let table = schema.table_id("Host").ok_or("no such table")?;
+//! let name = schema.table(table).column_id("name").ok_or("no such column")?;
+//! let mut txn = protocol.begin();
+//! txn.set(table, uuid, name, Datum::from("two"));
+//! let txn = txn.finish();
+//! let commit = protocol.commit(txn);
+//! assert_eq!(protocol.outcome(commit), None);
+//! talk(&mut protocol)?;
+//! assert!(matches!(protocol.outcome(commit), Some(Outcome::Success { .. })));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

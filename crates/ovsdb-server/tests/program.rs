@@ -204,6 +204,13 @@ fn hostile_clients_do_not_disturb_others() {
         b"{\"id\":1,\"method\":\"transact\",\"params\":{}}",
         b"\xff\xfe\x00",
         &b"[".repeat(100_000),
+        &b"{\"a\":".repeat(100_000),
+        // Of a pair of surrogates one half, either, or both the wrong way round; then in UTF-8, which has none; then no UTF-8.
+        br#"{"id":1,"method":"transact","params":["T",{"op":"comment","comment":"\udc00"}]}"#,
+        br#"{"id":1,"method":"transact","params":["T",{"op":"comment","comment":"\udc00\ud800"}]}"#,
+        b"{\"id\":1,\"method\":\"transact\",\"params\":[\"T\",{\"op\":\"comment\",\"comment\":\"\xed\xa0\x80\"}]}",
+        b"{\"id\":1,\"method\":\"transact\",\"params\":[\"T\",{\"op\":\"comment\",\"comment\":\"\xc0\xaf\"}]}",
+        br#"{"id":1,"method":"transact","params":["T",{"op":"comment","comment":1e99999999999999999999}]}"#,
         b"{\"id\":1,\"method\":\"transact\",\"params\":[\"T\",{\"op\":\"insert\",\"table\":\"R\",\"row\":{\"r\":1e999}}]}",
         b"{\"id\":1,\"method\":\"transact\",\"params\":[\"T\",{\"op\":\"insert\",\"table\":\"R\",\"row\":{\"s\":\"\\ud800\"}}]}",
     ] {
