@@ -15,6 +15,9 @@ pub(super) fn help(context: &mut Context<'_>, _: &Args) -> Result<End, String> {
          \x20 db-name [DB]                  print the name of DB's schema\n\
          \x20 db-version [DB]               print the version of DB's schema\n\
          \x20 db-cksum [DB]                 print the checksum of DB's schema\n\
+         \x20 db-cid DB                     print the identifier of DB's cluster\n\
+         \x20 db-sid DB                     print the identifier of DB's server in it\n\
+         \x20 db-local-address DB           print that server's address in it\n\
          \x20 db-is-clustered DB            exit with 0 if DB is clustered, else 2\n\
          \x20 db-is-standalone DB           exit with 0 if DB is standalone, else 2\n\
          \x20 schema-name [SCHEMA]          print SCHEMA's name\n\
@@ -29,6 +32,7 @@ pub(super) fn help(context: &mut Context<'_>, _: &Args) -> Result<End, String> {
          {}\n\
          Other options:\n\
          \x20 -m, --more                  increase show-log verbosity\n\
+         \x20 --rbac-role=ROLE            query and transact as ROLE may\n\
          \x20 -h, --help                  display this help message\n\
          \x20 -V, --version               display version information\n",
         default_database().display(),

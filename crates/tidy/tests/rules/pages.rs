@@ -184,7 +184,7 @@ fn ovs_testcontroller_8() {
 #[test]
 fn ovsdb_client_1() {
     let help = output(|a, out, err| cli::ovsdb_client::run(a, out, err), "--help");
-    // It has no control socket, whatever the text that daemons share says.
+    // Its control socket cannot be moved, whatever the text that daemons share says.
     let mut options = long_options(&help);
     options.remove("unixctl");
     describes_options("ovsdb-client.1", &options);
