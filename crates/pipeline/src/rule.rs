@@ -13,6 +13,7 @@ use openflow::{Instructions, Match};
 
 use crate::options::Options;
 use crate::pattern::matching;
+use crate::program::for_each_action;
 
 /// A rule of a table. Immutable: a modification makes another that shares its [`Usage`].
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Rule {
     pub flags: Flags,
     /// What it does.
     pub instructions: Arc<Instructions>,
+    /// Whether what it does names nothing that the program keeps count of: see [`is_plain`].
+    pub(crate) is_plain: bool,
     /// Which clauses of conjunctions it is: for rules that do nothing else.
     pub(crate) clauses: Box<[Clause]>,
     /// When it was added.
@@ -136,6 +139,16 @@ pub(crate) fn duration(time: Duration) -> openflow::message::stats::Duration {
         seconds: u32::try_from(time.as_secs()).unwrap_or(u32::MAX),
         nanoseconds: time.subsec_nanos(),
     }
+}
+
+/// Whether no rule, group or meter depends on whether a rule is there that does this: it teaches nothing, and uses no group and
+/// no meter. Nearly all are so, and whoever keeps count need not look at what they do.
+pub(crate) fn is_plain(instructions: &Instructions) -> bool {
+    let mut is_plain = instructions.meter.is_none();
+    for_each_action(instructions, |action| {
+        is_plain &= !matches!(action, Action::Learn(_) | Action::Group(_) | Action::Meter(_));
+    });
+    is_plain
 }
 
 /// The clauses that a rule is that does this: none unless it is nothing else.

@@ -185,7 +185,7 @@ impl<const N: usize, V: Entry> Rules<N, V> {
         let (old, gone) = table.remove(self.seed, pattern, priority)?;
         if gone {
             let tries = self.tries.iter_mut().zip(&self.prefixes).zip(table.prefixes());
-            for ((trie, part), len) in tries {
+            for ((trie, part), len) in tries.filter(|(_, len)| **len > 0) {
                 trie.remove(part.read_sparse(pattern), *len);
             }
         }

@@ -265,12 +265,13 @@ impl<V: Rule> Subtable<V> {
     /// Adds a rule; gives the one that it replaces, and whether the row is new.
     pub(super) fn insert(&mut self, seed: u64, value: V) -> (Option<V>, bool) {
         let priority = value.priority();
-        let hash = self.hash(seed, value.pattern().values());
+        let hashes = self.hashes(seed, value.pattern().values());
+        let hash = hashes[STAGES - 1];
         let found = self
             .rows
             .find_mut(spread(hash), |r| r.hash() == hash && is(r, value.pattern().values()));
         let Some(row) = found else {
-            self.count_row::<true>(seed, value.pattern());
+            self.count_row::<true>(&hashes, value.pattern());
             self.rows.insert_unique(spread(hash), Row::One(hash, value), |r| spread(r.hash()));
             *self.rest.priorities.entry(priority).or_default() += 1;
             return (None, true);
@@ -301,7 +302,8 @@ impl<V: Rule> Subtable<V> {
         pattern: &Sparse,
         priority: i32,
     ) -> Option<(V, bool)> {
-        let hash = self.hash(seed, pattern.values());
+        let hashes = self.hashes(seed, pattern.values());
+        let hash = hashes[STAGES - 1];
         let same = |row: &Row<V>| row.hash() == hash && is(row, pattern.values());
         let mut found = self.rows.find_entry(spread(hash), same).ok()?;
         if !found.get().entries().iter().any(|v| v.priority() == priority) {
@@ -324,7 +326,7 @@ impl<V: Rule> Subtable<V> {
             },
         };
         if gone {
-            self.count_row::<false>(seed, pattern);
+            self.count_row::<false>(&hashes, pattern);
         }
         if let Some(count) = self.rest.priorities.get_mut(&priority) {
             *count -= 1;
@@ -336,27 +338,27 @@ impl<V: Rule> Subtable<V> {
     }
 
     /// The hash that rows are found by.
-    pub(super) fn hash(&self, seed: u64, values: &[u64]) -> u32 {
+    fn hash(&self, seed: u64, values: &[u64]) -> u32 {
+        self.hashes(seed, values)[STAGES - 1]
+    }
+
+    /// The hashes of the words up to each stage. Rows are found by the last.
+    #[inline]
+    fn hashes(&self, seed: u64, values: &[u64]) -> [u32; STAGES] {
         let mut mixer = Mixer::new(seed);
         let mut from = 0;
-        for stage in 0..STAGES {
+        std::array::from_fn(|stage| {
             let end = self.end(stage);
             mixer.words(values.get(from..end).unwrap_or_default());
             from = end;
-        }
-        mixer.so_far()
+            mixer.so_far()
+        })
     }
 
-    /// A row came (or went): counts it in stages and ports.
-    fn count_row<const CAME: bool>(&mut self, seed: u64, pattern: &Sparse) {
-        let values = pattern.values();
-        let mut mixer = Mixer::new(seed);
-        let mut from = 0;
-        for (counts, end) in self.stages.iter_mut().zip(self.ends) {
-            let end = usize::from(end);
-            mixer.words(values.get(from..end).unwrap_or_default());
-            from = end;
-            if CAME { counts.add(mixer.so_far()) } else { counts.remove(mixer.so_far()) }
+    /// A row with these hashes came (or went): counts it in stages and ports.
+    fn count_row<const CAME: bool>(&mut self, hashes: &[u32; STAGES], pattern: &Sparse) {
+        for (counts, hash) in self.stages.iter_mut().zip(hashes) {
+            if CAME { counts.add(*hash) } else { counts.remove(*hash) }
         }
         if let Some(ports) = &mut self.rest.ports {
             let number = ports.part.read_sparse(pattern);

@@ -44,7 +44,9 @@ impl Found {
 
 /// The bit behind a prefix of that length, as an index.
 fn branch(bits: u128, len: u8) -> usize {
-    usize::from(bits.checked_shl(len.into()).unwrap_or(0) >> 127 == 1)
+    // Walks wait for it at each node: a shift of one word takes less than one of two.
+    let word = if len < 64 { (bits >> 64) as u64 } else { bits as u64 };
+    (word >> (63 - len % 64) & 1) as usize
 }
 
 /// How many of the highest bits agree.

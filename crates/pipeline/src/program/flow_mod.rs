@@ -14,7 +14,7 @@ use super::select::Filter;
 use super::{Changes, INTERNAL_TABLE, Program, Removed, refuse};
 use crate::pattern::terms;
 use crate::request::Request;
-use crate::rule::{Rule, Usage, clauses};
+use crate::rule::{Rule, Usage, clauses, is_plain};
 
 impl Program {
     /// Does what a controller asks, or nothing of it.
@@ -119,6 +119,7 @@ impl Program {
             hard_timeout: head.hard_timeout,
             importance: head.importance,
             flags: head.flags,
+            is_plain: is_plain(&request.instructions),
             clauses: clauses(&request.instructions),
             instructions: self.instructions.of(&request.instructions),
             created: now,
@@ -155,6 +156,7 @@ impl Program {
             let cookie = Some(head.new_cookie).filter(|cookie| *cookie != u64::MAX);
             let rule = Rule {
                 cookie: cookie.unwrap_or(old.cookie),
+                is_plain: is_plain(&instructions),
                 clauses: clauses(&instructions),
                 instructions: instructions.clone(),
                 modified: now,
@@ -252,6 +254,7 @@ impl Program {
             hard_timeout: 0,
             importance: 0,
             flags: Default::default(),
+            is_plain: is_plain(&instructions),
             clauses: Box::default(),
             instructions: Arc::new(instructions),
             created: now,

@@ -82,6 +82,9 @@ impl Limits {
         if let Some(limit) = self.0.get_mut(&(rule.table, rule.cookie)) {
             limit.rules -= 1;
         }
+        if rule.is_plain {
+            return;
+        }
         for_each_limit(&rule.instructions, |lesson| {
             if let Some(limit) = self.0.get_mut(&lesson) {
                 limit.teachers -= 1;
@@ -94,11 +97,13 @@ impl Limits {
 
     /// A rule has come. `cookies` has all but that.
     pub(super) fn add(&mut self, rule: &Rule, cookies: &Index<u64>) {
-        for_each_limit(&rule.instructions, |(table, cookie)| {
-            let count = || cookies.of(cookie).filter(|rule| rule.table == table).count();
-            let limit = self.0.entry((table, cookie));
-            limit.or_insert_with(|| Limit { teachers: 0, rules: count() }).teachers += 1;
-        });
+        if !rule.is_plain {
+            for_each_limit(&rule.instructions, |(table, cookie)| {
+                let count = || cookies.of(cookie).filter(|rule| rule.table == table).count();
+                let limit = self.0.entry((table, cookie));
+                limit.or_insert_with(|| Limit { teachers: 0, rules: count() }).teachers += 1;
+            });
+        }
         if let Some(limit) = self.0.get_mut(&(rule.table, rule.cookie)) {
             limit.rules += 1;
         }

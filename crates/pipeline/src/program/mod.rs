@@ -52,6 +52,7 @@ pub use bundle::{Edit, Failed};
 pub use change::{Change, Changes, Removed};
 pub use select::{sends_to, uses_group};
 pub use settings::{Miss, Overflow, TableSettings, Vacancy};
+pub(crate) use store::for_each_action;
 pub use touched::{TableSet, Touched};
 
 use crate::group::Group;

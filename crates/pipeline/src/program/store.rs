@@ -77,16 +77,20 @@ impl Program {
     fn place(&mut self, rule: Arc<Rule>) -> Option<Arc<Rule>> {
         let old = self.table_mut(rule.table)?.insert(rule.clone());
         // First the new, so that what both teach is never forgotten.
-        self.learners.add(&rule.instructions);
+        if !rule.is_plain {
+            self.learners.add(&rule.instructions);
+        }
         if let Some(old) = &old {
             self.unindex(old);
         }
         self.limits.add(&rule, &self.cookies);
         self.cookies.add(rule.cookie, &rule);
-        for_each_reference(&rule.instructions, |reference| match reference {
-            Reference::Group(id) => self.group_users.add(id, &rule),
-            Reference::Meter(id) => self.meter_users.add(id, &rule),
-        });
+        if !rule.is_plain {
+            for_each_reference(&rule.instructions, |reference| match reference {
+                Reference::Group(id) => self.group_users.add(id, &rule),
+                Reference::Meter(id) => self.meter_users.add(id, &rule),
+            });
+        }
         self.timers.watch(&rule);
         old
     }
@@ -99,9 +103,12 @@ impl Program {
     }
 
     fn unindex(&mut self, rule: &Rule) {
-        self.learners.remove(&rule.instructions);
         self.limits.remove(rule);
         self.cookies.remove(rule.cookie, rule);
+        if rule.is_plain {
+            return;
+        }
+        self.learners.remove(&rule.instructions);
         for_each_reference(&rule.instructions, |reference| match reference {
             Reference::Group(id) => self.group_users.remove(id, rule),
             Reference::Meter(id) => self.meter_users.remove(id, rule),
@@ -136,7 +143,7 @@ pub(super) fn for_each_reference(all: &Instructions, mut f: impl FnMut(Reference
 }
 
 /// All actions of instructions, those inside of others too.
-pub(super) fn for_each_action<'a>(all: &'a Instructions, mut f: impl FnMut(&'a Action)) {
+pub(crate) fn for_each_action<'a>(all: &'a Instructions, mut f: impl FnMut(&'a Action)) {
     flatten(&all.apply, &mut f);
     flatten(all.write_actions.as_deref().unwrap_or_default(), &mut f);
 }
