@@ -9,6 +9,7 @@ use std::fmt;
 
 use flow::{FlowKey, Mask, MaskedKey, WORDS};
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::Mixer;
 
@@ -226,17 +227,21 @@ impl<V> Subtable<V> {
     }
 
     fn insert(&mut self, seed: u64, key: &FlowKey, value: V) -> Option<V> {
-        if let Some(row) = self.find(seed, key) {
-            return Some(std::mem::replace(&mut self.values[row], value));
-        }
         let mut space = [0; WORDS];
         let (h, want) = self.compress(seed, key, &mut space);
-        // Row numbers are 32 bits: four thousand million patterns do not fit into memory.
-        let row = self.values.len() as u32;
+        let (rows, n) = (&self.rows, self.words.len());
+        let row = |row: u32| &rows[row as usize * n..][..n];
+        let place = self.index.entry(h, |&at| row(at) == want, |&at| hash(seed, row(at)));
+        match place {
+            Entry::Occupied(at) => {
+                let at = *at.get() as usize;
+                return Some(std::mem::replace(&mut self.values[at], value));
+            }
+            // Row numbers are 32 bits: four thousand million patterns do not fit into memory.
+            Entry::Vacant(at) => drop(at.insert(self.values.len() as u32)),
+        }
         self.rows.extend_from_slice(want);
         self.values.push(value);
-        let (rows, n) = (&self.rows, self.words.len());
-        self.index.insert_unique(h, row, |&row| hash(seed, &rows[row as usize * n..][..n]));
         None
     }
 

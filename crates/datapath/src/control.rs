@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use base::{Clock, Instant, Version};
-use flow::{Action, DpPort, FlowKey, MaskedKey};
+use classifier::Pattern;
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey};
 use netdev::Device;
 use packet::Packet;
 
@@ -498,6 +499,16 @@ impl Answers<'_> {
     pub fn put_flow(
         &mut self,
         key: MaskedKey,
+        actions: Arc<[Action]>,
+        version: Version,
+    ) -> Result<Arc<Flow>, PutError> {
+        self.put_pattern((&Pattern::new(&key), key.mask()), actions, version)
+    }
+
+    /// The same, of a key as flows keep it, and its mask.
+    pub fn put_pattern(
+        &mut self,
+        key: (&Pattern, &Mask),
         actions: Arc<[Action]>,
         version: Version,
     ) -> Result<Arc<Flow>, PutError> {

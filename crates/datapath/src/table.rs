@@ -76,18 +76,17 @@ impl FlowTable {
         self.flows.find(hash, |f| *f.pattern() == pattern)
     }
 
-    /// Installs; an equal key's flow is replaced and dies.
+    /// Installs a flow of this key, whose mask this is; an equal key's flow is replaced and dies.
     pub(crate) fn put(
         &mut self,
-        key: MaskedKey,
+        (pattern, mask): (&Pattern, &Mask),
         actions: Arc<[Action]>,
         version: Version,
         now: Instant,
     ) -> Result<Arc<Flow>, PutError> {
-        let pattern = Pattern::new(&key);
-        let ufid = Ufid::new(self.seed, &pattern);
+        let ufid = Ufid::new(self.seed, pattern);
         let hash = ufid.0 as u64;
-        if let Some(old) = self.flows.find_mut(hash, |f| *f.pattern() == pattern) {
+        if let Some(old) = self.flows.find_mut(hash, |f| f.pattern() == pattern) {
             let new = Arc::new(old.with_actions(actions, version));
             std::mem::replace(old, new.clone()).kill();
             return Ok(new);
@@ -95,11 +94,11 @@ impl FlowTable {
         if self.flows.len() >= self.flow_limit {
             return Err(PutError::TooManyFlows { limit: self.flow_limit });
         }
-        if self.masks.len() >= self.mask_limit && !self.masks.contains_key(key.mask()) {
+        if self.masks.len() >= self.mask_limit && !self.masks.contains_key(mask) {
             return Err(PutError::TooManyMasks { limit: self.mask_limit });
         }
-        *self.masks.entry(*key.mask()).or_default() += 1;
-        let flow = Arc::new(Flow::new(ufid, pattern, actions, version, now));
+        *self.masks.entry_ref(mask).or_default() += 1;
+        let flow = Arc::new(Flow::new(ufid, pattern.clone(), actions, version, now));
         self.flows.insert_unique(hash, flow.clone(), |f| f.ufid().0 as u64);
         Ok(flow)
     }
@@ -143,7 +142,9 @@ mod tests {
     #[test]
     fn replacing_kills_the_old_and_keeps_the_count() {
         let mut table = FlowTable::new(1, 2, 1);
-        let put = |t: &mut FlowTable, k| t.put(k, Arc::new([]), Version(0), Instant::default());
+        let put = |t: &mut FlowTable, k| {
+            t.put((&Pattern::new(&k), k.mask()), Arc::new([]), Version(0), Instant::default())
+        };
         let first = put(&mut table, key(1, !0)).unwrap();
         let second = put(&mut table, key(1, !0)).unwrap();
         assert!(!first.is_live() && second.is_live());

@@ -47,10 +47,16 @@ const _: () = assert!(flow::WORDS <= 64);
 impl Beside {
     fn of(key: &FlowKey, flow: &Flow) -> Self {
         let masked = flow.key();
-        let differs = |i: &usize| key.words()[*i] != masked.key().words()[*i];
-        let places = || (0..flow::WORDS).filter(differs);
-        let which = places().fold(0, |bits, i| bits | 1 << i);
-        Self { which, words: places().map(|i| key.words()[i]).collect() }
+        let both = key.words().iter().zip(masked.key().words());
+        let differ = (0..).zip(both).filter(|(_, (word, own))| word != own);
+        let (mut which, mut words) = (0, [0; flow::WORDS]);
+        let mut count = 0;
+        for ((place, (word, _)), next) in differ.zip(&mut words) {
+            which |= 1 << place;
+            *next = *word;
+            count += 1;
+        }
+        Self { which, words: words.iter().take(count).copied().collect() }
     }
 
     /// The key.

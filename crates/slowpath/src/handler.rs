@@ -21,7 +21,10 @@ use base::Instant;
 use classifier::Pattern;
 use datapath::{Answers, Miss, MissReason, Resolver};
 use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, Protocol, RecircId, SlowReason};
-use xlate::{Effect, Request, Translation, Use, Wait, translate, translate_tunnel_output};
+use xlate::{
+    Effect, Memory, Request, Translation, Use, Wait, translate, translate_tunnel_output,
+    translate_with,
+};
 
 use crate::flows::Delta;
 use crate::path_mtu::News;
@@ -73,13 +76,25 @@ impl Access<'_> {
             Access::Write(state) => state,
         }
     }
+
+    fn role(&mut self) -> Role<'_> {
+        match self {
+            Access::Read(state) => Role::Reader(state),
+            Access::Write(state) => Role::Writer(state),
+        }
+    }
+}
+
+/// The same, while a batch is planned.
+enum Role<'a> {
+    Reader(&'a State),
+    Writer(&'a mut State),
 }
 
 /// A flow that a batch brings.
 struct Brought {
-    key: MaskedKey,
-    /// The same, to find packets by.
     pattern: Pattern,
+    mask: Mask,
     /// The key of the packet that brings it.
     first: FlowKey,
     options: Box<[u8]>,
@@ -161,27 +176,50 @@ impl Shared {
 
     /// What is to become of each; `None` if that takes a writer, for there is something to learn.
     fn plan(&self, access: &mut Access<'_>, misses: &[Miss], now: Instant) -> Option<Plan> {
+        match access.role() {
+            Role::Reader(state) => {
+                let (tables, mut memory) = (state.tables(), Memory::default());
+                self.plan_by(Role::Reader(state), misses, now, |_, request| {
+                    translate_with(&state.snapshot, &tables, request, &mut memory)
+                })
+            }
+            // What it learns may change what tables say.
+            writer => self.plan_by(writer, misses, now, |state, request| {
+                translate(&state.snapshot, &state.tables(), request)
+            }),
+        }
+    }
+
+    fn plan_by<'m>(
+        &self,
+        mut role: Role<'_>,
+        misses: &'m [Miss],
+        now: Instant,
+        mut translate: impl FnMut(&State, &Request<'m>) -> Translation,
+    ) -> Option<Plan> {
         let mut plan = Plan::default();
         for miss in misses {
             let fate = match miss.reason {
-                MissReason::NoFlow => self.find_flow(access, miss, &mut plan.flows, now)?,
-                MissReason::Action(SlowReason::Neighbour(token)) => match access {
-                    Access::Read(_) => return None,
-                    Access::Write(_) => Fate::Neighbour(token),
+                MissReason::NoFlow => {
+                    self.find_flow(&mut role, miss, &mut plan.flows, now, &mut translate)?
+                }
+                MissReason::Action(SlowReason::Neighbour(token)) => match role {
+                    Role::Reader(_) => return None,
+                    Role::Writer(_) => Fate::Neighbour(token),
                 },
                 MissReason::Action(SlowReason::Controller(message)) => {
                     Fate::Controller(message.state)
                 }
-                MissReason::Action(SlowReason::PathMtu) => match access {
-                    Access::Read(state) if matches!(state.path_news(miss), News::Narrower(..)) => {
+                MissReason::Action(SlowReason::PathMtu) => match &role {
+                    Role::Reader(state) if matches!(state.path_news(miss), News::Narrower(..)) => {
                         return None;
                     }
-                    Access::Read(_) | Access::Write(_) => Fate::PathMtu,
+                    Role::Reader(_) | Role::Writer(_) => Fate::PathMtu,
                 },
                 MissReason::Action(SlowReason::Fragment(host)) => Fate::Fragment(host),
-                MissReason::Action(SlowReason::Protocol(Protocol::Lacp)) => match access {
-                    Access::Read(_) => return None,
-                    Access::Write(_) => Fate::Aggregate,
+                MissReason::Action(SlowReason::Protocol(Protocol::Lacp)) => match role {
+                    Role::Reader(_) => return None,
+                    Role::Writer(_) => Fate::Aggregate,
                 },
                 MissReason::TooBig { .. } => Fate::TooBig,
                 MissReason::Action(_) => Fate::Nothing, // nothing asks for these yet
@@ -192,28 +230,31 @@ impl Shared {
     }
 
     /// The flow that a miss brings, or that an earlier one of its batch has brought.
-    fn find_flow(
+    fn find_flow<'m>(
         &self,
-        access: &mut Access<'_>,
-        miss: &Miss,
+        role: &mut Role<'_>,
+        miss: &'m Miss,
         flows: &mut Vec<Brought>,
         now: Instant,
+        translate: impl FnOnce(&State, &Request<'m>) -> Translation,
     ) -> Option<Fate> {
         let delta = delta(miss);
         if let Some(at) = flows.iter().position(|flow| flow.pattern.matches(&miss.key)) {
-            self.learn_from(access, &flows[at].uses, Vec::new(), delta, now)?;
+            self.learn_from(role, &flows[at].uses, Vec::new(), delta, now)?;
             return Some(Fate::Flow(at));
         }
-        let state = access.state();
-        let t = translate(&state.snapshot, &state.tables(), &request(miss, now));
+        let state = match role {
+            Role::Reader(state) => state,
+            Role::Writer(state) => &**state,
+        };
+        let t = translate(state, &request(miss, now));
         let Translation { actions, mask, effects, uses, .. } = t;
-        self.learn_from(access, &uses, effects, delta, now)?;
+        self.learn_from(role, &uses, effects, delta, now)?;
         let mask =
             if self.exact_flows.load(Ordering::Relaxed) { whole(&miss.key, &mask) } else { mask };
-        let key = MaskedKey::new(&miss.key, &mask);
         flows.push(Brought {
-            pattern: Pattern::new(&key),
-            key,
+            pattern: Pattern::new(&MaskedKey::new(&miss.key, &mask)),
+            mask,
             first: miss.key,
             options: miss.options.clone(),
             actions: actions.into(),
@@ -226,19 +267,19 @@ impl Shared {
     /// Learns what a packet teaches; `None` if there is something, and who wants to is a reader.
     fn learn_from(
         &self,
-        access: &mut Access<'_>,
+        role: &mut Role<'_>,
         uses: &[Use],
         effects: Vec<Effect>,
         delta: Delta,
         now: Instant,
     ) -> Option<()> {
-        match access {
-            Access::Read(state) => {
+        match role {
+            Role::Reader(state) => {
                 let is_known =
                     !state.has_news(uses, delta, now) && !state.has_effect(&effects, now);
                 is_known.then_some(())
             }
-            Access::Write(state) => {
+            Role::Writer(state) => {
                 self.teach(state, uses, delta, now);
                 self.apply(state, effects, now);
                 Some(())
@@ -288,7 +329,9 @@ impl Shared {
         let mut flows = lock(&self.flows);
         let has_room = flows.by_ufid.len() < self.flow_limit.load(Ordering::Relaxed);
         let flow = has_room
-            .then(|| out.put_flow(brought.key, brought.actions.clone(), version))
+            .then(|| {
+                out.put_pattern((&brought.pattern, &brought.mask), brought.actions.clone(), version)
+            })
             .and_then(Result::ok);
         match flow {
             Some(flow) => {

@@ -31,6 +31,7 @@ mod hash;
 mod in_band;
 mod ingress;
 mod inject;
+mod memory;
 mod native;
 mod normal;
 mod output;
@@ -49,6 +50,7 @@ pub use aggregate::hashed;
 pub use explain::{Explained, Resumed, Taught, describe, explain, flow_text, options_of};
 pub use frozen::{Frozen, Frozens};
 pub use inject::{translate_packet_out, translate_resumed};
+pub use memory::Memory;
 pub use request::{
     Aggregates, Effect, Entered, Fork, Grouped, Learn, LearnRule, MacTables, Met, MeterIds, Needed,
     Programs, Request, Resolve, Shorten, Tables, Translation, Use, Wait,
@@ -56,7 +58,9 @@ pub use request::{
 pub use run::REASON_EXPLICIT_MISS;
 pub use terminate::show_listeners;
 pub use view::View;
-pub use walk::{MAX_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, translate, translate_tunnel_output};
+pub use walk::{
+    MAX_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, translate, translate_tunnel_output, translate_with,
+};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ use ::packet::wire::ethernet::eth_type;
 use flow::{FlowKey, Mask, TunnelKey, Vlan};
 use pipeline::{Key, KeyMask, Registers};
 
+use crate::memory::Answer;
+
 /// Where a tag comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -54,6 +56,20 @@ impl Packet {
         let received = mask.0.mpls.iter_mut().skip(self.labels_off);
         received.zip(labels).for_each(|(bits, seen)| *bits |= seen);
         mask.union(&fields);
+    }
+
+    /// Adds to the mask what an answer depends on that is remembered.
+    pub(crate) fn look_again(&self, answer: &Answer<'_>, mask: &mut Mask) {
+        if answer.moves {
+            return self.look(&answer.mask(), mask);
+        }
+        let words = mask.0.words_mut();
+        for (i, bits, _) in &answer.looked {
+            // Those behind are not the packet's.
+            if let Some(word) = words.get_mut(usize::from(*i)) {
+                *word |= bits;
+            }
+        }
     }
 
     /// The outermost VLAN tag.

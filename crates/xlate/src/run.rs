@@ -36,6 +36,9 @@ const REASON_IMPLICIT_MISS: u8 = 7;
 /// Bytes that the stack may hold.
 const MAX_STACK: usize = 65_536;
 
+/// Rules that packets are in the middle of, mostly at most.
+const FRAMES: usize = 12;
+
 /// A packet in a bridge's program.
 #[derive(Clone)]
 pub(crate) struct Run<'a> {
@@ -332,7 +335,8 @@ impl<'a> Walk<'a> {
 
     /// Says whether the packet's way ends here.
     fn run_frames(&mut self, run: &mut Run<'a>, first: Frame<'a, '_>, set: ActionSet) -> bool {
-        let mut frames = vec![first];
+        let mut frames = Vec::with_capacity(FRAMES);
+        frames.push(first);
         let mut ended = false;
         while let Some(frame) = frames.last_mut() {
             let next = if self.has_failed() { Next::Exit } else { self.next_step(run, frame) };
@@ -488,13 +492,35 @@ impl<'a> Walk<'a> {
     ) -> Option<&'a Arc<Rule>> {
         let own = run.packet.key.registers.in_port;
         run.packet.key.registers.in_port = in_port.unwrap_or(own);
-        let mut looked = KeyMask::any();
-        let rule = run.program.and_then(|p| p.lookup(table, &run.packet.key, &mut looked));
-        run.packet.look(&looked, &mut self.mask);
+        let rule = match self.recall(run, table) {
+            Some(rule) => rule,
+            None => self.look_up(run, table),
+        };
         let view = self.view(&run.packet);
         run.packet.key.registers.in_port = own;
         self.resubmits += 1;
         self.uses.push(Use::Met(Met { bridge: run.bridge.id, table, rule: rule.cloned(), view }));
+        rule
+    }
+
+    /// The rule that the packet meets in a table, or that it meets none, if the table has said so to one before.
+    fn recall(&mut self, run: &Run<'a>, table: u8) -> Option<Option<&'a Arc<Rule>>> {
+        if is_fragment(run) {
+            return None;
+        }
+        let answer = self.memory.as_mut()?.recall(run.bridge.id, table, &run.packet.key)?;
+        run.packet.look_again(answer, &mut self.mask);
+        Some(answer.rule)
+    }
+
+    /// The same, of the table.
+    fn look_up(&mut self, run: &Run<'a>, table: u8) -> Option<&'a Arc<Rule>> {
+        let (mut looked, key) = (KeyMask::any(), &run.packet.key);
+        let rule = run.program.and_then(|p| p.lookup(table, key, &mut looked));
+        run.packet.look(&looked, &mut self.mask);
+        if let Some(memory) = self.memory.as_mut().filter(|_| !is_fragment(run)) {
+            memory.note((run.bridge.id, table), key, &looked, rule);
+        }
         rule
     }
 
@@ -567,6 +593,11 @@ impl<'a> Walk<'a> {
         self.run_actions(run, &actions);
         self.close();
     }
+}
+
+/// Whether it is a part of a packet, which tables may take for something else than its key says.
+fn is_fragment(run: &Run<'_>) -> bool {
+    run.packet.key.flow.ip_frag & flow::frag::ANY != 0
 }
 
 /// Step number `i`, from 0: instructions act in this order, however they were written.

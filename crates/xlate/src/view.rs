@@ -55,10 +55,18 @@ const OPTIONS: std::ops::Range<usize> = {
     first..first + 33
 };
 
+/// Whether this word of a key is of what moves within packets, or is looked at with others: [`Packet::look`] knows how.
+pub(crate) fn moves(word: usize) -> bool {
+    word == VLANS || LABELS.contains(&word) || OPTIONS.contains(&word)
+}
+
 /// Whether packets of the flow may have come with options that it does not match.
 fn looks_past_options(flow: &MaskedKey) -> bool {
     flow.key().tunnel.is_set() && flow.mask().0.tunnel.options == 0
 }
+
+/// Words that are looked at together.
+const CHUNK: usize = 8;
 
 const OTHER_THAN_CONJUNCTION: u64 =
     !((u32::MAX as u64) << (8 * (offset_of!(Registers, conj_id) % 8)));
@@ -67,16 +75,30 @@ impl View {
     /// Of a packet that was received as `received`.
     pub(crate) fn of(packet: &Packet, received: &FlowKey, is_outer: bool) -> Self {
         let (flow, registers) = packet.key.words().split_at(flow::WORDS);
-        let numbered = (flow::WORDS as u8..).zip(registers);
-        let registers = numbered.filter(|(_, word)| **word != 0).map(|(i, w)| (i, *w)).collect();
-        let mut this = Self { registers, changed: SmallVec::new(), is_outer };
-        if !is_outer {
-            let unsure = |i: usize| {
-                let moved = i == VLANS && !packet.has_tags_in_place();
-                let hidden = i == PORTS && packet.key.flow.ip_frag & frag::ANY != 0;
-                if moved || hidden { u64::MAX } else { 0 }
-            };
-            for (i, (now, was)) in flow.iter().zip(received.words()).enumerate() {
+        let mut this = Self { is_outer, ..Self::default() };
+        for (at, words) in (flow::WORDS..).step_by(CHUNK).zip(registers.chunks(CHUNK)) {
+            // Nearly all are zero.
+            if words.iter().fold(0, |all, word| all | word) != 0 {
+                let set = (at as u8..).zip(words).filter(|(_, word)| **word != 0);
+                this.registers.extend(set.map(|(i, word)| (i, *word)));
+            }
+        }
+        if is_outer {
+            return this;
+        }
+        let moved = !packet.has_tags_in_place();
+        let hidden = packet.key.flow.ip_frag & frag::ANY != 0;
+        let unsure = |i: usize| {
+            if i == VLANS && moved || i == PORTS && hidden { u64::MAX } else { 0 }
+        };
+        let chunks = flow.chunks(CHUNK).zip(received.words().chunks(CHUNK));
+        for (at, (now, was)) in (0..).step_by(CHUNK).zip(chunks) {
+            let differ = now.iter().zip(was).fold(0, |all, (now, was)| all | (now ^ was));
+            // Nearly all are as they were.
+            if differ == 0 && !moved && !hidden {
+                continue;
+            }
+            for (i, (now, was)) in (at..).zip(now.iter().zip(was)) {
                 let bits = now ^ was | unsure(i);
                 if bits != 0 {
                     this.changed.push((i as u8, bits));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use flow::{Action, DropCause, FlowKey, Mask, Protocol, RecircId, SlowReason, TunnelKey};
 use pipeline::{BridgeId, Key, OfPort, PortKind, PortRef, Program, Snapshot};
 
+use crate::memory::Memory;
 use crate::packet::Packet;
 use crate::request::{Effect, Fork, Request, Tables, Translation, Use, Wait};
 use crate::run::Run;
@@ -15,6 +16,8 @@ use crate::view::View;
 
 /// How deep bridges, copies of packets and resubmits to the same or an earlier table may nest.
 pub const MAX_DEPTH: u32 = 64;
+/// What flows use, mostly at most: about a thing for each table.
+const USES: usize = 14;
 /// Most tables that a packet is looked up in, in one translation.
 pub const MAX_RESUBMITS: u32 = 4096;
 /// Most actions of one translation.
@@ -23,34 +26,22 @@ pub const MAX_ACTIONS: u32 = 8192;
 /// Translates a packet that a datapath port brought in. See the crate's essay.
 pub fn translate(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) -> Translation {
     let mut walk = Walk::new(snapshot, tables, request);
-    let mut packet = Packet::new(request.key);
-    walk.look_at_what_always_matters(request.key);
-    if request.key.recirc_id != 0 {
-        match tables.frozens.get(RecircId(request.key.recirc_id)) {
-            Some(frozen) => walk.thaw(&frozen, request.key),
-            // Whoever froze it is gone, and so is what it was to do.
-            None => walk.fail(DropCause::NoRecirculationContext, || {
-                format!("Recirculation context not found for ID {:x}", request.key.recirc_id)
-            }),
-        }
-        return walk.finish();
-    }
-    if let Some(entered) = &request.entered {
-        let at = PortRef { bridge: entered.bridge, port: OfPort(entered.registers.in_port) };
-        walk.in_port = Some(at);
-        let mut first = Key { flow: *request.key, registers: entered.registers };
-        first.registers.actset_output = openflow::Port::UNSET.0;
-        walk.first = Some(Box::new(first));
-        walk.enter(at, packet);
-        return walk.finish();
-    }
-    match walk.ingress(&mut packet) {
-        Ok(at) => {
-            walk.in_port = Some(at);
-            walk.enter(at, packet);
-        }
-        Err(cause) => walk.give_up(cause),
-    }
+    walk.translate(request);
+    walk.finish()
+}
+
+/// The same, of a packet that comes with others.
+pub fn translate_with<'a>(
+    snapshot: &'a Snapshot,
+    tables: &'a Tables<'a>,
+    request: &Request<'a>,
+    memory: &mut Memory<'a>,
+) -> Translation {
+    let mut walk = Walk::new(snapshot, tables, request);
+    memory.begin();
+    walk.memory = Some(mem::take(memory));
+    walk.translate(request);
+    *memory = walk.memory.take().unwrap_or_default();
     walk.finish()
 }
 
@@ -120,6 +111,8 @@ pub(crate) struct Walk<'a> {
     view: Option<Arc<View>>,
     /// Whether it is a tunnel's outer packet.
     is_outer: bool,
+    /// What tables have said to packets before.
+    pub(crate) memory: Option<Memory<'a>>,
 }
 
 impl<'a> Walk<'a> {
@@ -139,7 +132,7 @@ impl<'a> Walk<'a> {
             received: *request.key,
             actions: Vec::new(),
             effects: Vec::new(),
-            uses: Vec::new(),
+            uses: Vec::with_capacity(USES),
             trace: request.want_trace.then(Trace::default),
             cause: None,
             depth: 0,
@@ -152,6 +145,38 @@ impl<'a> Walk<'a> {
             forks: Vec::new(),
             view: None,
             is_outer: false,
+            memory: None,
+        }
+    }
+
+    /// All of it, of a packet that a datapath port brought in.
+    fn translate(&mut self, request: &Request<'_>) {
+        let mut packet = Packet::new(request.key);
+        self.look_at_what_always_matters(request.key);
+        if request.key.recirc_id != 0 {
+            match self.tables.frozens.get(RecircId(request.key.recirc_id)) {
+                Some(frozen) => self.thaw(&frozen, request.key),
+                // Whoever froze it is gone, and so is what it was to do.
+                None => self.fail(DropCause::NoRecirculationContext, || {
+                    format!("Recirculation context not found for ID {:x}", request.key.recirc_id)
+                }),
+            }
+            return;
+        }
+        if let Some(entered) = &request.entered {
+            let at = PortRef { bridge: entered.bridge, port: OfPort(entered.registers.in_port) };
+            self.in_port = Some(at);
+            let mut first = Key { flow: *request.key, registers: entered.registers };
+            first.registers.actset_output = openflow::Port::UNSET.0;
+            self.first = Some(Box::new(first));
+            return self.enter(at, packet);
+        }
+        match self.ingress(&mut packet) {
+            Ok(at) => {
+                self.in_port = Some(at);
+                self.enter(at, packet);
+            }
+            Err(cause) => self.give_up(cause),
         }
     }
 

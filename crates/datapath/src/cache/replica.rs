@@ -88,23 +88,28 @@ impl Replica {
             return;
         }
         let key = flow.key();
-        if let Some(&place) = self.table.get(&key) {
-            let place = &mut self.places[place as usize];
-            let was = place.take().filter(|was| was.flow.shares_cells(&flow));
-            let cell = was.map_or_else(|| flow.new_cell(), |was| was.cell);
-            *place = Some(Held::new(flow, cell));
-            return;
-        }
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() as u32 - 1
         });
-        if self.table.insert(&key, place).is_err() {
-            self.free.push(place);
-            return;
+        let same = match self.table.insert(&key, place) {
+            Ok(None) => {
+                let cell = flow.new_cell();
+                self.places[place as usize] = Some(Held::new(flow, cell));
+                return;
+            }
+            Ok(same) => same,
+            Err(_) => None,
+        };
+        self.free.push(place);
+        if let Some(same) = same {
+            // Mostly there is none; so it is asked for where the new one is put.
+            let _ = self.table.insert(&key, same);
+            let place = &mut self.places[same as usize];
+            let was = place.take().filter(|was| was.flow.shares_cells(&flow));
+            let cell = was.map_or_else(|| flow.new_cell(), |was| was.cell);
+            *place = Some(Held::new(flow, cell));
         }
-        let cell = flow.new_cell();
-        self.places[place as usize] = Some(Held::new(flow, cell));
     }
 
     /// Takes out this flow, or a dead one with the same key: one that it had replaced, if it was removed before it got here.
