@@ -95,9 +95,6 @@ enum Role<'a> {
 struct Brought {
     pattern: Pattern,
     mask: Mask,
-    /// The key of the packet that brings it.
-    first: FlowKey,
-    options: Box<[u8]>,
     actions: Arc<[Action]>,
     uses: Arc<[Use]>,
     /// An attempt was made to install it.
@@ -197,7 +194,8 @@ impl Shared {
         now: Instant,
         mut translate: impl FnMut(&State, &Request<'m>) -> Translation,
     ) -> Option<Plan> {
-        let mut plan = Plan::default();
+        let (fates, flows) = (Vec::with_capacity(misses.len()), Vec::with_capacity(misses.len()));
+        let mut plan = Plan { fates, flows };
         for miss in misses {
             let fate = match miss.reason {
                 MissReason::NoFlow => {
@@ -255,8 +253,6 @@ impl Shared {
         flows.push(Brought {
             pattern: Pattern::new(&MaskedKey::new(&miss.key, &mask)),
             mask,
-            first: miss.key,
-            options: miss.options.clone(),
             actions: actions.into(),
             uses: uses.into(),
             tried: false,
@@ -297,7 +293,7 @@ impl Shared {
                     let flow = &mut plan.flows[at];
                     let state = access.state();
                     if !std::mem::replace(&mut flow.tried, true) {
-                        self.install(state, flow, &mut out, now);
+                        self.install(state, flow, &miss, &mut out, now);
                     }
                     // The flow does not count it: it never passes the flow table.
                     self.count((state, &mut tally), &flow.uses, delta(&miss), now);
@@ -323,8 +319,15 @@ impl Shared {
         tally.write(access.state());
     }
 
-    /// Installs a flow if there is room. The packet goes its way in any case.
-    fn install(&self, state: &State, brought: &Brought, out: &mut Answers<'_>, now: Instant) {
+    /// Installs the flow that a packet brings if there is room. The packet goes its way in any case.
+    fn install(
+        &self,
+        state: &State,
+        brought: &Brought,
+        miss: &Miss,
+        out: &mut Answers<'_>,
+        now: Instant,
+    ) {
         let version = state.version();
         let mut flows = lock(&self.flows);
         let has_room = flows.by_ufid.len() < self.flow_limit.load(Ordering::Relaxed);
@@ -335,7 +338,7 @@ impl Shared {
             .and_then(Result::ok);
         match flow {
             Some(flow) => {
-                let first = (&brought.first, brought.options.clone());
+                let first = (&miss.key, miss.options.clone());
                 flows.insert(flow, first, brought.uses.clone(), version);
             }
             None => {

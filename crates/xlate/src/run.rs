@@ -602,14 +602,20 @@ fn is_fragment(run: &Run<'_>) -> bool {
 
 /// Step number `i`, from 0: instructions act in this order, however they were written.
 fn step(instructions: &Instructions, i: usize) -> Option<StepRef<'_>> {
-    let meter = instructions.meter.map(StepRef::Meter);
-    let apply = instructions.apply.iter().map(StepRef::Action);
+    let i = match instructions.meter {
+        Some(meter) if i == 0 => return Some(StepRef::Meter(meter)),
+        meter => i - usize::from(meter.is_some()),
+    };
+    // Most are these.
+    if let Some(action) = instructions.apply.get(i) {
+        return Some(StepRef::Action(action));
+    }
     let clear = instructions.clear_actions.then_some(StepRef::ClearActions);
     let write = instructions.write_actions.as_deref().map(StepRef::WriteActions);
     let metadata = instructions.write_metadata.map(|(v, m)| StepRef::WriteMetadata(v, m));
     let goto = instructions.goto_table.map(StepRef::GotoTable);
-    let mut all = meter.into_iter().chain(apply).chain(clear).chain(write).chain(metadata);
-    all.by_ref().chain(goto).nth(i)
+    let mut rest = clear.into_iter().chain(write).chain(metadata).chain(goto);
+    rest.nth(i - instructions.apply.len())
 }
 
 /// How a trace names the rule that a packet meets.

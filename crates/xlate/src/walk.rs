@@ -107,8 +107,9 @@ pub(crate) struct Walk<'a> {
     /// What has brought the translation to nothing.
     failure: Option<DropCause>,
     pub(crate) forks: Vec<Fork>,
-    /// What the packet was like at the last lookup.
+    /// What the packet was like at the last lookup, and its key there.
     view: Option<Arc<View>>,
+    viewed: Key,
     /// Whether it is a tunnel's outer packet.
     is_outer: bool,
     /// What tables have said to packets before.
@@ -144,6 +145,7 @@ impl<'a> Walk<'a> {
             failure: None,
             forks: Vec::new(),
             view: None,
+            viewed: Key::default(),
             is_outer: false,
             memory: None,
         }
@@ -182,7 +184,15 @@ impl<'a> Walk<'a> {
 
     /// What a packet is like that is about to be looked up in a table. Those that are alike share it.
     pub(crate) fn view(&mut self, packet: &Packet) -> Arc<View> {
+        // Mostly nothing has happened to it between two tables. Where tags come from its key does not say.
+        if let Some(last) = &self.view
+            && packet.has_tags_in_place()
+            && packet.key.words() == self.viewed.words()
+        {
+            return last.clone();
+        }
         let view = View::of(packet, &self.received, self.is_outer);
+        self.viewed = packet.key;
         match &self.view {
             Some(last) if **last == view => last.clone(),
             _ => self.view.insert(Arc::new(view)).clone(),
@@ -270,13 +280,14 @@ impl<'a> Walk<'a> {
                 run.packet.key.registers = given.unwrap_or(run.packet.key.registers);
                 run.is_first = walk.depth == 1;
                 run.is_home = walk.in_port.is_some_and(|home| home.bridge == at.bridge);
-                let came = run.packet;
-                if walk.is_for_aggregate(bridge, at.port, &came) {
+                let is_in_band = run.is_first && program.is_some_and(Program::is_in_band);
+                let came = is_in_band.then_some(run.packet);
+                if walk.is_for_aggregate(bridge, at.port, &run.packet) {
                     walk.push(Action::Userspace(SlowReason::Protocol(Protocol::Lacp)));
                 } else {
                     walk.run_tables(&mut run);
                 }
-                if run.is_first && program.is_some_and(Program::is_in_band) {
+                if let Some(came) = came {
                     walk.deliver_dhcp(bridge, &came);
                 }
                 if walk.depth == 1 {
@@ -317,7 +328,9 @@ impl<'a> Walk<'a> {
         let outer_done = mem::replace(&mut self.done, *key);
         let outer_received = mem::replace(&mut self.received, *key);
         let was_outer = mem::replace(&mut self.is_outer, true);
+        self.view = None;
         inner(self);
+        self.view = None;
         self.is_outer = was_outer;
         self.mask = outer_mask;
         (self.done, self.received) = (outer_done, outer_received);
