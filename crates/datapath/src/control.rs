@@ -393,7 +393,7 @@ impl Datapath {
 
     /// Several answers to the slow path's packets, handed to the workers at once when dropped.
     pub fn answers(&self) -> Answers<'_> {
-        Answers { inner: &self.0, items: Vec::new() }
+        Answers { inner: &self.0, items: Vec::new(), now: None }
     }
 
     /// Runs `actions` on a missed packet, in the worker that it came from, before that worker receives again.
@@ -487,6 +487,8 @@ pub struct Answers<'a> {
     inner: &'a Inner,
     /// In the order in which they were given.
     items: Vec<Answer>,
+    /// When the first flow was.
+    now: Option<Instant>,
 }
 
 enum Answer {
@@ -512,7 +514,8 @@ impl Answers<'_> {
         actions: Arc<[Action]>,
         version: Version,
     ) -> Result<Arc<Flow>, PutError> {
-        let now = self.inner.shared.clock.now();
+        let clock = &self.inner.shared.clock;
+        let now = *self.now.get_or_insert_with(|| clock.now());
         let flow = self.inner.shared.table().put(key, actions, version, now)?;
         if flow.has_forerunner() {
             self.inner.shared.offload().forget(flow.ufid());

@@ -1,16 +1,14 @@
 //! An installed flow: what it matches, what it does, and what it has seen.
-//!
-//! Workers come and go while flows stay, so a flow does not know how many there are: a worker that installs a flow takes a
-//! [`StatsCell`] of its own from it, and readers add all cells up.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Instant, Version};
 use classifier::{Mixer, Pattern};
 use flow::{Action, MaskedKey};
-use smallvec::SmallVec;
+
+use crate::counts::{Cell, Counts, FlowStats};
 
 /// A flow's unique id: a hash of its key and mask under the datapath's seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,45 +55,6 @@ impl fmt::Display for Ufid {
     }
 }
 
-/// What a flow has seen, all workers together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlowStats {
-    /// Packets; a super-packet counts as one.
-    pub packets: u64,
-    /// Bytes of frames, from the Ethernet header on.
-    pub bytes: u64,
-    /// When the last one passed.
-    pub used: Option<Instant>,
-    /// All TCP flags seen.
-    pub tcp_flags: u16,
-}
-
-/// One worker's share of a flow's statistics, on a cache line of its own. Only that worker writes it, so plain loads and
-/// stores do.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub(crate) struct StatsCell {
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    /// Nanoseconds plus one; 0 for never.
-    used: AtomicU64,
-    tcp_flags: AtomicU64,
-}
-
-impl StatsCell {
-    /// Counts a group of packets. To be called by the cell's worker alone.
-    pub(crate) fn count(&self, packets: u64, bytes: u64, tcp_flags: u16, now: Instant) {
-        let bump = |cell: &AtomicU64, n: u64| {
-            cell.store(cell.load(Ordering::Relaxed) + n, Ordering::Relaxed)
-        };
-        bump(&self.packets, packets);
-        bump(&self.bytes, bytes);
-        self.used.store(now.as_nanos().saturating_add(1), Ordering::Relaxed);
-        let seen = self.tcp_flags.load(Ordering::Relaxed);
-        self.tcp_flags.store(seen | u64::from(tcp_flags), Ordering::Relaxed);
-    }
-}
-
 /// A flow in the datapath. Immutable but for its statistics; "changing" a flow installs another with the same key.
 pub struct Flow {
     pattern: Pattern,
@@ -104,7 +63,7 @@ pub struct Flow {
     ufid: Ufid,
     created: Instant,
     /// Shared with the flow that this one replaced.
-    cells: Arc<Cells>,
+    counts: Arc<Counts>,
     /// Cleared when removed or replaced. Installing and removing travel to workers by queues that may overtake each other;
     /// a worker never installs a dead flow.
     live: AtomicBool,
@@ -126,7 +85,7 @@ impl Flow {
             version,
             ufid,
             created: now,
-            cells: Arc::default(),
+            counts: Arc::default(),
             live: AtomicBool::new(true),
             has_forerunner: false,
         }
@@ -140,7 +99,7 @@ impl Flow {
             version,
             ufid: self.ufid,
             created: self.created,
-            cells: self.cells.clone(),
+            counts: self.counts.clone(),
             live: AtomicBool::new(true),
             has_forerunner: true,
         }
@@ -173,15 +132,12 @@ impl Flow {
 
     /// What it has seen until now.
     pub fn stats(&self) -> FlowStats {
-        let mut sum = FlowStats::default();
-        for cell in self.cells.lock().iter() {
-            sum.packets += cell.packets.load(Ordering::Relaxed);
-            sum.bytes += cell.bytes.load(Ordering::Relaxed);
-            let used = cell.used.load(Ordering::Relaxed).checked_sub(1).map(Instant::from_nanos);
-            sum.used = sum.used.max(used);
-            sum.tcp_flags |= cell.tcp_flags.load(Ordering::Relaxed) as u16;
-        }
-        sum
+        self.counts.stats()
+    }
+
+    /// Where that is counted, for who asks often.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Whether it is still installed: neither removed nor replaced.
@@ -204,30 +160,14 @@ impl Flow {
         &self.pattern
     }
 
-    /// A cell for one worker to count in. One that no worker holds any more is taken over with what it has counted.
-    pub(crate) fn new_cell(&self) -> Arc<StatsCell> {
-        let mut cells = self.cells.lock();
-        if let Some(left) = cells.iter().find(|cell| Arc::strong_count(cell) == 1) {
-            return left.clone();
-        }
-        let cell = Arc::new(StatsCell::default());
-        cells.push(cell.clone());
-        cell
+    /// A cell for one worker to count in.
+    pub(crate) fn new_cell(&self) -> Cell {
+        Counts::cell(&self.counts)
     }
 
     /// Whether the two count in the same cells: one has replaced the other.
     pub(crate) fn shares_cells(&self, other: &Flow) -> bool {
-        Arc::ptr_eq(&self.cells, &other.cells)
-    }
-}
-
-/// The cells of all workers that have, or had, a flow.
-#[derive(Debug, Default)]
-struct Cells(Mutex<SmallVec<[Arc<StatsCell>; 1]>>);
-
-impl Cells {
-    fn lock(&self) -> MutexGuard<'_, SmallVec<[Arc<StatsCell>; 1]>> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        Arc::ptr_eq(&self.counts, &other.counts)
     }
 }
 
@@ -296,9 +236,5 @@ mod tests {
         assert_eq!((newer.created(), newer.version()), (Instant::from_millis(5), Version(2)));
         assert!(newer.shares_cells(&flow));
         assert!(flow.is_live() && flow.kill() && !flow.kill() && !flow.is_live());
-        // A worker goes and another comes: no cell is wasted, no count lost.
-        drop(two);
-        newer.new_cell().count(1, 50, 0, Instant::from_millis(7));
-        assert_eq!((newer.stats().packets, newer.cells.lock().len()), (4, 2));
     }
 }

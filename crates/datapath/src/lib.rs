@@ -25,6 +25,7 @@ mod buffers;
 mod cache;
 mod config;
 mod control;
+mod counts;
 mod desk;
 mod drops;
 mod entry;
@@ -50,9 +51,10 @@ mod worker;
 pub use assign::Assign;
 pub use config::Config;
 pub use control::{Answers, Datapath};
+pub use counts::{Counts, FlowStats};
 pub use desk::Sleep;
 pub use drops::DropReason;
-pub use entry::{Flow, FlowStats, Ufid};
+pub use entry::{Flow, Ufid};
 pub use history::{History, Measure, Span};
 pub use meters::{
     BANDS_MAX, Band, BandKind, METERS_MAX, MeterConfig, MeterError, MeterStats, MeterUnit,

@@ -22,8 +22,9 @@ use flow::DpPort;
 use netdev::KernelSide;
 use offload::{Counts, Engine, Exit, Gate, Id, InstallError, Passage, Rule, Traffic};
 
+use crate::counts::Cell;
 use crate::drops::{DropCounters, DropReason};
-use crate::entry::{Flow, StatsCell, Ufid};
+use crate::entry::{Flow, Ufid};
 use crate::keeper::{FEW, Keeper, Kind, Order, Seen, per_second};
 use crate::opening::Opening;
 use crate::peers::{Peers, mark_ipv4};
@@ -78,7 +79,7 @@ struct Running {
     /// None, if it only finds the flow inside of a tunnel: that one has some.
     gates: Vec<Gated>,
     /// Where we count for the flow, as a worker would.
-    cell: Arc<StatsCell>,
+    cell: Cell,
     credited: Counts,
     /// When its counts were last looked at.
     looked: Option<Instant>,

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use base::Version;
-use datapath::{Active, Flow, FlowStats, Ufid};
+use datapath::{Active, Counts, Flow, FlowStats, Ufid};
 use flow::FlowKey;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -18,6 +18,8 @@ use crate::ages::{self, Since};
 #[derive(Debug)]
 pub(crate) struct Tracked {
     pub(crate) flow: Arc<Flow>,
+    /// Where it counts: asked for all flows again and again.
+    counts: Arc<Counts>,
     /// What the packet that made it had beside what the flow matches, for listings.
     beside: Beside,
     /// The options that its key names.
@@ -145,7 +147,8 @@ impl Flows {
             Entry::Occupied(mut old) => {
                 let old = old.get_mut();
                 self.reach.remove(&old.reach);
-                (old.flow, old.uses, old.reach, old.valid_at) = (flow, uses, reach, valid_at);
+                (old.uses, old.reach, old.valid_at) = (uses, reach, valid_at);
+                old.set_flow(flow);
             }
             Entry::Vacant(place) => {
                 let credited = FlowStats::default();
@@ -158,6 +161,7 @@ impl Flows {
                     uses,
                     reach,
                     valid_at,
+                    counts: flow.counts().clone(),
                     flow,
                 }));
             }
@@ -206,9 +210,15 @@ impl Tracked {
         (self.credited.packets > before).then(|| Active { flow: self.flow.clone(), before })
     }
 
+    /// Another is in its place.
+    pub(crate) fn set_flow(&mut self, flow: Arc<Flow>) {
+        self.counts = flow.counts().clone();
+        self.flow = flow;
+    }
+
     /// What the flow has counted since the last call.
     pub(crate) fn delta(&mut self) -> (Delta, FlowStats) {
-        let stats = self.flow.stats();
+        let stats = self.counts.stats();
         let delta = Delta {
             packets: stats.packets.saturating_sub(self.credited.packets),
             bytes: stats.bytes.saturating_sub(self.credited.bytes),

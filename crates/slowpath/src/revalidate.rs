@@ -238,7 +238,7 @@ impl Shared {
                 told.lessons.push(Lesson { uses: tracked.uses.clone(), delta, at });
             }
         }
-        stats.used.unwrap_or_default().max(tracked.flow.created())
+        stats.used.unwrap_or_else(|| tracked.flow.created())
     }
 
     /// Looks at one flow; says whether it may stay.
@@ -284,7 +284,7 @@ impl Shared {
             let Ok(flow) = self.datapath.put_flow(key, fresh.actions.into(), version) else {
                 return false;
             };
-            tracked.flow = flow;
+            tracked.set_flow(flow);
         }
         flows.renew(id, fresh.uses.into(), version);
         true

@@ -6,7 +6,8 @@ use classifier::{Megaflows, Pattern};
 use flow::{Action, FlowKey};
 use sys::prefetch::prefetch;
 
-use crate::entry::{Flow, StatsCell};
+use crate::counts::Cell;
+use crate::entry::Flow;
 
 /// Where the replica keeps a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +17,12 @@ pub(crate) struct Slot(pub(super) u32);
 pub(crate) struct Held {
     pattern: Pattern,
     pub(crate) actions: Arc<[Action]>,
-    pub(crate) cell: Arc<StatsCell>,
+    pub(crate) cell: Cell,
     pub(crate) flow: Arc<Flow>,
 }
 
 impl Held {
-    fn new(flow: Arc<Flow>, cell: Arc<StatsCell>) -> Self {
+    fn new(flow: Arc<Flow>, cell: Cell) -> Self {
         Self { pattern: flow.pattern().clone(), actions: flow.actions().clone(), cell, flow }
     }
 }
