@@ -63,6 +63,12 @@ impl<'a> Memory<'a> {
         self.next = 0;
     }
 
+    /// How many lookups are remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.answers.len()
+    }
+
     /// What a table has to say of a packet with this key, if it is known.
     pub(crate) fn recall(&mut self, bridge: BridgeId, table: u8, key: &Key) -> Option<&Answer<'a>> {
         let is_it = |answer: &Answer<'_>| answer.is_for(bridge, table, key);

@@ -7,6 +7,7 @@ mod changes;
 mod guide;
 mod in_band;
 mod labels;
+mod memory;
 mod outcome;
 mod pipelines;
 mod property;

@@ -159,7 +159,7 @@ const OPTIONS: [&[u8]; 8] = [
 ];
 
 /// The options that a key names.
-fn options_of(key: &FlowKey) -> &'static [u8] {
+pub(super) fn options_of(key: &FlowKey) -> &'static [u8] {
     OPTIONS[key.tunnel.options as usize % OPTIONS.len()]
 }
 
