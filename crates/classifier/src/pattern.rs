@@ -52,6 +52,15 @@ impl Pattern {
         MaskedKey::new(&key, &mask)
     }
 
+    /// What the packets have that it matches; zero where it does not look.
+    pub fn key(&self) -> FlowKey {
+        let mut key = FlowKey::default();
+        for term in &self.terms {
+            key.words_mut()[usize::from(term.index)] = term.value;
+        }
+        key
+    }
+
     /// Mixes it into a hash.
     pub fn mix(&self, mixer: &mut Mixer) {
         for term in &self.terms {

@@ -9,6 +9,8 @@
 //! opcode lives in `nw_proto` (as in the reference, so that its text converts field by field). A network service header, behind
 //! which nothing is read, lives where IPv4 and IPv6 addresses would be ([`FlowKey::nsh`]): a longer key would cost every packet.
 
+use std::hash::{Hash, Hasher};
+
 use crate::nsh::NshKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -162,9 +164,7 @@ impl Vlan {
 }
 
 /// Everything a datapath flow can match. See the module's essay for conventions.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, Default, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FlowKey {
     // -- metadata --
@@ -247,6 +247,19 @@ pub struct FlowKey {
 /// Words in a key.
 pub const WORDS: usize = std::mem::size_of::<FlowKey>() / 8;
 const _: () = assert!(std::mem::size_of::<FlowKey>().is_multiple_of(8));
+
+/// All of it at once, not field by field: there is nothing between the fields.
+impl PartialEq for FlowKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.words() == other.words()
+    }
+}
+
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.as_bytes());
+    }
+}
 
 impl FlowKey {
     /// The key as words, for masks and hashes.

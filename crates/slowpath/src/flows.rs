@@ -48,8 +48,8 @@ const _: () = assert!(flow::WORDS <= 64);
 
 impl Beside {
     fn of(key: &FlowKey, flow: &Flow) -> Self {
-        let masked = flow.key();
-        let both = key.words().iter().zip(masked.key().words());
+        let own = flow.pattern().key();
+        let both = key.words().iter().zip(own.words());
         let differ = (0..).zip(both).filter(|(_, (word, own))| word != own);
         let (mut which, mut words) = (0, [0; flow::WORDS]);
         let mut count = 0;
@@ -63,7 +63,7 @@ impl Beside {
 
     /// The key.
     fn key(&self, flow: &Flow) -> FlowKey {
-        let mut key = *flow.key().key();
+        let mut key = flow.pattern().key();
         let places = (0..flow::WORDS).filter(|i| self.which >> i & 1 == 1);
         places.zip(&self.words).for_each(|(i, word)| key.words_mut()[i] = *word);
         key

@@ -13,18 +13,23 @@ use crate::walk::Walk;
 /// Adds to a set action what of these fields of the packet is not yet as wanted.
 macro_rules! differing {
     ($walk:ident, $want:ident: $($field:ident).+ $(, $($more:ident).+)*) => {{
-        let mut set = (FlowKey::default(), Mask::any());
-        let mut differs = false;
-        differing!(@ $walk, $want, set, differs, $($field).+);
-        $(differing!(@ $walk, $want, set, differs, $($more).+);)*
-        differs.then_some(set)
+        let is_same = $walk.done.$($field).+ == $want.$($field).+
+            $(&& $walk.done.$($more).+ == $want.$($more).+)*;
+        // As it mostly is.
+        if is_same {
+            None
+        } else {
+            let mut set = (FlowKey::default(), Mask::any());
+            differing!(@ $walk, $want, set, $($field).+);
+            $(differing!(@ $walk, $want, set, $($more).+);)*
+            Some(set)
+        }
     }};
-    (@ $walk:ident, $want:ident, $set:ident, $differs:ident, $($field:ident).+) => {
+    (@ $walk:ident, $want:ident, $set:ident, $($field:ident).+) => {
         if $walk.done.$($field).+ != $want.$($field).+ {
             $walk.done.$($field).+ = $want.$($field).+;
             $set.0.$($field).+ = $want.$($field).+;
             $set.1.0.$($field).+ = $walk.mask.0.$($field).+;
-            $differs = true;
         }
     };
 }
@@ -32,50 +37,50 @@ macro_rules! differing {
 impl Walk<'_> {
     /// Appends the actions that turn the packet as it is so far into this one.
     pub(crate) fn commit(&mut self, packet: &Packet) {
-        let want = packet.key.flow;
-        if is_mpls(&want) {
-            self.commit_label(&want, packet.labels_off);
+        let want = &packet.key.flow;
+        if is_mpls(want) {
+            self.commit_label(want, packet.labels_off);
         }
         if want.is_nsh() {
-            self.commit_service_header(&want);
+            self.commit_service_header(want);
         }
         if want.is_pbb() {
-            self.commit_service_tag(&want);
+            self.commit_service_tag(want);
         }
         if let Some(Action::PushEth { src, dst }) = self.actions.last_mut() {
             // One that has just been put on is put on as it is wanted.
             (*src, *dst) = (want.eth_src, want.eth_dst);
             (self.done.eth_src, self.done.eth_dst) = (want.eth_src, want.eth_dst);
         }
-        self.set(&want, |walk| differing!(walk, want: eth_src, eth_dst));
+        self.set(want, |walk| differing!(walk, want: eth_src, eth_dst));
         if want.is_ipv4() {
-            self.set(&want, |walk| differing!(walk, want: nw_src, nw_dst, nw_tos, nw_ttl));
+            self.set(want, |walk| differing!(walk, want: nw_src, nw_dst, nw_tos, nw_ttl));
         } else if want.is_ipv6() {
             self.set(
-                &want,
+                want,
                 |walk| differing!(walk, want: ipv6_src, ipv6_dst, ipv6_label, nw_tos, nw_ttl),
             );
-            self.set(&want, |walk| differing!(walk, want: nd_target, arp_sha, arp_tha));
+            self.set(want, |walk| differing!(walk, want: nd_target, arp_sha, arp_tha));
         } else if want.is_arp() {
             self.set(
-                &want,
+                want,
                 |walk| differing!(walk, want: nw_src, nw_dst, nw_proto, arp_sha, arp_tha),
             );
         }
-        if is_icmp(&want) && (self.done.tp_src, self.done.tp_dst) != (want.tp_src, want.tp_dst) {
+        if is_icmp(want) && (self.done.tp_src, self.done.tp_dst) != (want.tp_src, want.tp_dst) {
             // Type and code are set together.
             (self.mask.0.tp_src, self.mask.0.tp_dst) = (u16::MAX, u16::MAX);
             (self.done.tp_src, self.done.tp_dst) = (want.tp_src, want.tp_dst);
-            let mut set = (want, Mask::any());
+            let mut set = (*want, Mask::any());
             (set.1.0.tp_src, set.1.0.tp_dst) = (u16::MAX, u16::MAX);
-            self.set(&want, |_| Some(set));
-        } else if has_ports(&want) {
-            self.set(&want, |walk| differing!(walk, want: tp_src, tp_dst));
+            self.set(want, |_| Some(set));
+        } else if has_ports(want) {
+            self.set(want, |walk| differing!(walk, want: tp_src, tp_dst));
         }
         packet.look_at_replaced_tags(&self.received, &mut self.mask);
         self.commit_tags(packet);
-        self.set(&want, |walk| differing!(walk, want: skb_priority));
-        self.set(&want, |walk| differing!(walk, want: skb_mark));
+        self.set(want, |walk| differing!(walk, want: skb_priority));
+        self.set(want, |walk| differing!(walk, want: skb_mark));
     }
 
     /// The network service header, likewise.
