@@ -152,6 +152,11 @@ impl Session {
         if let Link::Up(connection) = &self.link { connection.peer_name() } else { None }
     }
 
+    /// Bytes received since the connection was made.
+    pub fn received(&self) -> u64 {
+        if let Link::Up(connection) = &self.link { connection.received() } else { 0 }
+    }
+
     /// Bytes that wait to be sent.
     pub fn backlog(&self) -> usize {
         if let Link::Up(connection) = &self.link { connection.backlog() } else { 0 }

@@ -56,6 +56,8 @@ pub(crate) struct Core {
     status: StatusReport,
     next_compact_check: Instant,
     counters: Counters,
+    /// Of the last turn.
+    now: Time,
 }
 
 /// What the loop did.
@@ -100,6 +102,7 @@ impl Core {
             status: StatusReport::default(),
             next_compact_check: now + COMPACT_CHECK,
             counters: Counters::default(),
+            now: Time { now, wall_ms: 0 },
         };
         for name in &config.databases {
             core.open_database(name).map_err(|error| error.to_string())?;
@@ -261,12 +264,18 @@ impl Core {
         .min()
     }
 
+    /// Reads from the client that was alone in the last turn; whether it has said something. A turn is to follow.
+    pub(crate) fn hear_again(&mut self) -> bool {
+        self.network.hear_again(&mut self.db, self.now)
+    }
+
     /// One turn: reads, commits, sends. All of it happens at the time that is returned: what the clock costs is much where one
     /// small transaction is a turn.
     pub(crate) fn turn(&mut self, events: &[Event]) -> Time {
         self.counters.turns += 1;
         self.counters.wakeups += u64::from(!events.is_empty());
         let time = self.time();
+        self.now = time;
         self.network.receive(events, &mut self.db, time);
         self.relays.run(&mut self.db, time);
         if self.replication.run(&mut self.db, time) {

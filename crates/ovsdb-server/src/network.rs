@@ -83,6 +83,8 @@ pub(crate) struct Network {
     /// Clients that may have something to read although the poller does not say so.
     ready: Vec<ClientId>,
     alarms: Alarms<ClientId>,
+    /// The client that the latest event was of, if it came alone.
+    alone: Option<ClientId>,
     /// Bytes that the messages take that have not arrived in full.
     held: usize,
     /// The most that they may take.
@@ -102,6 +104,7 @@ impl Network {
             by_session: SecondaryMap::new(),
             ready: Vec::new(),
             alarms: Alarms::new(),
+            alone: None,
             held: 0,
         })
     }
@@ -242,6 +245,9 @@ impl Network {
     /// Accepts, connects and reads: hands every message to `db`.
     pub(crate) fn receive(&mut self, events: &[Event], db: &mut Database, time: Time) {
         self.serve_ready(db, time);
+        if let [first, others @ ..] = events {
+            self.alone = ClientId::of(first.token).filter(|_| others.is_empty());
+        }
         let mut newcomers = Vec::new();
         for token in events.iter().map(|event| event.token) {
             if self.listeners.contains_key(&token) {
@@ -261,6 +267,16 @@ impl Network {
         for id in newcomers {
             self.serve(id, db, time);
         }
+    }
+
+    /// Reads from the client that was alone in having something to say; whether anything has come.
+    pub(crate) fn hear_again(&mut self, db: &mut Database, time: Time) -> bool {
+        let Some(id) = self.alone else { return false };
+        let received =
+            |clients: &SlotMap<_, Client>| clients.get(id).map(|client| client.session.received());
+        let before = received(&self.clients);
+        self.serve(id, db, time);
+        received(&self.clients) != before
     }
 
     fn accept(&mut self, token: u64, now: Instant, newcomers: &mut Vec<ClientId>) {

@@ -132,7 +132,7 @@ impl Server {
         }
         let timeout =
             self.core.deadline().and_then(|deadline| self.core.clock.sleep_until(deadline));
-        self.linger.wait(poller, timeout, &mut self.events)?;
+        self.linger.wait(&mut self.core, timeout, &mut self.events)?;
         let events = std::mem::take(&mut self.events);
         let Time { now, .. } = self.core.turn(&events);
         if events.iter().any(|event| event.token == CONTROL)

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use jsonrpc::Json;
 use support::{Client, OURS, Server, create_database};
 
@@ -51,6 +53,39 @@ fn a_thousand_monitors_that_nobody_reads_are_bounded_and_dropped() {
     let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
     assert!(log.contains("disconnecting, too slow to follow the changes of T"), "{log}");
     assert_eq!(writer.transact(r#"{"op":"comment","comment":"x"}"#).to_string(), "[{}]");
+}
+
+/// The server listens first to whoever it has just answered.
+#[test]
+fn who_always_asks_again_keeps_nobody_waiting() {
+    const COMMENT: &str = r#"{"op":"comment","comment":"x"}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    let (mut talker, mut other) = (server.connect(), server.connect());
+    let (asked, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                assert_eq!(talker.transact(COMMENT).to_string(), "[{}]");
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let worst = (0..200).map(|_| {
+            let before = asked.load(Ordering::Relaxed);
+            // Each time when the server is used to the talker.
+            while asked.load(Ordering::Relaxed) < before + 20 {
+                std::thread::yield_now();
+            }
+            let before = asked.load(Ordering::Relaxed);
+            assert_eq!(other.transact(COMMENT).to_string(), "[{}]");
+            asked.load(Ordering::Relaxed) - before
+        });
+        let mut waits: Vec<usize> = worst.collect();
+        stop.store(true, Ordering::Relaxed);
+        waits.sort_unstable();
+        // Between asking and hearing, this thread may be kept from its processor for a while, but hardly so often.
+        assert!(waits[150] < 50, "{waits:?}");
+    });
 }
 
 #[test]
