@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base::{Clock, Instant};
 use observe::coverage::Coverage;
+use observe::memory;
 use ovsdb::log::Log;
 use ovsdb::log::change::ChangedValues;
 use ovsdb::server::{Server as Database, Time};
@@ -55,6 +56,7 @@ pub(crate) struct Core {
     remotes_changed: bool,
     status: StatusReport,
     next_compact_check: Instant,
+    memory: memory::Watcher,
     counters: Counters,
     /// Of the last turn.
     now: Time,
@@ -101,6 +103,7 @@ impl Core {
             remotes_changed: true,
             status: StatusReport::default(),
             next_compact_check: now + COMPACT_CHECK,
+            memory: memory::Watcher::new(now),
             counters: Counters::default(),
             now: Time { now, wall_ms: 0 },
         };
@@ -257,6 +260,7 @@ impl Core {
             self.relays.deadline(now),
             self.replication.deadline(now),
             Some(self.next_compact_check),
+            self.memory.deadline(),
             self.db.is_gathering().then_some(now),
         ]
         .into_iter()
@@ -300,6 +304,8 @@ impl Core {
             self.db.compact_if_due(time);
         }
         self.compactions.run(&mut self.db, time);
+        let db = &self.db;
+        self.memory.run(time.now, || db.memory());
         time
     }
 }

@@ -81,6 +81,9 @@ impl Server {
             self.commit(request.time);
         }
         let answer = match request.method {
+            "transact" if self.waits_under(request) => {
+                Answer::Failed(request.syntax_error("transact: duplicate request ID"))
+            }
             "transact" => self.transact(request),
             "echo" => Answer::Now(request.params_json()),
             "list_dbs" => Answer::Now(Json::array(self.databases.keys())),
@@ -214,6 +217,12 @@ impl Server {
     }
 
     /// Ends a transaction that waits.
+    /// Whether a transaction of the same client with the same id waits: nobody could tell their answers apart.
+    fn waits_under(&self, request: &Request<'_>) -> bool {
+        let mut waiters = self.databases.values().flat_map(|hosted| &hosted.waiters);
+        waiters.any(|waiter| waiter.session == request.session && waiter.id == *request.id)
+    }
+
     fn cancel(&mut self, session: SessionId, params: &[Json]) {
         let [id] = params else { return };
         let relays = self.databases.values_mut().filter_map(|hosted| hosted.relay.as_mut());

@@ -474,6 +474,15 @@ fn waiting_transactions_go_on_when_the_database_changes() {
     f.commit();
     assert!(f.received(a).is_empty());
     assert_eq!(f.server.next_deadline(), Some(Instant::from_millis(1050)));
+    // As long as it waits its id is taken, for this client.
+    let empty = || Message::request(second + 1, "transact", [Json::from("T")]);
+    f.server.handle(a, empty(), f.time());
+    let taken = r#"error {"details":"transact: duplicate request ID","error":"syntax error","syntax":"[\"T\"]"}"#;
+    assert_eq!(f.received(a), [taken]);
+    let other = f.connect();
+    f.server.handle(other, empty(), f.time());
+    f.commit();
+    assert_eq!(f.received(other), ["[]"]);
     f.server.handle(a, Message::notify("cancel", [Json::from(second + 1)]), f.time());
     assert_eq!(f.received(a), [r#"error "canceled""#]);
     f.now = Instant::from_millis(1060);
