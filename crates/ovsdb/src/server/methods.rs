@@ -216,13 +216,13 @@ impl Server {
         Ok(empty_object())
     }
 
-    /// Ends a transaction that waits.
     /// Whether a transaction of the same client with the same id waits: nobody could tell their answers apart.
     fn waits_under(&self, request: &Request<'_>) -> bool {
         let mut waiters = self.databases.values().flat_map(|hosted| &hosted.waiters);
         waiters.any(|waiter| waiter.session == request.session && waiter.id == *request.id)
     }
 
+    /// Ends a transaction that waits.
     fn cancel(&mut self, session: SessionId, params: &[Json]) {
         let [id] = params else { return };
         let relays = self.databases.values_mut().filter_map(|hosted| hosted.relay.as_mut());
