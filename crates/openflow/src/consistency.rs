@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use packet::wire::ethernet::eth_type;
 
 use crate::action::ct::Nat;
-use crate::action::learn::{Destination, Source};
+use crate::action::learn::{Destination, Learn, Source};
 use crate::action::{Action, Instructions, Subfield};
 use crate::error::Code;
 use crate::field::{Field, Prereq};
@@ -29,7 +29,11 @@ pub fn check(all: &Instructions, m: &Match, table: Option<u8>) -> Result<Protoco
     let meter = all.meter.map(Action::Meter);
     walk.list(meter.as_slice())?;
     walk.list(&all.apply)?;
-    walk.list(all.write_actions.as_deref().unwrap_or_default())?;
+    if let Some(set) = &all.write_actions {
+        // When it is done, packets may be other ones: so protocols do not depend on what they are now.
+        let mut later = Walk { packet: walk.packet.clone(), protocols: Protocols::ANY };
+        later.list(set)?;
+    }
     if let Some(next) = all.goto_table
         && table.is_some_and(|table| next <= table)
     {
@@ -58,6 +62,12 @@ impl Walk<'_> {
         self.must(part.field)
     }
 
+    /// The part must be there, and change when it is written to.
+    fn target(&self, part: &Subfield) -> Result<(), Code> {
+        self.part(part)?;
+        if part.field.row().writable { Ok(()) } else { Err(Code::OFPBAC_BAD_SET_ARGUMENT) }
+    }
+
     /// It should be there.
     fn should(&mut self, prereq: Prereq) {
         if !prereq.is_met(&self.packet) {
@@ -79,6 +89,11 @@ impl Walk<'_> {
             Action::Output { port: Port::NONE | Port::UNSET, .. } => {
                 return Err(Code::OFPBAC_BAD_OUT_PORT);
             }
+            Action::Output { port, .. } | Action::OutputTrunc { port, .. }
+                if port.0 >= Port::MAX.0 && !port.has_name() =>
+            {
+                return Err(Code::OFPBAC_BAD_OUT_PORT);
+            }
             Action::Enqueue { port, .. }
                 if port.0 >= Port::MAX.0 && *port != Port::IN_PORT && *port != Port::LOCAL =>
             {
@@ -89,8 +104,8 @@ impl Walk<'_> {
                 return Err(Code::OFPMMFC_INVALID_METER);
             }
             Action::OutputReg { src, .. } => self.part(src)?,
-            Action::Bundle(bundle) => bundle.dst.iter().try_for_each(|dst| self.part(dst))?,
-            Action::Multipath(multipath) => self.part(&multipath.dst)?,
+            Action::Bundle(bundle) => bundle.dst.iter().try_for_each(|dst| self.target(dst))?,
+            Action::Multipath(multipath) => self.target(&multipath.dst)?,
             Action::SetVlanVid { push, .. } | Action::SetVlanPcp { push, .. } => {
                 if !self.has_vlan() && !push {
                     self.protocols = self.protocols.and(Protocols::OF10.or(Protocols::NXM));
@@ -159,9 +174,13 @@ impl Walk<'_> {
             Action::Load { dst, .. } => self.part(dst)?,
             Action::Move { src, dst } => {
                 self.part(src)?;
-                self.part(dst)?;
+                self.target(dst)?;
             }
-            Action::Push(part) | Action::Pop(part) => self.part(part)?,
+            Action::Push(part) => self.part(part)?,
+            Action::Pop(part) => self.target(part)?,
+            Action::DeleteField(field) if field.tun_metadata_index().is_none() => {
+                return Err(Code::OFPBAC_BAD_ARGUMENT);
+            }
             Action::CheckPktLarger { dst, .. } => self.part(dst)?,
             Action::Resubmit { with_ct: true, .. } if !Prereq::Ct.is_met(&self.packet) => {
                 return INCONSISTENT;
@@ -172,16 +191,7 @@ impl Walk<'_> {
                 inner.list(actions)?;
                 self.protocols = inner.protocols;
             }
-            Action::Learn(learn) => {
-                for spec in &learn.specs {
-                    if let Source::Field(part) = &spec.source {
-                        self.part(part)?;
-                    }
-                    if let Destination::Load(part) = &spec.destination {
-                        self.learned(&learn.specs, part)?;
-                    }
-                }
-            }
+            Action::Learn(learn) => self.learn(learn)?,
             Action::Ct(ct) => {
                 // A helper looks into packets of its own protocol alone.
                 let needed = match ct.alg {
@@ -216,23 +226,28 @@ impl Walk<'_> {
         }
     }
 
-    /// Fields of a learned rule are those of the packets that it will match.
-    fn learned(&self, specs: &[crate::action::learn::Spec], part: &Subfield) -> Result<(), Code> {
-        let mut learned = Match::any();
-        for spec in specs {
-            if let (Source::Immediate(value), Destination::Match(to)) =
-                (&spec.source, &spec.destination)
-                && to.is_whole()
-            {
-                learned.set(to.field, value, &to.field.ones());
+    /// What is learned from packets must be in them; and what learned rules match and change, in packets that they match, as far
+    /// as is known already: from values, not from those of fields.
+    fn learn(&self, learn: &Learn) -> Result<(), Code> {
+        let mut learned = Walk { packet: Cow::Owned(Match::any()), protocols: Protocols::ANY };
+        for spec in &learn.specs {
+            if let Source::Field(part) = &spec.source {
+                self.part(part)?;
+            }
+            match (&spec.destination, &spec.source) {
+                (Destination::Match(part), source) => {
+                    learned.part(part)?;
+                    if let Source::Immediate(value) = source
+                        && part.is_whole()
+                    {
+                        learned.packet.to_mut().set(part.field, value, &part.field.ones());
+                    }
+                }
+                (Destination::Load(part), _) => learned.target(part)?,
+                (Destination::Output, _) => {}
             }
         }
-        let prereq = part.field.row().prereq;
-        if prereq.is_met(&learned) || prereq.is_met(&self.packet) || prereq == Prereq::Vlan {
-            Ok(())
-        } else {
-            INCONSISTENT
-        }
+        Ok(())
     }
 
     fn nat(&self, nat: &Nat) -> Result<(), Code> {

@@ -353,3 +353,8 @@ fn hex(text: &str) -> Result<Vec<u8>, String> {
     let digit = |byte: u8| char::from(byte).to_digit(16).ok_or_else(bad);
     digits.chunks(2).map(|pair| Ok((digit(pair[0])? << 4 | digit(pair[1])?) as u8)).collect()
 }
+
+/// The same in the commands that read them for themselves, which have other words for what is wrong.
+fn hex_data(text: &str) -> Result<Vec<u8>, String> {
+    hex(text).map_err(|_| "Trailing garbage in hex data".to_owned())
+}

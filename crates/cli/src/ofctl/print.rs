@@ -1,7 +1,7 @@
 //! From bytes to text.
 
 use super::options::of_version;
-use super::{Context, End, hex};
+use super::{Context, End, hex, hex_data};
 use openflow::error::Code;
 use openflow::field::{Field, Value};
 use openflow::message::{Hello, Message};
@@ -24,7 +24,7 @@ pub(super) fn ofp_print(context: &mut Context<'_>, args: &[String]) -> End {
 }
 
 pub(super) fn ofp_parse(context: &mut Context<'_>, args: &[String]) -> End {
-    let bytes = context.read_file(&args[0])?;
+    let bytes = context.read_file(&args[0]).map_err(|e| e.replacen("open failed", "open", 1))?;
     let mut rest = &bytes[..];
     while !rest.is_empty() {
         let Some(header) = Header::peek(rest) else {
@@ -47,7 +47,7 @@ pub(super) fn ofp_parse(context: &mut Context<'_>, args: &[String]) -> End {
 pub(super) fn actions(context: &mut Context<'_>, args: &[String]) -> End {
     let version = of_version(&args[0])?;
     for line in context.input_lines()? {
-        let bytes = hex(&line)?;
+        let bytes = hex_data(&line)?;
         let text = match wire_action::read(Reader::new(&bytes, "actions"), version) {
             Ok(actions) => {
                 let mut w = Writer::new();
@@ -65,7 +65,7 @@ pub(super) fn actions(context: &mut Context<'_>, args: &[String]) -> End {
 pub(super) fn instructions(context: &mut Context<'_>, args: &[String]) -> End {
     let version = of_version(&args[0])?;
     for line in context.input_lines()? {
-        let bytes = hex(&line)?;
+        let bytes = hex_data(&line)?;
         let reader = Reader::new(&bytes, "instructions");
         let text = match wire_action::read_instructions(reader, version) {
             Ok(all) => {
@@ -92,7 +92,7 @@ fn differences(before: &[u8], after: &[u8]) -> String {
 
 pub(super) fn match10(context: &mut Context<'_>, _: &[String]) -> End {
     for line in context.input_lines()? {
-        let bytes = hex(&line)?;
+        let bytes = hex_data(&line)?;
         let text = match legacy::read10(&mut Reader::new(&bytes, "match")) {
             Ok(m) => {
                 let mut w = Writer::new();
@@ -108,7 +108,7 @@ pub(super) fn match10(context: &mut Context<'_>, _: &[String]) -> End {
 
 pub(super) fn match11(context: &mut Context<'_>, _: &[String]) -> End {
     for line in context.input_lines()? {
-        let bytes = hex(&line)?;
+        let bytes = hex_data(&line)?;
         let text = match legacy::read11(&mut Reader::new(&bytes, "match")) {
             Ok(m) => {
                 let mut w = Writer::new();
@@ -141,7 +141,7 @@ pub(super) fn error(context: &mut Context<'_>, args: &[String]) -> End {
 
 pub(super) fn error_reply(context: &mut Context<'_>, args: &[String]) -> End {
     let code = Code::from_name(&args[0]).ok_or_else(|| format!("unknown error \"{}\"", args[0]))?;
-    let request = hex(&args[1])?;
+    let request = hex_data(&args[1])?;
     let header = Header::peek(&request).ok_or_else(|| "Request too short".to_owned())?;
     if usize::from(header.len) != request.len() {
         return Err("Request size does not match length in request header".into());

@@ -89,10 +89,16 @@ fn is_icmpv6_of(m: &Match, kind: u8) -> bool {
         && code.is_none_or(|(code, _)| code.is_zero())
 }
 
-/// Its state is known to be one that a connection with an original direction has.
+/// Its state is known to be one that a connection with an original direction has: or at least not an invalid one.
 fn is_valid_connection(m: &Match) -> bool {
     const NEW_EST_REL_RPL_SNAT_DNAT: u128 = 0xcf;
-    m.get(Field::CtState).is_some_and(|(state, _)| state.int() & NEW_EST_REL_RPL_SNAT_DNAT != 0)
+    const INVALID: u128 = 0x10;
+    const TRACKED: u128 = 0x20;
+    m.get(Field::CtState).is_some_and(|(state, mask)| {
+        let (state, mask) = (state.int(), mask.int());
+        let is_known_valid = mask & INVALID != 0 && state & (TRACKED | INVALID) == TRACKED;
+        state & NEW_EST_REL_RPL_SNAT_DNAT != 0 || is_known_valid
+    })
 }
 
 /// An exact value.

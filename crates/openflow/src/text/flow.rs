@@ -160,9 +160,9 @@ fn split_actions(text: &str) -> Result<(&str, Option<&str>), String> {
 }
 
 fn parse_cookie(flow: &mut FlowMod, text: &str, protocols: &mut Protocols) -> Result<(), String> {
-    let bad = || format!("{text}: invalid cookie");
     let number = |text: &str| -> Result<u64, String> {
-        if text == "-1" { Ok(u64::MAX) } else { parse(text).ok_or_else(bad) }
+        let number = if text == "-1" { Some(u64::MAX) } else { parse(text) };
+        number.ok_or_else(|| format!("invalid numeric format {text}"))
     };
     match text.split_once('/') {
         Some(_) if flow.command == Command::Add => {

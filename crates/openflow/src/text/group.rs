@@ -1,12 +1,11 @@
 //! Groups as people write them: `group_id=1,type=select,bucket=weight:2,output:3,bucket=output:4`.
 
-use super::action::parse_instructions_named;
+use super::action::{first_kind, long, parse_instructions_named};
 use super::fields::rank;
 use super::key_value::pairs;
 use super::names::Names;
 use super::number::parse;
 use super::value::parse_masked;
-use crate::action::Instructions;
 use crate::field::{Field, Fixed, Value};
 use crate::message::group::{
     ALL_GROUPS, Bucket, BucketPlace, Group, GroupCommand, GroupKind, GroupMod, MAX_BUCKET,
@@ -162,7 +161,6 @@ fn parse_head(text: &str, verb: GroupVerb, protocols: &mut Protocols) -> Result<
     };
     for pair in pairs(text) {
         let value = pair.value;
-        let bad = || format!("{value}: invalid {}", pair.key);
         match pair.key {
             "command_bucket_id" => {
                 needs(verb.is_about_buckets(), "command bucket id is")?;
@@ -171,7 +169,7 @@ fn parse_head(text: &str, verb: GroupVerb, protocols: &mut Protocols) -> Result<
                     "first" => Some(BucketPlace::First),
                     "last" => Some(BucketPlace::Last),
                     _ => {
-                        let id = parse(value).ok_or_else(bad)?;
+                        let id = long(value)?;
                         if id > MAX_BUCKET {
                             return Err(format!("invalid command bucket id {id}"));
                         }
@@ -181,7 +179,7 @@ fn parse_head(text: &str, verb: GroupVerb, protocols: &mut Protocols) -> Result<
             }
             "group_id" if value == "all" => head.id = Some(ALL_GROUPS),
             "group_id" => {
-                let id = parse(value).ok_or_else(bad)?;
+                let id: u32 = long(value)?;
                 if id > MAX_GROUP && id != ALL_GROUPS {
                     return Err(format!("invalid group id {id}"));
                 }
@@ -195,13 +193,18 @@ fn parse_head(text: &str, verb: GroupVerb, protocols: &mut Protocols) -> Result<
             }
             "selection_method" => {
                 needs(verb.sets_up(), "selection method is")?;
+                if value.len() > LONGEST_METHOD {
+                    return Err(format!(
+                        "selection method is longer than {LONGEST_METHOD} bytes long"
+                    ));
+                }
                 let unknown = || format!("{value}: selection method is neither hash nor dp_hash");
                 head.method = Some(SelectionMethod::from_name(value).ok_or_else(unknown)?);
                 *protocols = protocols.and(names_buckets());
             }
             "selection_method_param" => {
                 needs(verb.sets_up(), "selection method param is")?;
-                head.param = parse(value).ok_or_else(bad)?;
+                head.param = long(value)?;
                 *protocols = protocols.and(names_buckets());
             }
             "fields" => {
@@ -215,6 +218,9 @@ fn parse_head(text: &str, verb: GroupVerb, protocols: &mut Protocols) -> Result<
     Ok(head)
 }
 
+/// How long the name of a way to choose may be.
+const LONGEST_METHOD: usize = 15;
+
 /// Reads fields to hash: by name, or with the bits that count.
 fn parse_fields(
     text: &str,
@@ -223,7 +229,7 @@ fn parse_fields(
 ) -> Result<(), String> {
     for pair in pairs(text) {
         let field = Field::by_name(pair.key)
-            .ok_or_else(|| format!("{text}: unknown field {}", pair.key))?;
+            .ok_or_else(|| format!("{}: unknown field {}", pair.value, pair.key))?;
         if fields.iter().any(|(other, _)| *other == field) {
             return Err(format!("{}: duplicate field", pair.key));
         }
@@ -231,7 +237,7 @@ fn parse_fields(
         if !pair.value.is_empty() {
             let (value, whole) = parse_masked(field, pair.value)?;
             if whole.and(&field.ones()) != field.ones() {
-                return Err(format!("{}: mask in a mask", pair.value));
+                return Err(format!("{}: wildcards not allowed here", pair.value));
             }
             mask = value;
             if mask.is_zero() && field.tun_metadata_index().is_none() {
@@ -270,12 +276,18 @@ fn parse_bucket(
                 bucket.watch_port = port.ok_or_else(|| format!("{value}: invalid watch_port"))?;
             }
             "watch_group" => {
-                let id = parse(value).filter(|id| *id <= MAX_GROUP);
-                bucket.watch_group = id.ok_or_else(|| format!("invalid watch_group id {value}"))?;
+                let id: u32 = long(value)?;
+                if id > MAX_GROUP {
+                    return Err(format!("invalid watch_group id {id}"));
+                }
+                bucket.watch_group = id;
             }
             "bucket_id" => {
-                let id = parse(value).filter(|id| *id <= MAX_BUCKET);
-                bucket.id = Some(id.ok_or_else(|| format!("invalid bucket_id id {value}"))?);
+                let id: u32 = long(value)?;
+                if id > MAX_BUCKET {
+                    return Err(format!("invalid bucket_id id {id}"));
+                }
+                bucket.id = Some(id);
             }
             "action" | "actions" => actions.push(value.to_owned()),
             _ if pair.arrow.is_empty() => actions.push(format!("{}({value})", pair.key)),
@@ -294,8 +306,8 @@ fn parse_bucket(
     let parsed = parse_instructions_named(&actions.join(","), names)?;
     let mut instructions = parsed.instructions;
     bucket.actions = std::mem::take(&mut instructions.apply);
-    if instructions != Instructions::default() {
-        return Err("instructions are not allowed in buckets".to_owned());
+    if let Some(kind) = first_kind(&instructions) {
+        return Err(format!("{kind} instruction not allowed here"));
     }
     *protocols = protocols.and(parsed.protocols);
     Ok(bucket)

@@ -6,7 +6,8 @@ use packet::wire::ethernet::eth_type;
 use packet::wire::ip_proto;
 
 use super::names::{Named, Names, Shown};
-use super::number::Hex;
+use super::number::{Hex, parse};
+use super::subfield::parse_subfield;
 use super::value::{Masked, Signed, parse_masked};
 use crate::field::prereq::{packet_type_of, whole_mask};
 use crate::field::{Field, Fixed, Format, Prereq, Value};
@@ -376,6 +377,9 @@ impl Match {
                 }));
             }
         }
+        if key.contains('[') {
+            return Some(self.parse_part(key, value));
+        }
         let legacy = match key {
             "dl_vlan" => Some(self.parse_dl_vlan(value)),
             "dl_vlan_pcp" => Some(self.parse_dl_vlan_pcp(value)),
@@ -405,6 +409,27 @@ impl Match {
         Some(self.parse_value(field, value))
     }
 
+    /// `field[from..to]=number`; other parts of the field may be matched beside it.
+    fn parse_part(&mut self, key: &str, text: &str) -> Result<Protocols, String> {
+        let part = parse_subfield(key)?;
+        let number: u128 =
+            parse(text).ok_or_else(|| format!("{key}: cannot parse integer value: {text}"))?;
+        if part.bits < 128 && number >> part.bits != 0 {
+            return Err(format!("{key}: value {number:#x} does not fit into {} bits", part.bits));
+        }
+        let (field, width) = (part.field, part.field.row().width);
+        let here = Value::mask(width, part.from, part.bits);
+        let (value, mask) = self.get(field).unwrap_or_else(|| (field.zero(), field.zero()));
+        let value = value.without(&here).or(&Value::shifted(width, number, part.from));
+        let mask = mask.or(&here);
+        self.set(field, &value, &mask);
+        let whole = whole_mask(field);
+        if !field.row().maskable && mask.and(&whole) != whole {
+            return Ok(Protocols::NONE);
+        }
+        Ok(protocols(field, &mask))
+    }
+
     fn set_kind(&mut self, kind: u16) {
         match self.exact(Field::PacketType) {
             Some(packet_type) if packet_type == packet_type_of(kind).into() => {}
@@ -415,11 +440,6 @@ impl Match {
     fn parse_value(&mut self, field: Field, text: &str) -> Result<Protocols, String> {
         let (mut value, mask) = parse_masked(field, text)?;
         match field {
-            // A tag that is not there has no id.
-            Field::VlanVid if mask.int() & 0x1fff == 0x1fff && value.int() & 0x1000 == 0 => {
-                self.set(Field::VlanTci, &Value::Int(0), &Value::Int(0xffff));
-                return Ok(Protocols::ANY);
-            }
             Field::VlanTci if mask.int() == 0xffff && value.int() & 0x1000 == 0 => {
                 value = Value::Int(0);
             }
@@ -454,8 +474,10 @@ impl Match {
     }
 
     fn parse_dl_vlan(&mut self, text: &str) -> Result<(), String> {
-        let vid: u16 = super::number::parse(text)
-            .ok_or_else(|| format!("{text}: bad syntax for dl_vlan value"))?;
+        let vid: u32 =
+            parse(text).ok_or_else(|| format!("{text}: bad syntax for dl_vlan value"))?;
+        let vid = u16::try_from(vid)
+            .map_err(|_| format!("{text}: value too large for 2-byte field dl_vlan"))?;
         let (value, mask) = match vid {
             0xffff => (0, 0xffff),
             0..=0xfff => (vid | VLAN_PRESENT, 0x1fff),
@@ -469,8 +491,11 @@ impl Match {
     }
 
     fn parse_dl_vlan_pcp(&mut self, text: &str) -> Result<(), String> {
-        let syntax = || format!("{text}: not a valid VLAN PCP");
-        let pcp: u16 = super::number::parse(text).filter(|pcp| *pcp < 8).ok_or_else(syntax)?;
+        let pcp: u32 =
+            parse(text).ok_or_else(|| format!("{text}: bad syntax for dl_vlan_pcp value"))?;
+        if pcp > 7 {
+            return Err(format!("{text}: not a valid VLAN PCP"));
+        }
         self.parse_value(Field::VlanPcp, &pcp.to_string()).map(drop)
     }
 }

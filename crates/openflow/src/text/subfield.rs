@@ -43,11 +43,13 @@ pub fn take(text: &str) -> Result<(Subfield, &str), String> {
     if from > to {
         return Err(format!("{text}: starting bit {from} is after ending bit {to}"));
     }
-    if to >= field.row().bits {
-        return Err(format!(
-            "{text}: bit {to} is not valid because {name} is only {} bits wide",
-            field.row().bits
-        ));
+    let bits = field.row().bits;
+    for (which, bit) in [("starting", from), ("ending", to)] {
+        if bit >= bits {
+            return Err(format!(
+                "{text}: {which} bit {bit} is not valid because field is only {bits} bits wide"
+            ));
+        }
     }
     Ok((Subfield { field, from, bits: to - from + 1 }, rest))
 }

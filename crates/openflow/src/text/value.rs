@@ -189,7 +189,7 @@ pub fn parse_masked(field: Field, text: &str) -> Result<(Value, Value), String> 
             let (_, value, mask) =
                 FRAGS.iter().find(|(name, ..)| name.eq_ignore_ascii_case(text)).ok_or_else(|| {
                     format!(
-                        "{text}: unknown fragment type (valid types are \"no\", \"yes\", \"first\", \"later\", \"not_later\")"
+                        "{text}: unknown fragment type (valid types are \"no\", \"yes\", \"first\", \"later\", \"not_later\""
                     )
                 })?;
             Ok((Value::Int((*value).into()), Value::Int((*mask).into())))
@@ -201,17 +201,18 @@ pub fn parse_masked(field: Field, text: &str) -> Result<(Value, Value), String> 
                 return Ok((field.zero(), field.zero()));
             }
             let Some((value, mask)) = text.split_once('/').filter(|_| !is_port(row.format)) else {
-                let value = fitting(field, text, parse_one(field, text)?)?;
+                let value = fitting(field, text, parse_one(field, text, text, "value")?)?;
                 return Ok((value, whole));
             };
             if !row.maskable {
                 return Err(format!("{text}: invalid mask for field {}", row.name));
             }
+            let parsed = parse_one(field, value, text, "value")?;
             let mask = match row.format {
-                Format::Ipv4 | Format::Ipv6 => parse_prefix(field, mask)?,
-                _ => parse_one(field, mask)?,
+                Format::Ipv4 | Format::Ipv6 => parse_prefix(field, mask, text)?,
+                _ => parse_one(field, mask, text, "mask")?,
             };
-            Ok((fitting(field, text, parse_one(field, value)?)?.and(&mask), mask))
+            Ok((fitting(field, text, parsed)?.and(&mask), mask))
         }
     }
 }
@@ -229,22 +230,27 @@ fn fitting(field: Field, text: &str, value: Value) -> Result<Value, String> {
     {
         Ok(value)
     } else {
-        Err(format!("{text}: value too large for {bits}-bit field {}", field.name()))
+        Err(format!("{text} is not a valid value for field {}", field.name()))
     }
 }
 
-fn parse_prefix(field: Field, text: &str) -> Result<Value, String> {
+/// A mask, or how long it is. `all` is what it stands in, which complaints repeat.
+fn parse_prefix(field: Field, text: &str, all: &str) -> Result<Value, String> {
     let bits = field.row().width;
-    match text.parse::<u32>() {
-        Ok(len) if len <= bits => Ok(Value::mask(bits, bits - len, len)),
-        Ok(_) => Err(format!("{text}: network prefix bits not between 0 and {bits}")),
-        Err(_) => parse_one(field, text),
+    match text.parse::<i32>().map(u32::try_from) {
+        Ok(Ok(len)) if len <= bits => Ok(Value::mask(bits, bits - len, len)),
+        Ok(_) => {
+            let kind = if field.row().format == Format::Ipv4 { "IPv4" } else { "IPv6" };
+            Err(format!("{all}: {kind} network prefix bits not between 0 and {bits}, inclusive"))
+        }
+        Err(_) => parse_one(field, text, all, "mask"),
     }
 }
 
-fn parse_one(field: Field, text: &str) -> Result<Value, String> {
+/// A value, or a mask, as `role` says. `all` is what it stands in, which complaints repeat.
+fn parse_one(field: Field, text: &str, all: &str, role: &str) -> Result<Value, String> {
     let row = field.row();
-    let bad = |what: &str| format!("{text}: invalid {what}");
+    let bad = |what: &str| format!("{all}: invalid {what}");
     match row.format {
         Format::Ethernet => {
             let mac = parse_mac(text).ok_or_else(|| bad("Ethernet address"))?;
@@ -261,21 +267,24 @@ fn parse_one(field: Field, text: &str) -> Result<Value, String> {
         Format::Port | Format::Port32 => {
             let port = Port::parse(text)
                 .filter(|port| port.0 <= Port::MAX.0 || port.has_name())
-                .ok_or_else(|| format!("{text}: invalid or unknown port for {}", row.name))?;
+                .ok_or_else(|| match row.format {
+                    Format::Port => format!("{text}: invalid or unknown port for {}", row.name),
+                    _ => format!("{text}: port value out of range for {}", row.name),
+                })?;
             Ok(Value::Int(match row.format {
                 Format::Port => port.0.into(),
                 _ => port.to_wire32().into(),
             }))
         }
-        _ => parse_integer(field, text),
+        _ => parse_integer(field, text, all, role),
     }
 }
 
-fn parse_integer(field: Field, text: &str) -> Result<Value, String> {
+fn parse_integer(field: Field, text: &str, all: &str, role: &str) -> Result<Value, String> {
     let row = field.row();
     let bytes = field.bytes();
-    let too_large = || format!("{text}: value too large for {bytes}-byte field {}", row.name);
-    let syntax = || format!("{text}: bad syntax for {} value", row.name);
+    let too_large = || format!("{all}: {role} too large for {bytes}-byte field {}", row.name);
+    let syntax = || format!("{all}: bad syntax for {} {role}", row.name);
     let value = match parse_long_hex(text) {
         Some(digits) => {
             let significant = digits.len() - digits.iter().take_while(|b| **b == 0).count();
@@ -298,7 +307,12 @@ fn parse_integer(field: Field, text: &str) -> Result<Value, String> {
 fn parse_flags(field: Field, text: &str) -> Result<(Value, Value), String> {
     let flags = flags_of(field.row().format);
     let whole = whole_mask(field);
-    let unknown = |name: &str| format!("unknown flag {name} in {text} for {}", field.name());
+    let kind = match field.row().format {
+        Format::TcpFlags => "TCP",
+        Format::TunnelFlags => "tunnel",
+        _ => "ct_state",
+    };
+    let unknown = |name: &str| format!("{name}: unknown {kind} flag(s)");
     let bit = |name: &str| {
         flags
             .iter()
@@ -325,7 +339,7 @@ fn parse_flags(field: Field, text: &str) -> Result<(Value, Value), String> {
             }
             let bit = bit(name)?;
             if mask & bit != 0 {
-                return Err(format!("{text}: each flag must be specified only once"));
+                return Err(format!("{name}: Each {kind} flag can be specified only once"));
             }
             mask |= bit;
             if sign == '+' {
@@ -334,32 +348,33 @@ fn parse_flags(field: Field, text: &str) -> Result<(Value, Value), String> {
         }
         return Ok((int(value), int(mask)));
     }
-    let number = |text: &str| parse::<u16>(text).ok_or_else(|| unknown(text));
+    // Those that nobody has a name for are none.
+    let known = flags.iter().fold(0, |all, (_, bit)| all | bit);
+    let number = |number: &str| {
+        parse::<u16>(number).filter(|bits| bits & !known == 0).ok_or_else(|| unknown(text))
+    };
     if let Some((value, mask)) = text.split_once('/') {
         let (value, mask) = (number(value)?, number(mask)?);
         let mask = int(mask).and(&whole);
         return Ok((int(value).and(&mask), mask));
     }
     if text.starts_with(|c: char| c.is_ascii_digit()) {
-        let value = int(number(text)?);
-        if !value.without(&whole).is_zero() {
-            return Err(format!("{text}: value too large for {}", field.name()));
-        }
-        return Ok((value, whole));
+        return Ok((int(number(text)?), whole));
     }
     let mut value = 0;
     for name in text.split('|') {
-        value |= bit(name)?;
+        value |= bit(name).map_err(|_| unknown(text))?;
     }
     Ok((int(value), whole))
 }
 
 /// `(namespace,type)`
 fn parse_packet_type(text: &str) -> Result<Value, String> {
-    let syntax = || format!("{text}: packet_type must be of the form (namespace,type)");
-    let inside = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).ok_or_else(syntax)?;
-    let (namespace, kind) = inside.split_once(',').ok_or_else(syntax)?;
-    let namespace: u16 = parse(namespace).filter(|n| *n <= 0x3ff).ok_or_else(syntax)?;
-    let kind: u16 = parse(kind).ok_or_else(syntax)?;
+    let bad = |at: &str, what: &str| format!("{at}: bad syntax for packet type {what}");
+    let inside = text.strip_prefix('(').ok_or_else(|| bad(text, "missing '('"))?;
+    let (namespace, rest) = inside.split_once(',').ok_or_else(|| bad(inside, "missing ','"))?;
+    let namespace: u16 = parse(namespace).ok_or_else(|| bad(inside, "ns"))?;
+    let kind = rest.strip_suffix(')').ok_or_else(|| bad(rest, "missing ')'"))?;
+    let kind: u16 = parse(kind).ok_or_else(|| bad(rest, "ns_type"))?;
     Ok(Value::Int(u128::from(namespace) << 16 | u128::from(kind)))
 }

@@ -80,10 +80,10 @@ pub fn write_name(w: &mut Writer, field: Field, version: Version) {
 /// Reads the header that names a field in an action.
 pub fn read_name(r: &mut Reader<'_>) -> Result<Field> {
     let start = *r;
-    let header = Header::read(r, Code::OFPBAC_BAD_LEN)?;
+    let header = Header::read(r, Code::OFPBMC_BAD_LEN)?;
     match header.field() {
-        _ if header.has_mask => Err(start.error(Code::OFPBAC_BAD_SET_MASK)),
-        Some(field) if header.fits(field) => Ok(field),
+        Some(field) if header.fits(field) && !header.has_mask => Ok(field),
+        Some(field) if header.fits(field) => Err(start.error(Code::OFPBMC_BAD_MASK)),
         _ => Err(start.error(Code::OFPBMC_BAD_FIELD)),
     }
 }
@@ -130,6 +130,9 @@ pub fn read(mut r: Reader<'_>, strictness: Strictness, cookie_allowed: bool) -> 
                 if strictness == Strictness::Strict {
                     return Err(start.error(Code::OFPBMC_BAD_FIELD));
                 }
+                if header.has_mask && !header.len.is_multiple_of(2) {
+                    return Err(start.error(Code::OFPBMC_BAD_LEN));
+                }
             }
         }
     }
@@ -140,9 +143,6 @@ pub fn read(mut r: Reader<'_>, strictness: Strictness, cookie_allowed: bool) -> 
 fn skip_unknown(header: Header, r: &mut Reader<'_>, start: Reader<'_>) -> Result<()> {
     let payload = r.take(header.len, Code::OFPBMC_BAD_LEN)?;
     let (value, mask) = payload.split_at(payload.len() / 2);
-    if header.has_mask && !header.len.is_multiple_of(2) {
-        return Err(start.error(Code::OFPBMC_BAD_LEN));
-    }
     if header.has_mask && value.iter().zip(mask).any(|(value, mask)| value & !mask != 0) {
         return Err(start.error(Code::OFPBMC_BAD_WILDCARDS));
     }
@@ -458,11 +458,11 @@ pub(super) fn read_frame<'a>(r: &mut Reader<'a>) -> Result<Reader<'a>> {
     if len < 4 {
         return Err(start.error(Code::OFPBMC_BAD_LEN));
     }
-    let fields = r.within(len - 4, Code::OFPBMC_BAD_LEN)?;
-    r.take((8 - len % 8) % 8, Code::OFPBMC_BAD_LEN)?;
     if kind != 1 {
         return Err(start.error(Code::OFPBMC_BAD_TYPE));
     }
+    let fields = r.within(len - 4, Code::OFPBMC_BAD_LEN)?;
+    r.take((8 - len % 8) % 8, Code::OFPBMC_BAD_LEN)?;
     Ok(fields)
 }
 

@@ -141,6 +141,8 @@ struct Comparison {
 
 fn compare(messages: &[Vec<u8>]) -> Comparison {
     let known = differences("message");
+    // Pairs of codes: theirs, ours.
+    let codes = differences("codes");
     let mut all = Comparison::default();
     for chunk in messages.chunks(5000) {
         for (message, theirs) in chunk.iter().zip(print_all(chunk)) {
@@ -149,6 +151,11 @@ fn compare(messages: &[Vec<u8>]) -> Comparison {
             all.accepted += usize::from(reasons.0.is_none());
             let same = match reasons {
                 (None, None) => ours == theirs,
+                (Some((_, theirs)), Some((_, ours)))
+                    if codes.contains(&&*format!("{theirs} {ours}")) =>
+                {
+                    true
+                }
                 (theirs, ours) => theirs == ours,
             };
             if same {
@@ -185,7 +192,7 @@ fn messages_are_printed_as_debians() {
     println!("{} changed ones, {accepted} accepted, {differ} differ, {other} codes", changed.len());
     assert!(changed.len() > 10_000 && accepted > 3000, "{}, {accepted}", changed.len());
     assert!(differ * 500 < changed.len(), "{differ}:\n{}", wrong.join("\n"));
-    assert!(other * 160 < changed.len(), "{other}:\n{}", codes.join("\n"));
+    assert!(other * 500 < changed.len(), "{other}:\n{}", codes.join("\n"));
     let stale: Vec<_> = differences("message").into_iter().filter(|d| !met.contains(d)).collect();
     assert!(stale.is_empty(), "differences that are none any more: {stale:?}");
 }

@@ -141,14 +141,15 @@ fn place(action: &Action) -> Place {
     }
 }
 
-/// What sends the packet on: the one of the least rank that there is does so, and no other. (Those of buckets alone are the
+/// What sends the packet on: the one of the least rank that there is does so, and no other. (All but the first two are the
 /// reference's.)
 fn rank(action: &Action) -> Option<u8> {
     match action {
         Action::Group(_) => Some(0),
         Action::Output { .. } => Some(1),
         Action::Resubmit { .. } => Some(2),
-        Action::Ct(_) => Some(3),
+        Action::CtClear => Some(3),
+        Action::Ct(_) => Some(4),
         _ => None,
     }
 }

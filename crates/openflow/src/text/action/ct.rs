@@ -1,14 +1,14 @@
 //! `ct(..)` and the `nat(..)` in it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::key_value::pairs;
 use super::super::names::{Named, Names};
 use super::super::number::parse;
 use super::super::subfield::parse_subfield;
 use super::Inner;
-use super::parse::{Parsed, parse_at};
+use super::parse::{Parsed, first_kind, parse_at, word};
 use crate::action::Action;
 use crate::action::ct::{Ct, Nat, Side, Zone};
 use crate::version::Protocols;
@@ -93,7 +93,7 @@ pub(super) fn parse_ct(text: &str, names: &Names, depth: u32) -> Result<(Ct, Pro
             "commit" => ct.commit = true,
             "force" => ct.force = true,
             "table" => {
-                let bad = || format!("invalid table {:?}", pair.value);
+                let bad = || format!("unknown table {}", pair.value);
                 let table = names.parse_table(pair.value).ok_or_else(bad)?;
                 if table == 255 {
                     return Err("invalid table 0xff".to_owned());
@@ -105,9 +105,7 @@ pub(super) fn parse_ct(text: &str, names: &Names, depth: u32) -> Result<(Ct, Pro
                 ct.alg = match pair.value {
                     "ftp" => FTP,
                     "tftp" => TFTP,
-                    number => parse(number).filter(|n| *n != 0).ok_or_else(|| {
-                        format!("invalid alg {number:?}: must be ftp, tftp or a port number")
-                    })?,
+                    other => return Err(format!("invalid conntrack helper \"{other}\"")),
                 };
             }
             "nat" => ct.nat = Some(parse_nat(pair.value)?),
@@ -117,7 +115,9 @@ pub(super) fn parse_ct(text: &str, names: &Names, depth: u32) -> Result<(Ct, Pro
                 let settable = |a: &Action| {
                     matches!(a, Action::SetField { .. } | Action::Load { .. } | Action::Move { .. })
                 };
-                if let Some(other) = instructions.apply.iter().find(|a| !settable(a)) {
+                let other = instructions.apply.iter().find(|a| !settable(a)).map(word);
+                let other = other.or_else(|| first_kind(&instructions).map(str::to_owned));
+                if let Some(other) = other {
                     return Err(format!("ct action doesn't support nested action {other}"));
                 }
                 protocols = protocols.and(usable);
@@ -153,7 +153,7 @@ fn parse_nat(text: &str) -> Result<Nat, String> {
     let mut nat = Nat::default();
     let side = |side: Side, text: &str, nat: &mut Nat| {
         if nat.side.is_some() {
-            return Err("may only specify one of \"src\" or \"dst\".".to_owned());
+            return Err("May only specify one of \"src\" or \"dst\".".to_owned());
         }
         nat.side = Some(side);
         if text.is_empty() { Ok(()) } else { parse_range(text, nat) }
@@ -169,7 +169,11 @@ fn parse_nat(text: &str) -> Result<Nat, String> {
         }
     }
     if nat.side.is_none() && (nat.persistent || nat.hash || nat.random) {
-        return Err("\"nat\" flags allowed only with \"src\" or \"dst\"".to_owned());
+        return Err("Flags allowed only with \"src\" or \"dst\".".to_owned());
+    }
+    // There is nothing to choose from.
+    if nat.addresses.is_none() {
+        (nat.persistent, nat.hash, nat.random) = (false, false, false);
     }
     if nat.hash && nat.random {
         return Err("Both \"hash\" and \"random\" are not allowed.".to_owned());
@@ -179,42 +183,56 @@ fn parse_nat(text: &str) -> Result<Nat, String> {
 
 /// `ADDRESS[-ADDRESS][:PORT[-PORT]]`, IPv6 addresses in brackets when ports follow.
 fn parse_range(text: &str, nat: &mut Nat) -> Result<(), String> {
-    let bad = || format!("{text}: invalid range of addresses or ports");
-    let address = |text: &str| -> Result<IpAddr, String> {
-        let text = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        text.parse().map_err(|_| bad())
+    let bad = || format!("invalid nat range \"{text}\"");
+    let garbage = |rest: &str| {
+        let at = text.len() - rest.len();
+        format!("garbage ({rest}) after nat range \"{text}\" (pos: {at})")
     };
-    // The last colon behind brackets, or the only one.
-    let is_plain_v6 = !text.contains('[') && text.matches(':').count() > 1;
-    let colon = match text.rfind(']') {
-        Some(bracket) => text[bracket..].find(':').map(|i| bracket + i),
-        None if is_plain_v6 => None,
-        None => text.find(':'),
-    };
-    let (addresses, ports) = match colon {
-        Some(colon) => (&text[..colon], Some(&text[colon + 1..])),
-        None => (text, None),
-    };
-    if !addresses.is_empty() {
-        let (first, last) = match addresses.split_once('-') {
-            Some((first, last)) => (address(first)?, Some(address(last)?)),
-            None => (address(addresses)?, None),
-        };
-        if last.is_some_and(|last| last.is_ipv4() != first.is_ipv4() || last < first) {
+    let (first, mut rest) = take_address(text).ok_or_else(|| garbage(text))?;
+    let mut last = first;
+    if let Some(more) = rest.strip_prefix('-') {
+        (last, rest) = take_address(more).ok_or_else(bad)?;
+        if last.is_ipv4() != first.is_ipv4() || last < first {
             return Err(bad());
         }
-        nat.addresses = Some((first, last.filter(|last| *last != first)));
     }
-    if let Some(ports) = ports {
-        let port = |text: &str| parse::<u16>(text).filter(|p| *p != 0).ok_or_else(bad);
-        let (first, last) = match ports.split_once('-') {
-            Some((first, last)) => (port(first)?, Some(port(last)?)),
-            None => (port(ports)?, None),
-        };
-        if last.is_some_and(|last| last < first) {
-            return Err(bad());
+    // All zeros stand for no range: then only packets whose ports collide are changed.
+    if !first.is_unspecified() || rest.starts_with(':') {
+        nat.addresses = Some((first, Some(last).filter(|last| *last != first)));
+    }
+    if let Some(ports) = rest.strip_prefix(':') {
+        let (first, mut behind) = take_port(ports).ok_or_else(bad)?;
+        let mut last = first;
+        if let Some(more) = behind.strip_prefix('-') {
+            (last, behind) = take_port(more).ok_or_else(bad)?;
+            if last < first {
+                return Err(bad());
+            }
         }
-        nat.ports = Some((first, last.filter(|last| *last != first)));
+        nat.ports = Some((first, Some(last).filter(|last| *last != first)));
+        rest = behind;
     }
-    Ok(())
+    if rest.is_empty() { Ok(()) } else { Err(garbage(rest)) }
+}
+
+/// An address, and what follows.
+fn take_address(text: &str) -> Option<(IpAddr, &str)> {
+    let split = |ends: fn(char) -> bool| text.split_at(text.find(ends).unwrap_or(text.len()));
+    if let Some((inside, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        return Some((IpAddr::V6(inside.parse().ok()?), rest));
+    }
+    let (v4, rest) = split(|c| !c.is_ascii_digit() && c != '.');
+    if let Ok(address) = v4.parse::<Ipv4Addr>() {
+        return Some((IpAddr::V4(address), rest));
+    }
+    let (v6, rest) = split(|c| !c.is_ascii_hexdigit() && !matches!(c, ':' | '.'));
+    Some((IpAddr::V6(v6.parse::<Ipv6Addr>().ok()?), rest))
+}
+
+/// A port that is one, and what follows.
+fn take_port(text: &str) -> Option<(u16, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let port = digits.parse().ok().filter(|port| *port != 0)?;
+    Some((port, rest))
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use super::super::key_value::pairs;
 use super::super::names::{Named, Names};
 use super::super::number::{Hex, parse};
-use super::super::subfield::{parse_field, parse_subfield, take};
+use super::super::subfield::parse_subfield;
 use super::super::value::{Masked, parse_masked};
+use super::parse::parse_move;
 use crate::action::Subfield;
 use crate::action::learn::{Destination, Learn, Source, Spec};
 use crate::field::{Field, Value};
@@ -79,7 +80,8 @@ pub(super) fn parse_learn(text: &str, names: &Names) -> Result<Learn, String> {
         };
         match pair.key {
             "table" => {
-                learn.table = names.parse_table(pair.value).ok_or_else(number("table"))?;
+                let bad = || format!("unknown table \"{}\"", pair.value);
+                learn.table = names.parse_table(pair.value).ok_or_else(bad)?;
                 if learn.table == 255 {
                     return Err(format!("{text}: table id 255 not valid for `learn' action"));
                 }
@@ -104,7 +106,7 @@ pub(super) fn parse_learn(text: &str, names: &Names) -> Result<Learn, String> {
             "result_dst" => {
                 let part = parse_subfield(pair.value)?;
                 if part.bits != 1 {
-                    return Err(format!("result_dst bit {} must be a single bit", pair.value));
+                    return Err("result_dst in 'learn' action must be a single bit".to_owned());
                 }
                 learn.result = Some(part);
             }
@@ -124,72 +126,82 @@ fn parse_spec(text: &str, key: &str, value: &str) -> Result<Spec, String> {
                 destination: Destination::Output,
             })
         }
-        "load" => {
-            let (source, dst) = value
-                .split_once("->")
-                .ok_or_else(|| format!("{value}: missing `->' in `load' action"))?;
-            let dst = parse_subfield(dst)?;
-            let source = if source.contains('[') || parse_field(source).is_some() {
-                Source::Field(of_same_size(value, parse_subfield(source)?, dst)?)
-            } else {
-                Source::Immediate(parse_immediate(source, dst)?)
-            };
-            Ok(Spec { bits: dst.bits, source, destination: Destination::Load(dst) })
-        }
+        "load" => parse_load(value),
         _ => parse_match(text, key, value),
     }
 }
 
-fn of_same_size(text: &str, src: Subfield, dst: Subfield) -> Result<Subfield, String> {
-    if src.bits == dst.bits {
-        return Ok(src);
+/// `src->dst` or `number->dst`
+fn parse_load(text: &str) -> Result<Spec, String> {
+    let (source, dst) =
+        text.split_once("->").ok_or_else(|| format!("load: missing `->' in `{text}'"))?;
+    if source.is_empty() {
+        return Err(format!("load: missing source before `->' in `{text}'"));
     }
-    Err(format!(
-        "{text}: source field is {} bits wide but destination is {} bits wide",
-        src.bits, dst.bits
-    ))
-}
-
-fn parse_immediate(text: &str, dst: Subfield) -> Result<Value, String> {
-    let number: u128 = parse(text).ok_or_else(|| format!("{text}: bad value"))?;
-    if dst.bits < 128 && number >> dst.bits != 0 {
+    let Some(number) = parse::<u128>(source) else {
+        if source.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(format!("load: garbage before `->' in `{text}'"));
+        }
+        let (src, dst) = parse_move(text)?;
+        let destination = Destination::Load(dst);
+        return Ok(Spec { bits: dst.bits, source: Source::Field(src), destination });
+    };
+    let dst = parse_subfield(dst)?;
+    if !fits(number, dst) {
         return Err(format!("{text}: value does not fit into {} bits", dst.bits));
     }
-    Ok(Value::shifted(dst.bits, number, 0))
+    let source = Source::Immediate(Value::shifted(dst.bits, number, 0));
+    Ok(Spec { bits: dst.bits, source, destination: Destination::Load(dst) })
 }
 
+fn fits(number: u128, part: Subfield) -> bool {
+    part.bits >= 128 || number >> part.bits == 0
+}
+
+/// `field`, `field=src` or `field=value`
 fn parse_match(text: &str, key: &str, value: &str) -> Result<Spec, String> {
-    let unknown = || format!("{text}: unknown keyword {key}");
-    let dst = if key.contains('[') {
-        let (dst, rest) = take(key)?;
-        if !rest.is_empty() {
-            return Err(unknown());
-        }
-        dst
-    } else {
-        Subfield::whole(parse_field(key).ok_or_else(unknown)?)
-    };
-    let destination = Destination::Match(dst);
+    let dst = parse_subfield(key).map_err(|_| format!("{text}: unknown keyword {key}"))?;
+    let spec = |source| Spec { bits: dst.bits, source, destination: Destination::Match(dst) };
     if value.is_empty() {
-        if !key.contains('[') {
-            return Err(unknown());
-        }
-        return Ok(Spec { bits: dst.bits, source: Source::Field(dst), destination });
+        return Ok(spec(Source::Field(dst)));
     }
-    if value.contains('[') || parse_field(value).is_some() {
-        let source = of_same_size(text, parse_subfield(value)?, dst)?;
-        return Ok(Spec { bits: dst.bits, source: Source::Field(source), destination });
-    }
-    let value = if dst.is_whole() {
-        let (value, mask) = parse_masked(dst.field, value)?;
-        if !is_exact(dst.field, &mask) {
-            return Err(format!("{text}: wildcards not allowed here"));
+    let no_field = match parse_subfield(value) {
+        Ok(source) if source.bits == dst.bits => return Ok(spec(Source::Field(source))),
+        Ok(source) => {
+            return Err(format!(
+                "{text}: bit widths of {key} ({}) and {value} ({}) differ",
+                source.bits, dst.bits
+            ));
         }
-        value
-    } else {
-        parse_immediate(value, dst)?
+        Err(error) => error,
     };
-    Ok(Spec { bits: dst.bits, source: Source::Immediate(value), destination })
+    let immediate =
+        if dst.is_whole() { whole_value(dst, value) } else { part_value(text, dst, value) };
+    immediate.map(|value| spec(Source::Immediate(value))).map_err(|no_value| {
+        format!(
+            "{text}: {key} value {value} cannot be parsed as a subfield ({no_field}) or an immediate value ({no_value})"
+        )
+    })
+}
+
+/// A value as people write it in matches.
+fn whole_value(dst: Subfield, text: &str) -> Result<Value, String> {
+    let (value, mask) = parse_masked(dst.field, text)?;
+    if is_exact(dst.field, &mask) {
+        Ok(value)
+    } else {
+        Err(format!("{text}: wildcards not allowed here"))
+    }
+}
+
+/// A number for a part of a field.
+fn part_value(whole: &str, dst: Subfield, text: &str) -> Result<Value, String> {
+    let number = parse(text).ok_or_else(|| format!("{text}: cannot parse integer value"))?;
+    if fits(number, dst) {
+        Ok(Value::shifted(dst.bits, number, 0))
+    } else {
+        Err(format!("{whole}: value {number:#x} does not fit into {} bits", dst.bits))
+    }
 }
 
 fn is_exact(field: Field, mask: &Value) -> bool {

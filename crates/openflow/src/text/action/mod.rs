@@ -6,6 +6,7 @@ mod parse;
 mod select;
 
 pub use parse::{Parsed, parse, parse_instructions, parse_instructions_named};
+pub(super) use parse::{first_kind, long};
 
 use std::fmt;
 use std::net::Ipv4Addr;

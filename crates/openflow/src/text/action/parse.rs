@@ -8,11 +8,12 @@ use super::super::key_value::{Pair, pairs};
 use super::super::matching::protocols as match_protocols;
 use super::super::names::Names;
 use super::super::number::{parse as number, parse_long_hex};
-use super::super::subfield::{parse_field, parse_subfield};
+use super::super::subfield::{parse_field, parse_subfield, take};
 use super::super::value::parse_masked;
 use super::{ct, learn, select};
 use crate::action::{
-    Action, Controller, Direction, EncapProperty, Instructions, SAME_TABLE, Sample, USE_NEXT_PROTO,
+    Action, Controller, Direction, EncapProperty, Instructions, SAME_TABLE, Sample, Subfield,
+    USE_NEXT_PROTO,
 };
 use crate::field::Field;
 use crate::message::packet_in::reason_from_name;
@@ -78,12 +79,12 @@ pub(super) fn parse_at(
             "write_actions" => {
                 let inner = parse_at(value, names, depth + 1, false)?;
                 let Instructions { ref apply, .. } = inner.instructions;
-                refuse_instructions(&inner.instructions)?;
+                refuse_instructions(&inner.instructions, "write_actions")?;
                 if let Some(other) = apply.iter().find(|action| !is_in_sets(action)) {
                     return Err(format!("{other} is not allowed inside write_actions"));
                 }
                 protocols = protocols.and(inner.protocols);
-                all.write_actions = Some(inner.instructions.apply);
+                all.write_actions = Some(inner.instructions.apply).filter(|set| !set.is_empty());
                 Kind::WriteActions
             }
             "write_metadata" => {
@@ -112,6 +113,7 @@ pub(super) fn parse_at(
         kind.follow(&mut last)?;
         does = true;
     }
+    check_conjunctions(&all)?;
     if drops && (does || pairs(text).count() > 1) {
         return Err(
             "\"drop\" must not be accompanied by any other action or instruction".to_owned()
@@ -162,17 +164,65 @@ impl Kind {
     }
 }
 
-/// Where only actions may stand.
-fn refuse_instructions(all: &Instructions) -> Result<(), String> {
-    let refuse = |kind: Kind| Err(format!("{} instruction not allowed here", kind.name()));
-    match all {
-        Instructions { meter: Some(_), .. } => refuse(Kind::Meter),
-        Instructions { clear_actions: true, .. } => refuse(Kind::ClearActions),
-        Instructions { write_actions: Some(_), .. } => refuse(Kind::WriteActions),
-        Instructions { write_metadata: Some(_), .. } => refuse(Kind::WriteMetadata),
-        Instructions { goto_table: Some(_), .. } => refuse(Kind::GotoTable),
-        _ => Ok(()),
+/// A rule that is a part of a conjunction does nothing else.
+fn check_conjunctions(all: &Instructions) -> Result<(), String> {
+    let part = |action: &Action| matches!(action, Action::Conjunction { .. });
+    if !all.apply.iter().any(part) {
+        return Ok(());
     }
+    let other = all.apply.iter().find(|a| !part(a) && !matches!(a, Action::Note(_)));
+    match other.map(word).or_else(|| first_kind(all).map(str::to_owned)) {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "\"conjunction\" actions may be used along with \"note\" but not any other kind of action (such as the \"{other}\" \
+             action used here)"
+        )),
+    }
+}
+
+/// What complaints call an action: its word, or that of those that it is one of.
+pub(super) fn word(action: &Action) -> String {
+    let special = match action {
+        Action::Output { .. } => "output",
+        Action::OutputReg { .. } => "output_reg",
+        Action::OutputTrunc { .. } => "output_trunc",
+        Action::SetVlanVid { .. } => "set_vlan_vid",
+        Action::SetVlanPcp { .. } => "set_vlan_pcp",
+        Action::PopVlan => "strip_vlan",
+        Action::Load { .. } => "set_field",
+        Action::SetTunnel { .. } => "set_tunnel",
+        Action::Bundle(_) => "bundle",
+        _ => "",
+    };
+    if !special.is_empty() {
+        return special.to_owned();
+    }
+    let text = action.to_string();
+    text.split([':', '(']).next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Inside of `outer`, where only actions may stand.
+fn refuse_instructions(all: &Instructions, outer: &str) -> Result<(), String> {
+    // The last version has it as an action.
+    if all.meter.is_some() {
+        return Err(format!("{outer} action doesn't support nested action meter"));
+    }
+    match first_kind(all) {
+        Some(kind) => Err(format!("{kind} instruction not allowed here")),
+        None => Ok(()),
+    }
+}
+
+/// The first instruction that there is beside actions, by its word.
+pub(in crate::text) fn first_kind(all: &Instructions) -> Option<&'static str> {
+    let used = [
+        (all.meter.is_some(), Kind::Meter),
+        (all.clear_actions, Kind::ClearActions),
+        (all.write_actions.is_some(), Kind::WriteActions),
+        (all.write_metadata.is_some(), Kind::WriteMetadata),
+        (all.goto_table.is_some(), Kind::GotoTable),
+    ];
+    used.iter().find(|(used, _)| *used).map(|(_, kind)| kind.name())
 }
 
 /// Connections' fields are set in `ct` alone, and nothing else is set there.
@@ -199,8 +249,14 @@ fn parse_write_metadata(text: &str) -> Result<(u64, u64), String> {
     Ok((long(value)?, mask))
 }
 
+/// Shorter packets than an Ethernet header nobody is sent.
+const SHORTEST_TRUNCATED: u32 = 14;
+
+/// The last of the namespaces of types that packets here have: Ethernet types (OpenFlow 1.5, 7.2.3.11).
+const LAST_NAMESPACE: u16 = 1;
+
 /// A number of 32 or 64 bits, of which the reference does not say what it is for.
-fn long<T: TryFrom<u128>>(text: &str) -> Result<T, String> {
+pub(in crate::text) fn long<T: TryFrom<u128>>(text: &str) -> Result<T, String> {
     number(text).ok_or_else(|| match text {
         "" => "missing required numeric argument".to_owned(),
         _ => format!("invalid numeric format {text}"),
@@ -212,11 +268,16 @@ fn num<T: TryFrom<u128>>(what: &str, text: &str) -> Result<T, String> {
 }
 
 fn port(text: &str, names: &Names) -> Result<Port, String> {
-    names.parse_port(text).ok_or_else(|| format!("{text}: not a valid port"))
+    names.parse_port(text).ok_or_else(|| format!("{text}: unknown port"))
 }
 
 fn arrow(text: &str) -> Result<(&str, &str), String> {
     text.split_once("->").ok_or_else(|| format!("{text}: missing `->'"))
+}
+
+/// A number of a label's, which is called `short` where there is none, and `name` where it is wrong.
+fn of_label<T: TryFrom<u128>>(key: &str, short: &str, name: &str, text: &str) -> Result<T, String> {
+    if text.is_empty() { Err(format!("{key}: expected {short}.")) } else { num(name, text) }
 }
 
 /// `key:value` or `key(value)` of an action, and the protocols that can say it.
@@ -305,20 +366,23 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
             Action::DecTtl(ids)
         }
         "set_mpls_label" => {
-            let label = long(value)?;
+            let label: u32 = match value {
+                "" => of_label(key, "label", "", value)?,
+                _ => long(value)?,
+            };
             if label >= 1 << 20 {
                 return Err(format!("{value}: not a valid MPLS label"));
             }
             Action::SetMplsLabel(label)
         }
         "set_mpls_tc" => {
-            let tc = num("MPLS TC", value)?;
+            let tc = of_label(key, "tc", "MPLS TC", value)?;
             if tc > 7 {
                 return Err(format!("{value}: not a valid MPLS TC"));
             }
             Action::SetMplsTc(tc)
         }
-        "set_mpls_ttl" => Action::SetMplsTtl(num("MPLS TTL", value)?),
+        "set_mpls_ttl" => Action::SetMplsTtl(of_label(key, "ttl", "MPLS TTL", value)?),
         "dec_mpls_ttl" => Action::DecMplsTtl,
         "push_mpls" => {
             let eth_type = num("push_mpls", value)?;
@@ -347,9 +411,10 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
         "set_field" => return parse_set_field(value),
         "load" | "reg_load" => {
             let (source, dst) = arrow(value)?;
+            let source: u64 =
+                number(source).ok_or_else(|| format!("{value}: cannot parse integer value"))?;
             let dst = parse_subfield(dst)?;
-            writable(dst.field)?;
-            let source: u64 = num("value", source)?;
+            writable(dst.field, dst.field.name())?;
             if dst.bits < 64 && source >> dst.bits != 0 {
                 return Err(format!(
                     "{value}: value {source:#x} does not fit into {} bits",
@@ -359,28 +424,13 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
             Action::Load { dst, value: source }
         }
         "move" | "reg_move" => {
-            let (src, dst) = arrow(value)?;
-            let (src, dst) = (parse_subfield(src)?, parse_subfield(dst)?);
-            writable(dst.field)?;
-            if src.bits != dst.bits {
-                return Err(format!(
-                    "{value}: source field is {} bits wide but destination is {} bits wide",
-                    src.bits, dst.bits
-                ));
-            }
+            let (src, dst) = parse_move(value)?;
             Action::Move { src, dst }
         }
-        "push" => Action::Push(parse_subfield(value)?),
-        "pop" => {
-            let part = parse_subfield(value)?;
-            writable(part.field)?;
-            Action::Pop(part)
-        }
+        "push" => Action::Push(parse_stacked(value)?),
+        "pop" => Action::Pop(parse_stacked(value)?),
         "delete_field" => {
             let field = parse_field(value).ok_or_else(|| format!("unknown field `{value}'"))?;
-            if field.tun_metadata_index().is_none() {
-                return Err(format!("{value}: only tunnel metadata can be deleted"));
-            }
             Action::DeleteField(field)
         }
         "set_tunnel" | "set_tunnel64" => {
@@ -393,10 +443,7 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
         "clone" => {
             let inner = parse_at(value, names, depth + 1, false)?;
             protocols = inner.protocols;
-            if inner.instructions.meter.is_some() {
-                return Err("clone action doesn't support nested action meter".to_owned());
-            }
-            refuse_instructions(&inner.instructions)?;
+            refuse_instructions(&inner.instructions, "clone")?;
             Action::Clone(inner.instructions.apply)
         }
         "exit" => Action::Exit,
@@ -406,8 +453,8 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
             let (mut idle, mut hard) = (0, 0);
             for pair in pairs(value) {
                 match pair.key {
-                    "idle_timeout" => idle = num("timeout", pair.value)?,
-                    "hard_timeout" => hard = num("timeout", pair.value)?,
+                    "idle_timeout" => idle = num("idle_timeout", pair.value)?,
+                    "hard_timeout" => hard = num("hard_timeout", pair.value)?,
                     key => return Err(format!("invalid key '{key}' in 'fin_timeout' argument")),
                 }
             }
@@ -415,14 +462,17 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
         }
         "note" => {
             // Behind the action's ten bytes there is always room for as many as fill eight.
-            let mut note = parse_note(value)?;
+            let mut note = parse_note(value, "`note' argument")?;
             note.resize((note.len() + 10).next_multiple_of(8).max(16) - 10, 0);
             Action::Note(note)
         }
         "sample" => Action::Sample(Box::new(parse_sample(value, names)?)),
         "check_pkt_larger" => {
+            if pair.arrow.is_empty() {
+                return Err(format!("{value}: missing `->'"));
+            }
             let dst = parse_subfield(pair.arrow)?;
-            writable(dst.field)?;
+            writable(dst.field, dst.field.name())?;
             if dst.bits != 1 {
                 return Err("Only 1-bit destination field is allowed".to_owned());
             }
@@ -443,62 +493,90 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
         "nat" => return Err("Cannot have NAT action outside of \"ct\" action".to_owned()),
         _ => {
             // What stands behind a port, nobody reads.
-            let port = names.parse_port(key).ok_or_else(|| format!("unknown action {key}"))?;
-            output(port)?
+            output(names.parse_port(key).ok_or_else(|| format!("unknown action {key}"))?)
         }
     };
     Ok((action, protocols))
 }
 
-fn writable(field: Field) -> Result<(), String> {
-    if field.row().writable { Ok(()) } else { Err(format!("{} is read-only", field.name())) }
+/// `name` is what the field was called.
+fn writable(field: Field, name: &str) -> Result<(), String> {
+    if field.row().writable { Ok(()) } else { Err(format!("{name} is read-only")) }
 }
 
-fn output(port: Port) -> Result<Action, String> {
-    if port.0 >= Port::MAX.0 && !port.has_name() || port == Port::UNSET {
-        return Err(format!("output to {port}: no such port"));
+/// `src->dst`, of one size.
+pub(super) fn parse_move(text: &str) -> Result<(Subfield, Subfield), String> {
+    let (src, rest) = take(text)?;
+    let dst =
+        rest.strip_prefix("->").ok_or_else(|| format!("{text}: missing `->' following source"))?;
+    let dst = parse_subfield(dst)?;
+    if src.bits != dst.bits {
+        return Err(format!(
+            "{text}: source field is {} bits wide but destination is {} bits wide",
+            src.bits, dst.bits
+        ));
     }
+    Ok((src, dst))
+}
+
+/// What goes to the stack, or comes from there.
+fn parse_stacked(text: &str) -> Result<Subfield, String> {
+    match take(text)? {
+        (part, "") => Ok(part),
+        (_, rest) => Err(format!("{rest}: trailing garbage following push or pop")),
+    }
+}
+
+/// Whether there is such a port, the rule as a whole will tell.
+fn output(port: Port) -> Action {
     let max_len = if port == Port::CONTROLLER { u16::MAX } else { 0 };
-    Ok(Action::Output { port, max_len })
+    Action::Output { port, max_len }
 }
 
 fn parse_output(text: &str, names: &Names) -> Result<Action, String> {
-    if let Some(port) = names.parse_port(text) {
-        return output(port);
+    if text.contains("port") && text.contains("max_len") {
+        return parse_truncated(text, names);
     }
-    if text.contains('=') {
-        let (mut to, mut max_len) = (None, None);
-        for pair in pairs(text) {
-            match pair.key {
-                "port" => {
-                    let bad = || format!("output to unknown truncate port: {}", pair.value);
-                    to = Some(names.parse_port(pair.value).ok_or_else(bad)?);
-                }
-                "max_len" => max_len = Some(num("max_len", pair.value)?),
-                key => return Err(format!("invalid key '{key}' in output_trunc argument")),
-            }
-        }
-        let (Some(port), Some(max_len)) = (to, max_len) else {
-            return Err(format!("{text}: output needs both port and max_len"));
-        };
-        if max_len < 14 {
-            return Err(format!("max_len {max_len} is less than the minimum value 14"));
-        }
-        if matches!(port, Port::CONTROLLER | Port::TABLE | Port::NONE | Port::UNSET) {
-            return Err(format!("output port {port} does not support truncation"));
-        }
-        return Ok(Action::OutputTrunc { port, max_len });
+    if let Some(port) = names.parse_port(text) {
+        return Ok(output(port));
     }
     let src = parse_subfield(text).map_err(|_| format!("{text}: output to unknown port"))?;
     Ok(Action::OutputReg { src, max_len: u16::MAX })
 }
 
+/// `port=PORT,max_len=BYTES`
+fn parse_truncated(text: &str, names: &Names) -> Result<Action, String> {
+    let (mut port, mut max_len) = (Port(0), 0);
+    for pair in pairs(text) {
+        let value = pair.value;
+        match pair.key {
+            "port" => {
+                let bad = || format!("output to unknown truncate port: {value}");
+                port = names.parse_port(value).ok_or_else(bad)?;
+                if port > Port::MAX && !matches!(port, Port::LOCAL | Port::IN_PORT) {
+                    return Err(format!("output to unsupported truncate port: {value}"));
+                }
+            }
+            "max_len" => {
+                max_len = long(value)?;
+                if max_len < SHORTEST_TRUNCATED {
+                    return Err(format!(
+                        "max_len {max_len} is less than the minimum value {SHORTEST_TRUNCATED}"
+                    ));
+                }
+            }
+            key => return Err(format!("invalid key '{key}' in output_trunc argument")),
+        }
+    }
+    Ok(Action::OutputTrunc { port, max_len })
+}
+
 fn parse_controller(text: &str) -> Result<Action, String> {
     if text.is_empty() {
-        return output(Port::CONTROLLER);
+        return Ok(output(Port::CONTROLLER));
     }
-    if let Some(max_len) = number(text) {
-        return Ok(Action::Output { port: Port::CONTROLLER, max_len });
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(Action::Output { port: Port::CONTROLLER, max_len: num("max_len", text)? });
     }
     let mut controller = Controller::default();
     for pair in pairs(text) {
@@ -509,7 +587,9 @@ fn parse_controller(text: &str) -> Result<Action, String> {
             }
             "max_len" => controller.max_len = num("max_len", pair.value)?,
             "id" => controller.id = num("id", pair.value)?,
-            "userdata" => controller.userdata = parse_note(pair.value)?,
+            "userdata" => {
+                controller.userdata = parse_note(pair.value, "`controller' action `userdata'")?;
+            }
             "pause" => controller.pause = true,
             "meter_id" => controller.meter = Some(num("meter_id", pair.value)?),
             key => return Err(format!("unknown key \"{key}\" parsing controller action")),
@@ -560,15 +640,18 @@ fn parse_conjunction(text: &str) -> Result<Action, String> {
     if clauses > 64 {
         return Err("conjunction must have at most 64 clauses".to_owned());
     }
-    if !(1..=clauses).contains(&clause) {
-        return Err(format!("clause index must be between 1 and {clauses}"));
+    if clause == 0 {
+        return Err("clause index must be positive".to_owned());
+    }
+    if clause > clauses {
+        return Err("clause index must be less than or equal to number of clauses".to_owned());
     }
     Ok(Action::Conjunction { id: number(id).ok_or_else(syntax)?, clause, clauses })
 }
 
-/// Bytes in hexadecimal, with or without dots between; padded to what fills an action.
-fn parse_note(text: &str) -> Result<Vec<u8>, String> {
-    let bad = || "bad hex digit in `note' argument".to_owned();
+/// Bytes in hexadecimal, with or without dots between. `what` they are for, complaints say.
+fn parse_note(text: &str, what: &str) -> Result<Vec<u8>, String> {
+    let bad = || format!("bad hex digit in {what}");
     let mut bytes = Vec::new();
     for part in text.split('.').filter(|part| !part.is_empty()) {
         if !part.len().is_multiple_of(2) || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -617,17 +700,21 @@ fn parse_sample(text: &str, names: &Names) -> Result<Sample, String> {
 }
 
 fn parse_set_field(text: &str) -> Result<(Action, Protocols), String> {
-    let (value, name) = arrow(text)?;
+    let (written, name) = arrow(text)?;
     let name = name.trim();
-    let field = parse_field(name).ok_or_else(|| format!("{name} is not a valid OXM field name"))?;
-    writable(field)?;
-    let (mut value, mask) = parse_masked(field, value.trim())?;
+    if name.is_empty() {
+        return Err(format!("{text}: missing field name following `->'"));
+    }
+    let field =
+        Field::by_name(name).ok_or_else(|| format!("{name} is not a valid OXM field name"))?;
+    writable(field, name)?;
+    let (mut value, mask) = parse_masked(field, written.trim())?;
     if field == Field::VlanVid {
         // Who sets an id means that there is a tag.
         value = crate::field::Value::Int(value.int() | 0x1000);
     }
     if !field.accepts(&value) {
-        return Err(format!("{text}: {value:x} is not a valid value for field {name}"));
+        return Err(format!("{written} is not a valid value for field {name}"));
     }
     let protocols = match_protocols(field, &mask);
     if mask.is_zero() {
@@ -638,13 +725,13 @@ fn parse_set_field(text: &str) -> Result<(Action, Protocols), String> {
 
 fn parse_encap(text: &str) -> Result<Action, String> {
     let mut parts = pairs(text);
-    let head = parts.next().ok_or_else(|| "missing encap header".to_owned())?;
+    let head = parts.next().ok_or_else(|| "Missing encap hdr: ".to_owned())?;
     let packet_type = match head.key {
         "ethernet" => 0,
         "nsh" => 0x1_894f,
         "mpls" => 0x1_8847,
         "mpls_mc" => 0x1_8848,
-        other => return Err(format!("encap hdr not supported: {other}")),
+        _ => return Err(format!("Encap hdr not supported: {}", head.value)),
     };
     let mut properties = Vec::new();
     for pair in pairs(head.value) {
@@ -657,7 +744,8 @@ fn parse_encap(text: &str) -> Result<Action, String> {
                 EncapProperty::MdType(md_type)
             }
             "tlv" if packet_type == 0x1_894f => parse_tlv(pair.value)?,
-            key => return Err(format!("Invalid property: {key}")),
+            key if packet_type == 0x1_894f => return Err(format!("Invalid property: {key}")),
+            _ => return Err(format!("Invalid property: {}", head.value)),
         });
     }
     Ok(Action::Encap { packet_type, header_size: 0, properties })
@@ -665,11 +753,12 @@ fn parse_encap(text: &str) -> Result<Action, String> {
 
 /// `CLASS,TYPE,0xDATA`
 fn parse_tlv(text: &str) -> Result<EncapProperty, String> {
-    let bad = || format!("{text}: invalid NSH TLV");
+    let bad = || format!("Invalid NSH TLV header: {text}");
     let parts: Vec<&str> = text.split(',').collect();
     let [class, kind, data] = parts[..] else { return Err(bad()) };
     let data = parse_long_hex(data).filter(|d| (1..=124).contains(&d.len())).ok_or_else(bad)?;
-    Ok(EncapProperty::Tlv { class: num("class", class)?, kind: num("type", kind)?, data })
+    let (class, kind) = number(class).zip(number(kind)).ok_or_else(bad)?;
+    Ok(EncapProperty::Tlv { class, kind, data })
 }
 
 fn parse_decap(text: &str) -> Result<Action, String> {
@@ -678,18 +767,16 @@ fn parse_decap(text: &str) -> Result<Action, String> {
         if pair.key != "packet_type" {
             return Err(format!("Invalid decap argument: {}", pair.key));
         }
-        let (mut ns, mut kind) = (0u32, 0u32);
-        for part in pairs(pair.value) {
-            match part.key {
-                "ns" => ns = num::<u8>("ns", part.value)?.into(),
-                "type" => kind = num::<u16>("type", part.value)?.into(),
-                key => return Err(format!("Invalid packet_type argument: {key}")),
-            }
-        }
-        if ns > 1 {
+        let part = |name: &str| {
+            let part = pairs(pair.value).find(|part| part.key == name);
+            part.ok_or_else(|| format!("Missing packet_type attribute {name}"))
+        };
+        let ns: u16 = num("ns", part("ns")?.value)?;
+        if ns > LAST_NAMESPACE {
             return Err(format!("Unsupported ns value: {ns}"));
         }
-        packet_type = ns << 16 | kind;
+        let kind: u16 = num("type", part("type")?.value)?;
+        packet_type = u32::from(ns) << 16 | u32::from(kind);
     }
     Ok(Action::Decap { packet_type })
 }

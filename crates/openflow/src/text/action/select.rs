@@ -46,6 +46,14 @@ fn fields(text: &str, name: &str) -> Result<HashFields, String> {
     HashFields::from_name(name).ok_or_else(|| format!("{text}: unknown fields `{name}'"))
 }
 
+/// What stands before the next separator, and what behind it.
+fn next_word<'a>(text: &'a str, separators: &[char]) -> Option<(&'a str, &'a str)> {
+    let text = text.trim_start_matches(separators);
+    let word = text.split(separators).next().filter(|word| !word.is_empty())?;
+    let behind = &text[word.len()..];
+    Some((word, behind.strip_prefix(separators).unwrap_or(behind)))
+}
+
 fn basis(text: &str, number: &str) -> Result<u16, String> {
     parse(number).ok_or_else(|| format!("{text}: invalid basis `{number}'"))
 }
@@ -78,29 +86,35 @@ pub(super) fn parse_multipath(text: &str) -> Result<Multipath, String> {
 }
 
 pub(super) fn parse_bundle(text: &str, names: &Names, load: bool) -> Result<Bundle, String> {
-    let short = || format!("{text}: not enough arguments to bundle action");
-    let (head, members) = text
-        .split_once("members:")
-        .or_else(|| text.split_once("slaves:"))
-        .ok_or_else(|| format!("{text}: missing member delimiter"))?;
-    let head: Vec<&str> = head.split([',', ' ']).filter(|part| !part.is_empty()).collect();
-    let (head, dst) = match (&head[..], load) {
-        ([head @ .., dst], true) if head.len() == 4 => {
-            let dst = parse_subfield(dst)?;
-            if dst.bits < 16 {
-                return Err(format!(
-                    "{text}: bundle_load destination {dst} must be at least 16 bits wide"
-                ));
-            }
-            (head, Some(dst))
-        }
-        (head, false) => (head, None),
-        _ => return Err(short()),
+    let mut rest = text;
+    let mut next = |separators: &[char]| -> Option<&str> {
+        let (word, more) = next_word(rest, separators)?;
+        rest = more;
+        Some(word)
     };
-    let [fields_name, basis_text, algorithm, kind] = head[..] else { return Err(short()) };
+    const COMMA: &[char] = &[',', ' '];
+    let (fields_name, basis_text) = (next(COMMA), next(COMMA));
+    let (algorithm, kind) = (next(COMMA), next(COMMA));
+    let dst = if load { next(COMMA) } else { None };
+    let delimiter = next(&[':', ' ']);
+    let (Some(fields_name), Some(basis_text), Some(algorithm), Some(kind), Some(delimiter)) =
+        (fields_name, basis_text, algorithm, kind, delimiter)
+    else {
+        return Err(format!("{text}: not enough arguments to bundle action"));
+    };
+    if !["members", "slaves"].iter().any(|word| delimiter.eq_ignore_ascii_case(word)) {
+        return Err(format!(
+            "{text}: missing member delimiter, expected `members', got `{delimiter}'"
+        ));
+    }
     if kind != "ofport" {
         return Err(format!("{text}: unknown member_type `{kind}'"));
     }
+    let dst = dst.map(parse_subfield).transpose()?;
+    if let Some(dst) = dst.filter(|dst| dst.bits < 16) {
+        return Err(format!("{text}: bundle_load destination {dst} must be at least 16 bits wide"));
+    }
+    let members = rest;
     let ports = members.split([',', ' ']).filter(|part| !part.is_empty());
     let members: Vec<Port> = ports
         .map(|port| names.parse_port(port).ok_or_else(|| format!("{port}: bad port number")))

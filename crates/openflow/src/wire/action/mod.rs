@@ -8,7 +8,7 @@ mod learn;
 mod nicira;
 mod standard;
 
-use super::oxm;
+use super::oxm::Header;
 use super::{Reader, Writer};
 use crate::action::{Action, Instructions, Subfield};
 use crate::error::{Code, Error, NICIRA, ONF, Result};
@@ -66,10 +66,17 @@ fn read_list(mut r: Reader<'_>, place: Place) -> Result<List> {
         let (kind, len) = (r.u16()?, usize::from(r.u16()?));
         let bad_len = || start.error(Code::OFPBAC_BAD_LEN);
         let body = len.checked_sub(4).filter(|_| len >= 8 && len.is_multiple_of(8));
-        // Whose action it is stands before how long it is.
-        let mut owner = r;
-        if kind == EXPERIMENTER && owner.u32().is_ok_and(|vendor| !is_vendor(vendor)) {
-            return Err(start.error(Code::OFPBAC_BAD_VENDOR));
+        // Whose action it is, and which, stands before how long it is.
+        if kind == EXPERIMENTER {
+            let mut head = r;
+            let vendor = head.u32();
+            if vendor.as_ref().is_ok_and(|vendor| !is_vendor(*vendor)) {
+                return Err(start.error(Code::OFPBAC_BAD_VENDOR));
+            }
+            let is_unknown = |number| !nicira::is_known(number, place.version);
+            if vendor == Ok(NICIRA) && len >= 16 && head.u16().is_ok_and(is_unknown) {
+                return Err(start.error(Code::OFPBAC_BAD_VENDOR_TYPE));
+            }
         }
         if kind != EXPERIMENTER && !standard::is_known(kind, place.version) {
             return Err(start.error(Code::OFPBAC_BAD_TYPE));
@@ -232,6 +239,9 @@ pub fn read_instructions(r: Reader<'_>, version: Version) -> Result<Instructions
         let body = len.checked_sub(4).filter(|_| len >= 8 && len.is_multiple_of(8));
         let body = r.within(body.ok_or_else(bad_len)?, Code::OFPBIC_BAD_LEN)?;
         let is_meter = kind == 6 && version < Version::V15;
+        if kind == 6 && len != 8 {
+            return Err(bad_len());
+        }
         if !(1..=5).contains(&kind) && !is_meter {
             let unknown = if kind == EXPERIMENTER {
                 Code::OFPBIC_BAD_EXPERIMENTER
@@ -296,7 +306,6 @@ pub fn is_in_sets(action: &Action) -> bool {
             | Action::Push(_)
             | Action::Pop(_)
             | Action::PopQueue
-            | Action::Resubmit { .. }
             | Action::Clone(_)
             | Action::Exit
             | Action::Conjunction { .. }
@@ -308,8 +317,6 @@ pub fn is_in_sets(action: &Action) -> bool {
             | Action::CheckPktLarger { .. }
             | Action::DeleteField(_)
             | Action::Meter(_)
-            | Action::Ct(_)
-            | Action::CtClear
     )
 }
 
@@ -374,10 +381,11 @@ fn write_instruction(w: &mut Writer, kind: u16, body: impl FnOnce(&mut Writer)) 
     w.fill_len(start, 2);
 }
 
-/// Reads a field's name in an action: an unknown one fails as setting it would.
+/// Reads a field's name in one of the actions of the first days: an unknown one fails as setting it would, and whether there
+/// would be a mask does not matter.
 fn read_name(r: &mut Reader<'_>) -> Result<Field> {
-    oxm::read_name(r).map_err(|error| match error.code {
-        Code::OFPBMC_BAD_FIELD => Error { code: Code::OFPBAC_BAD_SET_TYPE, ..error },
-        _ => error,
-    })
+    let start = *r;
+    let header = Header::read(r, Code::OFPBAC_BAD_SET_TYPE)?;
+    let field = header.field().filter(|field| header.fits(*field));
+    field.ok_or_else(|| start.error(Code::OFPBAC_BAD_SET_TYPE))
 }

@@ -148,7 +148,11 @@ fn read_set_field(mut item: Item<'_>) -> Result<Action> {
 pub(super) fn read_field_value(item: &mut Item<'_>, mask_allowed: bool) -> Result<Action> {
     let start: Reader<'_> = item.body;
     let header = Header::read(&mut item.body, Code::OFPBAC_BAD_SET_LEN)?;
-    let field = header.field().ok_or_else(|| start.error(Code::OFPBAC_BAD_SET_TYPE))?;
+    let field = header.field().filter(|_| header.len != 0);
+    let field = field.ok_or_else(|| start.error(Code::OFPBAC_BAD_SET_TYPE))?;
+    if header.fits(field) && (mask_allowed || !header.has_mask) {
+        item.writable(field)?;
+    }
     let mapped = oxm::read_payload(field, header, &mut item.body, start).map_err(|mut error| {
         error.code = match error.code {
             Code::OFPBMC_BAD_LEN => Code::OFPBAC_BAD_SET_LEN,

@@ -98,7 +98,6 @@ fn fixed_len(number: u16) -> Option<usize> {
         | kind::STACK_POP
         | kind::SAMPLE
         | kind::OUTPUT_REG2
-        | kind::CHECK_PKT_LARGER
         | kind::DELETE_FIELD => 24,
         kind::MULTIPATH | kind::WRITE_METADATA | kind::SAMPLE2 | kind::SAMPLE3 => 32,
         _ => return None,
@@ -106,7 +105,7 @@ fn fixed_len(number: u16) -> Option<usize> {
 }
 
 /// Whether the number means anything in this version.
-fn is_known(number: u16, version: Version) -> bool {
+pub(super) fn is_known(number: u16, version: Version) -> bool {
     match number {
         // What is a standard action later.
         kind::SET_QUEUE
@@ -119,7 +118,7 @@ fn is_known(number: u16, version: Version) -> bool {
         | kind::SET_MPLS_TC
         | kind::GROUP
         | kind::WRITE_METADATA => version == Version::V10,
-        kind::ENCAP | kind::DECAP => version >= Version::V13,
+        kind::ENCAP | kind::DECAP | kind::DEC_NSH_TTL => version >= Version::V13,
         3 | 11 => false,
         _ => (1..=50).contains(&number),
     }
@@ -201,7 +200,7 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::OUTPUT_REG2 => {
             let (from, bits) = unpack(r.u16()?);
             let max_len = r.u16()?;
-            let field = read_name(&mut item.body)?;
+            let field = oxm::read_name(&mut item.body)?;
             let src = item.source(Subfield { field, from, bits })?;
             item.body.end_zeros(bad)?;
             Action::OutputReg { src, max_len }
@@ -240,7 +239,7 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::DEC_MPLS_TTL => Action::DecMplsTtl,
         kind::STACK_PUSH | kind::STACK_POP => {
             let from = r.u16()?.into();
-            let field = read_name(&mut item.body)?;
+            let field = oxm::read_name(&mut item.body)?;
             let part = Subfield { field, from, bits: item.body.u16()?.into() };
             item.body.end_zeros(Code::NXBRC_MUST_BE_ZERO)?;
             match number {
@@ -296,15 +295,15 @@ pub(super) fn read(number: u16, mut item: Item<'_>, list: &mut List) -> Result<(
         kind::DEC_NSH_TTL => Action::DecNshTtl,
         kind::CHECK_PKT_LARGER => {
             let (len, from) = (r.u16()?, r.u16()?.into());
-            let field = read_name(&mut item.body)?;
+            let field = oxm::read_name(&mut item.body)?;
             let dst = item.target(Subfield { field, from, bits: 1 })?;
             item.body.end_zeros(Code::NXBRC_MUST_BE_ZERO)?;
             Action::CheckPktLarger { len, dst }
         }
         kind::DELETE_FIELD => {
-            let field = read_name(&mut item.body)?;
+            let field = oxm::read_name(&mut item.body)?;
             if field.tun_metadata_index().is_none() {
-                return Err(item.error(Code::OFPBAC_BAD_SET_ARGUMENT));
+                return Err(item.error(bad));
             }
             Action::DeleteField(field)
         }
