@@ -3,13 +3,15 @@
 //!
 //! Three sides see the same commands in the same order: Debian's program on Debian's switch, which is right; ours on Debian's
 //! switch; and ours on ours. A command that does something else to its switch shows in what is dumped later. What no two runs
-//! share is replaced first, see [`normal`]. Debian's program on our switch is tried by the module `openflow`.
+//! share is replaced first, see [`normal`]. Debian's program on our switch is tried by the module `openflow`, and what needs no
+//! switch by [`texts`].
 
 mod continuations;
 mod monitors;
 mod normal;
 mod script;
 mod sides;
+mod texts;
 
 use std::collections::HashMap;
 

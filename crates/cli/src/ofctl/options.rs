@@ -94,7 +94,11 @@ pub(super) fn read(
     while let Some(option) = options.next()? {
         let settings = &mut context.settings;
         match option.name {
-            "protocols" => versions = Some(protocols(option.arg())?),
+            "protocols" => {
+                // No word is no limit.
+                let named = protocols(option.arg())?;
+                versions = Some(if named.is_empty() { Protocols::ANY } else { named });
+            }
             "flow-format" => formats = format(option.arg())?,
             "packet-in-format" => settings.packet_in_form = Some(packet_in_form(option.arg())?),
             "more" => settings.verbosity.0 = settings.verbosity.0.saturating_add(1),
@@ -213,6 +217,7 @@ pub(super) fn of_version(name: &str) -> Result<Version, String> {
 fn format(text: &str) -> Result<Protocols, String> {
     let named = Protocol::ALL.into_iter().find(|p| p.to_string() == text);
     match text {
+        "" => Err(": no flow protocol specified".to_owned()),
         "any" => Ok(Protocols::ANY),
         "OpenFlow10" => Ok(Protocols::OF10),
         "NXM" => Ok(Protocols::NXM),
