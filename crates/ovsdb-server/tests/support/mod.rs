@@ -135,9 +135,12 @@ impl Client {
                 return Ok(document);
             }
             let mut buffer = [0; 65536];
-            match self.stream.read(&mut buffer)? {
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                n => self.unparsed.extend_from_slice(&buffer[..n]),
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => self.unparsed.extend_from_slice(&buffer[..n]),
+                // A socket with a time limit says so after any signal, even if nobody wanted to know of it.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }
