@@ -37,6 +37,16 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
+impl UnknownName {
+    pub(crate) fn table(name: &str) -> Self {
+        Self(format!("table {name}"))
+    }
+
+    pub(crate) fn column(name: &str, table: &str) -> Self {
+        Self(format!("column {name} in table {table}"))
+    }
+}
+
 impl Interest {
     /// Nothing yet.
     pub fn none(schema: Arc<Schema>) -> Self {
@@ -76,13 +86,11 @@ impl Interest {
         columns: &[&str],
         attention: Attention,
     ) -> Result<(), UnknownName> {
-        let id =
-            self.schema.table_id(table).ok_or_else(|| UnknownName(format!("table {table}")))?;
+        let id = self.schema.table_id(table).ok_or_else(|| UnknownName::table(table))?;
         self.add_table(id);
         for column in columns {
             let column_id = self.schema.table(id).column_id(column);
-            let column_id = column_id
-                .ok_or_else(|| UnknownName(format!("column {column} in table {table}")))?;
+            let column_id = column_id.ok_or_else(|| UnknownName::column(column, table))?;
             self.add(id, column_id, attention);
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! [`Replica`] holds the result: consistent at any moment, because updates arrive transaction by transaction. What changed since the
 //! last look is kept with it ([`Changes`]). Writing goes through [`Txn`], which shows the replica as it will be, collects edits,
 //! and becomes one `transact` request with only what really differs.
+//! Whoever wants structs instead of names and datums has them made from the schema ([`rows`]).
 //!
 //! # Design
 //! - [`Protocol`] is the whole conversation without I/O: it takes received messages and yields messages to send. It monitors with the
@@ -15,7 +16,7 @@
 //! - The client brings the schema it was written for, so that no round trip is needed to learn it. Only if the server objects
 //!   (an older or newer database), its schema is fetched and what it lacks is left out; missing columns read as absent.
 //!
-//! Read in this order: [`interest`], [`replica`], [`changes`], [`txn`], [`outcome`], [`protocol`], then a driver. Whoever wants to see it work
+//! Read in this order: [`interest`], [`replica`], [`changes`], [`txn`], [`outcome`], [`protocol`], then a driver, and [`rows`]. Whoever wants to see it work
 //! first finds a program in [`blocking`], a daemon in [`polled`], and a conversation without a server in [`protocol`].
 //!
 //! # What it does not do
@@ -29,6 +30,7 @@ pub mod outcome;
 pub mod polled;
 pub mod protocol;
 pub mod replica;
+pub mod rows;
 pub mod txn;
 mod update;
 
@@ -45,4 +47,5 @@ pub use interest::{Interest, UnknownName};
 pub use outcome::Outcome;
 pub use protocol::{CommitId, Protocol, ProtocolError};
 pub use replica::{Replica, RowRef};
+pub use rows::{Ref, Row};
 pub use txn::{Prepared, Txn};

@@ -55,7 +55,7 @@ impl AtomType {
 }
 
 /// A finite double without negative zero, so that equality is an equivalence and order is total.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Real(f64);
 
 impl Real {

@@ -1,12 +1,13 @@
-//! Between OVSDB values and Rust values.
+//! Between OVSDB values and Rust values, with what the schema says of them.
 //!
-//! A [`Scalar`] is one atom, a [`Column`] a whole column, a [`Row`] a whole row. Decoding is tolerant: the server checks
-//! values against *its* schema, which may not be ours (another version wrote the file), so what does not decode, or was not
-//! asked for, is the type's default value and never an error.
+//! A [`Scalar`] is one atom, a [`Column`] a whole column, a [`Row`] a whole row. Decoding is that of [`ovsdb_idl::rows`], tolerant: the
+//! server checks values against *its* schema, which may not be ours (another version wrote the file), so what does not decode, or was not
+//! asked for, is the type's default value and never an error. What is added here is the way back: the schema made from the types.
 
 use std::collections::BTreeMap;
 
-use ovsdb::{Atom, Datum, Uuid};
+use ovsdb::{Datum, Uuid};
+pub use ovsdb_idl::rows::{Column, Scalar};
 
 use crate::describe::{Atomic, BaseDef, TableDef, TypeDef, UNLIMITED};
 
@@ -15,24 +16,16 @@ pub type StringMap = BTreeMap<String, String>;
 /// A column of counters: text to number.
 pub type IntMap = BTreeMap<String, i64>;
 
-/// A value that is one atom.
-pub trait Scalar: Sized {
+/// A scalar that the schema knows.
+pub trait SchemaScalar: Scalar {
     /// How the schema describes it.
     const BASE: BaseDef;
-    /// The value, if the atom is one.
-    fn from_atom(atom: &Atom) -> Option<Self>;
-    /// The atom.
-    fn to_atom(&self) -> Atom;
 }
 
-/// A value that is a whole column.
-pub trait Column: Sized {
+/// A column that the schema knows.
+pub trait SchemaColumn: Column {
     /// How the schema describes it.
     const TYPE: TypeDef;
-    /// The value, if the datum is one.
-    fn from_datum(datum: &Datum) -> Option<Self>;
-    /// The datum.
-    fn to_datum(&self) -> Datum;
 }
 
 /// A row of one of our tables, as a struct.
@@ -44,108 +37,36 @@ pub trait Row: Sized {
     fn decode<'a>(uuid: Uuid, column: impl FnMut(&'static str) -> Option<&'a Datum>) -> Self;
 }
 
-/// The column's value, or the type's default if there is none or it is not of the type.
-pub(crate) fn decode_or_default<T: Column + Default>(datum: Option<&Datum>) -> T {
-    datum.and_then(T::from_datum).unwrap_or_default()
-}
-
-macro_rules! integer_scalar {
-    ($($int:ty),*) => { $(
-        impl Scalar for $int {
-            const BASE: BaseDef = BaseDef::of(Atomic::Integer);
-            fn from_atom(atom: &Atom) -> Option<Self> {
-                atom.as_integer()?.try_into().ok()
-            }
-            fn to_atom(&self) -> Atom {
-                Atom::Integer(i64::from(*self))
-            }
+macro_rules! schema_scalar {
+    ($($scalar:ty: $atomic:ident),*) => { $(
+        impl SchemaScalar for $scalar {
+            const BASE: BaseDef = BaseDef::of(Atomic::$atomic);
         }
     )* };
 }
-integer_scalar!(u8, u16, u32, i64);
+schema_scalar!(u8: Integer, u16: Integer, u32: Integer, i64: Integer, bool: Boolean, String: String, Uuid: Uuid);
 
-impl Scalar for bool {
-    const BASE: BaseDef = BaseDef::of(Atomic::Boolean);
-    fn from_atom(atom: &Atom) -> Option<Self> {
-        atom.as_bool()
-    }
-    fn to_atom(&self) -> Atom {
-        Atom::Boolean(*self)
-    }
+impl<T: SchemaScalar> SchemaColumn for T {
+    const TYPE: TypeDef = TypeDef::scalar(T::BASE);
 }
 
-impl Scalar for String {
-    const BASE: BaseDef = BaseDef::of(Atomic::String);
-    fn from_atom(atom: &Atom) -> Option<Self> {
-        atom.as_str().map(str::to_owned)
-    }
-    fn to_atom(&self) -> Atom {
-        self.as_str().into()
-    }
-}
-
-impl Scalar for Uuid {
-    const BASE: BaseDef = BaseDef::of(Atomic::Uuid);
-    fn from_atom(atom: &Atom) -> Option<Self> {
-        atom.as_uuid()
-    }
-    fn to_atom(&self) -> Atom {
-        Atom::Uuid(*self)
-    }
-}
-
-macro_rules! scalar_column {
-    ($($scalar:ty),*) => { $(
-        impl Column for $scalar {
-            const TYPE: TypeDef = TypeDef::scalar(<$scalar as Scalar>::BASE);
-            fn from_datum(datum: &Datum) -> Option<Self> {
-                Self::from_atom(datum.as_scalar()?)
-            }
-            fn to_datum(&self) -> Datum {
-                self.to_atom().into()
-            }
-        }
-    )* };
-}
-scalar_column!(u8, u16, u32, i64, bool, String, Uuid);
-
-/// At most one.
-impl<T: Scalar> Column for Option<T> {
+impl<T: SchemaScalar> SchemaColumn for Option<T> {
     const TYPE: TypeDef = TypeDef { min: 0, ..TypeDef::scalar(T::BASE) };
-    fn from_datum(datum: &Datum) -> Option<Self> {
-        if datum.is_empty() { Some(None) } else { T::from_atom(datum.as_scalar()?).map(Some) }
-    }
-    fn to_datum(&self) -> Datum {
-        self.as_ref().map(T::to_atom).into()
-    }
 }
 
-/// A set; elements that do not decode are left out, the others stay.
-impl<T: Scalar> Column for Vec<T> {
+impl<T: SchemaScalar> SchemaColumn for Vec<T> {
     const TYPE: TypeDef = TypeDef { min: 0, max: UNLIMITED, ..TypeDef::scalar(T::BASE) };
-    fn from_datum(datum: &Datum) -> Option<Self> {
-        Some(datum.as_set().iter().filter_map(T::from_atom).collect())
-    }
-    fn to_datum(&self) -> Datum {
-        Datum::set(self.iter().map(T::to_atom))
-    }
 }
 
-/// A map; pairs that do not decode are left out, the others stay.
-impl<K: Scalar + Ord, V: Scalar> Column for BTreeMap<K, V> {
+impl<K: SchemaScalar + Ord, V: SchemaScalar> SchemaColumn for BTreeMap<K, V> {
     const TYPE: TypeDef =
         TypeDef { value: Some(V::BASE), min: 0, max: UNLIMITED, ..TypeDef::scalar(K::BASE) };
-    fn from_datum(datum: &Datum) -> Option<Self> {
-        let pair = |(key, value): &(Atom, Atom)| Some((K::from_atom(key)?, V::from_atom(value)?));
-        Some(datum.as_map().iter().filter_map(pair).collect())
-    }
-    fn to_datum(&self) -> Datum {
-        Datum::map(self.iter().map(|(key, value)| (key.to_atom(), value.to_atom())))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use ovsdb::Atom;
+
     use super::*;
     use crate::tables::{Bridge, FailMode, Port};
 

@@ -75,7 +75,7 @@ macro_rules! table {
                 $crate::describe::ColumnDef::new(
                     table!(@name $field $($col)?),
                     concat!($($cdoc),+),
-                    <$ty as $crate::column::Column>::TYPE,
+                    <$ty as $crate::column::SchemaColumn>::TYPE,
                 )$(.$cflag($($($carg),*)?))*
             ),*];
 
@@ -90,7 +90,7 @@ macro_rules! table {
             fn decode<'a>(uuid: ovsdb::Uuid, mut column: impl FnMut(&'static str) -> Option<&'a ovsdb::Datum>) -> Self {
                 Self {
                     uuid,
-                    $( $field: $crate::column::decode_or_default(column(table!(@name $field $($col)?))), )*
+                    $( $field: $crate::column::Column::decode(column(table!(@name $field $($col)?))), )*
                 }
             }
         }
@@ -125,12 +125,14 @@ macro_rules! choice {
             }
         }
 
-        impl $crate::column::Scalar for $Name {
+        impl $crate::column::SchemaScalar for $Name {
             const BASE: $crate::describe::BaseDef = $crate::describe::BaseDef {
                 choices: &[$($word),+],
                 ..$crate::describe::BaseDef::of($crate::describe::Atomic::String)
             };
+        }
 
+        impl $crate::column::Scalar for $Name {
             fn from_atom(atom: &ovsdb::Atom) -> Option<Self> {
                 Self::from_word(atom.as_str()?)
             }
