@@ -124,6 +124,28 @@ impl<R: Row> Ref<R> {
     /// # Errors
     /// The schema lacks a column that was changed. Nothing is edited then.
     pub fn edit(self, txn: &mut Txn<'_>, change: impl FnOnce(&mut R)) -> Result<bool, UnknownName> {
+        self.edit_columns(txn, change, |_, _| {})
+    }
+
+    /// As [`Ref::edit`], for what depends on the old value, as `|root| root.next_cfg += 1` does: the transaction comes out as
+    /// [`Outcome::TryAgain`] if a column that `change` changed is no longer as it was read.
+    pub fn edit_verified(
+        self,
+        txn: &mut Txn<'_>,
+        change: impl FnOnce(&mut R),
+    ) -> Result<bool, UnknownName> {
+        self.edit_columns(txn, change, |txn, (table, column)| {
+            txn.verify(table, self.uuid(), column)
+        })
+    }
+
+    /// `before_each` is called for each column that `change` changed.
+    fn edit_columns(
+        self,
+        txn: &mut Txn<'_>,
+        change: impl FnOnce(&mut R),
+        before_each: impl Fn(&mut Txn<'_>, (TableId, ColumnId)),
+    ) -> Result<bool, UnknownName> {
         let table = table_of::<R>(txn.schema())?;
         let Some(mut row) = self.read(txn) else { return Ok(false) };
         let before = encoded(&row);
@@ -134,6 +156,7 @@ impl<R: Row> Ref<R> {
             Ok((column_of(txn.schema(), table, name)?, before, after))
         });
         for (column, before, after) in named.collect::<Result<Vec<_>, _>>()? {
+            before_each(txn, (table, column));
             self.write(txn, table, column, &before, after);
         }
         Ok(true)

@@ -186,6 +186,26 @@ fn rows_are_written_read_and_edited() {
 }
 
 #[test]
+fn two_who_count_do_not_count_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Embedded::start(dir.path());
+    let (mut database, mut other) = (server.client(4), server.client(5));
+    let (garden, outcome) = commit(&mut database, |txn| Garden::default().insert(txn));
+    let garden = garden.after(&outcome);
+    let count = |txn: &mut Txn<'_>| garden.edit_verified(txn, |garden| garden.visits += 1);
+    let mut stale = database.begin();
+    assert_eq!(count(&mut stale), Ok(true));
+    let stale = stale.finish();
+    while garden.get(other.replica()).is_none() {
+        other.wait_for_update().unwrap();
+    }
+    assert!(is_success(&commit(&mut other, count).1));
+    assert_eq!(database.commit(stale).unwrap(), Outcome::TryAgain);
+    assert!(is_success(&commit(&mut database, count).1));
+    assert_eq!(garden.get(database.replica()).unwrap().visits, 2);
+}
+
+#[test]
 fn odd_names_are_those_of_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let server = Embedded::start(dir.path());
