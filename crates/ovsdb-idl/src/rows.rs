@@ -3,7 +3,7 @@
 //! # What
 //! [`generate`] writes Rust from a schema: a struct for each table, a field for each column. A row that is a struct cannot be asked for a
 //! column that is not there, and a port's [`Ref`] does not go where a bridge's belongs. What such structs can do is here: be read
-//! from a replica ([`Row::all`], [`Ref::get`], [`Row::read`]), and be written by a transaction ([`Row::insert`], [`Ref::edit`]).
+//! from a replica and its changes ([`Row::all`], [`Row::changes`], [`Ref::get`]), and be written by a transaction ([`Row::insert`], [`Ref::edit`]).
 //!
 //! # Design
 //! - A struct is the columns and nothing else. Its identity is a [`Ref`], which a row has once it was inserted and not before.
@@ -43,6 +43,7 @@ use ovsdb::{ColumnId, ColumnType, Datum, Schema, TableId};
 pub use column::{Column, Ref, Scalar};
 pub use generate::generate;
 
+use crate::changes::{Change, Changes};
 use crate::interest::{Interest, UnknownName};
 use crate::outcome::Outcome;
 use crate::replica::{Replica, RowRef};
@@ -76,6 +77,11 @@ pub trait Row: Default {
         replica.rows(Self::TABLE).map(|row| (Ref::new(row.uuid()), Self::read(row)))
     }
 
+    /// The rows of the table that changed. What one is now says [`Ref::get`]; what a deleted one was, [`Change::last`] and [`Row::read`].
+    fn changes(changes: &Changes) -> impl Iterator<Item = (Ref<Self>, Change<'_>)> {
+        changes.table(Self::TABLE).map(|change| (Ref::new(change.uuid()), change))
+    }
+
     /// Adds a row to the table. What it goes by afterwards says [`Ref::after`].
     ///
     /// # Errors
@@ -105,7 +111,7 @@ impl<R: Row> Ref<R> {
         replica.row(R::TABLE, self.uuid()).map(R::read)
     }
 
-    /// The row as it will be after the transaction, if it will be there.
+    /// The row as it will be after the transaction, if it will be there. Columns that the client did not ask for read as their defaults.
     pub fn read(self, txn: &Txn<'_>) -> Option<R> {
         let table = txn.schema().table_id(R::TABLE)?;
         if !txn.exists(table, self.uuid()) {

@@ -271,7 +271,7 @@ fn describe_table(table: &TableSchema) -> String {
 
 fn range(min: Option<String>, max: Option<String>) -> String {
     match (min, max) {
-        (Some(min), Some(max)) => format!(" of {min} to {max}"),
+        (Some(min), Some(max)) => format!(" from {min} to {max}"),
         (Some(min), None) => format!(" of at least {min}"),
         (None, Some(max)) => format!(" of at most {max}"),
         (None, None) => String::new(),
@@ -288,6 +288,9 @@ fn one_of(mut words: Vec<String>) -> String {
 
 /// A value of the schema, in a comment: on one line, of visible characters, and unable to end its quotes.
 fn quoted(value: &Atom) -> String {
-    let escaped = atom_to_bare(value).escape_default().to_string();
+    let escaped = match &*atom_to_bare(value) {
+        "" => "\"\"".to_owned(),
+        text => text.escape_default().to_string(),
+    };
     format!("`{}`", escaped.replace("\\'", "'").replace('`', "\\u{60}"))
 }

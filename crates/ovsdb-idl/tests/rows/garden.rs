@@ -10,7 +10,7 @@ use ovsdb_idl::rows::{Column, Ref, Row};
 pub struct Garden {
     /// A set; each element is a strong reference to [`GardenBed`].
     pub beds: BTreeSet<Ref<GardenBed>>,
-    /// Text with a length of 2 to 40, or nothing.
+    /// Text with a length from 2 to 40, or nothing.
     pub owner: Option<String>,
     /// An integer.
     pub visits: i64,
@@ -44,7 +44,7 @@ pub struct GardenBed {
     pub favourite: Option<Ref<Plant>>,
     /// Yes or no. Forgotten when the server starts anew.
     pub is_watered: bool,
-    /// A number of -90 to 90.
+    /// A number from -90 to 90.
     pub latitude: Real,
     /// A number.
     pub longitude: Real,
@@ -56,7 +56,7 @@ pub struct GardenBed {
     pub soil: Option<String>,
     /// `flowers`, `fruit\n\u{60}s\u{60}` or `vegetables`.
     pub r#type: String,
-    /// A set of at most 12; each element is an integer of 1 to 12.
+    /// A set of at most 12; each element is an integer from 1 to 12.
     pub wet_months: BTreeSet<i64>,
 }
 

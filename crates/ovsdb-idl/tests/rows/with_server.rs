@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use base::Clock;
-use jsonrpc::Client;
+use jsonrpc::{Client, Limits, Session};
 use observe::Vlog;
 use ovsdb::{Real, Uuid};
 use ovsdb_idl::blocking::Database;
 use ovsdb_idl::rows::Row;
-use ovsdb_idl::{Interest, Outcome, Protocol, Txn, UnknownName};
+use ovsdb_idl::{ChangeKind, Interest, Outcome, Protocol, Txn, UnknownName, polled};
 use ovsdb_server::{Config, PROGRAM, Server, Stop};
-use stream::Endpoint;
+use stream::{Endpoint, Poller};
 
 use crate::garden::{Garden, GardenBed, Plant, Row2, SRow};
 use crate::schema;
@@ -36,10 +37,13 @@ impl Embedded {
         Self { stop, thread: Some(std::thread::spawn(|| server.serve())), socket: dir.join("sock") }
     }
 
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Unix(self.socket.clone())
+    }
+
     /// A client that sees everything by its types.
     fn client(&self, seed: u8) -> Database {
-        let endpoint = Endpoint::Unix(self.socket.clone());
-        let client = Client::connect(&endpoint, &Clock::real(), None).unwrap();
+        let client = Client::connect(&self.endpoint(), &Clock::real(), None).unwrap();
         let interest = Interest::none(schema())
             .watch_rows::<Garden>()
             .and_then(Interest::watch_rows::<GardenBed>)
@@ -203,6 +207,44 @@ fn two_who_count_do_not_count_as_one() {
     assert_eq!(database.commit(stale).unwrap(), Outcome::TryAgain);
     assert!(is_success(&commit(&mut database, count).1));
     assert_eq!(garden.get(database.replica()).unwrap().visits, 2);
+}
+
+#[test]
+fn a_daemon_hears_of_rows_that_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Embedded::start(dir.path());
+    let mut database = server.client(6);
+    let clock = Clock::real();
+    let session = Session::new(vec![server.endpoint()], Limits::default(), clock.now());
+    let interest = Interest::none(schema()).watch_rows::<SRow>().unwrap();
+    let mut daemon = polled::Database::new(session, Protocol::new("Garden", interest, [7; 32]));
+    let poller = Poller::new().unwrap();
+    // What the next change of the table is, and what the row was or is.
+    let mut next = || {
+        let end = clock.now() + Duration::from_secs(10);
+        loop {
+            daemon.run(clock.now());
+            let changes = daemon.take_changes();
+            if let Some((id, change)) = SRow::changes(&changes).next() {
+                let row = change.last().map(SRow::read).or(id.get(daemon.replica()));
+                return (id, change.kind(), row.unwrap().mac);
+            }
+            assert!(clock.now() < end, "ten seconds are not enough");
+            daemon.watch(&poller, 0).unwrap();
+            let wake = daemon.deadline(clock.now()).unwrap_or(end).min(end);
+            poller.wait(Some(wake.since(clock.now())), &mut Vec::new()).unwrap();
+        }
+    };
+    let (id, outcome) = commit(&mut database, |txn| SRow { mac: "a".into() }.insert(txn));
+    let id = id.after(&outcome);
+    assert_eq!(next(), (id, ChangeKind::Inserted, "a".into()));
+    commit(&mut database, |txn| id.edit(txn, |row| row.mac.push('b')));
+    assert_eq!(next(), (id, ChangeKind::Modified, "ab".into()));
+    commit(&mut database, |txn| {
+        id.delete(txn);
+        Ok(())
+    });
+    assert_eq!(next(), (id, ChangeKind::Deleted, "ab".into()));
 }
 
 #[test]
