@@ -29,7 +29,17 @@
 //! }
 //! ```
 //!
-//! and then `mod northbound { include!(concat!(env!("OUT_DIR"), "/northbound.rs")); }`.
+//! and then, where not every table is used:
+//!
+//! ```text
+//! #[allow(dead_code)]
+//! mod northbound {
+//!     include!(concat!(env!("OUT_DIR"), "/northbound.rs"));
+//! }
+//! ```
+//!
+//! The schema to name in [`Interest::none`] is best the same one: what an older server lacks of it is left out then. In a schema that was
+//! fetched from that server, [`Interest::watch_rows`] misses it.
 
 mod column;
 mod generate;
