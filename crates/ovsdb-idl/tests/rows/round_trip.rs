@@ -152,6 +152,24 @@ fn an_insertion_is_edited_before_it_is_sent_and_leads_to_others() {
 }
 
 #[test]
+fn what_is_not_understood_stays_as_it_is() {
+    let other = crate::SCHEMA
+        .replace(r#""visits": {"type": "integer"}"#, r#""visits": {"type": "string"}"#);
+    assert_ne!(other, crate::SCHEMA);
+    let protocol = protocol(&other);
+    let schema = protocol.replica().schema().clone();
+    let table = schema.table_id("Garden").unwrap();
+    let mut txn = protocol.begin();
+    let row = txn.insert(table);
+    txn.set(table, row, schema.table(table).column_id("visits").unwrap(), Datum::from("many"));
+    let garden = Ref::<Garden>::new(row);
+    assert_eq!(garden.read(&txn), Some(Garden::default()));
+    assert_eq!(garden.edit(&mut txn, |garden| garden.owner = Some("me".into())), Ok(true));
+    let sent = txn.finish().operations()[0].get("row").unwrap().to_string();
+    assert_eq!(sent, r#"{"owner":"me","visits":"many"}"#);
+}
+
+#[test]
 fn an_older_schema_is_enough_for_what_it_has() {
     let older = crate::SCHEMA.replace(r#""visits""#, r#""visitors""#);
     assert_ne!(older, crate::SCHEMA);
