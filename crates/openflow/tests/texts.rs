@@ -2,6 +2,8 @@
 
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::{ParsedFlow, parse_flow};
+use openflow::wire::{decode, encode};
+use openflow::{Message, Protocol};
 
 fn read(text: &str) -> Result<ParsedFlow, String> {
     parse_flow(text, Command::Add)
@@ -92,5 +94,17 @@ fn translations_of_addresses_have_ranges() {
         ("[::1", "garbage ([::1) after nat range \"[::1\" (pos: 0)"),
     ] {
         refused(&format!("ip,actions=ct(commit,nat(src={range}))"), why);
+    }
+}
+
+/// Of nothing but zeros one is written: a field of no bytes is refused.
+#[test]
+fn an_option_is_set_to_zero_on_the_wire_too() {
+    let parsed = read("actions=set_field:0->tun_metadata2,output:7").unwrap();
+    for protocol in Protocol::ALL {
+        let message = Message::FlowMod(Box::new(parsed.flow.clone()));
+        let bytes = encode(&message, protocol, 1).unwrap();
+        let Ok((_, Message::FlowMod(again))) = decode(&bytes) else { panic!("{protocol:?}") };
+        assert_eq!(again.instructions.to_string(), parsed.flow.instructions.to_string());
     }
 }

@@ -365,18 +365,25 @@ fn is_implied(m: &Match) -> bool {
 
 fn write_view(w: &mut Writer, m: &Match, field: Field, version: Version) {
     if let Some((value, mask)) = m.get(field) {
-        write_field(w, field, &value, &mask, version);
+        write_field(w, field, &value, &mask, 0, version);
     }
 }
 
-/// Writes header, value and, unless all bits count, mask.
-pub fn write_field(w: &mut Writer, field: Field, value: &Value, mask: &Value, version: Version) {
+/// Writes header, value and, unless all bits count, mask; of options at least so many bytes: to set none of one is refused.
+pub fn write_field(
+    w: &mut Writer,
+    field: Field,
+    value: &Value,
+    mask: &Value,
+    least: usize,
+    version: Version,
+) {
     let Some(mut header) = Header::of(field, version, false) else { return };
     if field.tun_metadata_index().is_some() {
         // How long an option is is the switch's to know: what is zero in front need not be said.
         header.has_mask = *mask != field.ones();
         let of_mask = if header.has_mask { significant_bytes(mask) } else { 0 };
-        header.len = of_mask.max(significant_bytes(value));
+        header.len = of_mask.max(significant_bytes(value)).max(least);
     } else {
         let all = whole_mask(field);
         header.has_mask = mask.and(&all) != all;
@@ -408,12 +415,12 @@ fn write_vlan(w: &mut Writer, m: &Match, version: Version) {
     let Some((tci, mask)) = m.get(Field::VlanTci) else { return };
     let part = |v: &Value| Value::Int(v.int() & 0x1fff);
     if !part(&mask).is_zero() {
-        write_field(w, Field::VlanVid, &part(&tci), &part(&mask), version);
+        write_field(w, Field::VlanVid, &part(&tci), &part(&mask), 0, version);
     }
     let present = u128::from(VLAN_PRESENT);
     if tci.int() & present != 0 && mask.int() & 0xe000 == 0xe000 {
         let pcp = Value::Int(tci.int() >> 13);
-        write_field(w, Field::VlanPcp, &pcp, &Field::VlanPcp.ones(), version);
+        write_field(w, Field::VlanPcp, &pcp, &Field::VlanPcp.ones(), 0, version);
     }
 }
 

@@ -397,7 +397,7 @@ fn set_field(w: &mut Writer, field: Field, value: u128, version: Version) {
 fn write_set_field(w: &mut Writer, field: Field, value: &Value, mask: &Value, version: Version) {
     let start = w.len();
     head(w, SET_FIELD, 0);
-    oxm::write_field(w, field, value, mask, version);
+    oxm::write_field(w, field, value, mask, 1, version);
     w.pad8(start);
     w.fill_len(start, 2);
 }

@@ -320,7 +320,7 @@ fn write_load(w: &mut Writer, dst: &Subfield, value: u64, version: Version) {
 
 fn write_load2(w: &mut Writer, field: Field, value: &Value, mask: &Value, version: Version) {
     let start = begin(w, kind::REG_LOAD2);
-    oxm::write_field(w, field, value, mask, version);
+    oxm::write_field(w, field, value, mask, 1, version);
     end(w, start);
 }
 
