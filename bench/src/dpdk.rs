@@ -180,18 +180,18 @@ impl Drop for Peer {
     }
 }
 
-/// What its worker has counted.
+/// What a switch's worker has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    received: u64,
+pub(crate) struct Counts {
+    pub(crate) received: u64,
     missed: u64,
     /// Cycles with packets.
-    busy: u64,
+    pub(crate) busy: u64,
 }
 
 impl Counts {
     /// From `pmd-stats-show`, whose main thread does not count.
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let worker = text.split("pmd thread ").nth(1).unwrap_or("");
         let number = |key: &str| {
             let rest = worker.lines().find_map(|line| line.trim().strip_prefix(key))?;

@@ -31,14 +31,16 @@ use testbed::{Error, Guest, Host, Result, Testbed, Testpmd, iperf, wait};
 use zerocopy::IntoBytes;
 
 use crate::contender::{Contender, PEER_DPDK};
-use crate::dpdk::{self, HugePages};
+use crate::dpdk::{self, Counts, HugePages};
 use crate::measure::{Measure, Session, row};
 use crate::profile::Recording;
 
 /// The measures.
 pub(crate) const MEASURES: &[Measure] = &[
     row("vhost", "64-byte frames between two guests by vhost-user, delivered", "Mpps", true),
+    row("vhost-cycles", "cycles of the worker per such frame, while it has any", "cycles", false),
     row("vhost-vxlan", "64-byte frames of a guest by vhost-user into VXLAN and out", "Mpps", true),
+    row("vhost-vxlan-cycles", "cycles of the worker per such frame", "cycles", false),
     row("vhost-tcp", "TCP from guest to guest by vhost-user, one stream", "Gbit/s", true),
 ];
 
@@ -70,14 +72,18 @@ enum Road {
     Stream,
 }
 
-const ROADS: [(&str, Road); 3] =
-    [("vhost", Road::Plain), ("vhost-vxlan", Road::Tunnel), ("vhost-tcp", Road::Stream)];
+/// Each with the measure of what arrives, and that of what a frame costs the worker.
+const ROADS: [(&str, Option<&str>, Road); 3] = [
+    ("vhost", Some("vhost-cycles"), Road::Plain),
+    ("vhost-vxlan", Some("vhost-vxlan-cycles"), Road::Tunnel),
+    ("vhost-tcp", None, Road::Stream),
+];
 
 /// Measures everybody once.
 pub(crate) fn round(session: &mut Session<'_>, contenders: &[Contender]) -> Result<()> {
-    for (measure, road) in ROADS {
-        if (session.wanted)(measure) {
-            self::measure(session, contenders, measure, road)?;
+    for (rate, cycles, road) in ROADS {
+        if (session.wanted)(rate) || cycles.is_some_and(session.wanted) {
+            measure(session, contenders, (rate, cycles), road)?;
         }
     }
     Ok(())
@@ -86,7 +92,7 @@ pub(crate) fn round(session: &mut Session<'_>, contenders: &[Contender]) -> Resu
 fn measure(
     session: &mut Session<'_>,
     contenders: &[Contender],
-    measure: &str,
+    (measure, cycles): (&str, Option<&str>),
     road: Road,
 ) -> Result<()> {
     let pages = HugePages::allow();
@@ -117,13 +123,20 @@ fn measure(
         }
     }
     recording.map(Recording::finish).transpose()?;
-    for (key, _, mut rates) in all {
-        rates.sort_by(f64::total_cmp);
-        if let Some(median) = rates.get(rates.len() / 2) {
-            session.add(measure, key, *median);
+    for (key, side, rates) in all {
+        if let Some(median) = median(rates) {
+            session.add(measure, key, median);
+        }
+        if let (Some(measure), Some(cycles)) = (cycles, median(side.cycles)) {
+            session.add(measure, key, cycles);
         }
     }
     Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// Who sends and receives.
@@ -139,6 +152,8 @@ struct Side {
     guests: Guests,
     host: Host,
     road: Road,
+    /// Of the worker per frame, turn by turn.
+    cycles: Vec<f64>,
 }
 
 impl Side {
@@ -178,7 +193,7 @@ impl Side {
                 Guests::Stacks([guest(0)?, guest(1)?])
             }
         };
-        let mut side = Self { guests, host, road };
+        let mut side = Self { guests, host, road, cycles: Vec::new() };
         side.warm_up()?;
         side.signal(Signal::STOP)?;
         Ok(side)
@@ -269,9 +284,12 @@ impl Side {
         let rate = match &mut self.guests {
             Guests::Testpmd(testpmd) => {
                 std::thread::sleep(WARM);
+                self.host.appctl("dpif-netdev/pmd-stats-clear")?;
                 let (before, from) = (arrived(testpmd, self.road)?, wait::now());
                 std::thread::sleep(how_long);
                 let (after, to) = (arrived(testpmd, self.road)?, wait::now());
+                let worker = Counts::parse(&self.host.appctl("dpif-netdev/pmd-stats-show")?)?;
+                self.cycles.push(worker.busy as f64 / worker.received.max(1) as f64);
                 (after - before) as f64 / to.since(from).as_secs_f64() / 1e6
             }
             Guests::Stacks([a, b]) => iperf::tcp(a, b, 1, false)? / 1e9,
