@@ -123,11 +123,11 @@ fn measure(
         }
     }
     recording.map(Recording::finish).transpose()?;
-    for (key, side, rates) in all {
+    for (key, mut side, rates) in all {
         if let Some(median) = median(rates) {
             session.add(measure, key, median);
         }
-        if let (Some(measure), Some(cycles)) = (cycles, median(side.cycles)) {
+        if let (Some(measure), Some(cycles)) = (cycles, median(std::mem::take(&mut side.cycles))) {
             session.add(measure, key, cycles);
         }
     }

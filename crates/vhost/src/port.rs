@@ -49,17 +49,17 @@ impl Guest {
 pub struct Port {
     pairs: Vec<Pair>,
     guest: Mutex<Guest>,
-    trouble: Arc<OwnedFd>,
+    attention: Arc<OwnedFd>,
 }
 
 impl Port {
     /// A port without a guest.
     pub fn new() -> io::Result<Self> {
-        let trouble = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let queue = || Queue::new(trouble.clone()).map(Arc::new);
+        let attention = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let queue = || Queue::new(attention.clone()).map(Arc::new);
         let pair = |_| Ok(Pair { to_guest: queue()?, from_guest: queue()? });
         let pairs = (0..PAIRS).map(pair).collect::<io::Result<_>>()?;
-        Ok(Self { pairs, guest: Mutex::default(), trouble })
+        Ok(Self { pairs, guest: Mutex::default(), attention })
     }
 
     /// The queue pairs.
@@ -99,14 +99,24 @@ impl Port {
         [sum(|pair| &pair.to_guest), sum(|pair| &pair.from_guest)]
     }
 
-    /// Readable when the guest's memory has gone away, so that the connection is to be ended.
-    pub fn trouble(&self) -> BorrowedFd<'_> {
-        self.trouble.as_fd()
+    /// Readable when the guest's memory has gone away, so that the connection is to be ended, or when there is something to
+    /// [`Port::settle`].
+    pub fn attention(&self) -> BorrowedFd<'_> {
+        self.attention.as_fd()
     }
 
-    /// Lowers [`Port::trouble`].
-    pub fn clear_trouble(&self) {
-        let _ = rustix::io::read(&self.trouble, &mut [0u8; 8]); // not raised: just as well
+    /// Lowers [`Port::attention`].
+    pub fn clear_attention(&self) {
+        let _ = rustix::io::read(&self.attention, &mut [0u8; 8]); // not raised: just as well
+    }
+
+    /// Has the memory that packets pass through be made of huge pages.
+    pub fn settle(&self) {
+        for Pair { to_guest, from_guest } in &self.pairs {
+            for queue in [to_guest, from_guest] {
+                queue.settle();
+            }
+        }
     }
 
     /// Whether the memory of its guest has gone away in part.

@@ -85,7 +85,7 @@ pub struct Queue {
     set: OwnedFd,
     wake: OwnedFd,
     /// Raised when the control side is to look.
-    trouble: Arc<OwnedFd>,
+    attention: Arc<OwnedFd>,
 }
 
 const KICK: u64 = 1;
@@ -93,12 +93,12 @@ const WAKE: u64 = 2;
 const EDGE: EventFlags = EventFlags::IN.union(EventFlags::ET);
 
 impl Queue {
-    /// A queue that nobody has set up. It raises `trouble` when its guest's memory has gone away.
-    pub fn new(trouble: Arc<OwnedFd>) -> io::Result<Self> {
+    /// A queue that nobody has set up. It raises `attention` when its guest's memory has gone away, or packets pass through more of it.
+    pub fn new(attention: Arc<OwnedFd>) -> io::Result<Self> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&set, &wake, EventData::new_u64(WAKE), EDGE)?;
-        Ok(Self { state: Mutex::default(), live: AtomicBool::new(false), set, wake, trouble })
+        Ok(Self { state: Mutex::default(), live: AtomicBool::new(false), set, wake, attention })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,6 +159,7 @@ impl Queue {
             }
             more
         });
+        self.look_around(memory, chains);
         let outcome = self.judge(outcome, memory);
         *broken = outcome.is_none();
         outcome.unwrap_or(false)
@@ -182,6 +183,7 @@ impl Queue {
             }
             done
         });
+        self.look_around(memory, chains);
         let outcome = self.judge(outcome, memory);
         *broken = outcome.is_none();
         outcome.unwrap_or(0)
@@ -208,11 +210,20 @@ impl Queue {
         })
     }
 
+    /// Notes where buffers are, by the first of a batch. The control side is told of places that are new.
+    #[inline]
+    fn look_around(&self, memory: &Memory, chains: &Chains) {
+        let first = chains.get(0).and_then(|(_, segments)| segments.first());
+        if first.is_some_and(|segment| memory.note(segment.guest)) {
+            raise(&self.attention);
+        }
+    }
+
     /// What came of a batch; `None` if the ring is not to be used any more.
     #[inline]
     fn judge<T>(&self, outcome: Result<T, Broken>, memory: &Memory) -> Option<T> {
         if memory.is_damaged() {
-            raise(&self.trouble);
+            raise(&self.attention);
             return None;
         }
         outcome
@@ -235,7 +246,18 @@ impl Queue {
         state.left = None;
         self.live.store(true, Ordering::Relaxed);
         drop(state);
+        // The ring itself is a place where packets pass.
+        raise(&self.attention);
         self.wake();
+    }
+
+    /// Has the memory that packets pass through be made of huge pages. Nobody waits for it but who touches a page that is being
+    /// replaced.
+    pub fn settle(&self) {
+        let memory = self.state().running.as_ref().map(|running| running.memory.clone());
+        if let Some(memory) = memory {
+            memory.settle();
+        }
     }
 
     /// Stops the ring; says where it stood. Nobody touches its memory any more when this returns.

@@ -114,7 +114,7 @@ impl Control {
         match stage {
             Stage::Connected(channel, _) => {
                 fds.push(watch(channel.as_fd()));
-                fds.push(watch(self.shared.port.trouble()));
+                fds.push(watch(self.shared.port.attention()));
             }
             Stage::Waiting(from) => match &self.listener {
                 Some(listener) if self.clock.now() >= *from => fds.push(watch(listener.as_fd())),
@@ -136,7 +136,7 @@ impl Control {
         };
         match socket {
             Ok(Some(stream)) => {
-                self.shared.port.clear_trouble();
+                self.shared.port.clear_attention();
                 let session = Session::new(self.shared.port.clone(), Features::OFFERED);
                 Stage::Connected(Box::new(Channel::new(stream)), session)
             }
@@ -150,11 +150,13 @@ impl Control {
 
     /// Carries out what the front end asks.
     fn serve(&mut self, mut channel: Box<Channel<Stream>>, mut session: Session) -> Stage {
+        self.shared.port.clear_attention();
         let outcome = if self.shared.port.is_damaged() {
             Err("its memory was cut short".to_owned())
         } else {
             self.converse(&mut channel, &mut session)
         };
+        self.shared.port.settle();
         self.tell_of_change();
         match outcome {
             Ok(true) => return Stage::Connected(channel, session),

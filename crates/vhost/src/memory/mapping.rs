@@ -6,8 +6,9 @@ use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 use rustix::fs::{FileType, fstat};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+use super::huge::{self, PIECE, Pieces};
 use super::{Outside, RegionError, fault};
 
 /// Part of a file, mapped for reading and writing.
@@ -18,6 +19,8 @@ pub(crate) struct Mapping {
     mapped: usize,
     /// The wanted part of it.
     view: View,
+    /// Where packets pass through.
+    pieces: Pieces,
     /// Stands by when the file is cut short.
     guard: fault::Guard,
 }
@@ -63,21 +66,17 @@ impl Mapping {
         let usize_of = |n: u64| usize::try_from(n).map_err(|_| RegionError::Wraps);
         let mapped = usize_of(mapped - from)?;
         let (start, len) = (usize_of(offset - from)?, usize_of(size)?);
-        // Kernels have a name space for guests' memory of their own: memory that is not there yet costs nothing.
-        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
-        // SAFETY: a new mapping at an address of the kernel's choice disturbs nobody. `mapped` is not 0.
-        #[allow(unsafe_code)]
-        let base = unsafe {
-            mmap(null_mut(), mapped, ProtFlags::READ | ProtFlags::WRITE, flags, file, from)
-        };
-        let base = base.map_err(io::Error::from)?;
-        let Some(base) = NonNull::new(base.cast::<u8>()) else { return Err(RegionError::NoFile) };
+        let has_huge = page >= PIECE as u64;
+        let base =
+            if has_huge { map(None, mapped, file, from) } else { map_in_line(mapped, file, from) }?;
+        // Those that are huge already need nothing.
+        let pieces = Pieces::of(if has_huge { 0 } else { mapped + base.as_ptr() as usize % PIECE });
         match fault::Guard::new(base.as_ptr() as usize, mapped) {
             Ok(guard) => {
                 // SAFETY: `start` and `len` are inside of what was mapped.
                 #[allow(unsafe_code)]
                 let view = View { start: unsafe { base.add(start) }, len };
-                Ok(Self { base, mapped, view, guard })
+                Ok(Self { base, mapped, view, pieces, guard })
             }
             Err(error) => {
                 unmap(base, mapped);
@@ -91,11 +90,70 @@ impl Mapping {
         self.guard.is_hit()
     }
 
+    /// Notes that there are packets where byte `at` of it is. True: nobody knew that of the memory around it.
+    #[inline]
+    pub(super) fn note(&self, at: usize) -> bool {
+        let base = self.base.as_ptr() as usize;
+        let address = (self.view.start.as_ptr() as usize).wrapping_add(at);
+        self.pieces.note(address.wrapping_sub(base - base % PIECE))
+    }
+
+    /// Has all that was noted be made of huge pages.
+    pub(super) fn settle(&self) {
+        let base = self.base.as_ptr() as usize;
+        self.pieces.settle(|at| {
+            let piece = base - base % PIECE + at;
+            if piece >= base && piece + PIECE <= base + self.mapped {
+                huge::collapse(piece);
+            }
+        });
+    }
+
     /// All of it. Whoever takes it holds the mapping, too.
     #[inline]
     pub(super) fn view(&self) -> View {
         self.view
     }
+}
+
+/// Maps a file, at an address of the kernel's choice or in place of what is at that one.
+fn map(at: Option<NonNull<u8>>, len: usize, file: &OwnedFd, from: u64) -> io::Result<NonNull<u8>> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // Kernels have a name space for guests' memory of their own: memory that is not there yet costs nothing.
+    let mut flags = MapFlags::SHARED | MapFlags::NORESERVE;
+    flags.set(MapFlags::FIXED, at.is_some());
+    let hint = at.map_or(null_mut(), |at| at.as_ptr().cast());
+    // SAFETY: a new mapping at an address of the kernel's choice disturbs nobody; another is one that the caller has made for it.
+    #[allow(unsafe_code)]
+    let base = unsafe { mmap(hint, len, access, flags, file, from) }?;
+    NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// The same, where pieces of the file that could be one huge page are such in memory, too.
+fn map_in_line(len: usize, file: &OwnedFd, from: u64) -> io::Result<NonNull<u8>> {
+    let room = len.checked_add(PIECE).ok_or(io::ErrorKind::OutOfMemory)?;
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    // SAFETY: as in `map`.
+    #[allow(unsafe_code)]
+    let start = unsafe { mmap_anonymous(null_mut(), room, ProtFlags::empty(), flags) }?;
+    let start = NonNull::new(start.cast::<u8>()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let before = (from as usize).wrapping_sub(start.as_ptr() as usize) % PIECE;
+    // SAFETY: `before` is less than `PIECE`, so both are inside of the room, or at its end.
+    #[allow(unsafe_code)]
+    let (base, end) = unsafe { (start.add(before), start.add(before + len)) };
+    let mapped = map(Some(base), len, file, from);
+    // What is left of the room, and all of it if there was no mapping.
+    match mapped {
+        Ok(_) => {
+            let after = room - before - len;
+            [(start, before), (end, after)]
+                .into_iter()
+                .filter(|(_, len)| *len > 0)
+                .for_each(|(at, len)| unmap(at, len));
+        }
+        Err(_) => unmap(start, room),
+    }
+    mapped
 }
 
 impl View {

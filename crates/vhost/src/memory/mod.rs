@@ -14,10 +14,14 @@
 //! The memory is a file that others can cut short, and touching what is gone is a SIGBUS, which would end the process. `fault`
 //! puts empty memory in place of such a region; the guest is then detached ([`Memory::is_damaged`]).
 //!
+//! # Huge pages
+//! Where packets are, memory is made of huge pages, if it is not already (`huge`): [`Memory::note`], [`Memory::settle`].
+//!
 //! # Migration
 //! While a hypervisor copies the guest elsewhere, every page that we write is noted in a [`Log`].
 
 mod fault;
+mod huge;
 mod log;
 mod mapping;
 
@@ -192,6 +196,18 @@ impl Memory {
         self.regions.iter().any(|r| r.mapping.is_damaged())
     }
 
+    /// Notes that packets are where that guest address is. True: nobody knew that of the memory around it, and there is something to
+    /// [`Memory::settle`].
+    #[inline]
+    pub fn note(&self, guest: u64) -> bool {
+        self.find(guest, 1).is_some_and(|(region, at)| region.mapping.note(at))
+    }
+
+    /// Has the memory that packets pass through be made of huge pages. This takes some milliseconds at first, and then nothing.
+    pub fn settle(&self) {
+        self.regions.iter().for_each(|region| region.mapping.settle());
+    }
+
     /// The region that a guest address is in, and where.
     #[inline]
     fn find(&self, guest: u64, len: usize) -> Option<(&Region, usize)> {
@@ -317,6 +333,7 @@ impl Memory {
         if view.address() % align as usize != 0 {
             return Err(Outside);
         }
+        self.note(guest);
         Ok(Span { view, _region: region, guest, log: self.log.clone() })
     }
 }

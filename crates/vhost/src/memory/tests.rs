@@ -202,3 +202,45 @@ fn a_mark_is_seen_after_what_was_written() {
         assert!(read(&old) == read(&new));
     }
 }
+
+#[test]
+fn memory_that_packets_pass_through_is_the_same_on_huge_pages() {
+    let size = 4 * huge::PIECE as u64;
+    let file = file(size);
+    // A region that begins within a piece of the file: the first one cannot become huge, the others can.
+    let region = Placement { guest: 0x5000, size: size - 0x1000, user: 0, offset: 0x1000 };
+    let memory = Memory::new([(region, file)]).unwrap();
+    let guest = |piece: u64, at: u64| 0x4000 + piece * huge::PIECE as u64 + at;
+    for piece in 0..4 {
+        memory.write(guest(piece, 0x3000), &[7, piece as u8]).unwrap();
+    }
+    assert!(memory.note(guest(2, 0)) && !memory.note(guest(2, 1)) && memory.note(guest(0, 0x1000)));
+    assert!(!memory.note(guest(4, 0)), "outside");
+    memory.settle();
+    for piece in 0..4 {
+        let mut back = [0; 2];
+        memory.read(guest(piece, 0x3000), &mut back).unwrap();
+        assert_eq!(back, [7, piece as u8]);
+    }
+    // The kernel has exchanged one piece, if it is one that does such things (Linux 6.1).
+    let at = memory.regions[0].view().address() - 0x1000 + 2 * huge::PIECE;
+    assert_eq!(at % huge::PIECE, 0, "in line with the file");
+    let huge = if huge::collapse(at) { huge::PIECE / 1024 } else { 0 };
+    assert_eq!(huge_kib(at), huge);
+}
+
+/// How much of the mapping that an address is in is mapped by huge pages, as the kernel says.
+fn huge_kib(address: usize) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut inside = false;
+    for line in maps.lines() {
+        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        if let Some((from, to)) = range {
+            let number = |text| usize::from_str_radix(text, 16).unwrap();
+            inside = (number(from)..number(to)).contains(&address);
+        } else if let Some(size) = line.strip_prefix("ShmemPmdMapped:").filter(|_| inside) {
+            return size.trim().trim_end_matches(" kB").parse().unwrap();
+        }
+    }
+    panic!("{address:#x} is not mapped")
+}
