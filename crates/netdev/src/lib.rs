@@ -253,6 +253,32 @@ impl Pool {
         })
     }
 
+    /// `n` packets without a byte yet, as [`Pool::take`] has their buffers, behind those in `to`.
+    #[inline]
+    pub fn take_many(&mut self, n: usize, to: &mut Vec<Packet>) {
+        let kept = self.free.len().saturating_sub(n);
+        let missing = n - (self.free.len() - kept);
+        to.extend(self.free.drain(kept..).map(Packet::new));
+        for _ in 0..missing {
+            to.push(Packet::new(self.take()));
+        }
+    }
+
+    /// Gives the buffers of packets back, as [`Pool::put`] does.
+    #[inline]
+    pub fn put_all(&mut self, packets: &mut Vec<Packet>) {
+        let is_large = |p: &Packet| {
+            p.buf.footprint().saturating_sub(packet::buf::HEADROOM) >= packet::buf::FRAME_MAX
+        };
+        let before = self.free.len();
+        if before + packets.len() > Self::KEEP || !packets.iter().all(is_large) {
+            return packets.drain(..).for_each(|packet| self.put(packet.buf));
+        }
+        self.free.extend(packets.drain(..).map(|packet| packet.buf));
+        // Not before they are moved: a processor stalls when it is to load at once what was stored in pieces just before.
+        self.free[before..].iter_mut().for_each(|buf| buf.reset(packet::buf::HEADROOM));
+    }
+
     /// A buffer with default headroom and room for `n` bytes: for copies and segments.
     pub fn take_for(&mut self, n: usize) -> packet::Buf {
         if n > Self::SMALL {

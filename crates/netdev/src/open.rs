@@ -270,7 +270,15 @@ impl Opener {
                 })?
             }
         };
-        let config = vhost_user::Config { mode, path, retries };
+        let huge_pages = match options.get("huge-pages").map(String::as_str) {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(text) => {
+                let why = format!("huge-pages={text}: must be true or false");
+                return Err(OpenError::text(name, why));
+            }
+        };
+        let config = vhost_user::Config { mode, path, retries, huge_pages };
         VhostUser::open(name, config, random_mac(), &self.clock, self.notify.clone())
             .map_err(|error| OpenError::text(name, strerror(&error)))
     }

@@ -181,6 +181,7 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "options:use-need-wakeup",
             "options:xdp-busy-poll",
             "options:vhost-server-path",
+            "options:huge-pages",
             "options:tx-retries-max",
             "options:pcap",
             "options:rxq_pcap",

@@ -156,7 +156,9 @@ impl Control {
         } else {
             self.converse(&mut channel, &mut session)
         };
-        self.shared.port.settle();
+        if self.shared.config.huge_pages {
+            self.shared.port.settle();
+        }
         self.tell_of_change();
         match outcome {
             Ok(true) => return Stage::Connected(channel, session),

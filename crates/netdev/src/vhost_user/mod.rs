@@ -62,6 +62,8 @@ pub struct Config {
     pub path: PathBuf,
     /// How often a batch for a guest that makes room is tried again: `options:tx-retries-max`.
     pub retries: u32,
+    /// Whether guest memory that packets pass through is put on huge pages: `options:huge-pages`.
+    pub huge_pages: bool,
 }
 
 /// Tries again, when nothing is said.

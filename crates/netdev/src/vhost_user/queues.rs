@@ -18,48 +18,67 @@ use crate::finish::finish;
 use crate::vnet::{self, Unfit};
 use crate::{Accepts, Pool, Received, RxQueue, TxQueue};
 
+/// Buffers that are made ready at a time.
+const READY: usize = 8;
+
 /// Where received frames go.
 struct Inbox<'a> {
     pool: &'a mut Pool,
+    /// Frames, and behind them buffers that are ready.
     out: &'a mut Vec<Packet>,
+    /// How many of them are frames.
+    frames: usize,
     losses: &'a Losses,
 }
 
 impl Sink for Inbox<'_> {
     #[inline]
     fn begin(&mut self) -> &mut Buf {
-        let at = self.out.len();
-        self.out.push(Packet::new(self.pool.take()));
-        &mut self.out[at].buf
+        if self.out.len() <= self.frames {
+            self.pool.take_many(READY, self.out);
+        }
+        &mut self.out[self.frames].buf
     }
 
     #[inline(always)]
     fn end(&mut self, head: Head) {
         let is_whole = |p: &Packet| p.buf.len() >= EthernetHeader::LEN;
-        if head == Head::default() && self.out.last().is_some_and(is_whole) {
+        self.frames += 1;
+        if head == Head::default() && self.out.get(self.frames - 1).is_some_and(is_whole) {
             return; // nothing is unfinished, as in most frames: so it says already
         }
         self.understand(head);
     }
 
     fn cancel(&mut self) {
-        if let Some(packet) = self.out.pop() {
-            self.pool.put(packet.buf);
+        if let Some(packet) = self.out.get_mut(self.frames) {
+            packet.buf.reset(packet::buf::HEADROOM);
         }
     }
 }
 
 impl Inbox<'_> {
-    /// Takes over what a header says of the frame last begun.
+    /// Takes over what a header says of the last frame.
     #[inline(never)]
     fn understand(&mut self, head: Head) {
-        let Some(Packet { buf, offload }) = self.out.last_mut() else { return };
+        let Some(last) = self.frames.checked_sub(1) else { return };
+        let Packet { buf, offload } = &mut self.out[last];
         match vnet::decode(&head, buf.as_mut_slice()) {
             Ok(unfinished) => *offload = unfinished,
             Err(_) => {
                 self.losses.rx_malformed.inc();
+                self.frames = last;
                 self.cancel();
             }
+        }
+    }
+}
+
+impl Drop for Inbox<'_> {
+    /// What is ready and was not needed goes back.
+    fn drop(&mut self) {
+        for packet in self.out.drain(self.frames..) {
+            self.pool.put(packet.buf);
         }
     }
 }
@@ -86,7 +105,8 @@ impl RxQueue for Rx {
             return Ok(Received::Dormant);
         }
         let losses = &self.shared.losses;
-        let more = self.queue.receive(max, &mut Inbox { pool, out, losses });
+        let frames = out.len();
+        let more = self.queue.receive(max, &mut Inbox { pool, out, frames, losses });
         Ok(if more { Received::More } else { Received::Drained })
     }
 
@@ -245,9 +265,7 @@ impl TxQueue for Tx {
                 }
             }
         }
-        for packet in batch.drain(..) {
-            pool.put(packet.buf);
-        }
+        pool.put_all(batch);
     }
 }
 

@@ -34,7 +34,8 @@ impl Bench {
     fn new(mode: Mode) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (tell, news) = channel();
-        let config = Config { mode, path: dir.path().join("vm0"), retries: RETRIES };
+        let config =
+            Config { mode, path: dir.path().join("vm0"), retries: RETRIES, huge_pages: true };
         let notify: Notify = Arc::new(move |name| {
             assert_eq!(name, "vm0");
             let _ = tell.send(());
@@ -114,7 +115,7 @@ fn a_client_port_connects_by_itself_again_and_again() {
 fn a_folder_for_sockets_is_made_where_there_is_one_to_make_it_in() {
     let dir = tempfile::tempdir().unwrap();
     let open = |path| {
-        let config = Config { mode: Mode::Server, path, retries: 0 };
+        let config = Config { mode: Mode::Server, path, retries: 0, huge_pages: true };
         VhostUser::open("vm0", config, [2; 6], &Clock::real(), Arc::new(|_| ())).map(drop)
     };
     open(dir.path().join("guests/vm0")).unwrap();
@@ -127,7 +128,7 @@ fn a_folder_for_sockets_is_made_where_there_is_one_to_make_it_in() {
 fn two_ports_cannot_have_one_socket() {
     let bench = Bench::new(Mode::Server);
     let path = bench.dir.path().join("vm0");
-    let config = Config { mode: Mode::Server, path, retries: 0 };
+    let config = Config { mode: Mode::Server, path, retries: 0, huge_pages: true };
     let second = VhostUser::open("vm0", config, [2; 6], &Clock::real(), Arc::new(|_| ()));
     assert_eq!(second.err().unwrap().kind(), io::ErrorKind::AddrInUse);
 }

@@ -17,6 +17,10 @@ const LONG_HEAD: usize = 12;
 /// Chains that are taken together at most.
 const BATCH: u16 = packet::BATCH as u16;
 
+/// Chains whose buffers the processor fetches while we copy frames. It can only wait for so many lines at a time: where more are
+/// asked for, the asking itself waits.
+const WINDOW: u16 = 8;
+
 /// Bytes of a buffer that are fetched ahead at most. Of longer ones the processor sees for itself that they go on.
 const FETCH_MAX: usize = 256;
 
@@ -60,8 +64,10 @@ pub fn receive(
     let max = u16::try_from(max).unwrap_or(u16::MAX).min(BATCH);
     chains.clear();
     let header = if format.silent { format.header_len } else { 0 };
-    let outcome = ring.take(memory, max, Fetch { header, bytes: FETCH_MAX }, chains);
-    for (token, segments) in chains.iter_from(0) {
+    let mut ahead = Ahead::new(Fetch { header, bytes: FETCH_MAX }, max);
+    ahead.take(ring, memory, WINDOW, chains);
+    let mut at = 0;
+    while let Some((token, segments)) = chains.get(at) {
         let buf = sink.begin();
         match gather(memory, segments, format, buf) {
             Ok(head) => {
@@ -78,10 +84,40 @@ pub fn receive(
             }
         }
         ring.give_back(token, 0);
+        at += 1;
+        ahead.take(ring, memory, 1, chains);
     }
     ring.publish();
     ring.fetch_ahead(max);
-    outcome.map(|()| chains.len() == usize::from(max))
+    ahead.outcome.map(|()| chains.len() == usize::from(max))
+}
+
+/// Takes chains of a batch some time before they are used.
+struct Ahead {
+    fetch: Fetch,
+    /// Chains of the batch that may still be there.
+    left: u16,
+    outcome: Result<(), Broken>,
+}
+
+impl Ahead {
+    fn new(fetch: Fetch, max: u16) -> Self {
+        Self { fetch, left: max, outcome: Ok(()) }
+    }
+
+    /// Takes so many more, if there are.
+    #[inline(always)]
+    fn take(&mut self, ring: &mut impl Ring, memory: &Memory, count: u16, to: &mut Chains) {
+        let count = count.min(self.left);
+        if count == 0 {
+            return;
+        }
+        let before = to.len();
+        self.outcome = ring.take(memory, count, self.fetch, to);
+        // Where there were fewer, the driver is not to be watched while it adds some.
+        let is_all = to.len() - before == usize::from(count) && self.outcome.is_ok();
+        self.left = if is_all { self.left - count } else { 0 };
+    }
 }
 
 enum Lost {
@@ -197,9 +233,11 @@ pub fn send<'f, R: Ring>(
     // Frames of a batch are often alike.
     let bytes = frames.clone().next().map_or(0, |(_, frame)| format.header_len + frame.len());
     let fetch = Fetch { header: format.header_len, bytes: bytes.min(FETCH_MAX) };
-    let mut outcome = ring.take(memory, wanted.min(BATCH), fetch, chains);
+    let mut ahead = Ahead::new(fetch, wanted.min(BATCH));
+    ahead.take(ring, memory, WINDOW, chains);
     let (mut done, mut used) = (0, 0);
     'frames: for (head, frame) in frames {
+        ahead.take(ring, memory, 1, chains);
         let needed = format.header_len + frame.len();
         let (written, count) = match chains.get(used) {
             // The most frequent case.
@@ -225,8 +263,9 @@ pub fn send<'f, R: Ring>(
                             // However many there are, what one frame may take is all that is kept.
                             chains.forget_first(std::mem::take(&mut used));
                             let before = chains.len();
-                            if outcome.is_ok() {
-                                outcome = ring.take(memory, BATCH, fetch, chains);
+                            if ahead.outcome.is_ok() {
+                                ahead.left = BATCH;
+                                ahead.take(ring, memory, BATCH, chains);
                             }
                             if chains.len() == before {
                                 break 'frames;
@@ -254,7 +293,7 @@ pub fn send<'f, R: Ring>(
     }
     ring.publish();
     ring.fetch_ahead(BATCH);
-    outcome.map(|()| done)
+    ahead.outcome.map(|()| done)
 }
 
 /// What chains are there for a frame.

@@ -187,6 +187,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     OPTIONS.key_on(DPDK, "rx-steering", Word(&["rss", "rss+lacp"]), "rss", "Keep a receive queue for LACP."),
     OPTIONS.key_on(DPDK, "flow-ctrl-highwater", Int(0, MAX), "", "Fill level at which to pause the sender."),
     OPTIONS.key_on(&["dpdkvhostuserclient"], "vhost-server-path", Text, "required", "Socket of the hypervisor."),
+    OPTIONS.key_on(VHOST, "huge-pages", Bool, "true", "Put guest memory that packets pass through on huge pages."),
     OPTIONS.key_on(VHOST, "tx-retries-max", Int(0, 32), "8", "Attempts to hand a packet to a busy guest."),
     OPTIONS.key_on(VHOST, "vhost-max-queue-pairs", Int(1, 1024), "", "Most queue pairs a guest may use."),
     // Devices for tests.

@@ -13,10 +13,13 @@ pub(super) fn vhost_user(row: &tables::Interface, client: bool) -> InterfaceKind
             row.name
         ));
     }
-    let retries = row.options.get("tx-retries-max").filter(|text| {
-        settings::check("Interface", "options", "tx-retries-max", text, &row.kind).is_ok()
-    });
-    let options = [("vhost-server-path", path.filter(|_| client)), ("tx-retries-max", retries)];
+    let checked = |key: &'static str| {
+        let is_fine =
+            |text: &&String| settings::check("Interface", "options", key, text, &row.kind).is_ok();
+        (key, row.options.get(key).filter(is_fine))
+    };
+    let path = ("vhost-server-path", path.filter(|_| client));
+    let options = [path, checked("tx-retries-max"), checked("huge-pages")];
     let options = options.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?.clone())));
     InterfaceKind::VhostUser { client, options: options.collect() }
 }
