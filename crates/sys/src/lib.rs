@@ -13,6 +13,7 @@ pub mod ethtool;
 pub mod ifreq;
 mod mapping;
 pub mod mmsg;
+pub mod netlink;
 pub mod packet_socket;
 pub mod prefetch;
 pub mod tun;

@@ -11,7 +11,7 @@ mod program;
 mod shared;
 
 pub use map::Map;
-pub use program::{Link, Program, Side, TestRun, attach_to_socket, detach_from_socket};
+pub use program::{Link, Program, Side, TestRun, attach_to_socket, attached, detach_from_socket};
 pub use shared::SharedMap;
 
 use std::io;

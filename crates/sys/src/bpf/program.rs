@@ -9,6 +9,7 @@ use super::{
 };
 
 const PROG_TEST_RUN: libc::c_int = 10;
+const PROG_QUERY: libc::c_int = 16;
 
 /// Bytes of the verifier's explanation that an error quotes at most.
 const EXPLANATION: usize = 256 << 10;
@@ -24,6 +25,15 @@ pub enum Side {
     Ingress,
     /// On what the host sends by it.
     Egress,
+}
+
+impl Side {
+    fn attach_type(self) -> u32 {
+        match self {
+            Self::Ingress => ATTACH_TCX_INGRESS,
+            Self::Egress => ATTACH_TCX_EGRESS,
+        }
+    }
 }
 
 /// A program's attachment to an interface; ends when dropped.
@@ -71,22 +81,23 @@ impl Program {
 
     /// Attaches a classifier to an interface, behind those that are there, for as long as the link lives.
     pub fn attach(&self, ifindex: u32, side: Side) -> io::Result<Link> {
-        let kind = match side {
-            Side::Ingress => ATTACH_TCX_INGRESS,
-            Side::Egress => ATTACH_TCX_EGRESS,
-        };
-        attach(self.0.as_fd(), ifindex, kind, 0).map(|_fd| Link { _fd })
+        attach(self.0.as_fd(), ifindex, side.attach_type(), 0).map(|_fd| Link { _fd })
     }
 
     /// Runs a classifier on a packet that was received by the loopback interface, for tests. At most 4096 bytes of it come back.
     pub fn test_run(&self, packet: &[u8]) -> io::Result<TestRun> {
+        self.test_runs(packet, 1)
+    }
+
+    /// The same, so many times on the packet as the run before has left it.
+    pub fn test_runs(&self, packet: &[u8], times: u32) -> io::Result<TestRun> {
         let mut out = vec![0u8; 4096];
         let mut attr = [
             two(self.0.as_raw_fd() as u32, 0),          // prog_fd, retval
             two(packet.len() as u32, out.len() as u32), // data_size_in, data_size_out
             packet.as_ptr().addr() as u64,              // data_in
             out.as_mut_ptr().addr() as u64,             // data_out
-            two(1, 0),                                  // repeat, duration
+            two(times, 0),                              // repeat, duration
             0,                                          // ctx_size_in, ctx_size_out
             0,                                          // ctx_in
             0,                                          // ctx_out
@@ -114,6 +125,25 @@ impl Program {
         out.truncate(size as usize);
         Ok(TestRun { result: u32::from_ne_bytes(half(attr[0])), packet: out })
     }
+}
+
+/// How many programs are attached to an interface by links, ours included.
+pub fn attached(ifindex: u32, side: Side) -> io::Result<u32> {
+    // target_ifindex, attach_type; query_flags, attach_flags; prog_ids; count; prog_attach_flags; link_ids; link_attach_flags;
+    // revision.
+    let mut attr = [two(ifindex, side.attach_type()), 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: there are no addresses in `attr`, so that the kernel writes to nothing else; it is alive for the call and exclusively
+    // borrowed.
+    #[allow(unsafe_code)]
+    let rc = unsafe {
+        libc::syscall(libc::SYS_bpf, PROG_QUERY, attr.as_mut_ptr(), std::mem::size_of_val(&attr))
+    };
+    if rc < 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ENOENT) { Ok(0) } else { Err(error) };
+    }
+    let [a, b, c, d, ..] = attr[3].to_ne_bytes();
+    Ok(u32::from_ne_bytes([a, b, c, d]))
 }
 
 /// From now on the program says what the socket is given.
