@@ -57,6 +57,16 @@ impl Host {
         self.query().link(self.ifindex)
     }
 
+    /// The link of that index in another namespace.
+    pub(crate) fn link_in(&self, netns: i32, ifindex: u32) -> io::Result<Link> {
+        self.query().link_in(netns, ifindex)
+    }
+
+    /// Whether there may be filters before what is sent here.
+    pub(crate) fn filters_egress(&self) -> io::Result<bool> {
+        self.query().filters_egress(self.ifindex)
+    }
+
     pub(crate) fn status(&self) -> io::Result<Status> {
         let mut query = self.query();
         let (link, _) = query.link(self.ifindex)?;

@@ -24,18 +24,22 @@ pub mod vhost_user;
 pub mod vnet;
 pub mod wrap;
 
+mod bystanders;
 mod common;
 mod finish;
 mod host;
 mod open;
 mod repair;
 
+pub use bystanders::{Bystanders, Lookout};
 pub use host::{Options as HostOptions, Queues, TxOffload};
 pub use open::{Kind, OpenError, Opener};
+pub use system::FarEnd;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use packet::Packet;
 use sys::xdp::{Chunk, Chunks};
@@ -160,6 +164,11 @@ pub trait Device: Send + Sync {
     fn kernel_side(&self) -> Option<KernelSide<'_>> {
         None
     }
+    /// Looks at what lies on the way to the device's other end, if it is one of a pair: [`KernelSide::far_end`] says from now on what
+    /// was found. `anew`: asks the kernel about both ends; otherwise what it said last time still holds.
+    fn look_across(&self, _bystanders: &Bystanders, _anew: bool) {}
+    /// From now on this counts what the kernel puts at the other end; [`Device::stats`] adds it to what the kernel says of the device.
+    fn add_tally(&self, _tally: Arc<dyn Tally>) {}
     /// For the tests' control commands (`netdev-dummy/receive` ..): the dummy device behind this, if it is one.
     fn as_dummy(&self) -> Option<&dummy::Dummy> {
         None
@@ -177,6 +186,14 @@ pub struct KernelSide<'a> {
     pub sockets: Vec<BorrowedFd<'a>>,
     /// The other end finds super-packets just as they were sent.
     pub is_veth: bool,
+    /// Its other end, if the kernel may put packets there at once.
+    pub far_end: Option<FarEnd>,
+}
+
+/// Counts what was sent by a device without its own counters being told.
+pub trait Tally: Send + Sync {
+    /// Packets and bytes.
+    fn sent(&self) -> [u64; 2];
 }
 
 /// What a call of [`RxQueue::recv`] left behind.

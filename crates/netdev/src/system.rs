@@ -29,7 +29,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use packet::{BATCH, Buf, Csum, Packet};
 use rustix::io::Errno;
@@ -41,11 +41,16 @@ use crate::finish::finish;
 use crate::host::{self, Host, Options, Queues, TxOffload};
 use crate::rtnl::Link;
 use crate::vnet::{self, TUNNEL_HEAD, Unfit};
-use crate::{Accepts, Device, KernelSide, Pool, Received, RxQueue, Stats, Status, TxQueue};
+use crate::{
+    Accepts, Bystanders, Device, KernelSide, Pool, Received, RxQueue, Stats, Status, Tally, TxQueue,
+};
 
+mod across;
 mod relay;
 mod sockets;
 mod underlay;
+use across::Across;
+pub use across::FarEnd;
 use relay::Relay;
 pub use underlay::PORTS_MAX;
 use underlay::Sinks;
@@ -72,6 +77,10 @@ struct Shared {
     tx_offload: TxOffload,
     accepts: SharedAccepts,
     losses: Losses,
+    /// The other end.
+    across: Mutex<Across>,
+    /// Who counts what is put at the other end.
+    tallies: Mutex<Tallies>,
     /// Made when first needed; why not, if it cannot be had.
     relay: OnceLock<Result<Relay, String>>,
 }
@@ -114,6 +123,8 @@ impl System {
             tx_offload: options.tx_offload,
             accepts: SharedAccepts::default(),
             losses: Losses::default(),
+            across: Mutex::default(),
+            tallies: Mutex::default(),
             relay: OnceLock::new(),
         };
         if options.tx_offload == TxOffload::Relay
@@ -204,7 +215,11 @@ impl Device for System {
         for socket in &self.shared.sockets {
             self.shared.count_overruns(socket.as_fd())?;
         }
-        Ok(self.shared.losses.add_to(&kernel))
+        let mut stats = self.shared.losses.add_to(&kernel);
+        let [packets, bytes] = lock(&self.shared.tallies).sent();
+        stats.tx_packets += packets;
+        stats.tx_bytes += bytes;
+        Ok(stats)
     }
 
     fn refresh(&self) -> io::Result<()> {
@@ -222,7 +237,19 @@ impl Device for System {
             accepts: accepts.get(),
             sockets: sockets.iter().map(AsFd::as_fd).collect(),
             is_veth: host.is_veth(),
+            far_end: lock(&self.shared.across).far_end(),
         })
+    }
+
+    fn look_across(&self, bystanders: &Bystanders, anew: bool) {
+        let Shared { host, sockets, across, .. } = &*self.shared;
+        if host.is_veth() {
+            lock(across).look(host, sockets, bystanders, anew);
+        }
+    }
+
+    fn add_tally(&self, tally: Arc<dyn Tally>) {
+        lock(&self.shared.tallies).add(tally);
     }
 
     fn numa_node(&self) -> Option<usize> {
@@ -245,6 +272,30 @@ impl Device for System {
     fn answer_for_itself(&self) -> io::Result<()> {
         self.shared.host.answer_for_itself()
     }
+}
+
+/// What was put at the other end, by everybody who has counted that.
+#[derive(Default)]
+struct Tallies {
+    /// By those before the last.
+    past: [u64; 2],
+    last: Option<Arc<dyn Tally>>,
+}
+
+impl Tallies {
+    fn sent(&self) -> [u64; 2] {
+        let last = self.last.as_ref().map_or([0; 2], |tally| tally.sent());
+        [0, 1].map(|i| self.past[i] + last[i])
+    }
+
+    fn add(&mut self, tally: Arc<dyn Tally>) {
+        self.past = self.sent();
+        self.last = Some(tally);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Rx {

@@ -15,10 +15,13 @@
 //! to tell than the socket holds; dump everything again. [`Event::RoutesStale`]: something happened (a link went down, an
 //! address or a next hop went) at which the kernel silently deletes IPv4 routes; dump the routes again.
 
+pub(crate) mod datagram;
+mod elsewhere;
 mod monitor;
 mod parse;
 mod query;
 
+pub use elsewhere::Elsewhere;
 pub use monitor::{Interest, Monitor};
 pub use query::Query;
 
@@ -49,6 +52,12 @@ pub struct Link {
     pub master: Option<u32>,
     /// The other end of a veth pair or the device beneath a VLAN, by index (perhaps of another namespace).
     pub peer: Option<u32>,
+    /// The namespace of that other end, if it is not in this one: a number that is good for [`Query::link_in`].
+    pub peer_netns: Option<i32>,
+    /// What queues packets that leave: "noqueue", "fq_codel" ..
+    pub qdisc: Option<String>,
+    /// An XDP program is before everything that comes in.
+    pub xdp: bool,
     /// Largest super-packet that its driver takes, in bytes.
     pub gso_max: Option<u32>,
     /// How often the carrier came or went.

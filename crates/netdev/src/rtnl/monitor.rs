@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, sockopt};
 
-use super::{Event, parse, query};
+use super::{Event, datagram, parse, query};
 
 /// A kind of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Monitor {
         Ok(Self {
             socket,
             routes: interests.contains(&Interest::Routes),
-            buffer: vec![0; query::DATAGRAM],
+            buffer: vec![0; datagram::MAX],
         })
     }
 
@@ -93,7 +93,7 @@ impl Monitor {
             match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC) {
                 Ok((len, full)) if full > len => events.push(Event::Overrun),
                 Ok((len, _)) => {
-                    for raw in query::messages(&self.buffer[..len]) {
+                    for raw in datagram::messages(&self.buffer[..len]) {
                         let replaces = raw.flags & netlink_packet_core::NLM_F_REPLACE != 0;
                         // Routes by such a next hop go or change with it, whether they are told of or not.
                         stale |= match raw.kind {

@@ -7,7 +7,7 @@ use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
-    Stats64,
+    LinkXdp, Stats64, XdpAttached,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -73,6 +73,9 @@ pub(super) fn link(m: &LinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Controller(index) => link.master = Some(*index).filter(|&i| i != 0),
             LinkAttribute::Link(index) => link.peer = Some(*index).filter(|&i| i != 0),
+            LinkAttribute::LinkNetNsId(id) => link.peer_netns = Some(*id).filter(|&id| id >= 0),
+            LinkAttribute::Qdisc(name) => link.qdisc = Some(name.clone()),
+            LinkAttribute::Xdp(parts) => link.xdp = parts.iter().any(is_attached),
             LinkAttribute::GsoMaxSize(max) => link.gso_max = Some(*max),
             LinkAttribute::CarrierChanges(count) => link.carrier_changes = *count,
             LinkAttribute::LinkInfo(infos) => {
@@ -83,6 +86,10 @@ pub(super) fn link(m: &LinkMessage) -> Option<Link> {
         }
     }
     Some(link)
+}
+
+fn is_attached(part: &LinkXdp) -> bool {
+    matches!(part, LinkXdp::Attached(how) if *how != XdpAttached::None)
 }
 
 fn kind(info: &LinkInfo) -> Option<String> {
