@@ -368,6 +368,13 @@ impl Datapath {
         }
     }
 
+    /// Something has happened to links, perhaps in another namespace, or to what queues packets there: flows whose packets may no longer
+    /// be put at the other end of a device leave the kernel.
+    pub fn links_changed(&self, now: Instant) {
+        let ports = lock(&self.0.ports);
+        self.0.shared.offload().links_changed(&ports, now);
+    }
+
     /// Credits what the kernel has counted until now. Says how many flows it runs.
     pub fn collect_offloaded(&self, now: Instant) -> Offloaded {
         self.0.shared.offload().collect(now)

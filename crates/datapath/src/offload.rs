@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use base::{Counter, Counters, Instant};
 use flow::DpPort;
-use netdev::KernelSide;
-use offload::{Counts, Engine, Exit, Gate, Id, InstallError, Passage, Rule, Traffic};
+use netdev::{Bystanders, KernelSide, Lookout};
+use offload::{Counts, Engine, Exit, Far, Gate, Id, InstallError, Passage, Rule, Tally, Traffic};
 
 use crate::counts::Cell;
 use crate::drops::{DropCounters, DropReason};
@@ -37,6 +37,11 @@ const WORTH_WHILE: u64 = 2;
 
 /// Passes that come sooner one after the other only when something changes, and do not show how busy flows are.
 const PASS: Duration = Duration::from_millis(400);
+
+/// Devices whose other ends are looked at anew in one pass: each costs some questions to the kernel.
+const LOOKS: usize = 64;
+/// Links that change all the time are not looked at more often.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What the kernel runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +68,14 @@ pub(crate) struct Offload {
     running: HashMap<Ufid, Running>,
     /// Those of the ports by which flows can come in.
     port_gates: HashMap<DpPort, Gated>,
+    /// Ports that flows go out by whose packets may be put at the interface's other end, and that interface.
+    exits: HashMap<DpPort, u32>,
+    /// Looks who would miss them.
+    lookout: Lookout,
+    /// The port whose other end was looked at last.
+    looked_at: Option<DpPort>,
+    /// When links changed that were looked at.
+    last_look: Instant,
     last_pass: Instant,
     packets: u64,
     /// What has been said about the kernel's refusals.
@@ -113,6 +126,10 @@ impl Offload {
             engine: None,
             running: HashMap::new(),
             port_gates: HashMap::new(),
+            exits: HashMap::new(),
+            lookout: Lookout::default(),
+            looked_at: None,
+            last_look: Instant::default(),
             last_pass: Instant::default(),
             packets: 0,
             said: false,
@@ -134,6 +151,7 @@ impl Offload {
             }
             self.engine = None;
             self.port_gates.clear();
+            self.exits.clear();
         }
     }
 
@@ -168,6 +186,9 @@ impl Offload {
         if let Some(engine) = &mut self.engine {
             // Its sockets go with the device.
             engine.detach(port, []);
+            if let Some(ifindex) = self.exits.remove(&port) {
+                engine.forget_tally(ifindex);
+            }
         }
     }
 
@@ -206,6 +227,7 @@ impl Offload {
             return Vec::new();
         }
         let last_pass = std::mem::replace(&mut self.last_pass, now);
+        self.look_across(ports, active);
         let known = peers.list().1;
         let keeps_offloads = |address: u32| known.contains(&IpAddr::V4(Ipv4Addr::from(address)));
         let judge = |flow: &Flow| {
@@ -241,6 +263,57 @@ impl Offload {
             }
         }
         self.keep_gates(ports, now)
+    }
+
+    /// Looks at the other ends of devices that flows go out by, where packets may be put at once. If there are very many, only some have
+    /// their turn to be looked at anew.
+    fn look_across(&mut self, ports: &PortTable, active: &[Active]) {
+        if !self.engine.as_ref().is_some_and(Engine::can_jump) {
+            return;
+        }
+        let bystanders = self.bystanders();
+        let running = self.running.values().map(|running| &running.flow);
+        let flows = active.iter().map(|one| &one.flow).chain(running);
+        let exits: BTreeSet<_> = flows.filter_map(|flow| output(flow)).collect();
+        let next = self.looked_at.map_or(DpPort(0), |DpPort(last)| DpPort(last.saturating_add(1)));
+        for (i, port) in exits.range(next..).chain(exits.range(..next)).enumerate() {
+            let anew = i < LOOKS;
+            if anew {
+                self.looked_at = Some(*port);
+            }
+            if let Some(device) = ports.device(*port) {
+                device.look_across(&bystanders, anew);
+            }
+        }
+    }
+
+    /// Looks anew at those other ends where packets are put, and stops what goes there if it may not any more. Not again soon: the next
+    /// pass looks as well.
+    pub(crate) fn links_changed(&mut self, ports: &PortTable, now: Instant) {
+        if self.exits.is_empty() || now.since(self.last_look) < LOOK {
+            return;
+        }
+        self.last_look = now;
+        let bystanders = self.bystanders();
+        for port in self.exits.keys() {
+            if let Some(device) = ports.device(*port) {
+                device.look_across(&bystanders, true);
+            }
+        }
+        let stale = |running: &&Running| {
+            let now = || output(&running.flow).and_then(|port| exit(ports, port)?.far);
+            running.rule.far().is_some_and(|far| now() != Some(far))
+        };
+        let stale: Vec<_> = self.running.values().filter(stale).map(|r| r.flow.ufid()).collect();
+        stale.into_iter().for_each(|ufid| self.forget(ufid));
+    }
+
+    fn bystanders(&mut self) -> Bystanders {
+        self.lookout.look().unwrap_or_else(|error| {
+            log::debug!("cannot tell who listens to interfaces: {error}");
+            // Among whom we do not find ourselves, which is reason enough.
+            Bystanders::default()
+        })
     }
 
     /// Looks at all gates. Gives back what workers are to do.
@@ -312,6 +385,16 @@ impl Offload {
             return;
         }
         let Some(engine) = &mut self.engine else { return };
+        if let Some(from) = rule.jumps_from().filter(|from| !engine.has_tally(*from)) {
+            let port = output(flow);
+            let device = port.and_then(|port| Some((port, ports.device(port)?)));
+            if let Some((port, device)) = device
+                && let Some(tally) = engine.tally(from)
+            {
+                device.add_tally(Arc::new(Sent(tally)));
+                self.exits.insert(port, from);
+            }
+        }
         match engine.install(&rule) {
             Ok(id) => {
                 let (workers, at) = before;
@@ -440,7 +523,25 @@ fn exit(ports: &PortTable, port: DpPort) -> Option<Exit> {
         frame_max: side.accepts.frame_max,
         finishes: side.accepts.finishes,
         takes_popped_super: side.is_veth,
+        far: side.far_end.map(|far| Far { mac: far.mac, frame_max: far.frame_max }),
     })
+}
+
+/// The port that a flow sends by, if it is one that could run in the kernel.
+fn output(flow: &Flow) -> Option<DpPort> {
+    match &flow.actions()[..] {
+        [.., flow::Action::Output(port)] => Some(*port),
+        _ => None,
+    }
+}
+
+/// For a device's statistics.
+struct Sent(Tally);
+
+impl netdev::Tally for Sent {
+    fn sent(&self) -> [u64; 2] {
+        self.0.sent()
+    }
 }
 
 impl Running {

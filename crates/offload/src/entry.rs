@@ -16,6 +16,8 @@ pub(crate) enum Kind {
 
 /// Of [`Entry::flags`]: the interface takes super-packets that came out of a tunnel.
 pub(crate) const POPPED_SUPER: u32 = 1;
+/// The other end of the interface may have packets at once, if they are to its address.
+pub(crate) const FAR: u32 = 2;
 
 /// The length of the prepared headers: Ethernet, IPv4, UDP, VXLAN.
 pub(crate) const HEADER: usize = 50;
@@ -38,9 +40,14 @@ pub(crate) struct Entry {
     /// The lowest UDP source port, and how many there are.
     pub(crate) source_low: u16,
     pub(crate) source_ports: u16,
-    pub(crate) pad: u32,
+    /// Which tally counts what is put at the other end.
+    pub(crate) tally: u32,
     pub(crate) header: [u8; HEADER],
-    pub(crate) pad2: [u8; 6],
+    /// The address of the other end.
+    pub(crate) far_mac: [u8; 6],
+    /// The longest frame there, but for super-packets.
+    pub(crate) far_frame_max: u32,
+    pub(crate) pad: u32,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) tcp_flags: u64,

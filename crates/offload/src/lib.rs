@@ -30,8 +30,9 @@ mod key;
 mod maps;
 mod program;
 mod rule;
+mod tally;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -40,10 +41,12 @@ use flow::DpPort;
 use sys::bpf::{Link, Program, Side, attach_to_socket, detach_from_socket};
 use zerocopy::IntoBytes;
 
+use entry::Entry;
 pub use gate::{Gate, Passage, Traffic};
 use key::{Key, MASKS_MAX, Masks};
-use maps::{FLOWS_MAX, Maps, PORTS_MAX, PortEntry};
-pub use rule::{Exit, Rule, judge};
+use maps::{FLOWS_MAX, Maps, PORTS_MAX, PortEntry, TALLIES_MAX};
+pub use rule::{Exit, Far, Rule, judge};
+pub use tally::Tally;
 
 /// The number of an installed flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +99,12 @@ pub struct Engine {
     flows: HashMap<u32, Key>,
     /// The longest free first.
     free: VecDeque<u32>,
+    /// By interface: the number of what counts what is put at its other end.
+    tallies: BTreeMap<u32, u32>,
+    /// The longest free first.
+    free_tallies: VecDeque<u32>,
+    /// Packets can be put at other ends.
+    jumps: bool,
 }
 
 #[derive(Debug)]
@@ -117,10 +126,61 @@ impl Engine {
     pub fn new() -> io::Result<Self> {
         let maps = Maps::new()?;
         let filter = Program::socket_filter(&program::filter(&maps))?;
-        let executor = Program::classifier(&program::executor(&maps))?;
-        let free = (0..FLOWS_MAX).collect();
-        let (ports, flows) = (HashMap::new(), HashMap::new());
-        Ok(Self { maps, filter, executor, ports, masks: [None; MASKS_MAX], flows, free })
+        let jumps = program::can_count_jumps();
+        let executor = match Program::classifier(&program::executor(&maps, jumps)) {
+            Err(_) if jumps => return Self::without_jumps(maps, filter),
+            executor => executor?,
+        };
+        Ok(Self::of(maps, filter, executor, jumps))
+    }
+
+    fn without_jumps(maps: Maps, filter: Program) -> io::Result<Self> {
+        let executor = Program::classifier(&program::executor(&maps, false))?;
+        Ok(Self::of(maps, filter, executor, false))
+    }
+
+    fn of(maps: Maps, filter: Program, executor: Program, jumps: bool) -> Self {
+        Self {
+            maps,
+            filter,
+            executor,
+            ports: HashMap::new(),
+            masks: [None; MASKS_MAX],
+            flows: HashMap::new(),
+            free: (0..FLOWS_MAX).collect(),
+            tallies: BTreeMap::new(),
+            free_tallies: (0..TALLIES_MAX).collect(),
+            jumps,
+        }
+    }
+
+    /// Whether packets can be put at the other end of a veth: if the kernel has the words for it.
+    pub fn can_jump(&self) -> bool {
+        self.jumps
+    }
+
+    /// What counts what is put at the other end of an interface, from now on. Give it [back](Self::forget_tally) when the interface goes.
+    /// `None`: there are as many as there can be.
+    pub fn tally(&mut self, ifindex: u32) -> Option<Tally> {
+        let number = match self.tallies.get(&ifindex) {
+            Some(number) => *number,
+            None => {
+                let number = self.free_tallies.pop_front()?;
+                self.tallies.insert(ifindex, number);
+                number
+            }
+        };
+        Some(self.maps.tally(number))
+    }
+
+    /// Whether an interface has a [tally](Self::tally).
+    pub fn has_tally(&self, ifindex: u32) -> bool {
+        self.tallies.contains_key(&ifindex)
+    }
+
+    /// No flow puts packets at the other end of this interface any more.
+    pub fn forget_tally(&mut self, ifindex: u32) {
+        self.free_tallies.extend(self.tallies.remove(&ifindex));
     }
 
     /// The ports that flows can come in by.
@@ -174,7 +234,8 @@ impl Engine {
         self.maps.flow_gate(id, traffic)
     }
 
-    /// From the next packet on, the kernel knows the flow; it runs what comes while its gates are open.
+    /// From the next packet on, the kernel knows the flow; it runs what comes while its gates are open. Its packets go to another end
+    /// at once only if there is a [tally](Self::tally) for that.
     pub fn install(&mut self, rule: &Rule) -> Result<Id, InstallError> {
         if self.free.len() <= REST {
             return Err(InstallError::Full);
@@ -186,7 +247,13 @@ impl Engine {
         for traffic in [Traffic::Other, Traffic::Datagrams] {
             self.maps.flow_gate(id, traffic).reset(false);
         }
-        let done = (self.maps.entries.set(id.as_bytes(), rule.entry.as_bytes()))
+        let tally =
+            rule.jumps_from().filter(|_| self.jumps).and_then(|from| self.tallies.get(&from));
+        let entry = match tally {
+            Some(tally) => Entry { tally: *tally, ..rule.entry },
+            None => rule.without_jump().entry,
+        };
+        let done = (self.maps.entries.set(id.as_bytes(), entry.as_bytes()))
             .and_then(|()| self.maps.flows.set(key.as_bytes(), id.as_bytes()));
         match done {
             Ok(()) => Ok(Id(id)),

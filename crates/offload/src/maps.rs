@@ -10,11 +10,14 @@ use crate::entry::Entry;
 use crate::gate::{Gate, Traffic, WORDS};
 use crate::key::{Key, Masks};
 use crate::program::Verdict;
+use crate::tally::{self, Tally};
 
 /// Flows that the kernel runs at one time.
 pub(crate) const FLOWS_MAX: u32 = 4096;
 /// Interfaces that flows come in by.
 pub(crate) const PORTS_MAX: u32 = 4096;
+/// Interfaces whose other end packets are put at.
+pub(crate) const TALLIES_MAX: u32 = 4096;
 /// Gates of flows come first; then those of ports.
 const GATES_OF_PORTS: u32 = 2 * FLOWS_MAX;
 
@@ -47,6 +50,8 @@ pub(crate) struct Maps {
     pub(crate) entries: Map,
     /// By number: of flow `n` the gates `2 n` and `2 n + 1` (UDP); then those of ports.
     pub(crate) gates: Arc<SharedMap>,
+    /// By number: what was put at an interface's other end.
+    pub(crate) tallies: Arc<SharedMap>,
     /// The filter's verdict for the executor.
     pub(crate) slot: Map,
 }
@@ -60,6 +65,7 @@ impl Maps {
             flows: Map::hash(size_of::<Key>(), number, FLOWS_MAX)?,
             entries: Map::array(size_of::<Entry>(), FLOWS_MAX)?,
             gates: Arc::new(SharedMap::new(WORDS, GATES_OF_PORTS + PORTS_MAX)?),
+            tallies: Arc::new(SharedMap::new(tally::WORDS, TALLIES_MAX)?),
             slot: Map::per_cpu_array(size_of::<Verdict>(), 1)?,
         })
     }
@@ -73,6 +79,11 @@ impl Maps {
     /// One of the two gates of a flow.
     pub(crate) fn flow_gate(&self, flow: u32, traffic: Traffic) -> Gate {
         Gate::new(&self.gates, 2 * flow + u32::from(traffic == Traffic::Datagrams))
+    }
+
+    /// What counts for an interface, from now on.
+    pub(crate) fn tally(&self, number: u32) -> Tally {
+        Tally::new(&self.tallies, number)
     }
 
     /// The gate of a port.

@@ -6,7 +6,7 @@ use packet::wire::Header;
 use packet::wire::ipv4::Ipv4Header;
 use packet::wire::udp::UdpHeader;
 
-use crate::entry::{Entry, HEADER, Kind, POPPED_SUPER};
+use crate::entry::{Entry, FAR, HEADER, Kind, POPPED_SUPER};
 use crate::key::{Key, translate};
 
 /// An interface that packets can be sent by.
@@ -21,6 +21,17 @@ pub struct Exit {
     /// Whether super-packets that came out of a tunnel may go there as they are. The kernel goes on to take them for packets
     /// in a tunnel, which a driver that is asked to cut them could not do right.
     pub takes_popped_super: bool,
+    /// Its other end, if packets may be put there at once.
+    pub far: Option<Far>,
+}
+
+/// The other end of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Far {
+    /// Its address: other packets go by the ordinary way.
+    pub mac: [u8; 6],
+    /// The longest frame that may be put there; not of super-packets.
+    pub frame_max: u32,
 }
 
 /// A flow that can run in the kernel.
@@ -35,6 +46,23 @@ impl Rule {
     /// Whether it only finds the flow inside of a tunnel.
     pub fn is_pop(&self) -> bool {
         self.entry.kind == Kind::Pop as u32
+    }
+
+    /// Where packets are put at once, if they are.
+    pub fn far(&self) -> Option<Far> {
+        let Entry { flags, far_mac, far_frame_max, .. } = self.entry;
+        (flags & FAR != 0).then_some(Far { mac: far_mac, frame_max: far_frame_max })
+    }
+
+    /// The interface whose other end packets are put at.
+    pub fn jumps_from(&self) -> Option<u32> {
+        (self.entry.flags & FAR != 0).then_some(self.entry.ifindex)
+    }
+
+    /// The same flow, its packets by the ordinary way.
+    pub(crate) fn without_jump(mut self) -> Self {
+        self.entry.flags &= !FAR;
+        self
     }
 
     /// Whether workers may join its datagrams under one header, or get them joined.
@@ -62,8 +90,11 @@ pub fn judge(
             if tunnel.is_set() && !(exact && keeps_offloads(tunnel.ip_src)) {
                 return None;
             }
-            let flags = if exit.takes_popped_super { POPPED_SUPER } else { 0 };
-            Entry { flags, ..to(Kind::Output, &exit) }
+            let mut entry = to(Kind::Output, &exit);
+            if exit.takes_popped_super {
+                entry.flags |= POPPED_SUPER;
+            }
+            entry
         }
         [Action::TnlPush(push), Action::Output(port)] if !tunnel.is_set() => {
             let exit = exit(*port)?;
@@ -83,6 +114,9 @@ fn to(kind: Kind, exit: &Exit) -> Entry {
         kind: kind as u32,
         ifindex: exit.ifindex,
         frame_max: exit.frame_max,
+        flags: if exit.far.is_some() { FAR } else { 0 },
+        far_mac: exit.far.map_or([0; 6], |far| far.mac),
+        far_frame_max: exit.far.map_or(0, |far| far.frame_max),
         ..Entry::default()
     }
 }
@@ -115,11 +149,16 @@ fn prepare(push: &TnlPush, exit: &Exit, mark: impl Fn(&mut Ipv4Header) -> bool) 
     udp.csum = 0.into();
     let ip_sum = !checksum::checksum(&header[L3..L4]);
     let (low, high) = push.src_ports;
-    Some(Entry {
+    let mut entry = Entry {
         ip_sum: ip_sum.into(),
         source_low: low,
         source_ports: high.checked_sub(low)?.checked_add(1)?,
         header,
         ..to(Kind::Push, exit)
-    })
+    };
+    // The outer address is the same for all.
+    if header[..6] != entry.far_mac {
+        entry.flags &= !FAR;
+    }
+    Some(entry)
 }

@@ -198,6 +198,8 @@ pub(super) enum Helper {
     StoreBytes = 9,
     Redirect = 23,
     LoadBytes = 26,
+    ChangeType = 32,
     HashRecalc = 34,
     AdjustRoom = 50,
+    RedirectPeer = 155,
 }

@@ -3,6 +3,18 @@
 use super::asm::{Alu, FP, Helper, If, Label, R0, R1, R2, R3, R4, R6, R7, R9, Reg, Size};
 use super::*;
 
+/// The place of a number of a tally.
+macro_rules! tally {
+    ($word:ident) => {
+        tally::Word::$word as i16 * size_of::<u64>() as i16
+    };
+}
+
+/// A packet that has been put at another end so often takes the ordinary way once.
+pub(super) const JUMPS_MAX: i32 = 8;
+/// Of a packet's type: for the host that has it.
+const HOST: i32 = 0;
+
 impl Writer<'_> {
     /// Runs the verdict on the stack on the packet in R6, R7 bytes long, and leaves. Failures end at `shot`, placed here.
     pub(super) fn execute(&mut self, shot: Label) {
@@ -32,8 +44,11 @@ impl Writer<'_> {
         self.asm.place(push);
         self.put_outer_on(failed);
 
+        self.asm.place(redirect);
+        if self.jumps {
+            self.jump();
+        }
         let asm = &mut self.asm;
-        asm.place(redirect);
         asm.load(Size::B4, R1, R9, entry!(ifindex));
         asm.mov_imm(R2, 0);
         asm.call(Helper::Redirect);
@@ -44,6 +59,52 @@ impl Writer<'_> {
         asm.atomic(Alu::Add, R9, entry!(failed), R1);
         asm.place(shot);
         self.leave(SHOT);
+    }
+
+    /// Puts the packet at the other end of where it goes, if the verdict says that it may, and leaves. Else goes on.
+    fn jump(&mut self) {
+        let [ordinary, enough, fits, host] = [(); 4].map(|()| self.asm.label());
+        let asm = &mut self.asm;
+        asm.load(Size::B4, R1, FP, verdict!(far));
+        asm.jump_if_imm(If::Equal, R1, 0, ordinary);
+        asm.load(Size::B4, R1, R6, GSO_SIZE);
+        asm.jump_if_imm(If::NotEqual, R1, 0, fits);
+        asm.load(Size::B4, R1, R6, LEN);
+        asm.load(Size::B4, R2, R9, entry!(far_frame_max));
+        asm.jump_if(If::Greater, R1, R2, ordinary);
+        asm.place(fits);
+        asm.load(Size::B4, R1, R6, TC_INDEX);
+        asm.jump_if_imm(If::Greater, R1, JUMPS_MAX - 1, enough);
+        asm.alu_imm(Alu::Add, R1, 1);
+        asm.store(Size::B4, R6, TC_INDEX, R1);
+        // What a queue between namespaces would have taken off.
+        asm.mov_imm(R1, 0);
+        asm.store(Size::B4, R6, MARK, R1);
+        asm.store(Size::B4, R6, PRIORITY, R1);
+        asm.load(Size::B4, R1, R6, PKT_TYPE);
+        asm.jump_if_imm(If::Equal, R1, HOST, host);
+        asm.mov(R1, R6);
+        asm.mov_imm(R2, HOST);
+        asm.call(Helper::ChangeType);
+        asm.place(host);
+        asm.map(R1, self.maps.tallies.map());
+        asm.mov(R2, R9);
+        asm.alu_imm(Alu::Add, R2, entry!(tally).into());
+        asm.call(Helper::MapLookup);
+        asm.jump_if_imm(If::Equal, R0, 0, ordinary);
+        asm.mov_imm(R1, 1);
+        asm.atomic(Alu::Add, R0, tally!(Packets), R1);
+        asm.load(Size::B4, R1, R6, LEN);
+        asm.atomic(Alu::Add, R0, tally!(Bytes), R1);
+        asm.load(Size::B4, R1, R9, entry!(ifindex));
+        asm.mov_imm(R2, 0);
+        asm.call(Helper::RedirectPeer);
+        asm.exit();
+
+        asm.place(enough);
+        asm.mov_imm(R1, 0);
+        asm.store(Size::B4, R6, TC_INDEX, R1);
+        asm.place(ordinary);
     }
 
     /// Counts the packet, less `without` bytes, in an entry.

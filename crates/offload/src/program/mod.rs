@@ -60,10 +60,11 @@ use std::mem::offset_of;
 
 use asm::{Alu, Asm, FP, Helper, If, Label, R0, R1, R2, R3, R4, R5, R6, R7, Size};
 
-use crate::entry::{Entry, Kind, POPPED_SUPER};
+use crate::entry::{Entry, FAR, Kind, POPPED_SUPER};
 use crate::gate::{CLOSE, DRAINING, SHUT, Word};
 use crate::key::{Key, MASKS_MAX, Masks};
 use crate::maps::{Maps, PortEntry};
+use crate::tally;
 
 /// What the filter tells the executor. All zero: nothing.
 #[derive(
@@ -83,6 +84,9 @@ pub(crate) struct Verdict {
     v6: u32,
     /// One more than the gate that has counted it; 0 if it is not counted.
     gate: u32,
+    /// Whether it may be put at the other end of where it goes.
+    far: u32,
+    pad: u32,
 }
 
 /// Run the entry.
@@ -101,10 +105,14 @@ const SHOT: i32 = 2;
 
 // Offsets in struct __sk_buff.
 const LEN: i16 = 0;
+const PKT_TYPE: i16 = 4;
+const MARK: i16 = 8;
 const VLAN_PRESENT: i16 = 20;
 const VLAN_TCI: i16 = 24;
 const VLAN_PROTO: i16 = 28;
+const PRIORITY: i16 = 32;
 const IFINDEX: i16 = 40;
+const TC_INDEX: i16 = 44;
 const GSO_SIZE: i16 = 176;
 
 /// Bytes of the headers that a tunnel puts before a packet: Ethernet, IPv4, UDP, VXLAN.
@@ -154,9 +162,9 @@ pub(crate) fn filter(maps: &Maps) -> Vec<u64> {
     writer.asm.finish()
 }
 
-/// The program for interfaces.
-pub(crate) fn executor(maps: &Maps) -> Vec<u64> {
-    let mut writer = Writer::new(maps);
+/// The program for interfaces. `jumps`: packets may be put at other ends.
+pub(crate) fn executor(maps: &Maps, jumps: bool) -> Vec<u64> {
+    let mut writer = Writer { jumps, ..Writer::new(maps) };
     let [nothing, run, shot] = [(); 3].map(|()| writer.asm.label());
     writer.asm.mov(R6, R1);
     writer.look_up_number(&maps.slot, None);
@@ -216,14 +224,28 @@ struct Ends {
     drain: Label,
 }
 
+/// Whether this kernel keeps with a packet what counts its jumps; else they would have no bound.
+pub(crate) fn can_count_jumps() -> bool {
+    const SOME: i32 = 5;
+    let mut asm = Asm::default();
+    asm.mov_imm(R2, SOME);
+    asm.store(Size::B4, R1, TC_INDEX, R2);
+    asm.load(Size::B4, R0, R1, TC_INDEX);
+    asm.exit();
+    let run = sys::bpf::Program::classifier(&asm.finish()).and_then(|p| p.test_run(&[0; 64]));
+    run.is_ok_and(|run| run.result == SOME as u32)
+}
+
 struct Writer<'a> {
     asm: Asm,
     maps: &'a Maps,
+    /// Whether packets may be put at other ends.
+    jumps: bool,
 }
 
 impl<'a> Writer<'a> {
     fn new(maps: &'a Maps) -> Self {
-        Self { asm: Asm::default(), maps }
+        Self { asm: Asm::default(), maps, jumps: true }
     }
 
     fn leave(&mut self, result: i32) {

@@ -14,8 +14,8 @@ use sys::bpf::Program;
 use zerocopy::IntoBytes;
 
 use super::*;
-use crate::rule::{Exit, judge};
-use crate::{Engine, Gate, Id, Passage, Traffic};
+use crate::rule::{Exit, Far, judge};
+use crate::{Engine, Gate, Id, Passage, Tally, Traffic};
 
 /// The loopback interface, by which the kernel's test runs receive.
 const LOOPBACK: u32 = 1;
@@ -27,6 +27,7 @@ const REDIRECTED: u32 = 7;
 struct Bench {
     engine: Engine,
     program: Program,
+    exit: Exit,
 }
 
 impl Bench {
@@ -36,12 +37,27 @@ impl Bench {
         engine.maps.ports.set(LOOPBACK.as_bytes(), entry.as_bytes()).unwrap();
         engine.maps.port_gate(0).reset(true);
         let program = Program::classifier(&whole(&engine.maps)).unwrap();
-        Self { engine, program }
+        let exit = Exit {
+            ifindex: LOOPBACK,
+            frame_max: 1514,
+            finishes: false,
+            takes_popped_super: true,
+            far: None,
+        };
+        Self { engine, program, exit }
+    }
+
+    /// One whose interface has another end, of that address.
+    fn across(far_mac: [u8; 6]) -> (Self, Tally) {
+        let mut this = Self::new();
+        assert!(this.engine.can_jump());
+        this.exit.far = Some(Far { mac: far_mac, frame_max: 1000 });
+        let tally = this.engine.tally(LOOPBACK).unwrap();
+        (this, tally)
     }
 
     fn install(&mut self, key: &FlowKey, mask: &Mask, actions: &[Action]) -> Option<Id> {
-        let exit =
-            Exit { ifindex: LOOPBACK, frame_max: 1514, finishes: false, takes_popped_super: true };
+        let exit = self.exit;
         let mark = |ip: &mut Ipv4Header| {
             ip.id = 0x1234.into();
             true
@@ -398,6 +414,88 @@ fn outer_headers_that_workers_must_judge_are_not_popped() {
     unfit(&|f| f[38] ^= 1); // UDP length
     unfit(&|f| f[40] = 1); // UDP checksum
     unfit(&|f| f.push(0));
+}
+
+const FAR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+/// What is to the other end's address is put there at once; nothing else is, for the kernel would take it for that end's.
+#[test]
+fn what_is_to_the_other_ends_address_jumps_and_is_counted() {
+    let (mut bench, tally) = Bench::across(FAR_MAC);
+    let frame = ipv4(ip_proto::TCP, &tcp(b"data"));
+    let mut mask = switching();
+    mask.0.eth_dst = [0; 6];
+    let id = bench.install(&key_of(&frame, PORT), &mask, &[Action::Output(DpPort(1))]).unwrap();
+    assert_eq!(bench.run(&frame).as_ref(), Some(&frame));
+    assert_eq!(tally.sent(), [1, frame.len() as u64]);
+    for at in 0..6 {
+        let mut other = frame.clone();
+        other[at] ^= 0x10;
+        assert_eq!(bench.run(&other).as_ref(), Some(&other));
+        assert_eq!(tally.sent()[0], 1, "{at}");
+    }
+    assert_eq!(bench.engine.counts(id).packets, 7);
+    // That end would drop it.
+    let long = [946, 947].map(|n| ipv4(ip_proto::TCP, &tcp(&vec![0; n])));
+    assert_eq!(long.each_ref().map(Vec::len), [1000, 1001]);
+    assert!(long.iter().all(|frame| bench.run(frame).is_some()));
+    assert_eq!(tally.sent(), [2, frame.len() as u64 + 1000]);
+    // One that begins now has counted nothing.
+    assert_eq!(bench.engine.tally(LOOPBACK).unwrap().sent(), [0, 0]);
+}
+
+#[test]
+fn packets_take_the_ordinary_way_without_another_end_or_a_tally() {
+    let frame = ipv4(ip_proto::TCP, &tcp(b"data"));
+    let (mut bench, tally) = Bench::across(FAR_MAC);
+    bench.exit.far = None;
+    bench.install(&key_of(&frame, PORT), &switching(), &[Action::Output(DpPort(1))]);
+    assert!(bench.run(&frame).is_some());
+    let (mut bench, other) = Bench::across(FAR_MAC);
+    bench.engine.forget_tally(LOOPBACK);
+    bench.install(&key_of(&frame, PORT), &switching(), &[Action::Output(DpPort(1))]);
+    assert!(bench.run(&frame).is_some());
+    assert_eq!([tally.sent(), other.sent()], [[0; 2]; 2]);
+}
+
+/// Two switches that send a packet back and forth would never let their processor go.
+#[test]
+fn jumps_of_one_packet_have_a_bound() {
+    let (mut bench, tally) = Bench::across(FAR_MAC);
+    let frame = ipv4(ip_proto::TCP, &tcp(b"data"));
+    let id = bench.install(&key_of(&frame, PORT), &switching(), &[Action::Output(DpPort(1))]);
+    // The same packet in the kernel's memory all the time.
+    let round = execute::JUMPS_MAX as u32 + 1;
+    let run = bench.program.test_runs(&frame, 3 * round).unwrap();
+    assert_eq!(run.result, REDIRECTED);
+    assert_eq!(bench.engine.counts(id.unwrap()).packets, u64::from(3 * round));
+    assert_eq!(tally.sent()[0], u64::from(3 * (round - 1)));
+}
+
+/// In and out of a tunnel: the outer address counts, or the inner one; and each is counted as long as it leaves.
+#[test]
+fn what_enters_or_leaves_a_tunnel_jumps_by_the_address_that_it_has_then() {
+    let frame = ipv4(ip_proto::TCP, &tcp(b"inside"));
+    let long = frame.len() as u64 + OUTER as u64;
+    for (mac, jumps) in [(FAR_MAC, 1), ([2, 0, 0, 0, 0, 9], 0)] {
+        let (mut bench, tally) = Bench::across(mac);
+        bench.install(&key_of(&frame, PORT), &switching(), &push(DpPort(1))).unwrap();
+        assert!(bench.run(&frame).is_some());
+        assert_eq!(tally.sent(), [jumps, jumps * long]);
+
+        let (mut bench, tally) = Bench::across(mac);
+        // The outer address is another.
+        let mut pushed = vxlan(&frame);
+        pushed[5] = 7;
+        bench.install(&key_of(&pushed, PORT), &switching(), &[Action::TnlPop(TUNNEL)]).unwrap();
+        let mut inner = key_of(&frame, TUNNEL);
+        inner.tunnel.ip_src = 0x0a00_0001;
+        let mut mask = switching();
+        mask.0.tunnel.ip_src = u32::MAX;
+        bench.install(&inner, &mask, &[Action::Output(DpPort(1))]).unwrap();
+        assert_eq!(bench.run(&pushed).as_ref(), Some(&frame));
+        assert_eq!(tally.sent(), [jumps, jumps * frame.len() as u64]);
+    }
 }
 
 /// A packet of the kinds that the filter knows and of others, changed here and there.

@@ -21,6 +21,7 @@ impl Writer<'_> {
         asm.load(Size::B4, R1, R9, entry!(kind));
         asm.jump_if_imm(If::Equal, R1, Kind::Pop as i32, pop);
         self.check_fit(0, unfit);
+        self.note_far();
         self.pass_gates(unfit, [hit, pass, miss, drain]);
         self.asm.place(odd);
         self.count_odd([pass, miss]);
@@ -29,6 +30,7 @@ impl Writer<'_> {
         self.parse(OUTER, odd_inside, spare);
         self.find(spare);
         self.check_popped(unfit_inside, spare);
+        self.note_far();
         self.pass_gates(unfit_inside, [hit, spare, spare, drain]);
         self.asm.place(odd_inside);
         self.count_odd([spare, spare]);
@@ -302,6 +304,26 @@ impl Writer<'_> {
         asm.place(compare);
         asm.load(Size::B4, R1, R9, entry!(frame_max));
         asm.jump_if(If::Greater, R2, R1, unfit);
+    }
+
+    /// Whether the packet may be put at the other end of where it goes, by the entry in R9: what a tunnel takes is to the address in
+    /// the prepared headers, which was looked at when the rule was made; others must be to the address of that end.
+    fn note_far(&mut self) {
+        let [far, near] = [(); 2].map(|()| self.asm.label());
+        let asm = &mut self.asm;
+        asm.load(Size::B4, R1, R9, entry!(flags));
+        asm.alu_imm(Alu::And, R1, FAR as i32);
+        asm.jump_if_imm(If::Equal, R1, 0, near);
+        asm.load(Size::B4, R1, R9, entry!(kind));
+        asm.jump_if_imm(If::Equal, R1, Kind::Push as i32, far);
+        for (size, at) in [(Size::B2, 0), (Size::B4, 2)] {
+            asm.load(size, R1, FP, key!(eth_dst) + at);
+            asm.load(size, R2, R9, entry!(far_mac) + at);
+            asm.jump_if(If::NotEqual, R1, R2, near);
+        }
+        asm.place(far);
+        asm.store_imm(Size::B4, FP, verdict!(far), 1);
+        asm.place(near);
     }
 
     /// A packet matched by a flow that pops a tunnel (in R9): judges the outer headers, and makes them part of the key.
