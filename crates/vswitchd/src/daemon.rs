@@ -53,6 +53,7 @@ const DATABASE: u64 = 1;
 const KERNEL: u64 = 2;
 const SIGNALS: u64 = 3;
 const WAKER: u64 = 4;
+const ELSEWHERE: u64 = 5;
 const UNIXCTL: u64 = 1000;
 
 /// The daemon. Control commands work on it.
@@ -372,6 +373,13 @@ impl Runner {
 
     fn listen_to_kernel(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
+        match kernel.elsewhere.poll() {
+            Ok(false) => {}
+            Ok(true) => self.daemon.switch.links_changed(self.daemon.clock.now()),
+            Err(error) => {
+                log::warn!(target: "netlink", "cannot hear of other namespaces' links: {error}")
+            }
+        }
         match kernel.poll() {
             Ok(news) => self.follow_kernel(news),
             Err(error) => {
@@ -480,6 +488,7 @@ impl Runner {
         if let Some(kernel) = &self.kernel {
             // Registering again what is registered is refused, and all is well.
             let _ = self.poller.register(&kernel.monitor, KERNEL, Interest::READABLE);
+            let _ = self.poller.register(&kernel.elsewhere, ELSEWHERE, Interest::READABLE);
         }
         let timers = [
             self.daemon.next_tunnel_look,

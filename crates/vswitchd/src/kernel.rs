@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use netdev::rtnl::{self, Event, Interest, Monitor, Query};
+use netdev::rtnl::{self, Elsewhere, Event, Interest, Monitor, Query};
 use tunnel::route::LinkState;
 use tunnel::route::rules::Rule;
 use tunnel::{Prefix, Route, Routes};
@@ -16,6 +16,8 @@ mod convert;
 pub struct Kernel {
     /// Readable when there is news.
     pub monitor: Monitor,
+    /// Readable when something has happened to links of any network namespace.
+    pub elsewhere: Elsewhere,
     follower: Follower,
 }
 
@@ -95,7 +97,7 @@ impl Kernel {
             Interest::Routes,
             Interest::Rules,
         ])?;
-        Ok(Self { monitor, follower: Follower::default() })
+        Ok(Self { monitor, elsewhere: Elsewhere::open()?, follower: Follower::default() })
     }
 
     /// Everything, as at the start.

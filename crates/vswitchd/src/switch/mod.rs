@@ -522,6 +522,11 @@ impl Switch {
         }
     }
 
+    /// Something has happened to links, here or in another network namespace.
+    pub fn links_changed(&self, now: Instant) {
+        self.planes.values().for_each(|plane| plane.datapath.links_changed(now));
+    }
+
     /// The interfaces touched since this was last asked.
     pub fn take_touched(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.touched)
