@@ -34,4 +34,5 @@ mod tls;
 mod tunnel_state;
 mod tunnels;
 mod underlay;
+mod user;
 mod vhost;

@@ -11,7 +11,9 @@ use std::time::Duration;
 use base::Clock;
 use jsonrpc::{Client, Json, json};
 use observe::daemon::pidfile::Pidfile;
-use observe::daemon::{OPTIONS, SSL_OPTIONS, VLOG_OPTIONS, control_socket, usage, vlog_usage};
+use observe::daemon::{
+    Keep, OPTIONS, SSL_OPTIONS, VLOG_OPTIONS, control_socket, usage, vlog_usage,
+};
 use observe::options::{COMMON, Parsed};
 use observe::{DaemonOptions, Opt, Options, Vlog, dirs};
 use ovsdb::Schema;
@@ -92,8 +94,8 @@ impl Plan {
             std::fs::create_dir_all(dir)
                 .map_err(|e| format!("{}: {}", dir.display(), stream::strerror(&e)))?;
         }
-        make_database(&self.database)?;
-        let process = self.daemon.start(vlog)?;
+        let process = self.daemon.start(vlog, Keep::Devices)?;
+        make_database(&self.database)?; // by the user that is to write it
         let _pidfile =
             Pidfile::create(&rundir.join(format!("{}.pid", ovsdb_server::PROGRAM)), false)?;
         let socket = rundir.join("db.sock");

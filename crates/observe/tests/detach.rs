@@ -2,6 +2,7 @@
 //!
 //! Forking needs a process with a single thread, so there is no test harness here: a plain `main` that runs its checks.
 
+use observe::daemon::Keep;
 use observe::{DaemonOptions, Opt, Options, Vlog};
 use rustix::process::{Pid, Signal};
 use std::path::Path;
@@ -32,7 +33,7 @@ fn daemon(role: &str) {
     while let Some(option) = options.next().unwrap_or_else(|e| die(e)) {
         daemon_options.take(&option, &vlog).unwrap_or_else(|e| die(e));
     }
-    let mut daemon = daemon_options.start(&vlog).unwrap_or_else(|e| die(e));
+    let mut daemon = daemon_options.start(&vlog, Keep::Ports).unwrap_or_else(|e| die(e));
     let mut signals = observe::Signals::install().unwrap();
     let poller = stream::Poller::new().unwrap();
     signals.watch(&poller, 0).unwrap();
@@ -117,8 +118,14 @@ fn tests() {
     let output = run(dir, "vanishes", &["--detach"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("died before it was ready (exit status 0)"));
-    let output = run(dir, "serves", &["--user=nobody"]);
+    let output = run(dir, "serves", &["--pidfile", "--user=no such user"]);
     assert_eq!(output.status.code(), Some(1));
+    let why = if nix::unistd::Uid::current().is_root() {
+        "user no such user not found, aborting."
+    } else {
+        "only root can use --user option"
+    };
+    assert_eq!(stderr(&output), format!("testd: {}: {why}\n", pidfile.display()));
     let output = run(dir, "serves", &["-vfoo"]);
     assert_eq!(
         stderr(&output),
@@ -142,5 +149,52 @@ fn tests() {
     terminate(&pidfile);
     let log = std::fs::read_to_string(dir.join("testd.log")).unwrap();
     assert!(log.contains("|daemon_unix(monitor)|ERR|1 crashes: pid "), "{log}");
+    if nix::unistd::Uid::current().is_root() {
+        another_user();
+    }
     println!("all passed");
+}
+
+/// The user's own are the pidfile, the log file and the control socket, which can be removed, too; of root's power there is what
+/// was kept, in the process that watches as well, and not a bit more can come back.
+fn another_user() {
+    println!("a daemon serves as another user");
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let daemon = nix::unistd::User::from_name("daemon").unwrap().unwrap();
+    let (uid, gid) = (daemon.uid.as_raw(), daemon.gid.as_raw());
+    std::os::unix::fs::chown(dir, Some(uid), Some(gid)).unwrap();
+    let options =
+        ["--detach", "--monitor", "--pidfile", "--log-file", "-vsyslog:off", "--user=daemon:"];
+    let output = run(dir, "serves", &options);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let pidfile = dir.join("testd.pid");
+    let pid = observe::daemon::pidfile::read(&pidfile).unwrap();
+    let control = dir.join(format!("testd.{pid}.ctl"));
+    for path in [&pidfile, &dir.join("testd.log"), &control] {
+        let owner = rustix::fs::stat(path).unwrap();
+        assert_eq!((owner.st_uid, owner.st_gid), (uid, gid), "{}", path.display());
+    }
+    let status = |pid| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let monitor = field(&status(pid), "PPid:")[0].parse().unwrap();
+    // As Linux numbers them: 10 to listen at low ports, 14 to lock memory.
+    let kept = format!("{:016x}", 1 << 10 | 1 << 14);
+    for pid in [pid, monitor] {
+        let status = status(pid);
+        assert_eq!(field(&status, "Uid:"), vec![uid.to_string(); 4], "{status}");
+        assert_eq!(field(&status, "Gid:"), vec![gid.to_string(); 4], "{status}");
+        assert_eq!(field(&status, "Groups:"), [""; 0], "{status}");
+        for (set, value) in [("CapEff:", &kept), ("CapPrm:", &kept)] {
+            assert_eq!(field(&status, set), [value.as_str()], "{status}");
+        }
+        for set in ["CapBnd:", "CapInh:", "CapAmb:"] {
+            assert_eq!(field(&status, set), ["0000000000000000"], "{status}");
+        }
+    }
+    terminate(&pidfile);
+    assert!(!control.exists());
 }

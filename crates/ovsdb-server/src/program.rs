@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use base::Clock;
-use observe::daemon::DaemonOptions;
+use observe::daemon::{DaemonOptions, Keep};
 use observe::{Vlog, version};
 
 use crate::options::{CommandLine, parse};
@@ -32,7 +32,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn serve(mut config: Config, options: &DaemonOptions, vlog: &Vlog) -> Result<(), String> {
-    let mut daemon = options.start(vlog)?;
+    let mut daemon = options.start(vlog, Keep::Ports)?;
     config.unixctl = options.unixctl_path(vlog);
     let mut server = Server::new(&config, vlog)?;
     server.catch_signals()?;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use base::Clock;
-use observe::daemon::{OPTIONS, SSL_OPTIONS, VLOG_OPTIONS, usage, vlog_usage};
+use observe::daemon::{Keep, OPTIONS, SSL_OPTIONS, VLOG_OPTIONS, usage, vlog_usage};
 use observe::options::{COMMON, Parsed};
 use observe::{DaemonOptions, Opt, Options, Signals, Vlog, dirs, version};
 use stream::Endpoint;
@@ -50,7 +50,7 @@ fn start(
     let Some(Parse { daemon, switch, database }) = parse(args, vlog)? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let process = daemon.start(vlog)?;
+    let process = daemon.start(vlog, Keep::Devices)?;
     serve(database, switch, &daemon, process, clock, vlog)
 }
 

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 
 use observe::commands::add_common;
+use observe::daemon::Keep;
 use observe::signals::Signals;
 use openflow::message::packet_in::PacketInForm;
 use openflow::message::{Message, PacketIn};
@@ -140,7 +141,7 @@ impl<'a, 'b> Monitor<'a, 'b> {
             let copy = std::io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
             self.file = Some(copy.into());
         }
-        let mut daemon = options.start(&vlog)?;
+        let mut daemon = options.start(&vlog, Keep::Ports)?;
         let mut signals = Signals::install().map_err(failed)?;
         let mut server = match options.unixctl_path(&vlog) {
             Some(path) => {

@@ -3,6 +3,7 @@
 use super::Call;
 use jsonrpc::{Client, Message};
 use observe::coverage::{Coverage, REFERENCE_COUNTERS};
+use observe::daemon::Keep;
 use observe::{Daemon, Signals, alarm, commands, signals};
 use stream::{Event, Poller, strerror};
 use unixctl::{Registry, Server};
@@ -26,7 +27,7 @@ pub(super) struct Control<'a> {
 /// Becomes a daemon if that is asked for. To be called before anything is printed.
 pub(super) fn start(call: &Call<'_>) -> Result<Daemon, String> {
     let settings = call.settings;
-    let mut daemon = settings.daemon.start(&settings.vlog)?;
+    let mut daemon = settings.daemon.start(&settings.vlog, Keep::Ports)?;
     daemon.keep_stdout();
     if settings.daemon.detaches()
         && let Some(timeout) = alarm::timeout(settings.timeout)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base::{Clock, Instant};
 use observe::Vlog;
 use observe::commands::add_common;
+use observe::daemon::Keep;
 use observe::signals::Signals;
 use ofconn::connection::Broken;
 use ofconn::{Connection, Echo, Session};
@@ -72,7 +73,7 @@ pub(super) fn serve(settings: &Settings, clock: &Clock, vlog: &Vlog) -> Result<(
     if listeners.is_empty() && switches.is_empty() {
         return Err("no active or passive switch connections".to_owned());
     }
-    let mut daemon = settings.daemon.start(vlog)?;
+    let mut daemon = settings.daemon.start(vlog, Keep::Ports)?;
     let mut signals = Signals::install().map_err(failed)?;
     let mut control = Control { exiting: false };
     let mut server = match settings.daemon.unixctl_path(vlog) {

@@ -2,7 +2,8 @@
 //!
 //! # How a daemon starts
 //! 1. It reads its options ([`OPTIONS`], [`VLOG_OPTIONS`], [`SSL_OPTIONS`]), handing each to [`DaemonOptions::take`].
-//! 2. [`DaemonOptions::start`], before any thread is started: splits off the background process, writes the pidfile.
+//! 2. [`DaemonOptions::start`], before any thread is started: becomes another user if it is to, splits off the background
+//!    process, writes the pidfile.
 //! 3. It opens its sockets and files. Errors go to standard error, and the exit code to whoever waits in the foreground.
 //! 4. [`Daemon::ready`]: the foreground process exits with success. Scripts may now connect.
 //!
@@ -10,6 +11,7 @@
 
 mod detach;
 pub mod pidfile;
+mod user;
 
 use crate::dirs;
 use crate::options::{Opt, Parsed};
@@ -17,6 +19,9 @@ use crate::vlog::{Destination, Level, Vlog};
 use detach::{Kept, Readiness};
 use pidfile::Pidfile;
 use std::path::{Path, PathBuf};
+use user::Account;
+
+pub use user::Keep;
 
 /// How a daemon runs.
 pub const OPTIONS: &[Opt] = &[
@@ -61,6 +66,7 @@ pub fn usage(program: &str) -> String {
          \x20 --no-chdir              do not change to '/' when detaching\n\
          \x20 --pidfile[=FILE]        write the process ID to FILE (default: {rundir}/{program}.pid)\n\
          \x20 --overwrite-pidfile     with --pidfile, start even if FILE's process is alive\n\
+         \x20 --user=USER[:GROUP]     serve as that user, keeping the few capabilities that are needed\n\
          \x20 --unixctl=SOCKET        name of the control socket, or \"none\"\n\
          \x20                         (default: {rundir}/{program}.PID.ctl)\n"
     )
@@ -101,6 +107,7 @@ pub struct DaemonOptions {
     monitor: bool,
     pidfile: Option<PathBuf>,
     overwrite_pidfile: bool,
+    user: Option<Account>,
     unixctl: Unixctl,
     tls: stream::tls::Settings,
 }
@@ -129,18 +136,25 @@ impl DaemonOptions {
                 };
             }
             "user" => {
-                return Err("--user is not supported: start the program as that user instead (it needs CAP_NET_ADMIN and \
-                            CAP_NET_RAW, not root)"
-                    .to_owned());
+                // The texts begin with the pidfile's name, as do all about how the process runs.
+                let about = |e: String| match &self.pidfile {
+                    Some(pidfile) => format!("{}: {e}", pidfile.display()),
+                    None => e,
+                };
+                self.user = Some(Account::parse(option.arg()).map_err(about)?);
             }
             name => return self.tls.take(name, option.arg()),
         }
         Ok(true)
     }
 
-    /// Goes to the background if so asked and writes the pidfile. To be called before any thread is started; in the
+    /// Becomes another user if so asked, keeping what `keep` says; goes to the background if so asked, and writes the pidfile.
+    /// To be called before any thread is started, and before any file or socket is opened that is to be the user's; in the
     /// foreground process it does not return.
-    pub fn start(&self, vlog: &Vlog) -> Result<Daemon, String> {
+    pub fn start(&self, vlog: &Vlog, keep: Keep) -> Result<Daemon, String> {
+        if let Some(account) = self.user {
+            account.become_it(keep, vlog)?;
+        }
         if let Some(path) = &self.pidfile
             && !self.overwrite_pidfile
         {
