@@ -12,6 +12,9 @@
 //! # Full rings
 //! A guest that is slower than its senders has no room for the rest of a batch. It is given a few chances to make some
 //! (`options:tx-retries-max`), as long as it does make some; then the rest is dropped and counted.
+//!
+//! # Down
+//! A port that is set down (`ovs-ofctl mod-port`) passes nothing: what the guest sends is taken and dropped, as a network card would.
 
 mod control;
 mod queues;
@@ -22,16 +25,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use base::Clock;
+use base::{Clock, Counter};
 use rustix::event::{EventfdFlags, eventfd};
 use vhost::port::{Guest, Port};
 use vhost::{Features, bit};
 
 use crate::common::{Losses, SharedAccepts};
+use crate::vnet::Unfit;
 use crate::{Accepts, Device, RxQueue, Stats, Status, TxQueue};
 use queues::{Rx, Tx};
 
@@ -96,7 +100,13 @@ struct Shared {
     port: Arc<Port>,
     accepts: SharedAccepts,
     losses: Losses,
-    /// Bit N: pair N receives. Read with each batch.
+    /// Of what was not sent: what was too long.
+    too_long: Counter,
+    /// Batches that were tried again because the guest had made room.
+    retries: Counter,
+    /// Whether anybody wants it to be down. Read with each batch.
+    down: AtomicBool,
+    /// Bit N: pair N receives, and is to. Read with each batch.
     receiving: AtomicU64,
     resets: AtomicU64,
     settings: Mutex<Settings>,
@@ -105,7 +115,6 @@ struct Shared {
 struct Settings {
     mac: [u8; 6],
     mtu: u32,
-    up: bool,
 }
 
 impl VhostUser {
@@ -122,9 +131,12 @@ impl VhostUser {
             port: Arc::new(Port::new()?),
             accepts: SharedAccepts::default(),
             losses: Losses::default(),
+            too_long: Counter::default(),
+            retries: Counter::default(),
+            down: AtomicBool::new(false),
             receiving: AtomicU64::new(0),
             resets: AtomicU64::new(0),
-            settings: Mutex::new(Settings { mac, mtu: DEFAULT_MTU, up: true }),
+            settings: Mutex::new(Settings { mac, mtu: DEFAULT_MTU }),
             config,
         });
         shared.follow(&Guest::default());
@@ -158,9 +170,22 @@ impl Shared {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    /// Counts a packet that could not be described to the guest.
+    fn unfit(&self, unfit: Unfit) {
+        if unfit == Unfit::TooLong {
+            self.too_long.inc();
+        }
+        self.losses.unfit(unfit);
+    }
+
     /// Takes over what is known of the guest. Says whether the link went up or down.
     fn follow(&self, guest: &Guest) -> bool {
-        let receiving = guest.receiving.iter().fold(0, |set, pair| set | 1 << pair);
+        let pairs: &[usize] = if self.is_down() { &[] } else { &guest.receiving };
+        let receiving = pairs.iter().fold(0, |set, pair| set | 1 << pair);
         self.accepts.set(self.accepts_of(guest));
         let was = self.receiving.swap(receiving, Ordering::Relaxed);
         let changed = (was == 0) != (receiving == 0);
@@ -236,8 +261,8 @@ impl Device for VhostUser {
             mac: settings.mac,
             mtu: settings.mtu,
             ifindex: 0,
-            admin_up: settings.up,
-            link_up: guest.is_up(),
+            admin_up: !self.shared.is_down(),
+            link_up: guest.is_up() && !self.shared.is_down(),
             link_resets: self.shared.resets.load(Ordering::Relaxed),
             link_speed: None,
             full_duplex: None,
@@ -248,13 +273,14 @@ impl Device for VhostUser {
     fn stats(&self) -> io::Result<Stats> {
         let losses = &self.shared.losses;
         let [to, from] = self.shared.port.tallies();
-        let malformed = losses.rx_malformed.get();
-        // Frames whose header made no sense were counted as received by the queue.
+        let (malformed, rx_dropped) = (losses.rx_malformed.get(), losses.rx_dropped.get());
+        // The queue has counted as received, too, frames whose header made no sense or that came while the port was down.
         Ok(Stats {
-            rx_packets: from.packets.saturating_sub(malformed),
+            rx_packets: from.packets.saturating_sub(malformed + rx_dropped),
             rx_bytes: from.bytes,
             tx_packets: to.packets,
             tx_bytes: to.bytes,
+            rx_dropped,
             rx_errors: from.malformed + from.too_long + malformed,
             rx_frame_err: from.malformed + malformed,
             rx_over_err: from.too_long,
@@ -262,6 +288,22 @@ impl Device for VhostUser {
             tx_errors: losses.tx_errors.get() + to.malformed,
             ..Stats::default()
         })
+    }
+
+    /// By the reference's names. What it counts of policing is not there yet.
+    fn custom_stats(&self) -> Vec<(String, u64)> {
+        let Shared { losses, too_long, retries, port, .. } = &*self.shared;
+        let [to, _] = port.tallies();
+        let dropped = losses.tx_dropped.get() + to.too_long;
+        let all = [
+            ("ovs_rx_qos_drops", 0),
+            ("ovs_tx_failure_drops", dropped.saturating_sub(too_long.get())),
+            ("ovs_tx_invalid_hwol_drops", losses.tx_errors.get()),
+            ("ovs_tx_mtu_exceeded_drops", too_long.get()),
+            ("ovs_tx_qos_drops", 0),
+            ("ovs_tx_retries", retries.get()),
+        ];
+        all.map(|(name, n)| (name.to_owned(), n)).into()
     }
 
     /// Changes what is shown; the guest has an address of its own.
@@ -276,9 +318,9 @@ impl Device for VhostUser {
         Ok(())
     }
 
-    /// Changes what is shown; packets go on to pass, as with the reference.
     fn set_up(&self, up: bool) -> io::Result<()> {
-        self.shared.settings().up = up;
+        self.shared.down.store(!up, Ordering::Relaxed);
+        self.shared.follow(&self.shared.port.guest());
         Ok(())
     }
 }

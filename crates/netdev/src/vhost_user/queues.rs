@@ -105,8 +105,12 @@ impl RxQueue for Rx {
             return Ok(Received::Dormant);
         }
         let losses = &self.shared.losses;
-        let frames = out.len();
-        let more = self.queue.receive(max, &mut Inbox { pool, out, frames, losses });
+        let before = out.len();
+        let more = self.queue.receive(max, &mut Inbox { pool, out, frames: before, losses });
+        if self.shared.is_down() {
+            losses.rx_dropped.add((out.len() - before) as u64);
+            out.drain(before..).for_each(|packet| pool.put(packet.buf));
+        }
         Ok(if more { Received::More } else { Received::Drained })
     }
 
@@ -207,14 +211,14 @@ impl Tx {
                                 batch.push(packet);
                             }
                             Err(unfit) => {
-                                losses.unfit(unfit);
+                                self.shared.unfit(unfit);
                                 pool.put(packet.buf);
                             }
                         }
                     }
                 }
                 Err(unfit) => {
-                    self.shared.losses.unfit(unfit);
+                    self.shared.unfit(unfit);
                     pool.put(packet.buf);
                 }
             }
@@ -230,14 +234,17 @@ impl Tx {
     ) {
         let queue = &self.shared.port.pairs()[pair].to_guest;
         let mut done = 0;
-        let mut chances = self.shared.config.retries;
-        while done < total {
+        let (chances, mut retries) = (self.shared.config.retries, 0);
+        loop {
             let now = queue.send(frames.clone().skip(done));
             done += now;
-            if now == 0 || chances == 0 {
+            if done >= total || now == 0 || retries == chances {
                 break;
             }
-            chances -= 1;
+            retries += 1;
+        }
+        if retries > 0 {
+            self.shared.retries.add(retries.into());
         }
         if done < total {
             self.shared.losses.tx_dropped.add((total - done) as u64);

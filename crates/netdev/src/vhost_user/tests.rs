@@ -61,6 +61,12 @@ impl Bench {
         front
     }
 
+    /// One of the port's own counters.
+    fn custom(&self, name: &str) -> u64 {
+        let all = self.port.custom_stats();
+        all.iter().find(|(known, _)| known == name).map(|(_, n)| *n).unwrap()
+    }
+
     fn connect(&self) -> UnixStream {
         UnixStream::connect(self.dir.path().join("vm0")).unwrap()
     }
@@ -314,6 +320,8 @@ fn a_guest_without_offloads_gets_complete_packets() {
     let lens: Vec<_> = std::iter::from_fn(|| driver.take(&front.memory)).map(|(_, n)| n).collect();
     assert_eq!(lens, [12 + 1400], "what is longer than the MTU, and not for a tag, is dropped");
     assert_eq!(bench.port.stats().unwrap().tx_dropped, 2);
+    assert_eq!(bench.custom("ovs_tx_mtu_exceeded_drops"), 2);
+    assert_eq!(bench.custom("ovs_tx_failure_drops"), 0);
 }
 
 #[test]
@@ -331,6 +339,45 @@ fn what_a_full_ring_has_no_room_for_is_dropped_and_counted() {
     tx.send(&mut Pool::default(), &mut batch());
     let stats = bench.port.stats().unwrap();
     assert_eq!((stats.tx_packets, stats.tx_dropped), (20, 44));
+    assert_eq!(bench.custom("ovs_tx_failure_drops"), 44);
+    assert_eq!(bench.custom("ovs_tx_mtu_exceeded_drops"), 0);
+    // Once: after twenty had gone there was no more room, and none was made.
+    assert_eq!(bench.custom("ovs_tx_retries"), 1);
+}
+
+/// As `ovs-ofctl mod-port` has it: the link is down for the switch, nothing passes in either direction, and everything does when the
+/// port is up again, with the same guest.
+#[test]
+fn a_port_that_is_down_passes_nothing() {
+    let bench = Bench::new(Mode::Server);
+    let mut rx = bench.port.take_rx_queues();
+    let mut tx = bench.port.tx_queue().unwrap();
+    let front = bench.plug_in(bench.connect(), FEATURES, 1);
+    let place = |index| Place { size: 64, index };
+    let [mut to, mut from] = [0, 1].map(|index| Driver::new(place(index), FEATURES));
+    front.memory.write(GUEST + BUFFERS, &[0; 12 + 60]).unwrap();
+    let mut pool = Pool::default();
+    for (up, resets) in [(true, 1), (false, 2), (true, 3)] {
+        bench.port.set_up(up).unwrap();
+        let status = bench.port.status().unwrap();
+        assert_eq!((status.admin_up, status.link_up, status.link_resets), (up, up, resets));
+        assert_eq!(status.details["status"], "connected");
+        let before = bench.port.stats().unwrap();
+        from.offer(&front.memory, &[segment(0, 12 + 60, false)], None).unwrap();
+        to.offer(&front.memory, &[segment(4096, 256, true)], None).unwrap();
+        let mut got = Vec::new();
+        rx[0].recv(&mut pool, 32, &mut got).unwrap();
+        assert_eq!(got.len(), usize::from(up));
+        assert!(from.take(&front.memory).is_some(), "the guest's buffer comes back");
+        tx.send(&mut pool, &mut vec![Packet::from_frame(&[0; 60])]);
+        assert_eq!(to.take(&front.memory).is_some(), up);
+        let now = bench.port.stats().unwrap();
+        let (passed, lost) = (u64::from(up), u64::from(!up));
+        assert_eq!(now.rx_packets - before.rx_packets, passed);
+        assert_eq!(now.tx_packets - before.tx_packets, passed);
+        assert_eq!(now.rx_dropped - before.rx_dropped, lost);
+        assert_eq!(now.tx_dropped - before.tx_dropped, lost);
+    }
 }
 
 /// Connections spread over a guest's queues, and each stays in its own.

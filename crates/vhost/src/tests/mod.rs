@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use packet::Buf;
+use proptest::prelude::*;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::channel::Channel;
@@ -33,6 +34,19 @@ const KINDS: [Features; 8] = {
         Features::of(&[VERSION_1, INDIRECT_DESC, RING_PACKED, IN_ORDER]),
     ]
 };
+
+/// Whatever of this a front end may agree to, in any combination; packed rings are younger than the first version.
+fn any_features() -> impl Strategy<Value = Features> {
+    use crate::features::bit::*;
+    let modern = prop::sample::subsequence(&[RING_PACKED, IN_ORDER][..], 0..=2);
+    let others =
+        [INDIRECT_DESC, MRG_RXBUF, EVENT_IDX, CSUM, GUEST_CSUM, ANY_LAYOUT, NOTIFY_ON_EMPTY];
+    let others = prop::sample::subsequence(others.to_vec(), 0..=others.len());
+    (prop::option::of(modern), others).prop_map(|(modern, others)| {
+        let version = if modern.is_some() { 1 << VERSION_1 } else { 0 };
+        Features(version | Features::of(&modern.unwrap_or_default()).0 | Features::of(&others).0)
+    })
+}
 
 /// Keeps what it is given.
 #[derive(Default)]

@@ -29,13 +29,12 @@ fn cut(start: u64, len: usize, cuts: &[u16], writable: bool) -> Vec<Segment> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     /// What a guest sends arrives once, whole and in order, however it is cut, in batches of any size, over several rounds of
     /// the ring.
     #[test]
-    fn all_that_a_guest_sends_arrives(sent in frames(9000), kind in 0..KINDS.len(), max in 1..40usize) {
-        let features = KINDS[kind];
+    fn all_that_a_guest_sends_arrives(sent in frames(9000), features in any_features(), max in 1..40usize) {
         let bench = Bench::running(features, 8);
         let mut driver = bench.driver(1, features, 8);
         let memory = &bench.front.memory;
@@ -48,7 +47,8 @@ proptest! {
             space += 1;
             let bytes = [vec![0xee; header], frame.clone()].concat();
             let segments = cut(start, bytes.len(), cuts, false);
-            while driver.offer(memory, &segments, indirect.then_some(table)).is_none() {
+            let table = Some(table).filter(|_| *indirect && features.has(bit::INDIRECT_DESC));
+            while driver.offer(memory, &segments, table).is_none() {
                 got.extend(bench.receive(max));
                 while driver.take(memory).is_some() {}
             }
@@ -74,8 +74,7 @@ proptest! {
 
     /// What is sent to a guest arrives, through buffers of any length.
     #[test]
-    fn all_that_is_sent_to_a_guest_arrives(sent in frames(5000), kind in 0..KINDS.len(), lens in prop::collection::vec(700..6000usize, 1..8)) {
-        let features = KINDS[kind];
+    fn all_that_is_sent_to_a_guest_arrives(sent in frames(5000), features in any_features(), lens in prop::collection::vec(700..6000usize, 1..8)) {
         let (bench, size) = (Bench::running(features, 16), 16);
         let mut driver = bench.driver(0, features, size);
         let memory = &bench.front.memory;
@@ -89,7 +88,8 @@ proptest! {
             while waiting.len() < 8 {
                 let len = lens[offered as usize % lens.len()];
                 let start = GUEST + BUFFERS + offered % 64 * 0x2000;
-                let table = (offered % 2 == 0).then_some(GUEST + 0x4_0000 + offered % 64 * 64);
+                let indirect = offered % 2 == 0 && features.has(bit::INDIRECT_DESC);
+                let table = indirect.then_some(GUEST + 0x4_0000 + offered % 64 * 64);
                 let id = driver.offer(memory, &cut(start, len, &[100], true), table).unwrap();
                 waiting.push_back((id, start, len));
                 offered += 1;
