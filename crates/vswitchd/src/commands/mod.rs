@@ -1,5 +1,6 @@
 //! What `ovs-appctl` can ask of the daemon: one table, one function per command, grouped by what they are about.
 
+mod admin;
 mod bonds;
 mod bridges;
 mod by_hand;
@@ -38,6 +39,7 @@ pub fn registry() -> Registry<Daemon> {
     workers::add(&mut registry);
     turn_log::add(&mut registry);
     testing::add(&mut registry);
+    admin::add(&mut registry);
     trace::add(&mut registry);
     registry
 }

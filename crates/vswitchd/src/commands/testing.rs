@@ -20,7 +20,6 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
         usize::MAX,
         receive,
     );
-    registry.add("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, set_admin_state);
     registry.add("netdev-dummy/conn-state", "[netdev]", 0, 1, conn_state);
     registry.add("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, add_address);
     registry.add("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, add_address);
@@ -79,25 +78,6 @@ fn receive(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
         plane.slow.quiesce(PATIENCE);
     }
     Ok(String::new())
-}
-
-fn set_admin_state(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
-    let (devices, state) = match (args.arg(0), args.arg(1)) {
-        (Some(name), Some(state)) => {
-            (vec![find(daemon, name).map_err(|_| "Unknown Dummy Interface")?], state)
-        }
-        (state, _) => (all(daemon), state.unwrap_or_default()),
-    };
-    let up = match state {
-        "up" => true,
-        "down" => false,
-        _ => return Err("Invalid Admin State".into()),
-    };
-    for device in devices {
-        device.set_up(up).map_err(|e| e.to_string())?;
-        daemon.touch(device.name());
-    }
-    Ok("OK".into())
 }
 
 fn conn_state(daemon: &mut Daemon, args: &Args) -> Reply {

@@ -77,6 +77,19 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// The datapath that a command names, which must be one of ours, or the only one.
+pub(super) fn plane_named<'a>(daemon: &'a Daemon, args: &Args) -> Result<&'a Plane, String> {
+    let mut planes = daemon.switch.planes().map(|(_, plane)| plane);
+    let named = |plane: &&Plane, name: &str| {
+        plane.name == name || plane.name.split_once('@').is_some_and(|(_, short)| short == name)
+    };
+    let found = match args.arg(0) {
+        Some(name) => planes.find(|plane| named(plane, name)),
+        None => planes.next().filter(|_| planes.next().is_none()),
+    };
+    found.ok_or_else(|| "please specify an existing datapath".to_owned())
+}
+
 /// `pmd thread numa_id 0 core_id 1:`.
 fn heading(out: &mut String, worker: &WorkerInfo) {
     let _ = writeln!(out, "pmd thread numa_id {} core_id {}:", worker.numa, worker.core);
@@ -112,7 +125,7 @@ fn rxq_show(daemon: &mut Daemon, args: &Args) -> Reply {
 }
 
 fn rxq_rebalance(daemon: &mut Daemon, args: &Args) -> Reply {
-    Asked::parse(daemon, args)?.plane.datapath.rebalance();
+    plane_named(daemon, args)?.datapath.rebalance();
     Ok("pmd rxq rebalance requested.\n".into())
 }
 
