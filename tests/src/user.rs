@@ -123,7 +123,8 @@ fn users_that_cannot_be_are_refused_in_the_references_words() {
     let [ours, theirs] = [programs(), crate::support::reference()].map(|programs| {
         let host = ok(bed.host(&format!("{:?}", programs.maker()).to_lowercase(), &programs));
         let specs = ["nosuch", "daemon:nosuch", "daemon:root", ":daemon", "root:daemon"];
-        let tries = specs.iter().flat_map(|user| ["ovs-vswitchd", "ovsdb-server"].map(|p| (p, user)));
+        let tries =
+            specs.iter().flat_map(|user| ["ovs-vswitchd", "ovsdb-server"].map(|p| (p, user)));
         let said = tries.map(|(program, user)| {
             let args = ["--pidfile=/x/pid".to_owned(), format!("--user={user}")];
             let output = ok(ok(host.cmd(program, args)).output());

@@ -12,6 +12,8 @@
 //! The rest goes to workers on its device's memory node, if there is one that is not isolated; else, and if the device is on no
 //! node, to any. Turns are counted apart for each such set of workers.
 //!
+//! Queues that a guest might use and does not are dealt out after all others, so that they move nobody.
+//!
 //! Unlike the reference nothing is left unserved: when every worker is isolated, all take part.
 
 use std::collections::BTreeMap;
@@ -53,6 +55,8 @@ pub(crate) struct Load {
     pub(crate) pinned: Option<usize>,
     /// The memory node of its device.
     pub(crate) node: Option<usize>,
+    /// Nothing can come in by it at present.
+    pub(crate) spare: bool,
 }
 
 /// A worker's processor.
@@ -103,6 +107,7 @@ pub(crate) fn assign(
     if way != Assign::RoundRobin {
         order.sort_by_key(|q| std::cmp::Reverse(queues[*q].cycles));
     }
+    order.sort_by_key(|q| queues[*q].spare);
     // How many queues each set of workers has been dealt.
     let mut turns: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
     for queue in order {
@@ -149,7 +154,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn free(cycles: &[u64]) -> Vec<Load> {
-        cycles.iter().map(|&cycles| Load { cycles, pinned: None, node: None }).collect()
+        let load = |&cycles| Load { cycles, pinned: None, node: None, spare: false };
+        cycles.iter().map(load).collect()
     }
 
     /// Processors of one node.
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn queues_go_to_workers_on_their_device_s_node() {
-        let on = |node, cycles| Load { node, cycles, pinned: None };
+        let on = |node, cycles| Load { node, cycles, pinned: None, spare: false };
         let queues = [
             on(Some(1), 10),
             on(Some(1), 90),
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn where_nobody_is_on_the_node_anybody_will_do() {
-        let queue = |node, pinned| Load { node, pinned, cycles: 0 };
+        let queue = |node, pinned| Load { node, pinned, cycles: 0, spare: false };
         let queues = [queue(Some(7), None), queue(Some(7), None), queue(None, None)];
         let homes = |queues: &[Load]| assign(queues, &MADE_UP, Assign::RoundRobin, true).unwrap();
         assert_eq!(homes(&queues), [0, 1, 2]);
@@ -203,6 +209,23 @@ mod tests {
         assert_eq!(homes(&[queue(Some(1), Some(4)), queue(Some(2), None)]), [4, 0]);
         // A pin counts more than a node.
         assert_eq!(homes(&[queue(Some(0), Some(3))]), [3]);
+    }
+
+    /// Four guests that could have four queues each and have one: they share the workers evenly.
+    #[test]
+    fn queues_that_nobody_uses_move_nobody() {
+        let queues: Vec<_> = (0..16)
+            .map(|n| Load { cycles: 0, pinned: None, node: None, spare: n % 4 > 0 })
+            .collect();
+        for (way, used) in [
+            (Assign::RoundRobin, [0, 1, 0, 1]),
+            (Assign::Cycles, [0, 1, 1, 0]),
+            (Assign::Group, [0, 1, 0, 1]),
+        ] {
+            let homes = assign(&queues, &cores([0, 1]), way, true).unwrap();
+            assert_eq!([0, 4, 8, 12].map(|n| homes[n]), used, "{way:?}");
+            assert_eq!(homes.iter().sum::<usize>(), 8, "the others are spread, too");
+        }
     }
 
     #[test]
@@ -237,14 +260,17 @@ mod tests {
                 (0..1000u64, prop::option::of(0..6usize), prop::option::of(0..3usize)),
                 0..40,
             ),
+            spare in 0..4usize,
             cores in prop::collection::btree_map(0..8usize, prop::option::of(0..3usize), 1..5),
             way in prop::sample::select(vec![Assign::Cycles, Assign::RoundRobin, Assign::Group]),
             isolate: bool,
         ) {
             let cores: Vec<Core> =
                 cores.into_iter().map(|(number, node)| Core { number, node }).collect();
-            let load = |(cycles, pinned, node)| Load { cycles, pinned, node };
-            let queues: Vec<_> = queues.into_iter().map(load).collect();
+            let load = |(n, (cycles, pinned, node))| {
+                Load { cycles, pinned, node, spare: spare > 0 && n % 4 >= spare }
+            };
+            let queues: Vec<_> = queues.into_iter().enumerate().map(load).collect();
             let homes = assign(&queues, &cores, way, isolate).unwrap();
             prop_assert_eq!(homes.len(), queues.len());
             for (queue, home) in queues.iter().zip(&homes) {

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use flow::{DpPort, TunnelProtocol};
-use netdev::Device;
+use netdev::{Device, RxState};
 
 use crate::miss::QueueId;
 use crate::usage::Usage;
@@ -123,6 +123,11 @@ impl PortTable {
             PortKind::Device(device) => Some(device),
             PortKind::Tunnel(_) => None,
         }
+    }
+
+    /// How it stands with a device's receive queue.
+    pub(crate) fn rx_state(&self, port: DpPort, queue: usize) -> RxState {
+        self.device(port).map_or(RxState::Enabled, |device| device.rx_state(queue))
     }
 
     /// All devices.

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use base::Instant;
 use flow::DpPort;
+use netdev::RxState;
 use sys::cycles;
 
 use crate::assign::{Assign, Core, Load, assign, isolated, near, variance};
@@ -85,6 +86,8 @@ pub struct QueueInfo {
     pub port: DpPort,
     /// Its number on that port.
     pub queue: usize,
+    /// Whether anything can come in by it.
+    pub state: RxState,
     /// The worker's time that it took.
     pub usage: Share,
 }
@@ -131,12 +134,16 @@ impl Staff {
     }
 
     /// The worker for a new receive queue of a device on that memory node: of those not isolated, and on that node if there are
-    /// any, the one with fewest.
+    /// any, the one with fewest of that number, and of all. Most ports have traffic on their first queues alone: of a guest's many
+    /// it may use one. `placed` are the workers of the port's queues before it.
     pub(crate) fn place(&self, ports: &PortTable, placed: &[usize], node: Option<usize>) -> usize {
         let isolated = self.isolated(ports);
+        let number = placed.len();
         let count = |slot: usize| {
-            let there = ports.queues().filter(|(_, _, q)| q.home == slot).count();
-            there + placed.iter().filter(|home| **home == slot).count()
+            let there = || ports.queues().filter(|(_, _, q)| q.home == slot);
+            let alike = there().filter(|(_, n, _)| *n == number).count();
+            let own = placed.iter().filter(|home| **home == slot).count();
+            (alike, there().count() + own)
         };
         let node_of =
             |slot| self.members.get(&slot).filter(|m: &&Member| m.confined).map(|m| m.node);
@@ -163,10 +170,11 @@ impl Staff {
         let (slots, cores) = self.cores();
         let loads: Vec<_> = ports
             .queues()
-            .map(|(_, _, q)| Load {
+            .map(|(port, number, q)| Load {
                 cycles: q.usage.recent(window(now), WINDOWS),
                 pinned: q.pinned,
-                node: q.node,
+                node: q.node.or_else(|| ports.device(port)?.numa_node()),
+                spare: ports.rx_state(port, number) == RxState::Spare,
             })
             .collect();
         let Schedule { assign: way, share_pinned, .. } = self.schedule;
@@ -360,7 +368,7 @@ impl Inner {
                 let share = |used| Share { used, of: hz * WINDOW.as_secs() * over };
                 let queue = |(port, queue, place): (DpPort, usize, &crate::ports::RxPlace)| {
                     let usage = share(place.usage.recent(open, windows));
-                    QueueInfo { port, queue, usage }
+                    QueueInfo { port, queue, usage, state: ports.rx_state(port, queue) }
                 };
                 WorkerInfo {
                     core: member.core,

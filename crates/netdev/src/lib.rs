@@ -160,6 +160,12 @@ pub trait Device: Send + Sync {
     fn release(&self) -> io::Result<()> {
         Ok(())
     }
+    /// How it stands with one of the receive queues.
+    fn rx_state(&self, _queue: usize) -> RxState {
+        RxState::Enabled
+    }
+    /// Takes over those options of its row that can change while the device is open. All have been found to make sense.
+    fn retune(&self, _options: &BTreeMap<String, String>) {}
     /// How the kernel knows the device, if it can run flows between it and others (`offload`).
     fn kernel_side(&self) -> Option<KernelSide<'_>> {
         None
@@ -173,6 +179,17 @@ pub trait Device: Send + Sync {
     fn as_dummy(&self) -> Option<&dummy::Dummy> {
         None
     }
+}
+
+/// Whether frames come in by a receive queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxState {
+    /// They may.
+    Enabled,
+    /// Not at present: nobody is at the other end.
+    Disabled,
+    /// It is there for those who use more queues than whoever is at the other end now.
+    Spare,
 }
 
 /// A device as the kernel's own forwarding meets it.

@@ -260,25 +260,12 @@ impl Opener {
                 }
             },
         };
-        let retries = match options.get("tx-retries-max") {
-            None => vhost_user::RETRIES,
-            Some(text) => {
-                let number = text.parse().ok().filter(|n| *n <= vhost_user::RETRIES_MAX);
-                number.ok_or_else(|| {
-                    let why = format!("tx-retries-max={text}: must be a number from 0 to 32");
-                    OpenError::text(name, why)
-                })?
-            }
-        };
-        let huge_pages = match options.get("huge-pages").map(String::as_str) {
-            None | Some("true") => true,
-            Some("false") => false,
-            Some(text) => {
-                let why = format!("huge-pages={text}: must be true or false");
-                return Err(OpenError::text(name, why));
-            }
-        };
-        let config = vhost_user::Config { mode, path, retries, huge_pages };
+        let retries =
+            vhost_user::read_retries(options).map_err(|why| OpenError::text(name, why))?;
+        let pairs = vhost_user::read_pairs(options).map_err(|why| OpenError::text(name, why))?;
+        let huge_pages =
+            vhost_user::read_huge_pages(options).map_err(|why| OpenError::text(name, why))?;
+        let config = vhost_user::Config { mode, path, retries, pairs, huge_pages };
         VhostUser::open(name, config, random_mac(), &self.clock, self.notify.clone())
             .map_err(|error| OpenError::text(name, strerror(&error)))
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use packet::Packet;
 
 pub use crate::dummy::Capture;
-use crate::{Accepts, Device, Pool, Received, RxQueue, Stats, Status, TxQueue};
+use crate::{Accepts, Device, Pool, Received, RxQueue, RxState, Stats, Status, TxQueue};
 
 /// Sees packets pass. Called by all of a device's queues, from their threads.
 pub trait Hook: Send + Sync {
@@ -80,6 +80,14 @@ impl Device for Wrapped {
 
     fn set_up(&self, up: bool) -> io::Result<()> {
         self.device.set_up(up)
+    }
+
+    fn rx_state(&self, queue: usize) -> RxState {
+        self.device.rx_state(queue)
+    }
+
+    fn retune(&self, options: &BTreeMap<String, String>) {
+        self.device.retune(options);
     }
 
     fn answer_for_itself(&self) -> io::Result<()> {

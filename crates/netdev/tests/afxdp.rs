@@ -12,6 +12,7 @@ use forwarder::{Forwarder, Report};
 use netdev::{Device, Kind, Pool};
 use packet::{Csum, Packet};
 use rustix::io::Errno;
+use sys::xdp::program::{Attach, Program, Sockets};
 use testbed::probe::{self, Ping};
 
 /// Devices of those kinds and modes at the switch's two ends.
@@ -130,6 +131,30 @@ fn what_cannot_be_had_is_refused_with_the_reason() {
     assert!(why.contains("another program has an AF_XDP socket there"), "{why}");
     drop(held);
     bed.open(Kind::Afxdp, "left").expect("it is free again");
+}
+
+/// A program that somebody else has attached stays, and is named as what is in the way; when it has gone the device can be had.
+#[test]
+fn another_program_s_device_is_left_to_it() {
+    let bed = Bed::new();
+    let links = bed.switch.ip("-o link show left").unwrap();
+    let ifindex: u32 = links.split(':').next().unwrap().trim().parse().unwrap();
+    let attached = || bed.switch.ip("link show left").unwrap().contains("prog/xdp");
+    for how in [Attach::Native, Attach::Generic] {
+        let foreign = bed.switch.enter(|| {
+            let program = Program::load(&Sockets::new(1).unwrap()).unwrap();
+            program.attach(ifindex, how).unwrap()
+        });
+        let foreign = foreign.unwrap();
+        for options in [&[][..], &[("xdp-mode", "native")], &[("xdp-mode", "generic")]] {
+            let why = bed.open_with(Kind::Afxdp, "left", options).err().unwrap();
+            assert!(why.contains("another XDP program is attached; `ip link set"), "{why}");
+            assert!(attached(), "{how:?}");
+        }
+        drop(foreign);
+        assert!(!attached());
+        bed.open(Kind::Afxdp, "left").expect("nobody has it any more");
+    }
 }
 
 #[test]

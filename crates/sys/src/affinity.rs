@@ -36,6 +36,28 @@ pub fn numa_node_of_interface(name: &str) -> Option<usize> {
     text.trim().parse().ok()
 }
 
+/// The memory node on which the page at that address of this process is; none where nothing is mapped, or where the system does not
+/// say. A page that is not there yet is taken for it.
+pub fn numa_node_of_address(address: usize) -> Option<usize> {
+    // Of linux/mempolicy.h: the answer is a node, and that of an address.
+    const F_NODE: libc::c_ulong = 1;
+    const F_ADDR: libc::c_ulong = 2;
+    let mut node: libc::c_int = -1;
+    // SAFETY: the kernel writes one number, to `node`; the address is looked up, and refused (EFAULT) where nothing is mapped.
+    #[allow(unsafe_code)]
+    let rc = unsafe {
+        libc::syscall(
+            libc::SYS_get_mempolicy,
+            &raw mut node,
+            std::ptr::null::<u64>(),
+            0usize,
+            address,
+            F_NODE | F_ADDR,
+        )
+    };
+    usize::try_from(node).ok().filter(|_| rc == 0)
+}
+
 /// Calls `work` with new memory taken from that node, as long as it has any.
 pub fn on_node<T>(node: Option<usize>, work: impl FnOnce() -> T) -> T {
     const NODES: usize = 1024;
@@ -93,6 +115,14 @@ mod tests {
         .join()
         .unwrap();
         assert!(pin(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn memory_is_somewhere_where_anything_is_mapped() {
+        let page = vec![1u8; 1 << 16];
+        assert!(numa_node_of_address(page.as_ptr() as usize).is_some_and(|node| node < 1024));
+        assert_eq!(numa_node_of_address(8), None);
+        assert_eq!(numa_node_of_address(usize::MAX), None);
     }
 
     #[test]

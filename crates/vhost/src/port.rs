@@ -1,4 +1,4 @@
-//! What a guest's network card is plugged into: a fixed number of queue pairs, of which the guest uses some.
+//! What a guest's network card is plugged into: a number of queue pairs, of which the guest uses some.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,7 +10,7 @@ use crate::features::Features;
 use crate::queue::Queue;
 use crate::ring::net::Tally;
 
-/// Queue pairs that a port has.
+/// Queue pairs that a port has at most.
 pub const PAIRS: usize = 16;
 
 /// The two directions of one queue pair.
@@ -33,6 +33,8 @@ pub struct Guest {
     pub rings: Vec<u32>,
     /// The longest payload that it receives, if it says so.
     pub mtu: Option<u16>,
+    /// The memory node that its first ring is on, if the system says.
+    pub node: Option<usize>,
     /// The pairs whose rings towards the guest run.
     pub receiving: Vec<usize>,
 }
@@ -53,12 +55,17 @@ pub struct Port {
 }
 
 impl Port {
-    /// A port without a guest.
+    /// A port without a guest, with as many queue pairs as a port can have.
     pub fn new() -> io::Result<Self> {
+        Self::with_pairs(PAIRS)
+    }
+
+    /// One with fewer; with one at least.
+    pub fn with_pairs(pairs: usize) -> io::Result<Self> {
         let attention = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let queue = || Queue::new(attention.clone()).map(Arc::new);
         let pair = |_| Ok(Pair { to_guest: queue()?, from_guest: queue()? });
-        let pairs = (0..PAIRS).map(pair).collect::<io::Result<_>>()?;
+        let pairs = (0..pairs.clamp(1, PAIRS)).map(pair).collect::<io::Result<_>>()?;
         Ok(Self { pairs, guest: Mutex::default(), attention })
     }
 

@@ -22,14 +22,11 @@ use crate::features::{Features, bit, protocol};
 use crate::inflight::{self, Tracking};
 use crate::memory::{Log, Memory, REGIONS_MAX, RegionError};
 use crate::message::{Malformed, Request, reply};
-use crate::port::{Guest, PAIRS, Port};
+use crate::port::{Guest, Port};
 use crate::queue::{AnyRing, Running};
 use crate::ring::packed::Packed;
 use crate::ring::split::Split;
 use crate::ring::{Addresses, Base, Broken, Layout, LayoutError};
-
-/// Rings of a port.
-const RINGS: usize = 2 * PAIRS;
 
 /// Why a request was not granted.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +40,7 @@ pub enum Refusal {
     Layout { index: usize, error: LayoutError },
     #[error("ring {index}: cannot go on there: {error}")]
     Base { index: usize, error: Broken },
-    #[error("there is no ring {0}: a port has {RINGS}")]
+    #[error("there is no ring {0}")]
     NoRing(usize),
     #[error("features {0:?} were not offered")]
     Features(Features),
@@ -115,6 +112,7 @@ pub struct Session {
     log: Option<Arc<Log>>,
     tracking: Option<Tracking>,
     mtu: Option<u16>,
+    node: Option<usize>,
     rings: Vec<Ring>,
 }
 
@@ -128,6 +126,7 @@ impl Session {
     /// A connection to that port, which has no other.
     pub fn new(port: Arc<Port>, offered: Features) -> Self {
         port.set_guest(Guest { connected: true, ..Guest::default() });
+        let rings = 2 * port.pairs().len();
         Self {
             port,
             offered,
@@ -138,7 +137,8 @@ impl Session {
             log: None,
             tracking: None,
             mtu: None,
-            rings: (0..RINGS).map(|_| Ring::default()).collect(),
+            node: None,
+            rings: (0..rings).map(|_| Ring::default()).collect(),
         }
     }
 
@@ -219,7 +219,10 @@ impl Session {
                 }
                 self.protocol = wanted;
             }
-            Request::GetQueueNum => return Ok(Some(Reply::value(code, PAIRS as u64))),
+            Request::GetQueueNum => {
+                let pairs = self.port.pairs().len() as u64;
+                return Ok(Some(Reply::value(code, pairs)));
+            }
             Request::SendRarp(mac) => {
                 if let Some(queue) = self.port.queue(1) {
                     queue.announce(mac);
@@ -300,7 +303,7 @@ impl Session {
 
     /// Everything as after connecting, but for the memory.
     fn reset(&mut self) {
-        for index in 0..RINGS {
+        for index in 0..self.rings.len() {
             // It exists: that is the one thing that could go wrong.
             let _ = self.stop(index);
             self.rings[index] = Ring::default();
@@ -327,10 +330,10 @@ impl Session {
 
     fn restart_all(&mut self) -> Result<(), Refusal> {
         // First all of them stop, so that memory that goes away is used by none.
-        for index in 0..RINGS {
+        for index in 0..self.rings.len() {
             self.stop(index)?;
         }
-        (0..RINGS).try_for_each(|index| self.settle(index))
+        (0..self.rings.len()).try_for_each(|index| self.settle(index))
     }
 
     /// Brings a ring to what is wanted of it.
@@ -362,6 +365,9 @@ impl Session {
         };
         if let Some(queue) = self.port.queue(index) {
             let (call, has_kick) = (ring.call.clone(), kick == Kick::Descriptor);
+            if index == 0 {
+                self.node = memory.node_of(addresses.descriptors);
+            }
             queue.start(Running { ring: made, memory, features, call, has_kick, tracked });
             ring.running = true;
         }
@@ -371,12 +377,14 @@ impl Session {
     /// Tells the port what is known of the guest.
     fn publish(&self) {
         let set_up = self.rings.iter().rposition(|ring| ring.kick.is_some()).map_or(0, |n| n + 1);
-        let receiving = (0..PAIRS).filter(|pair| self.rings[2 * pair].running).collect();
+        let pairs = 0..self.rings.len() / 2;
+        let receiving = pairs.filter(|pair| self.rings[2 * pair].running).collect();
         self.port.set_guest(Guest {
             connected: true,
             features: self.features,
             rings: self.rings[..set_up].iter().map(|ring| ring.size).collect(),
             mtu: self.mtu,
+            node: self.node,
             receiving,
         });
     }

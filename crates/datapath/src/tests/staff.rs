@@ -149,6 +149,24 @@ fn a_new_worker_knows_flows_ports_and_tunnels() {
     assert_eq!((bed.dp.stats().hit, bed.dp.stats().missed), (1, 0));
 }
 
+/// Guests with many queues use their first ones, so these are not all given to one worker.
+#[test]
+fn first_queues_of_ports_are_apart() {
+    let bed = Bed::new(0, NOTHING);
+    for port in 1..=4 {
+        let queues = (0..4).map(|n| MemDevice::new(&format!("p{port}q{n}"), NOTHING)).collect();
+        bed.dp.add_port(DpPort(port), Arc::new(Many(queues))).unwrap();
+    }
+    let of_number = |n: usize| (1..=4).map(|port| homes(&bed.dp, port)[n]).collect::<Vec<_>>();
+    let busy = cores(&bed.dp);
+    for n in 0..4 {
+        let homes = of_number(n);
+        for core in &busy {
+            assert_eq!(homes.iter().filter(|home| *home == core).count(), 2, "{n}: {homes:?}");
+        }
+    }
+}
+
 #[test]
 fn pinned_queues_have_their_worker_to_themselves() {
     let bed = Bed::with(1, NOTHING, |c| c.workers = 2);

@@ -208,7 +208,8 @@ impl Control {
         }
         let (was, now) = (self.told.is_up(), guest.is_up());
         if was != now && self.lines.take(1, self.clock.now()) {
-            let what = if now { "added on numa node 0" } else { "removed" };
+            let node = guest.node.unwrap_or(0);
+            let what = if now { format!("added on numa node {node}") } else { "removed".into() };
             log::info!(target: LOG, "vHost Device '{}' has been {what}", self.socket());
         }
         self.told = guest;

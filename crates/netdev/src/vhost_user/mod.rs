@@ -3,7 +3,7 @@
 //!
 //! # What
 //! The port is there whether or not a guest is. A thread of its own (`control`) follows the protocol; workers move frames through
-//! queues that exist from the start, [`vhost::port::PAIRS`] pairs of them, of which the guest uses as many as it likes.
+//! queues that exist from the start, [`PAIRS`] pairs of them if nobody wants fewer, of which the guest uses as many as it likes.
 //!
 //! # Which queue
 //! What a guest receives comes through as many queues as it has set up. A worker spreads what it sends over them by the frame's
@@ -25,18 +25,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use base::{Clock, Counter};
 use rustix::event::{EventfdFlags, eventfd};
-use vhost::port::{Guest, Port};
+use vhost::port::{Guest, PAIRS, Port};
 use vhost::{Features, bit};
 
 use crate::common::{Losses, SharedAccepts};
 use crate::vnet::Unfit;
-use crate::{Accepts, Device, RxQueue, Stats, Status, TxQueue};
+use crate::{Accepts, Device, RxQueue, RxState, Stats, Status, TxQueue};
 use queues::{Rx, Tx};
 
 /// Who listens on the socket.
@@ -64,16 +64,43 @@ pub struct Config {
     pub mode: Mode,
     /// Where.
     pub path: PathBuf,
-    /// How often a batch for a guest that makes room is tried again: `options:tx-retries-max`.
+    /// How often a batch for a guest that makes room is tried again: `options:tx-retries-max`, see [`read_retries`].
     pub retries: u32,
-    /// Whether guest memory that packets pass through is put on huge pages: `options:huge-pages`.
+    /// Queue pairs that a guest may use: `options:vhost-max-queue-pairs`, see [`read_pairs`].
+    pub pairs: usize,
+    /// Whether guest memory that packets pass through is put on huge pages: `options:huge-pages`, see [`read_huge_pages`].
     pub huge_pages: bool,
 }
 
 /// Tries again, when nothing is said.
-pub const RETRIES: u32 = 8;
+const RETRIES: u32 = 8;
 /// And the most that can be said.
-pub const RETRIES_MAX: u32 = 32;
+const RETRIES_MAX: u32 = 32;
+
+/// Reads `options:tx-retries-max` of an Interface row.
+pub fn read_retries(options: &BTreeMap<String, String>) -> Result<u32, String> {
+    let Some(text) = options.get("tx-retries-max") else { return Ok(RETRIES) };
+    let number = text.parse().ok().filter(|n| *n <= RETRIES_MAX);
+    number.ok_or_else(|| format!("tx-retries-max={text}: must be a number from 0 to {RETRIES_MAX}"))
+}
+
+/// Reads `options:vhost-max-queue-pairs` of an Interface row. More than there can be are as many as there can be.
+pub fn read_pairs(options: &BTreeMap<String, String>) -> Result<usize, String> {
+    let Some(text) = options.get("vhost-max-queue-pairs") else { return Ok(PAIRS) };
+    let number = text.parse().ok().filter(|n| (1..=1024).contains(n));
+    let number = number
+        .ok_or_else(|| format!("vhost-max-queue-pairs={text}: must be a number from 1 to 1024"))?;
+    Ok(PAIRS.min(number))
+}
+
+/// Reads `options:huge-pages` of an Interface row.
+pub fn read_huge_pages(options: &BTreeMap<String, String>) -> Result<bool, String> {
+    match options.get("huge-pages").map(String::as_str) {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(text) => Err(format!("huge-pages={text}: must be true or false")),
+    }
+}
 
 const DEFAULT_MTU: u32 = 1500;
 /// The longest frame beyond the MTU: Ethernet header and one tag.
@@ -102,6 +129,8 @@ struct Shared {
     losses: Losses,
     /// Of what was not sent: what was too long.
     too_long: Counter,
+    /// How often a batch is tried again. Read with each batch.
+    retries_max: AtomicU32,
     /// Batches that were tried again because the guest had made room.
     retries: Counter,
     /// Whether anybody wants it to be down. Read with each batch.
@@ -128,11 +157,12 @@ impl VhostUser {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
-            port: Arc::new(Port::new()?),
+            port: Arc::new(Port::with_pairs(config.pairs)?),
             accepts: SharedAccepts::default(),
             losses: Losses::default(),
             too_long: Counter::default(),
             retries: Counter::default(),
+            retries_max: AtomicU32::new(config.retries),
             down: AtomicBool::new(false),
             receiving: AtomicU64::new(0),
             resets: AtomicU64::new(0),
@@ -224,8 +254,7 @@ impl Shared {
         put("socket", self.config.path.display().to_string());
         put("features", format!("{:#018x}", guest.features.0));
         put("num_of_vrings", guest.rings.len().to_string());
-        // Where the guest's memory lies is not asked for.
-        put("numa", "0".to_owned());
+        put("numa", guest.node.unwrap_or(0).to_string());
         for (n, size) in guest.rings.iter().enumerate() {
             put(&format!("vring_{n}_size"), size.to_string());
         }
@@ -288,6 +317,28 @@ impl Device for VhostUser {
             tx_errors: losses.tx_errors.get() + to.malformed,
             ..Stats::default()
         })
+    }
+
+    /// That of the guest's memory, while there is a guest.
+    fn numa_node(&self) -> Option<usize> {
+        self.shared.port.guest().node
+    }
+
+    /// A guest sets up as many pairs of rings as it likes, and enables some of them.
+    fn rx_state(&self, queue: usize) -> RxState {
+        let Shared { port, .. } = &*self.shared;
+        let pairs = port.guest().rings.len().div_ceil(2).max(1);
+        match port.pairs().get(queue).filter(|_| queue < pairs) {
+            None => RxState::Spare,
+            Some(pair) if pair.from_guest.is_live() && !self.shared.is_down() => RxState::Enabled,
+            Some(_) => RxState::Disabled,
+        }
+    }
+
+    fn retune(&self, options: &BTreeMap<String, String>) {
+        if let Ok(retries) = read_retries(options) {
+            self.shared.retries_max.store(retries, Ordering::Relaxed);
+        }
     }
 
     /// By the reference's names. What it counts of policing is not there yet.

@@ -234,7 +234,7 @@ impl Tx {
     ) {
         let queue = &self.shared.port.pairs()[pair].to_guest;
         let mut done = 0;
-        let (chances, mut retries) = (self.shared.config.retries, 0);
+        let (chances, mut retries) = (self.shared.retries_max.load(Ordering::Relaxed), 0);
         loop {
             let now = queue.send(frames.clone().skip(done));
             done += now;

@@ -32,10 +32,19 @@ struct Bench {
 
 impl Bench {
     fn new(mode: Mode) -> Self {
+        Self::with_pairs(mode, PAIRS)
+    }
+
+    fn with_pairs(mode: Mode, pairs: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (tell, news) = channel();
-        let config =
-            Config { mode, path: dir.path().join("vm0"), retries: RETRIES, huge_pages: true };
+        let config = Config {
+            mode,
+            path: dir.path().join("vm0"),
+            retries: RETRIES,
+            pairs,
+            huge_pages: true,
+        };
         let notify: Notify = Arc::new(move |name| {
             assert_eq!(name, "vm0");
             let _ = tell.send(());
@@ -55,8 +64,7 @@ impl Bench {
     fn plug_in(&self, socket: UnixStream, features: Features, pairs: u16) -> FrontEnd<UnixStream> {
         let mut front = FrontEnd::new(socket).unwrap();
         front.introduce(features, 2 * pairs, 64).unwrap();
-        front.send(number::GET_FEATURES, &[], &[]).unwrap();
-        assert_eq!(front.receive().unwrap().0, number::GET_FEATURES);
+        settle(&mut front);
         self.until("the link", |s| s.link_up);
         front
     }
@@ -72,6 +80,12 @@ impl Bench {
     }
 }
 
+/// Until the port has done all that it was told.
+fn settle(front: &mut FrontEnd<UnixStream>) {
+    front.send(number::GET_FEATURES, &[], &[]).unwrap();
+    assert_eq!(front.receive().unwrap().0, number::GET_FEATURES);
+}
+
 fn segment(at: u64, len: usize, writable: bool) -> Segment {
     Segment { guest: GUEST + BUFFERS + at, len: len as u32, writable }
 }
@@ -83,8 +97,11 @@ fn a_server_port_serves_one_guest_after_another() {
     assert!(!status.link_up && status.admin_up);
     let details: Vec<_> = status.details.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(details, ["mode=server", "status=disconnected"]);
+    let states = || [0, 1, 2].map(|queue| bench.port.rx_state(queue));
     for n in 1..=3 {
+        assert_eq!(states(), [RxState::Disabled, RxState::Spare, RxState::Spare]);
         let front = bench.plug_in(bench.connect(), FEATURES, 2);
+        assert_eq!(states(), [RxState::Enabled, RxState::Enabled, RxState::Spare]);
         let status = bench.port.status().unwrap();
         let want = |key: &str| status.details.get(key).cloned().unwrap_or_default();
         assert_eq!(want("status"), "connected");
@@ -121,7 +138,8 @@ fn a_client_port_connects_by_itself_again_and_again() {
 fn a_folder_for_sockets_is_made_where_there_is_one_to_make_it_in() {
     let dir = tempfile::tempdir().unwrap();
     let open = |path| {
-        let config = Config { mode: Mode::Server, path, retries: 0, huge_pages: true };
+        let config =
+            Config { mode: Mode::Server, path, retries: 0, pairs: PAIRS, huge_pages: true };
         VhostUser::open("vm0", config, [2; 6], &Clock::real(), Arc::new(|_| ())).map(drop)
     };
     open(dir.path().join("guests/vm0")).unwrap();
@@ -134,7 +152,7 @@ fn a_folder_for_sockets_is_made_where_there_is_one_to_make_it_in() {
 fn two_ports_cannot_have_one_socket() {
     let bench = Bench::new(Mode::Server);
     let path = bench.dir.path().join("vm0");
-    let config = Config { mode: Mode::Server, path, retries: 0, huge_pages: true };
+    let config = Config { mode: Mode::Server, path, retries: 0, pairs: PAIRS, huge_pages: true };
     let second = VhostUser::open("vm0", config, [2; 6], &Clock::real(), Arc::new(|_| ()));
     assert_eq!(second.err().unwrap().kind(), io::ErrorKind::AddrInUse);
 }
@@ -343,6 +361,12 @@ fn what_a_full_ring_has_no_room_for_is_dropped_and_counted() {
     assert_eq!(bench.custom("ovs_tx_mtu_exceeded_drops"), 0);
     // Once: after twenty had gone there was no more room, and none was made.
     assert_eq!(bench.custom("ovs_tx_retries"), 1);
+    // No more of that, with the same guest.
+    bench.port.retune(&[("tx-retries-max".to_owned(), "0".to_owned())].into());
+    while driver.take(&front.memory).is_some() {}
+    driver.offer(&front.memory, &[segment(0, 256, true)], None).unwrap();
+    tx.send(&mut Pool::default(), &mut batch());
+    assert_eq!((bench.port.stats().unwrap().tx_packets, bench.custom("ovs_tx_retries")), (21, 1));
 }
 
 /// As `ovs-ofctl mod-port` has it: the link is down for the switch, nothing passes in either direction, and everything does when the
@@ -378,6 +402,107 @@ fn a_port_that_is_down_passes_nothing() {
         assert_eq!(now.rx_dropped - before.rx_dropped, lost);
         assert_eq!(now.tx_dropped - before.tx_dropped, lost);
     }
+}
+
+/// `options:vhost-max-queue-pairs`: the front end is told, and one that does not listen is sent away.
+#[test]
+fn a_port_has_no_more_queue_pairs_than_it_is_to_have() {
+    let read = |text: &str| {
+        super::read_pairs(&[("vhost-max-queue-pairs".to_owned(), text.to_owned())].into())
+    };
+    assert_eq!((read("2"), read("1024")), (Ok(2), Ok(PAIRS)));
+    for wrong in ["0", "1025", "two"] {
+        assert!(read(wrong).unwrap_err().contains("from 1 to 1024"));
+    }
+    let bench = Bench::with_pairs(Mode::Server, 2);
+    assert_eq!(bench.port.take_rx_queues().len(), 2);
+    let mut front = bench.plug_in(bench.connect(), FEATURES, 2);
+    front.send(number::GET_QUEUE_NUM, &[], &[]).unwrap();
+    assert_eq!(front.receive().unwrap(), (number::GET_QUEUE_NUM, 2u64.to_ne_bytes().to_vec()));
+    drop(front);
+    bench.until("the link to go", |s| !s.link_up);
+    let mut greedy = FrontEnd::new(bench.connect()).unwrap();
+    let _ = greedy.introduce(FEATURES, 6, 64); // it may be sent away before it has finished
+    let _ = greedy.send(number::GET_FEATURES, &[], &[]);
+    assert!(greedy.receive().is_err());
+}
+
+/// The guest's MTU (`VIRTIO_NET_F_MTU`), which the hypervisor tells, counts as well as the port's.
+#[test]
+fn nothing_longer_than_the_guest_takes_is_sent() {
+    let bench = Bench::new(Mode::Server);
+    let mut tx = bench.port.tx_queue().unwrap();
+    let mut front = bench.plug_in(bench.connect(), FEATURES, 1);
+    let mut limits = Vec::new();
+    for (port, guest) in [(1500, 1000u64), (900, 1000), (9000, 9000)] {
+        bench.port.set_mtu(port).unwrap();
+        front.send(number::NET_SET_MTU, &guest.to_ne_bytes(), &[]).unwrap();
+        settle(&mut front);
+        limits.push(tx.accepts().frame_max);
+    }
+    assert_eq!(limits, [1018, 918, 9018]);
+    let mut driver = Driver::new(Place { size: 64, index: 0 }, FEATURES);
+    driver.offer(&front.memory, &[segment(0, 0x4000, true)], None).unwrap();
+    let frames = [9019, 9018].map(|len| Packet::from_frame(&vec![0; len]));
+    tx.send(&mut Pool::default(), &mut frames.to_vec());
+    assert_eq!(driver.take(&front.memory).map(|(_, len)| len), Some(12 + 9018));
+    assert_eq!(bench.custom("ovs_tx_mtu_exceeded_drops"), 1);
+}
+
+/// A guest enables and disables queue pairs while frames flow (`ethtool -L`): each frame comes to it once, by a pair that is enabled,
+/// and those of a connection in order.
+#[test]
+fn queue_pairs_come_and_go_while_frames_flow() {
+    const PAIRS: usize = 4;
+    let bench = Bench::new(Mode::Server);
+    let mut tx = bench.port.tx_queue().unwrap();
+    let mut front = bench.plug_in(bench.connect(), FEATURES, PAIRS as u16);
+    let place = |pair: usize| Place { size: 64, index: 2 * pair as u16 };
+    let mut drivers: Vec<_> = (0..PAIRS).map(|n| Driver::new(place(n), FEATURES)).collect();
+    let address = |pair: usize, n: u64| GUEST + BUFFERS + (pair as u64 * 64 + n) * 256;
+    let mut buffers: Vec<std::collections::VecDeque<u64>> = vec![Default::default(); PAIRS];
+    for pair in 0..PAIRS {
+        for n in 0..64 {
+            let at = address(pair, n);
+            let buffer = Segment { guest: at, len: 256, writable: true };
+            drivers[pair].offer(&front.memory, &[buffer], None).unwrap();
+            buffers[pair].push_back(at);
+        }
+    }
+    let (mut next, mut seen) = ([0u8; 8], [0u8; 8]);
+    for enabled in [0b1111u32, 0b0001, 0b0011, 0b1000, 0b1110, 0b0001, 0b1111] {
+        for pair in 0..PAIRS as u32 {
+            let payload = [2 * pair, enabled >> pair & 1].map(u32::to_ne_bytes).concat();
+            front.send(number::SET_VRING_ENABLE, &payload, &[]).unwrap();
+        }
+        settle(&mut front);
+        for _ in 0..3 {
+            let frame = |connection: usize| {
+                let mut frame = tcp4(20);
+                frame[35] = connection as u8;
+                *frame.last_mut().unwrap() = next[connection];
+                next[connection] += 1;
+                Packet::from_frame(&frame)
+            };
+            tx.send(&mut Pool::default(), &mut (0..8).map(frame).collect());
+        }
+        for pair in 0..PAIRS {
+            while let Some((_, len)) = drivers[pair].take(&front.memory) {
+                assert!(enabled >> pair & 1 == 1, "pair {pair} of {enabled:#b}");
+                let at = buffers[pair].pop_front().unwrap();
+                let mut frame = vec![0; len as usize];
+                front.memory.read(at, &mut frame).unwrap();
+                let connection = usize::from(frame[12 + 35]);
+                assert_eq!(*frame.last().unwrap(), seen[connection]);
+                seen[connection] += 1;
+                let buffer = Segment { guest: at, len: 256, writable: true };
+                drivers[pair].offer(&front.memory, &[buffer], None).unwrap();
+                buffers[pair].push_back(at);
+            }
+        }
+        assert_eq!(seen, next, "{enabled:#b}");
+    }
+    assert_eq!(bench.port.stats().unwrap().tx_dropped, 0);
 }
 
 /// Connections spread over a guest's queues, and each stays in its own.

@@ -321,6 +321,12 @@ impl Memory {
         }
     }
 
+    /// The memory node that the byte at an address in the hypervisor is on, if it is there and the system says.
+    pub fn node_of(&self, user: u64) -> Option<usize> {
+        let span = self.span(user, 1, 1).ok()?;
+        sys::affinity::numa_node_of_address(span.view.address())
+    }
+
     /// A piece of memory by its address in the hypervisor; it must be in one region and aligned to `align` (a power of two).
     pub fn span(&self, user: u64, len: usize, align: u64) -> Result<Span, Outside> {
         let place = |r: &Arc<Region>| {
