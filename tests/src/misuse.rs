@@ -134,6 +134,72 @@ const WRONG: &[Wrong] = &[
         Shows::Log("could not set the MTU to 20"),
         "clear interface tap0 mtu_request",
     ),
+    wrong(
+        "set interface tap0 options:n_rxq=0",
+        &["n_rxq", "from 1 to 64"],
+        Shows::Interface("tap0"),
+        TAP,
+    ),
+    wrong(
+        "set interface tap0 options:tx-offload=fast",
+        &["tx-offload", "auto"],
+        Shows::Interface("tap0"),
+        TAP,
+    ),
+    wrong(
+        "set interface tap0 type=afxdp options:xdp-mode=fast",
+        &["xdp-mode", "best-effort"],
+        Shows::Interface("tap0"),
+        TAP,
+    ),
+    wrong(
+        "set interface tap0 type=afxdp options:use-need-wakeup=maybe",
+        &["use-need-wakeup", "true"],
+        Shows::Interface("tap0"),
+        TAP,
+    ),
+    wrong(
+        "add-port br0 vm0 -- set interface vm0 type=dpdkvhostuserclient",
+        &["vhost-server-path"],
+        Shows::Interface("vm0"),
+        "del-port vm0",
+    ),
+    wrong(
+        "add-port br0 vm1 -- set interface vm1 type=dpdkvhostuser options:tx-retries-max=33",
+        &["tx-retries-max", "from 0 to 32"],
+        Shows::Interface("vm1"),
+        "del-port vm1",
+    ),
+    wrong(
+        "set interface tap0 other_config:pmd-rxq-affinity=first",
+        &["pmd-rxq-affinity", "first"],
+        Shows::Log("pmd-rxq-affinity"),
+        "remove interface tap0 other_config pmd-rxq-affinity",
+    ),
+    wrong(
+        "set Open_vSwitch . other_config:pmd-cpu-mask=all",
+        &["pmd-cpu-mask", "all"],
+        Shows::Log("pmd-cpu-mask"),
+        "remove Open_vSwitch . other_config pmd-cpu-mask",
+    ),
+    wrong(
+        "set Open_vSwitch . other_config:pmd-rxq-assign=random",
+        &["pmd-rxq-assign", "roundrobin"],
+        Shows::Log("pmd-rxq-assign"),
+        "remove Open_vSwitch . other_config pmd-rxq-assign",
+    ),
+    wrong(
+        "set Open_vSwitch . other_config:pmd-auto-lb-load-threshold=101",
+        &["pmd-auto-lb-load-threshold", "100"],
+        Shows::Log("pmd-auto-lb-load-threshold"),
+        "remove Open_vSwitch . other_config pmd-auto-lb-load-threshold",
+    ),
+    wrong(
+        "set Open_vSwitch . other_config:vhost-sock-dir=../elsewhere",
+        &["vhost-sock-dir"],
+        Shows::Log("vhost-sock-dir"),
+        "remove Open_vSwitch . other_config vhost-sock-dir",
+    ),
     wrong("set interface tap0 ofport_request=70000", &["70000", "65279"], Shows::Refused, ""),
 ];
 

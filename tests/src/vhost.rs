@@ -167,13 +167,8 @@ fn counts_agree_with_testpmd_of_two_queues() {
     counts_agree(",packed_vq=1", 2);
 }
 
-/// The kernel's own stack behind a vhost-user port: a tap that testpmd joins to it.
-#[test]
-fn a_stack_behind_testpmd_talks_to_the_host() {
-    if !ours() {
-        return;
-    }
-    let bed = Bed::new();
+/// The kernel's own stack behind the port `vh0`: a tap that testpmd joins to it. The host's address is the second result.
+fn stack(bed: &Bed) -> (Netns, Ipv4Addr, Testpmd) {
     let ns = ok(bed.bed.netns("guest"));
     let local = bed.address("192.168.1.254");
     let devices = [
@@ -186,10 +181,68 @@ fn a_stack_behind_testpmd_talks_to_the_host() {
     ok(ns.ip("addr add 192.168.1.1/24 dev dtap0"));
     ok(ns.ip("link set dtap0 up"));
     bed.until_status("vh0", "status", "connected");
+    (ns, local, testpmd)
+}
+
+#[test]
+fn a_stack_behind_testpmd_talks_to_the_host() {
+    if !ours() {
+        return;
+    }
+    let bed = Bed::new();
+    let (ns, local, _testpmd) = stack(&bed);
     let echoes = ok(probe::ping(&ns, local, Ping::default()));
     assert_eq!(echoes.lost(), 0, "{echoes}\n{}", host_state(&bed.host));
     ok(probe::tcp_between(&ns, (&bed.host.ns, local), 4 << 20));
     ok(probe::tcp_between(&bed.host.ns, (&ns, Ipv4Addr::new(192, 168, 1, 1)), 4 << 20));
+}
+
+/// What is said of a port while its guest runs, by a controller, by hand and in the database, is done to it as it is: the guest
+/// stays connected. As Debian's Open vSwitch with DPDK does it.
+#[test]
+fn a_port_is_changed_under_its_guest() {
+    if !ours() {
+        return;
+    }
+    let bed = Bed::new();
+    let (ns, local, _testpmd) = stack(&bed);
+    let once = Ping { count: 2, patience: Duration::from_millis(500), ..Ping::default() };
+    let lost = || ok(probe::ping(&ns, local, once)).lost();
+    let column = |name: &str| ok(bed.host.vsctl(&format!("get interface vh0 {name}")));
+    assert_eq!(lost(), 0);
+    let controller = |word: &str| {
+        ok(ok(bed.host.cmd("ovs-ofctl", ["mod-port", "br0", "vh0", word])).ok());
+    };
+    let by_hand = |word: &str| {
+        assert_eq!(ok(bed.host.appctl(&format!("netdev-dpdk/set-admin-state vh0 {word}"))), "OK\n");
+    };
+    let ways: [&dyn Fn(&str); 2] = [&controller, &by_hand];
+    for way in ways {
+        for (word, expected) in [("down", 2), ("up", 0)] {
+            way(word);
+            assert_eq!(lost(), expected, "{word}");
+            wait::until("the row to say so", PATIENCE, || {
+                let states = [column("admin_state"), column("link_state")];
+                states.iter().all(|state| state.trim() == word).then_some(())
+            })
+            .unwrap_or_else(|e| panic!("{word}: {e}\n{}", host_state(&bed.host)));
+        }
+    }
+    let resets = column("link_resets");
+    ok(bed.host.vsctl("set interface vh0 options:tx-retries-max=0"));
+    assert_eq!((lost(), column("link_resets")), (0, resets));
+    let counts = bed.column("vh0", "statistics");
+    for name in ["ovs_tx_retries", "ovs_tx_failure_drops", "ovs_tx_mtu_exceeded_drops"] {
+        assert!(counts.contains_key(name), "{name} in {counts:?}");
+    }
+    // Of the queues that a guest could have the one that this one has is listed, and of a port without a guest the first.
+    let show = ok(bed.host.appctl("dpif-netdev/pmd-rxq-show"));
+    let of = |port: &str| {
+        let lines = show.lines().filter(|line| line.contains(&format!("port: {port} ")));
+        let states = lines.map(|line| (line.contains("(enabled) "), line.contains("(disabled)")));
+        states.collect::<Vec<_>>()
+    };
+    assert_eq!((of("vh0"), of("vh1")), (vec![(true, false)], vec![(false, true)]), "{show}");
 }
 
 #[track_caller]

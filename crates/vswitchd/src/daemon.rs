@@ -251,7 +251,9 @@ impl Runner {
         self.follow_database();
         self.listen_to_kernel();
         self.listen_to_devices();
-        self.daemon.switch.change_ports();
+        if self.daemon.switch.change_ports() {
+            self.report(Scope::Touched); // of guests' ports the kernel tells nothing
+        }
         self.daemon.tell_openflow();
         self.follow_controllers();
         if let Some(mut server) = self.unixctl.take() {

@@ -202,6 +202,19 @@ pub enum InterfaceKind {
     Refused(String),
 }
 
+impl InterfaceKind {
+    /// Whether a guest's port becomes that one as it is open: its guest is not to notice that it is told to try less often.
+    pub fn can_become(&self, other: &Self) -> bool {
+        let (Self::VhostUser { client, options }, Self::VhostUser { client: c, options: o }) =
+            (self, other)
+        else {
+            return false;
+        };
+        let fixed = ["vhost-server-path", "vhost-max-queue-pairs"];
+        client == c && fixed.iter().all(|key| options.get(*key) == o.get(*key))
+    }
+}
+
 /// Kinds between which a running device cannot be carried over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

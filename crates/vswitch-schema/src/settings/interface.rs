@@ -189,7 +189,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     OPTIONS.key_on(&["dpdkvhostuserclient"], "vhost-server-path", Text, "required", "Socket of the hypervisor."),
     OPTIONS.key_on(VHOST, "huge-pages", Bool, "true", "Put guest memory that packets pass through on huge pages."),
     OPTIONS.key_on(VHOST, "tx-retries-max", Int(0, 32), "8", "Attempts to hand a packet to a busy guest."),
-    OPTIONS.key_on(VHOST, "vhost-max-queue-pairs", Int(1, 1024), "", "Most queue pairs a guest may use."),
+    OPTIONS.key_on(VHOST, "vhost-max-queue-pairs", Int(1, 1024), "16", "Most queue pairs a guest may use; 16 at most."),
     // Devices for tests.
     OPTIONS.key_on(DUMMY, "pcap", Text, "", "File for packets in both directions."),
     OPTIONS.key_on(DUMMY, "rxq_pcap", Text, "", "File for packets received."),

@@ -41,7 +41,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     SWITCH.key("n-offload-threads", Int(1, 10), "1", "Threads that offload flows."),
     SWITCH.key("offload-rebalance", Bool, "false", "Move busy flows to the card and idle ones away from it."),
     SWITCH.key("tc-policy", Word(&["none", "skip_sw", "skip_hw"]), "none", "Where kernel traffic control puts flows."),
-    SWITCH.key("userspace-tso-enable", Bool, "false", "Let large TCP segments cross the userspace datapath."),
+    SWITCH.key("userspace-tso-enable", Bool, "", "Let large TCP segments cross the userspace datapath. They do so in any case."),
     // The userspace datapath.
     SWITCH.key("pmd-cpu-mask", CpuMask, "half of the processors that the process may use, none in particular", "Processors of the threads that move packets: one for each, confined to it."),
     SWITCH.key("pmd-rxq-assign", Word(&["cycles", "roundrobin", "group"]), "cycles", "How receive queues are spread over processors."),

@@ -9,7 +9,7 @@ use pipeline::{OfPort, PortKind};
 use slowpath::State;
 use unixctl::{Args, Registry};
 
-use super::datapaths::find;
+use super::workers::plane_named;
 use crate::daemon::Daemon;
 use crate::desired::parse_mac;
 
@@ -158,7 +158,7 @@ fn lacp_show_stats(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
 
 /// The buckets of bonds that are to be spread without going round through the datapath.
 fn datapath_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
-    let plane = find(daemon, args.arg(0))?;
+    let plane = plane_named(daemon, args)?;
     Ok(plane.slow.with(|state, _| {
         let mut out = String::new();
         for (at, aggregate) in state.aggregates() {

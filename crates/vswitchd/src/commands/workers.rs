@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use datapath::{Perf, Share, Sleep, Stage, WorkerInfo};
+use netdev::RxState;
 use unixctl::{Args, Registry};
 
 use super::{history, strings};
@@ -110,11 +111,12 @@ fn rxq_show(daemon: &mut Daemon, args: &Args) -> Reply {
         }
         heading(&mut out, &worker);
         let _ = writeln!(out, "  isolated : {}", worker.isolated);
-        for queue in &worker.queues {
+        for queue in worker.queues.iter().filter(|queue| queue.state != RxState::Spare) {
+            let state = if queue.state == RxState::Enabled { "(enabled) " } else { "(disabled)" };
             let name = names.get(&queue.port).map_or("", String::as_str);
             let _ = writeln!(
                 out,
-                "  port: {name:<16}  queue-id: {:2} (enabled)   pmd usage: {}",
+                "  port: {name:<16}  queue-id: {:2} {state}  pmd usage: {}",
                 queue.queue,
                 share(queue.usage)
             );

@@ -18,8 +18,12 @@ pub(super) fn vhost_user(row: &tables::Interface, client: bool) -> InterfaceKind
             |text: &&String| settings::check("Interface", "options", key, text, &row.kind).is_ok();
         (key, row.options.get(key).filter(is_fine))
     };
-    let path = ("vhost-server-path", path.filter(|_| client));
-    let options = [path, checked("tx-retries-max"), checked("huge-pages")];
+    let options = [
+        ("vhost-server-path", path.filter(|_| client)),
+        checked("tx-retries-max"),
+        checked("vhost-max-queue-pairs"),
+        checked("huge-pages"),
+    ];
     let options = options.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?.clone())));
     InterfaceKind::VhostUser { client, options: options.collect() }
 }

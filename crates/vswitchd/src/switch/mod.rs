@@ -405,6 +405,11 @@ impl Switch {
                     // What it asks of packets may be another tunnel's by now.
                     live.is_placed &= self.kind_of(bridge, wanted) == Some(&wanted.kind);
                     set_up_device(&mut live, wanted, wanted.name == bridge);
+                    if let (Some(device), InterfaceKind::VhostUser { options, .. }) =
+                        (&live.device, &wanted.kind)
+                    {
+                        device.retune(options);
+                    }
                     if let (Some(dp), Some((_, plane))) = (live.dp, self.bridge(bridge)) {
                         plane.datapath.set_affinity(dp, &wanted.affinity);
                     }
@@ -439,7 +444,7 @@ impl Switch {
             (Some(a @ InterfaceKind::System(_)), b @ InterfaceKind::System(_)) => a != b,
             (Some(a @ InterfaceKind::Internal(_)), b @ InterfaceKind::Internal(_)) => a != b,
             (Some(a @ InterfaceKind::Tap(_)), b @ InterfaceKind::Tap(_)) => a != b,
-            (Some(was @ InterfaceKind::VhostUser { .. }), wanted) => was != wanted,
+            (Some(was @ InterfaceKind::VhostUser { .. }), wanted) => !was.can_become(wanted),
             (Some(was @ InterfaceKind::HostCard { .. }), wanted) => was != wanted,
             (Some(InterfaceKind::Tunnel(a)), InterfaceKind::Tunnel(b)) => {
                 a.device_name() != b.device_name()

@@ -89,14 +89,15 @@ impl Switch {
         Configuration { bridges, sources }
     }
 
-    /// Does what controllers ask of ports.
-    pub fn change_ports(&mut self) {
+    /// Does what controllers ask of ports. Says whether they asked for anything.
+    pub fn change_ports(&mut self) -> bool {
         let changes = self.mailbox.take();
         if changes.is_empty() {
-            return;
+            return false;
         }
         changes.iter().for_each(|change| self.change_port(change));
         self.publish();
+        true
     }
 
     /// Whoever asked may go on: OpenFlow knows how its ports are now.
