@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ impl Control {
         } else {
             self.converse(&mut channel, &mut session)
         };
-        if self.shared.config.huge_pages {
+        if self.shared.huge_pages.load(Ordering::Relaxed) {
             self.shared.port.settle();
         }
         self.tell_of_change();

@@ -131,6 +131,8 @@ struct Shared {
     too_long: Counter,
     /// How often a batch is tried again. Read with each batch.
     retries_max: AtomicU32,
+    /// Whether guest memory is put on huge pages from now on. What is there already stays.
+    huge_pages: AtomicBool,
     /// Batches that were tried again because the guest had made room.
     retries: Counter,
     /// Whether anybody wants it to be down. Read with each batch.
@@ -163,6 +165,7 @@ impl VhostUser {
             too_long: Counter::default(),
             retries: Counter::default(),
             retries_max: AtomicU32::new(config.retries),
+            huge_pages: AtomicBool::new(config.huge_pages),
             down: AtomicBool::new(false),
             receiving: AtomicU64::new(0),
             resets: AtomicU64::new(0),
@@ -338,6 +341,9 @@ impl Device for VhostUser {
     fn retune(&self, options: &BTreeMap<String, String>) {
         if let Ok(retries) = read_retries(options) {
             self.shared.retries_max.store(retries, Ordering::Relaxed);
+        }
+        if let Ok(huge_pages) = read_huge_pages(options) {
+            self.shared.huge_pages.store(huge_pages, Ordering::Relaxed);
         }
     }
 
