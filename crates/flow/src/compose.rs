@@ -86,11 +86,35 @@ pub fn compose_around(key: &FlowKey, payload: &[u8]) -> Result<Vec<u8>, ComposeE
     frame(key, None, payload)
 }
 
+/// The same with an Ethernet type as the key has it, though it be none. `None`: with the usual payload.
+pub fn compose_as_is(key: &FlowKey, payload: Option<&[u8]>) -> Result<Vec<u8>, ComposeError> {
+    let mut frame = assemble(key, None, payload.unwrap_or(&COUNTING))?;
+    if key.eth_type == eth_type::NONE {
+        put_length(&mut frame);
+    }
+    Ok(frame)
+}
+
 fn frame(key: &FlowKey, len: Option<usize>, payload: &[u8]) -> Result<Vec<u8>, ComposeError> {
     let is_length = key.eth_type == 0 || key.eth_type == eth_type::NONE;
     if key.eth_type < eth_type::MIN && !is_length {
         return Err(ComposeError::EthType(key.eth_type));
     }
+    let mut frame = assemble(key, len, payload)?;
+    if is_length {
+        put_length(&mut frame);
+    }
+    Ok(frame)
+}
+
+/// Puts the frame's length where an Ethernet type would be, as IEEE 802.3 has it.
+fn put_length(frame: &mut [u8]) {
+    let at = frame.len().min(EthernetHeader::LEN);
+    let length = frame.len() as u16;
+    frame[at - 2..at].copy_from_slice(&length.to_be_bytes());
+}
+
+fn assemble(key: &FlowKey, len: Option<usize>, payload: &[u8]) -> Result<Vec<u8>, ComposeError> {
     let mut frame = [key.eth_dst, key.eth_src].concat();
     for tag in key.vlans.iter().take_while(|tag| tag.is_present()) {
         frame.extend(tag.tpid.to_be_bytes());
@@ -105,11 +129,6 @@ fn frame(key: &FlowKey, len: Option<usize>, payload: &[u8]) -> Result<Vec<u8>, C
     let body = network_layer(key, fill)?;
     frame.extend(body);
     frame.resize(len.unwrap_or(0).max(frame.len()), 0);
-    if is_length {
-        let at = frame.len().min(EthernetHeader::LEN);
-        let length = frame.len() as u16;
-        frame[at - 2..at].copy_from_slice(&length.to_be_bytes());
-    }
     Ok(frame)
 }
 
@@ -169,7 +188,7 @@ fn arp(key: &FlowKey) -> ArpHeader {
 fn mpls(key: &FlowKey) -> Vec<u8> {
     const BOTTOM: u32 = 0x100;
     let mut bytes = vec![];
-    for label in key.mpls.iter().take_while(|label| **label != 0) {
+    for label in &key.mpls {
         bytes.extend(label.to_be_bytes());
         if label & BOTTOM != 0 {
             break;

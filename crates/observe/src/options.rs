@@ -57,6 +57,9 @@ impl Opt {
 /// `--help` and `--version`, which every program has.
 pub const COMMON: &[Opt] = &[Opt::flag("help").short('h'), Opt::flag("version").short('V')];
 
+/// `--option`, by which some programs list what they take.
+pub const LISTING: Opt = Opt::flag("option").short('o');
+
 /// What stands where on a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
@@ -89,8 +92,15 @@ impl Options {
         // What is not UTF-8 cannot be meant for us; the replacement character will show in the error.
         let args: Vec<String> =
             args.into_iter().map(|a| a.to_string_lossy().into_owned()).collect();
+        let mut table: Vec<Opt> = Vec::new();
+        for option in tables.iter().copied().flatten() {
+            // What several tables have counts once, where it stands first.
+            if table.iter().all(|known| known.long != option.long) {
+                table.push(*option);
+            }
+        }
         Options {
-            table: tables.concat(),
+            table,
             stop_at_operand: false,
             args: args.into_iter(),
             group: String::new(),
@@ -137,6 +147,23 @@ impl Options {
                 }
             }
         }
+    }
+
+    /// What [`LISTING`] asks for: each option by its long name and its short one.
+    pub fn listing(&self) -> String {
+        let mut text = String::new();
+        for option in &self.table {
+            let (long, short) = match option.arg {
+                HasArg::No => ("", ""),
+                HasArg::Required => ("=ARG", "ARG"),
+                HasArg::Optional => ("=[ARG]", "[ARG]"),
+            };
+            text += &format!("--{}{long}\n", option.long);
+            if let Some(c) = option.short {
+                text += &format!("-{c} {short}\n");
+            }
+        }
+        text
     }
 
     /// The operands: what is no option, in order.

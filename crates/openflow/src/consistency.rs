@@ -15,23 +15,30 @@ use crate::matching::Match;
 use crate::port::Port;
 use crate::version::Protocols;
 
+/// The bit that says that there is a tag.
+const TAGGED: u16 = 0x1000;
+
 /// A walk along the actions, with what is known of packets at each.
+#[derive(Clone)]
 struct Walk<'a> {
     /// The rule's own match until an action changes it.
     packet: Cow<'a, Match>,
+    /// Whether it has a second tag behind the one that matches can see.
+    has_inner_tag: bool,
     /// Who accepts it: OpenFlow 1.0 lets packets pass that an action does not fit, later versions refuse such actions.
     protocols: Protocols,
 }
 
 /// Checks what a rule of `table` does with packets that `m` matches. Gives the protocols in which that is acceptable.
 pub fn check(all: &Instructions, m: &Match, table: Option<u8>) -> Result<Protocols, Code> {
-    let mut walk = Walk { packet: Cow::Borrowed(m), protocols: Protocols::ANY };
+    let mut walk =
+        Walk { packet: Cow::Borrowed(m), has_inner_tag: false, protocols: Protocols::ANY };
     let meter = all.meter.map(Action::Meter);
     walk.list(meter.as_slice())?;
     walk.list(&all.apply)?;
     if let Some(set) = &all.write_actions {
         // When it is done, packets may be other ones: so protocols do not depend on what they are now.
-        let mut later = Walk { packet: walk.packet.clone(), protocols: Protocols::ANY };
+        let mut later = Walk { protocols: Protocols::ANY, ..walk.clone() };
         later.list(set)?;
     }
     if let Some(next) = all.goto_table
@@ -80,7 +87,8 @@ impl Walk<'_> {
     }
 
     fn set_vlan(&mut self) {
-        let tci = self.packet.get(Field::VlanTci).map_or(0, |(tci, _)| tci.int()) | 0x1000;
+        let tci =
+            self.packet.get(Field::VlanTci).map_or(0, |(tci, _)| tci.int()) | u128::from(TAGGED);
         self.packet.to_mut().set_exact(Field::VlanTci, tci);
     }
 
@@ -116,10 +124,16 @@ impl Walk<'_> {
                 if !self.has_vlan() {
                     self.protocols = self.protocols.and(Protocols::OF10.or(Protocols::NXM));
                 }
-                self.packet.to_mut().set_exact(Field::VlanTci, 0u8);
+                let next = if self.has_inner_tag { TAGGED } else { 0 };
+                self.has_inner_tag = false;
+                self.packet.to_mut().set_exact(Field::VlanTci, next);
             }
             Action::PushVlan(_) => {
                 if self.has_vlan() {
+                    if self.has_inner_tag {
+                        return Err(Code::OFPBAC_BAD_TAG);
+                    }
+                    self.has_inner_tag = true;
                     // A second tag, which needs more than one.
                     self.protocols = self.protocols.and(Protocols::OXM.or(Protocols::OF11));
                 }
@@ -150,6 +164,7 @@ impl Walk<'_> {
                     return INCONSISTENT;
                 }
                 // Tags are behind the new header, as all else is.
+                self.has_inner_tag = false;
                 self.packet.to_mut().set_exact(Field::VlanTci, 0u8);
                 self.become_kind(*kind);
             }
@@ -159,6 +174,7 @@ impl Walk<'_> {
                 }
                 // Nobody has seen what is behind it.
                 self.packet = Cow::Owned(Match::any());
+                self.has_inner_tag = false;
             }
             Action::SetField { field, value, .. } => {
                 // There is no id to set where there is no tag.
@@ -187,7 +203,7 @@ impl Walk<'_> {
             }
             Action::FinTimeout { .. } => self.should(Prereq::Tcp),
             Action::Clone(actions) => {
-                let mut inner = Walk { packet: self.packet.clone(), protocols: self.protocols };
+                let mut inner = self.clone();
                 inner.list(actions)?;
                 self.protocols = inner.protocols;
             }
@@ -229,7 +245,11 @@ impl Walk<'_> {
     /// What is learned from packets must be in them; and what learned rules match and change, in packets that they match, as far
     /// as is known already: from values, not from those of fields.
     fn learn(&self, learn: &Learn) -> Result<(), Code> {
-        let mut learned = Walk { packet: Cow::Owned(Match::any()), protocols: Protocols::ANY };
+        let mut learned = Walk {
+            packet: Cow::Owned(Match::any()),
+            has_inner_tag: false,
+            protocols: Protocols::ANY,
+        };
         for spec in &learn.specs {
             if let Source::Field(part) = &spec.source {
                 self.part(part)?;

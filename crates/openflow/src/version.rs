@@ -25,16 +25,9 @@ impl Version {
         Version::ALL.into_iter().find(|v| *v as u8 == number)
     }
 
-    /// `OpenFlow13`, or any other spelling that people use: `OpenFlow1.3`, `1.3`.
+    /// `OpenFlow13`, in upper or lower case.
     pub fn parse(text: &str) -> Option<Version> {
-        let text = text.to_ascii_lowercase();
-        let digits: String =
-            text.strip_prefix("openflow").unwrap_or(&text).chars().filter(|c| *c != '.').collect();
-        let minor: u8 = digits.strip_prefix('1')?.parse().ok()?;
-        if digits.len() != 2 {
-            return None;
-        }
-        Version::from_wire(minor + 1)
+        Version::ALL.into_iter().find(|version| version.to_string().eq_ignore_ascii_case(text))
     }
 
     /// Its place among all versions.

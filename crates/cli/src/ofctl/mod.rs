@@ -216,7 +216,7 @@ const COMMANDS: &[Command] = &[
     command("ofp-print", "hex [verbosity]", 1, 2, print::ofp_print),
     command("encode-hello", "bitmap", 1, 1, print::hello),
     command("parse-key-value", "text...", 1, usize::MAX, parse::key_value),
-    command("compose-packet", "flow", 1, 1, packets::compose),
+    command("compose-packet", "flow [payload]", 1, 2, packets::compose),
     command("parse-packet", "", 0, 0, packets::parse),
 ];
 
@@ -279,6 +279,19 @@ fn execute(context: &mut Context<'_>, args: impl IntoIterator<Item = OsString>) 
 impl Context<'_> {
     fn print(&mut self, text: &str) {
         let _ = self.out.write_all(text.as_bytes());
+    }
+
+    /// Flows and what they do, in colours if that was asked for.
+    fn show(&mut self, text: &str) {
+        let painted = self.painted(text.to_owned());
+        self.print(&painted);
+    }
+
+    fn painted(&self, text: String) -> String {
+        match &self.settings.colors {
+            Some(palette) => palette.paint(&text),
+            None => text,
+        }
     }
 
     /// For standard error.

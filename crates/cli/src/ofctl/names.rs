@@ -83,7 +83,7 @@ pub(super) fn show(
     more: u8,
 ) -> Result<String, Stop> {
     let names = to_show(context, switch)?;
-    Ok(print_named(message, &names, context.more_verbose(more)))
+    Ok(context.painted(print_named(message, &names, context.more_verbose(more))))
 }
 
 /// Reads what people wrote, by `parse`; names are understood, unless they are not to be.

@@ -1,37 +1,49 @@
 //! The command line's options.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 
-use observe::options::{COMMON, HasArg, Opt, Options};
+use observe::options::{LISTING, Opt, Options};
 use observe::{Vlog, alarm, daemon, version};
 use ofconn::Versions;
 use openflow::field::Field;
 use openflow::message::packet_in::PacketInForm;
+use openflow::text::color::Palette;
 use openflow::text::message::Verbosity;
 use openflow::{Protocol, Protocols, Version};
 
 use super::{Context, PROGRAM, Stop, help};
 
+/// In the order in which `--option` lists them, and getopt what an abbreviation may mean.
+const TABLES: [&[Opt]; 5] =
+    [OWN, daemon::OPTIONS, VERSIONS, daemon::VLOG_OPTIONS, daemon::SSL_OPTIONS];
+
 const OWN: &[Opt] = &[
-    Opt { long: "protocols", short: Some('O'), arg: HasArg::Required },
-    Opt { long: "flow-format", short: Some('F'), arg: HasArg::Required },
-    Opt { long: "packet-in-format", short: Some('P'), arg: HasArg::Required },
-    Opt { long: "more", short: Some('m'), arg: HasArg::No },
-    Opt { long: "timeout", short: Some('t'), arg: HasArg::Required },
+    Opt::value("timeout").short('t'),
     Opt::flag("strict"),
-    Opt::flag("bundle"),
-    Opt::flag("may-create"),
-    Opt::flag("read-only"),
     Opt::flag("readd"),
+    Opt::value("flow-format").short('F'),
+    Opt::value("packet-in-format").short('P'),
+    Opt::flag("more").short('m'),
     Opt::flag("timestamp"),
+    Opt::optional("sort"),
+    Opt::optional("rsort"),
     Opt::flag("names"),
     Opt::flag("no-names"),
     Opt::flag("stats"),
     Opt::flag("no-stats"),
-    Opt::optional("sort"),
-    Opt::optional("rsort"),
+    Opt::value("unixctl"),
+    Opt::flag("help").short('h'),
+    LISTING,
+    Opt::flag("bundle"),
     Opt::optional("color"),
+    Opt::flag("may-create"),
+    Opt::flag("pcap"),
+    Opt::flag("raw"),
+    Opt::flag("read-only"),
 ];
+
+const VERSIONS: &[Opt] = &[Opt::flag("version").short('V'), Opt::value("protocols").short('O')];
 
 /// By what flows are sorted: a field, or the priority; upwards or downwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +65,10 @@ pub(super) struct Settings {
     pub(super) read_only: bool,
     pub(super) readd: bool,
     pub(super) timestamp: bool,
+    /// Whether packets are written as a capture.
+    pub(super) pcap: bool,
+    /// How text is coloured, if it is.
+    pub(super) colors: Option<Palette>,
     /// Whether ports and tables are called by their names; if nobody said so, they are understood, and shown to people.
     pub(super) names: Option<bool>,
     pub(super) stats: bool,
@@ -72,6 +88,8 @@ impl Default for Settings {
             read_only: false,
             readd: false,
             timestamp: false,
+            pcap: false,
+            colors: None,
             names: None,
             stats: true,
             sort: Vec::new(),
@@ -88,9 +106,9 @@ pub(super) fn read(
     args: impl IntoIterator<Item = OsString>,
     vlog: &Vlog,
 ) -> Result<Option<Vec<String>>, Stop> {
-    let tables = [OWN, COMMON, daemon::OPTIONS, daemon::VLOG_OPTIONS, daemon::SSL_OPTIONS];
-    let mut options = Options::new(&tables, args);
-    let (mut versions, mut formats, mut timeout) = (None, Protocols::ANY, None);
+    let mut options =
+        Options::new(&TABLES, args).without("peer-ca-cert").without("bootstrap-ca-cert");
+    let (mut versions, mut usable_formats, mut timeout) = (None, Protocols::ANY, None);
     while let Some(option) = options.next()? {
         let settings = &mut context.settings;
         match option.name {
@@ -99,7 +117,7 @@ pub(super) fn read(
                 let named = protocols(option.arg())?;
                 versions = Some(if named.is_empty() { Protocols::ANY } else { named });
             }
-            "flow-format" => formats = format(option.arg())?,
+            "flow-format" => usable_formats = formats(option.arg())?,
             "packet-in-format" => settings.packet_in_form = Some(packet_in_form(option.arg())?),
             "more" => settings.verbosity.0 = settings.verbosity.0.saturating_add(1),
             "timeout" => timeout = Some(alarm::parse(option.arg(), 't')?),
@@ -115,7 +133,18 @@ pub(super) fn read(
             "no-stats" => settings.stats = false,
             "sort" => settings.sort.push(criterion(option.value.as_deref(), false)?),
             "rsort" => settings.sort.push(criterion(option.value.as_deref(), true)?),
-            "color" => color(option.value.as_deref())?,
+            "color" => {
+                let environment = || std::env::var("OVS_COLORS").unwrap_or_default();
+                let wanted = color(option.value.as_deref())?;
+                settings.colors = wanted.then(|| Palette::parse(&environment()));
+            }
+            "pcap" => settings.pcap = true,
+            // It changes nothing in the reference either.
+            "raw" => {}
+            "option" => {
+                context.print(&options.listing());
+                return Ok(None);
+            }
             "help" => {
                 help::help(context, &[])?;
                 return Ok(None);
@@ -135,7 +164,7 @@ pub(super) fn read(
     if let Some(first) = settings.sort.first().copied() {
         settings.sort.push(Criterion { field: None, descending: first.descending });
     }
-    settings.protocols = usable(versions, formats, settings)?;
+    settings.protocols = usable(versions, usable_formats, settings)?;
     if let Some(timeout) = alarm::timeout(timeout) {
         alarm::start(timeout);
     }
@@ -183,10 +212,15 @@ fn criterion(field: Option<&str>, descending: bool) -> Result<Criterion, String>
     Ok(Criterion { field, descending })
 }
 
-/// `--color`: accepted; nothing is coloured.
-fn color(when: Option<&str>) -> Result<(), String> {
+/// `--color`: without a word it is for terminals that have colours.
+fn color(when: Option<&str>) -> Result<bool, String> {
     match when {
-        None | Some("always" | "never" | "auto") => Ok(()),
+        Some("always") => Ok(true),
+        Some("never") => Ok(false),
+        None | Some("auto") => {
+            let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+            Ok(!dumb && std::io::stdout().is_terminal())
+        }
         Some(other) => Err(format!("incorrect value `{other}' for --color")),
     }
 }
@@ -213,17 +247,24 @@ pub(super) fn of_version(name: &str) -> Result<Version, String> {
     Version::parse(name).ok_or_else(|| format!("Unknown OpenFlow version: \"{name}\""))
 }
 
-/// `--flow-format`: one protocol, or all of a family, by name.
-fn format(text: &str) -> Result<Protocols, String> {
-    let named = Protocol::ALL.into_iter().find(|p| p.to_string() == text);
-    match text {
-        "" => Err(": no flow protocol specified".to_owned()),
+/// `--flow-format`: protocols, or all of a family, by name.
+fn formats(text: &str) -> Result<Protocols, String> {
+    let mut names = text.split([',', ' ']).filter(|name| !name.is_empty()).peekable();
+    if names.peek().is_none() {
+        return Err(format!("{text}: no flow protocol specified"));
+    }
+    names.try_fold(Protocols::NONE, |set, name| Ok(set.or(format(name)?)))
+}
+
+fn format(name: &str) -> Result<Protocols, String> {
+    let named = Protocol::ALL.into_iter().find(|p| p.to_string() == name);
+    match name {
         "any" => Ok(Protocols::ANY),
         "OpenFlow10" => Ok(Protocols::OF10),
         "NXM" => Ok(Protocols::NXM),
         "OXM" => Ok(Protocols::OXM),
         _ => named
             .map(|p| Protocols::of_version(p.version()).and(Protocols::only(p)))
-            .ok_or_else(|| format!("{text}: unknown flow protocol")),
+            .ok_or_else(|| format!("{name}: unknown flow protocol")),
     }
 }

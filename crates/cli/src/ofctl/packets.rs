@@ -3,22 +3,22 @@
 use std::io::Cursor;
 
 use flow::Metadata;
-use openflow::message::flow_mod::Command;
-use openflow::text::flow::parse_flow;
+use openflow::text::exact::parse_exact;
 use openflow::text::message::{packet_dump, packet_line};
 use openflow::{Field, Port};
 use packet::pcap;
 use pipeline::{Key, MatchKey, Options};
 use xlate::flow_text;
 
-use super::{Context, End, Stop};
+use super::{Context, End, Stop, hex};
 
 /// Prints a packet of which a flow is seen. Not every flow is a packet's: says so if another one is seen.
 pub(super) fn compose(context: &mut Context<'_>, args: &[String]) -> End {
-    let mut matching = parse_flow(&args[0], Command::Delete)?.flow.matching;
-    if matching.is_ethernet() {
-        matching.clear(Field::PacketType);
-    }
+    let matching = parse_exact(&args[0])?;
+    let payload = args
+        .get(1)
+        .map(|text| hex(text).map_err(|_| format!("{text}: trailing garbage in packet data")));
+    let payload = payload.transpose()?;
     let in_port = matching.exact(Field::InPort).map_or(Port::NONE, |p| Port(p as u16));
     let pattern =
         MatchKey::new(&matching, &Options::NONE).ok_or("no packet has options of tunnels")?;
@@ -29,8 +29,15 @@ pub(super) fn compose(context: &mut Context<'_>, args: &[String]) -> End {
             tag.tpid = packet::wire::ethernet::eth_type::VLAN;
         }
     }
-    let frame = flow::compose::compose(&wanted.flow, None).map_err(|error| error.to_string())?;
-    context.print(&packet_dump(&frame));
+    let frame = flow::compose::compose_as_is(&wanted.flow, payload.as_deref());
+    let frame = frame.map_err(|error| error.to_string())?;
+    if context.settings.pcap {
+        let time = context.clock.wall();
+        // A reader that has gone away is no reason to complain.
+        let _ = pcap::Writer::new(&mut *context.out).and_then(|mut w| w.write(time, &frame));
+    } else {
+        context.print(&packet_dump(&frame));
+    }
     let specified = flow_text(&wanted, &Options::NONE);
     let extracted = seen(&frame).unwrap_or_default();
     if specified == extracted {

@@ -1,6 +1,5 @@
 //! From text to messages.
 
-use super::options::of_version;
 use super::{Context, End};
 use openflow::message::Message;
 use openflow::message::flow_mod::Command;
@@ -46,10 +45,14 @@ fn print_flows(context: &mut Context<'_>, flows: Vec<ParsedFlow>) -> End {
         .preferred()
         .ok_or_else(|| "no usable protocol".to_owned())?;
     context.print(&format!("chosen protocol: {protocol}\n"));
+    if Protocols::OF10.has(protocol) {
+        // Who prints such a message reads it, and leaves out the same once more.
+        flows.iter().for_each(report);
+    }
     for (i, parsed) in flows.into_iter().enumerate() {
         let message = Message::FlowMod(Box::new(parsed.flow));
         let bytes = encode(&message, protocol, i as u32 + 1).map_err(|e| e.to_string())?;
-        context.print(&print(&bytes, context.settings.verbosity));
+        context.show(&print(&bytes, context.settings.verbosity));
     }
     Ok(())
 }
@@ -63,7 +66,7 @@ pub(super) fn group(context: &mut Context<'_>, args: &[String]) -> End {
     context.print(&format!("chosen version: {}\n", protocol.version()));
     let message = Message::GroupMod(Box::new(parsed.change));
     let bytes = encode(&message, protocol, 1).map_err(|e| e.to_string())?;
-    context.print(&print(&bytes, context.settings.verbosity));
+    context.show(&print(&bytes, context.settings.verbosity));
     Ok(())
 }
 
@@ -72,20 +75,29 @@ pub(super) fn nxm(context: &mut Context<'_>, _: &[String]) -> End {
 }
 
 pub(super) fn oxm(context: &mut Context<'_>, args: &[String]) -> End {
-    let version = of_version(&args[0])?;
-    if version < Version::V12 {
-        return Err("only OpenFlow 1.2 and later versions have OXM".into());
-    }
-    extensible(context, version)
+    let version = Version::parse(&args[0]).filter(|version| *version >= Version::V12);
+    extensible(context, version.ok_or_else(|| format!("{}: not a valid version for OXM", args[0]))?)
 }
 
 /// Reads lists of fields, and prints what they mean, written anew.
 fn extensible(context: &mut Context<'_>, version: Version) -> End {
     let strictness = if context.settings.strict { Strictness::Strict } else { Strictness::Loose };
-    for line in context.input_lines()? {
-        let bytes = oxm_text::parse_list(&line)?;
+    let input = context.read_input()?;
+    for line in String::from_utf8_lossy(&input).lines() {
+        // Comments on lines of their own, and empty lines, are repeated.
+        let (text, comment) = line.split_at(line.find('#').unwrap_or(line.len()));
+        let text = text.trim();
+        if text.is_empty() {
+            let whole = line.starts_with('#');
+            context.print(&format!("{}\n", if whole { comment } else { "" }));
+            continue;
+        }
+        let bytes = oxm_text::parse_list(text)?;
         let text = match read(Reader::new(&bytes, "match"), strictness, true) {
-            Ok((m, cookie)) => {
+            Ok((mut m, cookie)) => {
+                m.normalize();
+                // The cookie is of Nicira's matches alone.
+                let cookie = cookie.filter(|_| version < Version::V12);
                 let mut w = Writer::new();
                 write(&mut w, &m, version, cookie);
                 oxm_text::format(&w.into_bytes())

@@ -1,6 +1,5 @@
 //! From bytes to text.
 
-use super::options::of_version;
 use super::{Context, End, hex, hex_data};
 use openflow::error::Code;
 use openflow::field::{Field, Value};
@@ -16,11 +15,17 @@ use openflow::{Match, Protocols, Version};
 pub(super) fn ofp_print(context: &mut Context<'_>, args: &[String]) -> End {
     let bytes = hex(&args[0])?;
     let verbosity = match args.get(1) {
-        Some(level) => Verbosity(level.parse().map_err(|_| format!("{level}: bad verbosity"))?),
+        // Like atoi(): what does not begin with a number is none.
+        Some(level) => Verbosity(leading_number(level)),
         None => Verbosity(2),
     };
-    context.print(&print(&bytes, verbosity));
+    context.show(&print(&bytes, verbosity));
     Ok(())
+}
+
+fn leading_number(text: &str) -> u8 {
+    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(if digits.is_empty() { 0 } else { u8::MAX })
 }
 
 pub(super) fn ofp_parse(context: &mut Context<'_>, args: &[String]) -> End {
@@ -37,15 +42,19 @@ pub(super) fn ofp_parse(context: &mut Context<'_>, args: &[String]) -> End {
         let Some((message, behind)) = rest.split_at_checked(len) else {
             return Err(format!("{}: unexpected end of file mid-message", args[0]).into());
         };
-        context.print(&print(message, Verbosity(context.settings.verbosity.0.saturating_add(2))));
+        context.show(&print(message, context.more_verbose(2)));
         rest = behind;
     }
     Ok(())
 }
 
+fn version_named(name: &str) -> Result<Version, String> {
+    Version::parse(name).ok_or_else(|| format!("{name}: not a valid OpenFlow version"))
+}
+
 /// Prints actions, and where the bytes that we would write for them differ.
 pub(super) fn actions(context: &mut Context<'_>, args: &[String]) -> End {
-    let version = of_version(&args[0])?;
+    let version = version_named(&args[0])?;
     for line in context.input_lines()? {
         let bytes = hex_data(&line)?;
         let text = match wire_action::read(Reader::new(&bytes, "actions"), version) {
@@ -63,7 +72,7 @@ pub(super) fn actions(context: &mut Context<'_>, args: &[String]) -> End {
 }
 
 pub(super) fn instructions(context: &mut Context<'_>, args: &[String]) -> End {
-    let version = of_version(&args[0])?;
+    let version = version_named(&args[0])?;
     for line in context.input_lines()? {
         let bytes = hex_data(&line)?;
         let reader = Reader::new(&bytes, "instructions");
@@ -90,16 +99,24 @@ fn differences(before: &[u8], after: &[u8]) -> String {
         .collect()
 }
 
+fn has_bytes(bytes: &[u8], expected: usize) -> End {
+    if bytes.len() == expected {
+        return Ok(());
+    }
+    Err(format!("Input is {} bytes, expected {expected}", bytes.len()).into())
+}
+
 pub(super) fn match10(context: &mut Context<'_>, _: &[String]) -> End {
     for line in context.input_lines()? {
         let bytes = hex_data(&line)?;
+        has_bytes(&bytes, 40)?;
         let text = match legacy::read10(&mut Reader::new(&bytes, "match")) {
             Ok(m) => {
                 let mut w = Writer::new();
                 legacy::write10(&mut w, &m);
                 format!("{m}\n{}", differences(&bytes, &w.into_bytes()))
             }
-            Err(_) => format!("Input has {} bytes but 40 were expected\n", bytes.len()),
+            Err(error) => format!("bad ofp10_match: {}\n", error.code),
         };
         context.print(&format!("{text}\n"));
     }
@@ -109,6 +126,7 @@ pub(super) fn match10(context: &mut Context<'_>, _: &[String]) -> End {
 pub(super) fn match11(context: &mut Context<'_>, _: &[String]) -> End {
     for line in context.input_lines()? {
         let bytes = hex_data(&line)?;
+        has_bytes(&bytes, 88)?;
         let text = match legacy::read11(&mut Reader::new(&bytes, "match")) {
             Ok(m) => {
                 let mut w = Writer::new();
@@ -144,17 +162,25 @@ pub(super) fn error_reply(context: &mut Context<'_>, args: &[String]) -> End {
     let request = hex_data(&args[1])?;
     let header = Header::peek(&request).ok_or_else(|| "Request too short".to_owned())?;
     if usize::from(header.len) != request.len() {
-        return Err("Request size does not match length in request header".into());
+        return Err("Request size inconsistent".into());
     }
-    let version = Version::from_wire(header.version)
-        .ok_or_else(|| format!("OpenFlow version {:#x} is not known", header.version))?;
+    // Whoever speaks a version that nobody knows understands the first one best.
+    let known = Version::from_wire(header.version);
+    let version = known.unwrap_or(Version::V10);
+    if known.is_none() {
+        let number = header.version;
+        log::error!(target: "ofp_errors", "cannot encode error for unknown OpenFlow version {number:#04x}");
+    } else if code.number(version).is_none() {
+        let version = version.dotted();
+        log::error!(target: "ofp_errors", "cannot encode {code} for OpenFlow {version}");
+    }
     let message = Message::Error(error_about(code, version, &request));
     send_to_screen(context, &message, version, header.xid)
 }
 
 pub(super) fn hello(context: &mut Context<'_>, args: &[String]) -> End {
     let bad = || format!("{}: not a bitmap of OpenFlow versions", args[0]);
-    let versions: u32 = openflow::text::number::parse(&args[0]).ok_or_else(bad)?;
+    let versions = leading_bitmap(&args[0]).ok_or_else(bad)?;
     let highest = (1..=31).rev().find(|version| versions >> version & 1 == 1).ok_or_else(bad)?;
     let version = Version::from_wire(highest).ok_or_else(bad)?;
     let message = Message::Hello(Hello { versions: versions & !1, unknown: false });
@@ -163,6 +189,15 @@ pub(super) fn hello(context: &mut Context<'_>, args: &[String]) -> End {
     context.print(&plain_dump(&bytes));
     context.print(&print(&bytes, Verbosity(0)));
     Ok(())
+}
+
+/// Like strtol(): what follows the number does not matter.
+fn leading_bitmap(text: &str) -> Option<u32> {
+    let end = if text.starts_with("0x") || text.starts_with("0X") { 2 } else { 0 };
+    let digits = text[end..]
+        .chars()
+        .take_while(|c| if end == 2 { c.is_ascii_hexdigit() } else { c.is_ascii_digit() });
+    openflow::text::number::parse(&text[..end + digits.count()])
 }
 
 fn send_to_screen(context: &mut Context<'_>, message: &Message, version: Version, xid: u32) -> End {
@@ -184,12 +219,17 @@ fn plain_dump(bytes: &[u8]) -> String {
     out
 }
 
+/// Like strtoul() with base 16, of which sixteen bits count.
+fn leading_hex(text: &str) -> u16 {
+    let text = text.trim_start();
+    let text = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let digits = text.chars().map_while(|c| c.to_digit(16));
+    digits.fold(0u16, |number, digit| number << 4 | digit as u16)
+}
+
 /// What each form of match makes of a VLAN tag.
 pub(super) fn check_vlan(context: &mut Context<'_>, args: &[String]) -> End {
-    let number = |text: &str| {
-        u16::from_str_radix(text, 16).map_err(|_| format!("{text}: not a 16-bit hex number"))
-    };
-    let (tci, mask) = (number(&args[0])?, number(&args[1])?);
+    let (tci, mask) = (leading_hex(&args[0]), leading_hex(&args[1]));
     let mut m = Match::any();
     m.set(Field::VlanTci, &Value::Int(tci.into()), &Value::Int(mask.into()));
     let tag = |m: &Match| m.get(Field::VlanTci).map_or((0, 0), |(t, m)| (t.int(), m.int()));

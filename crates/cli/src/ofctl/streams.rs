@@ -134,7 +134,7 @@ pub(super) fn ofp_parse_pcap(context: &mut Context<'_>, args: &[String]) -> End 
             let (src, dst) = (show(direction.src), show(direction.dst));
             let verbosity = Verbosity(context.settings.verbosity.0.saturating_add(1));
             let text = print(&message, verbosity);
-            context.print(&format!("{separator}{src} > {dst}:\n{text}"));
+            context.show(&format!("{separator}{src} > {dst}:\n{text}"));
             separator = "\n";
         }
     }

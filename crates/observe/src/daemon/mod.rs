@@ -26,11 +26,11 @@ pub use user::Keep;
 /// How a daemon runs.
 pub const OPTIONS: &[Opt] = &[
     Opt::flag("detach"),
+    Opt::flag("no-self-confinement"),
     Opt::flag("no-chdir"),
     Opt::optional("pidfile"),
     Opt::flag("overwrite-pidfile"),
     Opt::flag("monitor"),
-    Opt::flag("no-self-confinement"),
     Opt::value("user"),
     Opt::value("unixctl"),
 ];

@@ -4,6 +4,7 @@ use super::action::{Parsed, parse_instructions_named};
 use super::key_value::pairs;
 use super::names::Names;
 use super::number::parse;
+use crate::Match;
 use crate::consistency;
 use crate::error::Code;
 use crate::field::{Field, Prereq};
@@ -18,7 +19,19 @@ pub struct ParsedFlow {
     /// Who can carry it.
     pub protocols: Protocols,
     /// Whether parts of the match were left out, because packets that it matches do not have them: the match as it was.
-    pub normalized: Option<crate::Match>,
+    pub normalized: Option<Match>,
+}
+
+/// The match as it was, if what is left out of it is worth a word: of fields that only later versions have nobody speaks.
+fn unneeded(matching: &Match) -> Option<Match> {
+    let mut before = matching.clone();
+    for (field, ..) in matching.entries() {
+        let prereq = field.row().prereq;
+        if prereq == Prereq::Nsh || matches!(field, Field::IpFrag | Field::TcpFlags) {
+            before.clear(field);
+        }
+    }
+    before.clone().normalize().then_some(before)
 }
 
 /// Words that are no fields and need no value.
@@ -133,8 +146,8 @@ pub fn parse_flow_named(text: &str, command: Command, names: &Names) -> Result<P
         // A modification may have to add: then without a cookie.
         flow.new_cookie = 0;
     }
-    let before = flow.matching.clone();
-    let normalized = flow.matching.normalize().then_some(before);
+    let normalized = unneeded(&flow.matching);
+    flow.matching.normalize();
     Ok(ParsedFlow { flow, protocols, normalized })
 }
 

@@ -41,16 +41,16 @@ impl<'a> Iterator for Pairs<'a> {
         let pair = match rest.chars().next() {
             Some(':' | '=') => {
                 let (open, rest) = rest.split_at(1);
-                let (value, rest) = until(rest, is_separator);
+                let (value, rest) = until(rest, false, is_separator);
                 self.0 = rest;
                 Pair { value, open, ..none }
             }
             Some('(') => {
                 let (open, rest) = rest.split_at(1);
-                let (value, rest) = until(rest, |_| false);
+                let (value, rest) = until(rest, true, |_| false);
                 let rest = rest.strip_prefix(')').unwrap_or(rest);
                 let (arrow, rest) = match rest.strip_prefix("->") {
-                    Some(target) => until(target, is_separator),
+                    Some(target) => until(target, false, is_separator),
                     None => ("", rest),
                 };
                 self.0 = rest;
@@ -72,14 +72,14 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Splits before the first separator, or closing parenthesis, that is not inside of parentheses.
-fn until(text: &str, separates: impl Fn(char) -> bool) -> (&str, &str) {
+/// Splits before the first separator that is not inside of parentheses, or, within some, before what closes them.
+fn until(text: &str, in_parentheses: bool, separates: impl Fn(char) -> bool) -> (&str, &str) {
     let mut depth = 0u32;
     for (i, c) in text.char_indices() {
         match c {
             '(' => depth += 1,
-            ')' if depth == 0 => return text.split_at(i),
-            ')' => depth -= 1,
+            ')' if depth == 0 && in_parentheses => return text.split_at(i),
+            ')' => depth = depth.saturating_sub(1),
             c if depth == 0 && separates(c) => return text.split_at(i),
             _ => {}
         }

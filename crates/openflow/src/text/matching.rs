@@ -36,6 +36,11 @@ const SHORTHANDS: &[(&str, u16, u8)] = &[
     ("mplsm", eth_type::MPLS_MULTICAST, 0),
 ];
 
+/// The Ethernet type and the IP protocol (0: none) for which a word stands.
+pub(super) fn kind_by_name(name: &str) -> Option<(u16, u8)> {
+    SHORTHANDS.iter().find(|(word, ..)| *word == name).map(|(_, kind, proto)| (*kind, *proto))
+}
+
 /// The word for this Ethernet type and protocol, and whether it says the protocol too.
 fn shorthand(kind: u16, proto: Option<u8>) -> Option<(&'static str, bool)> {
     let find = |proto: u8| SHORTHANDS.iter().find(|(_, k, p)| (*k, *p) == (kind, proto));
@@ -349,7 +354,7 @@ impl Match {
         names: &Names,
     ) -> Option<Result<Protocols, String>> {
         let is_port = |field: &Field| matches!(field.row().format, Format::Port | Format::Port32);
-        match Field::by_name(key).filter(is_port).and_then(|_| names.parse_port(value)) {
+        match Field::by_name(key).filter(is_port).and_then(|_| names.port_by_name(value)) {
             Some(port) if Port::parse(value).is_none() => self.parse_field(key, &port.to_string()),
             _ => self.parse_field(key, value),
         }

@@ -1,7 +1,9 @@
 //! Text as `ovs-ofctl` reads and writes it.
 
 pub mod action;
+pub mod color;
 pub mod ct_flush;
+pub mod exact;
 mod fields;
 pub mod flow;
 pub mod group;
@@ -12,6 +14,7 @@ pub mod monitor;
 pub mod names;
 pub mod number;
 pub mod oxm;
+mod port;
 pub mod subfield;
 pub mod table;
 pub mod unmatched;

@@ -83,12 +83,27 @@ impl Names {
 
     /// Reads a port: a number, a word that stands for a reserved one, or a name.
     pub fn parse_port(&self, text: &str) -> Option<Port> {
-        Port::parse(text).or_else(|| self.ports.number(&unquoted(text)?).map(Port))
+        super::port::read(text).or_else(|| self.port_by_name(text))
+    }
+
+    /// The port of this name, if that is what it is.
+    pub(super) fn port_by_name(&self, text: &str) -> Option<Port> {
+        self.ports.number(&unquoted(text)?).map(Port)
     }
 
     /// Reads a table: a number or a name.
     pub fn parse_table(&self, text: &str) -> Option<u8> {
-        parse(text).or_else(|| self.tables.number(&unquoted(text)?))
+        let table = parse(text).or_else(|| self.tables.number(&unquoted(text)?));
+        match (table, text.parse::<i64>()) {
+            (None, Ok(number)) if number < 0 => {
+                log::warn!(target: "ofp_table", "Negative value {number} is not a valid table number.");
+            }
+            (None, Ok(number)) => {
+                log::warn!(target: "ofp_table", "table {number} is outside the supported range 0 through 255");
+            }
+            _ => {}
+        }
+        table
     }
 }
 

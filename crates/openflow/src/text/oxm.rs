@@ -3,10 +3,9 @@
 
 use std::fmt::Write;
 
-use super::number::parse;
 use crate::error::Code;
-use crate::field::Field;
-use crate::wire::oxm::Header;
+use crate::field::{Field, Number};
+use crate::wire::oxm::{COOKIE, Header};
 use crate::wire::{Reader, Writer};
 
 /// Prints a list of fields; what cannot be read ends it.
@@ -24,6 +23,9 @@ pub fn format(bytes: &[u8]) -> String {
             break;
         };
         match Field::by_number(header.number) {
+            _ if header.number == COOKIE && header.len == 8 << u32::from(header.has_mask) => {
+                out.push_str("NXM_NX_COOKIE");
+            }
             Some((_, known)) => out.push_str(known.name),
             None => {
                 let number = header.number;
@@ -46,65 +48,105 @@ pub fn format(bytes: &[u8]) -> String {
     if out.is_empty() { "<any>".to_owned() } else { out }
 }
 
-/// Reads such a list into bytes.
+/// Reads such a list into bytes. A name may also be a header's eight digits, whatever they say: `00000002(0001)`.
 pub fn parse_list(text: &str) -> Result<Vec<u8>, String> {
     let mut w = Writer::new();
-    let mut rest = text.trim_matches([' ', ',']);
-    if rest == "<any>" {
+    if text.trim_matches(' ') == "<any>" {
         return Ok(Vec::new());
     }
+    let mut rest = text.trim_start_matches([' ', ',']);
     while !rest.is_empty() {
-        let open = rest.find('(').ok_or_else(|| format!("{text}: missing ( at end of nx_match"))?;
-        let close =
-            rest.find(')').ok_or_else(|| format!("{text}: missing ) following field value"))?;
-        if close < open {
-            return Err(format!("{text}: missing ( at end of nx_match"));
+        let (name, behind) =
+            rest.split_once('(').ok_or_else(|| format!("{text}: missing ( at end of nx_match"))?;
+        let header = Named::parse(name)
+            .ok_or_else(|| format!("{text}: unknown field `{name}'"))?
+            .write(&mut w);
+        let mut behind = bytes(&mut w, behind, header.half)?;
+        if header.has_mask {
+            let mask = behind
+                .strip_prefix('/')
+                .ok_or_else(|| format!("{text}: missing / in masked field {name}"))?;
+            behind = bytes(&mut w, mask, header.half)?;
         }
-        parse_one(&mut w, text, rest[..open].trim(), &rest[open + 1..close])?;
-        rest = rest[close + 1..].trim_start_matches([' ', ',']);
+        let behind = behind
+            .strip_prefix(')')
+            .ok_or_else(|| format!("{text}: missing ) following field {name}"))?;
+        rest = behind.trim_start_matches([' ', ',']);
     }
     Ok(w.into_bytes())
 }
 
-fn parse_one(w: &mut Writer, text: &str, name: &str, payload: &str) -> Result<(), String> {
-    let hex = |digits: &str| -> Result<Vec<u8>, String> {
-        let digits: String = digits.chars().filter(|c| !c.is_whitespace()).collect();
-        let bad = || format!("{text}: hex digits expected in field value");
-        if !digits.len().is_multiple_of(2) || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(bad());
+/// A header as text: by name, or digit by digit.
+enum Named {
+    Field { number: Number, len: usize, has_mask: bool },
+    Digits(u32),
+}
+
+/// What stands behind a header: so many bytes, and so many of a mask.
+struct Payload {
+    half: usize,
+    has_mask: bool,
+}
+
+impl Named {
+    fn parse(name: &str) -> Option<Named> {
+        let plain = name.strip_suffix("_W");
+        if let Some((number, len, maskable)) = known(plain.unwrap_or(name)) {
+            let has_mask = plain.is_some();
+            return (maskable || !has_mask).then_some(Named::Field { number, len, has_mask });
         }
-        (0..digits.len())
-            .step_by(2)
-            .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).map_err(|_| bad()))
-            .collect()
-    };
-    let (value, mask) = match payload.split_once('/') {
-        Some((value, mask)) => (hex(value)?, Some(hex(mask)?)),
-        None => (hex(payload)?, None),
-    };
-    if let Some(number) = parse::<u32>(name) {
-        // A header as a number: whatever it says, these are the bytes.
-        w.u32(number);
-        w.bytes(&value);
-        w.bytes(&mask.unwrap_or_default());
-        return Ok(());
+        let is_header = name.len() == 8 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        is_header.then(|| u32::from_str_radix(name, 16).ok().map(Named::Digits))?
     }
-    let plain = name.strip_suffix("_W");
-    let (_, known) = Field::by_header_name(plain.unwrap_or(name))
-        .ok_or_else(|| format!("{text}: unknown field `{name}'"))?;
-    let mask = match (plain, mask) {
-        (Some(_), Some(mask)) => Some(mask),
-        (Some(_), None) => {
-            return Err(format!("{text}: missing / in masked field {name}"));
+
+    fn write(self, w: &mut Writer) -> Payload {
+        match self {
+            Named::Field { number, len, has_mask } => {
+                Header { number, has_mask, len: len << u32::from(has_mask) }.write(w);
+                Payload { half: len, has_mask }
+            }
+            Named::Digits(header) => {
+                w.u32(header);
+                // Class, number, whether there is a mask, and the length, of which an experimenter's own number takes four.
+                let has_mask = header >> 8 & 1 == 1;
+                let own = if header >> 16 == 0xffff { 4 } else { 0 };
+                let len = (header as usize & 0xff).saturating_sub(own);
+                Payload { half: len >> u32::from(has_mask), has_mask }
+            }
         }
-        (None, mask) => mask,
-    };
-    let len = value.len() + mask.as_ref().map_or(0, Vec::len);
-    if len > 247 {
-        return Err(format!("{text}: value of {name} is too long"));
     }
-    Header { number: known.number(), has_mask: mask.is_some(), len }.write(w);
-    w.bytes(&value);
-    w.bytes(&mask.unwrap_or_default());
-    Ok(())
+}
+
+/// Number, length in bytes and whether there may be a mask, of a field by the name of its header.
+fn known(name: &str) -> Option<(Number, usize, bool)> {
+    if name == "NXM_NX_COOKIE" {
+        return Some((COOKIE, 8, true));
+    }
+    // The hash has been given a second name.
+    let name = if name == "NXOXM_ET_DP_HASH" { "NXM_NX_DP_HASH" } else { name };
+    let (field, header) = Field::by_header_name(name)?;
+    Some((header.number(), field.bytes(), field.row().maskable))
+}
+
+/// Writes exactly `len` bytes, with blanks between them if there are any, and returns what stands behind.
+fn bytes<'a>(w: &mut Writer, text: &'a str, len: usize) -> Result<&'a str, String> {
+    let mut rest = text.trim_start();
+    let mut count = 0;
+    while let Some(byte) = rest.get(..2).and_then(|pair| digits(pair)) {
+        // As many as there are: the complaint says how many.
+        if count < len {
+            w.u8(byte);
+        }
+        count += 1;
+        rest = rest[2..].trim_start();
+    }
+    if count == len {
+        Ok(rest)
+    } else {
+        Err(format!("expected to read {len} bytes but got {count}"))
+    }
+}
+
+fn digits(pair: &str) -> Option<u8> {
+    pair.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u8::from_str_radix(pair, 16).ok())?
 }

@@ -265,7 +265,7 @@ fn parse_one(field: Field, text: &str, all: &str, role: &str) -> Result<Value, S
             Ok(Value::Int(address.to_bits()))
         }
         Format::Port | Format::Port32 => {
-            let port = Port::parse(text)
+            let port = super::port::read(text)
                 .filter(|port| port.0 <= Port::MAX.0 || port.has_name())
                 .ok_or_else(|| match row.format {
                     Format::Port => format!("{text}: invalid or unknown port for {}", row.name),

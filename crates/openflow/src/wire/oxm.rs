@@ -98,7 +98,7 @@ pub enum Strictness {
 }
 
 /// Nicira's pseudo-field, which shares its number with a field of another length.
-const COOKIE: Number = Number { class: 1, experimenter: 0, number: 30 };
+pub(crate) const COOKIE: Number = Number { class: 1, experimenter: 0, number: 30 };
 
 /// A match, and the cookie and its mask if it has one.
 pub type WithCookie = (Match, Option<(u64, u64)>);

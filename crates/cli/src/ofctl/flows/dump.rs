@@ -66,7 +66,7 @@ pub(in super::super) fn flows(context: &mut Context<'_>, args: &[String]) -> End
     flows.sort_by(|a, b| compare(&criteria, a, b));
     for flow in &flows {
         let line = flow_line(flow, context.settings.stats, &names);
-        context.print(&format!("{line}\n"));
+        context.show(&format!("{line}\n"));
     }
     Ok(())
 }

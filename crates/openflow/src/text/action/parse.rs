@@ -490,6 +490,7 @@ fn parse_action(pair: &Pair<'_>, names: &Names, depth: u32) -> Result<(Action, P
         }
         "decap" => parse_decap(value)?,
         "dec_nsh_ttl" => Action::DecNshTtl,
+        "apply_actions" => return Err("apply_actions is the default instruction".to_owned()),
         "nat" => return Err("Cannot have NAT action outside of \"ct\" action".to_owned()),
         _ => {
             // What stands behind a port, nobody reads.

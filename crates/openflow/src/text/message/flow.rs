@@ -130,7 +130,10 @@ fn write_line(out: &mut String, flow: &FlowStats, with_stats: bool, names: &Name
     if flow.importance != 0 {
         let _ = write!(out, "importance={}, ", flow.importance);
     }
-    for (name, age) in [("idle_age", flow.idle_age), ("hard_age", flow.hard_age)] {
+    // Of a rule that was never modified its duration says the same.
+    let duration = flow.duration.map(|duration| duration.seconds);
+    let hard_age = flow.hard_age.filter(|age| duration != Some(u32::from(*age)));
+    for (name, age) in [("idle_age", flow.idle_age), ("hard_age", hard_age)] {
         if let Some(age) = age.filter(|_| with_stats) {
             let _ = write!(out, "{name}={age}, ");
         }
