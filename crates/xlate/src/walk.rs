@@ -245,6 +245,13 @@ impl<'a> Walk<'a> {
         self.failure.get_or_insert(cause);
     }
 
+    /// Takes that back, if this is why.
+    pub(crate) fn forgive(&mut self, cause: DropCause) {
+        if self.failure == Some(cause) {
+            self.failure = None;
+        }
+    }
+
     /// Whether it has come to nothing.
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.is_some()

@@ -126,8 +126,10 @@ impl<'a> Walk<'a> {
 
     pub(crate) fn dec_nsh_ttl(&mut self, run: &mut Run<'a>) -> Next {
         let key = &mut run.packet.key.flow;
+        // There is nothing to count down, and nobody to tell.
         if !key.is_nsh() {
-            return Next::Step;
+            self.note(Kind::Warning, || "NSH decrement TTL exception".into());
+            return Next::Leave;
         }
         if self.received.is_nsh() {
             let mut looked = self.mask.0.nsh();

@@ -58,11 +58,16 @@ impl<'a> Walk<'a> {
         if actions.is_empty() {
             self.note(Kind::Action, || "drop".into());
         }
+        let failed_before = self.has_failed();
         self.on_copy(|walk| {
             walk.deeper(|walk| {
                 walk.run_actions(&mut copy, &actions);
             });
         });
+        // What cannot be done to the copy says nothing of the packet.
+        if !failed_before {
+            self.forgive(DropCause::UnsupportedPacketType);
+        }
         self.close();
     }
 

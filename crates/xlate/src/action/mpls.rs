@@ -117,8 +117,10 @@ impl<'a> Walk<'a> {
     }
 
     pub(crate) fn dec_mpls_ttl(&mut self, run: &mut Run<'a>) -> Next {
+        // There is nothing to count down, and nobody to tell.
         if !is_mpls(&run.packet.key.flow) {
-            return Next::Step;
+            self.note(Kind::Warning, || "MPLS decrement TTL exception".into());
+            return Next::Leave;
         }
         self.look_at(run, Field::MplsTtl, &Value::Int(TTL.into()));
         let entry = &mut run.packet.key.flow.mpls[0];

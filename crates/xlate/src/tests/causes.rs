@@ -76,3 +76,14 @@ fn no_service_header_goes_around_just_anything() {
     assert_eq!(cause(&w, &ethernet(1, A, B, eth_type::ARP)), want);
     assert_ne!(cause(&w, &ping(1, A, B)), want);
 }
+
+/// What there is nothing to count down in goes no further, and nobody is told.
+#[test]
+fn a_packet_without_a_label_has_none_to_count_down() {
+    for actions in ["dec_mpls_ttl", "dec_nsh_ttl"] {
+        let rule = format!("actions={actions},output:2");
+        let w = world(&[rule.as_str()]);
+        let t = w.ask(&ping(1, A, B));
+        assert!(!text(&t.actions).contains('2') && t.error.is_none(), "{actions}: {t:?}");
+    }
+}
