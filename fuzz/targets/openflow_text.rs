@@ -4,11 +4,14 @@
 use libfuzzer_sys::fuzz_target;
 use openflow::message::flow_mod::Command;
 use openflow::text::action::{parse_instructions, parse_instructions_named};
+use openflow::text::color::Palette;
 use openflow::text::ct_flush::parse_ct_flush;
+use openflow::text::exact::parse_exact;
 use openflow::text::flow::{parse_flow, parse_flow_named};
 use openflow::text::group::parse_group_line;
 use openflow::text::monitor::parse_monitor;
 use openflow::text::names::{Named, Names};
+use openflow::text::oxm;
 use openflow::text::table::parse_table_mod;
 use openflow::wire::{decode, encode};
 use openflow::{Message, Port, Protocol};
@@ -44,6 +47,13 @@ fuzz_target!(|data: &[u8]| {
     if let Ok((asked, can)) = parse_monitor(text, 1, &names) {
         written(&Message::MonitorRequest { monitors: vec![asked], more: false }, can);
     }
+    let _ = parse_exact(text, &names);
+    if let Ok(bytes) = oxm::parse_list(text) {
+        let _ = oxm::format(&bytes);
+    }
+    // Colours take nothing away.
+    let painted = Palette::parse(text).paint(text);
+    assert!(painted.len() >= text.len());
     if let Some((table, setting)) = text.split_once(' ') {
         if let Ok((change, can)) = parse_table_mod(table, setting, &names) {
             written(&Message::TableMod(change), can);

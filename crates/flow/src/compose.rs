@@ -187,8 +187,10 @@ fn arp(key: &FlowKey) -> ArpHeader {
 
 fn mpls(key: &FlowKey) -> Vec<u8> {
     const BOTTOM: u32 = 0x100;
+    /// So many labels the reference knows of.
+    const DEPTH: usize = 3;
     let mut bytes = vec![];
-    for label in &key.mpls {
+    for label in key.mpls.iter().take(DEPTH) {
         bytes.extend(label.to_be_bytes());
         if label & BOTTOM != 0 {
             break;

@@ -27,7 +27,26 @@ impl Command {
     pub fn name(&self) -> &'static str {
         self.appctl.strip_prefix("dpctl/").unwrap_or(self.appctl)
     }
+
+    /// Whether it changes something.
+    pub fn writes(&self) -> bool {
+        let name = self.name();
+        name.starts_with("ipf-set-") || WRITING.iter().any(|verb| name.starts_with(verb))
+    }
 }
+
+/// How commands begin that change something. Those of limits of connections do not count, as they do not for the reference.
+const WRITING: [&str; 9] = [
+    "add-",
+    "del-",
+    "set-",
+    "mod-",
+    "flush-",
+    "cache-set-",
+    "ct-set-maxconns",
+    "ct-enable-",
+    "ct-disable-",
+];
 
 /// Any number of arguments.
 const ANY: usize = usize::MAX;
@@ -101,13 +120,19 @@ fn list<'a>(commands: impl Iterator<Item = (&'a str, &'a str)>, width: usize) ->
     out
 }
 
-/// Reads actions and says them again, each argument on a line of its own.
-pub fn again(args: &[&str]) -> Result<String, String> {
-    let one = |arg: &&str| {
-        let actions = actions(arg)?;
-        Ok(format!("{}\n", ActionsText { actions: &actions, names: &Numbers }))
-    };
-    args.iter().map(one).collect()
+/// Reads actions and says them again, each argument on a line of its own: what was said before something was wrong, and what
+/// that was.
+pub fn again(args: &[&str]) -> (String, Option<String>) {
+    let mut out = String::new();
+    for arg in args {
+        match actions(arg) {
+            Ok(actions) => {
+                out += &format!("{}\n", ActionsText { actions: &actions, names: &Numbers });
+            }
+            Err(why) => return (out, Some(why)),
+        }
+    }
+    (out, None)
 }
 
 fn actions(text: &str) -> Result<Vec<Action>, String> {
@@ -250,7 +275,9 @@ mod tests {
         let (out, error) = normalized("in_port(1)", "bogus");
         assert_eq!(out, "input flow: in_port(1)\n");
         assert_eq!(error.as_deref(), Some("odp_actions_from_string (Invalid argument)"));
-        assert_eq!(again(&["1,2", "drop"]).as_deref(), Ok("1,2\ndrop\n"));
-        assert!(again(&["1", "bogus"]).is_err());
+        assert_eq!(again(&["1,2", "drop"]), ("1,2\ndrop\n".to_owned(), None));
+        let (out, error) = again(&["1", "bogus", "2"]);
+        assert_eq!(out, "1\n");
+        assert!(error.is_some());
     }
 }

@@ -1,5 +1,6 @@
 //! Bytes become a message and the same bytes again; text becomes a flow and the same text; and nothing makes us fall over.
 
+use openflow::field::Value;
 use openflow::message::flow_mod::Command;
 use openflow::text::action::{Actions, parse, parse_instructions, parse_instructions_named};
 use openflow::text::flow::{parse_flow, parse_flow_named};
@@ -258,6 +259,24 @@ proptest! {
         let _ = parse_flow(&text, Command::Delete);
         let _ = parse_instructions(&text);
         let _ = openflow::text::oxm::parse_list(&text);
+        let _ = openflow::text::exact::parse_exact(&text, Names::none());
+    }
+
+    #[test]
+    fn lists_of_fields_are_read_as_they_are_shown(
+        values in vec((select(vec![Field::InPort, Field::EthSrc, Field::Reg0, Field::TunId, Field::CtLabel]), any::<u128>(), any::<u128>()), 0..4),
+    ) {
+        let mut m = Match::any();
+        for (field, value, mask) in values {
+            let width = field.row().width;
+            let mask = if field.row().maskable { Value::shifted(width, mask, 0) } else { field.ones() };
+            m.set(field, &Value::shifted(width, value, 0).and(&mask), &mask);
+        }
+        let mut w = openflow::wire::Writer::new();
+        openflow::wire::oxm::write(&mut w, &m, Version::V10, Some((5, u64::MAX)));
+        let bytes = w.into_bytes();
+        let text = openflow::text::oxm::format(&bytes);
+        prop_assert_eq!(openflow::text::oxm::parse_list(&text), Ok(bytes), "{}", text);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `ovs-appctl`: sends a command to a running daemon's control socket and prints the answer.
 
 use jsonrpc::{Json, json};
-use observe::options::{COMMON, Opt, Options};
+use observe::options::{LISTING, Opt, Options};
 use observe::vlog::{Destination, Level};
 use observe::{Vlog, alarm, daemon, dirs, version};
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ const PROGRAM: &str = "ovs-appctl";
 /// In the order in which getopt lists what an abbreviation may mean.
 const OPTIONS: &[&[Opt]] = &[
     &[Opt::value("target").short('t'), Opt::value("format").short('f'), Opt::flag("pretty")],
-    COMMON,
+    &[Opt::flag("help").short('h'), LISTING, Opt::flag("version").short('V')],
     &[Opt::value("timeout").short('T')],
     daemon::VLOG_OPTIONS,
 ];
@@ -98,6 +98,7 @@ fn parse(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Result<Comman
             "pretty" => pretty = true,
             "timeout" => timeout = Some(alarm::parse(option.arg(), 'T')?),
             "help" => return Ok(CommandLine::Print(usage())),
+            "option" => return Ok(CommandLine::Print(options.listing())),
             "version" => return Ok(CommandLine::Print(version::text(PROGRAM))),
             _ => {
                 daemon::take_vlog_option(&option, vlog)?;

@@ -7,21 +7,25 @@ use std::process::ExitCode;
 
 use base::Clock;
 use flow::dpctl::{self, COMMANDS};
-use observe::options::{COMMON, Opt, Options};
+use observe::options::{LISTING, Opt, Options};
 use observe::vlog::{Destination, Level};
 use observe::{Vlog, alarm, daemon, version};
 
 const PROGRAM: &str = "ovs-dpctl";
 
+/// In the order in which `--option` lists them.
 const OWN: &[Opt] = &[
     Opt::flag("statistics").short('s'),
-    Opt::flag("more").short('m'),
-    Opt::flag("names"),
-    Opt::flag("no-names"),
     Opt::flag("clear"),
     Opt::flag("may-create"),
     Opt::flag("read-only"),
+    Opt::flag("more").short('m'),
+    Opt::flag("names"),
+    Opt::flag("no-names"),
     Opt::value("timeout").short('t'),
+    Opt::flag("help").short('h'),
+    LISTING,
+    Opt::flag("version").short('V'),
 ];
 
 /// Runs the program with these arguments (its own name not among them).
@@ -58,41 +62,41 @@ fn says(text: String) -> Done {
 
 fn execute(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Done {
     match words(args, vlog) {
-        Ok(Ok(words)) => {
+        Ok(Ok((words, read_only))) => {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            command(&words)
+            command(&words, read_only)
         }
         Ok(Err(text)) => says(text),
         Err(why) => fails(why),
     }
 }
 
-/// The words that are no options; or a text that was all that was wanted.
+/// The words that are no options, and whether nothing may be changed; or a text that was all that was wanted.
 fn words(
     args: impl IntoIterator<Item = OsString>,
     vlog: &Vlog,
-) -> Result<Result<Vec<String>, String>, String> {
-    let tables = [OWN, COMMON, daemon::VLOG_OPTIONS];
-    let mut options = Options::new(&tables, args);
-    let mut timeout = None;
+) -> Result<Result<(Vec<String>, bool), String>, String> {
+    let mut options = Options::new(&[OWN, daemon::VLOG_OPTIONS], args);
+    let (mut timeout, mut read_only) = (None, false);
     while let Some(option) = options.next()? {
         match option.name {
             "help" => return Ok(Err(usage())),
+            "option" => return Ok(Err(options.listing())),
             "version" => return Ok(Err(version::text(PROGRAM))),
             "timeout" => timeout = Some(alarm::parse(option.arg(), 't')?),
             // How datapaths are shown and changed, of which there are none.
-            "statistics" | "more" | "names" | "no-names" | "clear" | "may-create" | "read-only" => {
-            }
+            "statistics" | "more" | "names" | "no-names" | "clear" | "may-create" => {}
+            "read-only" => read_only = true,
             _ => drop(daemon::take_vlog_option(&option, vlog)?),
         }
     }
     if let Some(timeout) = alarm::timeout(timeout) {
         alarm::start(timeout);
     }
-    Ok(Ok(options.operands()))
+    Ok(Ok((options.operands(), read_only)))
 }
 
-fn command(words: &[&str]) -> Done {
+fn command(words: &[&str], read_only: bool) -> Done {
     let Some((name, args)) = words.split_first() else {
         return fails("missing command name; use --help for help");
     };
@@ -105,10 +109,16 @@ fn command(words: &[&str]) -> Done {
     if args.len() > command.max {
         return fails(format!("'{name}' command takes at most {} arguments", command.max));
     }
+    if read_only && command.writes() {
+        return fails(format!("'{name}' command does not work in read only mode"));
+    }
     match (*name, args) {
         ("help", _) => says(usage()),
         ("list-commands", _) => says(dpctl::list_of_dpctl()),
-        ("parse-actions", args) => dpctl::again(args).map_or_else(fails, says),
+        ("parse-actions", args) => {
+            let (text, error) = dpctl::again(args);
+            Done { text, failed: error.is_some(), errors: error.into_iter().collect() }
+        }
         ("normalize-actions", [flow, actions, ..]) => {
             let (text, error) = dpctl::normalized(flow, actions);
             Done { text, failed: error.is_some(), errors: error.into_iter().collect() }
@@ -122,17 +132,30 @@ fn without_datapath(name: &str, args: &[&str]) -> Done {
     const NONE: &str = "No such file or directory";
     let search = || log::warn!(target: "dpif", "failed to enumerate system datapaths: {NONE}");
     let named = args.first().copied().unwrap_or_default();
-    // Those of a kind that is not the kernel's are in the daemon.
-    let is_kernels = !named.contains('@') || named.starts_with("system@");
-    let why = if is_kernels { NONE } else { "No such device" };
+    let why_not = |name: &str| {
+        // Those of a kind that is not the kernel's are in the daemon.
+        let is_kernels = !name.contains('@') || name.starts_with("system@");
+        if is_kernels { NONE } else { "No such device" }
+    };
+    let why = why_not(named);
     let errors = match name {
-        "show" if !args.is_empty() => vec![format!("opening datapath {named} failed ({why})")],
+        "show" if !args.is_empty() => {
+            let opening =
+                |name: &&str| format!("opening datapath {name} failed ({})", why_not(name));
+            args.iter().map(opening).collect()
+        }
+        "dump-flows" if args.iter().any(|arg| arg.starts_with("type=")) => {
+            vec!["Invalid argument 'type'. Use 'ovs-appctl dpctl/dump-flows' instead.".to_owned()]
+        }
+        "cache-get-size" | "cache-set-size" if !args.is_empty() => {
+            vec![format!("Opening datapath {named} failed ({why})")]
+        }
         "dump-dps" | "cache-get-size" | "show" => {
             search();
             Vec::new()
         }
         "add-dp" => vec![format!("add_dp ({why})")],
-        "del-dp" | "add-if" | "del-if" | "set-if" | "cache-set-size" => {
+        "del-dp" | "add-if" | "del-if" | "set-if" => {
             vec![format!("opening datapath ({why})")]
         }
         _ => {

@@ -32,10 +32,12 @@ pub(super) fn help(context: &mut Context<'_>, _: &[String]) -> End {
          \x20 --stats, --no-stats         print flows with what they counted, or without\n\
          \x20 --sort[=FIELD], --rsort[=FIELD]  sort flows, upwards or downwards (default: by priority)\n\
          \x20 --timestamp                 monitor and snoop say when\n\
-         \x20 --color[=WHEN]              accepted; nothing is coloured\n\
+         \x20 --color[=WHEN]              print flows in colours: always, never, or auto (at terminals)\n\
+         \x20 --pcap                      compose-packet writes a capture\n\
          \x20 -t, --timeout=SECS          give up after SECS seconds\n\
          {}{}\n\
          Other options:\n\
+         \x20 -o, --option                list all options\n\
          \x20 -h, --help                  print this help\n\
          \x20 -V, --version               print version information\n",
         daemon::usage(PROGRAM),

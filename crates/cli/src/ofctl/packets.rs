@@ -5,6 +5,7 @@ use std::io::Cursor;
 use flow::Metadata;
 use openflow::text::exact::parse_exact;
 use openflow::text::message::{packet_dump, packet_line};
+use openflow::text::names::Names;
 use openflow::{Field, Port};
 use packet::pcap;
 use pipeline::{Key, MatchKey, Options};
@@ -14,7 +15,7 @@ use super::{Context, End, Stop, hex};
 
 /// Prints a packet of which a flow is seen. Not every flow is a packet's: says so if another one is seen.
 pub(super) fn compose(context: &mut Context<'_>, args: &[String]) -> End {
-    let matching = parse_exact(&args[0])?;
+    let matching = parse_exact(&args[0], Names::none())?;
     let payload = args
         .get(1)
         .map(|text| hex(text).map_err(|_| format!("{text}: trailing garbage in packet data")));

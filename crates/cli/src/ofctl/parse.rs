@@ -1,5 +1,6 @@
 //! From text to messages.
 
+use super::print::plain_dump;
 use super::{Context, End};
 use openflow::message::Message;
 use openflow::message::flow_mod::Command;
@@ -8,9 +9,9 @@ use openflow::text::group::{GroupVerb, parse_group};
 use openflow::text::key_value::pairs;
 use openflow::text::message::print;
 use openflow::text::oxm as oxm_text;
-use openflow::wire::oxm::{Strictness, read, write};
+use openflow::wire::oxm::{Strictness, read, write, write_match};
 use openflow::wire::{Reader, Writer, encode};
-use openflow::{Protocols, Version};
+use openflow::{Match, Protocols, Version};
 
 pub(super) fn flow(context: &mut Context<'_>, args: &[String]) -> End {
     let parsed = parse_flow(&args[0], Command::Add)?;
@@ -93,6 +94,7 @@ fn extensible(context: &mut Context<'_>, version: Version) -> End {
             continue;
         }
         let bytes = oxm_text::parse_list(text)?;
+        let mut whole = Vec::new();
         let text = match read(Reader::new(&bytes, "match"), strictness, true) {
             Ok((mut m, cookie)) => {
                 m.normalize();
@@ -100,13 +102,30 @@ fn extensible(context: &mut Context<'_>, version: Version) -> End {
                 let cookie = cookie.filter(|_| version < Version::V12);
                 let mut w = Writer::new();
                 write(&mut w, &m, version, cookie);
-                oxm_text::format(&w.into_bytes())
+                let bytes = w.into_bytes();
+                whole = framed(&m, version, &bytes);
+                oxm_text::format(&bytes)
             }
             Err(error) => format!("nx_pull_match() returned error {}", error.code),
         };
         context.print(&format!("{text}\n"));
+        if context.settings.verbosity.0 > 0 {
+            context.print(&plain_dump(&whole));
+        }
     }
     Ok(())
+}
+
+/// A match as it stands in messages: in those of OpenFlow 1.2 and later behind its type and length, and always filled up.
+fn framed(m: &Match, version: Version, fields: &[u8]) -> Vec<u8> {
+    let mut w = Writer::new();
+    if version >= Version::V12 {
+        write_match(&mut w, m, version);
+    } else {
+        w.bytes(fields);
+    }
+    w.pad8(0);
+    w.into_bytes()
 }
 
 pub(super) fn key_value(context: &mut Context<'_>, args: &[String]) -> End {

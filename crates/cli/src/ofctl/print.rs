@@ -208,7 +208,7 @@ fn send_to_screen(context: &mut Context<'_>, message: &Message, version: Version
 }
 
 /// Bytes, sixteen to a line.
-fn plain_dump(bytes: &[u8]) -> String {
+pub(super) fn plain_dump(bytes: &[u8]) -> String {
     let mut out = String::new();
     for (i, line) in bytes.chunks(16).enumerate() {
         let hex: Vec<String> = line.iter().map(|b| format!("{b:02x}")).collect();

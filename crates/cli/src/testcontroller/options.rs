@@ -72,12 +72,12 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Res
                 let (port, id) = option
                     .arg()
                     .split_once(':')
-                    .filter(|(port, _)| !port.is_empty())
+                    .filter(|(port, id)| !port.is_empty() && !id.is_empty())
                     .ok_or("argument to -Q or --port-queue should take the form \"<port-name>:<queue-id>\"")?;
                 if manner.port_queues.insert(port.to_owned(), queue(id)?).is_some() {
-                    return Err(format!(
-                        "<port-name> arguments for -Q or --port-queue must be unique ({port})"
-                    ));
+                    return Err(
+                        "<port-name> arguments for -Q or --port-queue must be unique".into()
+                    );
                 }
             }
             "with-flows" => read_flows(manner, option.arg())?,
@@ -97,12 +97,11 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>, vlog: &Vlog) -> Res
         manner.mode = Mode::Learn;
     }
     for word in options.operands() {
-        let endpoint =
-            Endpoint::parse_openflow(&word).map_err(|error| format!("{word}: {error}"))?;
+        let endpoint = Endpoint::parse_openflow(&word).map_err(|error| error.to_string())?;
         settings.endpoints.push((word, endpoint.in_dir(&observe::dirs::rundir())));
     }
     if settings.endpoints.is_empty() {
-        return Err("need at least one vconn argument; use --help for usage".to_owned());
+        return Err("at least one vconn argument required; use --help for usage".to_owned());
     }
     Ok(Wish::Serve(Box::new(settings)))
 }

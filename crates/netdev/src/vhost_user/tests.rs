@@ -416,7 +416,7 @@ fn a_port_has_no_more_queue_pairs_than_it_is_to_have() {
     }
     let bench = Bench::with_pairs(Mode::Server, 2);
     assert_eq!(bench.port.take_rx_queues().len(), 2);
-    let mut front = bench.plug_in(bench.connect(), FEATURES, 2);
+    let front = bench.plug_in(bench.connect(), FEATURES, 2);
     front.send(number::GET_QUEUE_NUM, &[], &[]).unwrap();
     assert_eq!(front.receive().unwrap(), (number::GET_QUEUE_NUM, 2u64.to_ne_bytes().to_vec()));
     drop(front);

@@ -182,7 +182,17 @@ impl Painter<'_> {
         }
         loop {
             rest = self.list(rest, Tone::Paren);
-            // A bucket, or a stray parenthesis, ends a list; another one may follow.
+            // The next bucket, or a stray parenthesis, ends a list; another one may follow.
+            if let Some((before, actions)) = rest
+                .starts_with(",bucket=")
+                .then(|| rest.split_at(rest.find("actions=").unwrap_or(rest.len())))
+            {
+                self.plain(before);
+                let keyword = actions.len().min("actions=".len());
+                self.plain(&actions[..keyword]);
+                rest = &actions[keyword..];
+                continue;
+            }
             let Some(c) = rest.chars().next() else { return };
             let (stray, behind) = rest.split_at(c.len_utf8());
             self.plain(stray);
@@ -194,7 +204,10 @@ impl Painter<'_> {
     fn list<'t>(&mut self, mut text: &'t str, within: Tone) -> &'t str {
         loop {
             text = self.item(text, within);
-            let Some(rest) = text.strip_prefix(',') else { return text };
+            let Some(rest) = text.strip_prefix(',').filter(|rest| !rest.starts_with("bucket="))
+            else {
+                return text;
+            };
             let comma = match rest {
                 _ if within != Tone::Learn => None,
                 rest if rest.starts_with("priority=") => Some((Tone::Special, "priority=")),

@@ -2,13 +2,14 @@
 
 use super::key_value::pairs;
 use super::matching::kind_by_name;
+use super::names::Names;
 use super::value::parse_masked;
 use crate::Match;
 use crate::field::Field;
 use crate::field::prereq::whole_mask;
 
 /// Reads a flow, of which each field must be whole and may be said once; and what makes it one of the packet must come before.
-pub fn parse_exact(text: &str) -> Result<Match, String> {
+pub fn parse_exact(text: &str, names: &Names) -> Result<Match, String> {
     let mut flow = Match::any();
     let fails = |why: String| format!("{text}: {why}");
     for pair in pairs(text) {
@@ -38,7 +39,9 @@ pub fn parse_exact(text: &str) -> Result<Match, String> {
             return Err(fails(format!("field {key} set multiple times")));
         }
         let bad = |why: String| fails(format!("bad value for {key} ({why})"));
-        let (bits, mask) = parse_masked(field, value).map_err(bad)?;
+        let port = (field == Field::InPort).then(|| names.port_by_name(value)).flatten();
+        let number = port.map(|port| port.0.to_string());
+        let (bits, mask) = parse_masked(field, number.as_deref().unwrap_or(value)).map_err(bad)?;
         if mask != whole_mask(field) {
             return Err(bad(format!("{value}: wildcards not allowed here")));
         }

@@ -58,16 +58,18 @@ pub fn parse_list(text: &str) -> Result<Vec<u8>, String> {
     while !rest.is_empty() {
         let (name, behind) =
             rest.split_once('(').ok_or_else(|| format!("{text}: missing ( at end of nx_match"))?;
-        let header = Named::parse(name)
-            .ok_or_else(|| format!("{text}: unknown field `{name}'"))?
-            .write(&mut w);
-        let mut behind = bytes(&mut w, behind, header.half)?;
-        if header.has_mask {
-            let mask = behind
+        let header = Named::parse(name).ok_or_else(|| format!("{text}: unknown field `{name}'"))?;
+        let (value, mut behind) = bytes(behind, header.half())?;
+        let mut mask = Vec::new();
+        if header.has_mask() {
+            behind = behind
                 .strip_prefix('/')
                 .ok_or_else(|| format!("{text}: missing / in masked field {name}"))?;
-            behind = bytes(&mut w, mask, header.half)?;
+            (mask, behind) = bytes(behind, Some(value.len()))?;
         }
+        header.write(&mut w, value.len())?;
+        w.bytes(&value);
+        w.bytes(&mask);
         let behind = behind
             .strip_prefix(')')
             .ok_or_else(|| format!("{text}: missing ) following field {name}"))?;
@@ -78,15 +80,17 @@ pub fn parse_list(text: &str) -> Result<Vec<u8>, String> {
 
 /// A header as text: by name, or digit by digit.
 enum Named {
-    Field { number: Number, len: usize, has_mask: bool },
+    /// The length in bytes is not there if it is not fixed.
+    Field {
+        number: Number,
+        len: Option<usize>,
+        has_mask: bool,
+    },
     Digits(u32),
 }
 
-/// What stands behind a header: so many bytes, and so many of a mask.
-struct Payload {
-    half: usize,
-    has_mask: bool,
-}
+/// The most bytes that a value has of which the length is not fixed.
+const MOST: usize = 124;
 
 impl Named {
     fn parse(name: &str) -> Option<Named> {
@@ -99,51 +103,70 @@ impl Named {
         is_header.then(|| u32::from_str_radix(name, 16).ok().map(Named::Digits))?
     }
 
-    fn write(self, w: &mut Writer) -> Payload {
+    fn has_mask(&self) -> bool {
         match self {
-            Named::Field { number, len, has_mask } => {
-                Header { number, has_mask, len: len << u32::from(has_mask) }.write(w);
-                Payload { half: len, has_mask }
-            }
+            Named::Field { has_mask, .. } => *has_mask,
+            Named::Digits(header) => header >> 8 & 1 == 1,
+        }
+    }
+
+    /// How many bytes the value has, and the mask if there is one.
+    fn half(&self) -> Option<usize> {
+        match self {
+            Named::Field { len, .. } => *len,
             Named::Digits(header) => {
-                w.u32(header);
-                // Class, number, whether there is a mask, and the length, of which an experimenter's own number takes four.
-                let has_mask = header >> 8 & 1 == 1;
+                // Of an experimenter's fields four are its own number.
                 let own = if header >> 16 == 0xffff { 4 } else { 0 };
-                let len = (header as usize & 0xff).saturating_sub(own);
-                Payload { half: len >> u32::from(has_mask), has_mask }
+                let len = (*header as usize & 0xff).saturating_sub(own);
+                Some(len >> u32::from(self.has_mask()))
             }
         }
+    }
+
+    fn write(&self, w: &mut Writer, half: usize) -> Result<(), String> {
+        match self {
+            Named::Digits(header) => w.u32(*header),
+            Named::Field { .. } if half > MOST => {
+                return Err(format!("expected to read {MOST} bytes but got {half}"));
+            }
+            Named::Field { number, has_mask, .. } => {
+                let header = Header {
+                    number: *number,
+                    has_mask: *has_mask,
+                    len: half << u32::from(*has_mask),
+                };
+                header.write(w);
+            }
+        }
+        Ok(())
     }
 }
 
 /// Number, length in bytes and whether there may be a mask, of a field by the name of its header.
-fn known(name: &str) -> Option<(Number, usize, bool)> {
+fn known(name: &str) -> Option<(Number, Option<usize>, bool)> {
     if name == "NXM_NX_COOKIE" {
-        return Some((COOKIE, 8, true));
+        return Some((COOKIE, Some(8), true));
     }
     // The hash has been given a second name.
     let name = if name == "NXOXM_ET_DP_HASH" { "NXM_NX_DP_HASH" } else { name };
     let (field, header) = Field::by_header_name(name)?;
-    Some((header.number(), field.bytes(), field.row().maskable))
+    let len = field.tun_metadata_index().is_none().then(|| field.bytes());
+    Some((header.number(), len, field.row().maskable))
 }
 
-/// Writes exactly `len` bytes, with blanks between them if there are any, and returns what stands behind.
-fn bytes<'a>(w: &mut Writer, text: &'a str, len: usize) -> Result<&'a str, String> {
+/// Bytes, with blanks between them if there are any, and what stands behind. If `len` is known they must be so many.
+fn bytes(text: &str, len: Option<usize>) -> Result<(Vec<u8>, &str), String> {
     let mut rest = text.trim_start();
-    let mut count = 0;
-    while let Some(byte) = rest.get(..2).and_then(|pair| digits(pair)) {
-        // As many as there are: the complaint says how many.
-        if count < len {
-            w.u8(byte);
-        }
-        count += 1;
+    let mut all = Vec::new();
+    while let Some(byte) = rest.get(..2).and_then(digits) {
+        all.push(byte);
         rest = rest[2..].trim_start();
     }
-    if count == len {
-        Ok(rest)
-    } else {
-        Err(format!("expected to read {len} bytes but got {count}"))
+    match len {
+        Some(len) if len != all.len() => {
+            Err(format!("expected to read {len} bytes but got {}", all.len()))
+        }
+        _ => Ok((all, rest)),
     }
 }
 

@@ -204,7 +204,9 @@ pub(super) fn write_status(w: &mut Writer, status: &PortStatus, version: Version
 pub(super) fn read_mod(mut r: Reader<'_>, version: Version) -> Result<PortMod> {
     if version == Version::V10 {
         let (port, address) = (Port(r.u16()?), r.array()?);
-        let (config, mask) = (r.u32()? & CONFIG10, r.u32()? & CONFIG10);
+        let (config, mask) = (r.u32()?, r.u32()? & CONFIG10);
+        // What is not to change has no value.
+        let config = config & mask;
         let advertise = features_from10(r.u32()?);
         r.skip(4)?;
         r.end(Code::OFPBRC_BAD_LEN)?;
@@ -214,7 +216,8 @@ pub(super) fn read_mod(mut r: Reader<'_>, version: Version) -> Result<PortMod> {
     r.skip(4)?;
     let address = r.array()?;
     r.skip(2)?;
-    let (config, mask) = (r.u32()? & CONFIG11, r.u32()? & CONFIG11);
+    let (config, mask) = (r.u32()?, r.u32()? & CONFIG11);
+    let config = config & mask;
     let mut advertise = 0;
     if version < Version::V14 {
         advertise = r.u32()? & 0xffff;

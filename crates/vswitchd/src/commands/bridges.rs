@@ -109,8 +109,8 @@ fn add_static(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
 fn delete_static(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let [name, vid, mac] = [0, 1, 2].map(|i| args.arg(i).unwrap_or_default());
     let (bridge, plane) = find(daemon, name)?;
-    let vid = vlan(vid)?;
     let mac = parse_mac(mac).ok_or("bad MAC address")?;
+    let vid = vlan(vid)?;
     let found = plane.slow.with(|state, _| state.mac_table(bridge.id).remove_static(vid, mac));
     if found { Ok(String::new()) } else { Err("no such static entry".into()) }
 }

@@ -1,8 +1,10 @@
 //! Flows of the datapath that people make, change, take out and look at one by one.
 
+use std::collections::BTreeMap;
+
 use datapath::Ufid;
-use flow::text::{Numbers, flow_options, parse_actions, parse_flow};
-use flow::{FlowKey, Mask};
+use flow::text::{flow_options, parse_actions, parse_flow};
+use flow::{DpPort, FlowKey, Mask};
 use slowpath::{NotPut, Put};
 use unixctl::{Args, Registry};
 
@@ -38,7 +40,6 @@ fn options(args: &Args, put: Put) -> Result<(Put, bool, bool, Vec<&str>), String
             "--may-create" => put = Put::AddOrChange,
             "--clear" => clear = true,
             "-s" | "--statistics" => statistics = true,
-            "--read-only" => return Err(failed("flows cannot be changed", "read-only")),
             _ => rest.push(arg),
         }
     }
@@ -63,9 +64,14 @@ fn put(daemon: &mut Daemon, args: &Args, put: Put) -> Result<String, String> {
     Ok(out)
 }
 
+/// What ports are called, as people write it.
+fn names(plane: &Plane) -> BTreeMap<DpPort, String> {
+    plane.ports.iter().map(|(port, name)| (port, name.to_owned())).collect()
+}
+
 /// A flow as it is installed: what is not said of where packets are in the datapath is matched, too.
 fn read(plane: &Plane, text: &str) -> Result<(FlowKey, Mask, Vec<u8>), String> {
-    let (mut key, mut mask) = parse_flow(text, &Numbers)
+    let (mut key, mut mask) = parse_flow(text, &names(plane))
         .map_err(|error| failed(&format!("parsing flow key ({error})"), "Invalid argument"))?;
     // No flow is for packets of all ports, or of whatever type: no actions would be right for all of them.
     if mask.0.in_port == 0 || mask.0.eth_type == 0 {
@@ -84,7 +90,7 @@ fn put_one(
     put: Put,
     cleared: Option<Ufid>,
 ) -> Result<(), String> {
-    let actions = parse_actions(actions, &Numbers)
+    let actions = parse_actions(actions, &names(plane))
         .map_err(|_| failed("parsing actions", "Invalid argument"))?;
     // Who is counted anew is made anew.
     let put = match cleared {

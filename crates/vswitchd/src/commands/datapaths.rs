@@ -20,10 +20,12 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
     super::add_dpctl(registry, "dump-dps", dpctl_dump_dps);
     super::add_dpctl(registry, "list-commands", |_, _| flow::dpctl::list_of_appctl());
     super::add_dpctl(registry, "parse-actions", |_, args| {
-        flow::dpctl::again(&super::strings(args)).map_err(|why| format!("ovs-vswitchd: {why}"))
+        let (text, why) = flow::dpctl::again(&super::operands(args));
+        why.map_or(Ok(text.clone()), |why| Err(format!("{text}ovs-vswitchd: {why}")))
     });
     super::add_dpctl(registry, "normalize-actions", |_, args| {
-        let [flow, actions] = [0, 1].map(|i| args.arg(i).unwrap_or_default());
+        let words = super::operands(args);
+        let [flow, actions] = [0, 1].map(|i| words.get(i).copied().unwrap_or_default());
         match flow::dpctl::normalized(flow, actions) {
             (text, None) => Ok(text),
             (text, Some(why)) => Err(format!("{text}ovs-vswitchd: {why}")),
@@ -35,14 +37,14 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
     super::add_dpctl(registry, "del-if", |d, args| interfaces(d, args, Change::Delete));
     super::add_dpctl(registry, "set-if", |d, args| interfaces(d, args, Change::Set));
     super::add_dpctl(registry, "cache-get-size", |d, args| {
-        find(d, args.arg(0)).map(|plane| format!("{}:\n", plane.name))
+        opened(d, args.arg(0)).map(|plane| format!("{}:\n", plane.name))
     });
     super::add_dpctl(registry, "cache-set-size", |d, args| {
         if args.arg(2).is_none_or(|size| size.parse::<u32>().is_err()) {
             let text = "ovs-vswitchd: size is malformed (Invalid argument)";
             return Err::<String, _>(text.to_owned());
         }
-        find(d, args.arg(0))?;
+        opened(d, args.arg(0))?;
         Err("ovs-vswitchd: Setting caches not supported (Operation not supported)".to_owned())
     });
     super::add_dpctl(registry, "offload-stats-show", |d, args| {
@@ -98,6 +100,14 @@ pub(super) fn find<'a>(daemon: &'a Daemon, name: Option<&str>) -> Result<&'a Pla
     }
 }
 
+/// The same, in the words of commands for caches.
+fn opened<'a>(daemon: &'a Daemon, name: Option<&str>) -> Result<&'a Plane, String> {
+    find(daemon, name).map_err(|why| match name {
+        Some(name) => format!("ovs-vswitchd: Opening datapath {name} failed (No such device)"),
+        None => why,
+    })
+}
+
 fn dpif_show(daemon: &mut Daemon, _: &Args) -> Reply {
     let mut out = String::new();
     for (kind, plane) in daemon.switch.planes() {
@@ -149,8 +159,9 @@ fn dpctl_dump_dps(daemon: &mut Daemon, _: &Args) -> Reply {
 }
 
 fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
-    let is_option = |arg: &&str| matches!(*arg, "-s" | "--statistics");
-    let (options, names): (Vec<&str>, Vec<&str>) = args.iter().map(|a| &**a).partition(is_option);
+    let names = super::operands(args);
+    let is_counted = |arg: &&str| arg.starts_with("-s") || *arg == "--statistics";
+    let counters = args.iter().map(|arg| &**arg).any(|arg| is_counted(&arg));
     let named = |name: &&str| {
         find(daemon, Some(name))
             .map_err(|_| format!("ovs-vswitchd: opening datapath {name} failed (No such device)"))
@@ -180,7 +191,7 @@ fn dpctl_show(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
                 }
             };
             let _ = writeln!(out, "  port {}: {} ({kind})", port.port.0, port.name());
-            if !options.is_empty() {
+            if counters {
                 write_counters(&mut out, &port);
             }
         }

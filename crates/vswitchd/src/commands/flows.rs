@@ -8,8 +8,8 @@ use datapath::FlowStats;
 use flow::text::{ActionsText, FlowText, Numbers, PortNames};
 use flow::{DpPort, tcp_flag};
 use openflow::Field;
-use openflow::message::flow_mod::Command;
-use openflow::text::flow::parse_flow;
+use openflow::text::exact::parse_exact;
+use openflow::text::names::Names;
 use pipeline::{BridgeId, MatchKey};
 use slowpath::Listed;
 use unixctl::{Args, Registry};
@@ -72,9 +72,16 @@ fn dump_bridge(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
 
 fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     let (style, rest) = style(args);
+    if let Some(word) = rest.iter().find_map(|a| a.strip_prefix("pmd=")) {
+        // All workers have all flows: which one is asked for makes no difference.
+        word.parse::<i64>().map_err(|_| {
+            format!("ovs-vswitchd: Failed to parse pmd ({word}) (Invalid argument)")
+        })?;
+    }
     let name = rest.iter().copied().find(|a| !a.contains('='));
     let filter = rest.iter().find_map(|a| a.strip_prefix("filter="));
-    let filter = filter.map(Filter::parse).transpose()?;
+    let names = names(daemon);
+    let filter = filter.map(|text| Filter::parse(text, &names)).transpose()?;
     let kinds = rest.iter().find_map(|a| a.strip_prefix("type=")).unwrap_or("all");
     if let Some(unknown) = kinds.split(',').find(|k| !TYPES.contains(k)) {
         return Err(format!("ovs-vswitchd: Failed to parse type ({unknown}) (Invalid argument)"));
@@ -94,14 +101,24 @@ fn dump_datapath(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
     Ok(format!("{head}{flows}"))
 }
 
+/// What OpenFlow's ports are called, of all bridges.
+fn names(daemon: &Daemon) -> Names {
+    let mut names = Names::default();
+    for (name, live) in daemon.switch.bridges().values().flat_map(|bridge| &bridge.interfaces) {
+        if let Ok(live) = live {
+            names.add_port(openflow::Port(live.ofport.0), name);
+        }
+    }
+    names
+}
+
 /// Which flows are listed: those that packets could meet of which OpenFlow's words say this.
 struct Filter(pipeline::Key, pipeline::KeyMask);
 
 impl Filter {
-    fn parse(text: &str) -> Result<Filter, String> {
+    fn parse(text: &str, names: &Names) -> Result<Filter, String> {
         let bad = |why: &str| format!("ovs-vswitchd: Failed to parse filter ({why})");
-        let flow = parse_flow(text, Command::Delete).map_err(|why| bad(&why))?.flow;
-        let mut matching = flow.matching;
+        let mut matching = parse_exact(text, names).map_err(|why| bad(&why))?;
         if matching.is_ethernet() {
             matching.clear(Field::PacketType);
         }

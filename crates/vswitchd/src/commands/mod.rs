@@ -1,5 +1,6 @@
 //! What `ovs-appctl` can ask of the daemon: one table, one function per command, grouped by what they are about.
 
+mod absent;
 mod admin;
 mod bonds;
 mod bridges;
@@ -32,6 +33,7 @@ pub fn registry() -> Registry<Daemon> {
     flows::add(&mut registry);
     by_hand::add(&mut registry);
     tracking::add(&mut registry);
+    absent::add(&mut registry);
     variants::add(&mut registry);
     routes::add(&mut registry);
     tunnels::add(&mut registry);
@@ -51,9 +53,28 @@ fn add_dpctl<R: Into<unixctl::Reply> + 'static>(
     run: fn(&mut Daemon, &Args) -> R,
 ) {
     let Some(command) = flow::dpctl::find(name) else { return };
-    // Options come beside what is counted.
-    let most = command.max.saturating_add(4);
-    registry.add(command.appctl, command.usage, command.min, most, run);
+    registry.add(command.appctl, command.usage, command.min, command.max, move |daemon, args| {
+        match args.iter().take_while(|arg| is_option(arg)).find(|arg| !is_known(arg)) {
+            Some(unknown) => unixctl::Reply::Error(format!("Unrecognized option {unknown}")),
+            None => run(daemon, args).into(),
+        }
+    });
+}
+
+fn is_option(arg: &str) -> bool {
+    arg.len() > 1 && arg.starts_with('-')
+}
+
+/// Whether it is an option of the commands of that list; they all take those of each other.
+fn is_known(option: &str) -> bool {
+    const LONG: [&str; 6] =
+        ["--clear", "--may-create", "--more", "--names", "--no-names", "--statistics"];
+    LONG.contains(&option) || option[1..].chars().all(|c| matches!(c, 'm' | 's'))
+}
+
+/// What stands behind the options.
+fn operands(args: &Args) -> Vec<&str> {
+    args.iter().map(|arg| &**arg).skip_while(|arg| is_option(arg)).collect()
 }
 
 /// The arguments as plain strings.

@@ -21,11 +21,8 @@ fn unknown() -> String {
 
 /// All rules, also those that controllers do not see.
 fn dump_flows(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
-    let (offload, name) = match (args.arg(0), args.arg(1)) {
-        (Some("--offload-stats"), Some(name)) => (true, name),
-        (Some(name), None) => (false, name),
-        _ => return Err("invalid argument".to_owned()),
-    };
+    let offload = args.iter().rev().skip(1).any(|arg| arg == "--offload-stats");
+    let name = args.last().map(|name| &**name).unwrap_or_default();
     let (bridge, plane) = daemon.switch.bridge(name).ok_or_else(unknown)?;
     let id = bridge.id;
     let (mut rules, options, now) = plane.slow.with(|state, now| {

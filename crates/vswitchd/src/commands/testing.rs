@@ -21,8 +21,20 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
         receive,
     );
     registry.add("netdev-dummy/conn-state", "[netdev]", 0, 1, conn_state);
-    registry.add("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, add_address);
-    registry.add("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, add_address);
+    registry.add(
+        "netdev-dummy/ip4addr",
+        "[netdev] ipaddr/mask-prefix-len",
+        2,
+        2,
+        |d: &mut Daemon, args: &Args| add_address(d, args, "IP address"),
+    );
+    registry.add(
+        "netdev-dummy/ip6addr",
+        "[netdev] ip6addr",
+        2,
+        2,
+        |d: &mut Daemon, args: &Args| add_address(d, args, "IPv6 address"),
+    );
     registry.add("time/stop", "", 0, 0, |d: &mut Daemon, _: &Args| d.clock.stop());
     registry.add("time/warp", "[large_msecs] msecs", 1, 2, warp);
 }
@@ -97,10 +109,10 @@ fn conn_state(daemon: &mut Daemon, args: &Args) -> Reply {
     }
 }
 
-fn add_address(daemon: &mut Daemon, args: &Args) -> Result<String, String> {
+fn add_address(daemon: &mut Daemon, args: &Args, kind: &str) -> Result<String, String> {
     let [name, text] = [0, 1].map(|i| args.arg(i).unwrap_or_default());
     let device = find(daemon, name).map_err(|_| "Unknown Dummy Interface")?;
-    let prefix: Prefix = text.parse().map_err(|_| format!("{text}: invalid IP address"))?;
+    let prefix: Prefix = text.parse().map_err(|_| format!("{text}: invalid {kind}"))?;
     let dummy = device.as_dummy().ok_or("Unknown Dummy Interface")?;
     match prefix.addr() {
         IpAddr::V4(ip) => dummy.add_ip4(ip, prefix.len()),
