@@ -7,11 +7,13 @@
 //! switch by [`texts`].
 
 mod continuations;
+mod control;
 mod monitors;
 mod normal;
 mod script;
 mod sides;
 mod texts;
+mod words;
 
 use std::collections::HashMap;
 

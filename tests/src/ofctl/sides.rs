@@ -35,6 +35,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Side {
     dir: TempDir,
     ofctl: PathBuf,
+    appctl: PathBuf,
 }
 
 impl Drop for Side {
@@ -67,7 +68,8 @@ impl Side {
 
     fn start(client: &Programs, switch: &Programs) -> Side {
         let dir = TempDir::new().expect("a temporary directory");
-        let side = Side { dir, ofctl: ok(client.find("ovs-ofctl")) };
+        let program = |name| ok(client.find(name));
+        let side = Side { dir, ofctl: program("ovs-ofctl"), appctl: program("ovs-appctl") };
         side.daemon("/usr/bin/ovsdb-tool", &["create".into(), side.path("conf.db"), SCHEMA.into()]);
         let socket = format!("punix:{}", side.path("db.sock"));
         let server = [vec![side.path("conf.db"), format!("--remote={socket}")], side.options("db")];
@@ -152,6 +154,19 @@ impl Side {
         // A program that does not want its input may have gone.
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("an exit");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Outcome { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Asks the switch at its control socket.
+    pub(crate) fn appctl(&self, args: &[String]) -> Outcome {
+        let output = Command::new(&self.appctl)
+            .args(["-t", &self.path("switch.ctl")])
+            .args(args)
+            .env("OVS_RUNDIR", self.dir())
+            .current_dir(self.dir())
+            .output()
+            .expect("ovs-appctl runs");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Outcome { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
