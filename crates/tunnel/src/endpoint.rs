@@ -302,7 +302,11 @@ impl Endpoint {
     pub fn asks(&self) -> TunnelKey {
         let mut asks = TunnelKey::default();
         if self.out_key == OutKey::Flow {
-            asks.id = self.kind.key_max().into();
+            asks.id = match self.kind.protocol() {
+                // It refuses what there is no room for: every bit tells.
+                TunnelProtocol::Erspan => u64::MAX,
+                _ => self.kind.key_max().into(),
+            };
         }
         match self.kind.protocol() {
             TunnelProtocol::Vxlan if self.exts.gbp => {

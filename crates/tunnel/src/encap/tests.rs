@@ -157,6 +157,38 @@ fn the_port_range_command() {
 }
 
 proptest! {
+    /// A header, or that there can be none, depends on no bit of what rules say that is not asked for. (ERSPAN refused keys for
+    /// bits of them that nobody had looked at.)
+    #[test]
+    fn headers_depend_on_what_is_asked_for(
+        kind in prop::sample::select(Kind::all().filter(|k| *k != Kind::Srv6).collect::<Vec<_>>()),
+        exts in prop::sample::select(vec!["", "gbp", "gpe"]), version in 0u32..4,
+        told in prop::collection::vec(any::<u64>(), flow::WORDS),
+        other in prop::collection::vec(any::<u64>(), flow::WORDS), few in 0u32..64,
+    ) {
+        let mut options = vec![("key", "flow")];
+        if kind.protocol() == TunnelProtocol::Erspan {
+            let each = ["erspan_ver", "erspan_idx", "erspan_dir", "erspan_hwid"];
+            options.extend(each.map(|name| (name, "flow")));
+        }
+        if kind == Kind::Vxlan && !exts.is_empty() { options.push(("exts", exts)); }
+        let e = endpoint(kind, &options);
+        let key = |words: &[u64]| {
+            let mut key = flow::FlowKey::default();
+            key.words_mut().copy_from_slice(words);
+            // Small numbers as well as large ones.
+            key.tunnel.id &= u64::MAX >> few;
+            key.tunnel.set_erspan(erspan_bits::VERSION, version);
+            key
+        };
+        let asks = flow::FlowKey { tunnel: e.asks(), ..flow::FlowKey::default() };
+        let (one, mut two) = (key(&told), key(&other));
+        for ((two, one), asked) in two.words_mut().iter_mut().zip(one.words()).zip(asks.words()) {
+            *two = *two & !asked | one & asked;
+        }
+        prop_assert_eq!(layer(&e, &one.tunnel, None), layer(&e, &two.tunnel, None));
+    }
+
     /// A header's text makes the same header again.
     #[test]
     fn text_says_what_is_in_a_header(
