@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use base::{Clock, Instant, Version};
 use classifier::Pattern;
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, OptionMask};
 use netdev::Device;
 use packet::Packet;
 
+use crate::act::options::Names;
 use crate::config::Config;
 use crate::desk::{Desk, Desks};
 use crate::drops::{DropCounters, DropReason};
-use crate::entry::{Flow, Ufid};
+use crate::entry::{Flow, Matching, Ufid};
 use crate::history::History;
 use crate::mailbox::{Command, Latch, NewPort, Run};
 use crate::meters::{MeterConfig, MeterError, MeterStats, Meters};
@@ -55,7 +56,7 @@ pub(crate) struct Shared {
     /// Secret: for hash tables that packets fill.
     pub(crate) seed: u64,
     /// Secret: for the names of sets of options.
-    pub(crate) option_names: RandomState,
+    pub(crate) option_names: Names,
     pub(crate) config: Config,
 }
 
@@ -97,7 +98,7 @@ impl Datapath {
             table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
             cycle_rate: CycleRate::measure(),
             seed,
-            option_names: RandomState::new(),
+            option_names: Names::default(),
             config,
         });
         let inner = Inner { ports: Mutex::default(), staff: Mutex::default(), shared };
@@ -277,8 +278,41 @@ impl Datapath {
         actions: Arc<[Action]>,
         version: Version,
     ) -> Result<Arc<Flow>, PutError> {
-        let mut answers = self.answers();
-        answers.put_flow(key, actions, version)
+        self.put(&Matching::from(&key), actions, version)
+    }
+
+    /// The same, of whatever matches so.
+    pub fn put(
+        &self,
+        matching: &Matching,
+        actions: Arc<[Action]>,
+        version: Version,
+    ) -> Result<Arc<Flow>, PutError> {
+        self.answers().put(matching, actions, version)
+    }
+
+    /// What a flow is to match: packets that are like one with this key and these options, as far as the masks look. (How far
+    /// `mask` looks at [`flow::TunnelKey::options`] says `options_mask`; if that is none, at all of them or none.)
+    pub fn matching(
+        &self,
+        (key, options): (&FlowKey, &[u8]),
+        (mask, options_mask): (&Mask, &OptionMask),
+    ) -> Matching {
+        let names = &self.0.shared.option_names;
+        let looks = mask.0.tunnel.options != 0 && !options_mask.is_empty() && !options.is_empty();
+        let sight = looks.then(|| Arc::new(names.sight(options_mask)));
+        let mut key = *key;
+        key.tunnel.options = match &sight {
+            Some(sight) => names.seen(sight, options),
+            None => names.whole(options),
+        };
+        let pattern = Pattern::new(&MaskedKey::new(&key, mask));
+        Matching { pattern, mask: *mask, sight }
+    }
+
+    /// Whether a missed packet is among those.
+    pub fn is_for(&self, matching: &Matching, miss: &Miss) -> bool {
+        matching.is_for(&miss.key, &miss.options, &self.0.shared.option_names)
     }
 
     /// Takes a flow out. A packet received after this returns does not meet it.
@@ -310,6 +344,11 @@ impl Datapath {
     /// The flow with this key.
     pub fn flow_of(&self, key: &MaskedKey) -> Option<Arc<Flow>> {
         self.0.shared.table().by_key(key).cloned()
+    }
+
+    /// The flow that matches just this.
+    pub fn find_flow(&self, matching: &Matching) -> Option<Arc<Flow>> {
+        self.0.shared.table().by_pattern(&matching.pattern).cloned()
     }
 
     /// How many flows.
@@ -414,7 +453,8 @@ impl Datapath {
         let home = lock(&self.0.ports).home(DpPort(metadata.in_port));
         let desks = lock(&self.0.shared.desks);
         let Some(desk) = sitting(&desks, home) else { return };
-        let run = Run { packet, source: Source::Worker(desk.slot), key: metadata, actions };
+        let (source, options) = (Source::Worker(desk.slot), Box::default());
+        let run = Run { packet, source, key: metadata, options, actions };
         self.0.tell(desk, [Command::Run(Box::new(run))]);
     }
 
@@ -433,7 +473,7 @@ impl Datapath {
 
     /// The number that keys of packets with these Geneve options have ([`FlowKey`]'s `tunnel.options`).
     pub fn name_of_options(&self, options: &[u8]) -> u64 {
-        crate::act::options::name_of(&self.0.shared.option_names, options)
+        self.0.shared.option_names.whole(options)
     }
 
     // -- tunnels' other ends --
@@ -511,19 +551,19 @@ impl Answers<'_> {
         actions: Arc<[Action]>,
         version: Version,
     ) -> Result<Arc<Flow>, PutError> {
-        self.put_pattern((&Pattern::new(&key), key.mask()), actions, version)
+        self.put(&Matching::from(&key), actions, version)
     }
 
-    /// The same, of a key as flows keep it, and its mask.
-    pub fn put_pattern(
+    /// The same, of whatever matches so.
+    pub fn put(
         &mut self,
-        key: (&Pattern, &Mask),
+        matching: &Matching,
         actions: Arc<[Action]>,
         version: Version,
     ) -> Result<Arc<Flow>, PutError> {
         let clock = &self.inner.shared.clock;
         let now = *self.now.get_or_insert_with(|| clock.now());
-        let flow = self.inner.shared.table().put(key, actions, version, now)?;
+        let flow = self.inner.shared.table().put(matching, actions, version, now)?;
         if flow.has_forerunner() {
             self.inner.shared.offload().forget(flow.ufid());
         }
@@ -533,11 +573,12 @@ impl Answers<'_> {
 
     /// As [`Datapath::resume`].
     pub fn resume(&mut self, miss: Miss, actions: Arc<[Action]>) {
-        let Miss { packet, key, source, .. } = miss;
+        let Miss { packet, key, options, source, .. } = miss;
         self.items.push(Answer::Resume(Box::new(Run {
             packet,
             source,
             key,
+            options,
             actions: Some(actions),
         })));
     }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Instant, Version};
 use classifier::{Mixer, Pattern};
-use flow::{Action, MaskedKey};
+use flow::{Action, FlowKey, Mask, MaskedKey, OptionMask};
 
+use crate::act::options::{Names, Sight};
 use crate::counts::{Cell, Counts, FlowStats};
 
 /// A flow's unique id: a hash of its key and mask under the datapath's seed.
@@ -55,9 +56,36 @@ impl fmt::Display for Ufid {
     }
 }
 
+/// What a flow matches.
+#[derive(Clone, Debug)]
+pub struct Matching {
+    pub(crate) pattern: Pattern,
+    pub(crate) mask: Mask,
+    /// How it looks at options, if it looks at some of them: what it sees of them the pattern has a number for.
+    pub(crate) sight: Option<Arc<Sight>>,
+}
+
+impl Matching {
+    /// Whether a packet with this key, and these options, is meant.
+    pub(crate) fn is_for(&self, key: &FlowKey, options: &[u8], names: &Names) -> bool {
+        let Some(sight) = &self.sight else { return self.pattern.matches(key) };
+        let mut key = *key;
+        key.tunnel.options = names.seen(sight, options);
+        self.pattern.matches(&key)
+    }
+}
+
+impl From<&MaskedKey> for Matching {
+    /// Of options all are looked at, or none.
+    fn from(key: &MaskedKey) -> Self {
+        Self { pattern: Pattern::new(key), mask: *key.mask(), sight: None }
+    }
+}
+
 /// A flow in the datapath. Immutable but for its statistics; "changing" a flow installs another with the same key.
 pub struct Flow {
     pattern: Pattern,
+    sight: Option<Arc<Sight>>,
     actions: Arc<[Action]>,
     version: Version,
     ufid: Ufid,
@@ -74,13 +102,14 @@ pub struct Flow {
 impl Flow {
     pub(crate) fn new(
         ufid: Ufid,
-        pattern: Pattern,
+        (pattern, sight): (Pattern, Option<Arc<Sight>>),
         actions: Arc<[Action]>,
         version: Version,
         now: Instant,
     ) -> Self {
         Self {
             pattern,
+            sight,
             actions,
             version,
             ufid,
@@ -95,6 +124,7 @@ impl Flow {
     pub(crate) fn with_actions(&self, actions: Arc<[Action]>, version: Version) -> Self {
         Self {
             pattern: self.pattern.clone(),
+            sight: self.sight.clone(),
             actions,
             version,
             ufid: self.ufid,
@@ -160,6 +190,21 @@ impl Flow {
         &self.pattern
     }
 
+    /// All of what it matches, for another flow in its place.
+    pub fn matching(&self) -> Matching {
+        let mask = *self.key().mask();
+        Matching { pattern: self.pattern.clone(), mask, sight: self.sight.clone() }
+    }
+
+    /// Which options it looks at, if it does not look at all of them or none.
+    pub fn options(&self) -> Option<&OptionMask> {
+        self.sight.as_ref().map(|sight| &sight.mask)
+    }
+
+    pub(crate) fn sight(&self) -> Option<&Arc<Sight>> {
+        self.sight.as_ref()
+    }
+
     /// A cell for one worker to count in.
     pub(crate) fn new_cell(&self) -> Cell {
         Counts::cell(&self.counts)
@@ -184,7 +229,6 @@ impl fmt::Debug for Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flow::{FlowKey, Mask};
 
     #[test]
     fn ufids_print_as_uuids_and_depend_on_key_mask_and_seed() {
@@ -220,7 +264,7 @@ mod tests {
     fn statistics_of_all_workers_add_up_and_survive_new_actions() {
         let key = MaskedKey::new(&FlowKey::default(), &Mask::any());
         let (ufid, created) = (Ufid(1), Instant::from_millis(5));
-        let flow = Flow::new(ufid, Pattern::new(&key), Arc::new([]), Version(1), created);
+        let flow = Flow::new(ufid, (Pattern::new(&key), None), Arc::new([]), Version(1), created);
         assert_eq!(flow.stats(), FlowStats::default());
         let (one, two) = (flow.new_cell(), flow.new_cell());
         one.count(2, 200, 0x10, Instant::from_nanos(0));

@@ -54,7 +54,7 @@ pub use control::{Answers, Datapath};
 pub use counts::{Counts, FlowStats};
 pub use desk::Sleep;
 pub use drops::DropReason;
-pub use entry::{Flow, Ufid};
+pub use entry::{Flow, Matching, Ufid};
 pub use history::{History, Measure, Span};
 pub use meters::{
     BANDS_MAX, Band, BandKind, METERS_MAX, MeterConfig, MeterError, MeterStats, MeterUnit,

@@ -92,6 +92,8 @@ pub(crate) struct Run {
     pub(crate) source: Source,
     /// With actions: the packet's key. Without: its metadata.
     pub(crate) key: FlowKey,
+    /// The options that it names.
+    pub(crate) options: Box<[u8]>,
     /// `None`: enter as if received.
     pub(crate) actions: Option<Arc<[Action]>>,
 }

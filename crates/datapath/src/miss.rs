@@ -370,7 +370,7 @@ impl MissQueue {
     pub(crate) fn reclaim(
         &self,
         worker: usize,
-        mut answered: impl FnMut(&FlowKey) -> bool,
+        mut answered: impl FnMut(&Miss) -> bool,
     ) -> Vec<Miss> {
         let mut out = Vec::new();
         let mut guard = self.lock();
@@ -380,7 +380,7 @@ impl MissQueue {
             let mut kept = VecDeque::with_capacity(queue.waiting.len());
             for miss in queue.waiting.drain(..) {
                 let is_ours = home(homes, miss.source) == worker;
-                if is_ours && miss.reason == MissReason::NoFlow && answered(&miss.key) {
+                if is_ours && miss.reason == MissReason::NoFlow && answered(&miss) {
                     queue.bytes -= miss.packet.buf.footprint();
                     state.bytes -= miss.packet.buf.footprint();
                     state.packets -= 1;
@@ -576,7 +576,7 @@ mod tests {
     fn workers_take_back_what_is_answered_in_order() {
         let q = queue(10, 2);
         push(&q, vec![miss(1, 1, 0), miss(1, 2, 1), miss(1, 3, 0), miss(1, 1, 0), miss(2, 1, 0)]);
-        assert_eq!(seen(&q.reclaim(0, |k| k.nw_tos == 1)), [(1, 1), (1, 1), (2, 1)]);
+        assert_eq!(seen(&q.reclaim(0, |m| m.key.nw_tos == 1)), [(1, 1), (1, 1), (2, 1)]);
         assert_eq!(seen(&q.pop(10, Duration::ZERO)), [(1, 2), (1, 3)]);
         assert_eq!(push(&q, vec![miss(2, 7, 0)]), 0);
         assert_eq!(seen(&q.pop(10, Duration::ZERO)), [(2, 7)]);

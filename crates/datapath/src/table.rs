@@ -8,7 +8,7 @@ use classifier::Pattern;
 use flow::{Action, Mask, MaskedKey};
 use hashbrown::{HashMap, HashTable};
 
-use crate::entry::{Flow, Ufid};
+use crate::entry::{Flow, Matching, Ufid};
 
 /// Why a flow was not installed. Packets can still be run with [`crate::Datapath::resume`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,8 @@ impl std::error::Error for PutError {}
 /// All installed flows, by key.
 pub(crate) struct FlowTable {
     flows: HashTable<Arc<Flow>>,
-    masks: HashMap<Mask, usize>,
+    /// How many flows look so: at fields, and (by number) at options.
+    masks: HashMap<(Mask, u64), usize>,
     flow_limit: usize,
     mask_limit: usize,
     seed: u64,
@@ -71,15 +72,18 @@ impl FlowTable {
     }
 
     pub(crate) fn by_key(&self, key: &MaskedKey) -> Option<&Arc<Flow>> {
-        let pattern = Pattern::new(key);
-        let hash = Ufid::new(self.seed, &pattern).0 as u64;
-        self.flows.find(hash, |f| *f.pattern() == pattern)
+        self.by_pattern(&Pattern::new(key))
     }
 
-    /// Installs a flow of this key, whose mask this is; an equal key's flow is replaced and dies.
+    pub(crate) fn by_pattern(&self, pattern: &Pattern) -> Option<&Arc<Flow>> {
+        let hash = Ufid::new(self.seed, pattern).0 as u64;
+        self.flows.find(hash, |f| f.pattern() == pattern)
+    }
+
+    /// Installs a flow that matches this; an equal one is replaced and dies.
     pub(crate) fn put(
         &mut self,
-        (pattern, mask): (&Pattern, &Mask),
+        Matching { pattern, mask, sight }: &Matching,
         actions: Arc<[Action]>,
         version: Version,
         now: Instant,
@@ -94,11 +98,13 @@ impl FlowTable {
         if self.flows.len() >= self.flow_limit {
             return Err(PutError::TooManyFlows { limit: self.flow_limit });
         }
-        if self.masks.len() >= self.mask_limit && !self.masks.contains_key(mask) {
+        let look = (*mask, sight.as_ref().map_or(0, |sight| sight.number));
+        if self.masks.len() >= self.mask_limit && !self.masks.contains_key(&look) {
             return Err(PutError::TooManyMasks { limit: self.mask_limit });
         }
-        *self.masks.entry_ref(mask).or_default() += 1;
-        let flow = Arc::new(Flow::new(ufid, pattern.clone(), actions, version, now));
+        *self.masks.entry(look).or_default() += 1;
+        let matched = (pattern.clone(), sight.clone());
+        let flow = Arc::new(Flow::new(ufid, matched, actions, version, now));
         self.flows.insert_unique(hash, flow.clone(), |f| f.ufid().0 as u64);
         Ok(flow)
     }
@@ -111,10 +117,11 @@ impl FlowTable {
         };
         entry.remove();
         flow.kill();
-        if let Some(n) = self.masks.get_mut(flow.key().mask()) {
+        let look = (*flow.key().mask(), flow.sight().map_or(0, |sight| sight.number));
+        if let Some(n) = self.masks.get_mut(&look) {
             *n -= 1;
             if *n == 0 {
-                self.masks.remove(flow.key().mask());
+                self.masks.remove(&look);
             }
         }
         true
@@ -143,7 +150,7 @@ mod tests {
     fn replacing_kills_the_old_and_keeps_the_count() {
         let mut table = FlowTable::new(1, 2, 1);
         let put = |t: &mut FlowTable, k| {
-            t.put((&Pattern::new(&k), k.mask()), Arc::new([]), Version(0), Instant::default())
+            t.put(&Matching::from(&k), Arc::new([]), Version(0), Instant::default())
         };
         let first = put(&mut table, key(1, !0)).unwrap();
         let second = put(&mut table, key(1, !0)).unwrap();

@@ -11,6 +11,7 @@ pub mod extract;
 pub mod hash;
 pub mod key;
 pub mod nsh;
+pub mod options;
 pub mod push;
 pub mod text;
 
@@ -24,4 +25,5 @@ pub use key::{
     tcp_flag, tunnel_flag,
 };
 pub use nsh::{NshKey, NshPush};
+pub use options::OptionMask;
 pub use push::{Fit, Sequence, TnlPush, TunnelProtocol};

@@ -23,7 +23,7 @@ mod hashing;
 mod key;
 pub mod meter;
 mod moves;
-mod options;
+pub mod options;
 mod pattern;
 mod port;
 mod program;

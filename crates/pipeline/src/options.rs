@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 
+use flow::OptionMask;
 use openflow::error::Code;
 use openflow::message::tlv::{TlvCommand, TlvMap, TlvTable, TlvTableMod};
 use openflow::{Field, Match, Subfield, Value};
@@ -54,8 +55,8 @@ impl Slot {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options(BTreeMap<u16, Slot>);
 
-/// A bit for each field of options.
-pub(crate) fn bit_of(field: Field) -> u64 {
+/// A bit for each field of options; none for other fields.
+pub fn bit_of(field: Field) -> u64 {
     field.tun_metadata_index().map_or(0, |index| 1 << index)
 }
 
@@ -162,6 +163,63 @@ impl Options {
         all_known
     }
 
+    /// Which options a mask looks at, as headers have them, added to `looked`.
+    pub fn look(&self, mask: &KeyMask, looked: &mut OptionMask) {
+        let registers = &mask.0.registers;
+        if registers.options_present == 0 && registers.options == [0; 32] {
+            return;
+        }
+        let all = mask.0.as_bytes();
+        for (index, slot) in &self.0 {
+            let units = slot.places().flat_map(|at| all.get(at..at + UNIT).unwrap_or_default());
+            let bits: Vec<u8> = units.copied().collect();
+            if registers.options_present >> index & 1 == 1 || bits.iter().any(|byte| *byte != 0) {
+                looked.look(slot.map.class, slot.map.kind, &bits);
+            }
+        }
+    }
+
+    /// The same of all fields but some (a bit for each), whole.
+    pub fn look_at_all_but(&self, fields: u64, looked: &mut OptionMask) {
+        for slot in self.0.iter().filter(|(i, _)| fields >> **i & 1 == 0).map(|(_, slot)| slot) {
+            looked.look(slot.map.class, slot.map.kind, &vec![u8::MAX; slot.len()]);
+        }
+    }
+
+    /// Makes these fields (a bit for each) of `key` what they are in `from`.
+    pub fn copy(&self, fields: u64, from: &Key, key: &mut Key) {
+        let of_them = self.0.iter().filter(|(index, _)| fields >> **index & 1 == 1);
+        let places = of_them.flat_map(|(_, slot)| slot.places());
+        for at in places {
+            if let (Some(to), Some(from)) =
+                (key.as_mut_bytes().get_mut(at..at + UNIT), from.as_bytes().get(at..at + UNIT))
+            {
+                to.copy_from_slice(from);
+            }
+        }
+        let present = &mut key.registers.options_present;
+        *present = *present & !fields | from.registers.options_present & fields;
+    }
+
+    /// What a mask says of an option that is a field, in its bits.
+    pub fn field_bits(&self, looked: &OptionMask, field: Field) -> Option<Value> {
+        let slot = self.slot(field)?;
+        let bits = looked.bits(slot.map.class, slot.map.kind, slot.len())?;
+        Some(Value::from_bytes(field.row().width, bits))
+    }
+
+    /// Whether these bits are all of an option. (Those of the field are more than anybody can know who does not know how long
+    /// the option is.)
+    pub fn is_whole(&self, field: Field, bits: &Value) -> bool {
+        let len = self.slot(field).map_or(0, Slot::len) as u32;
+        *bits == Value::mask(field.row().width, 0, 8 * len)
+    }
+
+    /// All fields that there are.
+    pub fn fields(&self) -> impl Iterator<Item = Field> {
+        self.0.keys().map(|index| Field::tun_metadata(usize::from(*index)))
+    }
+
     fn slot(&self, field: Field) -> Option<Slot> {
         self.0.get(&u16::try_from(field.tun_metadata_index()?).ok()?).copied()
     }
@@ -234,7 +292,7 @@ impl Options {
     }
 
     /// The bits of a field that `mask` selects count as well, and whether the packet has it.
-    pub(crate) fn add_to(&self, looked: &mut KeyMask, field: Field, mask: &Value) {
+    pub fn add_to(&self, looked: &mut KeyMask, field: Field, mask: &Value) {
         self.set(&mut looked.0, field, mask, mask);
     }
 
@@ -263,10 +321,7 @@ impl Options {
                 matching.set_present(field);
                 continue;
             }
-            // All of it is more than anybody can know who does not know how long it is.
-            let len = self.slot(field).map_or(0, Slot::len) as u32;
-            let whole = bits == Value::mask(field.row().width, 0, 8 * len);
-            let mask = if whole { field.ones() } else { bits };
+            let mask = if self.is_whole(field, &bits) { field.ones() } else { bits };
             matching.set(field, &self.get(key, field), &mask);
         }
     }

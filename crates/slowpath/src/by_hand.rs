@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::Version;
 use datapath::{PutError, Ufid};
-use flow::{Action, FlowKey, Mask, MaskedKey};
+use flow::{Action, FlowKey, Mask, OptionMask};
 
 use crate::flows::Listed;
 use crate::{SlowPath, lock};
@@ -33,19 +33,18 @@ pub enum NotPut {
 }
 
 impl SlowPath {
-    /// Puts a flow into the datapath. `key` is what listings show, and what is matched as far as `mask` goes; `options` are those
-    /// of Geneve that it names.
+    /// Puts a flow into the datapath. `key` and its options are what listings show, and what is matched as far as the masks go.
     pub fn put_by_hand(
         &self,
         (key, options): (&FlowKey, &[u8]),
-        mask: &Mask,
+        masks: (&Mask, &OptionMask),
         actions: Vec<Action>,
         put: Put,
     ) -> Result<(), NotPut> {
         let shared = &self.0.shared;
-        let masked = MaskedKey::new(key, mask);
+        let matching = shared.datapath.matching((key, options), masks);
         let mut flows = lock(&shared.flows);
-        let is_there = shared.datapath.flow_of(&masked).is_some();
+        let is_there = shared.datapath.find_flow(&matching).is_some();
         match (put, is_there) {
             (Put::Add, true) => return Err(NotPut::Exists),
             (Put::Change, false) => return Err(NotPut::Missing),
@@ -53,7 +52,7 @@ impl SlowPath {
         }
         // Older than anything that is in force: the next pass looks at it.
         let never = Version::default();
-        let flow = shared.datapath.put_flow(masked, actions.into(), never).map_err(NotPut::Full)?;
+        let flow = shared.datapath.put(&matching, actions.into(), never).map_err(NotPut::Full)?;
         flows.insert(flow, (key, options.into()), Arc::new([]), never);
         Ok(())
     }
@@ -74,10 +73,10 @@ impl SlowPath {
         known.is_some()
     }
 
-    /// The flow with this key and mask.
-    pub fn find_by_key(&self, key: &FlowKey, mask: &Mask) -> Option<Ufid> {
-        let masked = MaskedKey::new(key, mask);
-        self.0.shared.datapath.flow_of(&masked).map(|flow| flow.ufid())
+    /// The flow with this key, these options, and these masks.
+    pub fn find_by_key(&self, of: (&FlowKey, &[u8]), masks: (&Mask, &OptionMask)) -> Option<Ufid> {
+        let datapath = &self.0.shared.datapath;
+        datapath.find_flow(&datapath.matching(of, masks)).map(|flow| flow.ufid())
     }
 
     /// The flow with this id.

@@ -34,7 +34,7 @@ impl Shared {
             cookie: frozen.cookie,
             controller: message.controller,
             max_len: message.max_len,
-            metadata: metadata(&miss.key, &frozen, &options),
+            metadata: metadata((&miss.key, &miss.options), &frozen, &options),
             userdata: message.userdata.clone(),
             continuation,
         };
@@ -167,8 +167,8 @@ fn options(state: &State, bridge: BridgeId) -> Arc<Options> {
 }
 
 /// What is known beside a packet: what is not zero, the tunnel's options, and its port.
-fn metadata(key: &FlowKey, frozen: &Frozen, options: &Options) -> Match {
-    let mut key = Key { flow: *key, registers: frozen.registers };
+fn metadata((key, header): (&FlowKey, &[u8]), frozen: &Frozen, options: &Options) -> Match {
+    let mut key = Key { flow: *key, registers: frozen.registers_of(options, header) };
     key.flow.tunnel = frozen.tunnel_of(&key.flow.tunnel);
     let mut m = Match::any();
     for field in Field::ALL {

@@ -18,9 +18,8 @@ use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use base::Instant;
-use classifier::Pattern;
-use datapath::{Answers, Miss, MissReason, Resolver};
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, Protocol, RecircId, SlowReason};
+use datapath::{Answers, Matching, Miss, MissReason, Resolver};
+use flow::{Action, DpPort, FlowKey, Mask, OptionMask, Protocol, RecircId, SlowReason};
 use xlate::{
     Effect, Memory, Request, Translation, Use, Wait, translate, translate_tunnel_output,
     translate_with,
@@ -93,8 +92,7 @@ enum Role<'a> {
 
 /// A flow that a batch brings.
 struct Brought {
-    pattern: Pattern,
-    mask: Mask,
+    matching: Matching,
     actions: Arc<[Action]>,
     uses: Arc<[Use]>,
     /// An attempt was made to install it.
@@ -237,7 +235,7 @@ impl Shared {
         translate: impl FnOnce(&State, &Request<'m>) -> Translation,
     ) -> Option<Fate> {
         let delta = delta(miss);
-        if let Some(at) = flows.iter().position(|flow| flow.pattern.matches(&miss.key)) {
+        if let Some(at) = flows.iter().position(|flow| self.datapath.is_for(&flow.matching, miss)) {
             self.learn_from(role, &flows[at].uses, Vec::new(), delta, now)?;
             return Some(Fate::Flow(at));
         }
@@ -246,13 +244,13 @@ impl Shared {
             Role::Writer(state) => &**state,
         };
         let t = translate(state, &request(miss, now));
-        let Translation { actions, mask, effects, uses, .. } = t;
+        let Translation { actions, mut mask, mut options, effects, uses, .. } = t;
         self.learn_from(role, &uses, effects, delta, now)?;
-        let mask =
-            if self.exact_flows.load(Ordering::Relaxed) { whole(&miss.key, &mask) } else { mask };
+        if self.exact_flows.load(Ordering::Relaxed) {
+            (mask, options) = (whole(&miss.key, &mask), OptionMask::default());
+        }
         flows.push(Brought {
-            pattern: Pattern::new(&MaskedKey::new(&miss.key, &mask)),
-            mask,
+            matching: self.datapath.matching((&miss.key, &miss.options), (&mask, &options)),
             actions: actions.into(),
             uses: uses.into(),
             tried: false,
@@ -332,9 +330,7 @@ impl Shared {
         let mut flows = lock(&self.flows);
         let has_room = flows.by_ufid.len() < self.flow_limit.load(Ordering::Relaxed);
         let flow = has_room
-            .then(|| {
-                out.put_pattern((&brought.pattern, &brought.mask), brought.actions.clone(), version)
-            })
+            .then(|| out.put(&brought.matching, brought.actions.clone(), version))
             .and_then(Result::ok);
         match flow {
             Some(flow) => {

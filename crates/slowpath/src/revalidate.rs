@@ -265,23 +265,24 @@ impl Shared {
             return true;
         }
         let key = tracked.flow.key();
-        // Those that the flow does not match it does not know.
-        let looks = key.mask().0.tunnel.options != 0;
-        let options: &[u8] = if looks { &tracked.options } else { &[] };
         let request = Request {
             key: key.key(),
-            options,
+            options: &tracked.options,
             packet: None,
             now,
             want_trace: false,
             entered: None,
         };
         let fresh = translate(&state.snapshot, &state.tables(), &request);
-        if !looks_no_further(&fresh.mask, key.mask()) {
+        let installed = tracked.flow.options();
+        let looks_further = installed.is_some_and(|options| !options.covers(&fresh.options));
+        if looks_further || !looks_no_further(&fresh.mask, key.mask()) {
             return false;
         }
         if **tracked.flow.actions() != *fresh.actions {
-            let Ok(flow) = self.datapath.put_flow(key, fresh.actions.into(), version) else {
+            let Ok(flow) =
+                self.datapath.put(&tracked.flow.matching(), fresh.actions.into(), version)
+            else {
                 return false;
             };
             tracked.set_flow(flow);
@@ -300,7 +301,7 @@ impl Shared {
     }
 }
 
-/// Whether a translation looked only at bits that the flow already matches.
+/// Whether a translation looked only at fields' bits that the flow already matches.
 fn looks_no_further(fresh: &Mask, installed: &Mask) -> bool {
     fresh.0.words().iter().zip(installed.0.words()).all(|(f, i)| f & !i == 0)
 }

@@ -424,7 +424,8 @@ const OWN_ACTIONS: &[&str] = &[
 ];
 
 /// Which options of tunnels are fields where pipelines name them: class, type and length, number of the field.
-pub const OPTIONS: [(u16, u8, u8, u16); 2] = [(0xffff, 0, 4, 0), (0xffff, 1, 8, 1)];
+pub const OPTIONS: [(u16, u8, u8, u16); 3] =
+    [(0xffff, 0, 4, 0), (0xffff, 1, 8, 1), (0x102, 0x80, 4, 2)];
 
 /// Whether rules may do what two makers' switches need not do alike: choose by hashes, number connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use packet::wire::arp::op;
 use packet::wire::ethernet::{BROADCAST, eth_type};
 use pipeline::{Bridge, BridgeId, OfPort, Port, PortRef, Registers, Vid};
 
-use crate::frozen::Frozen;
+use crate::frozen::{Frozen, Kept};
 use crate::packet::Packet;
 use crate::request::Use;
 use crate::stack::Stack;
@@ -27,6 +27,7 @@ pub fn hashed(bridge: BridgeId, home: OfPort) -> Frozen {
         table: 0,
         cookie: None,
         registers: Registers::default(),
+        options: Kept::All,
         tunnel: TunnelKey::default(),
         tunnel_set: TunnelKey::default(),
         is_hashed: true,

@@ -6,17 +6,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use flow::ct::{Nat, NatSide};
 use flow::{
-    Action, FlowKey, Mask, Protocol, SlowReason, TunnelKey, Vlan, erspan_bits, tunnel_flag,
+    Action, FlowKey, Mask, OptionMask, Protocol, SlowReason, TunnelKey, Vlan, erspan_bits,
+    tunnel_flag,
 };
 use openflow::field::Prereq;
 use openflow::text::unmatched::{unmatched, with_inner_tag};
-use openflow::{Field, Match};
+use openflow::{Field, Match, Value};
 use packet::wire::ethernet::eth_type;
 use packet::wire::ip_proto;
 use pipeline::{Key, KeyMask, OfPort, Options, Snapshot};
 
 use crate::request::{Effect, Request, Tables, Translation, Use};
-use crate::walk::translate;
+use crate::walk::{NO_OPTIONS, translate};
 
 /// What a translation was of, how it went, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,9 +129,8 @@ pub struct Taught {
 
 /// Which options of tunnels are fields where the packet came in.
 pub fn options_of<'a>(tables: &Tables<'a>, t: &Translation) -> &'a Options {
-    static NONE: Options = Options::NONE;
     let program = t.in_port.and_then(|at| tables.programs.get(&at.bridge));
-    program.map_or(&NONE, |program| program.options())
+    program.map_or(&NO_OPTIONS, |program| program.options())
 }
 
 /// Gives a packet the first address and port that the tracker may choose, and says so.
@@ -190,6 +190,9 @@ pub fn describe(t: &Translation, request: &Request<'_>, options: &Options) -> Ex
     let mut begin = Key { flow: *request.key, registers };
     begin.registers.in_port = t.in_port.map_or(OfPort::NONE, |at| at.port).0;
     begin.registers.actset_output = 0;
+    if t.first.is_none() {
+        options.read(request.options, &mut begin);
+    }
     let same = t.last.as_ref().is_none_or(|last| {
         // Where the action set sends it is a change, but one that is not shown.
         let mut end = **last;
@@ -208,7 +211,7 @@ pub fn describe(t: &Translation, request: &Request<'_>, options: &Options) -> Ex
         flow: flow_text(&begin, options),
         walk: t.trace.to_string(),
         last: (!same).then(|| flow_text(t.last.as_deref().unwrap_or(&begin), options)),
-        megaflow: megaflow_text(&begin, &t.mask),
+        megaflow: with_options(megaflow_text(&begin, &t.mask), &begin, &t.options, options),
         actions: flow::text::ActionsText { actions: &actions, names: &names }.to_string(),
         slow: slow(t),
         error: t.error.map(|error| error.to_string()),
@@ -408,6 +411,29 @@ fn megaflow_text(key: &Key, mask: &Mask) -> String {
     let text = with_label_mask(text);
     let is_icmp = text.contains("icmp");
     if is_icmp { with_wide_icmp(text, [key.flow.tp_src, key.flow.tp_dst], mask) } else { text }
+}
+
+/// With the options that count; of one that the packet has not, that it is not present.
+fn with_options(text: String, key: &Key, looked: &OptionMask, options: &Options) -> String {
+    let mut shown = String::new();
+    for field in options.fields() {
+        let Some(bits) = options.field_bits(looked, field) else { continue };
+        shown = shown + field.name() + &option_text(key, field, &bits, options) + ",";
+    }
+    let (before, after) = text.split_at(text.find("in_port=").unwrap_or(text.len()));
+    format!("{before}{shown}{after}")
+}
+
+/// Such a field's value, if it counts, as far as it does.
+fn option_text(key: &Key, field: Field, bits: &Value, options: &Options) -> String {
+    let is_present = options.present(key).any(|present| present == field);
+    let value = options.get(key, field);
+    match (is_present, bits.is_zero()) {
+        (false, _) => "=NP".into(),
+        (true, true) => String::new(),
+        (true, false) if options.is_whole(field, bits) => format!("={value:x}"),
+        (true, false) => format!("={:x}/{bits:x}", value.and(bits)),
+    }
 }
 
 /// The reference keeps IPv6's label of 20 bits in 32, and shows which it looks at.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use flow::{RecircId, TunnelKey};
 use openflow::Action;
-use pipeline::{BridgeId, OfPort, Registers};
+use pipeline::{BridgeId, Key, OfPort, Options, Registers};
 
 use crate::packet::merge_tunnel;
 use crate::run::StepRef;
@@ -34,6 +34,8 @@ pub struct Frozen {
     pub cookie: Option<u64>,
     /// What the pipeline keeps beside it.
     pub registers: Registers,
+    /// Which options of tunnels those hold.
+    pub options: Kept,
     /// What it will tell a tunnel, as far as that is not what the tunnel that it came through told.
     pub tunnel: TunnelKey,
     /// How far that is.
@@ -50,6 +52,15 @@ pub struct Frozen {
     pub message: Option<Message>,
     /// The aggregate of the bridge that it is about to leave by, in the bucket that its hash names; there is nothing else to do.
     pub leaves_by: Option<OfPort>,
+}
+
+/// Which options of tunnels are kept beside a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// All that it has: what came with it does not count any more.
+    All,
+    /// These fields, a bit for each. Of the others the packet itself has what came with it.
+    Only(u64),
 }
 
 /// Something left to do.
@@ -91,6 +102,16 @@ pub struct Message {
 }
 
 impl Frozen {
+    /// What is known beside the packet when it is back, `header` being the options that it came with.
+    pub fn registers_of(&self, known: &Options, header: &[u8]) -> Registers {
+        let Kept::Only(fields) = self.options else { return self.registers };
+        let kept = Key { registers: self.registers, ..Key::default() };
+        let mut key = kept;
+        known.read(header, &mut key);
+        known.copy(fields, &kept, &mut key);
+        key.registers
+    }
+
     /// What a packet will tell a tunnel that came through this one.
     pub fn tunnel_of(&self, received: &TunnelKey) -> TunnelKey {
         merge_tunnel(received, &self.tunnel, &self.tunnel_set)

@@ -1,18 +1,15 @@
 //! From the datapath's port, or the tunnel header, to the bridge's port that a packet belongs to.
 
 use flow::{Action, DpPort, DropCause, FlowKey, TunnelKey, erspan_bits, tunnel_flag};
-use pipeline::{Options, PortRef};
+use pipeline::PortRef;
 use tunnel::ecn::{self, Decap};
-use tunnel::{Arrival, Carries};
+use tunnel::{Arrival, Carries, Endpoint, Kind};
 
 use crate::packet::Packet;
 use crate::request::Use;
 use crate::walk::Walk;
 
-/// Of a bridge without rules.
-static NONE: Options = Options::NONE;
-
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// The port that the packet came in by.
     pub(crate) fn ingress(&mut self, packet: &mut Packet) -> Result<PortRef, DropCause> {
         let dp = DpPort(packet.key.flow.in_port);
@@ -20,11 +17,13 @@ impl Walk<'_> {
         if let Some(at) = self.snapshot.port_of_dp(dp) {
             return if is_frame { Ok(at) } else { Err(DropCause::UnsupportedPacketType) };
         }
-        let (at, carries) = self.tunnel_ingress(dp, &packet.key.flow)?;
+        let (at, endpoint) = self.tunnel_ingress(dp, &packet.key.flow)?;
         self.uses.push(Use::Rx(at));
-        self.receive_options(at, packet)?;
+        if endpoint.kind == Kind::Geneve {
+            self.receive_options(at, packet)?;
+        }
         self.receive_ecn(&mut packet.key.flow)?;
-        if !is_frame && carries == Carries::Network {
+        if !is_frame && endpoint.carries == Carries::Network {
             // Rules see frames, whoever they come from.
             self.push(Action::PushEth { src: [0; 6], dst: [0; 6] });
             (packet.key.flow.packet_type, self.done.packet_type) = (0, 0);
@@ -32,13 +31,14 @@ impl Walk<'_> {
         Ok(at)
     }
 
-    /// The tunnel port that a packet belongs to which `dp` has unwrapped, and what it carries.
+    /// The tunnel port that a packet belongs to which `dp` has unwrapped, and its tunnel.
     fn tunnel_ingress(
         &mut self,
         dp: DpPort,
         key: &FlowKey,
-    ) -> Result<(PortRef, Carries), DropCause> {
-        let endpoints = self.snapshot.endpoints();
+    ) -> Result<(PortRef, &'a Endpoint), DropCause> {
+        let snapshot = self.snapshot;
+        let endpoints = snapshot.endpoints();
         let m = &mut self.mask.0.tunnel;
         if !key.tunnel.is_set() {
             m.ip_dst = u32::MAX;
@@ -62,6 +62,7 @@ impl Walk<'_> {
             (m.ipv6_src, m.ipv6_dst) = ([u8::MAX; 16], [u8::MAX; 16]);
         }
         let (endpoint, _) = endpoints.get(id).ok_or(DropCause::UnknownTunnel)?;
+        let endpoint: &'a Endpoint = endpoint;
         let extended = |bit: u8| key.tunnel.flags & bit != 0;
         if extended(tunnel_flag::GBP) && !endpoint.exts.gbp
             || extended(tunnel_flag::GPE) && !endpoint.exts.gpe
@@ -69,20 +70,20 @@ impl Walk<'_> {
             return Err(DropCause::InvalidTunnelMetadata);
         }
         let at = self.snapshot.endpoint_port(id).ok_or(DropCause::BridgeNotFound)?;
-        Ok((at, endpoint.carries))
+        Ok((at, endpoint))
     }
 
-    /// Reads the outer header's options into their fields. That nobody looks at them, and so need not know them, holds unless
-    /// there is one that must be known.
+    /// Reads the outer header's options into their fields. Whether somebody knows those that must be known decides what becomes
+    /// of the packet.
     fn receive_options(&mut self, at: PortRef, packet: &mut Packet) -> Result<(), DropCause> {
         let tunnel = packet.key.flow.tunnel;
-        let program = self.tables.programs.get(&at.bridge);
-        let options = program.map_or(&NONE, |program| program.options());
-        let all_known = options.read(self.options, &mut packet.key);
+        self.known_options = self.options_of(at.bridge);
+        packet.has_options = true;
+        let all_known = self.known_options.read(self.options, &mut packet.key);
         if tunnel.flags & tunnel_flag::CRITICAL == 0 {
             return Ok(());
         }
-        self.mask.0.tunnel.options = u64::MAX;
+        self.option_mask.look_for_critical();
         if all_known { Ok(()) } else { Err(DropCause::InvalidTunnelMetadata) }
     }
 

@@ -184,13 +184,11 @@ impl Walk<'_> {
 
     /// The options that go with a packet: what rules have set, and what came with it.
     fn options_for(&mut self, at: PortRef, endpoint: &Endpoint, packet: &Packet) -> Vec<u8> {
-        let program = self.tables.programs.get(&at.bridge);
-        let known = program.map(|program| program.options()).filter(|known| !known.is_empty());
-        let Some(known) = known.filter(|_| endpoint.kind == tunnel::Kind::Geneve) else {
+        if endpoint.kind != tunnel::Kind::Geneve {
             return Vec::new();
-        };
-        self.mask.0.tunnel.options = u64::MAX;
-        known.write(&packet.key)
+        }
+        self.look_at_options(packet);
+        self.options_of(at.bridge).write(&packet.key)
     }
 
     /// The inner packet's flow label, if it is to be copied.

@@ -30,6 +30,10 @@ pub(crate) struct Packet {
     pub(crate) labels_off: usize,
     /// Which bits of `key.flow.tunnel` are ours, not the received packet's.
     pub(crate) tunnel_set: TunnelKey,
+    /// Whether options in the key are those of the tunnel that it came through, but for those that are ours.
+    pub(crate) has_options: bool,
+    /// Fields of options that are ours, a bit for each. Whatever was left of the received ones in them has been looked at.
+    pub(crate) options_set: u64,
 }
 
 impl Packet {
@@ -37,16 +41,13 @@ impl Packet {
     pub(crate) fn new(key: &FlowKey) -> Self {
         let key = Key { flow: *key, registers: Registers::default() };
         let origins = [Origin::Received(0), Origin::Received(1)];
-        Self { key, origins, labels_off: 0, tunnel_set: TunnelKey::default() }
+        let tunnel_set = TunnelKey::default();
+        Self { key, origins, labels_off: 0, tunnel_set, has_options: false, options_set: 0 }
     }
 
-    /// Adds to the mask what somebody has looked at in this packet's key.
+    /// Adds to the mask what somebody has looked at in this packet's key, but for options: see [`crate::walk::Walk::look`].
     pub(crate) fn look(&self, looked: &KeyMask, mask: &mut Mask) {
         let mut fields = Mask(looked.0.flow);
-        // Options are looked at all together.
-        if looked.0.registers.options_present != 0 || looked.0.registers.options != [0; 32] {
-            fields.0.tunnel.options = u64::MAX;
-        }
         for (origin, seen) in self.origins.iter().zip(std::mem::take(&mut fields.0.vlans)) {
             if seen != Vlan::default() {
                 look_at(*origin, mask, seen.tci | Vlan::CFI);
@@ -58,11 +59,8 @@ impl Packet {
         mask.union(&fields);
     }
 
-    /// Adds to the mask what an answer depends on that is remembered.
+    /// The same, of what an answer depends on that is remembered, and of which nothing [`Answer::moves`].
     pub(crate) fn look_again(&self, answer: &Answer<'_>, mask: &mut Mask) {
-        if answer.moves {
-            return self.look(&answer.mask(), mask);
-        }
         let words = mask.0.words_mut();
         for (i, bits, _) in &answer.looked {
             // Those behind are not the packet's.
@@ -106,6 +104,7 @@ impl Packet {
         self.key.flow.tunnel = TunnelKey::default();
         self.key.registers.options_present = 0;
         self.key.registers.options = <[u64; 32]>::default();
+        (self.has_options, self.options_set) = (false, 0);
         self.tunnel_set = Mask::exact().0.tunnel;
     }
 

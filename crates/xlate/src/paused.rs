@@ -11,7 +11,7 @@ use openflow::{Action, Field, Instructions, Value};
 use pipeline::{BridgeId, Key};
 
 use crate::action::set::output_of;
-use crate::frozen::{Frozen, Step};
+use crate::frozen::{Frozen, Kept, Step};
 use crate::stack::Stack;
 
 /// The cookie of what is of no rule.
@@ -40,6 +40,7 @@ impl Frozen {
             table: 0,
             cookie: Some(0),
             registers,
+            options: Kept::All,
             tunnel: key.flow.tunnel,
             tunnel_set: flow::Mask::exact().0.tunnel,
             is_hashed: false,

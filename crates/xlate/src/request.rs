@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use base::Instant;
-use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId};
+use flow::{Action, DpPort, DropCause, FlowKey, Mask, OptionMask, RecircId};
 use l2::{Aggregate, MacTable};
 use openflow::message::FlowMod;
 use packet::wire::ethernet::Mac;
@@ -83,6 +83,8 @@ pub struct Translation {
     pub actions: Vec<Action>,
     /// Which packets are like it.
     pub mask: Mask,
+    /// The same of its options. (If it is none, [`flow::TunnelKey::options`] in `mask` is none, too.)
+    pub options: OptionMask,
     /// What the packet teaches: to be applied once, now.
     pub effects: Vec<Effect>,
     /// What to credit and refresh each time the flow's statistics have grown.

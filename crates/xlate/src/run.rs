@@ -21,7 +21,7 @@ use crate::packet::Packet;
 use crate::request::{Met, Use};
 use crate::stack::Stack;
 use crate::trace::Kind;
-use crate::walk::{MAX_DEPTH, MAX_RESUBMITS, Walk};
+use crate::walk::{MAX_DEPTH, MAX_RESUBMITS, NO_OPTIONS, Walk};
 
 /// OpenFlow's reasons for sending a packet to controllers that `openflow` has no use for.
 pub(crate) const REASON_INVALID_TTL: u8 = 2;
@@ -287,8 +287,7 @@ impl<'a> Run<'a> {
 
     /// Which options of tunnels are fields here.
     pub(crate) fn options(&self) -> &'a Options {
-        static NONE: Options = Options::NONE;
-        self.program.map_or(&NONE, |program| program.options())
+        self.program.map_or(&NO_OPTIONS, |program| program.options())
     }
 
     /// What a field of the packet holds.
@@ -299,6 +298,7 @@ impl<'a> Run<'a> {
     /// Overwrites the bits of the field that `mask` selects.
     pub(crate) fn set(&mut self, field: Field, value: &Value, mask: &Value) {
         self.options().set(&mut self.packet.key, field, value, mask);
+        self.packet.options_set |= pipeline::options::bit_of(field);
     }
 
     /// The port that the packet is taken to have come in by.
@@ -509,15 +509,19 @@ impl<'a> Walk<'a> {
             return None;
         }
         let answer = self.memory.as_mut()?.recall(run.bridge.id, table, &run.packet.key)?;
-        run.packet.look_again(answer, &mut self.mask);
-        Some(answer.rule)
+        let rule = answer.rule;
+        match answer.moves.then(|| answer.mask()) {
+            Some(looked) => self.look(&run.packet, &looked),
+            None => run.packet.look_again(answer, &mut self.mask),
+        }
+        Some(rule)
     }
 
     /// The same, of the table.
     fn look_up(&mut self, run: &Run<'a>, table: u8) -> Option<&'a Arc<Rule>> {
         let (mut looked, key) = (KeyMask::any(), &run.packet.key);
         let rule = run.program.and_then(|p| p.lookup(table, key, &mut looked));
-        run.packet.look(&looked, &mut self.mask);
+        self.look(&run.packet, &looked);
         if let Some(memory) = self.memory.as_mut().filter(|_| !is_fragment(run)) {
             memory.note((run.bridge.id, table), key, &looked, rule);
         }

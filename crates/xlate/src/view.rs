@@ -19,9 +19,10 @@
 //! - The packet's bits that the flow matches, where at the lookup they are as they were received: either nobody has written
 //!   them, or what was written is the same for all packets of the flow, and happens to be what was there.
 //!
-//! Left out is what moves without being looked at: VLAN tags that are not in their places, labels, the ports of fragments; and
-//! a tunnel's outer packet, which is not the one that the flow matches. Nor does the number of a conjunction count, for a search
-//! tries the packet with others than its own.
+//! Left out is what moves without being looked at: VLAN tags that are not in their places, labels, the ports of fragments; the
+//! options of the tunnel that the packet came through, which the key does not hold that the flow matches; and a tunnel's outer
+//! packet, which is not that one. Nor does the number of a conjunction count, for a search tries the packet with others than its
+//! own.
 
 use std::mem::offset_of;
 
@@ -40,6 +41,8 @@ pub struct View {
     changed: SmallVec<[(u8, u64); 3]>,
     /// Whether it is another packet than was received.
     is_outer: bool,
+    /// Whether it has options of the tunnel that it came through.
+    has_options: bool,
 }
 
 /// Where labels are, of which nothing is known.
@@ -60,11 +63,6 @@ pub(crate) fn moves(word: usize) -> bool {
     word == VLANS || LABELS.contains(&word) || OPTIONS.contains(&word)
 }
 
-/// Whether packets of the flow may have come with options that it does not match.
-fn looks_past_options(flow: &MaskedKey) -> bool {
-    flow.key().tunnel.is_set() && flow.mask().0.tunnel.options == 0
-}
-
 /// Words that are looked at together.
 const CHUNK: usize = 8;
 
@@ -75,7 +73,8 @@ impl View {
     /// Of a packet that was received as `received`.
     pub(crate) fn of(packet: &Packet, received: &FlowKey, is_outer: bool) -> Self {
         let (flow, registers) = packet.key.words().split_at(flow::WORDS);
-        let mut this = Self { is_outer, ..Self::default() };
+        let has_options = packet.has_options;
+        let mut this = Self { is_outer, has_options, ..Self::default() };
         for (at, words) in (flow::WORDS..).step_by(CHUNK).zip(registers.chunks(CHUNK)) {
             // Nearly all are zero.
             if words.iter().fold(0, |all, word| all | word) != 0 {
@@ -124,8 +123,8 @@ impl View {
         match (flow.key().words().get(i), flow.mask().0.words().get(i)) {
             (Some(_), _) if self.is_outer || LABELS.contains(&i) => (0, 0),
             (Some(word), Some(mask)) => (*word, mask & !of(&self.changed)),
-            // Those of the tunnel are only known where they were looked at.
-            _ if OPTIONS.contains(&i) && looks_past_options(flow) => (0, 0),
+            // Which of these the flow matches its key does not say.
+            _ if OPTIONS.contains(&i) && self.has_options => (0, 0),
             _ if i == CONJUNCTION => (of(&self.registers), OTHER_THAN_CONJUNCTION),
             _ => (of(&self.registers), u64::MAX),
         }

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use flow::{Action, DropCause, FlowKey, Mask, Protocol, RecircId, SlowReason, TunnelKey};
-use pipeline::{BridgeId, Key, OfPort, PortKind, PortRef, Program, Snapshot};
+use flow::{
+    Action, DropCause, FlowKey, Mask, OptionMask, Protocol, RecircId, SlowReason, TunnelKey,
+};
+use pipeline::{BridgeId, Key, KeyMask, OfPort, Options, PortKind, PortRef, Program, Snapshot};
 
 use crate::memory::Memory;
 use crate::packet::Packet;
@@ -22,6 +24,9 @@ const USES: usize = 14;
 pub const MAX_RESUBMITS: u32 = 4096;
 /// Most actions of one translation.
 pub const MAX_ACTIONS: u32 = 8192;
+
+/// Of a bridge without rules.
+pub(crate) static NO_OPTIONS: Options = Options::NONE;
 
 /// Translates a packet that a datapath port brought in. See the crate's essay.
 pub fn translate(snapshot: &Snapshot, tables: &Tables<'_>, request: &Request<'_>) -> Translation {
@@ -64,7 +69,8 @@ pub fn translate_tunnel_output(
             let mut packet = Packet::new(request.key);
             let state = wait.1.map(|state| tables.frozens.get(state));
             if let Some(Some(frozen)) = &state {
-                packet.key.registers = frozen.registers;
+                packet.key.registers =
+                    frozen.registers_of(walk.options_of(frozen.bridge), request.options);
             }
             match state {
                 // What was to go with it is lost.
@@ -88,6 +94,10 @@ pub(crate) struct Walk<'a> {
     pub(crate) has_packet: bool,
     /// What decisions have looked at, in the packet as received; for a tunnel's outer packet a mask of its own.
     pub(crate) mask: Mask,
+    /// The same of its options.
+    pub(crate) option_mask: OptionMask,
+    /// Which options are fields where it came in.
+    pub(crate) known_options: &'a Options,
     /// The packet as the actions so far leave it. A packet's own key runs ahead of it until [`Walk::commit`].
     pub(crate) done: FlowKey,
     /// The packet as received, or as wrapped.
@@ -129,6 +139,8 @@ impl<'a> Walk<'a> {
             options: request.options,
             has_packet: request.packet.is_some(),
             mask: Mask::any(),
+            option_mask: OptionMask::default(),
+            known_options: &NO_OPTIONS,
             done: *request.key,
             received: *request.key,
             actions: Vec::new(),
@@ -197,6 +209,26 @@ impl<'a> Walk<'a> {
             Some(last) if **last == view => last.clone(),
             _ => self.view.insert(Arc::new(view)).clone(),
         }
+    }
+
+    /// Adds to the masks what somebody has looked at in a packet's key.
+    pub(crate) fn look(&mut self, packet: &Packet, looked: &KeyMask) {
+        packet.look(looked, &mut self.mask);
+        if packet.has_options {
+            self.known_options.look(looked, &mut self.option_mask);
+        }
+    }
+
+    /// The same of all options that are fields, but for those that are ours.
+    pub(crate) fn look_at_options(&mut self, packet: &Packet) {
+        if packet.has_options {
+            self.known_options.look_at_all_but(packet.options_set, &mut self.option_mask);
+        }
+    }
+
+    /// Which options are fields in a bridge.
+    pub(crate) fn options_of(&self, bridge: BridgeId) -> &'a Options {
+        self.tables.programs.get(&bridge).map_or(&NO_OPTIONS, |program| program.options())
     }
 
     /// Notes what came of the action before, if anybody wants to know.
@@ -344,12 +376,16 @@ impl<'a> Walk<'a> {
         mem::replace(&mut self.actions, outer_actions)
     }
 
-    /// That a packet came through no tunnel its port says already.
+    /// That a packet came through no tunnel its port says already, and that it has no option to have none at all.
     fn forget_missing_tunnel(&mut self) {
         let port = self.in_port.and_then(|at| self.snapshot.port(at)).map(|(_, port)| &port.kind);
         let by_tunnel = port.is_none_or(|kind| matches!(kind, PortKind::Tunnel { .. }));
         if !by_tunnel && !has_tunnel(&self.received) {
             self.mask.0.tunnel = TunnelKey::default();
+            self.option_mask = OptionMask::default();
+        }
+        if !self.option_mask.is_empty() {
+            self.mask.0.tunnel.options = u64::MAX;
         }
     }
 
@@ -371,6 +407,7 @@ impl<'a> Walk<'a> {
         Translation {
             actions,
             mask: self.mask,
+            options: self.option_mask,
             effects: self.effects,
             uses: self.uses,
             trace: self.trace.unwrap_or_default(),

@@ -100,7 +100,7 @@ pub(crate) struct Executor {
     ip_id: u16,
     /// The last IPv6 datagram that was cut. It begins anywhere: workers cut for the same ends.
     fragment_id: u32,
-    options: OptionTable,
+    pub(crate) options: OptionTable,
     pub(crate) meters: Replica,
     /// When the packets in hand came.
     pub(crate) now: Instant,

@@ -1,12 +1,11 @@
 //! The reference's datapath and ours make the same of the same frames, and write actions in the same words.
 
-use crate::act::options::OptionTable;
+use crate::act::options::{Names, OptionTable};
 use flow::extract::{Metadata, extract};
 use flow::text::{ActionsText, Numbers, parse_actions, parse_hex_packet};
 use flow::{Action, DpPort, FlowKey};
 use packet::{Csum, Gso, GsoKind, Packet};
 use std::collections::BTreeMap;
-use std::hash::RandomState;
 
 use super::{Executor, Work};
 use crate::meters::Replica;
@@ -27,7 +26,7 @@ const WRONG: &[(&str, &str)] = &[
 
 /// What comes out of port 2 for a packet that came in at port 1.
 fn run(packet: Packet, actions: &[Action]) -> Vec<Vec<u8>> {
-    let mut exec = Executor::new(Replica::default(), OptionTable::new(RandomState::new()));
+    let mut exec = Executor::new(Replica::default(), OptionTable::new(Names::default()));
     let device = MemDevice::new("mem", EVERYTHING);
     exec.ports.add_device(DpPort(2), netdev::Device::tx_queue(&*device).unwrap());
     let (key, _) = extract(packet.bytes(), &Metadata::port(DpPort(1))).unwrap();

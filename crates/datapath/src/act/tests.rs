@@ -1,7 +1,6 @@
 //! Actions on groups, without a worker around them.
 
-use crate::act::options::OptionTable;
-use std::hash::RandomState;
+use crate::act::options::{Names, OptionTable};
 use std::sync::Arc;
 
 use flow::{Action, DpPort, DropCause, FlowKey, Mask, RecircId, SlowReason, Vlan};
@@ -25,7 +24,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut exec = Executor::new(Replica::default(), OptionTable::new(RandomState::new()));
+        let mut exec = Executor::new(Replica::default(), OptionTable::new(Names::default()));
         let devices: Vec<_> =
             (1..=3).map(|i| MemDevice::new(&format!("mem{i}"), EVERYTHING)).collect();
         for (device, i) in devices.iter().zip(1..) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use flow::FlowKey;
 
+use crate::act::options::OptionTable;
 use crate::entry::Flow;
 use crate::stats::{Meter, Stage};
 use exact::{ExactCache, micro_hash};
@@ -36,10 +37,11 @@ impl Cache {
         }
     }
 
-    /// The flow of each key into `found` (as many as keys; `None` for a miss).
+    /// The flow of each key into `found` (as many as keys; `None` for a miss). `options` knows those that keys name.
     pub(crate) fn lookup(
         &mut self,
         keys: &[FlowKey],
+        options: &mut OptionTable,
         found: &mut Vec<Option<Slot>>,
         meter: &mut Meter,
     ) {
@@ -67,6 +69,9 @@ impl Cache {
             }
             found.push(slot);
         }
+        if !self.unknown.is_empty() && self.replica.has_sights() {
+            self.guess_by_sight(keys, options, found);
+        }
         meter.perf.passes += keys.len() as u64;
         meter.perf.exact_hits += (keys.len() - self.unknown.len()) as u64;
         meter.mark(Stage::Exact);
@@ -80,12 +85,41 @@ impl Cache {
             meter.perf.megaflow_hits += 1;
             meter.perf.probes += u64::from(probes);
         });
+        if replica.has_sights() {
+            for i in unknown.drain(..).map(usize::from) {
+                let Some((slot, probes)) = replica.lookup_by_sight(&keys[i], options) else {
+                    continue;
+                };
+                exact.insert(hashes[i], slot);
+                found[i] = Some(slot);
+                meter.perf.megaflow_hits += 1;
+                meter.perf.probes += u64::from(probes);
+            }
+        }
         meter.mark(Stage::Megaflow);
     }
 
+    /// Guesses of flows that look at options, for packets that have some.
+    #[inline(never)]
+    fn guess_by_sight(
+        &mut self,
+        keys: &[FlowKey],
+        options: &mut OptionTable,
+        found: &mut [Option<Slot>],
+    ) {
+        let Self { replica, unknown, guesses, .. } = self;
+        unknown.retain(|&i| {
+            let i = usize::from(i);
+            let slot =
+                guesses[i].filter(|slot| replica.confirms_by_sight(*slot, &keys[i], options));
+            found[i] = slot;
+            slot.is_none()
+        });
+    }
+
     /// Whether a flow matches, without leaving a trace in the exact-match cache.
-    pub(crate) fn knows(&mut self, key: &FlowKey) -> bool {
-        self.replica.knows(key)
+    pub(crate) fn knows(&mut self, key: &FlowKey, options: &mut OptionTable) -> bool {
+        self.replica.knows(key) || self.replica.lookup_by_sight(key, options).is_some()
     }
 
     /// The flow in a slot that [`Cache::lookup`] has just found.

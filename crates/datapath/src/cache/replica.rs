@@ -6,6 +6,7 @@ use classifier::{Megaflows, Pattern};
 use flow::{Action, FlowKey};
 use sys::prefetch::prefetch;
 
+use crate::act::options::{OptionTable, Sight};
 use crate::counts::Cell;
 use crate::entry::Flow;
 
@@ -27,8 +28,18 @@ impl Held {
     }
 }
 
+/// A way of looking at options, and how many flows have it.
+struct InUse {
+    sight: Arc<Sight>,
+    flows: usize,
+    /// What it has found since the last ranking; older hits count half, each time again.
+    hits: u64,
+}
+
 /// Flows in numbered places, found by tuple-space search.
 pub(crate) struct Replica {
+    /// In the order of lookup: most hits first. As few as there are different masks at most.
+    sights: Vec<InUse>,
     places: Vec<Option<Held>>,
     free: Vec<u32>,
     table: Megaflows<u32>,
@@ -37,7 +48,12 @@ pub(crate) struct Replica {
 impl Replica {
     pub(super) fn new(seed: u64) -> Self {
         // The control side keeps the bound on masks.
-        Self { places: Vec::new(), free: Vec::new(), table: Megaflows::new(seed, usize::MAX) }
+        Self {
+            sights: Vec::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            table: Megaflows::new(seed, usize::MAX),
+        }
     }
 
     /// Whether a cached guess is right for this key.
@@ -48,6 +64,45 @@ impl Replica {
         prefetch(&*held.cell);
         prefetch(&*held.actions);
         held.pattern.matches(key)
+    }
+
+    /// Whether any flow looks at options.
+    #[inline]
+    pub(super) fn has_sights(&self) -> bool {
+        !self.sights.is_empty()
+    }
+
+    /// As [`Replica::confirms`], of flows that look at options.
+    pub(super) fn confirms_by_sight(
+        &self,
+        slot: Slot,
+        key: &FlowKey,
+        options: &mut OptionTable,
+    ) -> bool {
+        let Some(held) = self.held(slot) else { return false };
+        let sight = held.flow.sight().filter(|_| key.tunnel.options != 0);
+        let seen = sight.and_then(|sight| options.seen(key.tunnel.options, sight));
+        seen.is_some_and(|seen| held.pattern.matches(&key_with(key, seen)))
+    }
+
+    /// The flow that looks at options and matches this packet, and how many masks were tried.
+    pub(super) fn lookup_by_sight(
+        &mut self,
+        key: &FlowKey,
+        options: &mut OptionTable,
+    ) -> Option<(Slot, u32)> {
+        if key.tunnel.options == 0 {
+            return None;
+        }
+        let masks = self.table.masks() as u32;
+        for (used, tried) in self.sights.iter_mut().zip(1..) {
+            let seen = options.seen(key.tunnel.options, &used.sight)?;
+            if let Some(place) = self.table.lookup(&key_with(key, seen)) {
+                used.hits += 1;
+                return Some((Slot(*place), masks.saturating_mul(tried)));
+            }
+        }
+        None
     }
 
     /// A guess will be confirmed soon.
@@ -95,6 +150,7 @@ impl Replica {
         });
         let same = match self.table.insert(&key, place) {
             Ok(None) => {
+                self.use_sight(&flow);
                 let cell = flow.new_cell();
                 self.places[place as usize] = Some(Held::new(flow, cell));
                 return;
@@ -136,28 +192,64 @@ impl Replica {
     }
 
     pub(super) fn rank(&mut self) {
+        self.sights.sort_by_key(|used| std::cmp::Reverse(used.hits));
+        self.sights.iter_mut().for_each(|used| used.hits /= 2);
         self.table.rank();
     }
 
     fn vacate(&mut self, place: u32) {
-        self.places[place as usize] = None;
+        if let Some(held) = self.places[place as usize].take() {
+            self.leave_sight(&held.flow);
+        }
         self.free.push(place);
     }
+
+    /// A flow is there that may look at options.
+    fn use_sight(&mut self, flow: &Flow) {
+        let Some(sight) = flow.sight() else { return };
+        match self.sights.iter_mut().find(|used| used.sight.number == sight.number) {
+            Some(used) => used.flows += 1,
+            None => self.sights.push(InUse { sight: sight.clone(), flows: 1, hits: 0 }),
+        }
+    }
+
+    /// It is there no more.
+    fn leave_sight(&mut self, flow: &Flow) {
+        let Some(sight) = flow.sight() else { return };
+        if let Some(at) = self.sights.iter().position(|used| used.sight.number == sight.number) {
+            self.sights[at].flows -= 1;
+            if self.sights[at].flows == 0 {
+                self.sights.remove(at);
+            }
+        }
+    }
+}
+
+/// A packet's key, with the number of what is seen of its options.
+fn key_with(key: &FlowKey, seen: u64) -> FlowKey {
+    let mut key = *key;
+    key.tunnel.options = seen;
+    key
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::act::options::Names;
     use crate::cache::Cache;
     use crate::entry::Ufid;
     use crate::stats::Meter;
     use base::{Instant, Version};
-    use flow::{Mask, MaskedKey};
+    use flow::{Mask, MaskedKey, OptionMask};
+
+    fn no_options() -> OptionTable {
+        OptionTable::new(Names::default())
+    }
 
     fn made(key: MaskedKey) -> Arc<Flow> {
         let pattern = Pattern::new(&key);
         let ufid = Ufid::new(1, &pattern);
-        Arc::new(Flow::new(ufid, pattern, Arc::new([]), Version(0), Instant::default()))
+        Arc::new(Flow::new(ufid, (pattern, None), Arc::new([]), Version(0), Instant::default()))
     }
 
     fn flow(port: u32) -> Arc<Flow> {
@@ -169,7 +261,8 @@ mod tests {
     fn find(cache: &mut Cache, port: u32) -> (Option<Arc<Flow>>, u64) {
         let mut found = Vec::new();
         let mut meter = Meter::default();
-        cache.lookup(&[FlowKey { in_port: port, ..FlowKey::default() }], &mut found, &mut meter);
+        let key = FlowKey { in_port: port, ..FlowKey::default() };
+        cache.lookup(&[key], &mut no_options(), &mut found, &mut meter);
         let flow = found[0].and_then(|slot| cache.held(slot).map(|h| h.flow.clone()));
         (flow, meter.perf.exact_hits)
     }
@@ -207,7 +300,7 @@ mod tests {
         let (found, exact) = find(&mut cache, 1);
         assert!(found.is_some_and(|f| Arc::ptr_eq(&f, &new)) && exact == 1);
         cache.remove(&old);
-        assert!(cache.knows(&FlowKey { in_port: 1, ..FlowKey::default() }));
+        assert!(cache.knows(&FlowKey { in_port: 1, ..FlowKey::default() }, &mut no_options()));
     }
 
     #[test]
@@ -224,7 +317,7 @@ mod tests {
             } else {
                 cache.put(new);
             }
-            assert!(!cache.knows(&FlowKey { in_port: 1, ..FlowKey::default() }));
+            assert!(!cache.knows(&FlowKey { in_port: 1, ..FlowKey::default() }, &mut no_options()));
         }
     }
 
@@ -240,5 +333,57 @@ mod tests {
         cache.put(dead);
         let found = [1, 2, 3].map(|port| find(&mut cache, port).0.is_some());
         assert_eq!(found, [false, true, false]);
+    }
+
+    /// A flow that looks at the low bits of option 0, made for a packet with these options.
+    fn looking(names: &Names, options: &[u8]) -> Arc<Flow> {
+        let mut mask = OptionMask::default();
+        mask.look(0x102, 0, &[0, 0, 0, 0xf]);
+        let sight = Arc::new(names.sight(&mask));
+        let (mut key, mut bits) = (FlowKey { in_port: 1, ..FlowKey::default() }, Mask::any());
+        key.tunnel.options = names.seen(&sight, options);
+        (bits.0.in_port, bits.0.tunnel.options) = (u32::MAX, u64::MAX);
+        let pattern = Pattern::new(&MaskedKey::new(&key, &bits));
+        let (ufid, matched) = (Ufid::new(1, &pattern), (pattern, Some(sight)));
+        Arc::new(Flow::new(ufid, matched, Arc::new([]), Version(0), Instant::default()))
+    }
+
+    #[test]
+    fn flows_that_look_at_options_are_for_all_that_look_so() {
+        let option = |kind: u8, value: u8| [1, 2, kind, 1, 0, 0, 0, value];
+        let names = Names::default();
+        let (mut cache, mut options) = (Cache::new(3), OptionTable::new(names.clone()));
+        let mut find = |cache: &mut Cache, header: &[u8]| {
+            let mut key = FlowKey { in_port: 1, ..FlowKey::default() };
+            key.tunnel.options = options.name(header);
+            let (mut found, mut meter) = (Vec::new(), Meter::default());
+            cache.lookup(&[key], &mut options, &mut found, &mut meter);
+            assert_eq!(cache.knows(&key, &mut options), found[0].is_some());
+            (found[0].and_then(|slot| Some(cache.held(slot)?.flow.clone())), meter.perf.exact_hits)
+        };
+        let five = looking(&names, &option(0, 5));
+        let missing = looking(&names, &option(1, 5));
+        cache.put(five.clone());
+        cache.put(missing.clone());
+        let cases: [(&[u8], _); 5] = [
+            (&option(0, 5), Some(&five)),
+            (&[option(1, 7), option(0, 0x15)].concat(), Some(&five)),
+            (&option(2, 9), Some(&missing)),
+            (&option(0, 4), None),
+            // To have no options at all is looked at by itself.
+            (&[], None),
+        ];
+        for (header, expected) in &cases {
+            let (first, _) = find(&mut cache, header);
+            let (again, exact) = find(&mut cache, header);
+            assert_eq!(first.as_ref().map(|f| f.ufid()), expected.map(|f| f.ufid()), "{header:?}");
+            assert_eq!(again.is_some(), first.is_some());
+            assert_eq!(exact, u64::from(again.is_some()), "the second time by a guess: {header:?}");
+        }
+        // Whose flow is gone is not looked for.
+        cache.remove(&five);
+        assert!(find(&mut cache, &option(0, 5)).0.is_none());
+        cache.remove(&missing);
+        assert!(find(&mut cache, &option(2, 9)).0.is_none());
     }
 }

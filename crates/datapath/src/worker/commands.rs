@@ -41,12 +41,16 @@ impl Worker {
                     }
                     self.adopt(queue);
                 }
-                Command::Run(run) => match run.actions {
-                    Some(actions) => {
-                        self.engine.run(run.packet, run.key, run.source, &actions);
+                Command::Run(run) => {
+                    // They may be looked at again where it goes.
+                    self.engine.exec.options.name(&run.options);
+                    match run.actions {
+                        Some(actions) => {
+                            self.engine.run(run.packet, run.key, run.source, &actions);
+                        }
+                        None => self.engine.enter(run.packet, run.key, run.source),
                     }
-                    None => self.engine.enter(run.packet, run.key, run.source),
-                },
+                }
                 Command::Open(openings) => self.tend(openings),
                 Command::Barrier(ticket) => self.barriers.push(ticket),
                 Command::Look => {}

@@ -14,7 +14,7 @@ use crate::control::Shared;
 use crate::desk::Desk;
 use crate::drops::DropReason;
 use crate::meters::Replica;
-use crate::miss::{MissReason, Source};
+use crate::miss::{Miss, MissReason, Source};
 use crate::resolve::resolve;
 use crate::stats::{Meter, Stage};
 
@@ -164,8 +164,13 @@ impl Engine {
 
     /// Takes back from the miss queue what flows now answer.
     pub(crate) fn reclaim(&mut self) {
-        let cache = &mut self.cache;
-        for miss in self.shared.misses.reclaim(self.desk.slot, |key| cache.knows(key)) {
+        let (cache, options) = (&mut self.cache, &mut self.exec.options);
+        let is_known = |miss: &Miss| {
+            options.name(&miss.options);
+            cache.knows(&miss.key, options)
+        };
+        for miss in self.shared.misses.reclaim(self.desk.slot, is_known) {
+            self.exec.options.name(&miss.options);
             self.enter(miss.packet, miss.key, miss.source);
         }
     }
@@ -195,7 +200,8 @@ impl Engine {
     /// Looks up, groups by flow, counts and acts.
     fn round(&mut self, round: &mut Round, now: Instant) {
         let mut found = std::mem::take(&mut self.found);
-        self.cache.lookup(&round.keys, &mut found, &mut self.meter);
+        let options = &mut self.exec.options;
+        self.cache.lookup(&round.keys, options, &mut found, &mut self.meter);
         if self.pass_on(round, &found, now) {
             self.found = found;
             self.meter.mark(Stage::Act);

@@ -2,6 +2,7 @@
 
 use super::{Metadata, extract};
 use crate::key::{DpPort, Mask};
+use crate::options::OptionMask;
 use crate::text::{FlowText, Numbers, parse_flow, parse_hex_packet};
 
 const SEEN: &str = include_str!("../../testdata/keys.txt");
@@ -25,9 +26,15 @@ fn frames_are_read_as_the_reference_reads_them() {
             (mask.0.nd_target, mask.0.nd_reserved, mask.0.nd_options_type) = ([0; 16], 0, 0);
             (mask.0.arp_sha, mask.0.arp_tha) = ([0; 6], [0; 6]);
         }
-        let text =
-            FlowText { key: &key, mask: &mask, verbose: true, names: &Numbers, options: &[] }
-                .to_string();
+        let text = FlowText {
+            key: &key,
+            mask: &mask,
+            verbose: true,
+            names: &Numbers,
+            options: &[],
+            looked: OptionMask::none(),
+        }
+        .to_string();
         let (_, got) = text.split_once("packet_type(ns=0,id=0),").unwrap();
         count += 1;
         let want = want.replace(CUT_TAG, "encap(eth_type(0x8100))");
@@ -38,8 +45,14 @@ fn frames_are_read_as_the_reference_reads_them() {
         }
         // What is written is read as the same key, but for what the text does not have.
         let (again, _) = parse_flow(&text, &Numbers).unwrap();
-        let again =
-            FlowText { key: &again, mask: &mask, verbose: true, names: &Numbers, options: &[] };
+        let again = FlowText {
+            key: &again,
+            mask: &mask,
+            verbose: true,
+            names: &Numbers,
+            options: &[],
+            looked: OptionMask::none(),
+        };
         assert_eq!(again.to_string(), text);
     }
     assert!(count >= 440, "{count}");

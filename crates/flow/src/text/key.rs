@@ -8,6 +8,7 @@ use packet::wire::vlan::is_vlan;
 use super::field::{self, ETH, Field, Group, UPPER};
 use super::{Numbers, PortNames, PortText, nsh, special, tunnel};
 use crate::key::{DpPort, FlowKey, Mask, Vlan};
+use crate::options::OptionMask;
 
 /// A flow in text.
 ///
@@ -25,6 +26,8 @@ pub struct FlowText<'a> {
     pub names: &'a dyn PortNames,
     /// The options that [`crate::TunnelKey::options`] names, as in the header.
     pub options: &'a [u8],
+    /// Which of them matter, where the mask looks at them; if that is none here, all do.
+    pub looked: &'a OptionMask,
 }
 
 /// The part of a flow before the Ethernet header.
@@ -69,7 +72,14 @@ const VERBOSE: [Meta; 11] = [
 impl<'a> FlowText<'a> {
     /// Brief, with port numbers.
     pub fn brief(key: &'a FlowKey, mask: &'a Mask) -> Self {
-        Self { key, mask, verbose: false, names: &Numbers, options: &[] }
+        Self {
+            key,
+            mask,
+            verbose: false,
+            names: &Numbers,
+            options: &[],
+            looked: OptionMask::none(),
+        }
     }
 }
 
@@ -97,7 +107,8 @@ impl FlowText<'_> {
                 })
             }
             Meta::Tunnel => list.item_if(tunnel::is_shown(key, mask, self.verbose), |f| {
-                tunnel::write(f, &key.tunnel, &mask.0.tunnel, self.options, self.verbose)
+                let options = (self.options, self.looked);
+                tunnel::write(f, &key.tunnel, &mask.0.tunnel, options, self.verbose)
             }),
             Meta::CtState => list.item_if(self.verbose || mask.0.ct_state != 0, |f| {
                 special::write_ct_state(f, key.ct_state, mask.0.ct_state, self.verbose)

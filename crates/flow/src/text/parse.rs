@@ -5,6 +5,7 @@ use packet::wire::ethernet::eth_type;
 use super::field::{ETH, Field, Group, SCALARS, UPPER, hint, parse_number};
 use super::{PortNames, SyntaxError, nsh, parse_port, special, tunnel};
 use crate::key::{FlowKey, Mask};
+use crate::options::OptionMask;
 
 /// Attributes or actions in one text at most.
 const MAX_ITEMS: usize = 1024;
@@ -74,11 +75,11 @@ pub fn parse_flow(text: &str, names: &dyn PortNames) -> Result<(FlowKey, Mask), 
     Ok((key, mask))
 }
 
-/// The Geneve options that a flow names, as they are in the header: those of all its packets. In the key that [`parse_flow`] has
+/// The Geneve options that a flow names, as they are in the header, and which of them count. In the key that [`parse_flow`] has
 /// made of the same text a 1 stands for them, until somebody gives them a name.
-pub fn flow_options(text: &str) -> Vec<u8> {
+pub fn flow_options(text: &str) -> (Vec<u8>, OptionMask) {
     let named = text.split_once("geneve(").and_then(|(_, rest)| rest.split_once(')'));
-    named.and_then(|(options, _)| super::geneve::parse_options(options)).unwrap_or_default()
+    named.and_then(|(options, _)| super::geneve::parse_looked(options)).unwrap_or_default()
 }
 
 /// Attributes at one level of VLAN nesting.

@@ -9,12 +9,21 @@ use super::*;
 use crate::action::{Action, DropCause, Protocol, SlowReason};
 use crate::extract::{Metadata, extract};
 use crate::key::{FlowKey, Mask, RecircId, TunnelKey, Vlan, tunnel_flag};
+use crate::options::OptionMask;
 use crate::push::TunnelProtocol;
 
 /// Reads a flow and writes it again.
 fn again(text: &str, verbose: bool) -> String {
     let (key, mask) = parse_flow(text, &Numbers).unwrap_or_else(|e| panic!("{e}"));
-    FlowText { key: &key, mask: &mask, verbose, names: &Numbers, options: &[] }.to_string()
+    FlowText {
+        key: &key,
+        mask: &mask,
+        verbose,
+        names: &Numbers,
+        options: &[],
+        looked: OptionMask::none(),
+    }
+    .to_string()
 }
 
 /// Flows that the reference lists like this, brief. What it leaves out, or adds, is on the right.
@@ -211,8 +220,15 @@ fn ports_have_names_where_one_likes() {
     let names = BTreeMap::from([(DpPort(1), "p1".to_owned()), (DpPort(2), "p2".to_owned())]);
     let (key, mask) = parse_flow("in_port(p2),eth_type(0x1234)", &names).unwrap();
     assert_eq!(key.in_port, 2);
-    let text = FlowText { key: &key, mask: &mask, verbose: false, names: &names, options: &[] }
-        .to_string();
+    let text = FlowText {
+        key: &key,
+        mask: &mask,
+        verbose: false,
+        names: &names,
+        options: &[],
+        looked: OptionMask::none(),
+    }
+    .to_string();
     assert_eq!(text, "in_port(p2),eth(),eth_type(0x1234)");
     let actions = parse_actions("p1,tnl_pop(p2),clone(1,7)", &names).unwrap();
     assert_eq!(
@@ -313,11 +329,12 @@ fn geneve_options_are_read_as_they_are_written() {
     let (key, mask) = parse_flow(&text, &Numbers).unwrap();
     assert_eq!((key.tunnel.options, mask.0.tunnel.options), (1, u64::MAX));
     assert_eq!((key.tunnel.id, key.tunnel.ttl), (5, 64));
-    let bytes = flow_options(&text);
+    let (bytes, looked) = flow_options(&text);
     assert_eq!(bytes, [0xff, 0xff, 0x80, 2, 0, 0, 0, 0, 0, 0xa, 0, 0xb, 1, 2, 1, 0]);
-    let again = FlowText { options: &bytes, ..FlowText::brief(&key, &mask) }.to_string();
+    let brief = FlowText::brief(&key, &mask);
+    let again = FlowText { options: &bytes, looked: &looked, ..brief }.to_string();
     assert!(again.contains(&format!("geneve({options})")), "{again}");
-    assert_eq!(flow_options("in_port(1),eth_type(0x0800)"), [0; 0]);
+    assert_eq!(flow_options("in_port(1),eth_type(0x0800)"), Default::default());
     for wrong in [
         "{class=1}",
         "{class=0x1,type=0x1,len=3,0x1}",
@@ -326,6 +343,94 @@ fn geneve_options_are_read_as_they_are_written() {
     ] {
         let text = format!("tunnel(geneve({wrong})),in_port(1),eth_type(0x0800)");
         assert!(parse_flow(&text, &Numbers).is_err(), "{wrong}");
+    }
+}
+
+/// Observed at Open vSwitch 3.1, brief and whole; but for the last two lines, which say that an option is missing.
+#[test]
+fn what_counts_of_geneve_options_is_said_of_each() {
+    let cases = [
+        ("{class=0xffff,type=0,len=4,0x5}", "{class=0xffff,type=0,len=4,0x5}"),
+        ("{class=0xffff,type=0,len=4,0x5/0xf}", "{class=0xffff,type=0,len=4,0x5/0xf}"),
+        ("{class=0xffff,type=0,len=4,0/0xf}", "{class=0xffff,type=0,len=4,0/0xf}"),
+        ("{class=0xffff,type=0,len=4}", "{class=0xffff,type=0,len=4,0/0}"),
+        ("{class=0xffff,type=0x3,len=0}", "{class=0xffff,type=0x3,len=0}"),
+        ("", ""),
+        ("{class=0xffff,type=0,len=4,NP}", "{class=0xffff,type=0,len=4,NP}"),
+        (
+            "{class=0x102,type=0x80,len=4,0x7}{class=0xffff,type=0,len=8,NP}",
+            "{class=0x102,type=0x80,len=4,0x7}{class=0xffff,type=0,len=8,NP}",
+        ),
+    ];
+    for (brief, whole) in cases {
+        for (given, verbose, expected) in
+            [(brief, false, brief), (whole, true, whole), (whole, false, brief)]
+        {
+            let text = format!(
+                "tunnel(tun_id=0x5,src=1.1.1.1,dst=2.2.2.2,geneve({given}),flags(key)),in_port(1),eth_type(0x0800)"
+            );
+            let (mut key, mask) = parse_flow(&text, &Numbers).expect(given);
+            let (options, looked) = flow_options(&text);
+            // A packet that has not the option that must be missing has another one.
+            key.tunnel.options = u64::from(!given.is_empty());
+            let again = FlowText {
+                options: &options,
+                looked: &looked,
+                verbose,
+                ..FlowText::brief(&key, &mask)
+            };
+            let again = again.to_string();
+            assert!(again.contains(&format!("geneve({expected})")), "{given}: {again}");
+        }
+    }
+    let text = "tunnel(src=1.1.1.1,dst=2.2.2.2,geneve({class=0xffff/0,type=0/0,len=4/0,0x5/0}),ttl=64/0),in_port(1)";
+    let (key, mask) = parse_flow(text, &Numbers).unwrap();
+    let (options, looked) = flow_options(text);
+    assert_eq!((mask.0.tunnel.options, looked.is_empty(), options.len()), (0, true, 8));
+    let flow = FlowText { options: &options, looked: &looked, ..FlowText::brief(&key, &mask) };
+    assert!(!flow.to_string().contains("geneve"), "{flow}");
+    let whole = FlowText { verbose: true, ..flow }.to_string();
+    assert!(whole.contains("geneve({class=0xffff/0,type=0/0,len=4/0,0x5/0})"), "{whole}");
+}
+
+proptest! {
+    /// What is written of a flow's options is read as the same, whatever they are.
+    #[test]
+    fn options_and_what_counts_of_them_are_read_as_they_are_written(
+        list in prop::collection::vec((0u16..3, any::<u8>(), 0usize..3, any::<[u8; 8]>(), any::<[u8; 8]>()), 0..5),
+        verbose: bool,
+    ) {
+        let (mut options, mut looked) = (vec![], OptionMask::default());
+        for (class, kind, words, value, bits) in &list {
+            let len = 4 * words;
+            let (value, bits) = (&value[..len], &bits[..len]);
+            if kind & 3 != 0 {
+                packet::wire::geneve::GeneveOption { class: *class, kind: *kind, value }.write(&mut options).unwrap();
+            }
+            if kind & 4 != 0 {
+                looked.look(*class, *kind, bits);
+            }
+        }
+        let (mut key, mut mask) = (FlowKey { in_port: 1, ..FlowKey::default() }, Mask::default());
+        (key.tunnel.ip_dst, mask.0.tunnel.ip_dst) = (5, u32::MAX);
+        key.tunnel.options = u64::from(!options.is_empty());
+        mask.0.tunnel.options = if looked.is_empty() { 0 } else { u64::MAX };
+        if looked.is_empty() || options.is_empty() {
+            return Ok(());
+        }
+        let text = FlowText { options: &options, looked: &looked, verbose, ..FlowText::brief(&key, &mask) }.to_string();
+        let (again, looked_again) = flow_options(&text);
+        // Of what is missing no bits can count.
+        let mut expected = OptionMask::default();
+        for o in looked.iter() {
+            let is_it = |p: packet::wire::geneve::GeneveOption<'_>| {
+                (p.class, p.kind, p.value.len()) == (o.class, o.kind, o.value.len())
+            };
+            let is_there = packet::wire::geneve::Options(&options).any(is_it);
+            expected.look(o.class, o.kind, if is_there { o.value } else { &[0; 8][..o.value.len()] });
+        }
+        prop_assert_eq!(&looked_again, &expected, "{}", text);
+        prop_assert!(looked.are_alike(&again, &options), "{}", text);
     }
 }
 
@@ -444,7 +549,7 @@ proptest! {
         frame.extend(body);
         let meta = Metadata { in_port: DpPort(3), tunnel: tunnel.unwrap_or_default(), ..Metadata::default() };
         let (key, _) = extract(&frame, &meta).unwrap();
-        let text = FlowText { key: &key, mask: &Mask::exact(), verbose, names: &Numbers, options: &[] }.to_string();
+        let text = FlowText { key: &key, mask: &Mask::exact(), verbose, names: &Numbers, options: &[], looked: OptionMask::none() }.to_string();
         let (back, _) = parse_flow(&text, &Numbers).unwrap();
         prop_assert_eq!(back, key, "{}", text);
     }
@@ -475,7 +580,7 @@ proptest! {
         k.words_mut().copy_from_slice(&words);
         m.0.words_mut().copy_from_slice(&mask);
         k.vlans[0] = Vlan::new(0x8100, 1, 1);
-        let text = FlowText { key: &k, mask: &m, verbose, names: &Numbers, options: &[] }.to_string();
+        let text = FlowText { key: &k, mask: &m, verbose, names: &Numbers, options: &[], looked: OptionMask::none() }.to_string();
         prop_assert!(text.len() < 4000);
     }
 }

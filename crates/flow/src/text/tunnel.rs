@@ -8,6 +8,7 @@ use super::geneve;
 use super::key::List;
 use super::special::{FlagNames, parse_flags, write_flags, write_signed};
 use crate::key::{FlowKey, Mask, TunnelKey, erspan_bits, tunnel_flag};
+use crate::options::OptionMask;
 
 const FLAGS: FlagNames = &["df", "csum", "key", "oam"];
 const ALL_FLAGS: u8 = tunnel_flag::DF | tunnel_flag::CSUM | tunnel_flag::KEY | tunnel_flag::OAM;
@@ -23,7 +24,7 @@ pub(super) fn write(
     f: &mut fmt::Formatter<'_>,
     k: &TunnelKey,
     m: &TunnelKey,
-    options: &[u8],
+    (options, looked): (&[u8], &OptionMask),
     verbose: bool,
 ) -> fmt::Result {
     f.write_str("tunnel(")?;
@@ -75,9 +76,13 @@ pub(super) fn write(
         hex(f, ",flags", k.gbp_flags.into(), m.gbp_flags.into(), 0xff)?;
         f.write_str("))")
     })?;
-    list.item_if(k.options != 0 && (verbose || m.options != 0), |f| {
+    list.item_if(m.options != 0 || k.options != 0 && verbose, |f| {
         f.write_str("geneve(")?;
-        geneve::write_options(f, options)?;
+        if m.options != 0 && looked.is_empty() {
+            geneve::write_options(f, options)?;
+        } else if k.options != 0 {
+            geneve::write_looked(f, options, looked, verbose)?;
+        }
         f.write_str(")")
     })?;
     list.item_if(k.erspan != 0 && (verbose || m.erspan != 0), |f| write_erspan(f, k, m, verbose))?;
@@ -144,8 +149,10 @@ fn write_erspan(
 
 /// Writes the attribute of a `set(tunnel(..))` action, which always replaces all of it.
 pub(super) fn write_set(f: &mut fmt::Formatter<'_>, k: &TunnelKey) -> fmt::Result {
-    let exact = Mask::exact();
-    write(f, k, &exact.0.tunnel, &[], false)
+    let mut exact = Mask::exact();
+    // Options are in the header that is pushed.
+    exact.0.tunnel.options = 0;
+    write(f, k, &exact.0.tunnel, (&[], OptionMask::none()), false)
 }
 
 /// Splits at commas outside of parentheses.
@@ -184,8 +191,10 @@ pub(super) fn parse(args: &str, k: &mut TunnelKey, m: &mut TunnelKey) -> Option<
             continue;
         }
         if let Some(inner) = argument.strip_prefix("geneve(").and_then(|a| a.strip_suffix(')')) {
-            let options = geneve::parse_options(inner)?;
-            (k.options, m.options) = (u64::from(!options.is_empty()), u64::MAX);
+            let (options, looked) = geneve::parse_looked(inner)?;
+            let counts = !looked.is_empty() || options.is_empty();
+            (k.options, m.options) =
+                (u64::from(!options.is_empty()), if counts { u64::MAX } else { 0 });
             continue;
         }
         if let Some(inner) = argument.strip_prefix("gtpu(").and_then(|a| a.strip_suffix(')')) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use datapath::Ufid;
 use flow::text::{flow_options, parse_actions, parse_flow};
-use flow::{DpPort, FlowKey, Mask};
+use flow::{DpPort, FlowKey, Mask, OptionMask};
 use slowpath::{NotPut, Put};
 use unixctl::{Args, Registry};
 
@@ -54,13 +54,13 @@ fn put(daemon: &mut Daemon, args: &Args, put: Put) -> Result<String, String> {
         _ => return Err(failed("updating flow table", "Invalid argument")),
     };
     let plane = datapaths::find(daemon, name)?;
-    let (key, mask, options) = read(plane, flow)?;
-    let before = plane.slow.find_by_key(&key, &mask);
+    let wanted = read(plane, flow)?;
+    let before = wanted.find(plane);
     let mut out = String::new();
     if let Some(listed) = before.filter(|_| statistics).and_then(|ufid| plane.slow.find(ufid)) {
         out = format!("{}\n", super::flows::stats_text(&listed.flow.stats(), daemon.clock.now()));
     }
-    put_one(plane, (&key, &mask, &options), actions, put, before.filter(|_| clear))?;
+    put_one(plane, &wanted, actions, put, before.filter(|_| clear))?;
     Ok(out)
 }
 
@@ -69,8 +69,25 @@ fn names(plane: &Plane) -> BTreeMap<DpPort, String> {
     plane.ports.iter().map(|(port, name)| (port, name.to_owned())).collect()
 }
 
+/// A flow as people say it.
+struct Wanted {
+    key: FlowKey,
+    /// The options that the key names.
+    options: Vec<u8>,
+    mask: Mask,
+    options_mask: OptionMask,
+}
+
+impl Wanted {
+    /// The flow that is there already.
+    fn find(&self, plane: &Plane) -> Option<Ufid> {
+        let masks = (&self.mask, &self.options_mask);
+        plane.slow.find_by_key((&self.key, &self.options), masks)
+    }
+}
+
 /// A flow as it is installed: what is not said of where packets are in the datapath is matched, too.
-fn read(plane: &Plane, text: &str) -> Result<(FlowKey, Mask, Vec<u8>), String> {
+fn read(plane: &Plane, text: &str) -> Result<Wanted, String> {
     let (mut key, mut mask) = parse_flow(text, &names(plane))
         .map_err(|error| failed(&format!("parsing flow key ({error})"), "Invalid argument"))?;
     // No flow is for packets of all ports, or of whatever type: no actions would be right for all of them.
@@ -78,14 +95,14 @@ fn read(plane: &Plane, text: &str) -> Result<(FlowKey, Mask, Vec<u8>), String> {
         return Err(failed("updating flow table", "Invalid argument"));
     }
     (mask.0.in_port, mask.0.eth_type, mask.0.recirc_id) = (!0, !0, !0);
-    let options = flow_options(text);
+    let (options, options_mask) = flow_options(text);
     key.tunnel.options = plane.slow.name_of_options(&options);
-    Ok((key, mask, options))
+    Ok(Wanted { key, options, mask, options_mask })
 }
 
 fn put_one(
     plane: &Plane,
-    (key, mask, options): (&FlowKey, &Mask, &[u8]),
+    wanted: &Wanted,
     actions: &str,
     put: Put,
     cleared: Option<Ufid>,
@@ -97,7 +114,8 @@ fn put_one(
         Some(ufid) if plane.slow.take_by_hand(ufid) => Put::AddOrChange,
         _ => put,
     };
-    let done = plane.slow.put_by_hand((key, options), mask, actions, put);
+    let masks = (&wanted.mask, &wanted.options_mask);
+    let done = plane.slow.put_by_hand((&wanted.key, &wanted.options), masks, actions, put);
     done.map_err(|why| {
         let why = match why {
             NotPut::Exists => "File exists",
@@ -152,10 +170,7 @@ fn delete_one(plane: &Plane, text: &str) -> Result<(), String> {
     };
     let id = match ufid(text) {
         Some(Ok(ufid)) => Some(ufid),
-        _ => {
-            let (key, mask, _) = read(plane, text)?;
-            plane.slow.find_by_key(&key, &mask)
-        }
+        _ => read(plane, text)?.find(plane),
     };
     let done = id.is_some_and(|id| plane.slow.take_by_hand(id));
     if done { Ok(()) } else { Err(missing()) }
@@ -203,8 +218,7 @@ fn from_file(daemon: &mut Daemon, args: &Args, usual: &str) -> Result<String, St
         let put = if verb == "add" { Put::Add } else { Put::Change };
         let (flow, actions) = flow_and_actions(rest)
             .ok_or_else(|| failed("updating flow table", "Invalid argument"))?;
-        let (key, mask, options) = read(plane, flow)?;
-        put_one(plane, (&key, &mask, &options), actions, put, None)?;
+        put_one(plane, &read(plane, flow)?, actions, put, None)?;
     }
     Ok(String::new())
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use base::Instant;
 use datapath::FlowStats;
 use flow::text::{ActionsText, FlowText, Numbers, PortNames};
-use flow::{DpPort, tcp_flag};
+use flow::{DpPort, OptionMask, tcp_flag};
 use openflow::Field;
 use openflow::text::exact::parse_exact;
 use openflow::text::names::Names;
@@ -187,6 +187,7 @@ pub(super) fn write_flow(
             verbose: style.verbose,
             names,
             options: &listed.options,
+            looked: flow.options().unwrap_or(OptionMask::none()),
         };
         let _ = write!(out, "{text}, {}, ", stats_text(&flow.stats(), now));
         if style.verbose {

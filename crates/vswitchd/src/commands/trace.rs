@@ -207,7 +207,7 @@ fn subject<'a>(daemon: &'a Daemon, args: &[&str]) -> Result<Subject<'a>, String>
             if is_fresh && !known {
                 return Err(format!("no OpenFlow port for datapath port {}", port.0));
             }
-            let options = flow::text::flow_options(flow);
+            let (options, _) = flow::text::flow_options(flow);
             key.tunnel.options = plane.slow.name_of_options(&options);
             (plane, key, options, None)
         }

@@ -36,7 +36,10 @@ impl<'a> Walk<'a> {
                 // What tunnels are told is not compared with anything, nor a header that we pushed.
                 let pushed = is_of_label(field) && !is_mpls(&self.received)
                     || field.row().prereq == Prereq::Nsh && !self.received.is_nsh();
-                if is_of_tunnel(field) {
+                if field.tun_metadata_index().is_some() {
+                    // What is left of it goes on with what is new.
+                    self.look_at(run, field, &field.ones());
+                } else if is_of_tunnel(field) {
                     let mut bits = KeyMask::any();
                     bits.add(field, mask);
                     run.packet.set_tunnel(&bits.0.flow.tunnel);
@@ -51,12 +54,12 @@ impl<'a> Walk<'a> {
     /// Adds these bits of a field to the mask.
     pub(crate) fn look_at(&mut self, run: &Run<'a>, field: Field, mask: &Value) {
         let mut looked = KeyMask::any();
-        looked.add(field, mask);
-        if let Some(index) = field.tun_metadata_index() {
-            // Where an option lies in a key is the bridge's affair; that it is looked at is all that counts.
-            looked.0.registers.options_present |= 1 << index;
+        if field.tun_metadata_index().is_none() {
+            looked.add(field, mask);
         }
-        run.packet.look(&looked, &mut self.mask);
+        // Where an option lies in a key is the bridge's affair.
+        run.options().add_to(&mut looked, field, mask);
+        self.look(&run.packet, &looked);
     }
 
     pub(crate) fn set_field(

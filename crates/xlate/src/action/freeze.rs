@@ -4,9 +4,9 @@
 use flow::{Action as Datapath, DropCause, FlowKey, PacketIn, RecircId, SlowReason};
 use openflow::action::Controller;
 
-use pipeline::{OfPort, PortRef};
+use pipeline::{Key, OfPort, Options, PortRef, Registers};
 
-use crate::frozen::{Frozen, Message, Step};
+use crate::frozen::{Frozen, Kept, Message, Step};
 use crate::packet::Packet;
 use crate::request::Use;
 use crate::run::{Next, REASON_EXPLICIT_MISS, Run};
@@ -17,15 +17,13 @@ use crate::walk::Walk;
 impl<'a> Walk<'a> {
     /// The state of a packet that has this left to do.
     fn state(&mut self, run: &Run<'a>, steps: Vec<Step>, message: Option<Message>) -> Frozen {
-        if !run.options().is_empty() {
-            // They are kept with the rest.
-            self.mask.0.tunnel.options = u64::MAX;
-        }
+        let (registers, options) = kept(run.options(), &run.packet);
         Frozen {
             bridge: run.bridge.id,
             table: run.table,
             cookie: run.cookie(),
-            registers: run.packet.key.registers,
+            registers,
+            options,
             tunnel: run.packet.own_tunnel(),
             tunnel_set: run.packet.tunnel_set,
             is_hashed: run.is_hashed,
@@ -54,6 +52,8 @@ impl<'a> Walk<'a> {
             table: 0,
             cookie: None,
             registers: packet.key.registers,
+            // Those that go into the new header were looked at.
+            options: Kept::All,
             tunnel: packet.own_tunnel(),
             tunnel_set: packet.tunnel_set,
             is_hashed: false,
@@ -152,7 +152,11 @@ impl<'a> Walk<'a> {
         packet.key.flow.tunnel = frozen.tunnel_of(&key.tunnel);
         packet.set_tunnel(&frozen.tunnel_set);
         let mut run = Run::new(bridge, program, 0, packet);
-        run.packet.key.registers = frozen.registers;
+        run.packet.key.registers = frozen.registers_of(run.options(), self.options);
+        if let Kept::Only(fields) = frozen.options {
+            self.known_options = run.options();
+            (run.packet.has_options, run.packet.options_set) = (true, fields);
+        }
         (run.stack, run.set) = (frozen.stack.clone(), frozen.set.clone());
         (run.table, run.left_cookie) = (frozen.table, frozen.cookie);
         (run.is_first, run.is_home, run.is_thawed) = (true, true, true);
@@ -183,6 +187,18 @@ impl<'a> Walk<'a> {
         });
         self.close();
     }
+}
+
+/// What is kept beside a packet, and which of its options among it: those that it came with stay with it.
+fn kept(known: &Options, packet: &Packet) -> (Registers, Kept) {
+    let mut registers = packet.key.registers;
+    if !packet.has_options {
+        return (registers, Kept::All);
+    }
+    (registers.options_present, registers.options) = Default::default();
+    let mut key = Key { registers, ..Key::default() };
+    known.copy(packet.options_set, &packet.key, &mut key);
+    (key.registers, Kept::Only(packet.options_set))
 }
 
 fn message(run: &Run<'_>, action: &Controller) -> Message {

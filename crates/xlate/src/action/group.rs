@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
             if self.has(run, *field) {
                 let mut looked = KeyMask::any();
                 looked.add(*field, mask);
-                run.packet.look(&looked, &mut self.mask);
+                self.look(&run.packet, &looked);
                 let len = field.row().width.div_ceil(8) as usize;
                 hash = bytes(&run.value(*field).and(mask).to_bytes(len), hash);
             }
@@ -169,7 +169,7 @@ impl<'a> Walk<'a> {
         }
         let mut looked = KeyMask::any();
         looked.add(Field::DpHash, &openflow::Value::Int(shares.mask().into()));
-        run.packet.look(&looked, &mut self.mask);
+        self.look(&run.packet, &looked);
         let chosen = shares
             .places(run.packet.key.flow.dp_hash)
             .find(|i| group.setup.buckets.get(*i).is_some_and(|bucket| is_alive(run, bucket, 0)));

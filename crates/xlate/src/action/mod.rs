@@ -121,6 +121,7 @@ impl<'a> Walk<'a> {
             Action::Sample(sample) => self.sample(run, sample),
             Action::DeleteField(field) => {
                 run.options().delete(&mut run.packet.key, *field);
+                run.packet.options_set |= pipeline::options::bit_of(*field);
                 self.say(|| format!("delete {}", field.name()));
             }
             Action::Meter(id) => self.meter(run, *id),

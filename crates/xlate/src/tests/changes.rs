@@ -110,7 +110,7 @@ fn check(world: &mut World, case: &Case) -> Result<(usize, usize), String> {
                 continue;
             }
             others += usize::from(!touched.is_empty());
-            let alike = variants(p, &t.mask, &case.packets, &mut dice).take(VARIANTS);
+            let alike = variants(p, t, &case.packets, &mut dice).take(VARIANTS);
             for q in std::iter::once(*p).chain(alike.collect::<Vec<_>>()) {
                 let u = world.ask_quietly(&q);
                 let same =

@@ -22,9 +22,9 @@ fn what_is_remembered_of_other_packets_changes_nothing() {
         let mut dice = Dice::new(case.noise);
         let mut packets: Vec<FlowKey> = Vec::new();
         for p in &case.packets {
-            let mask = world.ask_quietly(p).mask;
+            let t = world.ask_quietly(p);
             packets.push(*p);
-            packets.extend(variants(p, &mask, &case.packets, &mut dice).take(ALIKE));
+            packets.extend(variants(p, &t, &case.packets, &mut dice).take(ALIKE));
         }
         let (tables, mut memory) = (world.tables(), Memory::default());
         for key in &packets {
@@ -39,7 +39,7 @@ fn what_is_remembered_of_other_packets_changes_nothing() {
             let known = memory.len();
             let t = translate_with(&world.snapshot, &tables, &request, &mut memory);
             recalled.set(recalled.get() + usize::from(known > 0 && memory.len() == known));
-            let alike = variants(key, &t.mask, &packets, &mut dice).take(ALIKE);
+            let alike = variants(key, &t, &packets, &mut dice).take(ALIKE);
             for q in std::iter::once(*key).chain(alike) {
                 let u = world.ask_quietly(&q);
                 let same_actions =

@@ -8,6 +8,7 @@ mod guide;
 mod in_band;
 mod labels;
 mod memory;
+mod options;
 mod outcome;
 mod pipelines;
 mod property;

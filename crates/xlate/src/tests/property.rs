@@ -2,7 +2,7 @@
 
 use ::packet::wire::ethernet::eth_type;
 use flow::nsh::NshKey;
-use flow::{FlowKey, TunnelKey, Vlan, WORDS, erspan_bits, tunnel_flag};
+use flow::{FlowKey, Mask, OptionMask, TunnelKey, Vlan, WORDS, erspan_bits, tunnel_flag};
 use pipeline::{PortSpec, PriorityTags, VlanMode};
 use proptest::prelude::*;
 use tunnel::Kind;
@@ -30,7 +30,8 @@ const TYPES: [u16; 7] = [
 ];
 
 /// The datapath's ports of tunnels: VXLAN, Geneve, ERSPAN, GTP-U.
-const TUNNELS: [u32; 4] = [4789, 6081, 6082, 6083];
+const TUNNELS: [u32; 4] = [4789, GENEVE, 6082, 6083];
+const GENEVE: u32 = 6081;
 
 fn vlan_mode() -> impl Strategy<Value = VlanMode> {
     let mode = prop_oneof![
@@ -167,7 +168,12 @@ fn key() -> impl Strategy<Value = FlowKey> {
             let t = &mut k.tunnel;
             match k.in_port {
                 4789 => (t.gbp_id, t.gbp_flags) = (number, if any & 1 == 1 { 0x40 } else { 8 }),
-                6081 => t.options = any,
+                GENEVE => {
+                    t.options = any % ALL_OPTIONS;
+                    if must_be_known(options_of(&k)) {
+                        k.tunnel.flags |= tunnel_flag::CRITICAL;
+                    }
+                }
                 6082 => {
                     t.set_erspan(erspan_bits::VERSION, 1 + (any as u32 & 1));
                     t.set_erspan(erspan_bits::INDEX, number.into());
@@ -218,9 +224,13 @@ pub(super) fn packet() -> impl Strategy<Value = FlowKey> {
     prop_oneof![4 => key(), 4 => to_host(), 1 => service()]
 }
 
-/// `p` where the mask looks, `noise` elsewhere. But what a packet cannot have it has not: a connection when it is fresh from
+/// `p` where the masks of its translation look, `noise` elsewhere. But what a packet cannot have it has not: a connection when it is fresh from
 /// its port, a tunnel when that port is none's or it has come back without.
-pub(super) fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> FlowKey {
+pub(super) fn alike(
+    p: &FlowKey,
+    (mask, options): (&Mask, &OptionMask),
+    noise: &[u64; WORDS],
+) -> FlowKey {
     let mut q = *p;
     let mut mask = *mask;
     if p.recirc_id == 0 {
@@ -229,10 +239,15 @@ pub(super) fn alike(p: &FlowKey, mask: &flow::Mask, noise: &[u64; WORDS]) -> Flo
         m.ct_label = [u8::MAX; 16];
     }
     if !crate::walk::has_tunnel(p) && (!TUNNELS.contains(&p.in_port) || p.recirc_id != 0) {
-        mask.0.tunnel = flow::Mask::exact().0.tunnel;
+        mask.0.tunnel = Mask::exact().0.tunnel;
     }
     for ((q, m), noise) in q.words_mut().iter_mut().zip(mask.0.words()).zip(noise) {
         *q = (*q & m) | (noise & !m);
+    }
+    if p.in_port == GENEVE {
+        // Of options a key holds the number only.
+        let noise = noise.iter().fold(0, |all: u64, word| all.rotate_left(7) ^ word);
+        q.tunnel.options = options_alike(&q, options_of(p), options, noise);
     }
     q
 }
@@ -255,10 +270,11 @@ proptest! {
         for p in &packets {
             let t = world.ask(p);
             // Random bits, and bits of another sensible packet.
-            for q in [alike(p, &t.mask, &noise), alike(p, &t.mask, other.words())] {
+            let masks = (&t.mask, &t.options);
+            for q in [alike(p, masks, &noise), alike(p, masks, other.words())] {
                 let u = world.ask(&q);
                 let why = format!("mask {}\n{}\n{}", looked_at(&t.mask), t.trace, u.trace);
-                prop_assert_eq!(t.mask.apply(p), t.mask.apply(&q));
+                prop_assert!(t.options.are_alike(options_of(p), options_of(&q)));
                 prop_assert_eq!(&t.actions, &u.actions, "{}", why);
                 prop_assert_eq!(&t.uses, &u.uses, "{}", why);
                 prop_assert_eq!(&t.effects, &u.effects, "{}", why);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ::packet::wire::ethernet::{Mac, eth_type, parse_mac};
+use ::packet::wire::geneve;
 use base::{Instant, Version};
-use flow::{Action, DpPort, FlowKey, Mask, TnlPush, Vlan};
+use flow::{Action, DpPort, FlowKey, Mask, OptionMask, TnlPush, Vlan, tunnel_flag};
 use openflow::message::flow_mod::Command;
 use openflow::text::flow::parse_flow;
 use pipeline::{
@@ -94,7 +95,15 @@ impl World {
     }
 
     fn translate(&self, key: &FlowKey, want_trace: bool) -> Translation {
-        let options = options_of(key);
+        self.translate_with(key, options_of(key), want_trace)
+    }
+
+    /// Of a packet with these options, whatever the key's number.
+    pub(super) fn ask_with(&self, key: &FlowKey, options: &[u8]) -> Translation {
+        self.translate_with(key, options, true)
+    }
+
+    fn translate_with(&self, key: &FlowKey, options: &[u8], want_trace: bool) -> Translation {
         let request =
             Request { key, options, packet: None, now: self.now, want_trace, entered: None };
         translate(&self.snapshot, &self.tables(), &request)
@@ -145,9 +154,9 @@ pub(super) fn tunnel(kind: Kind, dp: u32, ofport: u16, options: &[(&str, &str)])
     PortSpec::new(name, OfPort(ofport), kind)
 }
 
-/// Options as a Geneve header has them: of those that are fields in [`testbed::pipelines::OPTIONS`] none, one, the other, both;
-/// and such as nobody knows, which may be passed over, or may not.
-const OPTIONS: [&[u8]; 8] = [
+/// Options as a Geneve header has them: of those that are fields in [`testbed::pipelines::OPTIONS`] none, some, one twice, one
+/// that must be known; and such as nobody knows, which may be passed over, or may not.
+const OPTIONS: [&[u8]; 14] = [
     &[],
     b"\xff\xff\x00\x01\x00\x00\x00\x05",
     b"\xff\xff\x00\x01\x00\x00\x00\x02",
@@ -156,7 +165,32 @@ const OPTIONS: [&[u8]; 8] = [
     b"\xff\xff\x00\x01\x00\x00\x00\x05\xff\xff\x01\x02\x00\x00\x00\x00\x00\x00\x00\x10",
     b"\x12\x34\x05\x01\x00\x00\x00\x05\xff\xff\x00\x01\x00\x00\x00\x05",
     b"\x12\x34\x85\x01\x00\x00\x00\x05",
+    b"\xff\xff\x00\x01\x00\x00\x00\x00",
+    b"\xff\xff\x00\x01\x12\x34\x56\x05\x12\x34\x06\x00",
+    b"\x01\x02\x80\x01\x00\x00\x00\x01\xff\xff\x00\x01\x00\x00\x00\x05",
+    b"\x01\x02\x80\x01\x00\x00\x00\x02",
+    b"\x01\x02\x80\x01\x00\x00\x00\x02\x12\x34\x85\x01\x00\x00\x00\x05",
+    b"\xff\xff\x00\x01\x00\x00\x00\x02\xff\xff\x00\x01\x00\x00\x00\x05",
 ];
+
+/// How many numbers of options there are.
+pub(super) const ALL_OPTIONS: u64 = OPTIONS.len() as u64;
+
+/// Whether some option there must be known: packets say so.
+pub(super) fn must_be_known(options: &[u8]) -> bool {
+    geneve::Options(options).any(|option| option.kind & geneve::CRITICAL != 0)
+}
+
+/// The number of options that are like these to a mask, as any of the packets that are alike `key` otherwise may have them.
+pub(super) fn options_alike(key: &FlowKey, these: &[u8], mask: &OptionMask, noise: u64) -> u64 {
+    let says_so = key.tunnel.flags & tunnel_flag::CRITICAL != 0;
+    let is_alike = |i: &u64| {
+        let options = OPTIONS[*i as usize];
+        must_be_known(options) == says_so && mask.are_alike(options, these)
+    };
+    let all: Vec<u64> = (0..ALL_OPTIONS).filter(is_alike).collect();
+    if all.is_empty() { key.tunnel.options } else { all[noise as usize % all.len()] }
+}
 
 /// The options that a key names.
 pub(super) fn options_of(key: &FlowKey) -> &'static [u8] {
