@@ -208,7 +208,7 @@ fn what_is_left_of_a_field_is_looked_at() {
     let w = world(&MAPS, &["actions=set_field:7/0xff->tun_metadata0,output:4"]);
     let mask = w.ask_with(&key(), &header(&[FIVE])).options;
     assert_eq!(mask.bits(0xffff, 0, 4), Some(&[0xff; 4][..]));
-    let w = world(&MAPS, &["actions=set_field:7/0xff->tun_metadata0,ct(table=1)"]);
+    let w = world(&MAPS, &["ip,actions=set_field:7/0xff->tun_metadata0,ct(table=1)"]);
     assert_eq!(looked(&w.ask_with(&key(), &header(&[FIVE]))), [(0xffff, 0, vec![0xff; 4])]);
 }
 
