@@ -59,14 +59,18 @@ impl Packet {
         mask.union(&fields);
     }
 
-    /// The same, of what an answer depends on that is remembered, and of which nothing [`Answer::moves`].
+    /// Adds bits of one word of the key to the mask, which is none that moves ([`crate::view::moves`]).
+    pub(crate) fn look_at_word(&self, word: usize, bits: u64, mask: &mut Mask) {
+        // Those behind are not the packet's.
+        if let Some(word) = mask.0.words_mut().get_mut(word) {
+            *word |= bits;
+        }
+    }
+
+    /// Adds to the mask what an answer depends on that is remembered, and of which nothing [`Answer::moves`].
     pub(crate) fn look_again(&self, answer: &Answer<'_>, mask: &mut Mask) {
-        let words = mask.0.words_mut();
         for (i, bits, _) in &answer.looked {
-            // Those behind are not the packet's.
-            if let Some(word) = words.get_mut(usize::from(*i)) {
-                *word |= bits;
-            }
+            self.look_at_word(usize::from(*i), *bits, mask);
         }
     }
 
