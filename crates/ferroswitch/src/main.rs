@@ -30,7 +30,7 @@ const COMMANDS: &[Command] = &[
 /// Flows and rules are made by one thread and let go by another, by the hundred thousand: this costs less there than the C
 /// library's, and gives back what is free.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sys::alloc::Mimalloc = sys::alloc::Mimalloc;
 
 fn main() -> ExitCode {
     let mut args = lexopt::Parser::from_env();

@@ -20,7 +20,7 @@ use pipeline::Program;
 
 /// As in the switch.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sys::alloc::Mimalloc = sys::alloc::Mimalloc;
 
 const PEER: PeerId = PeerId(1);
 const PROTOCOL: Protocol = Protocol::Of14;

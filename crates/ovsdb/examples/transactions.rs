@@ -16,7 +16,7 @@ use ovsdb::{Database, Schema};
 
 /// As in the server.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sys::alloc::Mimalloc = sys::alloc::Mimalloc;
 
 const SCHEMA: &str = r#"{"name":"D","version":"1.0.0","tables":{"Port":{"isRoot":true,"indexes":[["name"]],"columns":{
     "addresses":{"type":{"key":"string","min":0,"max":"unlimited"}},"n":{"type":"integer"},"name":{"type":"string"},

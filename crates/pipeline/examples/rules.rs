@@ -9,7 +9,7 @@ use openflow::text::flow::parse_flow;
 use pipeline::{Program, Request};
 
 #[global_allocator]
-static ALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOC: sys::alloc::Mimalloc = sys::alloc::Mimalloc;
 
 const RULES: u32 = 51_000;
 const TABLES: u32 = 40;

@@ -27,7 +27,7 @@ use rustix::time::{ClockId, clock_gettime};
 use slowpath::SlowPath;
 
 #[global_allocator]
-static ALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOC: sys::alloc::Mimalloc = sys::alloc::Mimalloc;
 
 /// New connections of a round.
 const CONNECTIONS: u32 = 50_000;
