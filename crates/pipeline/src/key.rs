@@ -8,7 +8,7 @@
 use std::mem::offset_of;
 
 use flow::{FlowKey, TunnelKey, erspan_bits};
-use openflow::{Field, Port, Value};
+use openflow::{Field, Port, Subfield, Value};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a packet carries through the pipeline beside its headers. All zero when it comes in, but for `in_port` and
@@ -198,6 +198,45 @@ pub(crate) fn place(field: Field) -> Option<Place> {
     })
 }
 
+/// Neighbouring bits of one word of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bits {
+    word: usize,
+    shift: u32,
+    /// As many ones as there are bits.
+    ones: u64,
+}
+
+impl Bits {
+    /// Where a part of a field is; `None` if it is not in one word, or not simply there. [`Key::get`] knows better then.
+    pub fn of(part: Subfield) -> Option<Self> {
+        let row = part.field.row();
+        // Views live where their owner does.
+        let (place, up) = match place(part.field) {
+            Some(place) => (place, 0),
+            None => (place(row.home.0)?, row.home.1),
+        };
+        let Place::Int { offset, bytes, shift } = place else { return None };
+        let end = part.from.checked_add(part.bits)?;
+        let fits = part.bits > 0 && end <= row.bits && shift + up + end <= 8 * bytes as u32;
+        if !fits || offset % 8 + bytes > 8 {
+            return None;
+        }
+        let shift = 8 * (offset % 8) as u32 + shift + up + part.from;
+        Some(Self { word: offset / 8, shift, ones: u64::MAX >> (64 - part.bits) })
+    }
+
+    /// Which word.
+    pub fn word(self) -> usize {
+        self.word
+    }
+
+    /// Which of its bits.
+    pub fn mask(self) -> u64 {
+        self.ones << self.shift
+    }
+}
+
 /// How many bits of its owner a view sees: as many as it has, but that a VLAN's id has the bit that says that there is a tag.
 fn seen(view: Field) -> u32 {
     if view == Field::VlanVid { 13 } else { view.row().bits }
@@ -264,6 +303,18 @@ impl Key {
                 let port = u16::from_le_bytes([all[offset], all[offset + 1]]);
                 Value::Int(Port(port).to_wire32().into())
             }
+        }
+    }
+
+    /// The number in these bits.
+    pub fn bits(&self, at: Bits) -> u64 {
+        self.words().get(at.word).map_or(0, |word| word >> at.shift & at.ones)
+    }
+
+    /// Writes a number there; what does not fit is left out.
+    pub fn set_bits(&mut self, at: Bits, number: u64) {
+        if let Some(word) = self.words_mut().get_mut(at.word) {
+            *word = *word & !at.mask() | (number & at.ones) << at.shift;
         }
     }
 

@@ -43,7 +43,7 @@ pub use bridge::{Aggregate, Bridge, BridgeId, FailMode};
 pub use builder::{BuildError, PortSpec, PortSpecKind, SnapshotBuilder};
 pub use group::{Group, GroupUsage};
 pub use hashing::{Seeded, Words};
-pub use key::{Key, KeyMask, Registers, WORDS, is_held};
+pub use key::{Bits, Key, KeyMask, Registers, WORDS, is_held};
 pub use meter::Meter;
 pub use options::Options;
 pub use pattern::{MatchKey, matching};

@@ -58,17 +58,21 @@ impl Packet {
         mask.union(&fields);
     }
 
+    /// Adds bits of one word of the key to the mask, which is none that moves ([`crate::view::moves`]).
+    pub(crate) fn look_at_word(&self, word: usize, bits: u64, mask: &mut Mask) {
+        // Those behind are not the packet's.
+        if let Some(word) = mask.0.words_mut().get_mut(word) {
+            *word |= bits;
+        }
+    }
+
     /// Adds to the mask what an answer depends on that is remembered.
     pub(crate) fn look_again(&self, answer: &Answer<'_>, mask: &mut Mask) {
         if answer.moves {
             return self.look(&answer.mask(), mask);
         }
-        let words = mask.0.words_mut();
         for (i, bits, _) in &answer.looked {
-            // Those behind are not the packet's.
-            if let Some(word) = words.get_mut(usize::from(*i)) {
-                *word |= bits;
-            }
+            self.look_at_word(usize::from(*i), *bits, mask);
         }
     }
 

@@ -310,6 +310,7 @@ impl<'a> Run<'a> {
 impl<'a> Walk<'a> {
     /// The packet goes through the tables, from the first.
     pub(crate) fn run_tables(&mut self, run: &mut Run<'a>) {
+        self.is_viewed = false;
         let Some(frame) = self.enter_table(run, Entry::of(0), false) else { return };
         let set = if run.is_first { ActionSet::Within } else { ActionSet::Behind };
         self.run_frames(run, frame, set);
@@ -322,6 +323,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn run_actions(&mut self, run: &mut Run<'a>, actions: &[Action]) -> bool {
         let Place { table, rule, left_cookie } = Place::of(run);
         let frame = Frame::of(run, Steps::Actions(actions));
+        self.is_viewed = false;
         let ended = self.run_frames(run, frame, ActionSet::Later);
         (run.table, run.rule, run.left_cookie) = (table, rule, left_cookie);
         ended
@@ -330,6 +332,7 @@ impl<'a> Walk<'a> {
     /// The packet goes on with what was left to do.
     pub(crate) fn run_steps(&mut self, run: &mut Run<'a>, steps: &[Step]) {
         let frame = Frame::of(run, Steps::Frozen(steps));
+        self.is_viewed = false;
         self.run_frames(run, frame, ActionSet::Within);
     }
 
@@ -390,6 +393,8 @@ impl<'a> Walk<'a> {
             Some(step) => self.step(run, step),
             None => Next::Leave,
         };
+        // Going to another table is nothing that happens to it.
+        self.is_viewed &= matches!(next, Next::Table(_));
         // A step of what was frozen says by whose word the next ones are.
         frame.place = Place::of(run);
         next
@@ -416,6 +421,7 @@ impl<'a> Walk<'a> {
             run.is_thawed = false;
             let bit = Value::shifted(dst.field.row().width, larger.into(), dst.from);
             walk.write(&mut run, dst.field, &bit, &dst.mask());
+            walk.is_viewed = false;
             walk.done = done;
             walk.deeper(|walk| {
                 let frame = Frame::of(&run, Steps::Frozen(steps));
@@ -475,7 +481,7 @@ impl<'a> Walk<'a> {
             return None;
         };
         self.open(Kind::Table, || format!("{table:2}. {}", title(rule, run.options())));
-        if rule.instructions.is_empty() {
+        if self.is_traced() && rule.instructions.is_empty() {
             self.note(Kind::Action, || "drop".into());
         }
         self.depth += u32::from(deepens);
@@ -491,13 +497,16 @@ impl<'a> Walk<'a> {
         in_port: Option<u16>,
     ) -> Option<&'a Arc<Rule>> {
         let own = run.packet.key.registers.in_port;
+        let as_it_is = in_port.is_none_or(|port| port == own);
         run.packet.key.registers.in_port = in_port.unwrap_or(own);
+        self.is_viewed &= as_it_is;
         let rule = match self.recall(run, table) {
             Some(rule) => rule,
             None => self.look_up(run, table),
         };
         let view = self.view(&run.packet);
         run.packet.key.registers.in_port = own;
+        self.is_viewed &= as_it_is;
         self.resubmits += 1;
         self.uses.push(Use::Met(Met { bridge: run.bridge.id, table, rule: rule.cloned(), view }));
         rule

@@ -110,6 +110,8 @@ pub(crate) struct Walk<'a> {
     /// What the packet was like at the last lookup, and its key there.
     view: Option<Arc<View>>,
     viewed: Key,
+    /// Whether that is the packet that is being looked up, and nothing has happened to it since.
+    pub(crate) is_viewed: bool,
     /// Whether it is a tunnel's outer packet.
     is_outer: bool,
     /// What tables have said to packets before.
@@ -146,6 +148,7 @@ impl<'a> Walk<'a> {
             forks: Vec::new(),
             view: None,
             viewed: Key::default(),
+            is_viewed: false,
             is_outer: false,
             memory: None,
         }
@@ -184,10 +187,11 @@ impl<'a> Walk<'a> {
 
     /// What a packet is like that is about to be looked up in a table. Those that are alike share it.
     pub(crate) fn view(&mut self, packet: &Packet) -> Arc<View> {
-        // Mostly nothing has happened to it between two tables. Where tags come from its key does not say.
+        // Mostly nothing has happened to it between two tables, or nothing that matters. Where tags come from its key does not say.
+        let was_viewed = std::mem::replace(&mut self.is_viewed, true);
         if let Some(last) = &self.view
-            && packet.has_tags_in_place()
-            && packet.key.words() == self.viewed.words()
+            && (was_viewed
+                || packet.has_tags_in_place() && packet.key.words() == self.viewed.words())
         {
             return last.clone();
         }

@@ -233,3 +233,35 @@ fn a_network_service_header_is_where_the_flow_key_has_it() {
         flow::NshKey { ttl: 7, path: 0x12_3456 << 8 | 9, context: [1, 8, 3, 0xffff_ffff], ..nsh };
     assert_eq!(key.flow.nsh(), want);
 }
+
+proptest! {
+    /// What lies in one word is read and written there as by the field's name, and nothing else is touched.
+    #[test]
+    fn bits_are_the_field(
+        bytes in prop::collection::vec(any::<u8>(), size_of::<Key>()),
+        field in prop::sample::select(Field::ALL.to_vec()),
+        from in 0..130u32,
+        bits in 0..130u32,
+        number in any::<u64>(),
+    ) {
+        let part = Subfield { field, from: from % field.row().bits, bits };
+        let mut key = Key::read_from_bytes(&bytes).unwrap();
+        let Some(at) = Bits::of(part) else {
+            let is_easy = Bits::of(Subfield { field, from: 0, bits: 1 }).is_some();
+            prop_assert!(!is_easy || !part.exists() || field == Field::CtState, "{part:?}");
+            return Ok(());
+        };
+        prop_assert!(part.exists());
+        prop_assert_eq!(u128::from(key.bits(at)), key.get(field).bits(part.from, bits));
+        let mut mask = KeyMask::any();
+        mask.add(field, &part.mask());
+        for (i, word) in mask.words().iter().enumerate() {
+            prop_assert_eq!(*word, if i == at.word() { at.mask() } else { 0 });
+        }
+        let mut same = key;
+        let value = Value::shifted(field.row().width, number.into(), part.from).and(&part.mask());
+        same.set(field, &value, &part.mask());
+        key.set_bits(at, number);
+        prop_assert_eq!(key, same);
+    }
+}

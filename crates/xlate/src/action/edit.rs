@@ -11,18 +11,35 @@ use packet::wire::ethernet::eth_type;
 use packet::wire::icmpv6::kind;
 use packet::wire::ip_proto;
 
-use pipeline::KeyMask;
+use pipeline::{Bits, KeyMask};
 
 use crate::action::mpls::is_mpls;
 use crate::run::{Next, REASON_INVALID_TTL, Run};
 use crate::trace::Kind;
+use crate::view::moves;
 use crate::walk::Walk;
 
 impl<'a> Walk<'a> {
     /// What a part of a field holds, and a look at it.
     pub(crate) fn read(&mut self, run: &Run<'a>, src: Subfield) -> u128 {
+        if let Some(bits) = in_place(src) {
+            run.packet.look_at_word(bits.word(), bits.mask(), &mut self.mask);
+            return run.packet.key.bits(bits).into();
+        }
         self.look_at(run, src.field, &src.mask());
         run.value(src.field).bits(src.from, src.bits)
+    }
+
+    /// Overwrites a part of a field, after a look at it.
+    pub(crate) fn write_part(&mut self, run: &mut Run<'a>, dst: Subfield, number: u128) {
+        let is_simple = !is_of_tunnel(dst.field) && dst.field.row().prereq != Prereq::Nsh;
+        if let Some(bits) = in_place(dst).filter(|_| is_simple) {
+            run.packet.look_at_word(bits.word(), bits.mask(), &mut self.mask);
+            run.packet.key.set_bits(bits, number as u64);
+            return;
+        }
+        let value = Value::shifted(dst.field.row().width, number, dst.from).and(&dst.mask());
+        self.write(run, dst.field, &value, &dst.mask());
     }
 
     /// Overwrites bits of a field, after a look at them.
@@ -70,22 +87,28 @@ impl<'a> Walk<'a> {
         if self.has(run, field) {
             self.write(run, field, value, mask);
         } else {
-            self.note(Kind::Warning, || {
-                format!("unmet prerequisites for {}, {action} ignored", field.name())
-            });
+            self.warn_of_missing(field, action);
         }
     }
 
+    fn warn_of_missing(&mut self, field: Field, action: &str) {
+        self.note(Kind::Warning, || {
+            format!("unmet prerequisites for {}, {action} ignored", field.name())
+        });
+    }
+
     pub(crate) fn load(&mut self, run: &mut Run<'a>, dst: Subfield, number: u128) {
-        let value = Value::shifted(dst.field.row().width, number, dst.from).and(&dst.mask());
-        self.set_field(run, dst.field, &value, &dst.mask(), "set_field");
+        if self.has(run, dst.field) {
+            self.write_part(run, dst, number);
+        } else {
+            self.warn_of_missing(dst.field, "set_field");
+        }
     }
 
     pub(crate) fn move_field(&mut self, run: &mut Run<'a>, src: Subfield, dst: Subfield) {
         if self.has(run, src.field) && self.has(run, dst.field) {
             let number = self.read(run, src);
-            let value = Value::shifted(dst.field.row().width, number, dst.from);
-            self.write(run, dst.field, &value, &dst.mask());
+            self.write_part(run, dst, number);
             self.say_subfield(run, dst);
         }
     }
@@ -209,6 +232,11 @@ impl<'a> Walk<'a> {
         }
         Next::Leave
     }
+}
+
+/// Where a part of a field is, if that is one word of a key that is looked at as it is.
+fn in_place(part: Subfield) -> Option<Bits> {
+    Bits::of(part).filter(|bits| !moves(bits.word()))
 }
 
 fn is_of_tunnel(field: Field) -> bool {
