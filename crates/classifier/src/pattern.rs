@@ -39,7 +39,8 @@ impl Pattern {
     #[inline]
     pub fn matches(&self, key: &FlowKey) -> bool {
         let words = key.words();
-        self.terms.iter().all(|t| words[usize::from(t.index)] & t.mask == t.value)
+        // What tells connections apart is at the end.
+        self.terms.iter().rev().all(|t| words[usize::from(t.index)] & t.mask == t.value)
     }
 
     /// What it was made from.

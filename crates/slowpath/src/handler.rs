@@ -55,9 +55,9 @@ pub(crate) fn run(shared: &Shared, number: usize) {
 pub(crate) struct AtOnce(pub(crate) Weak<Shared>);
 
 impl Resolver for AtOnce {
-    fn resolve(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+    fn resolve(&self, misses: Vec<Miss>, answers: Answers<'_>) -> Result<(), Vec<Miss>> {
         match self.0.upgrade() {
-            Some(shared) => shared.answer_at_once(misses),
+            Some(shared) => shared.answer_at_once(misses, answers),
             None => Err(misses),
         }
     }
@@ -93,7 +93,6 @@ enum Role<'a> {
 
 /// A flow that a batch brings.
 struct Brought {
-    pattern: Pattern,
     mask: Mask,
     actions: Arc<[Action]>,
     uses: Arc<[Use]>,
@@ -125,7 +124,15 @@ enum Fate {
 #[derive(Default)]
 struct Plan {
     fates: Vec<Fate>,
-    flows: Vec<Brought>,
+    flows: Flows,
+}
+
+/// The flows that a batch brings.
+#[derive(Default)]
+struct Flows {
+    brought: Vec<Brought>,
+    /// What they match: apart, for each packet is compared with all of them.
+    patterns: Vec<Pattern>,
 }
 
 /// What came of a miss.
@@ -136,7 +143,7 @@ struct Answer {
 
 impl Shared {
     /// Answers misses in order, if it takes no more than reading, and nobody changes anything at the moment.
-    fn answer_at_once(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+    fn answer_at_once(&self, misses: Vec<Miss>, answers: Answers<'_>) -> Result<(), Vec<Miss>> {
         let Some(state) = self.try_read() else { return Err(misses) };
         if state.peers.version() != self.datapath.peers_version() {
             return Err(misses);
@@ -145,7 +152,7 @@ impl Shared {
         let mut access = Access::Read(state);
         let Some(plan) = self.plan(&mut access, &misses, now) else { return Err(misses) };
         self.count.upcalls.add(misses.len() as u64);
-        self.carry_out(&mut access, misses, plan, now);
+        self.carry_out(&mut access, misses, plan, answers, now);
         Ok(())
     }
 
@@ -163,7 +170,7 @@ impl Shared {
                 self.plan(&mut access, &misses, now).unwrap_or_default()
             }
         };
-        self.carry_out(&mut access, misses, plan, now);
+        self.carry_out(&mut access, misses, plan, self.datapath.answers(), now);
         if let Access::Write(state) = &mut access {
             self.release_ready(state, now);
             self.solicit(state, now);
@@ -194,8 +201,10 @@ impl Shared {
         now: Instant,
         mut translate: impl FnMut(&State, &Request<'m>) -> Translation,
     ) -> Option<Plan> {
-        let (fates, flows) = (Vec::with_capacity(misses.len()), Vec::with_capacity(misses.len()));
-        let mut plan = Plan { fates, flows };
+        let count = misses.len();
+        let flows =
+            Flows { brought: Vec::with_capacity(count), patterns: Vec::with_capacity(count) };
+        let mut plan = Plan { fates: Vec::with_capacity(count), flows };
         for miss in misses {
             let fate = match miss.reason {
                 MissReason::NoFlow => {
@@ -232,13 +241,13 @@ impl Shared {
         &self,
         role: &mut Role<'_>,
         miss: &'m Miss,
-        flows: &mut Vec<Brought>,
+        flows: &mut Flows,
         now: Instant,
         translate: impl FnOnce(&State, &Request<'m>) -> Translation,
     ) -> Option<Fate> {
         let delta = delta(miss);
-        if let Some(at) = flows.iter().position(|flow| flow.pattern.matches(&miss.key)) {
-            self.learn_from(role, &flows[at].uses, Vec::new(), delta, now)?;
+        if let Some(at) = flows.patterns.iter().position(|pattern| pattern.matches(&miss.key)) {
+            self.learn_from(role, &flows.brought[at].uses, Vec::new(), delta, now)?;
             return Some(Fate::Flow(at));
         }
         let state = match role {
@@ -250,14 +259,10 @@ impl Shared {
         self.learn_from(role, &uses, effects, delta, now)?;
         let mask =
             if self.exact_flows.load(Ordering::Relaxed) { whole(&miss.key, &mask) } else { mask };
-        flows.push(Brought {
-            pattern: Pattern::new(&MaskedKey::new(&miss.key, &mask)),
-            mask,
-            actions: actions.into(),
-            uses: uses.into(),
-            tried: false,
-        });
-        Some(Fate::Flow(flows.len() - 1))
+        flows.patterns.push(Pattern::new(&MaskedKey::new(&miss.key, &mask)));
+        let (actions, uses) = (actions.into(), uses.into());
+        flows.brought.push(Brought { mask, actions, uses, tried: false });
+        Some(Fate::Flow(flows.brought.len() - 1))
     }
 
     /// Learns what a packet teaches; `None` if there is something, and who wants to is a reader.
@@ -284,16 +289,23 @@ impl Shared {
     }
 
     /// Installs flows, and sends packets on.
-    fn carry_out(&self, access: &mut Access<'_>, misses: Vec<Miss>, mut plan: Plan, now: Instant) {
-        let mut out = self.datapath.answers();
+    fn carry_out(
+        &self,
+        access: &mut Access<'_>,
+        misses: Vec<Miss>,
+        mut plan: Plan,
+        mut out: Answers<'_>,
+        now: Instant,
+    ) {
         let mut tally = Tally::default();
         for (miss, fate) in misses.into_iter().zip(plan.fates) {
             match (fate, &mut *access) {
                 (Fate::Flow(at), access) => {
-                    let flow = &mut plan.flows[at];
+                    let Flows { brought, patterns } = &mut plan.flows;
+                    let flow = &mut brought[at];
                     let state = access.state();
                     if !std::mem::replace(&mut flow.tried, true) {
-                        self.install(state, flow, &miss, &mut out, now);
+                        self.install(state, (&patterns[at], flow), &miss, &mut out, now);
                     }
                     // The flow does not count it: it never passes the flow table.
                     self.count((state, &mut tally), &flow.uses, delta(&miss), now);
@@ -323,7 +335,7 @@ impl Shared {
     fn install(
         &self,
         state: &State,
-        brought: &Brought,
+        (pattern, brought): (&Pattern, &Brought),
         miss: &Miss,
         out: &mut Answers<'_>,
         now: Instant,
@@ -332,9 +344,7 @@ impl Shared {
         let mut flows = lock(&self.flows);
         let has_room = flows.by_ufid.len() < self.flow_limit.load(Ordering::Relaxed);
         let flow = has_room
-            .then(|| {
-                out.put_pattern((&brought.pattern, &brought.mask), brought.actions.clone(), version)
-            })
+            .then(|| out.put_pattern((pattern, &brought.mask), brought.actions.clone(), version))
             .and_then(Result::ok);
         match flow {
             Some(flow) => {

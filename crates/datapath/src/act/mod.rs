@@ -160,6 +160,20 @@ impl Executor {
         self.act_nested(actions, group, keys, depth, 0);
     }
 
+    /// Runs `actions` on one packet. The lists are for its work and key: scratch.
+    pub(crate) fn act_on(
+        &mut self,
+        actions: &[Action],
+        (packet, key): (Packet, FlowKey),
+        (works, keys): (&mut Vec<Work>, &mut Vec<FlowKey>),
+    ) {
+        works.clear();
+        keys.clear();
+        works.push(Work { packet, key: 0 });
+        keys.push(key);
+        self.act(actions, works, keys, 0);
+    }
+
     /// The dispatcher: one arm per action, one call per arm.
     fn act_nested(
         &mut self,
