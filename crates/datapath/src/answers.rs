@@ -21,7 +21,7 @@ use crate::control::Shared;
 use crate::desk::{Desk, Desks};
 use crate::entry::Flow;
 use crate::mailbox::{Command, Run};
-use crate::miss::{Miss, Source};
+use crate::miss::Miss;
 use crate::table::PutError;
 
 /// Answers to missed packets, collected and handed to the workers together when it is dropped.
@@ -112,7 +112,6 @@ impl Drop for Answers<'_> {
         let desks = self.shared.desks();
         let own = self.own.take().filter(|(desk, _)| !desk.mailbox.is_pending());
         let own_slot = own.as_ref().map(|(desk, _)| desk.slot);
-        let mut own_runs = Vec::new();
         let mut lists: Vec<Vec<Command>> = desks.iter().map(|_| Vec::new()).collect();
         for (desk, list) in desks.iter().zip(&mut lists) {
             let is_told = desk.as_ref().is_some_and(|desk| own_slot != Some(desk.slot));
@@ -120,19 +119,30 @@ impl Drop for Answers<'_> {
                 list.extend(flows.iter().cloned().map(Command::Put));
             }
         }
-        let mut last: Option<(Source, usize)> = None;
-        for run in runs {
+        let mut last = None;
+        let mut home = |run: &Run| {
+            // They come in rows.
             let home = match last {
-                // They come in runs.
                 Some((source, home)) if source == run.source => home,
                 _ => misses.home(run.source),
             };
             last = Some((run.source, home));
-            let Some(desk) = sitting(&desks, home) else { continue };
-            if own_slot == Some(desk.slot) {
-                own_runs.push(run);
-            } else if let Some(list) = lists.get_mut(desk.slot) {
-                list.push(Command::Run(Box::new(run)));
+            sitting(&desks, home).map(|desk| desk.slot)
+        };
+        // Mostly all are at home where they are.
+        let are_own = own_slot.is_some() && runs.iter().all(|run| home(run) == own_slot);
+        let mut own_runs = Vec::new();
+        if are_own {
+            own_runs = runs;
+        } else {
+            for mut run in runs {
+                let slot = home(&run);
+                if slot.is_some() && slot == own_slot {
+                    own_runs.push(run);
+                } else if let Some(list) = slot.and_then(|slot| lists.get_mut(slot)) {
+                    run.packet.pack();
+                    list.push(Command::Run(Box::new(run)));
+                }
             }
         }
         for (desk, mut list) in desks.iter().zip(lists) {

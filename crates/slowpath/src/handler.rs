@@ -260,7 +260,10 @@ impl Shared {
         let mask =
             if self.exact_flows.load(Ordering::Relaxed) { whole(&miss.key, &mask) } else { mask };
         flows.patterns.push(Pattern::new(&MaskedKey::new(&miss.key, &mask)));
-        let (actions, uses) = (actions.into(), uses.into());
+        // Mostly all of a batch do the same.
+        let last = flows.brought.last().filter(|last| *last.actions == *actions);
+        let actions = last.map_or_else(|| actions.into(), |last| last.actions.clone());
+        let uses = uses.into();
         flows.brought.push(Brought { mask, actions, uses, tried: false });
         Some(Fate::Flow(flows.brought.len() - 1))
     }

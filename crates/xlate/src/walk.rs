@@ -107,9 +107,8 @@ pub(crate) struct Walk<'a> {
     /// What has brought the translation to nothing.
     failure: Option<DropCause>,
     pub(crate) forks: Vec<Fork>,
-    /// What the packet was like at the last lookup, and its key there.
+    /// What the packet was like at the last lookup.
     view: Option<Arc<View>>,
-    viewed: Key,
     /// Whether that is the packet that is being looked up, and nothing has happened to it since.
     pub(crate) is_viewed: bool,
     /// Whether it is a tunnel's outer packet.
@@ -147,7 +146,6 @@ impl<'a> Walk<'a> {
             failure: None,
             forks: Vec::new(),
             view: None,
-            viewed: Key::default(),
             is_viewed: false,
             is_outer: false,
             memory: None,
@@ -187,20 +185,20 @@ impl<'a> Walk<'a> {
 
     /// What a packet is like that is about to be looked up in a table. Those that are alike share it.
     pub(crate) fn view(&mut self, packet: &Packet) -> Arc<View> {
-        // Mostly nothing has happened to it between two tables, or nothing that matters. Where tags come from its key does not say.
-        let was_viewed = std::mem::replace(&mut self.is_viewed, true);
-        if let Some(last) = &self.view
-            && (was_viewed
-                || packet.has_tags_in_place() && packet.key.words() == self.viewed.words())
-        {
+        let was_viewed = mem::replace(&mut self.is_viewed, true);
+        if let Some(last) = self.view.as_ref().filter(|_| was_viewed) {
             return last.clone();
         }
         let view = View::of(packet, &self.received, self.is_outer);
-        self.viewed = packet.key;
-        match &self.view {
-            Some(last) if **last == view => last.clone(),
-            _ => self.view.insert(Arc::new(view)).clone(),
+        // Mostly nothing has happened to it that matters.
+        if let Some(last) = self.view.as_ref().filter(|last| ***last == view) {
+            return last.clone();
         }
+        let view = match &mut self.memory {
+            Some(memory) => memory.share(view),
+            None => Arc::new(view),
+        };
+        self.view.insert(view).clone()
     }
 
     /// Notes what came of the action before, if anybody wants to know.

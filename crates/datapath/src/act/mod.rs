@@ -392,7 +392,13 @@ impl Executor {
     /// Queues a copy of a packet for the slow path.
     pub(crate) fn miss(&mut self, packet: &Packet, key: &FlowKey, reason: MissReason) {
         let packet = Packet { buf: Buf::from_slice(packet.bytes()), offload: packet.offload };
+        self.miss_whole(packet, key, reason);
+    }
+
+    /// The same, of a packet that nobody else wants: it need not be copied if it is answered at once.
+    pub(crate) fn miss_whole(&mut self, packet: Packet, key: &FlowKey, reason: MissReason) {
         let Some(options) = self.options.get(key.tunnel.options) else {
+            self.buffers.put(packet.buf);
             return self.tally.count(DropReason::TunnelPopError);
         };
         let options = options.into();

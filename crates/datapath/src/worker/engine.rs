@@ -189,6 +189,12 @@ impl Engine {
         if any_missed && self.is_unhurried && may_resolve {
             claim = resolve(&self.shared, &self.desk, misses, &mut self.at_hand);
         }
+        // What is to wait does so in buffers of its own size.
+        for miss in &mut *misses {
+            if let Some(whole) = miss.packet.pack() {
+                buffers.put(whole);
+            }
+        }
         let perf = &mut self.meter.perf;
         self.shared.misses.push(misses, |reason| match reason {
             MissReason::NoFlow => {
@@ -298,8 +304,7 @@ impl Engine {
         {
             if slot.is_none() {
                 self.meter.perf.missed += 1;
-                self.exec.miss(&packet, key, MissReason::NoFlow);
-                self.exec.buffers.put(packet.buf);
+                self.exec.miss_whole(packet, key, MissReason::NoFlow);
                 continue;
             }
             // Packets of a flow come in runs, so the search from the back is short.
