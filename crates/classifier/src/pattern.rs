@@ -7,12 +7,15 @@ use crate::Mixer;
 /// Words that masks look at, mostly at most; so many are in the pattern itself, and matching reads no memory but that.
 const USUAL: usize = 7;
 
+/// Words that are looked at together.
+const CHUNK: usize = 8;
+
 /// One word that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Term {
-    mask: u64,
-    value: u64,
-    place: u8,
+pub(crate) struct Term {
+    pub(crate) mask: u64,
+    pub(crate) value: u64,
+    pub(crate) place: u8,
 }
 
 impl Term {
@@ -44,6 +47,11 @@ const _: () = assert!(size_of::<Pattern>() <= 128);
 impl Pattern {
     /// Compresses `key`.
     pub fn new(key: &MaskedKey) -> Self {
+        Self::of(key.key(), key.mask())
+    }
+
+    /// The same, of `key` as far as `mask` looks.
+    pub fn of(key: &FlowKey, mask: &Mask) -> Self {
         let mut this = Self {
             masks: [0; USUAL],
             values: [0; USUAL],
@@ -51,13 +59,24 @@ impl Pattern {
             count: 0,
             more: None,
         };
-        let masks = key.mask().0.words().iter();
-        for ((&mask, &value), place) in masks.zip(key.key().words()).zip(0u8..) {
-            if mask != 0 {
-                this.push(Term { mask, value, place });
+        let chunks = mask.0.words().chunks(CHUNK).zip(key.words().chunks(CHUNK));
+        for (first, (masks, words)) in (0u8..).step_by(CHUNK).zip(chunks) {
+            // Nearly all are zero.
+            if masks.iter().fold(0, |all, mask| all | mask) == 0 {
+                continue;
+            }
+            for (place, (&mask, &word)) in (first..).zip(masks.iter().zip(words)) {
+                if mask != 0 {
+                    this.push(Term { mask, value: word & mask, place });
+                }
             }
         }
         this
+    }
+
+    /// How many words matter.
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.count) + self.more.as_ref().map_or(0, |more| more.0.len())
     }
 
     fn push(&mut self, term: Term) {
@@ -75,7 +94,8 @@ impl Pattern {
         all.take(self.count.into())
     }
 
-    fn terms(&self) -> impl Iterator<Item = Term> {
+    /// They, from the first on.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = Term> {
         self.few().chain(self.more.iter().flat_map(|more| more.0.iter().copied()))
     }
 

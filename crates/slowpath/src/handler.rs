@@ -20,7 +20,7 @@ use std::time::Duration;
 use base::Instant;
 use classifier::Pattern;
 use datapath::{Answers, Miss, MissReason, Resolver};
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, Protocol, RecircId, SlowReason};
+use flow::{Action, DpPort, FlowKey, Mask, Protocol, RecircId, SlowReason};
 use xlate::{
     Effect, Memory, Request, Translation, Use, Wait, translate, translate_tunnel_output,
     translate_with,
@@ -259,7 +259,7 @@ impl Shared {
         self.learn_from(role, &uses, effects, delta, now)?;
         let mask =
             if self.exact_flows.load(Ordering::Relaxed) { whole(&miss.key, &mask) } else { mask };
-        flows.patterns.push(Pattern::new(&MaskedKey::new(&miss.key, &mask)));
+        flows.patterns.push(Pattern::of(&miss.key, &mask));
         // Mostly all of a batch do the same.
         let last = flows.brought.last().filter(|last| *last.actions == *actions);
         let actions = last.map_or_else(|| actions.into(), |last| last.actions.clone());

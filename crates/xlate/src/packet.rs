@@ -40,6 +40,11 @@ impl Packet {
         Self { key, origins, labels_off: 0, tunnel_set: TunnelKey::default() }
     }
 
+    /// The same with another key.
+    pub(crate) fn with(&self, key: Key) -> Self {
+        Self { key, ..*self }
+    }
+
     /// Adds to the mask what somebody has looked at in this packet's key.
     pub(crate) fn look(&self, looked: &KeyMask, mask: &mut Mask) {
         let mut fields = Mask(looked.0.flow);

@@ -172,12 +172,12 @@ impl<'a> Walk<'a> {
             let mut first = Key { flow: *request.key, registers: entered.registers };
             first.registers.actset_output = openflow::Port::UNSET.0;
             self.first = Some(Box::new(first));
-            return self.enter(at, packet);
+            return self.enter(at, &packet);
         }
         match self.ingress(&mut packet) {
             Ok(at) => {
                 self.in_port = Some(at);
-                self.enter(at, packet);
+                self.enter(at, &packet);
             }
             Err(cause) => self.give_up(cause),
         }
@@ -265,7 +265,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The packet comes into a bridge by this port.
-    pub(crate) fn enter(&mut self, at: PortRef, packet: Packet) {
+    pub(crate) fn enter(&mut self, at: PortRef, packet: &Packet) {
         let Some(bridge) = self.snapshot.bridge(at.bridge) else {
             return self.give_up(DropCause::BridgeNotFound);
         };
@@ -348,7 +348,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Translation {
+    /// What has come of it. It is not to be gone on with.
+    pub(crate) fn finish(&mut self) -> Translation {
         if self.failure.is_some() {
             // Half of a loop is no use to anybody.
             self.actions.clear();
@@ -359,21 +360,21 @@ impl<'a> Walk<'a> {
             self.cause = self.failure;
         }
         self.forget_missing_tunnel();
-        let mut actions = without_idle_end(unwrap_last(self.actions));
+        let mut actions = without_idle_end(unwrap_last(mem::take(&mut self.actions)));
         if actions.is_empty() {
             actions.push(Action::Drop(self.cause.unwrap_or(DropCause::Pipeline)));
         }
         Translation {
             actions,
             mask: self.mask,
-            effects: self.effects,
-            uses: self.uses,
-            trace: self.trace.unwrap_or_default(),
+            effects: mem::take(&mut self.effects),
+            uses: mem::take(&mut self.uses),
+            trace: self.trace.take().unwrap_or_default(),
             in_port: self.in_port,
-            first: self.first,
-            last: self.last,
+            first: self.first.take(),
+            last: self.last.take(),
             error: self.failure.map(error_text),
-            forks: self.forks,
+            forks: mem::take(&mut self.forks),
         }
     }
 }

@@ -124,12 +124,11 @@ impl Replica {
             self.remove(&flow);
             return;
         }
-        let key = flow.key();
         if self.free.is_empty() {
             self.free.extend(self.places.grow().rev());
         }
         let Some(place) = self.free.pop() else { return };
-        let same = match self.table.insert(&key, place) {
+        let same = match self.table.insert(flow.pattern(), place) {
             Ok(None) => {
                 let cell = flow.new_cell();
                 self.places.set(place, Some(Held::new(flow, cell)));
@@ -141,7 +140,7 @@ impl Replica {
         self.free.push(place);
         if let Some(same) = same {
             // Mostly there is none; so it is asked for where the new one is put.
-            let _ = self.table.insert(&key, same);
+            let _ = self.table.insert(flow.pattern(), same);
             let was = self.places.set(same, None).filter(|was| was.flow.shares_cells(&flow));
             let cell = was.map_or_else(|| flow.new_cell(), |was| was.cell);
             self.places.set(same, Some(Held::new(flow, cell)));
@@ -150,11 +149,10 @@ impl Replica {
 
     /// Takes out this flow, or a dead one with the same key: one that it had replaced, if it was removed before it got here.
     pub(super) fn remove(&mut self, flow: &Arc<Flow>) {
-        let key = flow.key();
-        let Some(&place) = self.table.get(&key) else { return };
+        let Some(&place) = self.table.get(flow.pattern()) else { return };
         let is_gone = |h: &Held| Arc::ptr_eq(&h.flow, flow) || !h.flow.is_live();
         if self.held(Slot(place)).is_some_and(is_gone) {
-            self.table.remove(&key);
+            self.table.remove(flow.pattern());
             self.vacate(place);
         }
     }
@@ -164,7 +162,7 @@ impl Replica {
             if let Some(Some(held)) = self.places.get(place)
                 && !held.flow.is_live()
             {
-                self.table.remove(&held.flow.key());
+                self.table.remove(&held.pattern);
                 self.vacate(place);
             }
         }

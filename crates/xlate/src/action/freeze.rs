@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
         }
         packet.key.flow.tunnel = frozen.tunnel_of(&key.tunnel);
         packet.set_tunnel(&frozen.tunnel_set);
-        let mut run = Run::new(bridge, program, 0, packet);
+        let mut run = Run::new(bridge, program, 0, &packet);
         run.packet.key.registers = frozen.registers;
         (run.stack, run.set) = (frozen.stack.clone(), frozen.set.clone());
         (run.table, run.left_cookie) = (frozen.table, frozen.cookie);
