@@ -26,7 +26,7 @@ use xlate::{
     translate_with,
 };
 
-use crate::flows::Delta;
+use crate::flows::{Delta, Flows};
 use crate::path_mtu::News;
 use crate::state::State;
 use crate::tally::Tally;
@@ -124,12 +124,12 @@ enum Fate {
 #[derive(Default)]
 struct Plan {
     fates: Vec<Fate>,
-    flows: Flows,
+    flows: NewFlows,
 }
 
 /// The flows that a batch brings.
 #[derive(Default)]
-struct Flows {
+struct NewFlows {
     brought: Vec<Brought>,
     /// What they match: apart, for each packet is compared with all of them.
     patterns: Vec<Pattern>,
@@ -203,7 +203,7 @@ impl Shared {
     ) -> Option<Plan> {
         let count = misses.len();
         let flows =
-            Flows { brought: Vec::with_capacity(count), patterns: Vec::with_capacity(count) };
+            NewFlows { brought: Vec::with_capacity(count), patterns: Vec::with_capacity(count) };
         let mut plan = Plan { fates: Vec::with_capacity(count), flows };
         for miss in misses {
             let fate = match miss.reason {
@@ -241,7 +241,7 @@ impl Shared {
         &self,
         role: &mut Role<'_>,
         miss: &'m Miss,
-        flows: &mut Flows,
+        flows: &mut NewFlows,
         now: Instant,
         translate: impl FnOnce(&State, &Request<'m>) -> Translation,
     ) -> Option<Fate> {
@@ -301,15 +301,11 @@ impl Shared {
         now: Instant,
     ) {
         let mut tally = Tally::default();
+        self.install_all(access.state(), &misses, &mut plan, &mut out, now);
         for (miss, fate) in misses.into_iter().zip(plan.fates) {
             match (fate, &mut *access) {
                 (Fate::Flow(at), access) => {
-                    let Flows { brought, patterns } = &mut plan.flows;
-                    let flow = &mut brought[at];
-                    let state = access.state();
-                    if !std::mem::replace(&mut flow.tried, true) {
-                        self.install(state, (&patterns[at], flow), &miss, &mut out, now);
-                    }
+                    let (flow, state) = (&plan.flows.brought[at], access.state());
                     // The flow does not count it: it never passes the flow table.
                     self.count((state, &mut tally), &flow.uses, delta(&miss), now);
                     out.resume(miss, flow.actions.clone());
@@ -334,17 +330,40 @@ impl Shared {
         tally.write(access.state());
     }
 
+    /// Installs the flows that a batch brings.
+    fn install_all(
+        &self,
+        state: &State,
+        misses: &[Miss],
+        plan: &mut Plan,
+        out: &mut Answers<'_>,
+        now: Instant,
+    ) {
+        let NewFlows { brought, patterns } = &mut plan.flows;
+        if brought.is_empty() {
+            return;
+        }
+        // Once for all of them: the revalidator wants it, too, all the time.
+        let mut tracked = lock(&self.flows);
+        for (miss, fate) in misses.iter().zip(&plan.fates) {
+            let Fate::Flow(at) = *fate else { continue };
+            if !std::mem::replace(&mut brought[at].tried, true) {
+                let flow = (&patterns[at], &brought[at]);
+                self.install((state, &mut tracked), flow, miss, out, now);
+            }
+        }
+    }
+
     /// Installs the flow that a packet brings if there is room. The packet goes its way in any case.
     fn install(
         &self,
-        state: &State,
+        (state, flows): (&State, &mut Flows),
         (pattern, brought): (&Pattern, &Brought),
         miss: &Miss,
         out: &mut Answers<'_>,
         now: Instant,
     ) {
         let version = state.version();
-        let mut flows = lock(&self.flows);
         let has_room = flows.by_ufid.len() < self.flow_limit.load(Ordering::Relaxed);
         let flow = has_room
             .then(|| out.put_pattern((pattern, &brought.mask), brought.actions.clone(), version))
