@@ -12,6 +12,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::Mixer;
+use crate::pattern::{Pattern, Term};
 
 /// A table refuses a pattern whose mask it has not seen yet, because it already has as many different masks as it may: each
 /// costs every lookup a probe.
@@ -65,27 +66,27 @@ impl<V> Megaflows<V> {
         self.subtables.len()
     }
 
-    /// Adds `key`, or gives an equal one a new value; the old value comes back.
-    pub fn insert(&mut self, key: &MaskedKey, value: V) -> Result<Option<V>, TooManyMasks> {
-        let at = match self.position(key.mask()) {
+    /// Adds a pattern, or gives an equal one a new value; the old value comes back.
+    pub fn insert(&mut self, pattern: &Pattern, value: V) -> Result<Option<V>, TooManyMasks> {
+        let at = match self.position(pattern) {
             Some(at) => at,
             None if self.subtables.len() >= self.mask_limit => {
                 return Err(TooManyMasks { limit: self.mask_limit });
             }
             None => {
-                self.subtables.push(Subtable::new(key.mask()));
+                self.subtables.push(Subtable::new(pattern));
                 self.subtables.len() - 1
             }
         };
-        let old = self.subtables[at].insert(self.seed, key.key(), value);
+        let old = self.subtables[at].insert(self.seed, pattern, value);
         self.len += usize::from(old.is_none());
         Ok(old)
     }
 
-    /// Takes out the pattern equal to `key` (not one that merely overlaps it).
-    pub fn remove(&mut self, key: &MaskedKey) -> Option<V> {
-        let at = self.position(key.mask())?;
-        let value = self.subtables[at].remove(self.seed, key.key())?;
+    /// Takes out an equal pattern (not one that merely overlaps it).
+    pub fn remove(&mut self, pattern: &Pattern) -> Option<V> {
+        let at = self.position(pattern)?;
+        let value = self.subtables[at].remove(self.seed, pattern)?;
         self.len -= 1;
         if self.subtables[at].values.is_empty() {
             self.subtables.remove(at);
@@ -93,10 +94,10 @@ impl<V> Megaflows<V> {
         Some(value)
     }
 
-    /// The value of the pattern equal to `key`.
-    pub fn get(&self, key: &MaskedKey) -> Option<&V> {
-        let table = &self.subtables[self.position(key.mask())?];
-        table.find(self.seed, key.key()).map(|row| &table.values[row])
+    /// The value of an equal pattern.
+    pub fn get(&self, pattern: &Pattern) -> Option<&V> {
+        let table = &self.subtables[self.position(pattern)?];
+        table.find_equal(self.seed, pattern).map(|row| &table.values[row])
     }
 
     /// The value of the pattern that matches a packet with this key.
@@ -160,8 +161,9 @@ impl<V> Megaflows<V> {
         self.len = 0;
     }
 
-    fn position(&self, mask: &Mask) -> Option<usize> {
-        self.subtables.iter().position(|t| t.mask == *mask)
+    /// The subtable of a pattern's mask.
+    fn position(&self, pattern: &Pattern) -> Option<usize> {
+        self.subtables.iter().position(|table| table.is_for(pattern))
     }
 }
 
@@ -179,18 +181,10 @@ struct Subtable<V> {
 }
 
 impl<V> Subtable<V> {
-    fn new(mask: &Mask) -> Self {
-        let words = mask
-            .0
-            .words()
-            .iter()
-            .zip(0u8..)
-            .filter(|(m, _)| **m != 0)
-            .map(|(&m, i)| (i, m))
-            .collect();
+    fn new(pattern: &Pattern) -> Self {
         Self {
-            mask: *mask,
-            words,
+            mask: *pattern.masked_key().mask(),
+            words: pattern.terms().map(|term| (term.place, term.mask)).collect(),
             index: HashTable::new(),
             rows: Vec::new(),
             values: Vec::new(),
@@ -214,6 +208,19 @@ impl<V> Subtable<V> {
         (hash(seed, row), row)
     }
 
+    /// Whether it is the one of the pattern's mask.
+    fn is_for(&self, pattern: &Pattern) -> bool {
+        let same = |(term, word): (Term, &(u8, u64))| (term.place, term.mask) == *word;
+        self.words.len() == pattern.len() && pattern.terms().zip(&self.words).all(same)
+    }
+
+    /// A pattern's row into `out`, and its hash.
+    fn row_of<'a>(seed: u64, pattern: &Pattern, out: &'a mut [u64; WORDS]) -> (u64, &'a [u64]) {
+        out.iter_mut().zip(pattern.terms()).for_each(|(word, term)| *word = term.value);
+        let row = &out[..pattern.len().min(WORDS)];
+        (hash(seed, row), row)
+    }
+
     fn row(&self, row: u32) -> &[u64] {
         let n = self.words.len();
         &self.rows[row as usize * n..][..n]
@@ -226,9 +233,16 @@ impl<V> Subtable<V> {
         self.index.find(hash, |&row| self.row(row) == want).map(|&row| row as usize)
     }
 
-    fn insert(&mut self, seed: u64, key: &FlowKey, value: V) -> Option<V> {
+    /// The same of an equal pattern, whose subtable this is.
+    fn find_equal(&self, seed: u64, pattern: &Pattern) -> Option<usize> {
         let mut space = [0; WORDS];
-        let (h, want) = self.compress(seed, key, &mut space);
+        let (hash, want) = Self::row_of(seed, pattern, &mut space);
+        self.index.find(hash, |&row| self.row(row) == want).map(|&row| row as usize)
+    }
+
+    fn insert(&mut self, seed: u64, pattern: &Pattern, value: V) -> Option<V> {
+        let mut space = [0; WORDS];
+        let (h, want) = Self::row_of(seed, pattern, &mut space);
         let (rows, n) = (&self.rows, self.words.len());
         let row = |row: u32| &rows[row as usize * n..][..n];
         let place = self.index.entry(h, |&at| row(at) == want, |&at| hash(seed, row(at)));
@@ -245,9 +259,9 @@ impl<V> Subtable<V> {
         None
     }
 
-    fn remove(&mut self, seed: u64, key: &FlowKey) -> Option<V> {
+    fn remove(&mut self, seed: u64, pattern: &Pattern) -> Option<V> {
         let mut space = [0; WORDS];
-        let (h, want) = self.compress(seed, key, &mut space);
+        let (h, want) = Self::row_of(seed, pattern, &mut space);
         let (rows, n) = (&self.rows, self.words.len());
         let entry = self.index.find_entry(h, |&row| rows[row as usize * n..][..n] == *want).ok()?;
         let (hole, _) = entry.remove();

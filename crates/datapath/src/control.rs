@@ -14,6 +14,7 @@ use netdev::Device;
 use packet::Packet;
 
 use crate::act::options::Names;
+use crate::answers::{Answers, sitting};
 use crate::config::Config;
 use crate::desk::{Desk, Desks};
 use crate::drops::{DropCounters, DropReason};
@@ -67,6 +68,18 @@ impl Shared {
 
     pub(crate) fn offload(&self) -> MutexGuard<'_, Offload> {
         lock(&self.offload)
+    }
+
+    pub(crate) fn desks(&self) -> MutexGuard<'_, Desks> {
+        lock(&self.desks)
+    }
+
+    /// Posts to one worker.
+    pub(crate) fn tell(&self, desk: &Desk, commands: impl IntoIterator<Item = Command>) {
+        let refused = desk.mailbox.post(commands);
+        if refused > 0 {
+            self.drops.add(DropReason::CommandOverflow, refused);
+        }
     }
 }
 
@@ -306,7 +319,7 @@ impl Datapath {
             Some(sight) => names.seen(sight, options),
             None => names.whole(options),
         };
-        let pattern = Pattern::new(&MaskedKey::new(&key, mask));
+        let pattern = Pattern::of(&key, mask);
         Matching { pattern, mask: *mask, sight }
     }
 
@@ -402,7 +415,7 @@ impl Datapath {
             let theirs = openings.iter().filter(|opening| opening.is_for(desk.slot));
             let theirs: Vec<_> = theirs.cloned().collect();
             if !theirs.is_empty() {
-                self.0.tell(desk, [Command::Open(theirs)]);
+                self.0.shared.tell(desk, [Command::Open(theirs)]);
             }
         }
     }
@@ -439,7 +452,7 @@ impl Datapath {
 
     /// Several answers to the slow path's packets, handed to the workers at once when dropped.
     pub fn answers(&self) -> Answers<'_> {
-        Answers { inner: &self.0, items: Vec::new(), now: None }
+        Answers::new(&self.0.shared)
     }
 
     /// Runs `actions` on a missed packet, in the worker that it came from, before that worker receives again.
@@ -455,7 +468,7 @@ impl Datapath {
         let Some(desk) = sitting(&desks, home) else { return };
         let (source, options) = (Source::Worker(desk.slot), Box::default());
         let run = Run { packet, source, key: metadata, options, actions };
-        self.0.tell(desk, [Command::Run(Box::new(run))]);
+        self.0.shared.tell(desk, [Command::Run(Box::new(run))]);
     }
 
     /// Waits until all that has been received and commanded so far is done: what lay in receive queues has been looked up,
@@ -525,115 +538,10 @@ impl std::fmt::Debug for Datapath {
     }
 }
 
-/// Answers to missed packets, collected and handed to the workers together.
-///
-/// A worker finds all of an `Answers` at once: a flow, and then the packets that waited for it. A packet that arrives later
-/// cannot slip in between and overtake them. So answer all that one [`MissQueue::pop`] gave with one `Answers`, and let one
-/// thread do that.
-pub struct Answers<'a> {
-    inner: &'a Inner,
-    /// In the order in which they were given.
-    items: Vec<Answer>,
-    /// When the first flow was.
-    now: Option<Instant>,
-}
-
-enum Answer {
-    Put(Arc<Flow>),
-    Resume(Box<Run>),
-}
-
-impl Answers<'_> {
-    /// As [`Datapath::put_flow`]; workers learn of it when `self` is dropped.
-    pub fn put_flow(
-        &mut self,
-        key: MaskedKey,
-        actions: Arc<[Action]>,
-        version: Version,
-    ) -> Result<Arc<Flow>, PutError> {
-        self.put(&Matching::from(&key), actions, version)
-    }
-
-    /// The same, of whatever matches so.
-    pub fn put(
-        &mut self,
-        matching: &Matching,
-        actions: Arc<[Action]>,
-        version: Version,
-    ) -> Result<Arc<Flow>, PutError> {
-        let clock = &self.inner.shared.clock;
-        let now = *self.now.get_or_insert_with(|| clock.now());
-        let flow = self.inner.shared.table().put(matching, actions, version, now)?;
-        if flow.has_forerunner() {
-            self.inner.shared.offload().forget(flow.ufid());
-        }
-        self.items.push(Answer::Put(flow.clone()));
-        Ok(flow)
-    }
-
-    /// As [`Datapath::resume`].
-    pub fn resume(&mut self, miss: Miss, actions: Arc<[Action]>) {
-        let Miss { packet, key, options, source, .. } = miss;
-        self.items.push(Answer::Resume(Box::new(Run {
-            packet,
-            source,
-            key,
-            options,
-            actions: Some(actions),
-        })));
-    }
-}
-
-impl Drop for Answers<'_> {
-    fn drop(&mut self) {
-        if self.items.is_empty() {
-            return;
-        }
-        let misses = &self.inner.shared.misses;
-        let has_flows = self.items.iter().any(|item| matches!(item, Answer::Put(_)));
-        // No receive queue moves while we look where they are.
-        let desks = lock(&self.inner.shared.desks);
-        let mut commands: Vec<Vec<Command>> = desks.iter().map(|_| Vec::new()).collect();
-        for item in self.items.drain(..) {
-            match item {
-                Answer::Put(flow) => {
-                    commands.iter_mut().for_each(|list| list.push(Command::Put(flow.clone())))
-                }
-                Answer::Resume(run) => {
-                    if let Some(desk) = sitting(&desks, misses.home(run.source)) {
-                        commands[desk.slot].push(Command::Run(run));
-                    }
-                }
-            }
-        }
-        for (desk, mut commands) in desks.iter().zip(commands) {
-            let Some(desk) = desk else { continue };
-            if has_flows {
-                commands.push(Command::Reclaim(misses.hold(desk.slot)));
-            }
-            if !commands.is_empty() {
-                self.inner.tell(desk, commands);
-            }
-        }
-    }
-}
-
-/// The worker in this slot; any other one if it has left.
-fn sitting(desks: &Desks, slot: usize) -> Option<&Arc<Desk>> {
-    desks.get(slot).and_then(Option::as_ref).or_else(|| desks.iter().flatten().next())
-}
-
 impl Inner {
-    fn tell(&self, desk: &Desk, commands: impl IntoIterator<Item = Command>) {
-        let refused = desk.mailbox.post(commands);
-        if refused > 0 {
-            self.shared.drops.add(DropReason::CommandOverflow, refused);
-        }
-    }
-
     pub(crate) fn tell_all(&self, command: impl Fn() -> Command) {
         let desks = lock(&self.shared.desks);
-        desks.iter().flatten().for_each(|desk| self.tell(desk, [command()]));
+        desks.iter().flatten().for_each(|desk| self.shared.tell(desk, [command()]));
     }
 
     fn stop(&self) {

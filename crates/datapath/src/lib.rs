@@ -20,6 +20,7 @@
 //! answers. When the kernel takes a flow over, nothing of it is held here (`opening`).
 
 mod act;
+mod answers;
 mod assign;
 mod buffers;
 mod cache;
@@ -48,9 +49,10 @@ mod transmit;
 mod usage;
 mod worker;
 
+pub use answers::Answers;
 pub use assign::Assign;
 pub use config::Config;
-pub use control::{Answers, Datapath};
+pub use control::Datapath;
 pub use counts::{Counts, FlowStats};
 pub use desk::Sleep;
 pub use drops::DropReason;

@@ -9,23 +9,29 @@
 //! rest goes through the queue ([`crate::MissQueue`]). And only if nobody has packets of the same ports in hand and none wait,
 //! so that a port's packets stay in order.
 //!
+//! # The answers
+//! What the worker itself has to do about them it does at once ([`crate::answers`]), and only then lets go of the ports. What comes
+//! of that may be missed again, as behind a recirculation, and is answered in the same way, some times.
+//!
 //! # What may be waited for
 //! Who answers takes locks that others hold while they post commands, and they may wait for room in this worker's mailbox. So
 //! there is always room while the worker answers.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::answers::{Answers, AtHand};
 use crate::control::Shared;
 use crate::desk::Desk;
-use crate::miss::Miss;
+use crate::miss::{Claim, Miss};
 
 /// Whoever can answer misses at once.
 pub trait Resolver: Send + Sync {
-    /// Answers these misses, which came up in the worker that calls, as the slow path does with what it takes out of the queue.
+    /// Answers these misses, which came up in the worker that calls, as the slow path does with what it takes out of the queue;
+    /// with these answers, which the worker carries out when they are dropped and this has returned.
     ///
     /// # Errors
     /// All of them, if it would take waiting for somebody.
-    fn resolve(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>>;
+    fn resolve(&self, misses: Vec<Miss>, answers: Answers<'_>) -> Result<(), Vec<Miss>>;
 }
 
 /// The place for one.
@@ -39,13 +45,24 @@ impl Place {
     }
 }
 
-/// Has misses answered at once if that is possible; else they stay.
-pub(crate) fn resolve(shared: &Shared, desk: &Desk, misses: &mut Vec<Miss>) {
-    let Ok(place) = shared.resolver.0.try_read() else { return };
-    let Some(resolver) = &*place else { return };
-    let Some(_claim) = shared.misses.claim_all(misses) else { return };
+/// Has misses answered at once if that is possible; else they stay. The claim is to be held until what is then at hand has been
+/// carried out.
+pub(crate) fn resolve(
+    shared: &Shared,
+    desk: &Desk,
+    misses: &mut Vec<Miss>,
+    at_hand: &mut AtHand,
+) -> Option<Claim> {
+    let place = shared.resolver.0.try_read().ok()?;
+    let resolver = place.as_ref()?;
+    let claim = shared.misses.claim_all(misses)?;
     let _room = desk.mailbox.make_room();
-    if let Err(back) = resolver.resolve(std::mem::take(misses)) {
-        *misses = back;
+    let answers = Answers::at(shared, desk, at_hand, misses.len());
+    match resolver.resolve(std::mem::take(misses), answers) {
+        Ok(()) => Some(claim),
+        Err(back) => {
+            *misses = back;
+            None
+        }
     }
 }

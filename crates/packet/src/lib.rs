@@ -51,6 +51,15 @@ impl Packet {
     pub fn bytes(&self) -> &[u8] {
         self.buf.as_slice()
     }
+
+    /// Moves the frame to a buffer of its own size, unless it is in one; the one in which it was is the answer.
+    pub fn pack(&mut self) -> Option<Buf> {
+        let is_larger = self.buf.footprint() > buf::HEADROOM + self.buf.len();
+        is_larger.then(|| {
+            let own = Buf::from_slice(self.bytes());
+            std::mem::replace(&mut self.buf, own)
+        })
+    }
 }
 
 /// How many packets travel together at most: enough to amortise a system call, few enough to stay in the first-level cache.

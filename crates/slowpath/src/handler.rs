@@ -25,7 +25,7 @@ use xlate::{
     translate_with,
 };
 
-use crate::flows::Delta;
+use crate::flows::{Delta, Flows};
 use crate::path_mtu::News;
 use crate::state::State;
 use crate::tally::Tally;
@@ -54,9 +54,9 @@ pub(crate) fn run(shared: &Shared, number: usize) {
 pub(crate) struct AtOnce(pub(crate) Weak<Shared>);
 
 impl Resolver for AtOnce {
-    fn resolve(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+    fn resolve(&self, misses: Vec<Miss>, answers: Answers<'_>) -> Result<(), Vec<Miss>> {
         match self.0.upgrade() {
-            Some(shared) => shared.answer_at_once(misses),
+            Some(shared) => shared.answer_at_once(misses, answers),
             None => Err(misses),
         }
     }
@@ -92,7 +92,6 @@ enum Role<'a> {
 
 /// A flow that a batch brings.
 struct Brought {
-    matching: Matching,
     actions: Arc<[Action]>,
     uses: Arc<[Use]>,
     /// An attempt was made to install it.
@@ -123,7 +122,15 @@ enum Fate {
 #[derive(Default)]
 struct Plan {
     fates: Vec<Fate>,
-    flows: Vec<Brought>,
+    flows: NewFlows,
+}
+
+/// The flows that a batch brings.
+#[derive(Default)]
+struct NewFlows {
+    brought: Vec<Brought>,
+    /// What they match: apart, for each packet is compared with all of them.
+    matchings: Vec<Matching>,
 }
 
 /// What came of a miss.
@@ -134,7 +141,7 @@ struct Answer {
 
 impl Shared {
     /// Answers misses in order, if it takes no more than reading, and nobody changes anything at the moment.
-    fn answer_at_once(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+    fn answer_at_once(&self, misses: Vec<Miss>, answers: Answers<'_>) -> Result<(), Vec<Miss>> {
         let Some(state) = self.try_read() else { return Err(misses) };
         if state.peers.version() != self.datapath.peers_version() {
             return Err(misses);
@@ -143,7 +150,7 @@ impl Shared {
         let mut access = Access::Read(state);
         let Some(plan) = self.plan(&mut access, &misses, now) else { return Err(misses) };
         self.count.upcalls.add(misses.len() as u64);
-        self.carry_out(&mut access, misses, plan, now);
+        self.carry_out(&mut access, misses, plan, answers, now);
         Ok(())
     }
 
@@ -161,7 +168,7 @@ impl Shared {
                 self.plan(&mut access, &misses, now).unwrap_or_default()
             }
         };
-        self.carry_out(&mut access, misses, plan, now);
+        self.carry_out(&mut access, misses, plan, self.datapath.answers(), now);
         if let Access::Write(state) = &mut access {
             self.release_ready(state, now);
             self.solicit(state, now);
@@ -192,8 +199,10 @@ impl Shared {
         now: Instant,
         mut translate: impl FnMut(&State, &Request<'m>) -> Translation,
     ) -> Option<Plan> {
-        let (fates, flows) = (Vec::with_capacity(misses.len()), Vec::with_capacity(misses.len()));
-        let mut plan = Plan { fates, flows };
+        let count = misses.len();
+        let flows =
+            NewFlows { brought: Vec::with_capacity(count), matchings: Vec::with_capacity(count) };
+        let mut plan = Plan { fates: Vec::with_capacity(count), flows };
         for miss in misses {
             let fate = match miss.reason {
                 MissReason::NoFlow => {
@@ -230,13 +239,14 @@ impl Shared {
         &self,
         role: &mut Role<'_>,
         miss: &'m Miss,
-        flows: &mut Vec<Brought>,
+        flows: &mut NewFlows,
         now: Instant,
         translate: impl FnOnce(&State, &Request<'m>) -> Translation,
     ) -> Option<Fate> {
         let delta = delta(miss);
-        if let Some(at) = flows.iter().position(|flow| self.datapath.is_for(&flow.matching, miss)) {
-            self.learn_from(role, &flows[at].uses, Vec::new(), delta, now)?;
+        let is_for = |matching| self.datapath.is_for(matching, miss);
+        if let Some(at) = flows.matchings.iter().position(is_for) {
+            self.learn_from(role, &flows.brought[at].uses, Vec::new(), delta, now)?;
             return Some(Fate::Flow(at));
         }
         let state = match role {
@@ -249,13 +259,14 @@ impl Shared {
         if self.exact_flows.load(Ordering::Relaxed) {
             (mask, options) = (whole(&miss.key, &mask), OptionMask::default());
         }
-        flows.push(Brought {
-            matching: self.datapath.matching((&miss.key, &miss.options), (&mask, &options)),
-            actions: actions.into(),
-            uses: uses.into(),
-            tried: false,
-        });
-        Some(Fate::Flow(flows.len() - 1))
+        let matching = self.datapath.matching((&miss.key, &miss.options), (&mask, &options));
+        flows.matchings.push(matching);
+        // Mostly all of a batch do the same.
+        let last = flows.brought.last().filter(|last| *last.actions == *actions);
+        let actions = last.map_or_else(|| actions.into(), |last| last.actions.clone());
+        let uses = uses.into();
+        flows.brought.push(Brought { actions, uses, tried: false });
+        Some(Fate::Flow(flows.brought.len() - 1))
     }
 
     /// Learns what a packet teaches; `None` if there is something, and who wants to is a reader.
@@ -282,17 +293,20 @@ impl Shared {
     }
 
     /// Installs flows, and sends packets on.
-    fn carry_out(&self, access: &mut Access<'_>, misses: Vec<Miss>, mut plan: Plan, now: Instant) {
-        let mut out = self.datapath.answers();
+    fn carry_out(
+        &self,
+        access: &mut Access<'_>,
+        misses: Vec<Miss>,
+        mut plan: Plan,
+        mut out: Answers<'_>,
+        now: Instant,
+    ) {
         let mut tally = Tally::default();
+        self.install_all(access.state(), &misses, &mut plan, &mut out, now);
         for (miss, fate) in misses.into_iter().zip(plan.fates) {
             match (fate, &mut *access) {
                 (Fate::Flow(at), access) => {
-                    let flow = &mut plan.flows[at];
-                    let state = access.state();
-                    if !std::mem::replace(&mut flow.tried, true) {
-                        self.install(state, flow, &miss, &mut out, now);
-                    }
+                    let (flow, state) = (&plan.flows.brought[at], access.state());
                     // The flow does not count it: it never passes the flow table.
                     self.count((state, &mut tally), &flow.uses, delta(&miss), now);
                     out.resume(miss, flow.actions.clone());
@@ -317,20 +331,43 @@ impl Shared {
         tally.write(access.state());
     }
 
+    /// Installs the flows that a batch brings.
+    fn install_all(
+        &self,
+        state: &State,
+        misses: &[Miss],
+        plan: &mut Plan,
+        out: &mut Answers<'_>,
+        now: Instant,
+    ) {
+        let NewFlows { brought, matchings } = &mut plan.flows;
+        if brought.is_empty() {
+            return;
+        }
+        // Once for all of them: the revalidator wants it, too, all the time.
+        let mut tracked = lock(&self.flows);
+        for (miss, fate) in misses.iter().zip(&plan.fates) {
+            let Fate::Flow(at) = *fate else { continue };
+            if !std::mem::replace(&mut brought[at].tried, true) {
+                let flow = (&matchings[at], &brought[at]);
+                self.install((state, &mut tracked), flow, miss, out, now);
+            }
+        }
+    }
+
     /// Installs the flow that a packet brings if there is room. The packet goes its way in any case.
     fn install(
         &self,
-        state: &State,
-        brought: &Brought,
+        (state, flows): (&State, &mut Flows),
+        (matching, brought): (&Matching, &Brought),
         miss: &Miss,
         out: &mut Answers<'_>,
         now: Instant,
     ) {
         let version = state.version();
-        let mut flows = lock(&self.flows);
         let has_room = flows.by_ufid.len() < self.flow_limit.load(Ordering::Relaxed);
         let flow = has_room
-            .then(|| out.put(&brought.matching, brought.actions.clone(), version))
+            .then(|| out.put(matching, brought.actions.clone(), version))
             .and_then(Result::ok);
         match flow {
             Some(flow) => {

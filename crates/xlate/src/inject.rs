@@ -30,7 +30,7 @@ pub fn translate_packet_out(
     walk.in_port =
         Some(pipeline::PortRef { bridge: bridge.id, port: pipeline::OfPort(registers.in_port) });
     let program = tables.programs.get(&bridge.id);
-    let mut run = Run::new(bridge, program, registers.in_port, Packet::new(request.key));
+    let mut run = Run::new(bridge, program, registers.in_port, &Packet::new(request.key));
     run.packet.key.registers = registers;
     run.packet.key.registers.actset_output = openflow::Port::UNSET.0;
     run.reason = REASON_PACKET_OUT;

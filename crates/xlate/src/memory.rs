@@ -14,7 +14,7 @@ use std::sync::Arc;
 use pipeline::{BridgeId, Key, KeyMask, Rule};
 use smallvec::SmallVec;
 
-use crate::view::moves;
+use crate::view::{View, moves};
 
 /// Lookups that are remembered: a few ways through a pipeline.
 const MOST: usize = 64;
@@ -26,6 +26,9 @@ pub struct Memory<'a> {
     answers: Vec<Answer<'a>>,
     /// Where the next is likely to be: behind the last.
     next: usize,
+    /// What the first packet was like, first, then, and so on; and how often this one has been looked at.
+    views: Vec<Arc<View>>,
+    viewed: usize,
 }
 
 /// What a table has said.
@@ -61,6 +64,22 @@ impl<'a> Memory<'a> {
     /// The next packet comes.
     pub(crate) fn begin(&mut self) {
         self.next = 0;
+        self.viewed = 0;
+    }
+
+    /// What the packet is like: shared with the first, if that was like it at the same point of its way.
+    pub(crate) fn share(&mut self, view: View) -> Arc<View> {
+        let at = self.viewed;
+        self.viewed += 1;
+        match self.views.get(at) {
+            Some(known) if **known == view => known.clone(),
+            Some(_) => Arc::new(view),
+            None if at < MOST => {
+                self.views.push(Arc::new(view));
+                self.views[at].clone()
+            }
+            None => Arc::new(view),
+        }
     }
 
     /// How many lookups are remembered.

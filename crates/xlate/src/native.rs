@@ -145,7 +145,7 @@ impl Walk<'_> {
         wrapping.push(Action::TnlPush(Arc::new(push)));
         let own = wrapping.len();
         let wrapped = self.aside(&key, wrapping, |walk| {
-            walk.enter(way.via, Packet::new(&key));
+            walk.enter(way.via, &Packet::new(&key));
         });
         self.uses.push(Use::Grown(-more));
         if wrapped.len() > own {

@@ -58,7 +58,7 @@ impl<'a> Walk<'a> {
                 let mut packet = *packet;
                 // Tunnels are of the bridge that they end on.
                 packet.leave_tunnel();
-                self.undoing(|walk| walk.enter(peer, packet));
+                self.undoing(|walk| walk.enter(peer, &packet));
             }
             PortKind::Tunnel { dp, endpoint } => self.tunnel_output(at, dp, endpoint, packet),
         }

@@ -45,6 +45,11 @@ impl Packet {
         Self { key, origins, labels_off: 0, tunnel_set, has_options: false, options_set: 0 }
     }
 
+    /// The same with another key.
+    pub(crate) fn with(&self, key: Key) -> Self {
+        Self { key, ..*self }
+    }
+
     /// Adds to the mask what somebody has looked at in this packet's key, but for options: see [`crate::walk::Walk::look`].
     pub(crate) fn look(&self, looked: &KeyMask, mask: &mut Mask) {
         let mut fields = Mask(looked.0.flow);

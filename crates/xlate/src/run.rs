@@ -14,7 +14,7 @@ use flow::DropCause;
 use openflow::action::{Controller, SAME_TABLE};
 use openflow::message::packet_in::REASON_ACTION;
 use openflow::{Action, Field, Instructions, Port as OpenFlowPort, Subfield, Value};
-use pipeline::{Bridge, KeyMask, Miss, Options, Port, Program, Rule, TABLES};
+use pipeline::{Bridge, Key, KeyMask, Miss, Options, Port, Program, Rule, TABLES};
 
 use crate::frozen::Step;
 use crate::packet::Packet;
@@ -250,16 +250,17 @@ impl<'a> Run<'a> {
         bridge: &'a Bridge,
         program: Option<&'a Program>,
         in_port: u16,
-        mut packet: Packet,
+        packet: &Packet,
     ) -> Self {
         // Of what was beside it only the options of the tunnel that it came through come along.
-        packet.key.registers = pipeline::Registers {
+        let registers = pipeline::Registers {
             in_port,
             actset_output: OpenFlowPort::UNSET.0,
             options_present: packet.key.registers.options_present,
             options: packet.key.registers.options,
             ..pipeline::Registers::default()
         };
+        let packet = packet.with(Key { flow: packet.key.flow, registers });
         let (set, stack) = (Vec::new(), Stack::default());
         Self {
             bridge,

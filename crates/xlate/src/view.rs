@@ -66,6 +66,20 @@ pub(crate) fn moves(word: usize) -> bool {
 /// Words that are looked at together.
 const CHUNK: usize = 8;
 
+/// Says of each word that is not zero where it is.
+#[inline]
+fn each_set(words: &[u64], mut found: impl FnMut(usize, u64)) {
+    let (chunks, rest) = words.as_chunks::<CHUNK>();
+    let at_rest = words.len() - rest.len();
+    for (chunk, first) in chunks.iter().zip((0..).step_by(CHUNK)) {
+        // Nearly all are zero.
+        if chunk.iter().fold(0, |all, word| all | word) != 0 {
+            (first..).zip(chunk).filter(|(_, word)| **word != 0).for_each(|(i, w)| found(i, *w));
+        }
+    }
+    (at_rest..).zip(rest).filter(|(_, word)| **word != 0).for_each(|(i, word)| found(i, *word));
+}
+
 const OTHER_THAN_CONJUNCTION: u64 =
     !((u32::MAX as u64) << (8 * (offset_of!(Registers, conj_id) % 8)));
 
@@ -75,35 +89,20 @@ impl View {
         let (flow, registers) = packet.key.words().split_at(flow::WORDS);
         let has_options = packet.has_options;
         let mut this = Self { is_outer, has_options, ..Self::default() };
-        for (at, words) in (flow::WORDS..).step_by(CHUNK).zip(registers.chunks(CHUNK)) {
-            // Nearly all are zero.
-            if words.iter().fold(0, |all, word| all | word) != 0 {
-                let set = (at as u8..).zip(words).filter(|(_, word)| **word != 0);
-                this.registers.extend(set.map(|(i, word)| (i, *word)));
-            }
-        }
+        each_set(registers, |i, word| this.registers.push(((flow::WORDS + i) as u8, word)));
         if is_outer {
             return this;
         }
-        let moved = !packet.has_tags_in_place();
-        let hidden = packet.key.flow.ip_frag & frag::ANY != 0;
-        let unsure = |i: usize| {
-            if i == VLANS && moved || i == PORTS && hidden { u64::MAX } else { 0 }
-        };
-        let chunks = flow.chunks(CHUNK).zip(received.words().chunks(CHUNK));
-        for (at, (now, was)) in (0..).step_by(CHUNK).zip(chunks) {
-            let differ = now.iter().zip(was).fold(0, |all, (now, was)| all | (now ^ was));
-            // Nearly all are as they were.
-            if differ == 0 && !moved && !hidden {
-                continue;
-            }
-            for (i, (now, was)) in (at..).zip(now.iter().zip(was)) {
-                let bits = now ^ was | unsure(i);
-                if bits != 0 {
-                    this.changed.push((i as u8, bits));
-                }
-            }
+        // What has become other than it was received, or may have.
+        let mut bits = *received.words();
+        bits.iter_mut().zip(flow).for_each(|(was, now)| *was ^= now);
+        if !packet.has_tags_in_place() {
+            bits[VLANS] = u64::MAX;
         }
+        if packet.key.flow.ip_frag & frag::ANY != 0 {
+            bits[PORTS] = u64::MAX;
+        }
+        each_set(&bits, |i, bits| this.changed.push((i as u8, bits)));
         this
     }
 

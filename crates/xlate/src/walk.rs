@@ -117,9 +117,8 @@ pub(crate) struct Walk<'a> {
     /// What has brought the translation to nothing.
     failure: Option<DropCause>,
     pub(crate) forks: Vec<Fork>,
-    /// What the packet was like at the last lookup, and its key there.
+    /// What the packet was like at the last lookup.
     view: Option<Arc<View>>,
-    viewed: Key,
     /// Whether that is the packet that is being looked up, and nothing has happened to it since.
     pub(crate) is_viewed: bool,
     /// Whether it is a tunnel's outer packet.
@@ -159,7 +158,6 @@ impl<'a> Walk<'a> {
             failure: None,
             forks: Vec::new(),
             view: None,
-            viewed: Key::default(),
             is_viewed: false,
             is_outer: false,
             memory: None,
@@ -186,12 +184,12 @@ impl<'a> Walk<'a> {
             let mut first = Key { flow: *request.key, registers: entered.registers };
             first.registers.actset_output = openflow::Port::UNSET.0;
             self.first = Some(Box::new(first));
-            return self.enter(at, packet);
+            return self.enter(at, &packet);
         }
         match self.ingress(&mut packet) {
             Ok(at) => {
                 self.in_port = Some(at);
-                self.enter(at, packet);
+                self.enter(at, &packet);
             }
             Err(cause) => self.give_up(cause),
         }
@@ -199,20 +197,20 @@ impl<'a> Walk<'a> {
 
     /// What a packet is like that is about to be looked up in a table. Those that are alike share it.
     pub(crate) fn view(&mut self, packet: &Packet) -> Arc<View> {
-        // Mostly nothing has happened to it between two tables, or nothing that matters. Where tags come from its key does not say.
-        let was_viewed = std::mem::replace(&mut self.is_viewed, true);
-        if let Some(last) = &self.view
-            && (was_viewed
-                || packet.has_tags_in_place() && packet.key.words() == self.viewed.words())
-        {
+        let was_viewed = mem::replace(&mut self.is_viewed, true);
+        if let Some(last) = self.view.as_ref().filter(|_| was_viewed) {
             return last.clone();
         }
         let view = View::of(packet, &self.received, self.is_outer);
-        self.viewed = packet.key;
-        match &self.view {
-            Some(last) if **last == view => last.clone(),
-            _ => self.view.insert(Arc::new(view)).clone(),
+        // Mostly nothing has happened to it that matters.
+        if let Some(last) = self.view.as_ref().filter(|last| ***last == view) {
+            return last.clone();
         }
+        let view = match &mut self.memory {
+            Some(memory) => memory.share(view),
+            None => Arc::new(view),
+        };
+        self.view.insert(view).clone()
     }
 
     /// Adds to the masks what somebody has looked at in a packet's key.
@@ -306,7 +304,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The packet comes into a bridge by this port.
-    pub(crate) fn enter(&mut self, at: PortRef, packet: Packet) {
+    pub(crate) fn enter(&mut self, at: PortRef, packet: &Packet) {
         let Some(bridge) = self.snapshot.bridge(at.bridge) else {
             return self.give_up(DropCause::BridgeNotFound);
         };
@@ -393,7 +391,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Translation {
+    /// What has come of it. It is not to be gone on with.
+    pub(crate) fn finish(&mut self) -> Translation {
         if self.failure.is_some() {
             // Half of a loop is no use to anybody.
             self.actions.clear();
@@ -404,22 +403,22 @@ impl<'a> Walk<'a> {
             self.cause = self.failure;
         }
         self.forget_missing_tunnel();
-        let mut actions = without_idle_end(unwrap_last(self.actions));
+        let mut actions = without_idle_end(unwrap_last(mem::take(&mut self.actions)));
         if actions.is_empty() {
             actions.push(Action::Drop(self.cause.unwrap_or(DropCause::Pipeline)));
         }
         Translation {
             actions,
             mask: self.mask,
-            options: self.option_mask,
-            effects: self.effects,
-            uses: self.uses,
-            trace: self.trace.unwrap_or_default(),
+            options: mem::take(&mut self.option_mask),
+            effects: mem::take(&mut self.effects),
+            uses: mem::take(&mut self.uses),
+            trace: self.trace.take().unwrap_or_default(),
             in_port: self.in_port,
-            first: self.first,
-            last: self.last,
+            first: self.first.take(),
+            last: self.last.take(),
             error: self.failure.map(error_text),
-            forks: self.forks,
+            forks: mem::take(&mut self.forks),
         }
     }
 }

@@ -160,6 +160,20 @@ impl Executor {
         self.act_nested(actions, group, keys, depth, 0);
     }
 
+    /// Runs `actions` on one packet. The lists are for its work and key: scratch.
+    pub(crate) fn act_on(
+        &mut self,
+        actions: &[Action],
+        (packet, key): (Packet, FlowKey),
+        (works, keys): (&mut Vec<Work>, &mut Vec<FlowKey>),
+    ) {
+        works.clear();
+        keys.clear();
+        works.push(Work { packet, key: 0 });
+        keys.push(key);
+        self.act(actions, works, keys, 0);
+    }
+
     /// The dispatcher: one arm per action, one call per arm.
     fn act_nested(
         &mut self,
@@ -378,7 +392,13 @@ impl Executor {
     /// Queues a copy of a packet for the slow path.
     pub(crate) fn miss(&mut self, packet: &Packet, key: &FlowKey, reason: MissReason) {
         let packet = Packet { buf: Buf::from_slice(packet.bytes()), offload: packet.offload };
+        self.miss_whole(packet, key, reason);
+    }
+
+    /// The same, of a packet that nobody else wants: it need not be copied if it is answered at once.
+    pub(crate) fn miss_whole(&mut self, packet: Packet, key: &FlowKey, reason: MissReason) {
         let Some(options) = self.options.get(key.tunnel.options) else {
+            self.buffers.put(packet.buf);
             return self.tally.count(DropReason::TunnelPopError);
         };
         let options = options.into();

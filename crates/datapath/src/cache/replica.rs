@@ -36,11 +36,43 @@ struct InUse {
     hits: u64,
 }
 
+/// Places in a block.
+const BLOCK: usize = 256;
+
+/// Numbered places, in blocks: a table that grows is not moved, which would take milliseconds when it is large.
+#[derive(Default)]
+struct Places(Vec<Box<[Option<Held>]>>);
+
+impl Places {
+    /// How many there are.
+    fn len(&self) -> u32 {
+        (self.0.len() * BLOCK) as u32
+    }
+
+    #[inline]
+    fn get(&self, slot: u32) -> Option<&Option<Held>> {
+        self.0.get(slot as usize / BLOCK)?.get(slot as usize % BLOCK)
+    }
+
+    /// Changes what is in a place. Those that there are not hold nothing.
+    fn set(&mut self, slot: u32, held: Option<Held>) -> Option<Held> {
+        let block = self.0.get_mut(slot as usize / BLOCK)?;
+        std::mem::replace(block.get_mut(slot as usize % BLOCK)?, held)
+    }
+
+    /// The numbers of new ones, which are free.
+    fn grow(&mut self) -> std::ops::Range<u32> {
+        let first = self.len();
+        self.0.push((0..BLOCK).map(|_| None).collect());
+        first..self.len()
+    }
+}
+
 /// Flows in numbered places, found by tuple-space search.
 pub(crate) struct Replica {
     /// In the order of lookup: most hits first. As few as there are different masks at most.
     sights: Vec<InUse>,
-    places: Vec<Option<Held>>,
+    places: Places,
     free: Vec<u32>,
     table: Megaflows<u32>,
 }
@@ -50,7 +82,7 @@ impl Replica {
         // The control side keeps the bound on masks.
         Self {
             sights: Vec::new(),
-            places: Vec::new(),
+            places: Places::default(),
             free: Vec::new(),
             table: Megaflows::new(seed, usize::MAX),
         }
@@ -108,9 +140,9 @@ impl Replica {
     /// A guess will be confirmed soon.
     #[inline]
     pub(super) fn expect(&self, slot: Slot) {
-        if let Some(place) = self.places.get(slot.0 as usize) {
+        if let Some(place) = self.places.get(slot.0) {
             prefetch(place);
-            if let Some(next) = self.places.get(slot.0 as usize + 1) {
+            if let Some(next) = self.places.get(slot.0.wrapping_add(1)) {
                 // A place is some lines long; its end is the next one's beginning.
                 prefetch(next);
             }
@@ -133,7 +165,7 @@ impl Replica {
     }
 
     pub(super) fn held(&self, slot: Slot) -> Option<&Held> {
-        self.places.get(slot.0 as usize)?.as_ref()
+        self.places.get(slot.0)?.as_ref()
     }
 
     /// A flow with the same key is replaced in its place, so that guesses about it go on to be right. What is dead already is not
@@ -143,16 +175,15 @@ impl Replica {
             self.remove(&flow);
             return;
         }
-        let key = flow.key();
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() as u32 - 1
-        });
-        let same = match self.table.insert(&key, place) {
+        if self.free.is_empty() {
+            self.free.extend(self.places.grow().rev());
+        }
+        let Some(place) = self.free.pop() else { return };
+        let same = match self.table.insert(flow.pattern(), place) {
             Ok(None) => {
                 self.use_sight(&flow);
                 let cell = flow.new_cell();
-                self.places[place as usize] = Some(Held::new(flow, cell));
+                self.places.set(place, Some(Held::new(flow, cell)));
                 return;
             }
             Ok(same) => same,
@@ -161,31 +192,29 @@ impl Replica {
         self.free.push(place);
         if let Some(same) = same {
             // Mostly there is none; so it is asked for where the new one is put.
-            let _ = self.table.insert(&key, same);
-            let place = &mut self.places[same as usize];
-            let was = place.take().filter(|was| was.flow.shares_cells(&flow));
+            let _ = self.table.insert(flow.pattern(), same);
+            let was = self.places.set(same, None).filter(|was| was.flow.shares_cells(&flow));
             let cell = was.map_or_else(|| flow.new_cell(), |was| was.cell);
-            *place = Some(Held::new(flow, cell));
+            self.places.set(same, Some(Held::new(flow, cell)));
         }
     }
 
     /// Takes out this flow, or a dead one with the same key: one that it had replaced, if it was removed before it got here.
     pub(super) fn remove(&mut self, flow: &Arc<Flow>) {
-        let key = flow.key();
-        let Some(&place) = self.table.get(&key) else { return };
+        let Some(&place) = self.table.get(flow.pattern()) else { return };
         let is_gone = |h: &Held| Arc::ptr_eq(&h.flow, flow) || !h.flow.is_live();
-        if self.places[place as usize].as_ref().is_some_and(is_gone) {
-            self.table.remove(&key);
+        if self.held(Slot(place)).is_some_and(is_gone) {
+            self.table.remove(flow.pattern());
             self.vacate(place);
         }
     }
 
     pub(super) fn sweep(&mut self) {
-        for place in 0..self.places.len() as u32 {
-            if let Some(held) = &self.places[place as usize]
+        for place in 0..self.places.len() {
+            if let Some(Some(held)) = self.places.get(place)
                 && !held.flow.is_live()
             {
-                self.table.remove(&held.flow.key());
+                self.table.remove(&held.pattern);
                 self.vacate(place);
             }
         }
@@ -198,7 +227,7 @@ impl Replica {
     }
 
     fn vacate(&mut self, place: u32) {
-        if let Some(held) = self.places[place as usize].take() {
+        if let Some(held) = self.places.set(place, None) {
             self.leave_sight(&held.flow);
         }
         self.free.push(place);

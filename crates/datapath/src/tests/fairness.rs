@@ -67,7 +67,7 @@ fn a_flood_of_misses_takes_nothing_from_a_polite_port() {
 fn a_flood_of_misses_that_the_worker_may_answer_takes_nothing_from_a_polite_port() {
     struct Nowhere(Mutex<Sender<usize>>);
     impl crate::Resolver for Nowhere {
-        fn resolve(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+        fn resolve(&self, misses: Vec<Miss>, _: crate::Answers<'_>) -> Result<(), Vec<Miss>> {
             let _ = self.0.lock().unwrap().send(misses.len());
             Ok(())
         }

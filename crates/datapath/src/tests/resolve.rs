@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::device::NOTHING;
 use super::*;
-use crate::Resolver;
+use crate::{Answers, Resolver};
 
 /// Sends what is missed to port 2, but for some calls when it would take waiting.
 struct Here {
-    dp: Datapath,
     calls: AtomicUsize,
     /// Every so many calls it cannot.
     fails: usize,
@@ -17,18 +16,17 @@ struct Here {
 
 impl Here {
     fn on(bed: &Bed, fails: usize, puts: bool) -> Arc<Self> {
-        let here = Arc::new(Self { dp: bed.dp.clone(), calls: AtomicUsize::new(0), fails, puts });
+        let here = Arc::new(Self { calls: AtomicUsize::new(0), fails, puts });
         bed.dp.set_resolver(Some(here.clone()));
         here
     }
 }
 
 impl Resolver for Here {
-    fn resolve(&self, misses: Vec<Miss>) -> Result<(), Vec<Miss>> {
+    fn resolve(&self, misses: Vec<Miss>, mut answers: Answers<'_>) -> Result<(), Vec<Miss>> {
         if self.calls.fetch_add(1, Ordering::SeqCst) % self.fails == self.fails - 1 {
             return Err(misses);
         }
-        let mut answers = self.dp.answers();
         for miss in misses {
             if self.puts {
                 let key = from_port(miss.in_port().0);

@@ -9,14 +9,19 @@ use flow::{Action, DpPort, FlowKey};
 use packet::{BATCH, Packet};
 
 use crate::act::{Executor, Round, Work};
+use crate::answers::AtHand;
 use crate::cache::{Cache, Held, Slot};
 use crate::control::Shared;
 use crate::desk::Desk;
 use crate::drops::DropReason;
+use crate::mailbox::Run;
 use crate::meters::Replica;
-use crate::miss::{Miss, MissReason, Source};
+use crate::miss::{Claim, Miss, MissReason, Source};
 use crate::resolve::resolve;
 use crate::stats::{Meter, Stage};
+
+/// How often what is answered at once may be missed again, and answered at once again.
+const AGAIN: usize = 8;
 
 /// Batches between two rankings of masks.
 const RANK_EVERY: u32 = 16_384;
@@ -34,6 +39,10 @@ pub(crate) struct Engine {
     // -- scratch of a round --
     found: Vec<Option<Slot>>,
     groups: Vec<Group>,
+    /// What has been answered here.
+    at_hand: AtHand,
+    keys: Vec<FlowKey>,
+    works: Vec<Work>,
 }
 
 /// Packets of one round that one flow matched.
@@ -58,6 +67,9 @@ impl Engine {
             is_unhurried: false,
             found: Vec::new(),
             groups: Vec::new(),
+            at_hand: AtHand::default(),
+            keys: Vec::new(),
+            works: Vec::new(),
         }
     }
 
@@ -105,11 +117,30 @@ impl Engine {
 
     /// A packet to run actions on. [`Engine::finish`] is to follow.
     pub(crate) fn run(&mut self, packet: Packet, key: FlowKey, source: Source, actions: &[Action]) {
-        self.exec.source = source;
-        self.exec.now = self.shared.clock.now();
-        let mut group = vec![Work { packet, key: 0 }];
-        self.exec.act(actions, &mut group, &mut vec![key], 0);
-        self.exec.close_fragments();
+        let Self { exec, keys, works, .. } = self;
+        exec.source = source;
+        exec.now = self.shared.clock.now();
+        exec.act_on(actions, (packet, key), (works, keys));
+        exec.close_fragments();
+    }
+
+    /// Does what was answered here. Says whether there was anything.
+    fn carry_out(&mut self) -> bool {
+        if self.at_hand.is_empty() {
+            return false;
+        }
+        let Self { at_hand, cache, exec, keys, works, .. } = self;
+        at_hand.flows.drain(..).for_each(|flow| cache.put(flow));
+        for Run { packet, source, key, options, actions } in at_hand.runs.drain(..) {
+            // They may be looked at again where it goes.
+            exec.options.name(&options);
+            exec.source = source;
+            let actions = actions.as_deref().unwrap_or_default();
+            exec.act_on(actions, (packet, key), (works, keys));
+        }
+        exec.close_fragments();
+        self.meter.mark(Stage::Act);
+        true
     }
 
     /// Works off all rounds, sends everything, and publishes misses and counts.
@@ -128,6 +159,19 @@ impl Engine {
     /// Works off all rounds, sends what need not wait, and publishes misses and counts.
     fn work_off(&mut self, now: Instant) {
         self.exec.now = now;
+        for again in (0..=AGAIN).rev() {
+            let claim = self.work_off_once(now, again > 0);
+            let carried_out = self.carry_out();
+            drop(claim);
+            if !carried_out {
+                break;
+            }
+        }
+        self.desk.published.store(&self.meter.perf);
+    }
+
+    /// The same, but for what is answered here: that is at hand then, and the claim to be held until it is done.
+    fn work_off_once(&mut self, now: Instant, may_resolve: bool) -> Option<Claim> {
         while let Some(mut round) = self.exec.next_round() {
             self.extract(&mut round);
             self.round(&mut round, now);
@@ -143,8 +187,15 @@ impl Engine {
             self.shared.misses.nudge();
         }
         let any_missed = !misses.is_empty();
-        if any_missed && self.is_unhurried {
-            resolve(&self.shared, &self.desk, misses);
+        let mut claim = None;
+        if any_missed && self.is_unhurried && may_resolve {
+            claim = resolve(&self.shared, &self.desk, misses, &mut self.at_hand);
+        }
+        // What is to wait does so in buffers of its own size.
+        for miss in &mut *misses {
+            if let Some(whole) = miss.packet.pack() {
+                buffers.put(whole);
+            }
         }
         let perf = &mut self.meter.perf;
         self.shared.misses.push(misses, |reason| match reason {
@@ -159,7 +210,7 @@ impl Engine {
         if any_missed {
             self.meter.mark(Stage::Miss);
         }
-        self.desk.published.store(&self.meter.perf);
+        claim
     }
 
     /// Takes back from the miss queue what flows now answer.
@@ -261,8 +312,7 @@ impl Engine {
         {
             if slot.is_none() {
                 self.meter.perf.missed += 1;
-                self.exec.miss(&packet, key, MissReason::NoFlow);
-                self.exec.buffers.put(packet.buf);
+                self.exec.miss_whole(packet, key, MissReason::NoFlow);
                 continue;
             }
             // Packets of a flow come in runs, so the search from the back is short.

@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
         }
         packet.key.flow.tunnel = frozen.tunnel_of(&key.tunnel);
         packet.set_tunnel(&frozen.tunnel_set);
-        let mut run = Run::new(bridge, program, 0, packet);
+        let mut run = Run::new(bridge, program, 0, &packet);
         run.packet.key.registers = frozen.registers_of(run.options(), self.options);
         if let Kept::Only(fields) = frozen.options {
             self.known_options = run.options();
