@@ -244,7 +244,10 @@ impl Device for System {
     fn look_across(&self, bystanders: &Bystanders, anew: bool) {
         let Shared { host, sockets, across, .. } = &*self.shared;
         if host.is_veth() {
-            lock(across).look(host, sockets, bystanders, anew);
+            let watched = across::is_watched(host, sockets, bystanders);
+            // Asking may take its time.
+            let found = anew.then(|| across::look(host));
+            lock(across).note(watched, found);
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::AddressMessage;
@@ -12,7 +12,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
-use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
+use netlink_packet_route::tc::{TcHandle, TcMessage};
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{
@@ -25,6 +25,8 @@ use super::{Address, Link, LinkStats, Neighbour, Route, Rule};
 
 /// The kernel answers at once; this long without a word means that something is broken.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Where filters of what is sent are (`TC_H_CLSACT`, `TC_H_MIN_EGRESS`).
+const EGRESS: u32 = 0xffff_fff3;
 /// A dump that changes keep interrupting is taken as it is after this many attempts.
 const ATTEMPTS: usize = 4;
 
@@ -87,27 +89,20 @@ impl Query {
         found.ok_or_else(|| Errno::NODEV.into())
     }
 
-    /// Whether a link has a place for filters before what it sends is queued (`tc qdisc add dev X clsact`).
+    /// Whether there are filters before what a link sends is queued (`tc filter add dev X egress`).
     pub fn filters_egress(&mut self, ifindex: u32) -> io::Result<bool> {
         let index = i32::try_from(ifindex).map_err(|_| io::Error::from(Errno::NODEV))?;
-        let mut request = TcMessage::with_index(index);
-        request.header.parent = TcHandle::CLSACT;
-        let mut any = false;
-        // Without an acknowledgement there might be no answer.
-        let asked = self.ask(Message::GetQueueDiscipline(request), NLM_F_ACK, |message| {
-            if let Message::NewQueueDiscipline(m) = message {
-                let ingress_only =
-                    |kind: &TcAttribute| *kind == TcAttribute::Kind("ingress".to_owned());
-                any |= !m.attributes.iter().any(ingress_only);
-            }
+        let request = || {
+            let mut m = TcMessage::with_index(index);
+            m.header.parent = TcHandle::from(EGRESS);
+            Message::GetTrafficFilter(m)
+        };
+        let filters = self.dump(request, |message| match message {
+            Message::NewTrafficFilter(_) => Some(()),
+            _ => None,
         });
-        match asked {
-            Ok(_) => Ok(any),
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(false),
-            // A kernel without traffic control has none.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => Ok(false),
-            Err(error) => Err(error),
-        }
+        // A kernel without traffic control has none.
+        Ok(!optional(filters)?.is_empty())
     }
 
     /// All links.
@@ -248,7 +243,7 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// A kernel without IPv6 has no IPv6 routes, which is no error.
+/// A kernel without IPv6 has no IPv6 routes, and so on, which is no error.
 fn optional<T>(answer: io::Result<Vec<T>>) -> io::Result<Vec<T>> {
     match answer {
         Err(e) if e.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => Ok(Vec::new()),

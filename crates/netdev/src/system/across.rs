@@ -45,26 +45,28 @@ impl Across {
         self.found.filter(|_| !self.watched)
     }
 
-    /// Looks; at the ends only if that is to be `anew`. `sockets` are those of ours that listen at this end.
-    pub(super) fn look(
-        &mut self,
-        host: &Host,
-        sockets: &[OwnedFd],
-        bystanders: &Bystanders,
-        anew: bool,
-    ) {
-        let ours = sockets.iter().map(inode).collect::<io::Result<Vec<_>>>();
-        self.watched = !ours.is_ok_and(|ours| bystanders.none_but(&ours, host.ifindex));
-        if anew {
-            self.found = look(host).unwrap_or_else(|error| {
-                log::debug!("{}: the other end cannot be looked at: {error}", host.name);
-                None
-            });
-        }
+    /// What one has found; both ends only if they were looked at.
+    pub(super) fn note(&mut self, watched: bool, found: Option<Option<FarEnd>>) {
+        self.watched = watched;
+        self.found = found.unwrap_or(self.found);
     }
 }
 
-fn look(host: &Host) -> io::Result<Option<FarEnd>> {
+/// Whether somebody listens at this end, besides these sockets of ours.
+pub(super) fn is_watched(host: &Host, sockets: &[OwnedFd], bystanders: &Bystanders) -> bool {
+    let ours = sockets.iter().map(inode).collect::<io::Result<Vec<_>>>();
+    !ours.is_ok_and(|ours| bystanders.none_but(&ours, host.ifindex))
+}
+
+/// Looks at both ends.
+pub(super) fn look(host: &Host) -> Option<FarEnd> {
+    ask(host).unwrap_or_else(|error| {
+        log::debug!("{}: the other end cannot be looked at: {error}", host.name);
+        None
+    })
+}
+
+fn ask(host: &Host) -> io::Result<Option<FarEnd>> {
     let (near, _) = host.link()?;
     let (Some(netns), Some(peer)) = (near.peer_netns, near.peer) else { return Ok(None) };
     let far = host.link_in(netns, peer)?;
