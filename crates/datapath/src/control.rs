@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::{Clock, Instant, Version};
 use classifier::Pattern;
 use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, OptionMask};
-use netdev::Device;
+use netdev::{Bystanders, Device, Lookout};
 use packet::Packet;
 
 use crate::act::options::Names;
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) resolver: resolve::Place,
     table: Mutex<FlowTable>,
     offload: Mutex<Offload>,
+    /// Looks who would miss packets that are put at the other end of a device.
+    lookout: Mutex<Lookout>,
     pub(crate) cycle_rate: CycleRate,
     /// Secret: for hash tables that packets fill.
     pub(crate) seed: u64,
@@ -107,6 +109,7 @@ impl Datapath {
             meters: Arc::default(),
             desks: Mutex::default(),
             resolver: resolve::Place::default(),
+            lookout: Mutex::default(),
             offload: Mutex::new(Offload::new(&config.counters, drops)),
             table: Mutex::new(FlowTable::new(seed, config.flow_limit, config.mask_limit)),
             cycle_rate: CycleRate::measure(),
@@ -402,6 +405,11 @@ impl Datapath {
     /// Credits what the kernel has counted, and decides anew what it runs. To be called about twice a second; `active` are the
     /// flows that have had packets since the last time that it was wanted.
     pub fn offload_pass(&self, active: &[Active], now: Instant) {
+        let devices = {
+            let ports = lock(&self.0.ports);
+            self.0.shared.offload().to_look_at(&ports, active, now)
+        };
+        self.look_across(devices);
         // No queue is on its way from one worker to another.
         let _staff = lock(&self.0.staff);
         let ports = lock(&self.0.ports);
@@ -423,8 +431,31 @@ impl Datapath {
     /// Something has happened to links, perhaps in another namespace, or to what queues packets there: flows whose packets may no longer
     /// be put at the other end of a device leave the kernel.
     pub fn links_changed(&self, now: Instant) {
+        let devices = {
+            let ports = lock(&self.0.ports);
+            self.0.shared.offload().to_look_at_again(&ports, now)
+        };
+        if devices.is_empty() {
+            return;
+        }
+        self.look_across(devices);
         let ports = lock(&self.0.ports);
-        self.0.shared.offload().links_changed(&ports, now);
+        self.0.shared.offload().stop_jumps(&ports);
+    }
+
+    /// Asks the kernel, which may take its time: nobody is to wait for locks of ours meanwhile.
+    fn look_across(&self, devices: Vec<(Arc<dyn Device>, bool)>) {
+        if devices.is_empty() {
+            return;
+        }
+        let bystanders = lock(&self.0.shared.lookout).look().unwrap_or_else(|error| {
+            log::debug!("cannot tell who listens to interfaces: {error}");
+            // Among whom we do not find ourselves, which is reason enough.
+            Bystanders::default()
+        });
+        for (device, anew) in devices {
+            device.look_across(&bystanders, anew);
+        }
     }
 
     /// Credits what the kernel has counted until now. Says how many flows it runs.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use base::{Counter, Counters, Instant};
 use flow::DpPort;
-use netdev::{Bystanders, KernelSide, Lookout};
+use netdev::{Device, KernelSide};
 use offload::{Counts, Engine, Exit, Far, Gate, Id, InstallError, Passage, Rule, Tally, Traffic};
 
 use crate::counts::Cell;
@@ -70,8 +70,6 @@ pub(crate) struct Offload {
     port_gates: HashMap<DpPort, Gated>,
     /// Ports that flows go out by whose packets may be put at the interface's other end, and that interface.
     exits: HashMap<DpPort, u32>,
-    /// Looks who would miss them.
-    lookout: Lookout,
     /// The port whose other end was looked at last.
     looked_at: Option<DpPort>,
     /// When links changed that were looked at.
@@ -127,7 +125,6 @@ impl Offload {
             running: HashMap::new(),
             port_gates: HashMap::new(),
             exits: HashMap::new(),
-            lookout: Lookout::default(),
             looked_at: None,
             last_look: Instant::default(),
             last_pass: Instant::default(),
@@ -227,7 +224,6 @@ impl Offload {
             return Vec::new();
         }
         let last_pass = std::mem::replace(&mut self.last_pass, now);
-        self.look_across(ports, active);
         let known = peers.list().1;
         let keeps_offloads = |address: u32| known.contains(&IpAddr::V4(Ipv4Addr::from(address)));
         let judge = |flow: &Flow| {
@@ -265,55 +261,50 @@ impl Offload {
         self.keep_gates(ports, now)
     }
 
-    /// Looks at the other ends of devices that flows go out by, where packets may be put at once. If there are very many, only some have
-    /// their turn to be looked at anew.
-    fn look_across(&mut self, ports: &PortTable, active: &[Active]) {
-        if !self.engine.as_ref().is_some_and(Engine::can_jump) {
-            return;
+    /// Devices whose other ends are to be [looked at](Device::look_across) before the next pass, and whether anew: those that flows go
+    /// out by. If there are very many, only some have their turn.
+    pub(crate) fn to_look_at(
+        &mut self,
+        ports: &PortTable,
+        active: &[Active],
+        now: Instant,
+    ) -> Vec<(Arc<dyn Device>, bool)> {
+        if !self.is_due(now) || !self.engine.as_ref().is_none_or(Engine::can_jump) {
+            return Vec::new();
         }
-        let bystanders = self.bystanders();
         let running = self.running.values().map(|running| &running.flow);
         let flows = active.iter().map(|one| &one.flow).chain(running);
         let exits: BTreeSet<_> = flows.filter_map(|flow| output(flow)).collect();
         let next = self.looked_at.map_or(DpPort(0), |DpPort(last)| DpPort(last.saturating_add(1)));
-        for (i, port) in exits.range(next..).chain(exits.range(..next)).enumerate() {
-            let anew = i < LOOKS;
-            if anew {
-                self.looked_at = Some(*port);
-            }
-            if let Some(device) = ports.device(*port) {
-                device.look_across(&bystanders, anew);
-            }
-        }
+        let in_turn: Vec<_> = exits.range(next..).chain(exits.range(..next)).copied().collect();
+        self.looked_at = in_turn.iter().take(LOOKS).last().copied();
+        let look = |(i, port): (usize, DpPort)| Some((ports.device(port)?.clone(), i < LOOKS));
+        in_turn.into_iter().enumerate().filter_map(look).collect()
     }
 
-    /// Looks anew at those other ends where packets are put, and stops what goes there if it may not any more. Not again soon: the next
-    /// pass looks as well.
-    pub(crate) fn links_changed(&mut self, ports: &PortTable, now: Instant) {
+    /// Those where packets are put, to be looked at because something has happened to links. Not again soon: the next pass looks as
+    /// well.
+    pub(crate) fn to_look_at_again(
+        &mut self,
+        ports: &PortTable,
+        now: Instant,
+    ) -> Vec<(Arc<dyn Device>, bool)> {
         if self.exits.is_empty() || now.since(self.last_look) < LOOK {
-            return;
+            return Vec::new();
         }
         self.last_look = now;
-        let bystanders = self.bystanders();
-        for port in self.exits.keys() {
-            if let Some(device) = ports.device(*port) {
-                device.look_across(&bystanders, true);
-            }
-        }
+        let look = |port: &DpPort| Some((ports.device(*port)?.clone(), true));
+        self.exits.keys().filter_map(look).collect()
+    }
+
+    /// Stops flows whose packets may not be put any more where they are.
+    pub(crate) fn stop_jumps(&mut self, ports: &PortTable) {
         let stale = |running: &&Running| {
             let now = || output(&running.flow).and_then(|port| exit(ports, port)?.far);
             running.rule.far().is_some_and(|far| now() != Some(far))
         };
         let stale: Vec<_> = self.running.values().filter(stale).map(|r| r.flow.ufid()).collect();
         stale.into_iter().for_each(|ufid| self.forget(ufid));
-    }
-
-    fn bystanders(&mut self) -> Bystanders {
-        self.lookout.look().unwrap_or_else(|error| {
-            log::debug!("cannot tell who listens to interfaces: {error}");
-            // Among whom we do not find ourselves, which is reason enough.
-            Bystanders::default()
-        })
     }
 
     /// Looks at all gates. Gives back what workers are to do.
