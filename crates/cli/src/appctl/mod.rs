@@ -144,6 +144,7 @@ fn usage() -> String {
          \x20 -T, --timeout=SECS     give up after SECS seconds\n\
          \x20 -f, --format=FORMAT    print the answer as \"text\" (the default) or \"json\"\n\
          \x20 --pretty               print JSON with line breaks and indentation\n\
+         \x20 -o, --option           list all options\n\
          \x20 -h, --help             print this help\n\
          \x20 -V, --version          print version information\n{}",
         daemon::vlog_usage(PROGRAM)

@@ -205,6 +205,7 @@ fn usage() -> String {
          \x20 -t, --timeout=SECS          give up after SECS seconds\n\
          {}\n\
          Other options:\n\
+         \x20 -o, --option                list all options\n\
          \x20 -h, --help                  print this help\n\
          \x20 -V, --version               print version information\n",
         daemon::vlog_usage(PROGRAM)

@@ -34,6 +34,7 @@ pub(super) fn help(context: &mut Context<'_>, _: &[String]) -> End {
          \x20 --timestamp                 monitor and snoop say when\n\
          \x20 --color[=WHEN]              print flows in colours: always, never, or auto (at terminals)\n\
          \x20 --pcap                      compose-packet writes a capture\n\
+         \x20 --raw                       accepted; changes nothing\n\
          \x20 -t, --timeout=SECS          give up after SECS seconds\n\
          {}{}\n\
          Other options:\n\

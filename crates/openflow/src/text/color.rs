@@ -259,10 +259,8 @@ impl Painter<'_> {
             }
             Some(b'=') => {
                 let behind = &rest[1..];
-                if within == Tone::Learn && copies_field(behind) {
-                    self.tone(Tone::Param, word);
-                    self.tone(Tone::Param, "=");
-                } else if matches!(word, "src" | "dst") {
+                let copies = within == Tone::Learn && copies_field(behind);
+                if copies || matches!(word, "src" | "dst") {
                     self.tone(Tone::Param, word);
                     self.tone(Tone::Param, "=");
                 } else {
