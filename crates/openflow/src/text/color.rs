@@ -90,6 +90,11 @@ fn modification(line: &str) -> Option<(&str, &str)> {
     Some(line.split_at(end))
 }
 
+/// Fields that are not painted.
+fn is_bare(name: &str) -> bool {
+    name == "packet_type" || name.starts_with("tun_metadata") || name.starts_with("tun_erspan")
+}
+
 /// Words for an Ethernet type, that need no value.
 fn is_kind(word: &str) -> bool {
     super::matching::kind_by_name(word).is_some()
@@ -160,7 +165,7 @@ impl Painter<'_> {
                 self.plain("=");
                 self.plain(value);
             }
-            Some((name, value)) if name != "packet_type" => {
+            Some((name, value)) if !is_bare(name) => {
                 let tone = match name {
                     "table" | "priority" => Tone::Special,
                     _ => Tone::Param,
@@ -259,7 +264,8 @@ impl Painter<'_> {
             }
             Some(b'=') => {
                 let behind = &rest[1..];
-                let copies = within == Tone::Learn && copies_field(behind);
+                let copies =
+                    within == Tone::Learn && word != "result_dst" && copies_field(behind);
                 if copies || matches!(word, "src" | "dst") {
                     self.tone(Tone::Param, word);
                     self.tone(Tone::Param, "=");
@@ -314,7 +320,7 @@ impl Painter<'_> {
                 self.plain(&rest[..rest.len().min(1)]);
                 return self.plain_value(rest.get(1..).unwrap_or_default());
             }
-            "nat" => {
+            "nat" | "dec_ttl" => {
                 self.tone(Tone::Paren, word);
                 self.tone(Tone::Paren, "(");
             }
