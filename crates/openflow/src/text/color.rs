@@ -264,8 +264,7 @@ impl Painter<'_> {
             }
             Some(b'=') => {
                 let behind = &rest[1..];
-                let copies =
-                    within == Tone::Learn && word != "result_dst" && copies_field(behind);
+                let copies = within == Tone::Learn && word != "result_dst" && copies_field(behind);
                 if copies || matches!(word, "src" | "dst") {
                     self.tone(Tone::Param, word);
                     self.tone(Tone::Param, "=");
