@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl Bench {
     fn plug_in(&self, socket: UnixStream, features: Features, pairs: u16) -> FrontEnd<UnixStream> {
         let mut front = FrontEnd::new(socket).unwrap();
         front.introduce(features, 2 * pairs, 64).unwrap();
-        settle(&mut front);
+        settle(&front);
         self.until("the link", |s| s.link_up);
         front
     }
@@ -81,7 +82,7 @@ impl Bench {
 }
 
 /// Until the port has done all that it was told.
-fn settle(front: &mut FrontEnd<UnixStream>) {
+fn settle(front: &FrontEnd<UnixStream>) {
     front.send(number::GET_FEATURES, &[], &[]).unwrap();
     assert_eq!(front.receive().unwrap().0, number::GET_FEATURES);
 }
@@ -417,8 +418,7 @@ fn a_port_has_no_more_queue_pairs_than_it_is_to_have() {
     let bench = Bench::with_pairs(Mode::Server, 2);
     assert_eq!(bench.port.take_rx_queues().len(), 2);
     let front = bench.plug_in(bench.connect(), FEATURES, 2);
-    front.send(number::GET_QUEUE_NUM, &[], &[]).unwrap();
-    assert_eq!(front.receive().unwrap(), (number::GET_QUEUE_NUM, 2u64.to_ne_bytes().to_vec()));
+    assert_eq!(front.ask(number::GET_QUEUE_NUM).unwrap(), 2);
     drop(front);
     bench.until("the link to go", |s| !s.link_up);
     let mut greedy = FrontEnd::new(bench.connect()).unwrap();
@@ -432,12 +432,12 @@ fn a_port_has_no_more_queue_pairs_than_it_is_to_have() {
 fn nothing_longer_than_the_guest_takes_is_sent() {
     let bench = Bench::new(Mode::Server);
     let mut tx = bench.port.tx_queue().unwrap();
-    let mut front = bench.plug_in(bench.connect(), FEATURES, 1);
+    let front = bench.plug_in(bench.connect(), FEATURES, 1);
     let mut limits = Vec::new();
     for (port, guest) in [(1500, 1000u64), (900, 1000), (9000, 9000)] {
         bench.port.set_mtu(port).unwrap();
         front.send(number::NET_SET_MTU, &guest.to_ne_bytes(), &[]).unwrap();
-        settle(&mut front);
+        settle(&front);
         limits.push(tx.accepts().frame_max);
     }
     assert_eq!(limits, [1018, 918, 9018]);
@@ -456,18 +456,18 @@ fn queue_pairs_come_and_go_while_frames_flow() {
     const PAIRS: usize = 4;
     let bench = Bench::new(Mode::Server);
     let mut tx = bench.port.tx_queue().unwrap();
-    let mut front = bench.plug_in(bench.connect(), FEATURES, PAIRS as u16);
+    let front = bench.plug_in(bench.connect(), FEATURES, PAIRS as u16);
     let place = |pair: usize| Place { size: 64, index: 2 * pair as u16 };
     let mut drivers: Vec<_> = (0..PAIRS).map(|n| Driver::new(place(n), FEATURES)).collect();
     let address = |pair: usize, n: u64| GUEST + BUFFERS + (pair as u64 * 64 + n) * 256;
-    let mut buffers: Vec<std::collections::VecDeque<u64>> = vec![Default::default(); PAIRS];
-    for pair in 0..PAIRS {
-        for n in 0..64 {
-            let at = address(pair, n);
-            let buffer = Segment { guest: at, len: 256, writable: true };
-            drivers[pair].offer(&front.memory, &[buffer], None).unwrap();
-            buffers[pair].push_back(at);
-        }
+    let mut buffers = vec![VecDeque::new(); PAIRS];
+    let offer = |driver: &mut Driver, buffers: &mut VecDeque<u64>, at: u64| {
+        let buffer = Segment { guest: at, len: 256, writable: true };
+        driver.offer(&front.memory, &[buffer], None).unwrap();
+        buffers.push_back(at);
+    };
+    for (pair, (driver, buffers)) in drivers.iter_mut().zip(&mut buffers).enumerate() {
+        (0..64).for_each(|n| offer(driver, buffers, address(pair, n)));
     }
     let (mut next, mut seen) = ([0u8; 8], [0u8; 8]);
     for enabled in [0b1111u32, 0b0001, 0b0011, 0b1000, 0b1110, 0b0001, 0b1111] {
@@ -475,7 +475,7 @@ fn queue_pairs_come_and_go_while_frames_flow() {
             let payload = [2 * pair, enabled >> pair & 1].map(u32::to_ne_bytes).concat();
             front.send(number::SET_VRING_ENABLE, &payload, &[]).unwrap();
         }
-        settle(&mut front);
+        settle(&front);
         for _ in 0..3 {
             let frame = |connection: usize| {
                 let mut frame = tcp4(20);
@@ -486,18 +486,16 @@ fn queue_pairs_come_and_go_while_frames_flow() {
             };
             tx.send(&mut Pool::default(), &mut (0..8).map(frame).collect());
         }
-        for pair in 0..PAIRS {
-            while let Some((_, len)) = drivers[pair].take(&front.memory) {
+        for (pair, (driver, buffers)) in drivers.iter_mut().zip(&mut buffers).enumerate() {
+            while let Some((_, len)) = driver.take(&front.memory) {
                 assert!(enabled >> pair & 1 == 1, "pair {pair} of {enabled:#b}");
-                let at = buffers[pair].pop_front().unwrap();
+                let at = buffers.pop_front().unwrap();
                 let mut frame = vec![0; len as usize];
                 front.memory.read(at, &mut frame).unwrap();
                 let connection = usize::from(frame[12 + 35]);
                 assert_eq!(*frame.last().unwrap(), seen[connection]);
                 seen[connection] += 1;
-                let buffer = Segment { guest: at, len: 256, writable: true };
-                drivers[pair].offer(&front.memory, &[buffer], None).unwrap();
-                buffers[pair].push_back(at);
+                offer(driver, buffers, at);
             }
         }
         assert_eq!(seen, next, "{enabled:#b}");
