@@ -7,6 +7,7 @@ mod hostile;
 mod limits;
 mod matching;
 mod narrow;
+mod option_flows;
 mod options;
 mod page;
 mod parity;
