@@ -157,8 +157,8 @@ fn a_mask_too_many_is_refused_and_known_masks_still_work() {
 #[test]
 fn ranking_puts_the_busiest_mask_first() {
     let mut table = Megaflows::new(1, 8);
-    table.insert(&MaskedKey::new(&key(1, 0), &mask(1)), 'a').unwrap();
-    table.insert(&MaskedKey::new(&key(0, 5), &mask(2)), 'b').unwrap();
+    table.insert(&Pattern::of(&key(1, 0), &mask(1)), 'a').unwrap();
+    table.insert(&Pattern::of(&key(0, 5), &mask(2)), 'b').unwrap();
     for _ in 0..10 {
         assert_eq!(table.lookup(&key(0, 5)), Some(&'b'));
     }
@@ -170,8 +170,8 @@ fn ranking_puts_the_busiest_mask_first() {
 #[test]
 fn the_empty_mask_matches_everything() {
     let mut table = Megaflows::new(1, 8);
-    table.insert(&MaskedKey::new(&key(3, 3), &Mask::any()), 'x').unwrap();
+    table.insert(&Pattern::of(&key(3, 3), &Mask::any()), 'x').unwrap();
     assert_eq!(table.lookup(&key(9, 200)), Some(&'x'));
-    assert_eq!(table.remove(&MaskedKey::new(&FlowKey::default(), &Mask::any())), Some('x'));
+    assert_eq!(table.remove(&Pattern::of(&FlowKey::default(), &Mask::any())), Some('x'));
     assert!(table.is_empty());
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Counters, Instant, Version};
-use flow::{Action, DpPort, FlowKey, Mask, MaskedKey};
+use flow::{Action, DpPort, FlowKey, Mask, MaskedKey, RecircId};
 use netdev::Accepts;
 use packet::Packet;
 

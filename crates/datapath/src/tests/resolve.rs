@@ -93,3 +93,62 @@ fn packets_stay_in_order_wherever_they_are_answered() {
     assert!(calls > 0 && handled > 0, "{calls} calls, {handled} by the handler");
     bed.dp.set_resolver(None);
 }
+
+/// Another's answer may lie in the mailbox, to an older packet of the same port: it is not overtaken.
+#[test]
+fn answers_go_behind_what_waits_in_the_mailbox() {
+    struct After(Datapath);
+    impl Resolver for After {
+        fn resolve(&self, misses: Vec<Miss>, mut answers: Answers<'_>) -> Result<(), Vec<Miss>> {
+            for miss in misses {
+                let older = numbered(number(&miss.packet) + 100);
+                self.0.inject(older, FlowKey::default(), Some(to_port(2).into()));
+                answers.resume(miss, to_port(2).into());
+            }
+            Ok(())
+        }
+    }
+    let bed = Bed::with(2, NOTHING, |config| config.workers = 1);
+    bed.dp.set_resolver(Some(Arc::new(After(bed.dp.clone()))));
+    bed.port(1).arrive(numbered(1));
+    let sent: Vec<_> = bed.port(2).sent(2).iter().map(number).collect();
+    assert_eq!(sent, [101, 1]);
+    bed.dp.set_resolver(None);
+}
+
+/// What comes round again is answered at once as well, but not for ever.
+#[test]
+fn what_is_missed_again_and_again_is_for_the_slow_path() {
+    /// Sends packets round until they have been round so often.
+    struct Round {
+        calls: AtomicUsize,
+        enough: u32,
+    }
+    impl Resolver for Round {
+        fn resolve(&self, misses: Vec<Miss>, mut answers: Answers<'_>) -> Result<(), Vec<Miss>> {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            for miss in misses {
+                let id = miss.key.recirc_id;
+                let again = || vec![Action::Recirc(RecircId(id + 1))];
+                let actions = if id < self.enough { again() } else { to_port(2) };
+                answers.resume(miss, actions.into());
+            }
+            Ok(())
+        }
+    }
+    let bed = Bed::with(2, NOTHING, |config| config.workers = 1);
+    let round = |enough| {
+        let round = Arc::new(Round { calls: AtomicUsize::new(0), enough });
+        bed.dp.set_resolver(Some(round.clone()));
+        bed.port(1).arrive(numbered(enough));
+        round
+    };
+    let few = round(3);
+    assert_eq!(number(&bed.port(2).sent(1)[0]), 3);
+    assert_eq!(few.calls.load(Ordering::SeqCst), 4);
+    let many = round(u32::MAX);
+    assert_eq!(bed.miss().key.recirc_id, 8);
+    assert_eq!(many.calls.load(Ordering::SeqCst), 8);
+    bed.dp.set_resolver(None);
+    bed.assert_drops(&[]);
+}

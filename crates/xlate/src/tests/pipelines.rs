@@ -302,6 +302,29 @@ fn a_gtpu_message_s_kind_is_looked_at_where_rules_say() {
     }
 }
 
+/// So seldom do random pipelines look at the number of a group policy that it has a test of its own.
+#[test]
+fn a_group_policy_s_number_is_looked_at_where_rules_say() {
+    let far = [("remote_ip", "flow"), ("key", "flow"), ("exts", "gbp")];
+    for rule in [
+        "tun_gbp_id=5,actions=output:2",
+        "actions=move:tun_gbp_id[0..15]->reg0[0..15],output:2",
+        "actions=push:tun_gbp_id[],pop:NXM_NX_REG0[0..15],output:2",
+    ] {
+        let vxlan = tunnel(tunnel::Kind::Vxlan, 4789, 1, &far);
+        let mut world = World::new(snapshot(vec![("br0", vec![vxlan, device(2, 2)])]));
+        let program = world.programs.get_mut(&BridgeId(0)).unwrap();
+        change(program, rule, |_| {});
+        let mut key = ethernet(4789, "02:00:00:00:00:01", "02:00:00:00:00:02", 0x1234);
+        (key.tunnel.ip_src, key.tunnel.ip_dst) = (0x0a00_0002, 0x0a00_0001);
+        key.tunnel.flags = flow::tunnel_flag::KEY;
+        for number in [4, 5] {
+            key.tunnel.gbp_id = number;
+            assert_eq!(world.ask(&key).mask.0.tunnel.gbp_id, u16::MAX, "{rule}, {number}");
+        }
+    }
+}
+
 /// A mask without something, and a rule that looks at it.
 type Fault = (fn(&mut Translation), &'static str);
 
