@@ -17,6 +17,7 @@ mod frames;
 mod guide;
 mod in_band;
 mod interop;
+mod jumps;
 mod local;
 mod migration;
 mod misuse;
