@@ -407,7 +407,7 @@ impl Datapath {
     pub fn offload_pass(&self, active: &[Active], now: Instant) {
         let devices = {
             let ports = lock(&self.0.ports);
-            self.0.shared.offload().to_look_at(&ports, active, now)
+            self.0.shared.offload().exits_in_turn(&ports, active, now)
         };
         self.look_across(devices);
         // No queue is on its way from one worker to another.
@@ -433,7 +433,7 @@ impl Datapath {
     pub fn links_changed(&self, now: Instant) {
         let devices = {
             let ports = lock(&self.0.ports);
-            self.0.shared.offload().to_look_at_again(&ports, now)
+            self.0.shared.offload().exits_at_once(&ports, now)
         };
         if devices.is_empty() {
             return;

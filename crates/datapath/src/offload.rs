@@ -263,7 +263,7 @@ impl Offload {
 
     /// Devices whose other ends are to be [looked at](Device::look_across) before the next pass, and whether anew: those that flows go
     /// out by. If there are very many, only some have their turn.
-    pub(crate) fn to_look_at(
+    pub(crate) fn exits_in_turn(
         &mut self,
         ports: &PortTable,
         active: &[Active],
@@ -277,14 +277,15 @@ impl Offload {
         let exits: BTreeSet<_> = flows.filter_map(|flow| output(flow)).collect();
         let next = self.looked_at.map_or(DpPort(0), |DpPort(last)| DpPort(last.saturating_add(1)));
         let in_turn: Vec<_> = exits.range(next..).chain(exits.range(..next)).copied().collect();
-        self.looked_at = in_turn.iter().take(LOOKS).last().copied();
+        let last = in_turn.len().min(LOOKS).checked_sub(1);
+        self.looked_at = last.map(|last| in_turn[last]);
         let look = |(i, port): (usize, DpPort)| Some((ports.device(port)?.clone(), i < LOOKS));
         in_turn.into_iter().enumerate().filter_map(look).collect()
     }
 
     /// Those where packets are put, to be looked at because something has happened to links. Not again soon: the next pass looks as
     /// well.
-    pub(crate) fn to_look_at_again(
+    pub(crate) fn exits_at_once(
         &mut self,
         ports: &PortTable,
         now: Instant,
