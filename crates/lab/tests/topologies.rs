@@ -158,20 +158,21 @@ fn unknown_networks_cost_one_named_drop_a_packet_and_few_upcalls() {
     let ip = |n| underlay_ip(n).parse().expect("an address");
     let wrap =
         |vni| lab::frames::Wrap { vni, ..lab::frames::Wrap::new((theirs, ours), (ip(2), ip(1))) };
-    let flood = |lab: &mut Lab| {
-        let unknown = (1..=200).map(|vni| wrap(vni).wrap(vm_frame(2, Some(1), 9).bytes()));
-        lab.send_all((a, "eth1"), unknown.map(|f| packet::Packet::from_frame(&f)));
+    let unknown = || {
+        let frames = (1..=200).map(|vni| wrap(vni).wrap(vm_frame(2, Some(1), 9).bytes()));
+        frames.map(|f| packet::Packet::from_frame(&f))
     };
     let (before, upcalls) = (lab.drops(a), lab.upcalls(a));
-    flood(&mut lab);
+    // One after the other: how many of a flood come before the first is answered depends on who else wants the processor.
+    unknown().for_each(|packet| lab.send((a, "eth1"), packet));
     lab.assert_drops(a, &before, &[("drop_action_unknown_tunnel", 200)], "first");
     let first = lab.upcalls(a) - upcalls;
     // The flows say only the bits that tell these networks from the one that there is; and one is the underlay's, if that is new.
-    assert!((2..=40).contains(&first), "{first} upcalls");
+    assert!((2..=10).contains(&first), "{first} upcalls");
     // The drop is a flow like any other: as long as it is used, it stays, and nobody is asked again.
     for _ in 0..20 {
         lab.warp(Duration::from_secs(1), Duration::from_secs(1));
-        flood(&mut lab);
+        lab.send_all((a, "eth1"), unknown());
     }
     lab.assert_drops(a, &before, &[("drop_action_unknown_tunnel", 21 * 200)], "later");
     assert_eq!(lab.upcalls(a) - upcalls, first);
