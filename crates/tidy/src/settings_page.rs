@@ -52,7 +52,6 @@ pub const IN_EFFECT: &[(&str, &[&str])] = &[
             "other_config:pmd-sleep-max",
             "other_config:pmd-maxsleep",
             "other_config:pmd-perf-metrics",
-            "other_config:userspace-tso-enable",
             "other_config:vhost-sock-dir",
         ],
     ),
