@@ -231,10 +231,13 @@ fn a_port_is_changed_under_its_guest() {
     let resets = column("link_resets");
     ok(bed.host.vsctl("set interface vh0 options:tx-retries-max=0"));
     assert_eq!((lost(), column("link_resets")), (0, resets));
-    let counts = bed.column("vh0", "statistics");
-    for name in ["ovs_tx_retries", "ovs_tx_failure_drops", "ovs_tx_mtu_exceeded_drops"] {
-        assert!(counts.contains_key(name), "{name} in {counts:?}");
-    }
+    // They are written now and then.
+    let names = ["ovs_tx_retries", "ovs_tx_failure_drops", "ovs_tx_mtu_exceeded_drops"];
+    wait::until("the row to have the reference's counts", PATIENCE, || {
+        let counts = bed.column("vh0", "statistics");
+        names.iter().all(|name| counts.contains_key(*name)).then_some(())
+    })
+    .unwrap_or_else(|e| panic!("{e}\n{}", host_state(&bed.host)));
     // Of the queues that a guest could have the one that this one has is listed, and of a port without a guest the first.
     let show = ok(bed.host.appctl("dpif-netdev/pmd-rxq-show"));
     let of = |port: &str| {

@@ -32,23 +32,23 @@ pub(super) fn add(registry: &mut Registry<Daemon>) {
 }
 
 fn set_state(daemon: &mut Daemon, args: &Args, family: &Family) -> Result<String, String> {
-    let up = |state: &str| match state {
-        "up" => Ok(true),
-        "down" => Ok(false),
-        _ => Err("Invalid Admin State"),
+    let up = match args.last().map(|state| &**state) {
+        Some("up") => true,
+        Some("down") => false,
+        _ => return Err("Invalid Admin State".into()),
     };
     let is_one = |device: &Arc<dyn Device>| (family.holds)(device.as_ref());
-    let (devices, up) = match (args.arg(0), args.arg(1)) {
-        (Some(name), Some(state)) => {
+    let devices = match args.arg(0).filter(|_| args.len() == 2) {
+        Some(name) => {
             let live = daemon.switch.interface(name).and_then(|(_, live)| live.as_ref().ok());
             let device = live.and_then(|live| live.device.clone()).filter(is_one);
-            (vec![device.ok_or(family.other)?], up(state)?)
+            vec![device.ok_or(family.other)?]
         }
-        (state, _) => {
+        None => {
             let bridges = daemon.switch.bridges().values();
             let live = bridges.flat_map(|bridge| bridge.interfaces.values()).flatten();
             let devices = live.filter_map(|live| live.device.clone()).filter(is_one);
-            (devices.collect(), up(state.unwrap_or_default())?)
+            devices.collect()
         }
     };
     for device in devices {
