@@ -3,7 +3,6 @@
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use sys::xdp::program::{Attach, Program, Sockets};
 use testbed::bed::Sharing;
@@ -12,17 +11,8 @@ use testbed::netns::cable;
 use testbed::probe::{self, Ping};
 use testbed::{Guest, Host, Testbed, wait};
 
+use crate::offload::{FLOOD, SETTLE};
 use crate::support::{OneBridge, host_state, ok, ours, programs};
-
-/// How long flows may take to get to the kernel, and back: they are looked at twice a second.
-const SETTLE: Duration = Duration::from_secs(15);
-
-const FLOOD: Ping = Ping {
-    count: 50,
-    interval: Duration::from_millis(1),
-    patience: Duration::from_millis(400),
-    size: 56,
-};
 
 /// Packets that the kernel says have left by an interface of a host. It knows nothing of those that jump.
 fn left(host: &Host, port: &str) -> u64 {

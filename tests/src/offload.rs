@@ -9,10 +9,10 @@ use testbed::{Host, iperf, wait};
 
 use crate::support::{OneBridge, assert_connected, host_state, ok, ours, plan, programs, state};
 
-/// How long flows may take to get to the kernel: they are looked at twice a second.
-const SETTLE: Duration = Duration::from_secs(15);
+/// How long flows may take to get to the kernel, and back: they are looked at twice a second.
+pub(crate) const SETTLE: Duration = Duration::from_secs(15);
 
-const FLOOD: Ping = Ping {
+pub(crate) const FLOOD: Ping = Ping {
     count: 50,
     interval: Duration::from_millis(1),
     patience: Duration::from_millis(400),

@@ -375,17 +375,7 @@ impl Painter<'_> {
 
     /// Prints, unpainted, what stands before the parenthesis that closes this; returns the rest.
     fn until_closed<'t>(&mut self, text: &'t str) -> &'t str {
-        let mut depth = 0u32;
-        let end = text.find(|c| {
-            match c {
-                '(' => depth += 1,
-                ')' if depth == 0 => return true,
-                ')' => depth -= 1,
-                _ => {}
-            }
-            false
-        });
-        let (inside, rest) = text.split_at(end.unwrap_or(text.len()));
+        let (inside, rest) = text.split_at(end_of(text, &[]));
         self.plain(inside);
         rest
     }
@@ -408,18 +398,7 @@ impl Painter<'_> {
 
     /// A value, up to a comma or what closes the list, with its arrow if it has one.
     fn value<'t>(&mut self, text: &'t str) -> &'t str {
-        let mut depth = 0u32;
-        let end = text.find(|c| {
-            match c {
-                '(' => depth += 1,
-                ')' if depth == 0 => return true,
-                ')' => depth -= 1,
-                ',' | '\n' => return depth == 0,
-                _ => {}
-            }
-            false
-        });
-        let (value, rest) = text.split_at(end.unwrap_or(text.len()));
+        let (value, rest) = text.split_at(end_of(text, &[',', '\n']));
         match value.split_once("->") {
             Some((before, behind)) => {
                 self.plain(before);
@@ -441,6 +420,22 @@ fn is_port(word: &str) -> bool {
 fn copies_field(text: &str) -> bool {
     let end = text.find([',', ')']).unwrap_or(text.len());
     text[..end].ends_with(']')
+}
+
+/// Where something ends: before the parenthesis that closes what is around it, or before one of these that is in no parentheses of
+/// its own.
+fn end_of(text: &str, stops: &[char]) -> usize {
+    let mut depth = 0u32;
+    let end = text.find(|c| {
+        match c {
+            '(' => depth += 1,
+            ')' if depth == 0 => return true,
+            ')' => depth -= 1,
+            _ => return depth == 0 && stops.contains(&c),
+        }
+        false
+    });
+    end.unwrap_or(text.len())
 }
 
 #[cfg(test)]
